@@ -74,12 +74,12 @@ export {
   NotifyEvent,
   type NotifyTargetArgs,
   NotifyType,
-  type ObjectivesArgs,
   type PostgresHostArgs,
   type SizingArgs,
   type SshConnection,
   type VerifyTaskArgs,
 } from "./databases/hostArgs";
+export type { ObjectivesArgs } from "./databases/objectivesArgs";
 export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";
 export {
   type DrillArgs,
@@ -138,20 +138,20 @@ export {
   S3CompatibleRepository,
   type S3CompatibleRepositoryArgs,
 } from "./repositories/s3CompatibleRepository";
-export {
-  type S3BucketChoice,
-  type S3CredentialsChoice,
-  type S3ExistingBucket,
-  type S3ExistingKeys,
-  type S3InstanceRole,
-  type S3Irsa,
-  type S3NewBucket,
-  type S3NewKeys,
-  type S3PodIdentity,
-  S3Repository,
-  type S3RepositoryArgs,
-  type S3Role,
-} from "./repositories/s3Repository";
+export { S3Repository } from "./repositories/s3Repository";
+export type {
+  S3BucketChoice,
+  S3CredentialsChoice,
+  S3ExistingBucket,
+  S3ExistingKeys,
+  S3InstanceRole,
+  S3Irsa,
+  S3NewBucket,
+  S3NewKeys,
+  S3PodIdentity,
+  S3RepositoryArgs,
+  S3Role,
+} from "./repositories/s3RepositoryArgs";
 export { SftpRepository, type SftpRepositoryArgs } from "./repositories/sftpRepository";
 export {
   type BucketFacts,

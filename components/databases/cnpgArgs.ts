@@ -4,7 +4,8 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
-import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, ObjectivesArgs, SizingArgs } from "./hostArgs";
+import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs } from "./hostArgs";
+import type { ObjectivesArgs } from "./objectivesArgs";
 
 /** What moves the bytes of a cluster. */
 export const ClusterEngine = {

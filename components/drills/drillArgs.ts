@@ -1,5 +1,5 @@
 /** Arguments of fire drills, wherever they are made. */
-import type { ObjectivesArgs } from "../databases/hostArgs";
+import type { ObjectivesArgs } from "../databases/objectivesArgs";
 
 /** Which backup a drill restores, and how far. */
 export const DrillPick = {

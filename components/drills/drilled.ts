@@ -1,6 +1,6 @@
 /** Drills that another machine makes: what it is told of the database, and a warning where nobody makes them. */
 import type * as pulumi from "@pulumi/pulumi";
-import type { ObjectivesArgs } from "../databases/hostArgs";
+import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { afterProgram } from "../internal/afterProgram";
 import { logWarnings } from "../internal/validate";
 import { expectBackupWithin } from "../plan/schedule/expectFull";

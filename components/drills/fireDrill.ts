@@ -1,14 +1,7 @@
 /** Fire drills on a host of their own, away from production. */
 import * as pulumi from "@pulumi/pulumi";
-import type {
-  HostAccess,
-  HostBaseArgs,
-  HostNotifyArgs,
-  HostPostgresArgs,
-  HostRepositoryArgs,
-  ObjectivesArgs,
-  PostgresHostArgs,
-} from "../databases/hostArgs";
+import type { HostAccess, HostBaseArgs, HostNotifyArgs, HostPostgresArgs, HostRepositoryArgs, PostgresHostArgs } from "../databases/hostArgs";
+import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";

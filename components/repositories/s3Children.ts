@@ -6,7 +6,7 @@ import { plainText } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/storage/awsPolicies";
 import type { S3RepositoryPlan } from "../plan/storage/s3";
-import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3Repository";
+import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
 
 /** A bucket, as those see it that need it ready. */

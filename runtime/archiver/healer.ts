@@ -5,7 +5,8 @@
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { DebtStore } from "../local/debt";
-import { type LocalWal, payDebts, type WalClaims } from "../operations/heal/heal";
+import { payDebts, type WalClaims } from "../operations/heal/heal";
+import type { LocalWal } from "../operations/shared/localWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import type { WorkLock } from "../operations/archivePush/pushQueue";
 import type { Repository } from "../repository/repository";

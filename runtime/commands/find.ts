@@ -2,7 +2,8 @@
 import { silentLog } from "../base/log";
 import { fail, isError } from "../base/errors";
 import { renderJson } from "../format/repository/json";
-import { find, type FindOptions } from "../operations/find/find";
+import { find } from "../operations/find/find";
+import type { FindOptions } from "../operations/find/search";
 import { parseMoment } from "../operations/find/moment";
 import { findJson, findText } from "../operations/find/report";
 import type { Command, CommandHost } from "./host";

@@ -200,24 +200,30 @@ export function checkImports(imports: readonly Import[]): string[] {
   });
 }
 
-/** Circles of imports, types left out because they vanish; each as the list of its files. */
-export function findCycles(imports: readonly Import[]): string[][] {
+/** Groups of files that import each other, directly or through others, types included: the strongly connected components (Tarjan 1972). */
+export function findCircles(imports: readonly Import[]): string[][] {
   const graph = new Map<string, string[]>();
-  for (const each of imports) {
-    if (each.kind !== "project" || each.typeOnly) continue;
-    graph.set(withoutExtension(each.from), [...(graph.get(withoutExtension(each.from)) ?? []), each.to]);
+  for (const { from, kind, to } of imports) {
+    const file = withoutExtension(from);
+    if (kind === "project") graph.set(file, [...(graph.get(file) ?? []), to]);
   }
-  const cycles: string[][] = [];
-  const state = new Map<string, "open" | "done">();
-  const visit = (file: string, trail: readonly string[]): void => {
-    if (state.get(file) === "done") return;
-    if (state.get(file) === "open") return void cycles.push([...trail.slice(trail.indexOf(file)), file]);
-    state.set(file, "open");
-    for (const next of graph.get(file) ?? []) visit(next, [...trail, file]);
-    state.set(file, "done");
+  const order = new Map<string, number>();
+  const open: string[] = [];
+  const circles: string[][] = [];
+  /** Returns the lowest position that `file` reaches among the open ones. */
+  const visit = (file: string): number => {
+    const position = order.size;
+    order.set(file, position);
+    open.push(file);
+    const next = graph.get(file) ?? [];
+    const low = Math.min(position, ...next.map((to) => (order.has(to) ? (open.includes(to) ? (order.get(to) ?? position) : position) : visit(to))));
+    if (low < position) return low;
+    const group = open.splice(open.indexOf(file));
+    if (group.length > 1 || next.includes(file)) circles.push(group.sort());
+    return position;
   };
-  for (const file of graph.keys()) visit(file, []);
-  return cycles;
+  for (const file of graph.keys()) if (!order.has(file)) visit(file);
+  return circles;
 }
 
 function refusal(room: Room, each: Import): string | null {

@@ -136,3 +136,14 @@ export function pageRangesOf(blockNos: readonly number[]): PageRange[] {
   }
   return ranges.map(([first, last]) => (first === last ? first : [first, last]));
 }
+
+/** How pages of a file are checked; null for files without pages ("pgbackrest-format" 7.4, last line). */
+export function pageSegmentOf(name: string): { readonly segmentNo: number } | null {
+  const slash = name.lastIndexOf("/");
+  const directory = name.slice(0, slash);
+  const base = name.slice(slash + 1);
+  const checked = /^pg_data\/base\/\d+$/.test(directory) || directory === "pg_data/global" || /^pg_tblspc\/\d+\/PG_[^/]+\/\d+$/.test(directory);
+  if (!checked || base === "pg_filenode.map" || base === "PG_VERSION" || base === "pg_control") return null;
+  const segment = /^\d+(?:_[a-z]+)?\.(\d+)$/.exec(base);
+  return { segmentNo: segment === null ? 0 : Number(segment[1]) };
+}

@@ -12,7 +12,6 @@ import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { SourceDirectory, SourceIdentity } from "../../format/repository/attempt";
 import type { BackupType } from "../../format/repository/label";
-import type { Manifest } from "../../format/repository/manifest";
 import type { PgControl } from "../../format/page/pgControl";
 import type { UserNames } from "../../local/users";
 import { controlFileId, loadControlFile } from "../../postgres/controlFile";
@@ -28,7 +27,7 @@ import { type Cluster, OfflineCluster, OnlineCluster } from "./cluster";
 import { copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
-import { BackupRun, type OpenBackup } from "./run";
+import { type BackupDone, BackupRun, type OpenBackup } from "./run";
 import type { ServerCandidate, StandbyMode } from "./servers";
 
 export interface BackupOptions extends BeginOptions {
@@ -47,11 +46,6 @@ export interface BackupOptions extends BeginOptions {
   readonly exclude: readonly string[];
   readonly manifestSaveThresholdBytes: number;
   readonly checksumPageError: boolean;
-}
-
-export interface BackupDone {
-  readonly label: string;
-  readonly manifest: Manifest;
 }
 
 export interface BackupOutcome {

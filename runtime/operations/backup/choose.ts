@@ -10,7 +10,7 @@ import { LIMITS } from "../../base/limits";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import { CONTROL_FILE } from "../restore/plan";
-import { pageSegmentOf } from "./plan";
+import { pageSegmentOf } from "../../format/page/pageChecksum";
 
 export type Choice =
   /** The repository has it: nothing is read. */

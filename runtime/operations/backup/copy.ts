@@ -23,7 +23,8 @@ import { type Batch, planBatches } from "./batches";
 import { type Choice, emptyRow, referenceTo, uncopied } from "./choose";
 import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
 import type { CopyFileResult } from "./copyFile";
-import { blockPlanOf, compressOf, copyOrder, pageSegmentOf } from "./plan";
+import { blockPlanOf, compressOf, copyOrder } from "./plan";
+import { pageSegmentOf } from "../../format/page/pageChecksum";
 import type { BackupRun, OpenBackup } from "./run";
 
 export interface CopyOptions {

@@ -14,11 +14,13 @@ import { dataFilePath } from "../../format/repository/repoPath";
 import { walDirectoryName } from "../../postgres/versions";
 import { seal } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
-import type { Stop, StopWal } from "./finish";
 import { compressOf } from "./plan";
 import type { OpenBackup } from "./run";
 
-type CopyWalStop = Pick<Stop, "stoppedAtS"> & Pick<StopWal, "walSegmentSizeBytes">;
+interface CopyWalStop {
+  readonly stoppedAtS: number;
+  readonly walSegmentSizeBytes: number;
+}
 
 /** @throws fileMissing, checksum when the archive does not hold what it should */
 export async function copyWal(

@@ -7,7 +7,6 @@ import type { Manifest } from "../../format/repository/manifest";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../shared/results";
-import type { BackupDone } from "./backup";
 import type { RepoPlan } from "./plan";
 
 export interface OpenBackup {
@@ -21,6 +20,11 @@ export interface OpenBackup {
   readonly infoPass: string | null;
   /** What backup.info lists, ascending by label. */
   readonly backups: readonly BackupInfoEntry[];
+}
+
+export interface BackupDone {
+  readonly label: string;
+  readonly manifest: Manifest;
 }
 
 export class BackupRun {

@@ -13,77 +13,15 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { ActivityTracker } from "./activity";
 import { WalArchive } from "./archive";
-import type { Marker, MarkerKind } from "./markers";
 import { KnownNames, type NamesBackup } from "./names";
-import { Search } from "./search";
+import { type FindOptions, type Found, Search } from "./search";
 import { StreamedWal } from "./streamed";
-import type { BackupPlace, Target } from "./targets";
+import type { BackupPlace } from "./targets";
 import { findWindow } from "./window";
-
-export interface FindOptions {
-  readonly fromUs: bigint;
-  readonly toUs: bigint;
-  /** `schema.table`, or a table's name alone. */
-  readonly table: string | undefined;
-  readonly database: string | undefined;
-  readonly kind: MarkerKind | undefined;
-  /** So many transactions are told of, those that destroyed most. */
-  readonly limit: number;
-  readonly timeline: number | undefined;
-  /** Named by the user. */
-  readonly repoKey: number | undefined;
-  readonly walDirectory: string | null;
-}
 
 export interface FindDeps {
   readonly repos: readonly Repository[];
   openProduction(database?: string): Promise<Session>;
-}
-
-export interface FoundTransaction {
-  readonly xid: number;
-  readonly atUs: bigint;
-  /** Of the record that commits it. */
-  readonly lsn: bigint;
-  /** Of what it did first, as far as it was looked at. */
-  readonly firstLsn: bigint;
-  readonly preparedAs: string | null;
-  readonly markers: readonly (Marker & { readonly databaseName: string })[];
-  /** Where its end was read. What is only in pg_wal no recovery gets to before it is archived. */
-  readonly source: WalSource;
-  /** It began before what was read, or may have: rows that it changed before are not counted. */
-  readonly isCut: boolean;
-  readonly targets: readonly Target[];
-}
-
-export type WalSource = "archive" | "stream" | "pg_wal";
-
-/** What could not be read. */
-export interface UnknownSpan {
-  readonly fromSegment: string;
-  readonly toSegment: string;
-  readonly reason: string;
-  /** Last time before it and first one behind it; null when there is none. */
-  readonly afterUs: bigint | null;
-  readonly beforeUs: bigint | null;
-}
-
-export interface Found {
-  readonly timeline: number;
-  /** What was read. */
-  readonly fromLsn: bigint;
-  readonly toLsn: bigint;
-  readonly lastUs: bigint | null;
-  readonly transactions: readonly FoundTransaction[];
-  /** How many more there are. */
-  readonly leftOut: number;
-  /** Everything that was committed between the two times. */
-  readonly committed: number;
-  /** How many of these are cut, whatever they did: {@link FoundTransaction}. */
-  readonly cut: number;
-  readonly unknown: readonly UnknownSpan[];
-  /** What could not be known besides: sentences. */
-  readonly notes: readonly string[];
 }
 
 /** @throws repoInvalid, fileMissing when there is no WAL to look at */

@@ -5,11 +5,10 @@ import { WalReader } from "../../format/wal/walReader";
 import { formatLsn } from "../../format/wal/walSegment";
 import type { Activity, ActivityTracker, Ended } from "./activity";
 import type { Segment, WalArchive } from "./archive";
-import type { FindOptions, Found, FoundTransaction, UnknownSpan, WalSource } from "./find";
-import { type Marker, markersOf, weightOf } from "./markers";
+import { type Marker, type MarkerKind, markersOf, weightOf } from "./markers";
 import type { KnownNames } from "./names";
 import type { StreamedWal } from "./streamed";
-import { type BackupPlace, targetsOf } from "./targets";
+import { type BackupPlace, type Target, targetsOf } from "./targets";
 
 /** Transactions are committed in WAL a little before or behind the order of their times. */
 const DISORDER_US = 10_000_000n;
@@ -19,6 +18,67 @@ const TAIL_SEGMENTS_MAX = 65_536;
 /** Kept beyond the limit before the lightest are let go of. */
 const SPARE = 1000;
 const USER_ID_MIN = 16384;
+
+export interface FindOptions {
+  readonly fromUs: bigint;
+  readonly toUs: bigint;
+  /** `schema.table`, or a table's name alone. */
+  readonly table: string | undefined;
+  readonly database: string | undefined;
+  readonly kind: MarkerKind | undefined;
+  /** So many transactions are told of, those that destroyed most. */
+  readonly limit: number;
+  readonly timeline: number | undefined;
+  /** Named by the user. */
+  readonly repoKey: number | undefined;
+  readonly walDirectory: string | null;
+}
+
+export interface FoundTransaction {
+  readonly xid: number;
+  readonly atUs: bigint;
+  /** Of the record that commits it. */
+  readonly lsn: bigint;
+  /** Of what it did first, as far as it was looked at. */
+  readonly firstLsn: bigint;
+  readonly preparedAs: string | null;
+  readonly markers: readonly (Marker & { readonly databaseName: string })[];
+  /** Where its end was read. What is only in pg_wal no recovery gets to before it is archived. */
+  readonly source: WalSource;
+  /** It began before what was read, or may have: rows that it changed before are not counted. */
+  readonly isCut: boolean;
+  readonly targets: readonly Target[];
+}
+
+export type WalSource = "archive" | "stream" | "pg_wal";
+
+/** What could not be read. */
+export interface UnknownSpan {
+  readonly fromSegment: string;
+  readonly toSegment: string;
+  readonly reason: string;
+  /** Last time before it and first one behind it; null when there is none. */
+  readonly afterUs: bigint | null;
+  readonly beforeUs: bigint | null;
+}
+
+export interface Found {
+  readonly timeline: number;
+  /** What was read. */
+  readonly fromLsn: bigint;
+  readonly toLsn: bigint;
+  readonly lastUs: bigint | null;
+  readonly transactions: readonly FoundTransaction[];
+  /** How many more there are. */
+  readonly leftOut: number;
+  /** Everything that was committed between the two times. */
+  readonly committed: number;
+  /** How many of these are cut, whatever they did: {@link FoundTransaction}. */
+  readonly cut: number;
+  readonly unknown: readonly UnknownSpan[];
+  /** What could not be known besides: sentences. */
+  readonly notes: readonly string[];
+}
 
 interface Kept {
   readonly weight: number;

@@ -22,7 +22,7 @@ import { newestStart } from "../archivePush/dropWal";
 import { healNamed } from "./healNamed";
 import { archiveIdsOf, checkArchive, type ClusterIdentity } from "../shared/identity";
 import { readNamed } from "../shared/namedWal";
-import type { PreparedWal } from "../archivePush/prepareWal";
+import type { LocalWal } from "../shared/localWal";
 
 export interface Healed {
   readonly copied: number;
@@ -30,14 +30,6 @@ export interface Healed {
   readonly settled: number;
   /** Names that no repository and no pg_wal has any more, with the reason. */
   readonly unhealed: readonly string[];
-}
-
-/** `pg_wal` as heal needs it. */
-export interface LocalWal {
-  /** A WAL file, or null when PostgreSQL has removed it. @throws fileRead when it changed while it was read */
-  prepare(name: string): Promise<PreparedWal | null>;
-  /** Names that still wait for the archive. */
-  listReady(): Promise<readonly string[]>;
 }
 
 /** Keeps two writers of one process from the same file. */

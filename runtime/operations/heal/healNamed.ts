@@ -9,7 +9,7 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { putWal, type StoredWal } from "../../repository/walStore";
 import type { Repository } from "../../repository/repository";
-import type { LocalWal } from "./heal";
+import type { LocalWal } from "../shared/localWal";
 import { findNamedProblem, type NamedContent, readNamed } from "../shared/namedWal";
 
 export interface NamedArchive {

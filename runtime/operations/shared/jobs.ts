@@ -13,7 +13,7 @@ import { type CopyFileJob, type CopyFileResult, copyFile } from "../backup/copyF
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../restore/restoreFile";
 import { type RestoreFilesJob, type RestoreFilesResult, restoreFiles } from "../restore/restoreFiles";
 import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "../sync/copyFiles";
-import { type CopyWalJob, copyWalFile } from "../sync/copyWal";
+import { type CopyWalJob, copyWalFile } from "../sync/copyWalFile";
 import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "../verify/verifyBundle";
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "../verify/verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile";

@@ -1,9 +1,16 @@
 /** `pg_wal` of the running cluster as {@link heal} reads it. */
 import { isError } from "../../base/errors";
 import { listReady } from "../../postgres/archiveStatus";
-import type { LocalWal } from "../heal/heal";
 import type { ClusterIdentity } from "./identity";
-import { WalPreparer } from "../archivePush/prepareWal";
+import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
+
+/** `pg_wal` as heal needs it. */
+export interface LocalWal {
+  /** A WAL file, or null when PostgreSQL has removed it. @throws fileRead when it changed while it was read */
+  prepare(name: string): Promise<PreparedWal | null>;
+  /** Names that still wait for the archive. */
+  listReady(): Promise<readonly string[]>;
+}
 
 export function openLocalWal(walDirectory: string, cluster: ClusterIdentity, headerCheck: boolean): LocalWal {
   return {

@@ -1,17 +1,11 @@
-/**
- * Copies WAL from one repository's archive into another's: what the target lacks from a segment on, each file checked against its SHA-1 and
- * packed with the target's own compression and keys.
- */
-import { collect, streamOf } from "../../base/bytes";
+/** Copies WAL from one repository's archive into another's: what the target lacks from a segment on. */
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
-import { sha1Hex } from "../../base/hash";
-import { LIMITS } from "../../base/limits";
+import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
-import { compressBytes } from "../../format/codec/compress";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
-import { findWal, isSegment, listWal, openWal, putWal, type StoredWal } from "../../repository/walStore";
+import { listWal, type StoredWal } from "../../repository/walStore";
+import type { WalPlace } from "./copyWalFile";
 
 export interface WalSide {
   readonly repo: Repository;
@@ -70,37 +64,3 @@ export async function copyWal(
 
 /** One waits for its repository while another is packed; each is held whole. */
 const SEGMENTS_PER_SLOT = 2;
-
-/** A repository's key and the passphrase of its WAL. */
-interface WalPlace {
-  readonly repoKey: number;
-  readonly pass: string | null;
-}
-
-export interface CopyWalJob {
-  readonly kind: "syncWal";
-  readonly from: WalPlace;
-  readonly to: WalPlace;
-  readonly archiveId: string;
-  readonly stored: StoredWal;
-}
-
-/** Copies one WAL file, as a job. @throws checksum and whatever either storage says */
-export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Repository, ctx: Context): Promise<undefined> {
-  const { from, to, archiveId, stored } = job;
-  const [source, target] = [
-    { repo: repo(from.repoKey), pass: from.pass },
-    { repo: repo(to.repoKey), pass: to.pass },
-  ];
-  const bytes = await collect(await openWal(source.repo, archiveId, stored, source.pass), LIMITS.wholeFileSizeBytesMax);
-  const sha1 = sha1Hex(bytes);
-  if (stored.sha1 !== null && sha1 !== stored.sha1) throw fail("checksum", `content has checksum ${sha1} but its name says ${stored.sha1}`);
-  // archive-push may have brought it in the meantime.
-  if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return undefined;
-  const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
-  const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
-  await putWal(target.repo, { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) }, target.pass, () =>
-    ctx.random.bytes(8),
-  );
-  return undefined;
-}

@@ -4,7 +4,9 @@
  */
 import { type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalName, segmentOfLsn } from "../../format/wal/walSegment";
-import type { WalRange } from "./verify";
+
+/** First and last segment that a backup needs to become consistent. */
+export type WalRange = readonly [string, string];
 
 export interface NewestTimeline {
   readonly timeline: number;

@@ -26,7 +26,7 @@ import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
 import { findDamagedCopies } from "./copies";
 import { filesOfNobody, findOrphans } from "./orphans";
-import { type NewestTimeline, pathRanges } from "./path";
+import { type NewestTimeline, pathRanges, type WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";
 import { type BackupVerdict, verifyBackups } from "./verifyBackups";
 import type { VerifyFileJob } from "./verifyFile";
@@ -228,9 +228,6 @@ export function gapsOf(
   const onTheWay = newest === null ? [] : pathRanges(needed, names, newest, walSegmentSizeBytes);
   return findGaps(names, [...needed, ...onTheWay], walSegmentSizeBytes);
 }
-
-/** First and last segment that a backup needs to become consistent. */
-export type WalRange = readonly [string, string];
 
 /**
  * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first one stored) to the newest

@@ -1,7 +1,7 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { PageChecker, pageChecksum, pageRangesOf } from "../../../../runtime/format/page/pageChecksum";
+import { PageChecker, pageChecksum, pageRangesOf, pageSegmentOf } from "../../../../runtime/format/page/pageChecksum";
 import { decompressLz4Bytes } from "../../../../runtime/format/codec/lz4";
 import { giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";
 import { sampleBytes, vectorBytes } from "../vectors";
@@ -156,5 +156,30 @@ describe("a relation file", () => {
   it("joins neighbours", () => {
     expect(pageRangesOf([])).toEqual([]);
     expect(pageRangesOf([1, 4, 5, 6, 7, 9])).toEqual([1, [4, 7], 9]);
+  });
+});
+
+describe("pages are checked", () => {
+  it.each([
+    ["pg_data/base/1/16384", 0],
+    ["pg_data/base/1/16384.3", 3],
+    ["pg_data/base/1/16384_fsm", 0],
+    ["pg_data/base/1/16384_vm.12", 12],
+    ["pg_data/base/1/16384_init", 0],
+    ["pg_data/global/1262", 0],
+    ["pg_tblspc/16384/PG_15_202209061/5/16400.1", 1],
+  ])("in %s", (name, segmentNo) => {
+    expect(pageSegmentOf(name)).toEqual({ segmentNo });
+  });
+
+  it.each([
+    "pg_data/global/pg_control",
+    "pg_data/base/1/pg_filenode.map",
+    "pg_data/base/1/PG_VERSION",
+    "pg_data/PG_VERSION",
+    "pg_data/pg_xact/0000",
+    "pg_data/base/x",
+  ])("not in %s", (name) => {
+    expect(pageSegmentOf(name)).toBeNull();
   });
 });

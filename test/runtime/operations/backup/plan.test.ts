@@ -1,7 +1,7 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { formatLabel, isLabel } from "../../../../runtime/format/repository/label";
-import { chooseLabels, copyOrder, pageSegmentOf } from "../../../../runtime/operations/backup/plan";
+import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/plan";
 
 const NOW = 1795157605;
 /** The label of a full backup that all of one repository's labels are known to. */
@@ -51,31 +51,6 @@ describe("the label of a new backup", () => {
     expect(() => chooseFullLabel(NOW, [newest])).toThrow(
       expect.objectContaining({ message: `new backup label '${formatLabel("full", NOW + 1)}' is not later than latest backup label '${newest}'` }),
     );
-  });
-});
-
-describe("pages are checked", () => {
-  it.each([
-    ["pg_data/base/1/16384", 0],
-    ["pg_data/base/1/16384.3", 3],
-    ["pg_data/base/1/16384_fsm", 0],
-    ["pg_data/base/1/16384_vm.12", 12],
-    ["pg_data/base/1/16384_init", 0],
-    ["pg_data/global/1262", 0],
-    ["pg_tblspc/16384/PG_15_202209061/5/16400.1", 1],
-  ])("in %s", (name, segmentNo) => {
-    expect(pageSegmentOf(name)).toEqual({ segmentNo });
-  });
-
-  it.each([
-    "pg_data/global/pg_control",
-    "pg_data/base/1/pg_filenode.map",
-    "pg_data/base/1/PG_VERSION",
-    "pg_data/PG_VERSION",
-    "pg_data/pg_xact/0000",
-    "pg_data/base/x",
-  ])("not in %s", (name) => {
-    expect(pageSegmentOf(name)).toBeNull();
   });
 });
 

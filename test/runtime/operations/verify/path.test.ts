@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { findGaps, type WalRange } from "../../../../runtime/operations/verify/verify";
+import { findGaps } from "../../../../runtime/operations/verify/verify";
+import type { WalRange } from "../../../../runtime/operations/verify/path";
 import { pathRanges } from "../../../../runtime/operations/verify/path";
 import { WAL_SIZE_BYTES, walName } from "../../repository/support";
 

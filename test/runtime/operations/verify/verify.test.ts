@@ -9,7 +9,8 @@ import { type Manifest, type ManifestFile, parseManifest } from "../../../../run
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { differingNames } from "../../../../runtime/operations/shared/namedWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
-import { findGaps, type Verdict, type VerifyOptions, verify, type WalRange } from "../../../../runtime/operations/verify/verify";
+import { findGaps, type Verdict, type VerifyOptions, verify } from "../../../../runtime/operations/verify/verify";
+import type { WalRange } from "../../../../runtime/operations/verify/path";
 import { placeBackup } from "../../../harness/madeRepository";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
