@@ -17,7 +17,7 @@ import { isMissing } from "./local/systemError";
 import { type Environment, showUnit } from "./local/systemdUnit";
 import { type ProgramEnd, runProgram } from "./local/program";
 import { loadUserNames, type UserNames } from "./local/users";
-import type { ServerCandidate } from "./operations/backup/servers";
+import type { ServerCandidate } from "./operations/backup/chooseServers";
 import { inlinePool, type Job, type JobPool, runJob } from "./operations/shared/jobs";
 import { loadControlFile } from "./postgres/controlFile";
 import { Session, type SessionTarget } from "./postgres/session";

@@ -2,7 +2,7 @@
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { Config, RepoConfig } from "../config/types";
 import { expireRepository } from "../operations/expire/expire";
-import { checkRequest, type ExpireRequest, type Retention } from "../operations/expire/plan";
+import { checkRequest, type ExpireRequest, type Retention } from "../operations/expire/expirePlan";
 import { loadBackupInfo } from "../repository/infoStore";
 import { NO_LEASE } from "../repository/lease";
 import type { Repository } from "../repository/repository";

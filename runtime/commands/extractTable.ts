@@ -4,7 +4,7 @@ import { acquireLock } from "../local/lockFile";
 import { drillId } from "../operations/drill/record";
 import { cleanScratch, prepareRoot } from "../operations/drill/scratch";
 import { extract, type ExtractDeps, type ExtractOptions } from "../operations/extract/extract";
-import { parseTableName } from "../operations/extract/objects";
+import { parseTableName } from "../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, restoreCommandLine } from "./drill";
 import type { Command, CommandHost } from "./host";

@@ -5,7 +5,7 @@ import { renderJson } from "../format/repository/json";
 import { find } from "../operations/find/find";
 import type { FindOptions } from "../operations/find/search";
 import { parseMoment } from "../operations/find/moment";
-import { findJson, findText } from "../operations/find/report";
+import { findJson, findText } from "../operations/find/findReport";
 import type { Command, CommandHost } from "./host";
 
 const HOUR_US = 3_600_000_000n;

@@ -8,7 +8,7 @@ import type { LockState } from "../local/lockState";
 import type { Environment, UnitFacts } from "../local/systemdUnit";
 import type { ProgramEnd, ProgramRun } from "../local/program";
 import type { UserNames } from "../local/users";
-import type { ServerCandidate } from "../operations/backup/servers";
+import type { ServerCandidate } from "../operations/backup/chooseServers";
 import type { JobPool } from "../operations/shared/jobs";
 import type { Session } from "../postgres/session";
 import type { WalStream } from "../postgres/walStream";

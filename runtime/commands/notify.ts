@@ -11,7 +11,7 @@ import { deliver } from "../notify/deliver";
 import { notificationOf, type NotificationInput } from "../notify/message";
 import { type NotifyTarget, parseTargets } from "../notify/targets";
 import { loadLocalDrills } from "../operations/drill/history";
-import { drillNotice } from "../operations/drill/report";
+import { drillNotice } from "../operations/drill/drillReport";
 import type { Command, CommandHost } from "./host";
 
 export const notifyCommand: Command = async (host) => {

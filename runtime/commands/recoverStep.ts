@@ -3,7 +3,7 @@
  * repository need know root. `plan` and `wait` print JSON for them; `finish-wal` prints nothing.
  */
 import { fail } from "../base/errors";
-import { findRecoverSource, WAL_SEGMENT_SIZE_BYTES } from "../operations/recover/source";
+import { findRecoverSource, WAL_SEGMENT_SIZE_BYTES } from "../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../operations/recover/steps";
 import type { Command, CommandHost } from "./host";
 

@@ -7,7 +7,7 @@ import { collectStatus, statusJson, type StatusInput, statusText } from "../oper
 import { waitingWal } from "../postgres/archiveStatus";
 import { type NextRun, parseTimers, timerWords } from "../local/timers";
 import { loadLocalDrills } from "../operations/drill/history";
-import { loadStreams } from "../operations/stream/told";
+import { loadStreams } from "../operations/stream/streamReport";
 import type { Command, CommandHost } from "./host";
 
 export const statusCommand: Command = async (host) => {

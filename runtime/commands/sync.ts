@@ -2,7 +2,7 @@
 import { fail } from "../base/errors";
 import type { Config } from "../config/types";
 import { sync } from "../operations/sync/sync";
-import type { SyncScope } from "../operations/sync/plan";
+import type { SyncScope } from "../operations/sync/syncPlan";
 import { loadBackupInfo } from "../repository/infoStore";
 import { NO_LEASE } from "../repository/lease";
 import type { Repository } from "../repository/repository";

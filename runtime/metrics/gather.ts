@@ -9,7 +9,7 @@ import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";
 import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
-import { loadStreams } from "../operations/stream/told";
+import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { waitingWal } from "../postgres/archiveStatus";
 import { VERSION } from "../version";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { MigrationArgs } from "../../components/migration/migrationArgs";
-import type { VerifyReport } from "../../runtime/operations/migrate/verify";
+import type { VerifyReport } from "../../runtime/operations/migrate/verifyMigration";
 import { findPostgres } from "../../tools/parts/postgres";
 import { run } from "../../tools/parts/process";
 import { openStack } from "../../tools/parts/pulumiEngine";

@@ -6,10 +6,10 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { CopyReport } from "../../runtime/operations/migrate/copy";
-import type { FinishReport } from "../../runtime/operations/migrate/finish";
-import type { MigrationPlan } from "../../runtime/operations/migrate/plan";
-import type { VerifyReport } from "../../runtime/operations/migrate/verify";
+import type { CopyReport } from "../../runtime/operations/migrate/copyDatabases";
+import type { FinishReport } from "../../runtime/operations/migrate/judgeFinish";
+import type { MigrationPlan } from "../../runtime/operations/migrate/migrationPlan";
+import type { VerifyReport } from "../../runtime/operations/migrate/verifyMigration";
 import { findClients18, findPostgres } from "../../tools/parts/postgres";
 import { type RunResult, start, waitFor } from "../../tools/parts/process";
 import { TestCluster } from "../../tools/parts/testCluster";

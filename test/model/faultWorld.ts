@@ -27,7 +27,7 @@ import { inlinePool, type JobPool, type JobResult } from "../../runtime/operatio
 import { openLocalWal } from "../../runtime/operations/shared/localWal";
 import { restore } from "../../runtime/operations/restore/restore";
 import { stanzaCreate } from "../../runtime/operations/stanza/stanzaCreate";
-import type { SyncScope } from "../../runtime/operations/sync/plan";
+import type { SyncScope } from "../../runtime/operations/sync/syncPlan";
 import { sync } from "../../runtime/operations/sync/sync";
 import { type Verdict, verify } from "../../runtime/operations/verify/verify";
 import { listReady } from "../../runtime/postgres/archiveStatus";

@@ -3,7 +3,7 @@ import type { Context } from "../../runtime/base/context";
 import { imageOf } from "../../runtime/format/page/pgControl";
 import type { DebtStore } from "../../runtime/local/debt";
 import type { BackupOptions } from "../../runtime/operations/backup/backup";
-import type { ServerCandidate } from "../../runtime/operations/backup/servers";
+import type { ServerCandidate } from "../../runtime/operations/backup/chooseServers";
 import type { Session } from "../../runtime/postgres/session";
 import type { Repository } from "../../runtime/repository/repository";
 import { vectorBytes } from "../runtime/format/vectors";

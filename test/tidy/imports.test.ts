@@ -17,7 +17,7 @@ describe("the import table", () => {
     ["runtime/operations/x.ts", 'import { y } from "../commands/y";', "runtime/operations must not import runtime/commands/y"],
     ["runtime/operations/x.ts", 'import { y } from "../config/types";', "runtime/operations must not import runtime/config/types but for its types"],
     [
-      "runtime/operations/backup/plan.ts",
+      "runtime/operations/backup/backupPlan.ts",
       'import { y } from "../../storage/storage";',
       "runtime/operations must not import runtime/storage/storage: a plan is pure",
     ],

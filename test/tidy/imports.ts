@@ -235,7 +235,7 @@ function refusal(room: Room, each: Import): string | null {
     return packages.includes("*") || packages.some((name) => isWithin(each.to, name)) ? null : " (package)";
   }
   const file = each.from.split("/").at(-1) ?? "";
-  if (room.prefix === "runtime/operations" && (file === "plan.ts" || file === "select.ts")) {
+  if (room.prefix === "runtime/operations" && /(Plan|^select)\.ts$/.test(file)) {
     return PLAN_ROOMS.some((prefix) => isWithin(each.to, prefix)) || each.typeOnly ? null : ": a plan is pure";
   }
   if (isWithin(each.to, room.prefix)) return null;

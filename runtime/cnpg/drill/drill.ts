@@ -22,14 +22,14 @@ import {
   type Outcome,
   timedCheck,
 } from "../../operations/drill/checks";
-import { choose, type Chosen } from "../../operations/drill/choose";
-import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/declared";
+import { choose, type Chosen } from "../../operations/drill/chooseBackup";
+import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/askedDrill";
 import { saveDrill } from "../../operations/drill/history";
-import { DrillJournal } from "../../operations/drill/journal";
+import { DrillJournal } from "../../operations/drill/drillJournal";
 import { measureRpo, type Replayed } from "../../operations/drill/measure";
 import { askProduction, type ProductionFacts } from "../../operations/drill/production";
 import { type DrillRecord, renderDrill } from "../../operations/drill/record";
-import { drillText } from "../../operations/drill/report";
+import { drillText } from "../../operations/drill/drillReport";
 import { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
 import { throwAwayCluster } from "./drillCluster";

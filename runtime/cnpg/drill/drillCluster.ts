@@ -7,7 +7,7 @@
  * left out altogether.
  */
 import { fail } from "../../base/errors";
-import type { Picked } from "../../operations/drill/plan";
+import type { Picked } from "../../operations/drill/drillPlan";
 import { librariesIn } from "../../operations/drill/neutral";
 import { at, findOwnParameters, isObject, type Json, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
 import { PLUGIN_NAME } from "../names";

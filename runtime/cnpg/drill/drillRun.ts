@@ -2,7 +2,7 @@
 import type { Context } from "../../base/context";
 import { BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
-import type { DrillJournal } from "../../operations/drill/journal";
+import type { DrillJournal } from "../../operations/drill/drillJournal";
 import { Session } from "../../postgres/session";
 import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/cluster";

@@ -10,7 +10,7 @@ import type { NotifyEvent } from "../../notify/events";
 import { notificationOf } from "../../notify/message";
 import { type NotifyTarget, parseTargets } from "../../notify/targets";
 import type { DrillRecord } from "../../operations/drill/record";
-import { drillNotice } from "../../operations/drill/report";
+import { drillNotice } from "../../operations/drill/drillReport";
 
 export interface JobEnd {
   readonly code: number;

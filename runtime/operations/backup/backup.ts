@@ -23,12 +23,12 @@ import type { Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../shared/identity";
 import type { JobPool } from "../shared/jobs";
 import { type BeginOptions, beginInRepositories, findPriors } from "./begin";
-import { type Cluster, OfflineCluster, OnlineCluster } from "./cluster";
+import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
 import { copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
 import { findPrior } from "./prior";
 import { type BackupDone, BackupRun, type OpenBackup } from "./run";
-import type { ServerCandidate, StandbyMode } from "./servers";
+import type { ServerCandidate, StandbyMode } from "./chooseServers";
 
 export interface BackupOptions extends BeginOptions {
   readonly type: BackupType;

@@ -1,7 +1,7 @@
 /** Puts files together to batches, and says which bundle of each repository a file goes into: pure. */
 import { assert } from "../../base/errors";
 import type { ScannedFile } from "../../postgres/dataDirectory";
-import type { RepoPlan } from "./plan";
+import type { RepoPlan } from "./backupPlan";
 
 export interface BatchEntry {
   readonly file: ScannedFile;

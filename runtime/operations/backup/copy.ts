@@ -18,12 +18,12 @@ import { requireAttempt } from "../../repository/attempt";
 import { saveManifestCopy } from "../../repository/backupStore";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
-import { CONTROL_FILE } from "../restore/plan";
+import { CONTROL_FILE } from "../restore/restorePlan";
 import { type Batch, planBatches } from "./batches";
-import { type Choice, emptyRow, referenceTo, uncopied } from "./choose";
+import { type Choice, emptyRow, referenceTo, uncopied } from "./fileChoices";
 import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
 import type { CopyFileResult } from "./copyFile";
-import { blockPlanOf, compressOf, copyOrder } from "./plan";
+import { blockPlanOf, compressOf, copyOrder } from "./backupPlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
 import type { BackupRun, OpenBackup } from "./run";
 

@@ -11,11 +11,11 @@ import { segmentRange } from "../../format/wal/walSegment";
 import type { BackupStop } from "../../postgres/session";
 import { finishBackup } from "../../repository/publish";
 import { type Repository, seal } from "../../repository/repository";
-import { storedAt } from "../restore/plan";
+import { storedAt } from "../restore/restorePlan";
 import { waitForWal } from "../shared/waitWal";
 import type { Copied } from "./copy";
-import { copyWal } from "./copyWal";
-import { compressOf } from "./plan";
+import { copyWal } from "./archiveCopy";
+import { compressOf } from "./backupPlan";
 import type { BackupRun } from "./run";
 import { withoutSharers } from "./sharers";
 

@@ -18,7 +18,7 @@ import type { ScannedFile } from "../../postgres/dataDirectory";
 import { isOfDomain } from "../../repository/attempt";
 import { loadManifestFile } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
-import type { Choice } from "./choose";
+import type { Choice } from "./fileChoices";
 import type { OpenBackup } from "./run";
 import { hasNote } from "./sharers";
 

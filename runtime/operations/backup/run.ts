@@ -7,7 +7,7 @@ import type { Manifest } from "../../format/repository/manifest";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../shared/results";
-import type { RepoPlan } from "./plan";
+import type { RepoPlan } from "./backupPlan";
 
 export interface OpenBackup {
   readonly repo: Repository;

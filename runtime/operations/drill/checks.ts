@@ -15,7 +15,7 @@ import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import type { SideServer } from "../../postgres/sideServer";
 import { parseControlData } from "./neutral";
-import type { Picked } from "./plan";
+import type { Picked } from "./drillPlan";
 import type { ClusterCounts } from "./production";
 import { countCluster } from "./production";
 import type { DrillCheck } from "./record";

@@ -20,15 +20,15 @@ import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
 import { type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
-import { choose, type ChooseOptions, type Chosen } from "./choose";
-import { DrillJournal } from "./journal";
+import { choose, type ChooseOptions, type Chosen } from "./chooseBackup";
+import { DrillJournal } from "./drillJournal";
 import { askReplayed, type Heartbeat, measureRpo } from "./measure";
 import { boundedRestoreCommand } from "./neutral";
-import type { Picked } from "./plan";
+import type { Picked } from "./drillPlan";
 import { askProduction, type ProductionFacts } from "./production";
 import type { DrillObjectives, DrillRecord } from "./record";
 import { makeScratch, removeScratch, type Scratch } from "./scratch";
-import { type PreparedServer, prepareServer } from "./server";
+import { type PreparedServer, prepareServer } from "./drillServer";
 
 export interface DrillOptions extends ChooseOptions {
   readonly stanza: string;

@@ -14,7 +14,7 @@ import { drillsPath } from "../../format/repository/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
 import { isMissing } from "../../local/systemError";
 import { readFile, type Repository, writeFile } from "../../repository/repository";
-import type { Turn } from "./plan";
+import type { Turn } from "./drillPlan";
 import { drillFileName, type DrillRecord, parseDrill, parseDrillFileName, renderDrill } from "./record";
 
 /** Kept in each place: two years of weekly drills. */

@@ -41,8 +41,8 @@ import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../shared/serverFiles";
 import { expireStream } from "../stream/expireStream";
 import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
-import { removeLeftovers } from "./leftovers";
-import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./plan";
+import { removeLeftovers } from "./temporaryFiles";
+import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./expirePlan";
 
 export interface Expired {
   /** Labels that went, ascending. */

@@ -7,7 +7,7 @@ import { syncDirectory } from "../../local/atomicWrite";
 import { systemError } from "../../local/systemError";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
-import { identifier, isThere, qualified, tablesOf, type Wanted, wantedText } from "./objects";
+import { identifier, isThere, qualified, tablesOf, type Wanted, wantedText } from "./tableObjects";
 import { databaseSizeOf, requireRoom, sizeOf } from "./room";
 
 export interface DumpRequest {

@@ -14,14 +14,14 @@ import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { makeScratch, removeScratch } from "../drill/scratch";
-import { type PreparedServer, prepareServer } from "../drill/server";
+import { type PreparedServer, prepareServer } from "../drill/drillServer";
 import type { JobPool } from "../shared/jobs";
-import { openSources } from "../restore/choose";
+import { openSources } from "../restore/openSources";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import { restore } from "../restore/restore";
 import type { Manifest } from "../../format/repository/manifest";
-import { compareWithPresent, type Difference, differences, sumsOf } from "./compare";
+import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
 import {
   type ForeignKey,
   foreignKeySql,
@@ -37,9 +37,9 @@ import {
   tablesOf,
   type Wanted,
   wantedText,
-} from "./objects";
+} from "./tableObjects";
 import { requireNoFile, writeDump } from "./dump";
-import { differenceText, stayText } from "./report";
+import { differenceText, stayText } from "./extractReport";
 import { dataDirectoryOf, requireProductionRoom, requireRoom, sideBytes, sizeOf } from "./room";
 import { swapSql } from "./swap";
 import { waitForWal } from "../shared/waitWal";

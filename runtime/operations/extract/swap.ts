@@ -2,7 +2,7 @@
  * What came back takes the place of what is there, in one transaction: the old table goes into a schema of its own and loses nothing, constraints of
  * other tables that refer to it are made anew for the new one. Pure: the statements.
  */
-import { foreignKeySql, identifier, literal, qualified, type Surroundings, type Wanted } from "./objects";
+import { foreignKeySql, identifier, literal, qualified, type Surroundings, type Wanted } from "./tableObjects";
 
 export interface SwapRequest {
   readonly wanted: Wanted;

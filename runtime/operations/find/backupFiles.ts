@@ -6,7 +6,7 @@ import { findBlockSource } from "../../format/repository/blockSource";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { openBlockFile, readBlocks } from "../../repository/blockReader";
 import { type Repository, unpack } from "../../repository/repository";
-import { storedAt } from "../restore/plan";
+import { storedAt } from "../restore/restorePlan";
 
 /** More of a catalog than this does not go into memory. */
 const SIZE_BYTES_MAX = 512 * 1024 * 1024;

@@ -13,11 +13,11 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { ActivityTracker } from "./activity";
 import { WalArchive } from "./archive";
-import { KnownNames, type NamesBackup } from "./names";
+import { KnownNames, type NamesBackup } from "./knownNames";
 import { type FindOptions, type Found, Search } from "./search";
 import { StreamedWal } from "./streamed";
-import type { BackupPlace } from "./targets";
-import { findWindow } from "./window";
+import type { BackupPlace } from "./recoveryTargets";
+import { findWindow } from "./findWindow";
 
 export interface FindDeps {
   readonly repos: readonly Repository[];

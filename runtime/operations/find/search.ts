@@ -6,9 +6,9 @@ import { formatLsn } from "../../format/wal/walSegment";
 import type { Activity, ActivityTracker, Ended } from "./activity";
 import type { Segment, WalArchive } from "./archive";
 import { type Marker, type MarkerKind, markersOf, weightOf } from "./markers";
-import type { KnownNames } from "./names";
+import type { KnownNames } from "./knownNames";
 import type { StreamedWal } from "./streamed";
-import { type BackupPlace, type Target, targetsOf } from "./targets";
+import { type BackupPlace, type Target, targetsOf } from "./recoveryTargets";
 
 /** Transactions are committed in WAL a little before or behind the order of their times. */
 const DISORDER_US = 10_000_000n;

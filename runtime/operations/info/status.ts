@@ -11,7 +11,7 @@ import type { StreamState } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { behindAfterS, type ToldStreams } from "../stream/told";
+import { behindAfterS, type ToldStreams } from "../stream/streamReport";
 import { loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
 import {

@@ -12,7 +12,7 @@ import { syncDirectory } from "../../local/atomicWrite";
 import { systemCodeOf, systemError } from "../../local/systemError";
 import { isRootsAlone, ownUid } from "../../local/trust";
 import type { Owner } from "./hostFacts";
-import type { Journal } from "./journal";
+import type { Journal } from "./recoveryJournal";
 
 export interface Rights {
   asAccount<T>(work: () => Promise<T>): Promise<T>;

@@ -8,7 +8,7 @@ import type { ProgramEnd } from "../../local/program";
 import { readFile } from "node:fs/promises";
 import { findServer } from "./hostFacts";
 import type { ServerControl } from "./control";
-import { type Journal, type Phase, PHASES, serverLogPath } from "./journal";
+import { type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";
 import type { JournalFile } from "./journalFile";
 import { moveAside, moveBack, prepare } from "./moves";
 import { askForNewTimeline, forgetNewTimeline } from "./newTimeline";

@@ -2,7 +2,7 @@
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
-import type { LiveServer } from "./plan";
+import type { LiveServer } from "./recoverPlan";
 
 const POLL_MS = 250;
 const TOLD_MS = 5000;

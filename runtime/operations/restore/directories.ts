@@ -17,7 +17,7 @@ import { renderMode } from "../../format/repository/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
 import { isMissing, systemError } from "../../local/systemError";
 import type { Owner, Owners } from "./owners";
-import { CONTROL_FILE, type PlannedLink, type RestoreLayout } from "./plan";
+import { CONTROL_FILE, type PlannedLink, type RestoreLayout } from "./restorePlan";
 
 export interface PrepareOptions {
   /** Files may be there: what the backup does not have is removed, the rest is taken over. */

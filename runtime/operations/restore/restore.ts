@@ -23,14 +23,14 @@ import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
 import { findServerFiles, placeServerFiles, type ServerFile } from "../shared/serverFiles";
-import { type ChooseOptions, openSources } from "./choose";
+import { type ChooseOptions, openSources } from "./openSources";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
 import { type Owner, type Owners, planOwners } from "./owners";
-import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restoreOrder } from "./plan";
+import { CONTROL_FILE, planLayout, type RemapOptions, type RestoreLayout, restoreOrder } from "./restorePlan";
 import type { RecoveryRequest } from "./recovery";
 import type { RestoreFileJob, RestoreFileResult, RestoreSource } from "./restoreFile";
-import { writeSettings } from "./settings";
+import { writeSettings } from "./recoverySettings";
 import type { FileRequest, Sources } from "./sources";
 import { isUnchanged, zeroFile } from "./untransferred";
 

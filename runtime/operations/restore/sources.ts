@@ -12,7 +12,7 @@ import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backup
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
-import { sourceOf } from "./plan";
+import { sourceOf } from "./restorePlan";
 import type { RestoreFileResult, RestoreSource } from "./restoreFile";
 import type { RestoreFileOutcome } from "./restoreFiles";
 import { type Selected, systemIdOf } from "./select";

@@ -3,12 +3,12 @@ import { rm } from "node:fs/promises";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Owner } from "../recover/hostFacts";
-import type { ServerMemory } from "../recover/journal";
+import type { ServerMemory } from "../recover/recoveryJournal";
 import type { JournalFile } from "../recover/journalFile";
 import { askForNewTimeline, forgetNewTimeline } from "../recover/newTimeline";
 import { type RecoverTools, type Served, startServer, stopServer } from "../recover/recover";
 import type { Opened } from "../recover/steps";
-import type { RollbackPlan } from "./plan";
+import type { RollbackPlan } from "./rollbackPlan";
 import type { Zfs } from "./zfs";
 
 /** Outside of the file system: what is in it goes back with it. Holds no command, as that of a recovery. */

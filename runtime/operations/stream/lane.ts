@@ -16,10 +16,10 @@ import { listChunks, putChunk, type StreamOrigin } from "../../repository/stream
 import type { ClusterIdentity } from "../shared/identity";
 import { type OpenArchive, PushTarget } from "../archivePush/pushWal";
 import { repoErrorLine } from "../shared/results";
-import { Leftovers } from "./leftovers";
+import { Leftovers } from "./streamLeftovers";
 import { archivedOf, isNeeded, SEGMENT } from "./needed";
 import { settle } from "./settle";
-import type { WalWindow } from "./window";
+import type { WalWindow } from "./walWindow";
 
 export interface LaneOptions {
   readonly cluster: ClusterIdentity;

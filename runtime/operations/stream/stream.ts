@@ -14,7 +14,7 @@ import { formatLsn } from "../../format/wal/walSegment";
 import type { WalStream } from "../../postgres/walStream";
 import type { Repository } from "../../repository/repository";
 import { StreamLane } from "./lane";
-import { WalWindow } from "./window";
+import { WalWindow } from "./walWindow";
 
 export interface StreamParts {
   readonly repos: readonly Repository[];

@@ -23,9 +23,9 @@ import { finishBackup } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { BlockPlan } from "../backup/fileTargets";
 import type { JobPool } from "../shared/jobs";
-import { storedAt } from "../restore/plan";
+import { storedAt } from "../restore/restorePlan";
 import type { CopiedFile, CopyFile, CopySource } from "./copyFiles";
-import { type CopyForm, copyForm, copyManifest, divideRows, withPlace } from "./plan";
+import { type CopyForm, copyForm, copyManifest, divideRows, withPlace } from "./syncPlan";
 
 export interface SyncSide {
   readonly repo: Repository;

@@ -19,8 +19,8 @@ import type { JobPool } from "../shared/jobs";
 import { hasStanza } from "../stanza/stanzaDelete";
 import { copyBackup, type SyncSide } from "./copyBackup";
 import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
-import { planSync, type SyncScope } from "./plan";
-import { syncServerFiles } from "./serverFiles";
+import { planSync, type SyncScope } from "./syncPlan";
+import { syncServerFiles } from "./syncServerFiles";
 
 export interface SyncOptions {
   /** Of the repository that is written. */

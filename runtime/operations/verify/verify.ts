@@ -24,7 +24,7 @@ import type { JobPool } from "../shared/jobs";
 import { readNamed } from "../shared/namedWal";
 import { readHistory } from "../restore/timelines";
 import { type StreamCounts, verifyStream } from "../stream/survey";
-import { findDamagedCopies } from "./copies";
+import { findDamagedCopies } from "./damagedCopies";
 import { filesOfNobody, findOrphans } from "./orphans";
 import { type NewestTimeline, pathRanges, type WalRange } from "./path";
 import { Tally, type VerifyCounts } from "./tally";

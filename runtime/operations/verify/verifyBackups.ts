@@ -15,7 +15,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
-import { storedAt } from "../restore/plan";
+import { storedAt } from "../restore/restorePlan";
 import type { RestoreSource } from "../restore/restoreFile";
 import type { VerifyBundleJob } from "./verifyBundle";
 import type { VerifyFileJob, VerifyFileResult } from "./verifyFile";

@@ -1,8 +1,8 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { planBatches } from "../../../../runtime/operations/backup/batches";
-import { type Choice, uncopied } from "../../../../runtime/operations/backup/choose";
-import type { RepoPlan } from "../../../../runtime/operations/backup/plan";
+import { type Choice, uncopied } from "../../../../runtime/operations/backup/fileChoices";
+import type { RepoPlan } from "../../../../runtime/operations/backup/backupPlan";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
 const MIB = 1024 * 1024;

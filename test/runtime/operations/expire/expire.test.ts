@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
-import { checkRequest, dependantsOf, type ExpireRequest, planExpire, type Retention } from "../../../../runtime/operations/expire/plan";
+import { checkRequest, dependantsOf, type ExpireRequest, planExpire, type Retention } from "../../../../runtime/operations/expire/expirePlan";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import { hasManifest } from "../../../../runtime/repository/backupStore";

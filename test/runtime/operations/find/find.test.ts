@@ -8,7 +8,7 @@ import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { WalArchive } from "../../../../runtime/operations/find/archive";
 import { find } from "../../../../runtime/operations/find/find";
 import type { FindOptions, Found } from "../../../../runtime/operations/find/search";
-import { findJson, findText } from "../../../../runtime/operations/find/report";
+import { findJson, findText } from "../../../../runtime/operations/find/findReport";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";

@@ -1,6 +1,6 @@
 /** Facts of small clusters. */
 import type { ClusterFacts, DatabaseFacts, RoleFacts } from "../../../../runtime/operations/migrate/facts";
-import type { MigrationOptions, PlanInput } from "../../../../runtime/operations/migrate/plan";
+import type { MigrationOptions, PlanInput } from "../../../../runtime/operations/migrate/migrationPlan";
 
 export function role(name: string, changes: Partial<RoleFacts> = {}): RoleFacts {
   return {

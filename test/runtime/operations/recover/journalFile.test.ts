@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, realpathSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { recoverJournal, readJournal } from "../../../../runtime/operations/recover/journal";
+import { recoverJournal, readJournal } from "../../../../runtime/operations/recover/recoveryJournal";
 import { JournalFile } from "../../../../runtime/operations/recover/journalFile";
 
 const isRoot = process.geteuid?.() === 0;

@@ -11,7 +11,7 @@ import { segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { type LaneOptions, StreamLane } from "../../../../runtime/operations/stream/lane";
 import { getLast } from "../../../../runtime/operations/stream/partial";
-import { WalWindow } from "../../../../runtime/operations/stream/window";
+import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import { listChunks } from "../../../../runtime/repository/streamStore";

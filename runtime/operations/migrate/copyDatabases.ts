@@ -12,10 +12,18 @@ import type { Session } from "../../postgres/session";
 import { type ClusterFacts, type DatabaseFacts, loadContents, loadFacts } from "./facts";
 import { inTransaction, liftGuard, lockServers, requireNobody, setGuard } from "./guard";
 import { COPYING_MARK, type GuardMark, MIGRATION_MARK, renderMark } from "./marks";
-import { type MigrationOptions, type MigrationPlan, movedMemberships, movedRoles, movedSettings, type PlannedDatabase, stateOf } from "./plan";
-import { type Servers, withSession } from "./servers";
+import {
+  type MigrationOptions,
+  type MigrationPlan,
+  movedMemberships,
+  movedRoles,
+  movedSettings,
+  type PlannedDatabase,
+  stateOf,
+} from "./migrationPlan";
+import { type Servers, withSession } from "./serverSessions";
 import { alterSetting, createDatabase, createRole, grantDatabase, grantMembership, identifier, literal } from "./statements";
-import { compareDatabase } from "./verify";
+import { compareDatabase } from "./verifyMigration";
 
 export interface CopyOptions extends MigrationOptions {
   /** Whether hashes of passwords go along. */

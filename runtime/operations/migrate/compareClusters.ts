@@ -2,7 +2,7 @@
 import type { Contents } from "./contents";
 import type { ClusterFacts, DatabaseFacts, Grant, Membership, RoleFacts, SettingFacts } from "./facts";
 import type { InventoryLine } from "./inventory";
-import { localeKey, movedMemberships, movedRoles, movedSettings, roleDifferences } from "./plan";
+import { localeKey, movedMemberships, movedRoles, movedSettings, roleDifferences } from "./migrationPlan";
 
 export interface Difference {
   /** Null is the cluster. */

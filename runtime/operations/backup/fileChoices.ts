@@ -9,7 +9,7 @@ import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { ScannedFile } from "../../postgres/dataDirectory";
-import { CONTROL_FILE } from "../restore/plan";
+import { CONTROL_FILE } from "../restore/restorePlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
 
 export type Choice =

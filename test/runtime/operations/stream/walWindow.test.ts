@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { WalWindow, WINDOW_SIZE_BYTES_MAX } from "../../../../runtime/operations/stream/window";
+import { WalWindow, WINDOW_SIZE_BYTES_MAX } from "../../../../runtime/operations/stream/walWindow";
 
 const MIB = 1024 * 1024;
 

@@ -2,7 +2,7 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { CheckResult } from "./checks";
-import type { Picked } from "./plan";
+import type { Picked } from "./drillPlan";
 import { type DrillCheck, type DrillFailure, drillId, type DrillObjectives, type DrillPick, type DrillRecord, type DrillRpo } from "./record";
 
 export interface JournalStart {

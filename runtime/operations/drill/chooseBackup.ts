@@ -8,8 +8,8 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findNewestWal } from "../info/destinations";
 import { listTurns } from "./history";
-import type { DrillJournal } from "./journal";
-import { fetchedBytes, type Picked, pickBackup, planTurn, segmentSizeOf } from "./plan";
+import type { DrillJournal } from "./drillJournal";
+import { fetchedBytes, type Picked, pickBackup, planTurn, segmentSizeOf } from "./drillPlan";
 import type { DrillPick } from "./record";
 
 export interface ChooseOptions {

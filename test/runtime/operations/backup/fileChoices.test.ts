@@ -1,7 +1,7 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import type { Manifest, ManifestFile } from "../../../../runtime/format/repository/manifest";
-import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/choose";
+import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/fileChoices";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
 const LABEL = "20261120-064059F";

@@ -1,7 +1,7 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { formatLabel, isLabel } from "../../../../runtime/format/repository/label";
-import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/plan";
+import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/backupPlan";
 
 const NOW = 1795157605;
 /** The label of a full backup that all of one repository's labels are known to. */

@@ -17,9 +17,9 @@ import type { BackupStart, BackupStop } from "../../postgres/session";
 import { requireArchiving } from "../check/archiving";
 import { keepServerFiles, type KeepTarget } from "../shared/serverFiles";
 import { waitForWal } from "../shared/waitWal";
-import type { DeltaInput } from "./choose";
+import type { DeltaInput } from "./fileChoices";
 import type { BackupRun } from "./run";
-import { checkVersion, chooseServers, requireSameRoles, type ServerCandidate, type Servers, type StandbyMode, waitForStandby } from "./servers";
+import { checkVersion, chooseServers, requireSameRoles, type ServerCandidate, type Servers, type StandbyMode, waitForStandby } from "./chooseServers";
 
 interface StartOptions {
   readonly startFast: boolean;

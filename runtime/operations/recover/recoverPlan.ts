@@ -9,7 +9,7 @@ import { timeText } from "../info/destinations";
 import { parseTargetTime } from "../restore/select";
 import type { ServerControl } from "./control";
 import type { HostFacts } from "./hostFacts";
-import type { RecoverSource } from "./source";
+import type { RecoverSource } from "./recoverSource";
 
 export interface RecoverRequest {
   readonly stanza: string;

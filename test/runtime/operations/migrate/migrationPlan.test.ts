@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { planMigration } from "../../../../runtime/operations/migrate/plan";
+import { planMigration } from "../../../../runtime/operations/migrate/migrationPlan";
 import { cluster, database, type PlanChanges, planInput, role } from "./support";
 
 const shop = (changes = {}) => ({ databases: [...cluster().databases, database("shop", changes)] });

@@ -3,7 +3,7 @@ import type { JsonValue } from "../../format/repository/json";
 import { formatLsn } from "../../format/wal/walSegment";
 import { shellWord } from "../restore/recovery";
 import type { Found, FoundTransaction, UnknownSpan, WalSource } from "./search";
-import { formatTime, type Target } from "./targets";
+import { formatTime, type Target } from "./recoveryTargets";
 
 /** Of one transaction; the other ones are in the document. */
 const MARKERS_SHOWN_MAX = 8;

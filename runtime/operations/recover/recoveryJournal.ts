@@ -5,7 +5,7 @@
 import { fail } from "../../base/errors";
 import type { HostFacts, Owner } from "./hostFacts";
 import { JournalFile } from "./journalFile";
-import type { Move, RecoverRequest } from "./plan";
+import type { Move, RecoverRequest } from "./recoverPlan";
 
 /** In order; each is written before what it names is begun, `done` after all of it. */
 export const PHASES = ["stop", "move", "restore", "start", "done", "undo"] as const;

@@ -6,7 +6,7 @@ import {
   compareContents,
   compareInventories,
   sameLargeObjects,
-} from "../../../../runtime/operations/migrate/compare";
+} from "../../../../runtime/operations/migrate/compareClusters";
 import type { Contents, LargeObjects, TableSum } from "../../../../runtime/operations/migrate/contents";
 import type { Membership } from "../../../../runtime/operations/migrate/facts";
 import { cluster, database, role } from "./support";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { drillText } from "../../../../runtime/operations/drill/report";
+import { drillText } from "../../../../runtime/operations/drill/drillReport";
 import { record } from "./support";
 
 test("a drill for a terminal", () => {

@@ -14,7 +14,7 @@ import { dataFilePath } from "../../format/repository/repoPath";
 import { walDirectoryName } from "../../postgres/versions";
 import { seal } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
-import { compressOf } from "./plan";
+import { compressOf } from "./backupPlan";
 import type { OpenBackup } from "./run";
 
 interface CopyWalStop {

@@ -2,7 +2,7 @@ import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
-import { type PickRequest, pickBackup, planTurn, segmentSizeOf, type Turn } from "../../../../runtime/operations/drill/plan";
+import { type PickRequest, pickBackup, planTurn, segmentSizeOf, type Turn } from "../../../../runtime/operations/drill/drillPlan";
 import { DRILL_PICKS } from "../../../../runtime/operations/drill/record";
 import { backupEntry } from "./support";
 

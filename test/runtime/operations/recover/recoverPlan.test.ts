@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
 import { serverControl } from "../../../../runtime/operations/recover/control";
 import type { HostFacts } from "../../../../runtime/operations/recover/hostFacts";
-import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/plan";
+import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
 import { newTimelineSettings, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
 import { walWay } from "../../../../runtime/operations/recover/way";
 

@@ -16,7 +16,7 @@ import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } fr
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
 import type { BundleSpec } from "../../repository/repository";
-import type { Choice } from "./choose";
+import type { Choice } from "./fileChoices";
 import type { BlockPlan } from "./fileTargets";
 
 /** What one repository gets. */

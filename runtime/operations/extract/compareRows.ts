@@ -1,6 +1,6 @@
 /** Rows of tables beside each other: numbers and checksums, and how a table differs from what is there now. */
 import type { Session } from "../../postgres/session";
-import { comparedTables, identifier, qualified, type Wanted } from "./objects";
+import { comparedTables, identifier, qualified, type Wanted } from "./tableObjects";
 
 export interface TableSum {
   readonly rows: bigint;

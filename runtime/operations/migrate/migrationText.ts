@@ -1,12 +1,12 @@
 /** What the steps of a migration tell, for a terminal. Pure. */
 import { formatSize } from "../../base/units";
 import { durationText } from "../info/destinations";
-import type { Difference } from "./compare";
-import type { CopyReport } from "./copy";
-import type { FinishReport } from "./finish";
+import type { Difference } from "./compareClusters";
+import type { CopyReport } from "./copyDatabases";
+import type { FinishReport } from "./judgeFinish";
 import type { ClientFacts } from "./facts";
-import type { MigrationPlan, PlanFinding } from "./plan";
-import type { VerifyReport } from "./verify";
+import type { MigrationPlan, PlanFinding } from "./migrationPlan";
+import type { VerifyReport } from "./verifyMigration";
 
 const NAMES_MAX = 60;
 

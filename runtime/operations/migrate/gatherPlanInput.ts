@@ -5,8 +5,8 @@ import { mapParallel } from "../../base/parallel";
 import type { Session } from "../../postgres/session";
 import { type ClusterFacts, type DatabaseContents, type DatabaseFacts, loadContents, loadFacts } from "./facts";
 import { inTransaction } from "./guard";
-import { localeKey, type MigrationOptions, type PlanInput } from "./plan";
-import { type Servers, withSession } from "./servers";
+import { localeKey, type MigrationOptions, type PlanInput } from "./migrationPlan";
+import { type Servers, withSession } from "./serverSessions";
 import { literal } from "./statements";
 
 /** @throws dbConnect, dbQuery */

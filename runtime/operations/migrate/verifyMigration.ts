@@ -10,14 +10,14 @@ import {
   isNewerExtension,
   REWRITTEN_KINDS,
   sameLargeObjects,
-} from "./compare";
+} from "./compareClusters";
 import { beginLooking, differingLargeObjects, loadDatabaseContents } from "./contents";
 import { type ClientFacts, type ClusterFacts, loadFacts } from "./facts";
 import { inTransaction, listClients, lockServers } from "./guard";
 import { type InventoryLine, inventorySql } from "./inventory";
 import { MIGRATION_MARK, renderMark } from "./marks";
-import { movedRoles } from "./plan";
-import { type Servers, withSession } from "./servers";
+import { movedRoles } from "./migrationPlan";
+import { type Servers, withSession } from "./serverSessions";
 import { identifier, literal } from "./statements";
 
 export interface VerifyOptions {

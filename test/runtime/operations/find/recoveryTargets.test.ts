@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Activity } from "../../../../runtime/operations/find/activity";
-import { type BackupPlace, formatTime, type TargetFacts, targetsOf } from "../../../../runtime/operations/find/targets";
+import { type BackupPlace, formatTime, type TargetFacts, targetsOf } from "../../../../runtime/operations/find/recoveryTargets";
 
 const ACTIVITY: Activity = {
   xid: 700,

@@ -10,7 +10,7 @@ import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { findNewestWal } from "../info/destinations";
-import { type ChooseOptions, openSources } from "../restore/choose";
+import { type ChooseOptions, openSources } from "../restore/openSources";
 import { loadTimelines } from "../restore/timelines";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { type WalWay, walWay } from "./way";

@@ -10,7 +10,7 @@ import {
   restoreOrder,
   sourceOf,
   storedAt,
-} from "../../../../runtime/operations/restore/plan";
+} from "../../../../runtime/operations/restore/restorePlan";
 import { vectorText } from "../../format/vectors";
 
 const GOLDEN = parseManifest(vectorText("v2.45/plain/incr.backup.manifest"), "golden");

@@ -1,6 +1,6 @@
 /** How what came back differs from what is there: text, pure. */
-import type { Difference } from "./compare";
-import { identifier } from "./objects";
+import type { Difference } from "./compareRows";
+import { identifier } from "./tableObjects";
 
 export function differenceText(found: readonly Difference[]): string {
   return found
