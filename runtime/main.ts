@@ -116,13 +116,13 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
     case "agent":
       return (await import("./agent/agent.js")).agentCommand;
     case "cnpg-drill":
-      return (await import("./cnpg/drill/drill.js")).clusterDrillCommand;
+      return (await import("./cnpg/drill/drillCommand.js")).clusterDrillCommand;
     case "cnpg-expire":
-      return (await import("./cnpg/snapshots/expire.js")).expireSnapshotsCommand;
+      return (await import("./cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand;
     case "cnpg-instance":
       return (await import("./cnpg/sidecar/instance.js")).instanceCommand;
     case "cnpg-migrate":
-      return (await import("./cnpg/migrate/migrate.js")).migrationStepCommand;
+      return (await import("./cnpg/migrate/migrateStep.js")).migrationStepCommand;
     case "cnpg-operator":
       return (await import("./cnpg/operator/operator.js")).operatorCommand;
     case "migrate":
@@ -134,7 +134,7 @@ async function commandOf(command: Exclude<CommandName, "help" | "version">): Pro
     case "recover-step":
       return (await import("./commands/recoverStep.js")).recoverStepCommand;
     case "cnpg-restore":
-      return (await import("./cnpg/restore/restore.js")).restoreJobCommand;
+      return (await import("./cnpg/restore/restoreSidecar.js")).restoreJobCommand;
     default:
       return COMMAND_TABLE[command];
   }

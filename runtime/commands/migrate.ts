@@ -16,7 +16,7 @@ import { type MigrationOptions, type MigrationPlan, planMigration } from "../ope
 import { copyText, finishText, planText, verifyText } from "../operations/migrate/migrationText";
 import { type Servers, withSession } from "../operations/migrate/serverSessions";
 import { verifyMigration } from "../operations/migrate/verifyMigration";
-import { type Connection, findPassword, parseConnection } from "../postgres/connection";
+import { type Connection, findPassword, parseConnection } from "../postgres/connectionString";
 import { findClientPrograms } from "../postgres/programs";
 import type { Command, CommandHost } from "./host";
 

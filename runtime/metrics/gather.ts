@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import type { Config } from "../config/types";
-import { BACKREST_VERSION } from "../format/repository/info";
+import { BACKREST_VERSION } from "../format/repository/infoFile";
 import { loadRuns } from "../local/runRecords";
 import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";

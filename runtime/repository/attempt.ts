@@ -7,7 +7,7 @@ import { textOf, utf8 } from "../base/bytes";
 import type { Clock } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
-import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/repository/attempt";
+import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/repository/attemptFile";
 import { attemptPath } from "../format/repository/repoPath";
 import type { Lease } from "./lease";
 import { type Repository, readFile, writeFile } from "./repository";

@@ -15,7 +15,7 @@ import { type ClusterBackupArgs, ClusterEngine } from "../../components/database
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { type Json, type JsonObject, findOwnParameters } from "../../runtime/cnpg/kubernetes/cluster";
+import { type Json, type JsonObject, findOwnParameters } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { sidecarPatch, stableJson } from "../../runtime/cnpg/operator/sidecarPatch";
 import { projectFolder } from "../../tools/parts/cache";
 import { plain, type Value } from "../harness/providerValues";

@@ -6,7 +6,7 @@
 import { testContext } from "./context";
 import type { BackupHistoryEntry, BackupInfo } from "../../runtime/format/repository/backupInfo";
 import { backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
-import { BACKREST_VERSION } from "../../runtime/format/repository/info";
+import { BACKREST_VERSION } from "../../runtime/format/repository/infoFile";
 import { labelType } from "../../runtime/format/repository/label";
 import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupStore";

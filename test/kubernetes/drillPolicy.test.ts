@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderCluster } from "../../components/render/kubernetes/cluster";
 import { mergeOver, type RenderedObject } from "../../components/render/kubernetes/objects";
-import type { JsonObject } from "../../runtime/cnpg/kubernetes/cluster";
+import type { JsonObject } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { throwAwayCluster } from "../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo";
 import { sleep } from "../../tools/parts/process";

@@ -30,8 +30,8 @@ vi.mock("../../runtime/repository/reconstruct", async (original) => {
   const { believeListing, unlessOff } = await import("./weak.js");
   return { ...real, loadReconstructedInfo: unlessOff("listing", real.loadReconstructedInfo, believeListing) };
 });
-vi.mock("../../runtime/format/repository/attempt", async (original) => {
-  const real = await original<typeof import("../../runtime/format/repository/attempt.js")>();
+vi.mock("../../runtime/format/repository/attemptFile", async (original) => {
+  const real = await original<typeof import("../../runtime/format/repository/attemptFile.js")>();
   const { unlessOff } = await import("./weak.js");
   return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
 });

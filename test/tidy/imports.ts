@@ -85,7 +85,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/operations",
       "runtime/local",
       "runtime/postgres",
-      "runtime/format/repository/info",
+      "runtime/format/repository/infoFile",
       "runtime/version",
     ],
     mayImportTypes: ["runtime/commands/host", "runtime/config/types"],

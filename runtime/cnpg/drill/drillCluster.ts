@@ -9,7 +9,7 @@
 import { fail } from "../../base/errors";
 import type { Picked } from "../../operations/drill/drillPlan";
 import { librariesIn } from "../../operations/drill/neutral";
-import { at, findOwnParameters, isObject, type Json, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
+import { at, findOwnParameters, isObject, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { PLUGIN_NAME } from "../names";
 
 export interface ThrowAwayWish {

@@ -5,7 +5,7 @@ import { Secret } from "../../base/secret";
 import type { DrillJournal } from "../../operations/drill/drillJournal";
 import { Session } from "../../postgres/session";
 import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
-import { at, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
+import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { readThrowAway } from "./drillCluster";
 import type { Collection, KubernetesApi } from "../kubernetes/kubernetesApi";
 

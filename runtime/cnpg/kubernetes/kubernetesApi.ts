@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { request } from "node:https";
 import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
-import { type Json, type JsonObject, listAt, parseObject, textAt } from "./cluster";
+import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clusterObject";
 
 /** `postgresql.cnpg.io/v1` and `backups`; `v1` and `events` */
 export interface Collection {

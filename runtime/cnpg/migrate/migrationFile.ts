@@ -3,7 +3,7 @@
  * Pure.
  */
 import { fail } from "../../base/errors";
-import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/cluster";
+import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
 import { WORKLOAD_KINDS } from "../names";
 
 export interface Workload {

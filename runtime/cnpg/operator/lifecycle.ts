@@ -10,9 +10,9 @@ import {
   type JsonObject,
   parseObject,
   textAt,
-} from "../kubernetes/cluster";
+} from "../kubernetes/clusterObject";
 import type { LifecycleRequest } from "../grpc/messages";
-import type { PluginService } from "../grpc/server";
+import type { PluginService } from "../grpc/grpcServer";
 import { sidecarPatch, stableJson, type SidecarWish } from "./sidecarPatch";
 
 const KINDS = [

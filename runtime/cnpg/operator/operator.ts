@@ -1,10 +1,10 @@
 /** `cnpg-operator`: what CloudNativePG's operator asks of the plugin. It reads nothing and keeps nothing, so any number of them may run. */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Command } from "../../commands/host";
-import { openCredentials } from "../grpc/credentials";
-import { identityService } from "../grpc/identity";
+import { openCredentials } from "../grpc/tlsCredentials";
+import { identityService } from "../grpc/identityService";
 import { lifecycleService } from "./lifecycle";
-import { servePluginPort } from "../grpc/server";
+import { servePluginPort } from "../grpc/grpcServer";
 
 /** Its calls take milliseconds. */
 const DRAIN_MS = 5000;

@@ -3,7 +3,7 @@
  * nowhere else. Pure. An unknown one is refused: a mistyped name would leave a cluster without what was meant.
  */
 import { fail } from "../../base/errors";
-import type { Parameters } from "../kubernetes/cluster";
+import type { Parameters } from "../kubernetes/clusterObject";
 
 export interface PluginParameters {
   readonly stanza: string;

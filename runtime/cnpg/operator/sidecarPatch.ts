@@ -6,7 +6,7 @@
  * Secret.
  */
 import { fail } from "../../base/errors";
-import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/cluster";
+import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
 import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, SOURCE_PLACES, START } from "../names";
 import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 

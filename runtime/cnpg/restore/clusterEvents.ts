@@ -4,7 +4,7 @@
  */
 import type { Context } from "../../base/context";
 import { type ErrorKind, ERRORS, toBackupError } from "../../base/errors";
-import { at, type Json, type JsonObject, textAt } from "../kubernetes/cluster";
+import { at, type Json, type JsonObject, textAt } from "../kubernetes/clusterObject";
 import type { Collection, KubernetesApi } from "../kubernetes/kubernetesApi";
 
 const EVENTS: Collection = { api: "v1", plural: "events" };

@@ -11,9 +11,9 @@ import { fail } from "../../base/errors";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { isMissing } from "../../local/systemError";
 import { restoreJobCapabilities } from "../grpc/answers";
-import { at, type JsonObject, parseObject, textAt } from "../kubernetes/cluster";
+import { at, type JsonObject, parseObject, textAt } from "../kubernetes/clusterObject";
 import type { RestoreRequest } from "../grpc/messages";
-import type { PluginService } from "../grpc/server";
+import type { PluginService } from "../grpc/grpcServer";
 
 export interface RestoreJobParts {
   readonly dataDirectory: string;

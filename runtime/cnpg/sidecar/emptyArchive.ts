@@ -13,7 +13,7 @@ import { archiveIdsOf, type ClusterIdentity } from "../../operations/shared/iden
 import { readHistory } from "../../operations/restore/timelines";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { type JsonObject, textAt } from "../kubernetes/cluster";
+import { type JsonObject, textAt } from "../kubernetes/clusterObject";
 
 /** Made by the instance manager with a new data directory, removed by it when archiving works. */
 const CHECK_FILE = ".check-empty-wal-archive";

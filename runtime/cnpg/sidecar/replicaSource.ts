@@ -3,7 +3,7 @@
  * The other archive's configuration lies beside this one's, in the words that a recovery job has for it.
  */
 import type { CommandHost } from "../../commands/host";
-import { isReplica, type JsonObject, textAt } from "../kubernetes/cluster";
+import { isReplica, type JsonObject, textAt } from "../kubernetes/clusterObject";
 import { PLACES, SOURCE_PLACES } from "../names";
 
 /** True for the instance that has to read the source: the one that every other instance of the cluster follows. */

@@ -5,9 +5,9 @@ import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import type { CommandHost } from "../../commands/host";
 import { beatForever } from "./heartbeat";
-import { launcherText, writeLauncher } from "./launcher";
+import { launcherText, writeLauncher } from "./sidecarLauncher";
 import { LAUNCHER_FILE } from "../names";
-import { type PluginService, servePluginSocket } from "../grpc/server";
+import { type PluginService, servePluginSocket } from "../grpc/grpcServer";
 import { untilChanged } from "./watch";
 
 /** How long what is under way may take once the pod ends; the pod's own period may be shorter. */

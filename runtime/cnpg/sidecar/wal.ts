@@ -16,7 +16,7 @@ import { lacksStanza } from "../../operations/archiveGet/archiveGet";
 import { repoErrorLine } from "../../operations/shared/results";
 import { callCapabilities } from "../grpc/answers";
 import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
-import { NotFound, NotYet, type PluginService } from "../grpc/server";
+import { NotFound, NotYet, type PluginService } from "../grpc/grpcServer";
 
 export interface WalParts {
   readonly dataDirectory: string;

@@ -6,7 +6,7 @@
  * `cnpg.io/pvcRole`; `cnpg.io/backupEndTime` is added when all of them are ready. Who owns them is `snapshotOwnerReference`.
  */
 import { fail } from "../../base/errors";
-import { at, type Json, listAt, textAt } from "../kubernetes/cluster";
+import { at, type Json, listAt, textAt } from "../kubernetes/clusterObject";
 import type { GroupState, SnapshotGroup } from "./snapshotRetention";
 
 export interface ObjectRef {

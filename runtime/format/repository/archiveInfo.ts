@@ -6,7 +6,7 @@
  */
 import { assert, fail } from "../../base/errors";
 import { Fields, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "./info";
+import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "./infoFile";
 import { renderObject, renderString } from "./json";
 import { checkPgVersion } from "./manifestNames";
 

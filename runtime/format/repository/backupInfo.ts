@@ -8,7 +8,7 @@ import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { checkHistory, currentHistory, parseHistoryId } from "./archiveInfo";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { BACKREST_FORMAT, headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./info";
+import { BACKREST_FORMAT, headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./infoFile";
 import { isArray, type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import type { Manifest } from "./manifest";

@@ -3,7 +3,7 @@
  * or of another type; `find*` give undefined for a missing one.
  */
 import { fail } from "../../base/errors";
-import type { InfoEntry, ParsedEntry } from "./info";
+import type { InfoEntry, ParsedEntry } from "./infoFile";
 import { isObject, type JsonObject, type JsonValue } from "./json";
 
 /** One JSON object (a row's value) or one section (its keys and values), with the place it comes from for messages. */

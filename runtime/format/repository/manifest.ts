@@ -10,7 +10,7 @@ import { assert, fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { type CompressType, isCompressType } from "../codec/compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry, renderInfoBytes, renderInfoParts } from "./info";
+import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry, renderInfoBytes, renderInfoParts } from "./infoFile";
 import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import { completeRow, type FileRow, FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";

@@ -8,7 +8,7 @@
 import { type TextPart, wholeText } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
-import type { ParsedEntry } from "./info";
+import type { ParsedEntry } from "./infoFile";
 import { isArray, isObject, type JsonObject, type JsonValue, renderJson, renderString } from "./json";
 import {
   defaultMode,

@@ -55,7 +55,7 @@ export function manifestPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/backup.manifest`;
 }
 
-/** Who may write into the directory of a backup that is not listed yet; see `format/repository/attempt.ts`. */
+/** Who may write into the directory of a backup that is not listed yet; see `format/repository/attemptFile.ts`. */
 export function attemptPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.attempt`;
 }

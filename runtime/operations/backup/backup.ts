@@ -10,7 +10,7 @@ import { assert } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
-import type { SourceDirectory, SourceIdentity } from "../../format/repository/attempt";
+import type { SourceDirectory, SourceIdentity } from "../../format/repository/attemptFile";
 import type { BackupType } from "../../format/repository/label";
 import type { PgControl } from "../../format/page/pgControl";
 import type { UserNames } from "../../local/users";

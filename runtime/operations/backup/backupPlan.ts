@@ -10,7 +10,7 @@ import { fail } from "../../base/errors";
 import { type BlockSettings, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../format/repository/blockSize";
 import { findBlockSource } from "../../format/repository/blockSource";
 import type { CompressSpec } from "../../format/codec/compress";
-import { BACKREST_VERSION } from "../../format/repository/info";
+import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import { type BackupType, formatLabel, fullLabelOf } from "../../format/repository/label";
 import { defaultsOf, type Manifest, type ManifestFile, type ManifestOptions } from "../../format/repository/manifest";
 import type { Scan, ScannedFile } from "../../postgres/dataDirectory";

@@ -8,7 +8,7 @@ import type { Context } from "../../base/context";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { formatSize } from "../../base/units";
-import type { SourceIdentity } from "../../format/repository/attempt";
+import type { SourceIdentity } from "../../format/repository/attemptFile";
 import type { CompressSpec } from "../../format/codec/compress";
 import { type BackupType, fullLabelOf } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";

@@ -10,8 +10,8 @@
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import { type Attempt, isSameSource, type SourceIdentity } from "../../format/repository/attempt";
-import { BACKREST_VERSION } from "../../format/repository/info";
+import { type Attempt, isSameSource, type SourceIdentity } from "../../format/repository/attemptFile";
+import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
 import type { ScannedFile } from "../../postgres/dataDirectory";

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
-import { programEnvironment } from "../../postgres/connection";
+import { programEnvironment } from "../../postgres/connectionString";
 import { pipeDump } from "../../postgres/dumpPipe";
 import type { Session } from "../../postgres/session";
 import { type ClusterFacts, type DatabaseFacts, loadContents, loadFacts } from "./facts";

@@ -1,5 +1,5 @@
 /** The two ends of a migration: sessions with either, in any of their databases. */
-import { type CertificateReader, type Connection, sessionTarget } from "../../postgres/connection";
+import { type CertificateReader, type Connection, sessionTarget } from "../../postgres/connectionString";
 import { Session } from "../../postgres/session";
 
 /** The sum of a large table takes its time, and an index too. */

@@ -10,7 +10,7 @@ import { perRepo, type RepoResult } from "../../base/parallel";
 import { findFinalName } from "../../base/temporaryName";
 import type { ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
-import { BACKREST_VERSION } from "../../format/repository/info";
+import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import type { PgControl } from "../../format/page/pgControl";
 import { archiveInfoPath, backupInfoPath, copyOf } from "../../format/repository/repoPath";
 import { loadArchiveInfo, loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../repository/infoStore";

@@ -8,7 +8,7 @@ import { fail } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { BlockSettings } from "../../format/repository/blockSize";
 import type { CompressSpec } from "../../format/codec/compress";
-import { BACKREST_VERSION } from "../../format/repository/info";
+import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import { isLabel } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { Repository } from "../../repository/repository";

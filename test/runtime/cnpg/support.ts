@@ -1,5 +1,5 @@
 /** Objects as CloudNativePG 1.30 sends them, cut down to what the plugin may look at. */
-import type { Json, JsonObject } from "../../../runtime/cnpg/kubernetes/cluster";
+import type { Json, JsonObject } from "../../../runtime/cnpg/kubernetes/clusterObject";
 
 export const PARAMETERS = { bundle: "runtime-abc", configMap: "orders-backup", repo2Secret: "r2", repo1Secret: "b2", claims: "vault" };
 

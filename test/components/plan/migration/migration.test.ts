@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type MigrationSettings, migrateWords, planSteps, runnerOf, type ServerSettings } from "../../../../components/plan/migration/migration";
 import { mayRetireSource, reportProblems } from "../../../../components/plan/migration/migrationReport";
 import { checkMigration } from "../../../../components/plan/migration/migrationRules";
-import { parseConnection } from "../../../../runtime/postgres/connection";
+import { parseConnection } from "../../../../runtime/postgres/connectionString";
 
 const OLD: ServerSettings = {
   place: "server",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { at, type JsonObject } from "../../../../runtime/cnpg/kubernetes/cluster";
+import { at, type JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { readThrowAway, throwAwayCluster, type ThrowAwayWish } from "../../../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 

@@ -9,7 +9,7 @@ import {
   pluginCapabilities,
   restoreJobCapabilities,
 } from "../../../../runtime/cnpg/grpc/answers";
-import { identityService } from "../../../../runtime/cnpg/grpc/identity";
+import { identityService } from "../../../../runtime/cnpg/grpc/identityService";
 import { SERVICES, type ServiceName, serviceOf } from "../../../../runtime/cnpg/grpc/protocol";
 
 const METHODS: Readonly<Record<ServiceName, readonly string[]>> = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/cluster";
+import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { lifecycleService } from "../../../../runtime/cnpg/operator/lifecycle";
 import { testContext } from "../../../harness/context";
 import { applyPatch, bytesOf, cluster, job, PARAMETERS, pod } from "../support";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { at, type Json, type JsonObject, listAt, textAt } from "../../../../runtime/cnpg/kubernetes/cluster";
+import { at, type Json, type JsonObject, listAt, textAt } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { sidecarPatch, type SidecarWish, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
 import { seededRandom } from "../../../harness/context";
 import { applyPatch, cluster, job, PARAMETERS, pod } from "../support";

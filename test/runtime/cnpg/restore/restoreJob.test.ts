@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/cluster";
+import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { restoreJobService, restoreWords } from "../../../../runtime/cnpg/restore/restoreJob";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/cluster";
+import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { followsSource, openSource } from "../../../../runtime/cnpg/sidecar/replicaSource";
 import type { OtherConfiguration } from "../../../../runtime/commands/host";
 import { testContext } from "../../../harness/context";

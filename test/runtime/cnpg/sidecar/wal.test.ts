@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { NotFound, NotYet } from "../../../../runtime/cnpg/grpc/server";
+import { NotFound, NotYet } from "../../../../runtime/cnpg/grpc/grpcServer";
 import { type WalParts, walService } from "../../../../runtime/cnpg/sidecar/wal";
 import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
 import { HeldClock, type TestContext, testContext } from "../../../harness/context";

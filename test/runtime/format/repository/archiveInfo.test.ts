@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { archiveIdOf, currentHistory, parseArchiveInfo, renderArchiveInfo } from "../../../../runtime/format/repository/archiveInfo";
-import { headEntries, renderInfo } from "../../../../runtime/format/repository/info";
+import { headEntries, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { errorOf, vectorText } from "../vectors";
 
 describe("archive.info", () => {

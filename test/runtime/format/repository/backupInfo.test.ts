@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { backupInfoEntryOf, parseBackupInfo, renderBackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { decryptBytes } from "../../../../runtime/format/codec/cipher";
-import { parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { parseManifest } from "../../../../runtime/format/repository/manifest";
 import { errorOf, PASS, vectorBytes, vectorText } from "../vectors";
 

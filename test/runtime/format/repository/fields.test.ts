@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Fields, Sections, sectionEntries } from "../../../../runtime/format/repository/fields";
-import { headEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { headEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { errorOf } from "../vectors";
 
 const FIELDS = new Fields(

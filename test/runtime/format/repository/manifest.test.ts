@@ -2,7 +2,7 @@ import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { streamOf, utf8 } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY } from "../../../../runtime/base/hash";
-import { parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { defaultsOf, type Manifest, parseManifest, readManifest, renderManifest } from "../../../../runtime/format/repository/manifest";
 import { errorOf, MANIFESTS, vectorText } from "../vectors";
 

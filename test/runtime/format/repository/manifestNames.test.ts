@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type BackupError, isError } from "../../../../runtime/base/errors";
 import { parseArchiveInfo } from "../../../../runtime/format/repository/archiveInfo";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
-import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { parseManifest } from "../../../../runtime/format/repository/manifest";
 import { MANIFESTS, vectorText } from "../vectors";
 

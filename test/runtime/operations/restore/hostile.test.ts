@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type BackupError, type ErrorKind, isError } from "../../../../runtime/base/errors";
-import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { copyOf, manifestPath } from "../../../../runtime/format/repository/repoPath";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { restore, type RestoreOptions } from "../../../../runtime/operations/restore/restore";

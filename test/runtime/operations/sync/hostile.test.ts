@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fc } from "../../../harness/properties";
 import { beforeEach, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
-import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { type InfoEntry, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { listStanzas } from "../../../../runtime/operations/info/info";
 import { sync } from "../../../../runtime/operations/sync/sync";

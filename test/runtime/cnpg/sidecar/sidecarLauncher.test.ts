@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { join } from "node:path";
-import { launcherText, writeLauncher } from "../../../../runtime/cnpg/sidecar/launcher";
+import { launcherText, writeLauncher } from "../../../../runtime/cnpg/sidecar/sidecarLauncher";
 import { temporaryFolder } from "../../repository/support";
 
 test("a verb finds the sidecar's options in its environment, and its own words behind the program", async () => {

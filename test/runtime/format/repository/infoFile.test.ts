@@ -1,6 +1,6 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
-import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/info";
+import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { renderJson } from "../../../../runtime/format/repository/json";
 import { errorOf, MANIFESTS, vectorText } from "../vectors";
 

@@ -6,7 +6,7 @@ import { GetService } from "../../archiver/getService";
 import { untilAborted } from "../../base/clock";
 import type { Command } from "../../commands/host";
 import { tellCluster } from "./clusterEvents";
-import { identityService } from "../grpc/identity";
+import { identityService } from "../grpc/identityService";
 import { openKubernetes } from "../kubernetes/kubernetesApi";
 import { restoreJobService } from "./restoreJob";
 import { runOwn, serveSidecar } from "../sidecar/sidecar";

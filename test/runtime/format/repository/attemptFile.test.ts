@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Attempt, isSameSource, parseAttempt, renderAttempt, type SourceIdentity } from "../../../../runtime/format/repository/attempt";
+import { type Attempt, isSameSource, parseAttempt, renderAttempt, type SourceIdentity } from "../../../../runtime/format/repository/attemptFile";
 
 const SOURCE: SourceIdentity = {
   systemId: 7_710_141_224_171_239_387n,

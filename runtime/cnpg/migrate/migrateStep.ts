@@ -7,7 +7,7 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Command, CommandHost } from "../../commands/host";
-import { at, type Json, type JsonObject, listAt, textAt } from "../kubernetes/cluster";
+import { at, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import {
   boundReport,

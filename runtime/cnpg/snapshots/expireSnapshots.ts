@@ -10,7 +10,7 @@ import type { Command } from "../../commands/host";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import { type FoundGroup, groupSnapshots, type ObjectRef, readBackup, readSnapshot } from "./snapshotGroups";
 import { judgeSnapshots, type SnapshotKeep } from "./snapshotRetention";
-import { tellJob } from "../kubernetes/told";
+import { tellJob } from "../kubernetes/jobNotice";
 
 export interface SnapshotWish extends SnapshotKeep {
   readonly cluster: string;

@@ -36,7 +36,7 @@ import { throwAwayCluster } from "./drillCluster";
 import { awaitConnection, awaitReady, clearName, CLUSTERS, type MadeCluster, makeCluster, removeCluster, stateOf, type ThrowAway } from "./drillRun";
 import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
 import { type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
-import { tellJob } from "../kubernetes/told";
+import { tellJob } from "../kubernetes/jobNotice";
 
 const MINUTE_MS = 60_000;
 /** Beside what the drill itself may take: to remove it. */

@@ -4,10 +4,10 @@
  */
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { expireSnapshots, expireSnapshotsCommand, type SnapshotWish } from "../../../../runtime/cnpg/snapshots/expire";
+import { expireSnapshots, expireSnapshotsCommand, type SnapshotWish } from "../../../../runtime/cnpg/snapshots/expireSnapshots";
 import type { KubernetesApi } from "../../../../runtime/cnpg/kubernetes/kubernetesApi";
 import type { CommandHost } from "../../../../runtime/commands/host";
-import type { Json } from "../../../../runtime/cnpg/kubernetes/cluster";
+import type { Json } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import type { KubernetesObject } from "../../../harness/kubernetes/kubectl";
 import { type TakenSnapshot, takenSnapshot } from "../../../harness/kubernetes/snapshotObjects";

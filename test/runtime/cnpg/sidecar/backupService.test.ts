@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { type BackupParts, backupService, typeByPolicy } from "../../../../runtime/cnpg/sidecar/backup";
+import { type BackupParts, backupService, typeByPolicy } from "../../../../runtime/cnpg/sidecar/backupService";
 import type { BackupResult } from "../../../../runtime/cnpg/grpc/messages";
 import { BACKUP_UID_NOTE } from "../../../../runtime/cnpg/names";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";

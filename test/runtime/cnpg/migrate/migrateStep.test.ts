@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { certificateCreate } from "../../../../components/dynamic/certificate";
 import { boundReport, parseMigrationFile, parseRecord, selectorOf } from "../../../../runtime/cnpg/migrate/migrationFile";
-import { migrationStepCommand } from "../../../../runtime/cnpg/migrate/migrate";
+import { migrationStepCommand } from "../../../../runtime/cnpg/migrate/migrateStep";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import type { Config } from "../../../../runtime/config/types";
 import { testContext } from "../../../harness/context";

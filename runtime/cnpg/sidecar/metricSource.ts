@@ -16,7 +16,7 @@ import type { DrillRecord } from "../../operations/drill/record";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
 import type { MetricSample } from "../grpc/messages";
-import type { PluginService } from "../grpc/server";
+import type { PluginService } from "../grpc/grpcServer";
 
 export interface MetricParts {
   readonly repos: readonly Repository[];

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { MetricSource } from "../../../../runtime/cnpg/sidecar/metrics";
+import { MetricSource } from "../../../../runtime/cnpg/sidecar/metricSource";
 import { saveDrill } from "../../../../runtime/operations/drill/history";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 import type { Repository } from "../../../../runtime/repository/repository";

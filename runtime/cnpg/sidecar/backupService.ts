@@ -15,11 +15,11 @@ import { listBackups, newestFullOf } from "../../operations/info/destinations";
 import { combinedError } from "../../operations/shared/results";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities } from "../grpc/answers";
-import { findOwnParameters, parseObject, textAt } from "../kubernetes/cluster";
+import { findOwnParameters, parseObject, textAt } from "../kubernetes/clusterObject";
 import type { BackupRequest, BackupResult } from "../grpc/messages";
 import { BACKUP_UID_NOTE } from "../names";
 import { type BackupTypeWish, backupTypeOf, readParameters } from "../operator/parameters";
-import type { PluginService } from "../grpc/server";
+import type { PluginService } from "../grpc/grpcServer";
 
 export interface BackupParts {
   readonly repos: readonly Repository[];

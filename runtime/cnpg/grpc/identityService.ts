@@ -2,7 +2,7 @@
 import { VERSION } from "../../version";
 import { pluginCapabilities } from "./answers";
 import { PLUGIN_NAME } from "../names";
-import type { PluginService } from "./server";
+import type { PluginService } from "./grpcServer";
 
 export function identityService(services: Parameters<typeof pluginCapabilities>[0]): PluginService {
   const metadata = {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
-import { type JobEnd, tellJob } from "../../../../runtime/cnpg/kubernetes/told";
+import { type JobEnd, tellJob } from "../../../../runtime/cnpg/kubernetes/jobNotice";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import { testContext } from "../../../harness/context";
 import { startWebServer, type WebServer } from "../../../harness/messageServers";
