@@ -1,6 +1,6 @@
 /** The runbook of a file of a stack: which databases are in it, what drills have measured of them, and of which state of the stack it is. */
-import { runbookOf } from "../plan/runbook";
-import type { DatabaseRunbook } from "../plan/runbook/document";
+import { runbookOf } from "../plan/runbook/databaseRunbook";
+import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
 import type { StackFile } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";

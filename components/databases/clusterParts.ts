@@ -9,7 +9,7 @@ import { logWarnings, throwErrors, withoutSecretValues } from "../internal/valid
 import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/cluster/clusterFile";
 import type { RepositorySecrets, ResolvedCluster } from "../plan/cluster/clusterShape";
 import { findingText } from "../plan/findings/findings";
-import { expiresSnapshots } from "../plan/cluster/snapshotRetention";
+import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes/cluster";
 import { bundleConfigMap } from "../render/kubernetes/bundle";

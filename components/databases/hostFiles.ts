@@ -1,7 +1,7 @@
 /** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
 import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
 import type { NodeInput } from "../host/nodeChoice";
-import { drillPath, ownDrills } from "../plan/schedule/drills";
+import { drillPath, ownDrills } from "../plan/schedule/declaredDrills";
 import type { HostPlan } from "../plan/model/plan";
 import { locationOf } from "../plan/topology/topology";
 import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/host/hostCommand";

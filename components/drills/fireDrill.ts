@@ -6,7 +6,7 @@ import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
 import { shellWord } from "../plan/host/hostCommand";
-import type { HostSettings } from "../plan/model/settings";
+import type { HostSettings } from "../plan/model/databaseSettings";
 import type { DrillChecksArgs, DrilledDatabase, HostDrillArgs } from "./drillArgs";
 import { claimDrills } from "./drilled";
 

@@ -6,7 +6,7 @@ import { renderedName } from "../internal/children";
 import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declared";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
-import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration/migration";
+import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration/migrationSteps";
 import { PLACES } from "../../runtime/cnpg/names";
 import { MANAGED_BY, type Manifest } from "../render/kubernetes/objects";
 import {

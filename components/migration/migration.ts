@@ -15,7 +15,7 @@ import {
   planSteps,
   runnerOf,
   type ServerPlace,
-} from "../plan/migration/migration";
+} from "../plan/migration/migrationSteps";
 import { mayRetireSource } from "../plan/migration/migrationReport";
 import { checkMigration } from "../plan/migration/migrationRules";
 import { MigrationJobs, type StepOptions } from "./jobs";

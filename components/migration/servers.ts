@@ -1,7 +1,7 @@
 /** Both sides of a migration: plain settings for the plan, and what comes later for its words. */
 import * as pulumi from "@pulumi/pulumi";
 import type { KeyRef } from "../databases/cnpgArgs";
-import { type MigrationSettings, runnerOf, SERVER_FILES, type ServerPlace, type ServerSettings } from "../plan/migration/migration";
+import { type MigrationSettings, runnerOf, SERVER_FILES, type ServerPlace, type ServerSettings } from "../plan/migration/migrationSteps";
 import { type MigrationArgs, MigrationStage, type MigrationServerArgs } from "./migrationArgs";
 
 const PROCESS_MAX = 2;

@@ -1,8 +1,8 @@
 /** The runbook of a stack: what to do when data are lost, made of the topologies of its databases. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { runbookOf } from "../plan/runbook";
-import type { DatabaseRunbook } from "../plan/runbook/document";
+import { runbookOf } from "../plan/runbook/databaseRunbook";
+import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
 import { parseStackFile } from "../plan/topology/stackFiles";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
 import { renderRunbook } from "../render/runbook/markdown";

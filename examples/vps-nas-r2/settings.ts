@@ -2,7 +2,7 @@
  * The set-up of a homelab as it was published, as plain values: a NAS and a bucket at R2, daily full, hourly incremental and six-hourly
  * differential backups. Its mistakes are kept; program.ts is the same set-up without them.
  */
-import type { HostSettings } from "../../components/plan/model/settings";
+import type { HostSettings } from "../../components/plan/model/databaseSettings";
 
 export const PUBLISHED: HostSettings = {
   connection: { local: {} },

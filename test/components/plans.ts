@@ -1,7 +1,7 @@
 /** Settings and plans for the tests of the pure rooms: complete, with what a test is about laid over it. */
 import type { ClusterPlan, HostPlan } from "../../components/plan/model/plan";
-import { resolveCluster, resolveHost } from "../../components/plan/model/resolve";
-import type { ClusterSettings, HostSettings, RepositorySettings } from "../../components/plan/model/settings";
+import { resolveCluster, resolveHost } from "../../components/plan/model/resolveDatabase";
+import type { ClusterSettings, HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
 
 export const NAS: RepositorySettings = {
   at: { name: "nas", kind: "posix", path: "/mnt/nas/pgbackrest", requireMount: true, encrypted: false },

@@ -1,7 +1,7 @@
 /** Topologies for the tests of comparisons: made by hand of settings, or by chance. */
 import { fc } from "../harness/properties";
-import type { HostSettings, RepositorySettings } from "../../components/plan/model/settings";
-import { resolveHost } from "../../components/plan/model/resolve";
+import type { HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
+import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { type Topology, topologyOf } from "../../components/plan/topology/topology";
 import { unknownMarker } from "../../components/plan/model/unknown";
 import { BUCKET, NAS, R2, settings } from "./plans";

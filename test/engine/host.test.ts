@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { runbookOf } from "../../components/plan/runbook";
+import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { Topology } from "../../components/plan/topology/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { run, runOk } from "../../tools/parts/process";

@@ -13,8 +13,8 @@ import { convergeHost, emptyOutcome, type HostOutcome, PartlyApplied, readHost, 
 import { chooseNode } from "../../components/host/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/connection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
-import { resolveHost } from "../../components/plan/model/resolve";
-import type { HostSettings } from "../../components/plan/model/settings";
+import { resolveHost } from "../../components/plan/model/resolveDatabase";
+import type { HostSettings } from "../../components/plan/model/databaseSettings";
 import { hostPaths } from "../../components/plan/host/hostCommand";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";

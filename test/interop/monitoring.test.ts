@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { alertGroupOf } from "../../components/plan/alerts";
 import type { AlertGroup } from "../../components/plan/alerts/rule";
-import { resolveHost } from "../../components/plan/model/resolve";
+import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { type Topology, topologyOf } from "../../components/plan/topology/topology";
 import { renderAlertFile } from "../../components/render/monitoring/alerts";
 import { PUBLISHED } from "../../examples/vps-nas-r2/settings";

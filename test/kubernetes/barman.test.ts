@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
-import { runbookOf } from "../../components/plan/runbook";
+import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { Topology } from "../../components/plan/topology/topology";
 import { runOk } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/s3Server";

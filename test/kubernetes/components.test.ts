@@ -9,7 +9,7 @@ import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { Monitoring } from "../../components/monitoring/monitoring";
-import { resolveHost } from "../../components/plan/model/resolve";
+import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../components/plan/topology/topology";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { settings } from "../components/plans";

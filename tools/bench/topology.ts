@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type * as Pulumi from "@pulumi/pulumi";
 import type * as Pgbackstop from "pgbackstop";
-import { resolveHost } from "../../components/plan/model/resolve";
+import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../components/plan/topology/topology";
 import { build } from "../parts/build";
 import { projectFolder } from "../parts/cache";

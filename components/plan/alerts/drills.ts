@@ -1,5 +1,5 @@
 /** Alerts about fire drills: missed, failed, and promises that the last one has measured. Pure. */
-import { drilledRepositories } from "../schedule/drills";
+import { drilledRepositories } from "../schedule/declaredDrills";
 import { longestGapMinutes } from "../schedule/schedule";
 import type { Topology } from "../topology/topology";
 import { type AlertRule, durationWords, type Writer } from "./rule";

@@ -6,11 +6,11 @@ import { type ResolvedCluster, type ResolvedSource, resolveShape } from "./clust
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
 import type { ClusterPlan } from "../model/plan";
-import { resolveCluster } from "../model/resolve";
+import { resolveCluster } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
 import { checkShape } from "../rules/shape";
-import type { ClusterSettings, DrillSettings, ScheduleSettings } from "../model/settings";
-import { snapshotPlanOf } from "./snapshotRetention";
+import type { ClusterSettings, DrillSettings, ScheduleSettings } from "../model/databaseSettings";
+import { snapshotPlanOf } from "./snapshotPlan";
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 

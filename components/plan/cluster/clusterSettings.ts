@@ -3,7 +3,7 @@
  * `pgbackstop render` reads from a file. Values that other resources have yet to produce come as the markers of unknown.ts. Nothing here
  * has a default; resolveShape.ts fills them in.
  */
-import type { ClusterSettings } from "../model/settings";
+import type { ClusterSettings } from "../model/databaseSettings";
 
 export interface StorageSettings {
   readonly sizeGiB: number;

@@ -1,6 +1,6 @@
 /** What changes for one database beside its repositories: copies, engine, promises, schedules, drills, findings lived with. Pure. */
 import { findRepoKey } from "../model/defaults";
-import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/drills";
+import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";

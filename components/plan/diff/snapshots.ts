@@ -1,6 +1,6 @@
 /** What changes in the volume snapshots of a cluster: whether and how often they are taken, and how long they stay. Pure. */
 import { textRunsPerDay } from "../schedule/schedule";
-import type { SnapshotPlan } from "../cluster/snapshotRetention";
+import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { type Collector, type Value, valueText } from "./change";
 
 type Snapshots = Partial<SnapshotPlan> | undefined;

@@ -3,7 +3,7 @@
  * that it finds on the host. Pure data. Sources: pgBackRest's release notes and issues of the numbers named, and runs of 2.45, 2.55 and 2.60.
  */
 import type { RepositoryPlan } from "../model/plan";
-import { compareVersions, isOlder } from "../model/versions";
+import { compareVersions, isOlder } from "../model/compareVersions";
 
 /** Versions in which a row is true: from the first on, and before the second. */
 export interface VersionRange {

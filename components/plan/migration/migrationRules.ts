@@ -1,6 +1,6 @@
 /** What is wrong with the arguments of a migration, each as a fact, the rule that it breaks and the way out. Pure. */
 import { WORKLOAD_KINDS } from "../../../runtime/cnpg/names";
-import { type MigrationFinding, type MigrationSettings, runnerOf, STAGES, type ServerSettings } from "./migration";
+import { type MigrationFinding, type MigrationSettings, runnerOf, STAGES, type ServerSettings } from "./migrationSteps";
 
 const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 const PORT_MAX = 65_535;

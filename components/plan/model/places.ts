@@ -1,7 +1,7 @@
 /** Where a target lies and what it is lost together with. Pure; an endpoint that is not known yet leaves the place unknown, not guessed. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { PlacePlan } from "./plan";
-import type { TargetSettings } from "./settings";
+import type { TargetSettings } from "./databaseSettings";
 import { isUnknown } from "./unknown";
 
 /** Failure domain of a directory on the database's own machine. */

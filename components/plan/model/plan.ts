@@ -1,6 +1,6 @@
 /** Complete plans of databases: every default filled in, nothing secret. What rules judge, topologies show and render/ writes. */
 import type { RunTime, Schedule } from "../schedule/schedule";
-import type { SnapshotPlan } from "../cluster/snapshotRetention";
+import type { SnapshotPlan } from "../cluster/snapshotPlan";
 
 /** Where copies lie, and what they are lost together with. */
 export interface PlacePlan {

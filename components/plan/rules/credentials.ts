@@ -2,7 +2,7 @@
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, RepositoryPlan, S3Plan } from "../model/plan";
-import { optionsCredential, sftpKeyCredential } from "../model/resolve";
+import { optionsCredential, sftpKeyCredential } from "../model/resolveDatabase";
 import { isUnknown } from "../model/unknown";
 
 /** Roles that only pods on EKS have. */

@@ -1,5 +1,5 @@
 /** Fire drills: that each can be made as it is declared, and can tell whether the promise is kept. Pure. */
-import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../schedule/drills";
+import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, DrillPlan } from "../model/plan";
 import { isTimeZone, parseCron } from "../schedule/schedule";

@@ -5,7 +5,7 @@ import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../model/plan";
 import { firstMeeting, parseCron, shiftCron } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isInRange, stockLimits } from "../engines/stockVersions";
-import { compareVersions } from "../model/versions";
+import { compareVersions } from "../model/compareVersions";
 
 /** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
 export const OFFSET_MINUTES = 60;

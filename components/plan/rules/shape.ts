@@ -10,7 +10,7 @@ import type { ClusterPlan, RepositoryPlan } from "../model/plan";
 import { parseCron } from "../schedule/schedule";
 import { locationOf } from "../topology/topology";
 import { isUnknown } from "../model/unknown";
-import { isOlder } from "../model/versions";
+import { isOlder } from "../model/compareVersions";
 import { isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 

@@ -2,7 +2,7 @@
 import type { ResolvedCluster } from "../cluster/clusterShape";
 import type { SnapshotSettings } from "../cluster/clusterSettings";
 import { type Finding, finding } from "../findings/findings";
-import { snapshotScheduleNames } from "../cluster/snapshotRetention";
+import { snapshotScheduleNames } from "../cluster/snapshotPlan";
 
 const RETENTION_MAX = 9_999_999;
 /** The operator writes names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */

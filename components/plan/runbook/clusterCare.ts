@@ -1,5 +1,5 @@
 /** What is done to a cluster that lives: an instance is lost, archiving fails, a repository or a key is lost, it is put to sleep. Pure. */
-import type { RunbookScenario, RunbookStep } from "./document";
+import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
 import { backupNow, type ClusterPlace, condition, inPostgres, isOurs, look, proof, verb, waitReady } from "./clusterPlace";
 import { lostAnswer, repositoryText } from "./order";

@@ -1,6 +1,6 @@
 /** One cluster of CloudNativePG, and the words of which its commands are made. Pure. */
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
-import type { RunbookStep } from "./document";
+import type { RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, Topology } from "../topology/topology";
 
 export interface ClusterPlace {

@@ -1,5 +1,5 @@
 /** How a new cluster is made out of backups. A cluster is never restored in place. Pure. */
-import type { RunbookScenario, RunbookStep } from "./document";
+import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
 import { type ClusterPlace, inPostgres, isOurs, look, restoredPlace, verb, waitReady } from "./clusterPlace";
 import { repositoryText } from "./order";

@@ -1,5 +1,5 @@
 /** What is done on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
-import type { RunbookScenario } from "./document";
+import type { RunbookScenario } from "./runbookDocument";
 import { shellWord } from "../host/hostCommand";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { lostAnswer, repositoryText } from "./order";

@@ -1,6 +1,6 @@
 /** In which order repositories are tried, and how each is named in a sentence. Pure. */
 import { repositoriesWithFulls } from "../diff/copyCounts";
-import type { RunbookQuestion } from "./document";
+import type { RunbookQuestion } from "./runbookDocument";
 import type { RepositoryNode, Topology } from "../topology/topology";
 
 /** Those with full backups, the near ones first: what is on the site is fast, what is not survives the site. */

@@ -1,5 +1,5 @@
 /** Words of commands that only the incident can tell. Pure. */
-import type { Placeholder, RunbookScenario } from "./document";
+import type { Placeholder, RunbookScenario } from "./runbookDocument";
 
 const TEXTS: Readonly<Record<string, string>> = {
   TARGET: "options that find prints behind just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",

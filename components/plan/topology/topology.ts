@@ -10,7 +10,7 @@ import { worstCaseRpo } from "../schedule/objectives";
 import type { BucketFacts, DatabasePlan, DrillPlan, RepositoryPlan } from "../model/plan";
 import type { ClusterPlan, HostPlan } from "../model/plan";
 import type { Schedule } from "../schedule/schedule";
-import type { SnapshotPlan } from "../cluster/snapshotRetention";
+import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { isUnknown } from "../model/unknown";
 
 export interface DatabaseNode {

@@ -2,7 +2,7 @@
  * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them, and
  * removes none: that is kubernetesExpiry.ts. Hot unless told otherwise.
  */
-import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotRetention";
+import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { given, sorted } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
 

@@ -5,7 +5,7 @@
  */
 import { runtimeArgv, type SecretPlace } from "../../plan/host/hostCommand";
 import type { HostPlan, RepositoryPlan } from "../../plan/model/plan";
-import { sftpKeyCredential } from "../../plan/model/resolve";
+import { sftpKeyCredential } from "../../plan/model/resolveDatabase";
 import { systemdWord } from "./commandLine";
 import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
 

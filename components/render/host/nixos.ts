@@ -5,7 +5,7 @@
  *
  * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
  */
-import { drillPath, ownDrills } from "../../plan/schedule/drills";
+import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import { type Finding, finding } from "../../plan/findings/findings";
 import type { HostPlan } from "../../plan/model/plan";
 import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";

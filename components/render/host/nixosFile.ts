@@ -1,8 +1,8 @@
 /** Hosts out of a file, as modules of NixOS. Pure; a file with a secret in it is refused. */
 import { type Finding } from "../../plan/findings/findings";
-import { resolveHost } from "../../plan/model/resolve";
+import { resolveHost } from "../../plan/model/resolveDatabase";
 import { checkHost } from "../../plan/rules";
-import type { HostSettings, RepositorySettings, TargetSettings } from "../../plan/model/settings";
+import type { HostSettings, RepositorySettings, TargetSettings } from "../../plan/model/databaseSettings";
 import { secretsIn } from "../kubernetes/gitops";
 import { checkNixos, NIXOS_DIRECTORIES, NIXOS_NODE_PATH, NIXOS_SECRETS, renderNixos } from "./nixos";
 

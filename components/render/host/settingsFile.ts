@@ -2,7 +2,7 @@
 import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/types";
 import { findCompressType } from "../../plan/model/defaults";
-import { ownDrills } from "../../plan/schedule/drills";
+import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";
 import type { DrillPlan, HostPlan, RepositoryPlan } from "../../plan/model/plan";
 

@@ -4,7 +4,7 @@
  */
 import { PLACES } from "../../../runtime/cnpg/names";
 import type { ResourcesSettings } from "../../plan/cluster/clusterSettings";
-import { drillName } from "../../plan/schedule/drills";
+import { drillName } from "../../plan/schedule/declaredDrills";
 import type { DrillPlan } from "../../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";

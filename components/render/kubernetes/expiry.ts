@@ -2,7 +2,7 @@
  * What removes old volume snapshots of a cluster: once a day the runtime's `cnpg-expire`, by an account that may list and delete Backups and
  * VolumeSnapshots of the namespace and nothing else. CloudNativePG itself keeps every snapshot. Pure.
  */
-import { expiresSnapshots, snapshotScheduleNames } from "../../plan/cluster/snapshotRetention";
+import { expiresSnapshots, snapshotScheduleNames } from "../../plan/cluster/snapshotPlan";
 import type { EngineContext } from "../engines/engine";
 import { renderAccount, renderCronJob } from "./cronJob";
 import type { RenderedObject } from "./objects";

@@ -6,7 +6,7 @@
  * ConfigMap: an init container of Node.js's own image copies `node` beside it. The other way round, pg_dump would bring its libraries along.
  */
 import { BUNDLE_FILE, PLACES } from "../../../runtime/cnpg/names";
-import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migration";
+import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
 import { PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
 import { given, MANAGED_BY, type Manifest, type RenderedObject } from "./objects";
 

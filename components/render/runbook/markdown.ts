@@ -1,5 +1,5 @@
 /** A runbook as Markdown: read in a forge, or on paper. Pure. */
-import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/document";
+import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import { cell } from "../topology/markdown";

@@ -4,7 +4,7 @@
  */
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
-import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/document";
+import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
 import { escapeText } from "../topology/picture";
 import { anchor, DRILLED_LEAD, measuredLead } from "./markdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";

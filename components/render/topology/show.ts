@@ -5,7 +5,7 @@ import { valueText } from "../../plan/diff/change";
 import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
 import { drillText, scheduleText } from "../../plan/diff/database";
 import { count, retentionText } from "../../plan/diff/repositories";
-import type { SnapshotPlan } from "../../plan/cluster/snapshotRetention";
+import type { SnapshotPlan } from "../../plan/cluster/snapshotPlan";
 import type { Topology } from "../../plan/topology/topology";
 import { cell, costText } from "./markdown";
 

@@ -5,7 +5,7 @@
  * else, so that production's data are out of its reach even if everything else fails. It yields to production: in CPU and disk time, and as the first
  * one to be ended where memory runs out. What it measures is therefore at worst too long.
  */
-import { drillPath, ownDrills } from "../../plan/schedule/drills";
+import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import { unitCommand } from "../host/credentials";
 import { jobUnits } from "./job";

@@ -3,7 +3,7 @@
  * journal in any case. What else is told of a unit is told.ts.
  */
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
-import { ownDrills } from "../../plan/schedule/drills";
+import { ownDrills } from "../../plan/schedule/declaredDrills";
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdWord } from "../host/commandLine";
 import { noticeLines, noticeUnit } from "./notice";

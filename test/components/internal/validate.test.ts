@@ -3,9 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { splitKnown, withoutSecrets } from "../../../components/internal/inputs";
 import { withoutSecretValues } from "../../../components/internal/validate";
-import type { HostSettings } from "../../../components/plan/model/settings";
+import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 import { checkHost } from "../../../components/plan/rules";
-import { resolveHost } from "../../../components/plan/model/resolve";
+import { resolveHost } from "../../../components/plan/model/resolveDatabase";
 import { BUCKET, NAS, R2, settings } from "../plans";
 
 const PLANTED = "Planted_Bucket_Name";

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { Monitoring, type MonitoringArgs } from "../../../components/monitoring/monitoring";
-import { resolveHost } from "../../../components/plan/model/resolve";
+import { resolveHost } from "../../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { PUBLISHED } from "../../../examples/vps-nas-r2/settings";
 import { renderedObjects } from "../../harness/kubernetes/rendered";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { HostSettings, S3Settings } from "../../../components/plan/model/settings";
+import type { HostSettings, S3Settings } from "../../../components/plan/model/databaseSettings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 

@@ -6,7 +6,7 @@ import { diffTopologies, type TopologyDiff, weakenedOf } from "../../../componen
 import type { Change } from "../../../components/plan/diff/change";
 import { countCopies } from "../../../components/plan/diff/copyCounts";
 import { fitsPossible, possibleKeys } from "../../../components/plan/diff/possible";
-import type { HostSettings } from "../../../components/plan/model/settings";
+import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { resolved } from "../clusters";
 import { BUCKET, NAS, plan, R2 } from "../plans";

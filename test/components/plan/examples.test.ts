@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { copiesText } from "../../../components/plan/storage/copies";
-import { resolveCluster, resolveHost } from "../../../components/plan/model/resolve";
-import type { ClusterSettings, HostSettings } from "../../../components/plan/model/settings";
+import { resolveCluster, resolveHost } from "../../../components/plan/model/resolveDatabase";
+import type { ClusterSettings, HostSettings } from "../../../components/plan/model/databaseSettings";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import * as cnpgB2R2 from "../../../examples/cnpg-b2-r2/settings";
 import * as cnpgMinio from "../../../examples/cnpg-barman-minio/settings";

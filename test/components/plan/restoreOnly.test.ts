@@ -1,7 +1,7 @@
 /** Hosts that only restore, and keys that only read. */
 import { expect, test } from "vitest";
 import { lateInputs, plainInputs } from "../../../components/databases/hostFiles";
-import type { HostSettings, RepositorySettings } from "../../../components/plan/model/settings";
+import type { HostSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 import { checkHost } from "../../../components/plan/rules";
 import { BUCKET, NAS, plan } from "../plans";
 

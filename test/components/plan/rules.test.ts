@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { FINDINGS, type Finding } from "../../../components/plan/findings/findings";
-import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/settings";
+import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { checkUndrilled } from "../../../components/plan/rules/drills";
 import { unknownMarker } from "../../../components/plan/model/unknown";

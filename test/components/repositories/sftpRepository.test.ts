@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/secretFiles";
 import { findingText } from "../../../components/plan/findings/findings";
 import { checkHost } from "../../../components/plan/rules";
-import type { SftpSettings, TargetSettings } from "../../../components/plan/model/settings";
+import type { SftpSettings, TargetSettings } from "../../../components/plan/model/databaseSettings";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { credentialLines } from "../../../components/render/host/credentials";

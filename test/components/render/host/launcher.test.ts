@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launcherFile } from "../../../../components/render/host/launcher";
-import type { HostSettings } from "../../../../components/plan/model/settings";
+import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { BUCKET, NAS, plan } from "../../plans";
 
 const BOTH: HostSettings["repositories"] = { repo1: NAS, repo2: BUCKET };

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parseSettings } from "../../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/cluster";
-import { drillName } from "../../../../components/plan/schedule/drills";
+import { drillName } from "../../../../components/plan/schedule/declaredDrills";
 import type { RenderedObject } from "../../../../components/render/kubernetes/objects";
 import { clusterFile, context, objectOf } from "../../clusters";
 

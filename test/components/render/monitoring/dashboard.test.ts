@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PUBLISHED } from "../../../../examples/vps-nas-r2/settings";
-import { resolveHost } from "../../../../components/plan/model/resolve";
+import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { dashboardOf, renderDashboard } from "../../../../components/render/monitoring/dashboard";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";

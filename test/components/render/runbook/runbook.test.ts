@@ -1,7 +1,7 @@
 /** Runbooks: every link leads somewhere, every repository has its commands, nothing in a topology is more than text, no secret is needed. */
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
-import { runbookOf } from "../../../../components/plan/runbook";
+import { runbookOf } from "../../../../components/plan/runbook/databaseRunbook";
 import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
 import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
 import { checkRunbook, originOf, runbooksOf } from "../../../../components/bin/runbook";

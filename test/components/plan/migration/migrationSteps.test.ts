@@ -1,6 +1,6 @@
 /** A migration as steps: which ones each stage has, in which words, and what is refused before anything is asked of a server. */
 import { describe, expect, test } from "vitest";
-import { type MigrationSettings, migrateWords, planSteps, runnerOf, type ServerSettings } from "../../../../components/plan/migration/migration";
+import { type MigrationSettings, migrateWords, planSteps, runnerOf, type ServerSettings } from "../../../../components/plan/migration/migrationSteps";
 import { mayRetireSource, reportProblems } from "../../../../components/plan/migration/migrationReport";
 import { checkMigration } from "../../../../components/plan/migration/migrationRules";
 import { parseConnection } from "../../../../runtime/postgres/connectionString";

@@ -4,7 +4,7 @@
  */
 import { OPERATOR_COMMAND, shellWord } from "../host/hostCommand";
 import { OF_THE_HOST } from "../model/places";
-import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./document";
+import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { isUnknown } from "../model/unknown";
 import { archivingFails, keysLost, repositoryLost } from "./hostCare";

@@ -5,12 +5,12 @@
  * values is not said here but by rules/; resolving never throws.
  */
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
-import { resolveDrill, resolveDrillChecks } from "../schedule/drills";
+import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
 import { placeOf } from "./places";
 import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing, TaskPlan } from "./plan";
 import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
-import { fingerprintFor } from "../host/hostKey";
+import { fingerprintFor } from "../host/hostKeyFingerprint";
 import type {
   BucketFactsSettings,
   ClusterSettings,
@@ -24,7 +24,7 @@ import type {
   SecretFilesSettings,
   SftpSettings,
   SizingSettings,
-} from "./settings";
+} from "./databaseSettings";
 import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/events";
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 

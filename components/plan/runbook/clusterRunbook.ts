@@ -2,7 +2,7 @@
  * What to do with a cluster of CloudNativePG. A cluster is never restored in place: a new one is made out of the archive, by the program of the
  * stack, and the applications are led to it. Pure.
  */
-import type { DatabaseRunbook, RunbookQuestion } from "./document";
+import type { DatabaseRunbook, RunbookQuestion } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode, Topology } from "../topology/topology";
 import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
 import { type ClusterPlace, isOurs, placeOf, verb } from "./clusterPlace";

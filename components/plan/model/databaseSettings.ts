@@ -1,6 +1,6 @@
 /**
  * What users give, as plain values: the arguments of components without secrets. Values that other resources have yet to produce come as
- * the markers of unknown.ts. Nothing here has a default; resolve.ts and resolveCluster.ts fill them in.
+ * the markers of unknown.ts. Nothing here has a default; resolveDatabase.ts fills them in.
  */
 
 /** A place for backups: `target` of a repository component. */

@@ -5,16 +5,16 @@
  * Words in angle brackets are what only the incident can tell: `<TIME>`, `<LABEL>`.
  */
 import { createHash } from "node:crypto";
-import { drillName, drillSourceText, isDrillName } from "./schedule/drills";
-import { OPERATOR_COMMAND, shellWord } from "./host/hostCommand";
-import { clusterScenarios } from "./runbook/cluster";
-import { hostScenarios } from "./runbook/host";
-import type { DatabaseRunbook } from "./runbook/document";
-import { type Measured, measuredRows } from "./runbook/measured";
-import { byReach } from "./runbook/order";
-import { placeholdersOf } from "./runbook/placeholders";
-import { type DatabaseNode, renderTopology, type Topology } from "./topology/topology";
-import { isUnknown } from "./model/unknown";
+import { drillName, drillSourceText, isDrillName } from "../schedule/declaredDrills";
+import { OPERATOR_COMMAND, shellWord } from "../host/hostCommand";
+import { clusterScenarios } from "./clusterRunbook";
+import { hostScenarios } from "./hostRunbook";
+import type { DatabaseRunbook } from "./runbookDocument";
+import { type Measured, measuredRows } from "./measured";
+import { byReach } from "./order";
+import { placeholdersOf } from "./placeholders";
+import { type DatabaseNode, renderTopology, type Topology } from "../topology/topology";
+import { isUnknown } from "../model/unknown";
 
 /**
  * @param measured what drills have shown of this database; null when nobody told

@@ -1,6 +1,6 @@
 /** The one form in which a plan knows an SSH host: the SHA-256 of its key in hexadecimal digits, as stock pgBackRest wants it. Pure. */
 import { findFingerprint, fingerprintOf, keyTypeOf } from "../../../runtime/storage/sftp/hostKey";
-import type { SftpSettings } from "../model/settings";
+import type { SftpSettings } from "../model/databaseSettings";
 import { isUnknown } from "../model/unknown";
 
 /** From the key or from any form of its SHA-256. What cannot be read comes back as it was given, and a rule says so. */

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { DEFAULTS } from "../model/defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "../model/plan";
-import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/settings";
+import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/databaseSettings";
 
 /** Settings of drills as `drill` of the runtime knows them (`--pick`, `--level`). */
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment"];
