@@ -10,7 +10,7 @@ import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { type DeclaredResource, declareKubernetes } from "../internal/declared";
 import { findRepoKey } from "../plan/model/defaults";
-import { backupManifest } from "../render/kubernetes/cluster";
+import { backupManifest } from "../render/kubernetes/clusterObjects";
 
 /** Kinds of backup. */
 export const BackupKind = { Full: "full", Diff: "diff", Incr: "incr" } as const;

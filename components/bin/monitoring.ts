@@ -7,7 +7,7 @@ import { alertGroupOf } from "../plan/alerts";
 import type { AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile, StackFileError } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
-import { renderAlertFile, renderPrometheusRule } from "../render/monitoring/alerts";
+import { renderAlertFile, renderPrometheusRule } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
 
 const HELP = `pgbackstop alerts FILE      rules for Prometheus, with thresholds of the declared schedules and objectives

@@ -6,15 +6,15 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
 import { parseStackFile, type StackFile, StackFileError } from "../plan/topology/stackFiles";
-import { renderDiffDocument, renderTopologyDocument } from "../render/topology/document";
-import { renderMarkdown } from "../render/topology/markdown";
-import { renderPage } from "../render/topology/page";
+import { renderDiffDocument, renderTopologyDocument } from "../render/topology/topologyDocument";
+import { renderMarkdown } from "../render/topology/topologyMarkdown";
+import { renderPage } from "../render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../render/topology/picture";
 import { renderShown } from "../render/topology/show";
 import { MeasuredError } from "../plan/runbook/measured";
-import { renderRunbook } from "../render/runbook/markdown";
+import { renderRunbook } from "../render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE } from "../render/runbook/people";
-import { renderRunbookPage } from "../render/runbook/page";
+import { renderRunbookPage } from "../render/runbook/runbookPage";
 import { checkRunbook, originOf, runbooksOf } from "./runbook";
 
 const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them

@@ -11,9 +11,9 @@ import type { RepositorySecrets, ResolvedCluster } from "../plan/cluster/cluster
 import { findingText } from "../plan/findings/findings";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import type { EngineContext } from "../render/engines/engine";
-import { oneShotBackups } from "../render/kubernetes/cluster";
+import { oneShotBackups } from "../render/kubernetes/clusterObjects";
 import { bundleConfigMap } from "../render/kubernetes/bundle";
-import { drillJobs, repositoryParts } from "../render/kubernetes/drill";
+import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { secretKeysOf } from "../render/kubernetes/secrets";
 import type { RepositoryTarget } from "../repositories/target";

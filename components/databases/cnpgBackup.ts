@@ -5,7 +5,7 @@ import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
-import { renderAttachment } from "../render/kubernetes/cluster";
+import { renderAttachment } from "../render/kubernetes/clusterObjects";
 import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openSettings, runtimeOf, scheduleNamesOf } from "./clusterParts";
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 

@@ -7,7 +7,7 @@ import { fillKnown } from "../internal/inputs";
 import type { ResolvedCluster } from "../plan/cluster/clusterShape";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
-import { renderCluster } from "../render/kubernetes/cluster";
+import { renderCluster } from "../render/kubernetes/clusterObjects";
 import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
 import {

@@ -13,7 +13,7 @@ import {
   renderSshdConfig,
   type SealedRepository,
   sealTimers,
-} from "../render/host/repositoryHost";
+} from "../render/host/sshdConfig";
 import { secretCipher } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";

@@ -6,7 +6,7 @@
  * again, compared in what it means for the administrator's login, and proved by a new connection after sshd took it; whatever fails puts the
  * old text back.
  */
-import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/repositoryHost";
+import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/sshdConfig";
 import { type Connection, run, runScript } from "./connection";
 import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./files";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./units";

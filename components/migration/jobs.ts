@@ -18,7 +18,7 @@ import {
   type RepositoryVolumes,
   valueFile,
   wordsText,
-} from "../render/kubernetes/migration";
+} from "../render/kubernetes/migrationObjects";
 import { type MigrationArgs, MigrationStage } from "./migrationArgs";
 import { serverFiles, serverSources } from "./servers";
 

@@ -6,7 +6,7 @@ import { alertGroupsOf } from "../plan/alerts";
 import type { AlertGroup, AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile } from "../plan/topology/stackFiles";
 import type { Topology } from "../plan/topology/topology";
-import { prometheusRule, renderAlertFile } from "../render/monitoring/alerts";
+import { prometheusRule, renderAlertFile } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
 import { MANAGED_BY } from "../render/kubernetes/objects";
 

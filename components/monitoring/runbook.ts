@@ -5,9 +5,9 @@ import { runbookOf } from "../plan/runbook/databaseRunbook";
 import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
 import { parseStackFile } from "../plan/topology/stackFiles";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
-import { renderRunbook } from "../render/runbook/markdown";
+import { renderRunbook } from "../render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE, type RunbookPeople } from "../render/runbook/people";
-import { renderRunbookPage } from "../render/runbook/page";
+import { renderRunbookPage } from "../render/runbook/runbookPage";
 
 export interface RunbookArgs {
   /**

@@ -9,7 +9,7 @@ import { alertGroupOf } from "../../components/plan/alerts";
 import type { AlertGroup } from "../../components/plan/alerts/rule";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { type Topology, topologyOf } from "../../components/plan/topology/topology";
-import { renderAlertFile } from "../../components/render/monitoring/alerts";
+import { renderAlertFile } from "../../components/render/monitoring/prometheusRule";
 import { PUBLISHED } from "../../examples/vps-nas-r2/settings";
 import { dashboardOf } from "../../components/render/monitoring/dashboard";
 import { run, runOk, waitFor } from "../../tools/parts/process";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 import { diffTopologies } from "../../components/plan/diff";
-import { renderPage } from "../../components/render/topology/page";
+import { renderPage } from "../../components/render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../../components/render/topology/picture";
 import { findOnPath, run } from "../../tools/parts/process";
 import { BUCKET, NAS } from "../components/plans";

@@ -3,7 +3,7 @@
  * with another image, another Secret or anything else in its pods is not.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { renderCluster } from "../../components/render/kubernetes/cluster";
+import { renderCluster } from "../../components/render/kubernetes/clusterObjects";
 import { mergeOver, type RenderedObject } from "../../components/render/kubernetes/objects";
 import type { JsonObject } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { throwAwayCluster } from "../../runtime/cnpg/drill/drillCluster";

@@ -6,7 +6,7 @@ import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { FIND_VERB } from "./commandLine";
-import { hostCredentials } from "./credentials";
+import { hostCredentials } from "./systemdCredentials";
 import type { HostFile } from "../hostEngines/engine";
 import { UNIT_HEAD } from "../units/unit";
 

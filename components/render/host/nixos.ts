@@ -8,7 +8,7 @@
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import { type Finding, finding } from "../../plan/findings/findings";
 import type { HostPlan } from "../../plan/model/plan";
-import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./credentials";
+import { credentialLines, hostCredentials, NOTIFY_CREDENTIAL, unitCommand } from "./systemdCredentials";
 import type { HostFile } from "../hostEngines/engine";
 import { hostParts } from "./hostParts";
 import { hostPaths, ownDirectories } from "../../plan/host/hostCommand";

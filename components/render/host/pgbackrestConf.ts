@@ -7,7 +7,7 @@ import { type ConfSection, renderConf } from "../../../runtime/config/render";
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan, RepositoryPlan } from "../../plan/model/plan";
 import { restoreCommand } from "./commandLine";
-import { sftpKeyFile } from "./credentials";
+import { sftpKeyFile } from "./systemdCredentials";
 
 /** What the table of providers advises for all of them. */
 const UPLOAD_CHUNK = "16MiB";

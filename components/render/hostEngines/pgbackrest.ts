@@ -8,15 +8,15 @@
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
-import { postgresSettings } from "../host/postgresSettings";
+import { postgresSettings } from "../host/archiveSettings";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
 import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../host/stockCommand";
-import { backupUnits } from "../units/backup";
-import { drillUnits } from "../units/drill";
-import { failedUnits } from "../units/failed";
-import { maintenanceUnits } from "../units/maintenance";
-import { toldUnits } from "../units/told";
+import { backupUnits } from "../units/backupUnits";
+import { drillUnits } from "../units/drillUnits";
+import { failedUnits } from "../units/failedUnits";
+import { maintenanceUnits } from "../units/maintenanceUnits";
+import { toldUnits } from "../units/eventUnits";
 import { UNIT_HEAD } from "../units/unit";
 import type { HostParts } from "./engine";
 

@@ -2,15 +2,15 @@
 import type { HostPlan } from "../../plan/model/plan";
 import { launcherFile } from "../host/launcher";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
-import { postgresSettings } from "../host/postgresSettings";
+import { postgresSettings } from "../host/archiveSettings";
 import { hostPaths } from "../../plan/host/hostCommand";
 import { renderSettingsFile } from "../host/settingsFile";
-import { agentUnits } from "../units/agent";
-import { backupUnits } from "../units/backup";
-import { drillUnits } from "../units/drill";
-import { failedUnits } from "../units/failed";
-import { maintenanceUnits } from "../units/maintenance";
-import { toldUnits } from "../units/told";
+import { agentUnits } from "../units/agentUnits";
+import { backupUnits } from "../units/backupUnits";
+import { drillUnits } from "../units/drillUnits";
+import { failedUnits } from "../units/failedUnits";
+import { maintenanceUnits } from "../units/maintenanceUnits";
+import { toldUnits } from "../units/eventUnits";
 import type { HostParts } from "./engine";
 
 export function runtimeParts(plan: HostPlan): HostParts {

@@ -12,7 +12,7 @@ import { expiresSnapshots } from "../../plan/cluster/snapshotPlan";
 import type { RepositorySettings, TargetSettings } from "../../plan/model/databaseSettings";
 import type { EngineContext } from "../engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
-import { renderAttachment, renderCluster } from "./cluster";
+import { renderAttachment, renderCluster } from "./clusterObjects";
 import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";

@@ -2,7 +2,7 @@
 import { alertGroupOf } from "../../plan/alerts";
 import type { ClusterPlan } from "../../plan/model/plan";
 import { topologyOf } from "../../plan/topology/topology";
-import { prometheusRule } from "../monitoring/alerts";
+import { prometheusRule } from "../monitoring/prometheusRule";
 import type { EngineContext } from "../engines/engine";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 

@@ -5,7 +5,7 @@ import { barmanSource, objectStore } from "../engines/barmanCloud";
 import type { EngineContext } from "../engines/engine";
 import { pgbackrestSource, stanzaObject } from "../engines/pgbackrestPlugin";
 import { configMapName, configObject, runtimeSource } from "../engines/runtime";
-import type { RecoverySource } from "./cluster";
+import type { RecoverySource } from "./clusterObjects";
 import type { RenderedObject } from "./objects";
 
 /**

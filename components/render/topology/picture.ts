@@ -8,7 +8,7 @@ import type { TopologySet } from "../../plan/diff";
 import { repositoriesWithFulls } from "../../plan/diff/copyCounts";
 import { retentionText } from "../../plan/diff/repositories";
 import type { RepositoryNode, Topology } from "../../plan/topology/topology";
-import { costText, oneLine } from "./markdown";
+import { costText, oneLine } from "./topologyMarkdown";
 
 export const PICTURE_WIDTH = 1120;
 const ROW_HEIGHT = 104;

@@ -7,7 +7,7 @@ import { drillText, scheduleText } from "../../plan/diff/database";
 import { count, retentionText } from "../../plan/diff/repositories";
 import type { SnapshotPlan } from "../../plan/cluster/snapshotPlan";
 import type { Topology } from "../../plan/topology/topology";
-import { cell, costText } from "./markdown";
+import { cell, costText } from "./topologyMarkdown";
 
 /** Ends with a newline. */
 export function renderShown(set: TopologySet): string {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Manifest } from "../../../components/render/kubernetes/objects";
 import { type GitopsFile, renderGitops } from "../../../components/render/kubernetes/gitops";
-import { renderCluster } from "../../../components/render/kubernetes/cluster";
+import { renderCluster } from "../../../components/render/kubernetes/clusterObjects";
 import { context, objectOf } from "../clusters";
 
 const BUNDLE = { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) };

@@ -1,6 +1,6 @@
 /** What each engine of CloudNativePG gets from the same arguments. */
 import { expect, test } from "vitest";
-import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes/cluster";
+import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { recoverySource } from "../../../../components/render/kubernetes/source";
 import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { context, objectOf, resolved } from "../../clusters";

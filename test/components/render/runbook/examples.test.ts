@@ -11,7 +11,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook/databaseRunbook";
 import type { DatabaseRunbook, RunbookScenario } from "../../../../components/plan/runbook/runbookDocument";
 import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
-import { renderRunbook } from "../../../../components/render/runbook/markdown";
+import { renderRunbook } from "../../../../components/render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
 import { program as attach } from "../../../../examples/cnpg-attach/program";
 import { program as b2R2 } from "../../../../examples/cnpg-b2-r2/program";

@@ -8,9 +8,9 @@ import { checkRunbook, originOf, runbooksOf } from "../../../../components/bin/r
 import { joinMeasured, parseMeasured } from "../../../../components/plan/runbook/measured";
 import { BUCKET, NAS, R2 } from "../../plans";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
-import { renderRunbook } from "../../../../components/render/runbook/markdown";
+import { renderRunbook } from "../../../../components/render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE } from "../../../../components/render/runbook/people";
-import { renderRunbookPage } from "../../../../components/render/runbook/page";
+import { renderRunbookPage } from "../../../../components/render/runbook/runbookPage";
 import { resolved } from "../../clusters";
 import { anyTopology, topology } from "../../topologies";
 

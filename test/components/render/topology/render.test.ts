@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { diffTopologies, type TopologyDiff } from "../../../../components/plan/diff";
 import type { Topology } from "../../../../components/plan/topology/topology";
-import { MARKDOWN_CHARACTERS_MAX, renderMarkdown } from "../../../../components/render/topology/markdown";
-import { renderPage } from "../../../../components/render/topology/page";
+import { MARKDOWN_CHARACTERS_MAX, renderMarkdown } from "../../../../components/render/topology/topologyMarkdown";
+import { renderPage } from "../../../../components/render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../../../../components/render/topology/picture";
 import { renderShown } from "../../../../components/render/topology/show";
 import { BUCKET, NAS, R2 } from "../../plans";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { postgresSettings, secondsSetting } from "../../../../components/render/host/postgresSettings";
+import { postgresSettings, secondsSetting } from "../../../../components/render/host/archiveSettings";
 import { plan } from "../../plans";
 
 test("the objective sets archive_timeout, an argument overrides it, and without both it is left alone", () => {

@@ -7,8 +7,8 @@
  */
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
-import { unitCommand } from "../host/credentials";
-import { jobUnits } from "./job";
+import { unitCommand } from "../host/systemdCredentials";
+import { jobUnits } from "./jobUnits";
 import { type Unit, unitName } from "./unit";
 
 const DAY_MINUTES = 1440;

@@ -1,10 +1,10 @@
 /** A piece of work at certain times: a oneshot service and its timer. */
 import type { HostPlan } from "../../plan/model/plan";
 import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedule";
-import { credentialLines } from "../host/credentials";
-import { onFailureLines } from "./failed";
+import { credentialLines } from "../host/systemdCredentials";
+import { onFailureLines } from "./failedUnits";
 import { hardening } from "./hardening";
-import { toldLines } from "./told";
+import { toldLines } from "./eventUnits";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 interface Job {

@@ -6,7 +6,7 @@ import type { AlertGroup, AlertOptions } from "../../../../components/plan/alert
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
-import { prometheusRule, renderAlertFile, renderPrometheusRule } from "../../../../components/render/monitoring/alerts";
+import { prometheusRule, renderAlertFile, renderPrometheusRule } from "../../../../components/render/monitoring/prometheusRule";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
 import { topology } from "../../topologies";
 

@@ -5,7 +5,7 @@
  */
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
-import { noticeLines, noticeUnit } from "./notice";
+import { noticeLines, noticeUnit } from "./noticeUnit";
 import { type Unit, unitName } from "./unit";
 
 type Told = "start" | "success" | "drill";

@@ -6,7 +6,7 @@ import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
 import { escapeText } from "../topology/picture";
-import { anchor, DRILLED_LEAD, measuredLead } from "./markdown";
+import { anchor, DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** The whole document. @param origin a sentence that says of which state of the stack it is */

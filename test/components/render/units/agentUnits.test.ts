@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { agentUnits } from "../../../../components/render/units/agent";
+import { agentUnits } from "../../../../components/render/units/agentUnits";
 import { BUCKET, NAS, plan } from "../../plans";
 
 const text = (ending: string, over: Parameters<typeof plan>[0] = {}): string =>

@@ -1,7 +1,7 @@
 /** The objects of fire drills: one CronJob each, an account that may do what they need, and settings that restart nothing. */
 import { expect, test } from "vitest";
 import { parseSettings } from "../../../../runtime/config/settings";
-import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/cluster";
+import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { drillName } from "../../../../components/plan/schedule/declaredDrills";
 import type { RenderedObject } from "../../../../components/render/kubernetes/objects";
 import { clusterFile, context, objectOf } from "../../clusters";

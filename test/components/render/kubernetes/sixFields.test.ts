@@ -2,7 +2,7 @@
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { parseCron } from "../../../../components/plan/schedule/schedule";
-import { toSixFields } from "../../../../components/render/kubernetes/schedule";
+import { toSixFields } from "../../../../components/render/kubernetes/sixFields";
 
 interface Field {
   readonly values: ReadonlySet<number>;

@@ -4,7 +4,7 @@
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
-import { credentialLines, unitCommand } from "../host/credentials";
+import { credentialLines, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 

@@ -12,11 +12,11 @@ import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "../engi
 import { renderPgbackrestPlugin } from "../engines/pgbackrestPlugin";
 import { renderRuntime } from "../engines/runtime";
 import { renderSnapshots } from "../engines/volumeSnapshot";
-import { renderDrills } from "./drill";
+import { renderDrills } from "./drillCronJob";
 import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
 import { canonical, given, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./objects";
-import { toSixFields } from "./schedule";
+import { toSixFields } from "./sixFields";
 
 const CNPG = "postgresql.cnpg.io/v1";
 /** Name of the entry of `spec.externalClusters` that a cluster is restored or imported from. */

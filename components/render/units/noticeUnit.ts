@@ -1,6 +1,6 @@
 /** A unit that tells somebody of another one, `…@UNIT.service`: with the file of whom to tell, and none of the keys of the repositories. */
 import type { HostPlan } from "../../plan/model/plan";
-import { notifyLines, notifyWords, unitCommand } from "../host/credentials";
+import { notifyLines, notifyWords, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitText } from "./unit";
 

@@ -2,7 +2,7 @@
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
-import { cell } from "../topology/markdown";
+import { cell } from "../topology/topologyMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** @param origin a sentence that says of which state of the stack it is. Ends with a newline. */

@@ -2,7 +2,7 @@
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { ClusterFile } from "../../../../components/plan/cluster/clusterFile";
-import { renderCluster } from "../../../../components/render/kubernetes/cluster";
+import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
 import { clusterFile, context, objectOf } from "../../clusters";
 

@@ -2,8 +2,8 @@
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { systemdWord } from "../host/commandLine";
-import { unitCommand } from "../host/credentials";
-import { jobUnits } from "./job";
+import { unitCommand } from "../host/systemdCredentials";
+import { jobUnits } from "./jobUnits";
 import type { Unit } from "./unit";
 
 /**

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, test } from "vitest";
 import { unitsOf } from "../../../../components/render/host/hostParts";
-import { backupUnits } from "../../../../components/render/units/backup";
+import { backupUnits } from "../../../../components/render/units/backupUnits";
 import { type Unit, unitFile } from "../../../../components/render/units/unit";
 import { plan } from "../../plans";
 

@@ -1,8 +1,8 @@
 /** What keeps backups good between one and the next: services and timers of their own. */
 import type { HostPlan, TaskPlan } from "../../plan/model/plan";
-import { unitCommand } from "../host/credentials";
+import { unitCommand } from "../host/systemdCredentials";
 import { metricsFile } from "../host/renderedFile";
-import { jobUnits } from "./job";
+import { jobUnits } from "./jobUnits";
 import type { Unit } from "./unit";
 
 /** In the plan's order. @throws Error for a time that rules refuse */

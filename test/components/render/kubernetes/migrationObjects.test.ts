@@ -12,7 +12,7 @@ import {
   renderMigrateJob,
   renderMigrationPlace,
   wordsText,
-} from "../../../../components/render/kubernetes/migration";
+} from "../../../../components/render/kubernetes/migrationObjects";
 import { parseMigrationFile } from "../../../../runtime/cnpg/migrate/migrationFile";
 import { loadConfig } from "../../../../runtime/config/load";
 import { waitFor } from "../../../../tools/parts/process";

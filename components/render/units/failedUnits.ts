@@ -6,8 +6,8 @@ import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdWord } from "../host/commandLine";
-import { noticeLines, noticeUnit } from "./notice";
-import { afterStart } from "./told";
+import { noticeLines, noticeUnit } from "./noticeUnit";
+import { afterStart } from "./eventUnits";
 import { type Unit, unitName } from "./unit";
 
 /** Lines of `[Unit]` for whatever may fail. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { unitsOf } from "../../../../components/render/host/hostParts";
-import { failedUnits } from "../../../../components/render/units/failed";
-import { maintenanceUnits } from "../../../../components/render/units/maintenance";
+import { failedUnits } from "../../../../components/render/units/failedUnits";
+import { maintenanceUnits } from "../../../../components/render/units/maintenanceUnits";
 import { plan } from "../../plans";
 
 type Over = Parameters<typeof plan>[0];
