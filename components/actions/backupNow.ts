@@ -8,7 +8,7 @@ import { BACKUP_ENDS } from "../dynamic/clusterBackup";
 import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
-import { type DeclaredResource, declareKubernetes } from "../internal/declared";
+import { type DeclaredResource, declareKubernetes } from "../internal/declaredResource";
 import { findRepoKey } from "../plan/model/defaults";
 import { backupManifest } from "../render/kubernetes/clusterObjects";
 

@@ -1,7 +1,7 @@
 /** The keys and the passphrase of one repository in a namespace of Kubernetes. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/declared";
+import { declareKubernetes } from "../internal/declaredResource";
 import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
 import { renderExternalSecret, renderSecret, SECRET_KEYS } from "../render/kubernetes/secrets";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
-import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from "../internal/declared";
+import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from "../internal/declaredResource";
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";

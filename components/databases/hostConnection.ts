@@ -1,7 +1,7 @@
 /** The connection of a host to the inputs of its resource: what a state shows, and what signs in, apart. */
 import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
-import type { SignInInput, SshInput } from "../host/ssh/target";
+import type { SignInInput, SshInput } from "../host/ssh/sshTarget";
 import type { HostConnection, SshConnection } from "./hostArgs";
 
 const PORT = 22;

@@ -2,7 +2,7 @@
 import { hostPaths, shellWord } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
-import { secretFiles } from "../credentials/secretFiles";
+import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
 import { DEFAULTS } from "../plan/model/defaults";

@@ -1,7 +1,7 @@
 /** A host that keeps the repositories of others, over SFTP. */
 import * as pulumi from "@pulumi/pulumi";
 import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
-import type { DesiredRepositoryHost } from "../host/repositoryHost";
+import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
 import {

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, loadAccount } from "../host/connection";
-import type { SignInInput } from "../host/ssh/target";
+import type { SignInInput } from "../host/ssh/sshTarget";
 import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 
 export interface ActionInputs {

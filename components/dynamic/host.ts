@@ -8,11 +8,11 @@ import { type CipherInput, passphraseFaults, rememberPassphrases } from "../cred
 import { convergeHost, type DesiredHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
 import type { NodeInput, NodePlace } from "../host/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
-import { lackingFull } from "../host/destinations";
-import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/files";
+import { lackingFull } from "../host/hostDestinations";
+import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/desiredFiles";
 import type { StockOnHost } from "../host/stock";
-import type { SignInInput } from "../host/ssh/target";
-import { UNIT_AT_WORK, type UnitNames } from "../host/units";
+import type { SignInInput } from "../host/ssh/sshTarget";
+import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
-import type { SignInInput } from "../host/ssh/target";
+import type { SignInInput } from "../host/ssh/sshTarget";
 import { reportProblems } from "../plan/migration/migrationReport";
 import { FILES_PLACE } from "./filesPlace";
 import { type ConnectionInput, hostOf, withConnection } from "./reach";

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Connection } from "../host/connection";
 import { connectLocally } from "../host/localConnection";
-import { loadTarget, type SignInInput, type SshInput } from "../host/ssh/target";
+import { loadTarget, type SignInInput, type SshInput } from "../host/ssh/sshTarget";
 
 /** Exactly one of the two. */
 export interface ConnectionInput {
@@ -35,7 +35,7 @@ export async function withConnection<T>(way: Way, work: (connection: Connection)
 async function connect({ connection, signIn = [] }: Way): Promise<Connection> {
   if (connection.ssh === undefined) return connectLocally();
   // Only who has such a host waits for the library.
-  const { connectOverSsh } = await import("../host/ssh/connection.js");
+  const { connectOverSsh } = await import("../host/ssh/sshConnection.js");
   const access = { agent: process.env["SSH_AUTH_SOCK"], readText: (path: string) => readFile(path, "utf8") };
   return connectOverSsh(await loadTarget(connection.ssh, signIn, access));
 }

@@ -7,8 +7,8 @@ import {
   readRepositoryHost,
   removeRepositoryHost,
   wantedFacts,
-} from "../host/repositoryHost";
-import type { SignInInput } from "../host/ssh/target";
+} from "../host/convergeRepositoryHost";
+import type { SignInInput } from "../host/ssh/sshTarget";
 import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 
 export interface RepositoryHostInputs {

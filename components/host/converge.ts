@@ -20,7 +20,7 @@ import {
   removeFiles,
   sha256Hex,
   writeFiles,
-} from "./files";
+} from "./desiredFiles";
 import {
   askServer,
   isPending,
@@ -33,13 +33,13 @@ import {
   waitForServer,
   writeSettings,
 } from "./postgresSettings";
-import { destinationText, lackingFull, renderDestinations } from "./destinations";
+import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
 import { destinationLines, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
-import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtime";
+import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import type { NodePlace } from "./nodeChoice";
 import { requireVersion } from "./postgresInstall";
-import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./programs";
+import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./installPrograms";
 import { takeBackRestoreCommand } from "./restoreCommand";
 import { readState } from "./state";
 import {
@@ -55,7 +55,7 @@ import {
   startServing,
   timersOf,
   type UnitNames,
-} from "./units";
+} from "./systemdUnits";
 
 /** What is needed to reach a host and to know which things on it are ours; kept in the state, so that reading and removing work alone. */
 export interface HostIdentity {
@@ -96,7 +96,7 @@ type CheckedHost = DesiredHost & { readonly stockVersion: string | null };
 
 /** What is known of a host after it was converged or read. */
 export interface HostOutcome {
-  /** Path to its state as one line of text (files.ts). */
+  /** Path to its state as one line of text (desiredFiles.ts). */
   fileFacts: Record<string, string>;
   settingFacts: Record<string, string>;
   unitFacts: Record<string, string>;
@@ -113,7 +113,7 @@ export interface HostOutcome {
   nodePaths: string[];
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
-  /** JSON text: what each repository holds (destinations.ts); empty while nobody has read it. */
+  /** JSON text: what each repository holds (hostDestinations.ts); empty while nobody has read it. */
   destinations: string;
   /** True once the stanza is in every repository of the present configuration: from then on its passphrases are in use. */
   stanzaMade: boolean;

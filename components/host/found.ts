@@ -1,12 +1,12 @@
 /** What a host was found to be, from one reading of its state: which questions to ask, and what the answers say. Pure. */
-import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./destinations";
-import { type Accounts, factText, type OwnerRole } from "./files";
+import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./hostDestinations";
+import { type Accounts, factText, type OwnerRole } from "./desiredFiles";
 import { autoConfPath, isPending, parseSettingsAnswer, previousSettings, settingFactsOf, settingsArgv } from "./postgresSettings";
-import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtime";
+import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtimeVerbs";
 import type { HostFacts, StateQuery } from "./state";
 import type { NodePlace } from "./nodeChoice";
 import { nodeFactOf, nodeLinkLine } from "./node";
-import { isUnitDirectory, UNIT_AT_WORK } from "./units";
+import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
 import { shellWord } from "../plan/host/hostCommand";
 
 /** What is looked at. */

@@ -6,10 +6,10 @@ import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { type Account, type Connection, type ExecResult, runScript } from "./connection";
-import { type Accounts, desiredText, factText } from "./files";
+import { type Accounts, desiredText, factText } from "./desiredFiles";
 import type { NodeInput, NodePlace, NodeUpload } from "./nodeChoice";
 import type { NodeDownload } from "./nodeRelease";
-import { findNodeFault } from "./runtime";
+import { findNodeFault } from "./runtimeVerbs";
 import type { HostFacts } from "./state";
 
 const MODE = "0755";

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, CommandFailed, type Connection, type ExecResult, run, runScript } from "./connection";
-import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtime";
+import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtimeVerbs";
 
 /** Pauses between tries while PostgreSQL starts; their sum is the patience, about a minute. */
 const START_PAUSES_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];

@@ -7,8 +7,8 @@
  */
 import type { Account, Connection, ExecResult } from "./connection";
 import { runScript } from "./connection";
-import { FACTS_FUNCTION, type FileFact, parseFacts } from "./files";
-import { unitText } from "./units";
+import { FACTS_FUNCTION, type FileFact, parseFacts } from "./desiredFiles";
+import { unitText } from "./systemdUnits";
 
 /** What is asked. */
 export interface StateQuery {

@@ -4,7 +4,7 @@
  */
 import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
 import { type Account, CommandFailed, type Connection } from "./connection";
-import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtime";
+import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtimeVerbs";
 
 /** What an update has to know of it. */
 export interface StockOnHost {

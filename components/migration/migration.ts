@@ -18,9 +18,9 @@ import {
 } from "../plan/migration/migrationSteps";
 import { mayRetireSource } from "../plan/migration/migrationReport";
 import { checkMigration } from "../plan/migration/migrationRules";
-import { MigrationJobs, type StepOptions } from "./jobs";
+import { MigrationJobs, type StepOptions } from "./migrationJobs";
 import type { MigrationArgs } from "./migrationArgs";
-import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./servers";
+import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./migrationServers";
 
 /** What `migrate plan` ends with when something is in the way: a report, and no failure of the update. */
 const IN_THE_WAY = 81;

@@ -5,7 +5,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import * as exported from "../index";
-import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settle";
+import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settleInputs";
 
 /** The schema of the package, as far as it matters here. */
 export interface PackageSchema {

@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "ssh2";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { openSshClient } from "../../components/host/ssh/client";
-import type { SshTarget } from "../../components/host/ssh/target";
+import { openSshClient } from "../../components/host/ssh/sshClient";
+import type { SshTarget } from "../../components/host/ssh/sshTarget";
 import { runOk, start, type Started, waitFor } from "../../tools/parts/process";
 import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
 

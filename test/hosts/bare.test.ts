@@ -18,7 +18,7 @@ import type { Connection } from "../../components/host/connection";
 import { bringNode } from "../../components/host/node";
 import { chooseNode, type NodeInput } from "../../components/host/nodeChoice";
 import { bringPostgres } from "../../components/host/postgresInstall";
-import { connectOverSsh } from "../../components/host/ssh/connection";
+import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { readState } from "../../components/host/state";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";

@@ -11,7 +11,7 @@ import { lateInputs, plainInputs, renderLateFiles, renderPlainFiles } from "../.
 import type { Connection } from "../../components/host/connection";
 import { convergeHost, emptyOutcome, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
 import { chooseNode } from "../../components/host/nodeChoice";
-import { connectOverSsh } from "../../components/host/ssh/connection";
+import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import type { HostSettings } from "../../components/plan/model/databaseSettings";

@@ -1,6 +1,6 @@
 import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
 
-/** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/secretFiles.ts). */
+/** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/repositorySecretFiles.ts). */
 export interface RenderedFile {
   /** Absolute. */
   readonly path: string;

@@ -1,6 +1,6 @@
 /**
  * What happens when a unit of a stanza fails: `pgbackstop-main-failed@UNIT.service` tells whom the plan names, by the verb `notify`, and says it in the
- * journal in any case. What else is told of a unit is told.ts.
+ * journal in any case. What else is told of a unit is eventUnits.ts.
  */
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { rememberPassphrases } from "../../../components/credentials/fingerprint";
 import { diff, differences, type HostInputs, type HostOutputs, update } from "../../../components/dynamic/host";
-import { desiredText, sha256Hex } from "../../../components/host/files";
+import { desiredText, sha256Hex } from "../../../components/host/desiredFiles";
 
 const inputs: HostInputs = {
   connection: { local: {} },

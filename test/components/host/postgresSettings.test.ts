@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { connectLocally } from "../../../components/host/localConnection";
 import { askServer, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
-import type { RuntimeOnHost } from "../../../components/host/runtime";
+import type { RuntimeOnHost } from "../../../components/host/runtimeVerbs";
 
 // Between two tries; the pauses are asserted instead of waited for.
 const pausesMs: number[] = [];

@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Connection } from "../../../components/host/connection";
-import { sha256Hex } from "../../../components/host/files";
+import { sha256Hex } from "../../../components/host/desiredFiles";
 import { connectLocally } from "../../../components/host/localConnection";
 import { parseState, readState, type StateQuery } from "../../../components/host/state";
 

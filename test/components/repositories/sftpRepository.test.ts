@@ -1,7 +1,7 @@
 /** An SFTP repository from its arguments to findings, topology, pgbackrest.conf and the files of the host. */
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, describe, expect, test } from "vitest";
-import { secretFiles } from "../../../components/credentials/secretFiles";
+import { secretFiles } from "../../../components/credentials/repositorySecretFiles";
 import { findingText } from "../../../components/plan/findings/findings";
 import { checkHost } from "../../../components/plan/rules";
 import type { SftpSettings, TargetSettings } from "../../../components/plan/model/databaseSettings";

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readdirSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { findNodeFault } from "../../../components/host/runtime";
+import { findNodeFault } from "../../../components/host/runtimeVerbs";
 import { projectFolder } from "../../../tools/parts/cache";
 import { startedProgram } from "../../../tools/parts/build";
 

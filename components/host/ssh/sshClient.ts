@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { Client, type ParsedKey, utils } from "ssh2";
 import { algorithmsOf, describeKey, type KnownKey, keyTypeOf, listKnownKeys } from "../../../runtime/storage/sftp/hostKey";
 import { expandHome } from "../../../runtime/storage/sftp/privateKey";
-import type { SshTarget } from "./target";
+import type { SshTarget } from "./sshTarget";
 
 type ReadText = (path: string) => Promise<string>;
 

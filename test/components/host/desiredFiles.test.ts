@@ -29,7 +29,7 @@ import {
   removeFiles,
   sha256Hex,
   writeFiles,
-} from "../../../components/host/files";
+} from "../../../components/host/desiredFiles";
 import { connectLocally } from "../../../components/host/localConnection";
 
 let folder: string;

@@ -1,7 +1,7 @@
 /** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, CommandFailed, type Connection, type ExecOptions, type ExecResult } from "./connection";
-import { type Destination, parseDestinations } from "./destinations";
+import { type Destination, parseDestinations } from "./hostDestinations";
 
 /** Oldest minor version of Node.js with zstd in its standard library, by major version, as runtime/start.ts has it; later ones all have it. */
 const NODE_MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };

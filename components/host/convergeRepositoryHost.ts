@@ -8,8 +8,8 @@
  */
 import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/sshdConfig";
 import { type Connection, run, runScript } from "./connection";
-import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./files";
-import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./units";
+import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./desiredFiles";
+import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
 export interface DesiredRepositoryHost {
   /** Readers after the writer of their group. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { loadTarget, type SshInput } from "../../../../components/host/ssh/target";
+import { loadTarget, type SshInput } from "../../../../components/host/ssh/sshTarget";
 
 const INPUT: SshInput = { host: "db", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: ["~/.ssh/known_hosts"] };
 const access = (files: Readonly<Record<string, string>> = {}) => ({

@@ -1,7 +1,7 @@
 /** The programs that everything else on a host needs: PostgreSQL and Node.js, where they are not there yet. */
 import { dirname } from "node:path";
 import type { Connection } from "./connection";
-import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./files";
+import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./desiredFiles";
 import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./found";
 import { bringNode, findNeed, nodeFactOf } from "./node";
 import type { NodeInput } from "./nodeChoice";

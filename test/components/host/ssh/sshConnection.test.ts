@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { Server, type ServerChannel, utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Connection } from "../../../../components/host/connection";
-import { connectOverSsh } from "../../../../components/host/ssh/connection";
+import { connectOverSsh } from "../../../../components/host/ssh/sshConnection";
 
 const own = utils.generateKeyPairSync("ed25519");
 const key = utils.generateKeyPairSync("ed25519");

@@ -1,7 +1,7 @@
 /** Arguments from other languages: what must be plain becomes plain, everything else stays an output with its secrecy. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { type ObjectSpecs, settleInputs, type TypeSpec } from "../../../components/plugin/settle";
+import { type ObjectSpecs, settleInputs, type TypeSpec } from "../../../components/plugin/settleInputs";
 
 const TYPES: ObjectSpecs = {
   "x:index:Target": {

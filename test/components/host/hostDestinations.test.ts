@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { destinationText, lackingFull, parseDestinations, renderDestinations } from "../../../components/host/destinations";
+import { destinationText, lackingFull, parseDestinations, renderDestinations } from "../../../components/host/hostDestinations";
 
 const DOCUMENT = [
   {

@@ -10,8 +10,8 @@ import { createInterface } from "node:readline";
 import type { Client, ClientChannel } from "ssh2";
 import { shellWord } from "../../plan/host/hostCommand";
 import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
-import { openSshClient } from "./client";
-import type { SshTarget } from "./target";
+import { openSshClient } from "./sshClient";
+import type { SshTarget } from "./sshTarget";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
 const ROOT: Account = { name: "root", uid: 0, gid: 0 };

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
 import { renderedName } from "../internal/children";
-import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declared";
+import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declaredResource";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
 import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration/migrationSteps";
@@ -20,7 +20,7 @@ import {
   wordsText,
 } from "../render/kubernetes/migrationObjects";
 import { type MigrationArgs, MigrationStage } from "./migrationArgs";
-import { serverFiles, serverSources } from "./servers";
+import { serverFiles, serverSources } from "./migrationServers";
 
 const TIMEOUT_MINUTES = 1440;
 const DIGEST_DIGITS = 8;
