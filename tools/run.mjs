@@ -117,7 +117,7 @@ function ensureNode() {
   return file;
 }
 
-/** Bundles tools/NAME.ts (packages stay outside) below node_modules/.cache; the name holds the process id, so that runs do not meet. */
+/** Bundles tools/<name>.ts (packages stay outside) below node_modules/.cache; the name holds the process id, so that runs do not meet. */
 async function bundle(name) {
   const source = [join(ROOT, "tools", `${name}.ts`), join(ROOT, "tools", name, `${name}.ts`)].find((file) => existsSync(file));
   if (source === undefined) end(`there is no tools/${name}.ts`, 2);

@@ -1,6 +1,6 @@
 /** The import table refuses what it shall refuse. */
 import { describe, expect, test } from "vitest";
-import { checkImports, findCircles, importsOf } from "./imports";
+import { checkImports, checkTable, findCircles, importsOf } from "./imports";
 import { sourceOf } from "./sources";
 
 const check = (path: string, text: string): string[] => checkImports(importsOf(sourceOf(path, text), "/nowhere"));
@@ -50,6 +50,28 @@ describe("the import table", () => {
 
   test("a file outside of every room is refused", () => {
     expect(check("attic/x.ts", 'import { y } from "../runtime/base/y";')).toEqual(["attic/x.ts:1: attic/x.ts is in no room of the house plan"]);
+  });
+});
+
+describe("entries of the table", () => {
+  const stale = (files: Readonly<Record<string, string>>): string[] => {
+    const imports = Object.entries(files).flatMap(([path, text]) => importsOf(sourceOf(path, text), "/nowhere"));
+    return checkTable(imports, Object.keys(files)).filter((line) => /^runtime\/(archiver|metrics):/.test(line));
+  };
+
+  test("are used, those for types by types", () => {
+    const text = 'import "../base/x";\nimport "../operations/x";\nimport "../repository/x";\nimport "../local/x";\n';
+    const host = "../commands/host";
+    expect(stale({ "runtime/archiver/x.ts": `${text}import type { Y } from "${host}";`, "runtime/metrics/x.ts": "" })).toEqual([
+      "runtime/metrics: nothing there imports runtime/base",
+      "runtime/metrics: nothing there imports runtime/operations",
+      "runtime/metrics: nothing there imports runtime/format",
+      "runtime/metrics: nothing there imports runtime/local",
+    ]);
+    expect(stale({ "runtime/archiver/x.ts": `${text}import { y } from "${host}";` })).toEqual([
+      "runtime/metrics: the room is empty",
+      "runtime/archiver: nothing there imports runtime/commands/host",
+    ]);
   });
 });
 

@@ -1,6 +1,18 @@
 /** Each rule finds what it is for, and only that. */
 import { describe, expect, test } from "vitest";
-import { BANS, checkBans, checkDocument, checkFileLength, checkFunctionLength, checkNotes, checkPrivateNames } from "./rules";
+import {
+  BANS,
+  checkBans,
+  checkDocument,
+  checkFileLength,
+  checkFunctionLength,
+  checkListed,
+  checkNames,
+  checkNotes,
+  checkPaths,
+  checkPrivateNames,
+  pathEnds,
+} from "./rules";
 import { sourceOf } from "./sources";
 
 /** One use of each banned word, in a file where it is banned. */
@@ -67,6 +79,44 @@ describe("lengths", () => {
     expect(checkFunctionLength(source, {})).toEqual(["runtime/x.ts:1: long has 71 lines, the limit is 70"]);
     expect(checkFunctionLength(source, { "runtime/x.ts#long": 71 })).toEqual([]);
     expect(checkFunctionLength(source, { "runtime/x.ts#long": 70 })).toHaveLength(1);
+  });
+});
+
+describe("names of files", () => {
+  test("mean one thing", () => {
+    expect(checkNames(["runtime/operations/backup/plan.ts", "runtime/operations/restore/plan.ts"])).toEqual([
+      "runtime/operations/restore/plan.ts: runtime/operations/backup/plan.ts has this name already, call each after what it holds",
+    ]);
+  });
+
+  test("come again where a folder has a reason, once", () => {
+    const paths = ["runtime/operations/backup/backup.ts", "runtime/commands/backup.ts"];
+    expect(checkNames([...paths, "test/x/backup.ts"])).toEqual([]);
+    expect(checkNames([...paths, "runtime/commands/more/backup.ts"])).toHaveLength(1);
+  });
+});
+
+describe("paths", () => {
+  const ends = pathEnds(["runtime/base/clock.ts", "test/a.test.ts"]);
+
+  test("in comments and documents are ends of a project's path", () => {
+    const text = '/** As base/clock.ts and ../base/clock.ts have it, not base/watch.ts. */\n  // see test/b.test.ts\nconst x = "no.ts";\n';
+    expect(checkPaths({ path: "runtime/x.ts", text }, ends)).toEqual([
+      "runtime/x.ts:1: base/watch.ts is not in the project",
+      "runtime/x.ts:2: test/b.test.ts is not in the project",
+    ]);
+    expect(checkPaths({ path: "A.md", text: "`clock.ts`, `watch.ts`, `test/*.test.ts`\n" }, ends)).toEqual([
+      "A.md:1: watch.ts is not in the project",
+    ]);
+  });
+
+  test("in lists lead somewhere as far as they name folders", () => {
+    const text = '["runtime/{a,b}/**/*.ts!", "!test/c", "tools/x.ts", "dist/d", "test/${e}"]';
+    expect(checkListed({ path: "knip.json", text }, (path) => path === "runtime/a")).toEqual([
+      "knip.json: runtime/b is not in the project",
+      "knip.json: test/c is not in the project",
+      "knip.json: tools/x.ts is not in the project",
+    ]);
   });
 });
 

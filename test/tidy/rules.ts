@@ -85,6 +85,34 @@ export function checkFileLength(file: TextFile): string[] {
   return TABLES.includes(file.path) || lineCount <= limit ? [] : [`${file.path}: ${lineCount} lines, the limit is ${limit}`];
 }
 
+/** Folders whose files may be called like a file elsewhere, each with the reason. */
+const NAMESAKES: Readonly<Record<string, string>> = {
+  "runtime/commands": "a verb's command is called like its operation",
+  "runtime/storage/sftp": "the driver has the same parts as that of S3",
+  "components/bin": "a command is called like what it shows",
+  "components/dynamic": "stacks remember these names",
+  "components/plan/rules": "rules are called like what they judge",
+  "components/render/hostEngines": "an engine on a host is called like the same in a cluster",
+};
+
+/** Every folder and file that the rules' own lists name. */
+export function listedPaths(): string[] {
+  return [...BANS.flatMap((ban) => ban.except), ...TABLES, ...Object.keys(NAMESAKES)];
+}
+
+/** Sources of the product that share a name although nothing says why: a name means one thing. */
+export function checkNames(paths: readonly string[]): string[] {
+  const seen = new Map<string, string>();
+  return paths.flatMap((path) => {
+    if (!startsWithAny(path, PRODUCT.map(asFolder))) return [];
+    const group = Object.keys(NAMESAKES).find((folder) => path.startsWith(`${folder}/`)) ?? "";
+    const name = `${group}:${path.split("/").at(-1)?.toLowerCase()}`;
+    const first = seen.get(name);
+    seen.set(name, path);
+    return first === undefined ? [] : [`${path}: ${first} has this name already, call each after what it holds`];
+  });
+}
+
 /** Functions over the limit; `path#name` in `allowed` may have the number of lines that stands there. */
 export function checkFunctionLength(source: Source, allowed: Readonly<Record<string, number>>): string[] {
   const found: string[] = [];
@@ -130,6 +158,36 @@ const MACHINE_PATHS = [
   ["root", "\\.cache"],
   ["root", "go"],
 ].map((words) => ["", ...words].join("/"));
+
+/** Sources that a document or a line of comment names and that are not there. A name is the end of a path. */
+export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] {
+  const lines = file.text.split("\n").map((line) => (file.path.endsWith(".md") || /^\s*(\/\*|\*|\/\/)/.test(line) ? line : ""));
+  return lines.flatMap((line, position) =>
+    [...line.matchAll(/(?<![\w./<@$*{-])(?:\.{1,2}\/)*((?:[\w.-]+\/)*\w[\w.-]*\.(?:ts|mjs))(?![\w/])/g)]
+      .filter(([, path = ""]) => !ends.has(path))
+      .map(([, path]) => `${file.path}:${position + 1}: ${path} is not in the project`),
+  );
+}
+
+/** Paths of the project that the lists of a tool or a configuration name: each pattern as far as it names a folder must lead somewhere. */
+export function checkListed(file: TextFile, exists: (path: string) => boolean): string[] {
+  const rooms = EVERYWHERE.join("|");
+  return [...file.text.matchAll(new RegExp(`"!?(?:\\./)?((?:${rooms})/[^"\\s$]*?)!?"`, "g"))]
+    .flatMap(([, pattern = ""]) => expandBraces(pattern))
+    .map((path) => path.replace(/\/?[^/]*\*.*$/, ""))
+    .filter((path) => !exists(path))
+    .map((path) => `${file.path}: ${path} is not in the project`);
+}
+
+function expandBraces(pattern: string): string[] {
+  const [, before = "", words = "", after = ""] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(pattern) ?? [];
+  return words === "" ? [pattern] : words.split(",").flatMap((word) => expandBraces(`${before}${word}${after}`));
+}
+
+/** Every end of each path, the last name alone included. */
+export function pathEnds(paths: readonly string[]): ReadonlySet<string> {
+  return new Set(paths.flatMap((path) => path.split("/").map((_, index, parts) => parts.slice(index).join("/"))));
+}
 
 /** Hosts of package registries and paths of single machines do not belong into the project. */
 export function checkPrivateNames(file: TextFile): string[] {

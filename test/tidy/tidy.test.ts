@@ -6,8 +6,20 @@ import { describe, expect, test } from "vitest";
 import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
-import { checkImports, findCircles, importsOf } from "./imports";
-import { checkBans, checkDocument, checkFileLength, checkFunctionLength, checkNotes, checkPrivateNames } from "./rules";
+import { checkImports, checkTable, findCircles, importsOf } from "./imports";
+import {
+  checkBans,
+  checkDocument,
+  checkFileLength,
+  checkFunctionLength,
+  checkListed,
+  checkNames,
+  checkNotes,
+  checkPaths,
+  checkPrivateNames,
+  listedPaths,
+  pathEnds,
+} from "./rules";
 import { readSources, readTextFiles } from "./sources";
 
 /** Functions that may be longer, with their length: each entry is a debt, and none may grow. */
@@ -18,6 +30,8 @@ const GENERATED = new Set(["package-lock.json", "tools/go.mod", "tools/go.sum"])
 const root = projectFolder();
 const files = readTextFiles(root).filter((file) => !GENERATED.has(file.path));
 const sources = readSources(root);
+const paths = sources.map((source) => source.path);
+const isThere = (path: string): boolean => existsSync(join(root, path));
 const imports = sources.flatMap((source) => importsOf(source, root));
 
 describe("the house", () => {
@@ -25,12 +39,27 @@ describe("the house", () => {
     expect(checkImports(imports)).toEqual([]);
   });
 
+  test("the house plan names no room and allows no import that is not there", () => {
+    expect(checkTable(imports, paths)).toEqual([]);
+  });
+
+  test("lists name only what is there", () => {
+    const lists = files.filter(({ path }) => path.startsWith("tools/") || !/\/|\.md$/.test(path));
+    expect(lists.flatMap((file) => checkListed(file, (path) => isThere(path) || isThere(`${path}.ts`)))).toEqual([]);
+    const listed = [...listedPaths(), ...Object.keys(LONG_FUNCTIONS).map((key) => key.split("#")[0] ?? ""), ...GENERATED];
+    expect(listed.filter((path) => !isThere(path))).toEqual([]);
+  });
+
   test("no imports go in a circle", () => {
     expect(findCircles(imports)).toEqual([]);
   });
 
+  test("no two files share a name that means different things", () => {
+    expect(checkNames(paths)).toEqual([]);
+  });
+
   test("every test file belongs to a tier", () => {
-    const tests = sources.map((source) => source.path).filter((path) => path.endsWith(".test.ts"));
+    const tests = paths.filter((path) => path.endsWith(".test.ts"));
     const lost = tests.filter((path) => !TIERS.some((tier) => tier.folders.some((folder) => path.startsWith(`${folder}/`))));
     expect(lost).toEqual([]);
     expect(tests.length).toBeGreaterThan(0);
@@ -55,6 +84,11 @@ describe("every file", () => {
     expect(files.flatMap(checkNotes)).toEqual([]);
   });
 
+  test("names no source that is not there", () => {
+    const ends = pathEnds(files.map((file) => file.path));
+    expect(files.filter((file) => /\.(ts|mjs|as|md)$/.test(file.path)).flatMap((file) => checkPaths(file, ends))).toEqual([]);
+  });
+
   test("names no host of a package registry and no path of one machine", () => {
     expect(files.flatMap(checkPrivateNames)).toEqual([]);
   });
@@ -63,7 +97,7 @@ describe("every file", () => {
 describe("every document", () => {
   test("has one title and links that lead somewhere", () => {
     const documents = files.filter((file) => file.path.endsWith(".md"));
-    expect(documents.flatMap((file) => checkDocument(file, (path) => existsSync(join(root, path))))).toEqual([]);
+    expect(documents.flatMap((file) => checkDocument(file, isThere))).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * What users say of a cluster of CloudNativePG beside its backups, as plain values: the arguments of components without secrets, and what
  * `pgbackstop render` reads from a file. Values that other resources have yet to produce come as the markers of unknown.ts. Nothing here
- * has a default; resolveShape.ts fills them in.
+ * has a default; clusterShape.ts fills them in.
  */
 import type { ClusterSettings } from "../model/databaseSettings";
 

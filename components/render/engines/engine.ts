@@ -1,4 +1,4 @@
-/** What every engine of CloudNativePG is asked, and what it answers: parts that kubernetes.ts puts together. Pure. */
+/** What every engine of CloudNativePG is asked, and what it answers: parts that clusterObjects.ts puts together. Pure. */
 import type { ClusterShape, RepositorySecrets, ScheduleShapes } from "../../plan/cluster/clusterShape";
 import type { ClusterPlan } from "../../plan/model/plan";
 import type { RenderedObject } from "../kubernetes/objects";

@@ -1,6 +1,6 @@
 /**
  * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them, and
- * removes none: that is kubernetesExpiry.ts. Hot unless told otherwise.
+ * removes none: that is expiry.ts. Hot unless told otherwise.
  */
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { given, sorted } from "../kubernetes/objects";

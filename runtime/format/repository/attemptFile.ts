@@ -2,7 +2,7 @@
  * `pgbackstop.attempt` in the directory of a backup that is not listed yet: which process may write there, and which server the bytes come from.
  *
  * The token and the term are those of the lease under which the attempt was begun. pgBackRest does not know the file: its resume removes it with
- * everything else that its manifest does not name, and its other commands pass it by (test/interop/attempt.test.ts).
+ * everything else that its manifest does not name, and its other commands pass it by (test/interop/backupResume.test.ts).
  */
 import { fail } from "../../base/errors";
 import { isObject, type JsonObject, type JsonValue, parseJson, renderJson } from "./json";
