@@ -17,6 +17,8 @@ export interface Import {
 interface Room {
   /** Files of the room: the longest matching prefix decides. */
   readonly prefix: string;
+  /** What it is for, for docs/architecture.md; left out where single files have an entry of their own. */
+  readonly about?: string;
   /** Prefixes of project files that it may import besides its own room. */
   readonly mayImport: readonly string[];
   /** Prefixes of project files whose types it may import, when they are not in `mayImport`. */
@@ -43,12 +45,27 @@ const PLAN_ROOMS = ["runtime/base", "runtime/format", "runtime/operations"];
 
 /** The table of the house plan. A room that is not named here does not exist: files outside of every room fail. */
 export const ROOMS: readonly Room[] = [
-  { prefix: "runtime/base", mayImport: [], bannedBuiltins: OUTSIDE_WORLD },
-  { prefix: "runtime/format", mayImport: ["runtime/base"], bannedBuiltins: [...OUTSIDE_WORLD, "node:os", "node:timers"] },
-  { prefix: "runtime/config", mayImport: ["runtime/base"] },
-  { prefix: "runtime/local", mayImport: ["runtime/base"] },
+  {
+    prefix: "runtime/base",
+    about: "errors, log, clock, randomness, bytes: what everything else stands on",
+    mayImport: [],
+    bannedBuiltins: OUTSIDE_WORLD,
+  },
+  {
+    prefix: "runtime/format",
+    about: "pgBackRest's repository format and PostgreSQL's files as pure functions: info files, manifests, codecs, WAL, pages",
+    mayImport: ["runtime/base"],
+    bannedBuiltins: [...OUTSIDE_WORLD, "node:os", "node:timers"],
+  },
+  {
+    prefix: "runtime/config",
+    about: "options, configuration files and the command line, parsed once into one frozen value",
+    mayImport: ["runtime/base"],
+  },
+  { prefix: "runtime/local", about: "files, locks, spool and programs of this machine", mayImport: ["runtime/base"] },
   {
     prefix: "runtime/storage",
+    about: "one interface, and its drivers: POSIX, S3, SFTP",
     mayImport: ["runtime/base"],
     mayImportTypes: ["runtime/config/types"],
     packages: ["undici", "@smithy/signature-v4", "ssh2"],
@@ -60,15 +77,27 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/storage/open", mayImport: ["runtime/base", "runtime/config", "runtime/storage"] },
   {
     prefix: "runtime/repository",
+    about: "one repository: its info files, archive, backups, leases and encryption over a storage",
     mayImport: ["runtime/base", "runtime/format", "runtime/storage/storage"],
   },
-  { prefix: "runtime/postgres", mayImport: ["runtime/base", "runtime/format", "runtime/local"], packages: ["pg"] },
+  {
+    prefix: "runtime/postgres",
+    about: "a server and its directory: sessions, data directory, streaming replication, PostgreSQL's programs",
+    mayImport: ["runtime/base", "runtime/format", "runtime/local"],
+    packages: ["pg"],
+  },
   {
     prefix: "runtime/operations",
+    about: "what the verbs do, a folder each: backup, restore, archive-push, expire, verify, …",
     mayImport: ["runtime/base", "runtime/format", "runtime/local", "runtime/repository", "runtime/postgres", "runtime/storage/storage"],
     mayImportTypes: ["runtime/config/types"],
   },
-  { prefix: "runtime/metrics", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/format", "runtime/local"] },
+  {
+    prefix: "runtime/metrics",
+    about: "metrics for Prometheus",
+    mayImport: ["runtime/base", "runtime/operations"],
+    mayImportTypes: ["runtime/format", "runtime/local"],
+  },
   {
     prefix: "runtime/metrics/gather",
     mayImport: [
@@ -83,25 +112,34 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
   },
   // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret of theirs.
-  { prefix: "runtime/notify", mayImport: ["runtime/base"], mayImportTypes: ["runtime/local"] },
+  {
+    prefix: "runtime/notify",
+    about: "notices by e-mail, ntfy, Alertmanager and webhook",
+    mayImport: ["runtime/base"],
+    mayImportTypes: ["runtime/local"],
+  },
   {
     prefix: "runtime/commands",
+    about: "a file for each verb: from options to an operation, and its result to text or JSON",
     mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
     mayImportTypes: ["runtime/format"],
   },
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
   {
     prefix: "runtime/archiver",
+    about: "the WAL of one cluster in a process that goes on serving: for the agent and the sidecar",
     mayImport: ["runtime/base", "runtime/operations", "runtime/repository", "runtime/local"],
     mayImportTypes: ["runtime/commands/host"],
   },
   {
     prefix: "runtime/agent",
+    about: "the agent of a host: answers `archive_command` and `restore_command`, serves metrics",
     mayImport: ["runtime/archiver", "runtime/base", "runtime/operations", "runtime/metrics", "runtime/format/wal/walSegment"],
     mayImportTypes: ["runtime/commands/host"],
   },
   {
     prefix: "runtime/cnpg",
+    about: "the plugin of CloudNativePG: operator, sidecar, restore, drills, migration",
     mayImport: ["runtime/archiver", ...COMMAND_ROOMS, "runtime/version", "runtime/format"],
     mayImportTypes: ["runtime/commands/host"],
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
@@ -111,26 +149,53 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime/base", "runtime/cnpg"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
-  { prefix: "runtime/workers", mayImport: ["runtime/base", "runtime/operations"], mayImportTypes: ["runtime/config/types", "runtime/repository"] },
-  { prefix: "runtime/version", mayImport: [] },
-  { prefix: "runtime/processHost", mayImport: ["runtime"] },
-  { prefix: "runtime/main", mayImport: ["runtime"] },
+  {
+    prefix: "runtime/workers",
+    about: "worker threads that run jobs of the operations",
+    mayImport: ["runtime/base", "runtime/operations"],
+    mayImportTypes: ["runtime/config/types", "runtime/repository"],
+  },
+  { prefix: "runtime/version", about: "the version of the package", mayImport: [] },
+  {
+    prefix: "runtime/processHost",
+    about: "gives commands the real process: files, sockets, signals, environment",
+    mayImport: [
+      "runtime/base",
+      "runtime/config",
+      "runtime/format",
+      "runtime/local",
+      "runtime/operations",
+      "runtime/postgres",
+      "runtime/repository",
+      "runtime/storage",
+      "runtime/workers",
+    ],
+    mayImportTypes: ["runtime/commands/host"],
+  },
+  {
+    prefix: "runtime/main",
+    about: "the program of the bundle, which `runtime/start` loads: finds the command and starts it",
+    mayImport: ["runtime"],
+  },
   // The head of the bundle: it starts the program, and nothing of the program is in it.
   { prefix: "runtime/start", mayImport: [] },
   {
     prefix: "components/plan",
+    about: "from arguments to complete plans, findings, topologies and runbooks, as pure functions",
     mayImport: ["runtime/cnpg/names", "runtime/config", "runtime/notify/events", "runtime/storage/s3/quirks", "runtime/storage/sftp/hostKey"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   {
     prefix: "components/render",
+    about: "from plans to files, units, objects and pages, as pure functions",
     mayImport: ["components/plan", "runtime/cnpg/names", "runtime/config", "runtime/storage/s3/quirks"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   // Clients of cloud services, for the dynamic resources: they run beside the engine and know nothing of it.
-  { prefix: "components/cloud", mayImport: [] },
+  { prefix: "components/cloud", about: "clients of cloud services for the dynamic resources", mayImport: [] },
   {
     prefix: "components",
+    about: "the Pulumi components, their dynamic resources, and what reaches hosts",
     mayImport: ["runtime/cnpg/names", "runtime/config"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
@@ -144,10 +209,20 @@ export const ROOMS: readonly Room[] = [
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
   { prefix: "components/internal/cloudPackages", mayImport: [], packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"] },
-  { prefix: "components/policy", mayImport: ["components/plan"], packages: ["@pulumi/policy"] },
-  { prefix: "examples", mayImport: ["components"], packages: ["@pulumi/pulumi", "pgbackstop"] },
-  { prefix: "tools", mayImport: ["runtime", "components", "examples", "test/harness"], packages: ["*"] },
-  { prefix: "test", mayImport: ["runtime", "components", "examples", "tools"], packages: ["*"] },
+  { prefix: "components/policy", about: "the policy pack", mayImport: ["components/plan"], packages: ["@pulumi/policy"] },
+  { prefix: "examples", about: "programs that users start from", mayImport: ["components"], packages: ["@pulumi/pulumi", "pgbackstop"] },
+  {
+    prefix: "tools",
+    about: "build, checks, tests, benchmarks, demo, and the real parts that they run on",
+    mayImport: ["runtime", "components", "examples", "test/harness"],
+    packages: ["*"],
+  },
+  {
+    prefix: "test",
+    about: "a test for each source at the same path, and suites against real parts",
+    mayImport: ["runtime", "components", "examples", "tools"],
+    packages: ["*"],
+  },
   { prefix: "vitest.config", mayImport: ["tools/parts"], packages: ["vitest"] },
 ];
 

@@ -6,7 +6,8 @@ import { describe, expect, test } from "vitest";
 import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
-import { checkImports, checkTable, findCircles, importsOf } from "./imports";
+import { withRooms } from "../../tools/roomsDoc";
+import { checkImports, checkTable, findCircles, importsOf, ROOMS } from "./imports";
 import {
   checkBans,
   checkDocument,
@@ -99,6 +100,12 @@ describe("every document", () => {
     const documents = files.filter((file) => file.path.endsWith(".md"));
     expect(documents.flatMap((file) => checkDocument(file, isThere))).toEqual([]);
   });
+});
+
+test("docs/architecture.md shows the house plan", async () => {
+  const page = join(root, "docs", "architecture.md");
+  const rooms = ROOMS.flatMap(({ about, ...room }) => (about === undefined ? [] : [{ ...room, about }]));
+  await expect(withRooms(readFileSync(page, "utf8"), rooms)).toMatchFileSnapshot(page);
 });
 
 describe("the bundle", () => {

@@ -1,0 +1,34 @@
+/** The picture of the rooms shows what the table says, without what follows from it. */
+import { expect, test } from "vitest";
+import { renderRooms, withRooms } from "../../tools/roomsDoc";
+
+const room = (prefix: string, mayImport: readonly string[]) => ({ prefix, about: `about ${prefix}`, mayImport });
+const arrows = (...rooms: Parameters<typeof renderRooms>[0]): string[] => renderRooms(rooms).match(/\S+ -\.?->? \S+/g) ?? [];
+
+test("an arrow that others imply is left out, also one to single files", () => {
+  const [base, middle] = [room("runtime/base", []), room("runtime/middle", ["runtime/base"])];
+  expect(arrows(base, middle, room("runtime/top", ["runtime/base", "runtime/base/x", "runtime/middle"]))).toEqual([
+    "runtime_middle --> runtime_base",
+    "runtime_top --> runtime_middle",
+  ]);
+});
+
+test("single files are dotted, and a room opens those below it", () => {
+  expect(arrows(room("runtime/a", []), room("components", ["runtime/a/x", "runtime/a/y"]), room("components/plan", []))).toEqual([
+    "components --> components_plan",
+    "components -.-> runtime_a",
+  ]);
+});
+
+test("rooms that may import nearly everything are not drawn, but told", () => {
+  const text = renderRooms([room("test", ["runtime"]), room("runtime/a", [])]);
+  expect(text).not.toContain("-->");
+  expect(text).toContain("| `test` | about test |");
+});
+
+test("the section ends at the next heading", () => {
+  const rooms = [room("runtime/a", [])];
+  const section = `## Rooms\n\n${renderRooms(rooms)}`;
+  expect(withRooms("# A\n\n## Rooms\n\nx\n\n## B\n\ny\n", rooms)).toBe(`# A\n\n${section}\n## B\n\ny\n`);
+  expect(withRooms("# A\n\n## Rooms\n\n", rooms)).toBe(`# A\n\n${section}`);
+});

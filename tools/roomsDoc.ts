@@ -1,0 +1,67 @@
+/** The section `## Rooms` of docs/architecture.md: the picture and a line for each room, from the table of who may import whom. */
+
+export interface DocumentedRoom {
+  readonly prefix: string;
+  readonly about: string;
+  readonly mayImport: readonly string[];
+}
+
+/** Only these are drawn: the others may import nearly everything. */
+const DRAWN = /^(runtime|components)\b/;
+
+export function renderRooms(rooms: readonly DocumentedRoom[]): string {
+  const drawn = rooms.filter(({ prefix }) => DRAWN.test(prefix));
+  return [
+    "An arrow leads from a room to one that it may import; an arrow that others imply is left out. A dotted arrow opens single files. `tools/roomsDoc.ts`",
+    "makes this section from the table in `test/tidy/imports.ts` (`npx vitest run test/tidy -u` writes it), and `npm run check` holds both against the code.",
+    "",
+    "```mermaid",
+    "flowchart TD",
+    ...drawn.map(({ prefix }) => `  ${idOf(prefix)}["${prefix}"]`),
+    ...arrowsOf(drawn).map(({ from, isWhole, to }) => `  ${idOf(from)} ${isWhole ? "-->" : "-.->"} ${idOf(to)}`),
+    "```",
+    "",
+    "| room | what it is for |",
+    "| --- | --- |",
+    ...rooms.map(({ about, prefix }) => `| \`${prefix}\` | ${about} |`),
+    "",
+  ].join("\n");
+}
+
+/** The page with what stands between the heading `## Rooms` and the next one made again. */
+export function withRooms(page: string, rooms: readonly DocumentedRoom[]): string {
+  return page.replace(/^## Rooms\n\n[\s\S]*?(?=\n## |(?![\s\S]))/m, () => `## Rooms\n\n${renderRooms(rooms)}`);
+}
+
+interface Arrow {
+  readonly from: string;
+  readonly to: string;
+  /** False where only files of the room may be imported. */
+  readonly isWhole: boolean;
+}
+
+function arrowsOf(rooms: readonly DocumentedRoom[]): readonly Arrow[] {
+  const prefixes = rooms.map(({ prefix }) => prefix);
+  const arrows = rooms.flatMap(({ mayImport, prefix }) => [prefix, ...mayImport].flatMap((entry) => openedBy(entry, prefix, prefixes)));
+  const reaches = (from: string, to: string, seen: readonly string[] = []): boolean =>
+    arrows.some(
+      (arrow) => arrow.isWhole && arrow.from === from && !seen.includes(arrow.to) && (arrow.to === to || reaches(arrow.to, to, [...seen, from])),
+    );
+  const isImplied = ({ from, isWhole, to }: Arrow): boolean =>
+    arrows.some((other) => other.isWhole && other.from === from && (other.to === to ? !isWhole : reaches(other.to, to)));
+  const shown = arrows.filter((arrow) => !isImplied(arrow)).map((arrow) => [JSON.stringify(arrow), arrow] as const);
+  return [...new Map(shown).values()];
+}
+
+/** The rooms that an entry of the table opens: those below it, else the one that it lies in. A room opens those below itself too. */
+function openedBy(entry: string, from: string, prefixes: readonly string[]): readonly Arrow[] {
+  const others = prefixes.filter((prefix) => prefix !== from);
+  const below = others.filter((prefix) => `${prefix}/`.startsWith(`${entry}/`));
+  if (below.length > 0 || entry === from) return below.map((to) => ({ from, to, isWhole: true }));
+  const [around] = others.filter((prefix) => entry.startsWith(`${prefix}/`)).sort((a, b) => b.length - a.length);
+  return around === undefined ? [] : [{ from, to: around, isWhole: false }];
+}
+
+function idOf(prefix: string): string {
+  return prefix.replaceAll("/", "_");
+}
