@@ -1,8 +1,8 @@
 /**
- * `archive-copy`: the WAL that makes a backup consistent, kept in the backup too ("pgbackrest-format" 15, step 11).
+ * `archive-copy`: keeps the WAL that makes a backup consistent in the backup too ("pgbackrest-format" 15, step 11).
  *
- * Each segment comes from the same repository's archive, packed as the backup's other files are. Like stock's, the rows carry no checksum of
- * the stored bytes, and the checksum of the content is the one in the archive's file name.
+ * Each segment comes from the same repository's archive and is packed like the backup's other files. As in stock, the
+ * rows have no checksum of the stored bytes; the checksum of the content is the one in the archive's file name.
  */
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -22,7 +22,7 @@ interface CopyWalStop {
   readonly walSegmentSizeBytes: number;
 }
 
-/** @throws fileMissing, checksum when the archive does not hold what it should */
+/** @throws fileMissing, checksum when the archive lacks a segment or holds other bytes */
 export async function copyWal(
   open: OpenBackup,
   manifest: Manifest,

@@ -1,9 +1,10 @@
 /**
  * `backup`: one pass over the cluster into every repository.
  *
- * The flow is stock's ("pgbackrest-format" 15), with N repositories where stock has one: a repository that fails at any step leaves the run
- * with its error, the others finish, and the outcome says which. Each goes on with a prior backup of its own, or becomes a full one and says
- * why. Only what concerns the cluster itself (no connection, archiving off, a relation that cannot be read) ends the whole backup.
+ * The flow is stock's ("pgbackrest-format" 15), with N repositories where stock has one. A repository that fails at any
+ * step leaves the run with its error; the others finish, and the outcome says which. Each repository builds on its own
+ * prior backup, or gets a full one and says why. Only a problem of the cluster itself (no connection, archiving off, an
+ * unreadable relation) ends the whole backup.
  */
 import type { Context } from "../../base/context";
 import { assert } from "../../base/errors";
@@ -34,7 +35,7 @@ export interface BackupOptions extends BeginOptions {
   readonly type: BackupType;
   /** False copies a cluster whose server is down. */
   readonly online: boolean;
-  /** Goes on although the server of such a cluster seems to run. */
+  /** Continues although the server of such a cluster seems to run. */
   readonly force: boolean;
   readonly backupStandby: StandbyMode;
   readonly startFast: boolean;
@@ -56,15 +57,15 @@ export interface BackupOutcome {
 }
 
 export interface BackupDeps {
-  /** Asked once for each repository; one that throws leaves the run. */
+  /** Called once for each repository. A repository whose call throws leaves the run. */
   readonly lease: (repo: Repository) => Promise<Lease>;
   /** The configured clusters, ascending by key. */
   readonly servers: readonly ServerCandidate[];
   readonly pool: JobPool;
-  /** For what is copied sooner than a thread of the pool has started; default `pool`. */
+  /** For a copy that ends before a thread of the pool has started; default `pool`. */
   readonly threadless?: JobPool;
   readonly users: UserNames;
-  /** Told how far the copy is, for the lock file that `info` reads. */
+  /** Receives the copy's progress for the lock file that `info` reads. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -81,7 +82,8 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   const startedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   const begun = await cluster.start(run, control, options, ctx);
   const scan = await scanCluster(cluster, control, deps.users, options, ctx);
-  // Files may still change within this second without a newer time: the copy starts with the next one ("pgbackrest-format" 15, step 9).
+  // A file may still change within this second and keep its time, so the copy starts with the next second
+  // ("pgbackrest-format" 15, step 9).
   const scannedAtMs = await cluster.nowMs();
   const secondOver = ctx.clock.sleep(SECOND_MS - (scannedAtMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
   const prepare = async (): Promise<void> => {
@@ -173,7 +175,7 @@ async function scanCluster(cluster: Cluster, control: PgControl, users: UserName
   return scan;
 }
 
-/** File times are those of the kernel's last tick, which is up to 10 ms ago. */
+/** The kernel stamps files with its last tick, up to 10 ms ago. */
 const FILE_TIME_LAG_MS = 20;
 
 function logOutcome(outcome: BackupOutcome, ctx: Context): void {

@@ -1,10 +1,10 @@
 /**
- * Decides under which label and with which manifest each repository takes part: pure, from the scan, the server's facts and each
- * repository's infos.
+ * Decides each repository's label and manifest: pure, from the scan, the server's facts and each repository's infos.
  *
- * File list, LSNs and page checks are shared by all repositories; label, prior, keys, bundles and compression belong to a repository. All full
- * backups of one run get the same label, later than every label that any repository knows, so that one repository can stand in for another at
- * restore. Backups that build on a prior are named after their set's full backup and the same time.
+ * All repositories share the file list, LSNs and page checks. Label, prior, keys, bundles and compression belong to a
+ * repository. All full backups of one run get the same label, later than every label that any repository knows, so that
+ * one repository can stand in for another at restore. A backup that builds on a prior is named after its set's full
+ * backup and the same time.
  */
 import { fail } from "../../base/errors";
 import { type BlockSettings, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../format/repository/blockSize";
@@ -21,9 +21,9 @@ import type { BlockPlan } from "./fileTargets";
 
 /** What one repository gets. */
 export interface RepoPlan {
-  /** As it is when the copy begins, but without the rows of files: they are gathered while the copy runs. */
+  /** As at the start of the copy but without file rows, which the copy collects. */
   readonly manifest: Manifest;
-  /** By manifest name; what is not there is copied. */
+  /** By manifest name; a file without an entry is copied. */
   readonly choices: ReadonlyMap<string, Choice>;
   readonly bundle: BundleSpec | null;
   /** Null stores files whole. */
@@ -32,7 +32,7 @@ export interface RepoPlan {
 
 export interface BlockSpec {
   readonly settings: BlockSettings;
-  /** The backup whose blocks need not be stored again, of its rows those of files that have a map; null for a full backup. */
+  /** The backup whose blocks are not stored again, with the rows of files that have a map; null for a full backup. */
   readonly prior: { readonly manifest: Manifest; readonly rows: ReadonlyMap<string, ManifestFile> } | null;
 }
 
@@ -57,7 +57,7 @@ export interface ManifestInput {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** The manifest of a backup before its files are copied: sizes as scanned, no end. */
+/** The manifest of a backup before its files are copied: with scanned sizes and without an end. */
 export function newManifest(input: ManifestInput): Manifest {
   const { prior, label, type } = input;
   const base = input.scan.paths.find((path) => path.name === "pg_data");
@@ -67,14 +67,14 @@ export function newManifest(input: ManifestInput): Manifest {
     label,
     type,
     ...(prior === null ? {} : { prior: prior.label }),
-    // Block maps count into this list: it only ever grows at its end.
+    // Block maps hold indexes into this list, so it only grows at its end.
     references: [...(prior?.references ?? []), label],
     ...(input.begun === null ? {} : { lsnStart: input.begun.lsn, archiveStart: input.begun.walName }),
     startedAtS: input.startedAtS,
     copyStartedAtS: input.copyStartedAtS,
     stoppedAtS: 0,
     bundle: input.bundle,
-    // Bundled files of one set all have the same headers, or none.
+    // All bundled files of one set have headers, or none has.
     bundleRaw: prior?.bundleRaw ?? input.blockIncr,
     blockIncr: input.blockIncr,
     pg: input.pg,
@@ -91,7 +91,7 @@ export function newManifest(input: ManifestInput): Manifest {
   };
 }
 
-/** How the files of a backup are compressed, which its prior may have decided. */
+/** The backup's compression, which its prior may have decided. */
 export function compressOf({ options }: Pick<Manifest, "options">): CompressSpec {
   return { type: options.compressType, level: options.compressLevel ?? 0 };
 }
@@ -117,22 +117,22 @@ export function blockPlanOf(stanza: string, plan: Pick<RepoPlan, "manifest" | "b
 export interface LabelNeed {
   readonly repoKey: number;
   readonly type: BackupType;
-  /** Of the set that a diff or incr goes on with; null for a full backup. */
+  /** Label of the set that a diff or incr extends; null for a full backup. */
   readonly fullLabel: string | null;
-  /** Labels that the repository knows, of backups that are there and of expired ones. */
+  /** The repository's labels, of existing and expired backups. */
   readonly known: readonly string[];
 }
 
 export interface LabelChoice {
   /** By repository key. */
   readonly labels: ReadonlyMap<number, string>;
-  /** Seconds that the caller must let pass before it uses the labels: 0 or 1. */
+  /** Seconds to wait before the labels may be used: 0 or 1. */
   readonly waitSeconds: number;
 }
 
 /**
  * `taken` are labels that no directory of this run may have.
- * @throws clock (106) when a label is not later than those that are known, even a second later
+ * @throws clock (106) when a label would not be later than the known ones, even a second later
  */
 export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[], taken: ReadonlySet<string> = new Set()): LabelChoice {
   const known = needs.flatMap((need) => need.known);
@@ -148,13 +148,13 @@ export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[], ta
   throw fail("assert", "no label was chosen");
 }
 
-/** A full backup must be later than everything, one that builds on a prior later than its own set. */
+/** A full backup must be later than every label, one that builds on a prior later than its own set. */
 function newestFor(need: LabelNeed, known: readonly string[]): string {
   const others = need.fullLabel === null ? known : known.filter((label) => fullLabelOf(label) === need.fullLabel);
   return others.reduce((newest, label) => (label > newest ? label : newest), "");
 }
 
-/** Largest first, so that the last worker does not start a giant when the others are done. */
+/** Largest first, so that no worker starts a giant file when the others are done. */
 export function copyOrder(files: readonly ScannedFile[]): ScannedFile[] {
   return [...files].sort((left, right) => right.sizeBytes - left.sizeBytes || (left.name < right.name ? -1 : 1));
 }

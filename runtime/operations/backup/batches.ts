@@ -1,11 +1,11 @@
-/** Puts files together to batches, and says which bundle of each repository a file goes into: pure. */
+/** Groups files into batches and assigns each file to a bundle of each repository: pure. */
 import { assert } from "../../base/errors";
 import type { ScannedFile } from "../../postgres/dataDirectory";
 import type { RepoPlan } from "./backupPlan";
 
 export interface BatchEntry {
   readonly file: ScannedFile;
-  /** Number of the bundle by repository key; a repository that is not named stores the file by itself. */
+  /** Bundle number by repository key. A repository that is not in the map stores the file separately. */
   readonly bundleIds: ReadonlyMap<number, number>;
 }
 
@@ -13,8 +13,9 @@ export interface BatchEntry {
 export type Batch = readonly BatchEntry[];
 
 /**
- * A batch ends when the repository with the largest bundles has one full; a repository with smaller bundles fills several in one batch.
- * Sizes are original ones. `nextIds` is where the numbers of each repository go on, counting from 1; it is moved on.
+ * A batch ends when the repository with the largest bundles has a full one; a repository with smaller bundles fills
+ * several in one batch. Sizes are original ones. `nextIds` holds each repository's next bundle number, from 1; the
+ * function advances it.
  */
 export function planBatches(
   files: readonly ScannedFile[],
@@ -26,7 +27,7 @@ export function planBatches(
   const batches: BatchEntry[][] = [];
   let batch: BatchEntry[] = [];
   let filledBytes = 0;
-  /** Of the bundle that a repository has open in this batch. */
+  /** The bundle that a repository has open in this batch. */
   const open = new Map<number, { id: number; sizeBytes: number }>();
   for (const file of files) {
     const wanted = new Map<number, number>();
@@ -38,7 +39,7 @@ export function planBatches(
       if (sizeBytes >= bundle.sizeBytes) open.delete(repoKey);
       else open.set(repoKey, { id: current.id, sizeBytes });
     }
-    // One map for all files of the same bundles: there may be hundreds of thousands.
+    // Files of the same bundles share one map: there may be hundreds of thousands of files.
     const before = batch.at(-1)?.bundleIds;
     batch.push({ file, bundleIds: before !== undefined && isSame(before, wanted) ? before : wanted });
     filledBytes += file.sizeBytes;

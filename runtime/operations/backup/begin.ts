@@ -1,8 +1,8 @@
 /**
- * The start of a backup in every repository: what an earlier run left, the label, the manifest, and what is copied at all.
+ * The start of a backup in every repository: earlier attempts, the label, the manifest, and the files to copy.
  *
- * One repository may go on with a backup that was broken off, another one may build on a prior, a third may need everything: each gets its own
- * plan over the one scan.
+ * One repository may resume an interrupted backup, another may build on a prior, a third may need everything. Each gets
+ * its own plan over the one scan.
  */
 import type { Context } from "../../base/context";
 import { LIMITS } from "../../base/limits";
@@ -42,7 +42,7 @@ export interface Begin {
   readonly scan: Scan;
   readonly source: SourceIdentity;
   readonly startedAtS: number;
-  /** When the wait for the second in which the copy begins began. */
+  /** When the wait for the copy's first second began. */
   readonly scannedAtS: number;
   /** Resolves in that second. */
   readonly secondOver: Promise<void>;
@@ -51,7 +51,10 @@ export interface Begin {
   readonly control: PgControl;
   readonly databases: Manifest["databases"];
   readonly times: DeltaInput["times"];
-  /** By repository key; none for full backups. Each is taken out when it has been compared with the scan: its rows are as many as the files. */
+  /**
+   * By repository key; full backups have none. Each is removed after its comparison with the scan, because it has as
+   * many rows as there are files.
+   */
   readonly priors: Map<number, Manifest>;
   readonly options: BeginOptions;
 }
@@ -60,7 +63,7 @@ const SECOND_MS = 1000;
 /** Stock's default; nothing of ours is compressed for a network protocol. */
 const COMPRESS_LEVEL_NETWORK = 1;
 
-/** The manifests that backups build on, by repository; says why a repository gets a full backup instead. */
+/** Loads the manifests that backups build on, by repository. Says why a repository gets a full backup instead. */
 export async function findPriors(
   run: BackupRun,
   type: BackupType,
@@ -82,7 +85,7 @@ export async function findPriors(
   return priors;
 }
 
-/** Gives every repository its label, its plan and the manifest under way. */
+/** Gives every repository its label, plan and manifest in progress. */
 export async function beginInRepositories(run: BackupRun, begin: Begin, type: BackupType, pool: JobPool, ctx: Context): Promise<void> {
   const { labels, resumed } = await settleLabels(run, begin, type, ctx);
   if (labels.waitSeconds > 0) {
@@ -164,7 +167,7 @@ interface Compared {
   readonly block: BlockSpec | null;
 }
 
-/** What the repository's prior backup says about this one; it is let go of. */
+/** Compares the scan with the repository's prior backup, then releases the prior. */
 function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context): Compared {
   const { scan, begun, options, times } = begin;
   const prior = begin.priors.get(repo.key) ?? null;
@@ -183,13 +186,14 @@ function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context
 
 interface Labels {
   readonly labels: LabelChoice;
-  /** The attempts that are gone on with, by repository. */
+  /** The attempts to resume, by repository. */
   readonly resumed: ReadonlyMap<number, Resumable>;
 }
 
 /**
- * One run has one full label. An attempt is gone on with only under that label: when it is later than all that any repository of this run
- * knows, and whoever else it was begun in is in this run; otherwise two repositories would list different backups under one name.
+ * One run has one full label. An attempt is resumed only under that label: its label is later than all labels of this
+ * run's repositories, and every repository that began the attempt is in this run. Otherwise two repositories would list
+ * different backups under one name.
  */
 async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx: Context): Promise<Labels> {
   const known = new Map<number, readonly string[]>();
@@ -239,9 +243,9 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
 }
 
 interface LeftBehind {
-  /** Labels of backups that are there or have expired. */
+  /** Labels of existing and expired backups. */
   readonly finished: readonly string[];
-  /** Labels that another host has used: it may wake and write there again. */
+  /** Labels of another host's attempts: that host may wake and write there again. */
   readonly foreign: readonly string[];
   readonly attempt: Resumable | null;
 }
@@ -280,7 +284,7 @@ async function removeAttempt({ repo, lease }: OpenBackup, label: string, reason:
   await removeUnfinished(repo, label);
 }
 
-/** Of the rows of an earlier attempt those whose stored bytes are what the row says. */
+/** The rows of an earlier attempt whose stored bytes match the row. */
 async function goodRows(repo: Repository, resumed: Manifest, rows: readonly ManifestFile[], pool: JobPool, ctx: Context): Promise<ManifestFile[]> {
   const good: ManifestFile[] = [];
   await mapParallel(rows, pool.slots * LIMITS.filesPerWorker, async (row) => {
@@ -303,7 +307,7 @@ async function goodRows(repo: Repository, resumed: Manifest, rows: readonly Mani
   return good;
 }
 
-/** A set is compressed in one way: what its first backup chose holds. */
+/** All backups of a set use the compression that its first backup chose. */
 function compressFor(repo: Repository, prior: Manifest | null, type: BackupType, ctx: Context): CompressSpec {
   if (prior === null || prior.options.compressType === repo.compress.type) return repo.compress;
   ctx.log.warn(`${repo.name}: ${type} backup cannot alter compress-type option to '${repo.compress.type}', reset to value in ${prior.label}`);

@@ -38,7 +38,7 @@ import { packSuperBlock, sealRaw } from "../../format/repository/superBlock";
 import type { BlockHash } from "../../format/codec/xxh3";
 
 export interface CutSettings extends BlockSizes {
-  /** A super block is closed when it has this many original bytes: see `superBlockSizeOf`. */
+  /** A super block closes at this many original bytes: see `superBlockSizeOf`. */
   readonly superBlockSizeBytes: number;
   readonly compress: CompressSpec;
   /** `checksums` of the prior map; null when there is none. */
@@ -59,14 +59,14 @@ interface CutSuperBlock {
   readonly blocks: readonly number[];
 }
 
-/** Finds and compresses the changed blocks of one file; used for one pass. */
+/** Finds and compresses the changed blocks of one file; good for one pass. */
 export class BlockCutter {
   readonly settings: CutSettings;
   readonly #hash: BlockHash;
   readonly #superBlocks: CutSuperBlock[] = [];
   readonly #checksums: Uint8Array[] = [];
   #blockCount = 0;
-  /** The beginning of a block whose end is in the next chunk. */
+  /** The start of a block whose end is in the next chunk. */
   readonly #rest: Uint8Array;
   #restSize = 0;
   #buffer: Uint8Array;
@@ -107,7 +107,7 @@ export class BlockCutter {
     this.#restSize = chunk.length - end;
   }
 
-  /** The last super block, when one is open. */
+  /** The last super block, if one is open. */
   *end(): Iterable<Uint8Array> {
     if (this.#restSize > 0) yield* this.#blocks(this.#rest.subarray(0, this.#restSize), 0);
     this.#restSize = 0;
@@ -122,7 +122,7 @@ export class BlockCutter {
     return found;
   }
 
-  /** The checksums of all blocks, once the stream has ended. */
+  /** The checksums of all blocks, after the end of the stream. */
   checksums(): Uint8Array {
     assert(this.#ended, "the file is not cut to its end");
     return Buffer.concat(this.#checksums);
@@ -157,7 +157,7 @@ export class BlockCutter {
 
   #close(): Uint8Array {
     const bytes = this.#buffer.subarray(0, this.#bufferSize);
-    // Without compression the buffer itself goes on its way.
+    // Without compression the buffer itself is passed on.
     const packed = packSuperBlock(bytes, this.settings.compress);
     if (packed === bytes) this.#buffer = EMPTY;
     this.#superBlocks.push({ sizeBytes: this.#bufferSize, blocks: this.#bufferBlocks });
@@ -169,7 +169,7 @@ export class BlockCutter {
 
 const EMPTY = new Uint8Array(0);
 
-/** True when the same bytes are in both. */
+/** True when both ranges hold the same bytes. */
 function isAt(prior: Uint8Array, begin: number, own: Uint8Array, ownBegin: number, sizeBytes: number): boolean {
   if (begin + sizeBytes > prior.length) return false;
   for (let index = 0; index < sizeBytes; index++) if (prior[begin + index] !== own[ownBegin + index]) return false;
@@ -213,7 +213,7 @@ export class BlockStore {
     this.#ctx = ctx;
   }
 
-  /** What to store for the stream of `cutter`: nothing at all when the file is that of the prior map. */
+  /** The bytes to store for `cutter`'s stream: none when the file equals the prior map. */
   async *through(packed: ByteStream, cutter: BlockCutter, place: BlockPlace): ByteStream {
     for await (const bytes of packed) yield this.add(bytes);
     yield* this.end(cutter, place);
@@ -227,12 +227,12 @@ export class BlockStore {
     return stored;
   }
 
-  /** The stored map; nothing when no block changed and none was cut off. */
+  /** The stored map; nothing if no block changed and none was cut off. */
   *end(cutter: BlockCutter, place: BlockPlace): Iterable<Uint8Array> {
     const { prior } = this.#target;
     const checksums = cutter.checksums();
     const blockCount = checksums.length / cutter.settings.checksumSizeBytes;
-    // The map of an empty file would be empty, which is no map.
+    // A map without blocks is not valid.
     if (blockCount === 0 || (this.#sizes.length === 0 && prior !== null && blockCount >= prior.blocks.length)) return;
     const map = this.#map(cutter, checksums, blockCount, place);
     const stored = this.#seal(renderBlockMap(map));
@@ -267,7 +267,10 @@ export class BlockStore {
   }
 }
 
-/** The stream with its first chunk read already; null when it has none: for storages, which would make an empty file of it. */
+/**
+ * Reads the first chunk and returns the whole stream; null when it is empty, because a storage would make an empty file
+ * of it.
+ */
 export async function unlessEmpty(stream: ByteStream): Promise<ByteStream | null> {
   const iterator = stream[Symbol.asyncIterator]();
   const first = await iterator.next();

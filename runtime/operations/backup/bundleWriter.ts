@@ -1,8 +1,9 @@
 /**
- * One stored file under way, into which pieces are appended one after the other: a bundle, or the blocks of one file.
+ * Writes one stored file by appending pieces: a bundle, or the blocks of one file.
  *
- * Small pieces are put together to writes of a fair size. A directory is written at once; other storages pull a stream, with a bounded number of
- * bytes between them and the caller. A storage that fails makes every later append fail with its error. What nothing was appended to is never made.
+ * Small pieces are joined into larger writes. A directory is written at once; other storages pull a stream, with a
+ * bounded number of bytes between them and the caller. After a storage error every later append fails with that error.
+ * Without any append no file is made.
  */
 import type { ByteStream } from "../../base/bytes";
 import { fail, toBackupError } from "../../base/errors";
@@ -24,12 +25,12 @@ export class BundleWriter {
     this.#path = path;
   }
 
-  /** Bytes so far: where the next piece goes. */
+  /** Bytes so far: the offset of the next piece. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
-  /** Takes the piece before it returns; waits while too much is on its way already. @throws what the storage said */
+  /** Copies the piece before it returns; waits while too many bytes are in flight. @throws the storage's error */
   async append(bytes: Uint8Array): Promise<void> {
     for (let position = 0; position < bytes.length; ) {
       if (this.#filled === this.#buffer.length) await this.#flush();
@@ -41,7 +42,7 @@ export class BundleWriter {
     }
   }
 
-  /** Resolves when everything is stored and durable. @throws what the storage said */
+  /** Resolves when everything is stored and durable. @throws the storage's error */
   async finish(): Promise<void> {
     if (this.#filled > 0) await this.#flush();
     await this.#out?.finish();
@@ -52,7 +53,7 @@ export class BundleWriter {
     await this.#out?.abandon(error);
   }
 
-  /** A new buffer for each write that a stream may still hold. */
+  /** Uses a new buffer for each write, because a stream may still hold the last one. */
   async #flush(): Promise<void> {
     const full = this.#buffer.subarray(0, this.#filled);
     this.#filled = 0;
@@ -111,7 +112,7 @@ class StreamOut implements Out {
       opened = true;
       return this.#stream();
     };
-    // Never rejects: the error waits for the next write or the end.
+    // Never rejects: the next write or the end throws the error.
     this.#run = storage.putStream(path, openOnce, { atomic: false }).catch((error: unknown) => {
       this.#failure ??= { error: toBackupError(error) };
       this.#wakeWriter?.();

@@ -1,9 +1,9 @@
 /**
- * Which of the configured clusters a backup talks to and copies from ("pgbackrest-format" 15, steps 2 and 7).
+ * Chooses the configured clusters that a backup talks to and copies from ("pgbackrest-format" 15, steps 2 and 7).
  *
- * The primary starts and stops the backup. With `backup-standby` its relations are copied from a standby that has replayed past the start. Where
- * only a standby can be reached, as beside an instance of CloudNativePG, the backup is taken from it alone: it starts and stops there, and its
- * WAL comes from whoever archives on the primary.
+ * The primary starts and stops the backup. With `backup-standby` its relations are copied from a standby that has
+ * replayed past the start. If only a standby can be reached, as beside an instance of CloudNativePG, it alone starts,
+ * stops and provides the backup; the primary's archiver provides the WAL.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
@@ -31,17 +31,17 @@ export interface Server {
 export interface Servers {
   /** The primary; a standby when it is the only one. */
   readonly main: Server;
-  /** Gives the relations; null when all comes from `main`. */
+  /** Source of the relations; null reads everything from `main`. */
   readonly standby: Server | null;
 }
 
-/** @throws dbConnect (56) when what the mode needs is not there; dbMismatch, versionNotSupported */
+/** @throws dbConnect (56) when a server that the mode needs is unreachable; dbMismatch, versionNotSupported */
 export async function chooseServers(candidates: readonly ServerCandidate[], mode: StandbyMode, ctx: Context): Promise<Servers> {
   const primaries: Server[] = [];
   const standbys: Server[] = [];
   const errors: { readonly key: number; readonly error: BackupError }[] = [];
   for (const candidate of candidates) {
-    // Stock looks no further than it must either: a cluster that is not needed may be down.
+    // As in stock, a cluster that is not needed may be down.
     if (mode === "n" ? primaries.length > 0 : primaries.length > 0 && standbys.length > 0) break;
     try {
       const session = await candidate.connect();
@@ -94,8 +94,9 @@ export function checkVersion(version: string): void {
 const POLL_MS = 100;
 
 /**
- * Waits until the pages that the standby has on disk are not older than the backup's start: replayed past it, then a restart point at it.
- * The time runs anew while the standby makes progress. @throws archiveTimeout (82), dbMismatch (58) for another timeline
+ * Waits until the standby's pages on disk are not older than the backup's start: it has replayed past it and then made
+ * a restart point. The timeout restarts while the standby makes progress. @throws archiveTimeout (82), dbMismatch (58)
+ * for another timeline
  */
 export async function waitForStandby({ session }: Server, startLsn: string, timeline: number, timeoutMs: number, ctx: Context): Promise<void> {
   const target = parseLsn(startLsn);
@@ -105,7 +106,7 @@ export async function waitForStandby({ session }: Server, startLsn: string, time
   ctx.log.info(`replay on the standby reached ${formatLsn(replayed)}`);
   const restart = async (): Promise<bigint> => {
     await session.checkpoint();
-    // One beyond counts as reached: the restart point may lie exactly at the start.
+    // Plus one: a restart point exactly at the start counts as reached.
     return (await session.controlCheckpoint()).lsn + 1n;
   };
   const reached = await untilReached(restart, target, timeoutMs, ctx);
@@ -132,7 +133,7 @@ function standbyTimeout(message: string): BackupError {
   });
 }
 
-/** @throws dbMismatch (58) when one of them has changed its role since the backup began */
+/** @throws dbMismatch (58) when a server has changed its role since the backup began */
 export async function requireSameRoles({ main, standby }: Servers): Promise<void> {
   if (!main.facts.inRecovery && (await main.session.inRecovery())) throw fail("dbMismatch", "primary has switched to recovery");
   const copiedFrom = main.facts.inRecovery ? main : standby;

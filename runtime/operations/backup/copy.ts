@@ -1,9 +1,9 @@
 /**
- * Hands the files of the cluster to the workers and gathers the rows of each repository's manifest.
+ * Hands the cluster's files to the workers and collects the rows of each repository's manifest.
  *
- * A file that no repository needs is not read. One that at least one repository stores in a bundle, or that may turn out unchanged, goes
- * through a batch; the others are copied one by one, the largest first. While the copy runs, the manifests under way are saved from time to
- * time, so that what was copied can be kept when the backup is broken off.
+ * A file that no repository needs is not read. Files go through a batch if a repository bundles them or if they may be
+ * unchanged; the others are copied one by one, the largest first. Unfinished manifests are saved during the copy, so
+ * that an interrupted backup keeps what it copied.
  */
 import type { Context } from "../../base/context";
 import { assert, fail } from "../../base/errors";
@@ -30,9 +30,9 @@ import type { BackupRun, OpenBackup } from "./run";
 export interface CopyOptions {
   /** Of the server that the manifest describes. */
   readonly dataDirectory: string;
-  /** Where relations are read from when a standby shares the work; null reads everything from the one data directory. */
+  /** The source of relations when a standby shares the work; null reads everything from the one data directory. */
   readonly standbyDirectory: string | null;
-  /** A standby's pg_control says up to where its pages may have been written: it must be read after them. */
+  /** A standby's pg_control bounds how far its pages may have been written, so it must be read after them. */
   readonly controlLast: boolean;
   readonly pageSizeBytes: number;
   readonly pageHeaderCheck: boolean;
@@ -51,23 +51,25 @@ export interface Copied {
 
 interface CopyDeps {
   readonly pool: JobPool;
-  /** For what is copied sooner than a thread of the pool has started. */
+  /** For a copy that ends before a thread of the pool has started. */
   readonly threadless?: JobPool;
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
 
-/** What a standby has in the same form; the rest is read from the primary ("pgbackrest-format" 15, step 7). */
+/** Files that are identical on a standby; the rest is read from the primary ("pgbackrest-format" 15, step 7). */
 const ON_STANDBY = /^(pg_data\/(base|global|pg_xact|pg_multixact)|pg_tblspc)\//;
-/** Manifests under way are saved after this share of the work, or after the configured number of bytes if that is more. */
+/**
+ * Unfinished manifests are saved after this share of the work, or after the configured number of bytes if that is more.
+ */
 const SAVE_SHARE = 100;
 
-/** Lets the pool start its threads when the copy will need them: each takes a while until it can work. */
+/** Starts the pool's threads early if the copy will need them: each takes time to start. */
 export function warmPool(run: BackupRun, scan: Scan, pool: JobPool): void {
   const needed = scan.files.filter((file) => needsReading(run, file));
   if (!isLittle(needed)) pool.warm?.();
 }
 
-/** @throws when a file of the cluster cannot be read; a repository that fails leaves the run instead */
+/** @throws when a file of the cluster cannot be read; a repository that fails only leaves the run */
 export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context): Promise<Copied> {
   await makeDirectories(run, scan);
   const needed = scan.files.filter((file) => needsReading(run, file));
@@ -77,7 +79,8 @@ export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, opti
     run,
     needed.filter((file) => !(options.controlLast && file.name === CONTROL_FILE)),
   );
-  // Large files one per slot, so that memory stays bounded; then small ones, several per slot, to hide a store's latency.
+  // Large files take one slot each, so that memory stays bounded. Small ones then share a slot, to hide a store's
+  // latency.
   const files = single.map((file) => ({ weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1, run: () => copy.one(file) }));
   const batches = copy.batches(bundled).map((batch) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) }));
   await runWeighted([...files, ...batches], pool.slots * LIMITS.filesPerWorker);
@@ -91,17 +94,20 @@ const BATCHES_PER_SLOT = 2;
 const LITTLE_FILES_MAX = 64;
 const LITTLE_SIZE_BYTES_MAX = 1024 * 1024;
 
-/** True for what is copied sooner than a worker thread has started: an increment of a cluster where nothing happened. */
+/** True when the copy ends before a worker thread could start: an increment of an idle cluster. */
 function isLittle(files: readonly ScannedFile[]): boolean {
   return files.length <= LITTLE_FILES_MAX && files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) <= LITTLE_SIZE_BYTES_MAX;
 }
 
-/** True when some repository has not got the file yet. */
+/** True when some repository still lacks the file. */
 function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
   return run.alive.some(({ repo }) => run.plan(repo.key).choices.get(name)?.kind !== "keep");
 }
 
-/** Files of their own, the largest first; and what some repository bundles, the least recently changed first, as stock orders them. */
+/**
+ * Separate files, the largest first; and files that some repository bundles, the least recently changed first, as in
+ * stock.
+ */
 function split(run: BackupRun, files: readonly ScannedFile[]): { readonly single: ScannedFile[]; readonly bundled: ScannedFile[] } {
   const limitBytes = Math.max(-1, ...run.alive.map(({ repo }) => run.plan(repo.key).bundle?.limitBytes ?? -1));
   const bundled = files.filter((file) => file.sizeBytes <= limitBytes);
@@ -121,9 +127,9 @@ class Copy {
   readonly #ctx: Context;
   /** Of all files of the cluster. */
   readonly #files: readonly ScannedFile[];
-  /** Final ones of what was copied or compared; the others are those of the plan. */
+  /** Final rows of copied or compared files; the others come from the plan. */
   readonly #rows: ReadonlyMap<number, Map<string, ManifestFile>>;
-  /** Names of files that were gone when they were to be read. */
+  /** Names of files that vanished before they were read. */
   readonly #gone = new Set<string>();
   readonly #nextBundleIds = new Map<number, number>();
   readonly #progress: Progress;
@@ -149,7 +155,7 @@ class Copy {
     return planBatches(files, repos, this.#nextBundleIds);
   }
 
-  /** Copies one file that nobody bundles. */
+  /** Copies one file that no repository bundles. */
   async one(file: ScannedFile): Promise<void> {
     this.#run.requireOne();
     const source = this.#sourceOf(file, new Map());
@@ -176,7 +182,7 @@ class Copy {
     return { rows: new Map(this.#run.alive.map(({ repo }) => [repo.key, this.#rowsOf(repo.key)])), sizeBytes: this.#sizeBytes };
   }
 
-  /** Every file of the backup, also those that are not copied yet. */
+  /** Every file of the backup, including those not copied yet. */
   #rowsOf(repoKey: number): ManifestFile[] {
     const rows = this.#rows.get(repoKey);
     const { choices } = this.#run.plan(repoKey);
@@ -210,7 +216,7 @@ class Copy {
     const compress = compressOf(manifest);
     const choice = plan.choices.get(file.name);
     const block = blockPlanOf(repo.stanza, plan, file);
-    // The name tells how a file is stored; which size the map will have is not known yet.
+    // The name depends on how a file is stored; the size of the map is not known yet.
     const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
     return {
       repoKey: repo.key,
@@ -258,7 +264,7 @@ class Copy {
     assert(block !== null && block.prior !== null, `'${file.name}' is to be stored again for nothing`);
     const { label } = this.#run.plan(repoKey).manifest;
     const { stanza } = (this.#run.alive.find(({ repo }) => repo.key === repoKey) as OpenBackup).repo;
-    // The bundle that it was meant for is closed.
+    // Its bundle is closed by now.
     const own = { path: dataFilePath(stanza, label, { name: file.name, block: { mapSizeBytes: 1 } }, target.compress.type), bundleId: null };
     const alone = { ...source, targets: [{ ...target, ...own, keepIf: null, block: { ...block, prior: null } }] };
     const result = await this.#deps.pool.run({ kind: "copyBatch", files: [alone] });
@@ -272,7 +278,7 @@ class Copy {
     const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
     if (manifest.bundle && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
     const { name, modifiedAtS, mode, user, group } = file;
-    // By hand: an object put together by spreading takes twice the memory, and there may be a million of them.
+    // Field by field: a spread object takes twice the memory, and there may be a million rows.
     const row: { -readonly [K in keyof ManifestFile]: ManifestFile[K] } = {
       name,
       sizeBytes: result.sizeBytes,
@@ -295,14 +301,14 @@ class Copy {
     return row;
   }
 
-  /** What the plan compared with, or the prior copy whose blocks all turned out the same. */
+  /** The row that the plan compared with, or the prior copy whose blocks are all unchanged. */
   #keptRow(file: ScannedFile, choice: Choice | undefined, prior: ManifestFile | undefined, priorLabel: string | undefined): ManifestFile {
     if (choice?.kind === "compare") return choice.row;
     assert(prior !== undefined && priorLabel !== undefined, `'${file.name}' was kept without a prior copy`);
     return referenceTo(file, prior, priorLabel);
   }
 
-  /** One at a time; whoever comes while one is being saved goes on. */
+  /** One save at a time; other callers do not wait for it. */
   async #saveSometimes(sizeBytes: number): Promise<void> {
     this.#unsavedBytes += sizeBytes;
     if (!this.#options.resume || this.#saving || this.#unsavedBytes < this.#saveStepBytes) return;
@@ -331,7 +337,10 @@ function tellPages(file: ScannedFile, result: BatchFileResult, isError: boolean,
   ctx.log.warn(where !== "" ? where : `invalid page checksum(s) found in file ${file.sourcePath} at page(s) ${pages.join(", ")}`);
 }
 
-/** Full backups without bundles, and those with hard links, keep every directory, so that the tree can be looked at ("pgbackrest-format" 2). */
+/**
+ * Full backups without bundles, and backups with hard links, keep every directory so that users can browse the tree
+ * ("pgbackrest-format" 2).
+ */
 async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
   await run.forEach(async ({ repo }) => {
     const { manifest, bundle } = run.plan(repo.key);

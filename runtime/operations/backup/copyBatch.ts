@@ -1,11 +1,12 @@
 /**
- * Copies several files of the cluster in one job: for small files that go into bundles, for files that may turn out unchanged, and for files
- * that are stored in blocks.
+ * Copies several files of the cluster in one job: small files for bundles, files that may be unchanged, and files
+ * stored in blocks.
  *
- * Each file is read once, checked once, hashed once and compressed once per kind of compression. A repository whose prior backup holds the
- * same bytes keeps those (`kept`); the others get a file of their own or a piece of their bundle, each with its own encryption. A
- * repository that fails is an error in its own results and leaves the others alone. Files of up to 4 MiB are handled in memory; a larger one
- * goes through in chunks, and is read a second time when it had to be compared first and differs somewhere.
+ * Each file is read, checked and hashed once, and compressed once per kind of compression. A repository whose prior
+ * backup holds the same bytes keeps those (`kept`). The others get a separate file or a piece of their bundle, each
+ * with its own encryption. A repository that fails is an error in its own results only. Files of up to 4 MiB are
+ * handled in memory. A larger file goes through in chunks; if it had to be compared first and differs somewhere, it is
+ * read a second time.
  */
 import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -28,7 +29,7 @@ import { groupTargets, OpenTarget, type PieceTarget, type StoredPiece, type Targ
 import { type CopySource, chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
 
 export interface BatchTarget extends PieceTarget {
-  /** What the repository holds already: with this content nothing is stored. */
+  /** What the repository already holds: if the content matches, nothing is stored. */
   readonly keepIf: { readonly sizeBytes: number; readonly sha1: string } | null;
 }
 
@@ -42,14 +43,16 @@ export interface CopyBatchJob {
 }
 
 export interface BatchStored extends StoredPiece {
-  /** True when the repository holds these bytes already. */
+  /** True when the repository already holds these bytes. */
   readonly kept: boolean;
-  /** True when no block seemed to differ from the prior copy but the content does: to be stored again, without regard to the prior copy. */
+  /**
+   * True when all block checksums match the prior copy but the content differs: store it again, without the prior copy.
+   */
   readonly collided?: boolean;
 }
 
 export interface BatchFileResult extends PageVerdict {
-  /** True when the file was gone: it is not part of the backup. */
+  /** True when the file was gone: the backup omits it. */
   readonly missing: boolean;
   readonly sizeBytes: number;
   readonly sha1: string;
@@ -62,11 +65,11 @@ export interface CopyBatchResult {
 }
 
 const WHOLE_SIZE_BYTES_MAX = 4 * LIMITS.chunkSizeBytes;
-/** As much is done at once. */
+/** Bytes to process before the event loop gets a turn. */
 const HEAR_BYTES = 256 * 1024;
 const MISSING: BatchFileResult = { missing: true, sizeBytes: 0, sha1: SHA1_EMPTY, repos: [] };
 const KEPT: BatchStored = { kept: true, sizeRepoBytes: 0 };
-/** Empty files of a bundled backup have no bytes anywhere. */
+/** A bundled backup stores no bytes for empty files. */
 const NOTHING: BatchStored = { kept: false, sizeRepoBytes: 0 };
 
 export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyBatchResult> {
@@ -79,7 +82,7 @@ export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Reposi
       files.push(await batch.copy(file));
       unheardBytes += file.sizeBytes;
       if (unheardBytes < HEAR_BYTES) continue;
-      // What the network has to say is heard between two files.
+      // Let network events through between two files.
       unheardBytes = 0;
       await setImmediate();
     }
@@ -93,7 +96,7 @@ export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Reposi
   }
 }
 
-/** What went into a bundle that could not be stored is lost, whatever its own append said. */
+/** A bundle that could not be stored loses all its pieces, even if their append succeeded. */
 function withFailures(file: BatchFileResult, failed: ReadonlyMap<number, BackupError>): BatchFileResult {
   const repos = file.repos.map((result): RepoResult<BatchStored> => {
     const error = failed.get(result.repoKey);
@@ -105,7 +108,7 @@ function withFailures(file: BatchFileResult, failed: ReadonlyMap<number, BackupE
 class Batch {
   readonly #repo: (key: number) => Repository;
   readonly #ctx: Context;
-  /** Files are read into it one after the other: what is kept of one is copied. */
+  /** All files are read into this buffer in turn, so anything kept is copied. */
   readonly #buffer: Buffer;
   readonly #bundles = new Map<string, { readonly repoKey: number; readonly writer: BundleWriter }>();
 
@@ -128,12 +131,12 @@ class Batch {
     }
   }
 
-  /** A file of its own may be on its way to a store as it was read. */
+  /** A separate file may still be on its way to a store from its read buffer. */
   #bufferFor(file: BatchFile): Buffer | undefined {
     return file.targets.every((target) => target.bundleId !== null || target.block !== null) ? this.#buffer : undefined;
   }
 
-  /** Ends the bundles; the error of each repository that could not store one. */
+  /** Ends the bundles; returns the error of each repository that could not store one. */
   async finish(): Promise<ReadonlyMap<number, BackupError>> {
     const failed = new Map<number, BackupError>();
     await Promise.all(
@@ -174,7 +177,7 @@ class Batch {
     const packed = new Map<string, Uint8Array>();
     return targets.map((target) =>
       resultOf(target, async (): Promise<BatchStored> => {
-        // Shrunk to nothing since the scan: a bundle holds no bytes for it.
+        // The file shrank to nothing after the scan: a bundle holds no bytes for it.
         if (bytes.length === 0 && target.bundleId !== null) return NOTHING;
         const { compress, cipherPass, raw, bundleId } = target;
         const key = `${compress.type}:${compress.level}:${raw}`;
@@ -218,7 +221,7 @@ class Batch {
     return { missing: false, ...passing.content(), ...passing.settle(fd), repos };
   }
 
-  /** `content` is what the chunks make: known beforehand, or told when they have gone through. */
+  /** `content` describes the whole file: known beforehand, or known after the last chunk. */
   async #inChunks(
     targets: readonly BatchTarget[],
     chunks: () => Iterable<Uint8Array>,
@@ -255,7 +258,7 @@ class Batch {
     );
   }
 
-  /** A damaged prior map costs space, not the backup, and is told. */
+  /** A damaged prior map costs space, not the backup, and is reported. */
   async #open(target: PieceTarget): Promise<OpenTarget> {
     const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoKey).storage, target.path) : this.#bundle(target);
     const source = target.block?.prior?.source;
@@ -274,7 +277,7 @@ class Batch {
   async #whole(open: OpenTarget, stored: StoredPiece): Promise<BatchStored> {
     if (open.target.bundleId === null) {
       await open.writer.finish();
-      // Nothing was written: an empty file has to be there all the same.
+      // Nothing was written, but the empty file must exist.
       if (open.writer.sizeBytes === 0) await this.#repo(open.target.repoKey).storage.put(open.target.path, EMPTY_BYTES, { atomic: false });
     }
     return { kept: false, ...stored };
@@ -286,7 +289,7 @@ class Batch {
     const prior = target.block?.prior ?? null;
     assert(prior !== null, `'${target.path}' was stored without a byte`);
     if (prior.sizeBytes === content.sizeBytes && prior.sha1 === content.sha1) return KEPT;
-    // Blocks that differ have one checksum: as unlikely as it is, the prior copy must not pass for this content.
+    // Block checksums collided: the prior copy must not pass for this content.
     return { ...NOTHING, collided: true };
   }
 
@@ -305,7 +308,7 @@ interface Content {
   readonly sha1: string;
 }
 
-/** What is learned of a file while its chunks pass. */
+/** Collects facts of a file while its chunks pass. */
 class Passing {
   readonly #file: BatchFile;
   readonly #measured = new Measured();

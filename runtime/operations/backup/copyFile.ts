@@ -1,10 +1,10 @@
 /**
- * Copies one file of the cluster into every repository of a backup: read once, checked once, hashed once, compressed once per kind of
- * compression, encrypted and stored per repository.
+ * Copies one file of the cluster into every repository of a backup. The file is read, checked and hashed once,
+ * compressed once per kind of compression, then encrypted and stored per repository.
  *
- * A repository that fails is an error in its own result and leaves the others alone. Reading stops at the size that the scan saw: what a
- * relation grows by during the backup comes back with the WAL. Small files go through one-shot codecs, large ones chunk by chunk, so memory
- * does not depend on file sizes. All of it happens in the calling thread, which is a worker's: trips through Node's thread pool cost more
+ * A repository that fails is an error in its own result only. Reading stops at the scanned size: WAL restores what a
+ * relation grew by during the backup. Small files use one-shot codecs, large ones go chunk by chunk, so memory does not
+ * depend on file sizes. All work runs in the calling thread, a worker's: trips through Node's thread pool cost more
  * than most of the work.
  */
 import { closeSync } from "node:fs";
@@ -47,7 +47,7 @@ export interface StoredCopy {
 }
 
 export interface CopyFileResult extends PageVerdict {
-  /** True when the file was gone: it is not part of the backup. */
+  /** True when the file was gone: the backup omits it. */
   readonly missing: boolean;
   readonly sizeBytes: number;
   readonly sha1: string;
@@ -114,7 +114,7 @@ async function writeWhole(writer: BlockWriter, bytes: Uint8Array): Promise<void>
   await writer.finish();
 }
 
-/** Each chunk goes through everything before the next is read, and into the same buffer, so it stays in the processor's cache. */
+/** Each chunk passes every step before the next is read into the same buffer, so it stays in the processor's cache. */
 async function copyChunks(job: CopyFileJob, fd: number, buffer: Buffer, repo: (key: number) => Repository, ctx: Context): Promise<CopyFileResult> {
   const measured = new Measured();
   const checker = job.pages === null ? null : new PageChecker(job.pages);
@@ -132,7 +132,7 @@ async function copyChunks(job: CopyFileJob, fd: number, buffer: Buffer, repo: (k
       checker?.add(chunk);
       for (const group of groups) await group.write((codec) => codec.update(chunk));
       if (targets.every(({ writer }) => !writer.alive)) break;
-      // What the network has to say is heard between two chunks.
+      // Let network events through between two chunks.
       await setImmediate();
     }
     for (const group of groups) await group.write((codec) => codec.finish());
@@ -159,7 +159,7 @@ interface OpenTarget {
   readonly writer: TargetWriter;
 }
 
-/** Targets that share one compression: it is done once for all of them. */
+/** Targets that share one compression. */
 class TargetGroup {
   readonly codec: Codec;
   readonly writers: TargetWriter[] = [];
@@ -168,7 +168,9 @@ class TargetGroup {
     this.codec = createCompressor(spec);
   }
 
-  /** Hands on what the codec makes, held back by the slowest target that still lives. A codec that fails ends its own targets. */
+  /**
+   * Passes on the codec's output at the pace of the slowest healthy target. A codec that fails ends its own targets.
+   */
   async write(run: (codec: Codec) => Pieces): Promise<void> {
     if (this.writers.every((writer) => !writer.alive)) return;
     try {
@@ -205,7 +207,9 @@ async function resultOf(target: CopyTarget, work: () => Promise<StoredCopy>): Pr
   }
 }
 
-/** Stock's rule: a checksum of the stored bytes exactly when a filter changed them ("pgbackrest-format" 19). */
+/**
+ * Stock's rule: there is a checksum of the stored bytes exactly when a filter changed them ("pgbackrest-format" 19).
+ */
 function storedCopy(target: CopyTarget, sizeRepoBytes: number, sha1Repo: string | undefined): StoredCopy {
   const filtered = target.compress.type !== "none" || target.cipherPass !== null;
   return filtered && sha1Repo !== undefined ? { sizeRepoBytes, sha1Repo } : { sizeRepoBytes };

@@ -1,9 +1,11 @@
 /**
- * What one repository gets of each file: pure, from the scan and the prior backup of that repository ("pgbackrest-format" 12).
+ * Decides per file what one repository gets: pure, from the scan and the repository's prior backup ("pgbackrest-format"
+ * 12).
  *
- * A file with the size and the time that the prior backup saw is not read; one with the same size but another time (or any, with `delta`) is
- * compared by checksum; the rest is copied. What makes times untrustworthy (a timeline switch, times that went back, a size that changed
- * without the time, times in the future) turns `delta` on. (pgBackRest 2.60 "info/manifest".)
+ * A file with the size and time of the prior backup is not read. One with the same size but another time is compared by
+ * checksum (with `delta`, every file is). The rest is copied. `delta` is turned on when times cannot be trusted: after
+ * a timeline switch, when times went back or lie in the future, when a size changed without its time. (pgBackRest 2.60
+ * "info/manifest".)
  */
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
@@ -13,9 +15,9 @@ import { CONTROL_FILE } from "../restore/restorePlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
 
 export type Choice =
-  /** The repository has it: nothing is read. */
+  /** The repository has it: the file is not read. */
   | { readonly kind: "keep"; readonly row: ManifestFile }
-  /** Read; the same bytes keep `row`. */
+  /** The file is read; equal bytes keep `row`. */
   | { readonly kind: "compare"; readonly row: ManifestFile };
 
 export interface ChooseInput {
@@ -28,7 +30,7 @@ export interface ChooseInput {
   readonly checkPages: boolean;
 }
 
-/** By manifest name; a file that is not there is copied: in a full backup that is nearly every one. */
+/** By manifest name. A file without an entry is copied: in a full backup that is nearly every file. */
 export function chooseFiles(input: ChooseInput): Map<string, Choice> {
   const { prior } = input;
   const rows = rowsByName(prior?.files ?? []);
@@ -44,17 +46,17 @@ export function chooseFiles(input: ChooseInput): Map<string, Choice> {
   return choices;
 }
 
-/** Null copies the file. */
+/** Null means copy. */
 function chooseKnown(file: ScannedFile, row: ManifestFile, prior: Manifest, delta: boolean): Choice | null {
   if (file.sizeBytes !== row.sizeBytes || row.sha1 === "") return null;
-  // What a bundled backup knows as empty has no bytes anywhere that a file of its own could refer to.
+  // A bundled backup stores no bytes for an empty file, so a separate file has nothing to refer to.
   if (file.sizeBytes === 0 && prior.bundle && row.reference === undefined) return null;
   const kept = referenceTo(file, row, prior.label);
   if (file.sizeBytes === 0) return { kind: "keep", row: kept };
   // The server may write pg_control twice in one second, and a backup from a standby depends on its newest content.
   if (file.name === CONTROL_FILE) return { kind: "compare", row: kept };
   if (!delta && file.modifiedAtS === row.modifiedAtS) return { kind: "keep", row: kept };
-  // In one piece in memory the comparison costs nothing.
+  // A file that fits in memory as one piece is compared at no extra cost.
   return delta || file.sizeBytes <= LIMITS.chunkSizeBytes ? { kind: "compare", row: kept } : null;
 }
 
@@ -76,11 +78,11 @@ export function emptyRow(file: ScannedFile, checkPages: boolean): ManifestFile {
   return checkPages && pageSegmentOf(file.name) !== null ? { ...row, checksumPage: true } : row;
 }
 
-/** The file as it is now, its bytes where the prior backup has them. */
+/** The current file, with its bytes in the prior backup. */
 export function referenceTo(file: ScannedFile, row: ManifestFile, priorLabel: string): ManifestFile {
-  // By hand: taking fields out of an object with a rest pattern is slow, and there may be a million of them.
+  // Field by field: a rest pattern is slow, and there may be a million rows.
   const { sizeBytes, sizeRepoBytes, sha1, sha1Repo, bundle, block, checksumPage, pageErrors } = row;
-  // The scan's name: one string for all repositories.
+  // Use the scan's name: one string for all repositories.
   const { name, modifiedAtS, mode, user, group } = file;
   const kept: { -readonly [K in keyof ManifestFile]: ManifestFile[K] } = {
     name,
@@ -106,7 +108,7 @@ export interface DeltaInput {
   readonly prior: Manifest;
   /** Absent for an offline backup. */
   readonly archiveStart?: string;
-  /** Where the times of `files` come from. */
+  /** Which servers the times of `files` come from. */
   readonly times: "primary" | "primary with standby" | "standby alone";
 }
 
@@ -114,7 +116,7 @@ const TIMELINE_DIGITS = 8;
 
 /** Why the prior's times cannot be trusted; null when they can. */
 export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInput): string | null {
-  // Servers write the same changes at different times, by different clocks: one second may stand for different contents.
+  // Servers write the same change at different times by different clocks, so equal times may hide different contents.
   if (times === "standby alone" || (prior.options.backupStandby ?? false) !== (times !== "primary")) {
     return `the times of files may be another server's than those of the ${prior.label} backup`;
   }
@@ -138,7 +140,7 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
   return null;
 }
 
-/** The same for times behind the start of the copy, which concerns every repository. */
+/** The same for times after the start of the copy, which concerns every repository. */
 export function findFutureReason(files: readonly ScannedFile[], copyStartS: number): string | null {
   const file = files.find((candidate) => candidate.modifiedAtS > copyStartS);
   return file === undefined ? null : `file '${file.name}' has timestamp (${file.modifiedAtS}) in the future (relative to copy start ${copyStartS})`;

@@ -1,8 +1,8 @@
 /**
- * The stored forms of one file in all repositories, as it goes through chunk by chunk.
+ * Produces the stored forms of one file for all repositories, chunk by chunk.
  *
- * Repositories that compress alike share the compression; those that also hold the same prior blocks share the cut into blocks. A repository
- * that fails is an error of its own and gets no more bytes.
+ * Repositories with the same compression share it; if they also hold the same prior blocks, they share the cut into
+ * blocks. A repository that fails gets its own error and no more bytes.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
@@ -27,32 +27,32 @@ export interface BlockPlan extends BlockSizes {
 }
 
 export interface PieceTarget extends CopyTarget {
-  /** Number of the bundle that the file goes into, `path` being the bundle's; null for a file of its own. */
+  /** Number of the file's bundle, whose path is `path`; null for a separate file. */
   readonly bundleId: number | null;
-  /** Raw forms of compression and encryption. */
+  /** Use raw forms of compression and encryption. */
   readonly raw: boolean;
   /** Null stores the file whole. */
   readonly block: BlockPlan | null;
 }
 
 export interface StoredPiece extends StoredCopy {
-  /** Where the piece begins in its bundle. */
+  /** Offset of the piece in its bundle. */
   readonly bundleOffsetBytes?: number;
   readonly mapSizeBytes?: number;
-  /** Why the blocks of the prior copy were of no use: all of the file was stored. */
+  /** Why the prior copy's blocks could not be used: the whole file was stored. */
   readonly priorProblem?: string;
 }
 
-/** One repository's stored form under way. */
+/** One repository's stored form in progress. */
 export class OpenTarget {
   readonly target: PieceTarget;
   readonly writer: BundleWriter;
-  /** The map of the prior copy, where the file is stored in blocks and has one. */
+  /** The map of the prior copy, if the file is stored in blocks and has one. */
   readonly priorMap: BlockMap | null;
   readonly beginBytes: number;
   readonly #measured = new Measured();
   error: BackupError | null = null;
-  /** Why there is no prior map where there should be one. */
+  /** Why an expected prior map is missing. */
   priorProblem: string | null = null;
 
   constructor(target: PieceTarget, writer: BundleWriter, priorMap: BlockMap | null) {
@@ -72,7 +72,7 @@ export class OpenTarget {
     }
   }
 
-  /** Nothing more is stored. */
+  /** Stores nothing more. */
   async fail(error: unknown): Promise<void> {
     if (this.error !== null) return;
     this.error = toBackupError(error);
@@ -98,7 +98,7 @@ export interface TargetGroup {
   write(chunk: Uint8Array): Promise<void>;
   finish(): Promise<void>;
   close(): void;
-  /** Null when nothing had to be stored, because the blocks are those of the prior copy. */
+  /** Null when nothing was stored, because the blocks equal the prior copy's. */
   stored(target: OpenTarget): StoredPiece | null;
 }
 
@@ -207,7 +207,7 @@ class BlockGroup implements TargetGroup {
   }
 
   close(): void {
-    // A cutter holds nothing but memory.
+    // A cutter holds only memory.
   }
 
   stored(target: OpenTarget): StoredPiece | null {

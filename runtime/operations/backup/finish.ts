@@ -1,4 +1,7 @@
-/** The end of a backup: label file, WAL that makes it consistent, durable names, manifests, backup.info: in this order, per repository. */
+/**
+ * The end of a backup, per repository and in this order: label file, WAL that makes it consistent, durable names,
+ * manifests, backup.info.
+ */
 import { compareBytes, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert, type BackupError, fail, isError } from "../../base/errors";
@@ -27,7 +30,7 @@ export interface FinishOptions {
 
 export interface Stop {
   readonly stoppedAtS: number;
-  /** Null for a backup of a server that is down: it is consistent by itself. */
+  /** Null for a backup of a server that is down: such a backup is consistent without WAL. */
   readonly wal: StopWal | null;
 }
 
@@ -35,7 +38,7 @@ export interface StopWal {
   readonly stopped: BackupStop;
   readonly archiveStart: string;
   readonly walSegmentSizeBytes: number;
-  /** Nobody can be asked to switch to the next segment. */
+  /** A standby cannot switch to the next segment. */
   readonly onStandby: boolean;
 }
 
@@ -66,7 +69,7 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
   run.requireOne();
 }
 
-/** By name; what is made at the end stands in for what was copied under its name. */
+/** By name; a row of `more` replaces the copied row of the same name. */
 function withRows(rows: readonly ManifestFile[], more: readonly ManifestFile[]): ManifestFile[] {
   const names = new Set(more.map((row) => row.name));
   return [...rows.filter((row) => !names.has(row.name)), ...more].sort((left, right) => compareBytes(left.name, right.name));
@@ -77,7 +80,10 @@ const STANDBY_HINTS = [
   "the primary archives this segment when it is full: set archive_timeout there, or run 'select pg_switch_wal()' on it while the backup waits.",
 ];
 
-/** backup_label and tablespace_map as PostgreSQL gave them: never bundled, with the rights of the data directory's files. */
+/**
+ * Stores backup_label and tablespace_map as PostgreSQL returned them: never bundled, with the rights of the data
+ * directory's files.
+ */
 async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: BackupStop, stoppedAtS: number, ctx: Context): Promise<ManifestFile[]> {
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "the manifest has no row for the data directory");
@@ -109,7 +115,7 @@ async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: Ba
 
 const SHA1 = /^[0-9a-f]{40}$/;
 
-/** Checked before the manifest is saved: what it promises must be there. */
+/** Runs before the manifest is saved: everything that it promises must exist. */
 function checkComplete(manifest: Manifest): void {
   for (const { name, sha1, sizeBytes, sizeRepoBytes } of manifest.files) {
     if (!SHA1.test(sha1)) throw fail("assert", `file '${name}' has no checksum`);
@@ -122,9 +128,9 @@ function checkComplete(manifest: Manifest): void {
 }
 
 /**
- * Gives the bytes that an earlier backup holds a name in this one's directory too, so that the directory is whole by itself; the manifest goes
- * on to say where they are (stock's rule for `repo-hardlink`). Bytes in bundles and blocks have no file of their own. Where the file system
- * allows no more names the backup is as good without them; bytes that are gone end it.
+ * Hard-links files of earlier backups into this backup's directory, so that the directory is complete. The manifest
+ * still names the earlier backup (stock's rule for `repo-hardlink`). Bytes in bundles and blocks have no file to link.
+ * If the file system allows no more links, the backup is as good without them; missing bytes end it.
  * @throws fileMissing
  */
 async function linkUnchanged(repo: Repository, manifest: Manifest, ctx: Context): Promise<void> {
@@ -147,11 +153,12 @@ async function linkUnchanged(repo: Repository, manifest: Manifest, ctx: Context)
   if (first !== undefined) ctx.log.warn(`${repo.name}: not all unchanged files have hard links: ${first.message}`);
 }
 
-/** Data files were written in place; their names become durable here, before anything refers to them. */
+/** Data files were written in place. Their names become durable here, before anything refers to them. */
 async function syncDirectories(repo: Repository, manifest: Manifest): Promise<void> {
   if (!repo.storage.features.directories) return;
   const root = backupPath(repo.stanza, manifest.label);
-  // Full backups without bundles, and those with hard links, have every directory, the others those that hold a file.
+  // Full backups without bundles, and backups with hard links, have every directory. The others have those that hold a
+  // file.
   const hasAll = !manifest.bundle && (manifest.type === "full" || manifest.options.hardlink);
   const directories = new Set(hasAll ? manifest.paths.map((path) => `${root}/${path.name}`) : []);
   for (const file of manifest.files) {

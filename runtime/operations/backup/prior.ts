@@ -1,8 +1,9 @@
 /**
- * The backup that a diff or incr goes on with, found for each repository by itself ("pgbackrest-format" 12.1).
+ * Finds the backup that a diff or incr builds on, for each repository separately ("pgbackrest-format" 12.1).
  *
- * A diff goes on with the newest full backup of the current cluster, an incr with the newest backup of any type. What is listed but cannot be
- * read or written on (a damaged manifest, bz2) makes the backup a full one: losing space is better than having no backup.
+ * A diff builds on the newest full backup of the current cluster, an incr on the newest backup of any type. If the
+ * listed backup is unusable (a damaged manifest, bz2), the new backup becomes a full one: losing space is better than
+ * having no backup.
  */
 import { isError } from "../../base/errors";
 import type { BackupType } from "../../format/repository/label";

@@ -1,12 +1,13 @@
 /**
- * Going on with a full backup that was broken off, ours or stock's ("pgbackrest-format" 12.4).
+ * Resumes an interrupted full backup, ours or stock's ("pgbackrest-format" 12.4).
  *
- * Only the newest directory of a repository can be resumed, when it holds a manifest.copy of the same kind of backup. Of its files those are
- * kept that the new backup would store under the same name with the same size and time; their stored bytes are checked before they count.
- * Everything else in the directory is removed, bundles always: which of their files were whole is not known.
+ * Only a repository's newest directory can be resumed, and only if it holds a manifest.copy of the same kind of backup.
+ * A file is kept if the new backup would store it under the same name with the same size and time; its stored bytes are
+ * checked first. Everything else in the directory is removed. Bundles always are: nobody knows which of their files are
+ * complete.
  *
- * An attempt of another host is never resumed, because its process may only sleep and write again. Files are kept unread only when the attempt read
- * the same server; stock does not say which server it read, so its files are compared.
+ * An attempt of another host is never resumed, because its process may only be asleep and write again. Files are kept
+ * unread only if the attempt read the same server. Stock does not record its server, so its files are compared.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -30,7 +31,7 @@ export interface ResumeRequest {
 
 export interface Resumable {
   readonly manifest: Manifest;
-  /** It read the same server: equal sizes and times stand for equal bytes. */
+  /** The attempt read the same server: equal sizes and times mean equal bytes. */
   readonly isSameSource: boolean;
 }
 
@@ -55,7 +56,7 @@ export async function findResumable(
   if (manifest.backrestVersion !== BACKREST_VERSION) {
     return { reason: `new pgBackRest version '${BACKREST_VERSION}' does not match resumable pgBackRest version '${manifest.backrestVersion}'` };
   }
-  // What sync left is such a one too.
+  // A directory that sync left looks like this too.
   if (manifest.stoppedAtS !== 0) return { reason: "it was at its end, where another repository may hold the whole of it" };
   if (manifest.type !== "full") return { reason: `new backup type 'full' does not match resumable backup type '${manifest.type}'` };
   const { compressType } = manifest.options;
@@ -67,7 +68,7 @@ export async function findResumable(
   return { manifest, isSameSource: attempt !== null && isSameSource(attempt.source, request.source) };
 }
 
-/** Rows of the earlier attempt that still fit, by name: pure. */
+/** Rows of the earlier attempt that are still valid, by name: pure. */
 export function rowsToKeep(files: readonly ScannedFile[], resumed: Manifest, delta: boolean): Map<string, ManifestFile> {
   const rows = new Map(resumed.files.map((file) => [file.name, file]));
   const kept = new Map<string, ManifestFile>();
@@ -81,7 +82,7 @@ export function rowsToKeep(files: readonly ScannedFile[], resumed: Manifest, del
   return kept;
 }
 
-/** Removes what the earlier attempt left and the new one does not keep. */
+/** Removes files of the earlier attempt that the new one does not keep. */
 export async function cleanResumed(repo: Repository, resumed: Manifest, kept: ReadonlyMap<string, ManifestFile>, ctx: Context): Promise<void> {
   const root = backupPath(repo.stanza, resumed.label);
   const stay = new Set([attemptPath(repo.stanza, resumed.label), copyOf(manifestPath(repo.stanza, resumed.label))]);
@@ -94,7 +95,7 @@ export async function cleanResumed(repo: Repository, resumed: Manifest, kept: Re
   }
 }
 
-/** Keeps what was found good: nothing is read with times that can be trusted, otherwise the file is compared first. */
+/** Keeps the verified files: unread if times can be trusted, otherwise after a comparison. */
 export function withResumed(choices: Map<string, Choice>, good: Iterable<ManifestFile>, delta: boolean): void {
   for (const row of good) choices.set(row.name, { kind: delta ? "compare" : "keep", row });
 }

@@ -1,4 +1,4 @@
-/** The repositories of one backup run: who is still in it, each one's plan, and the error of whoever left. */
+/** The repositories of one backup run: the active ones, each one's plan, and the errors of those that left. */
 import type { Context } from "../../base/context";
 import { assert, type BackupError, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
@@ -52,7 +52,7 @@ export class BackupRun {
     return this.#alive.has(repoKey);
   }
 
-  /** Runs a step in every repository that is still in; an error takes just that one out. An abort ends the run. */
+  /** Runs a step in every active repository. An error removes only that repository; an abort ends the run. */
   async forEach(step: (open: OpenBackup) => Promise<void>): Promise<void> {
     await Promise.all(
       this.alive.map((open) =>

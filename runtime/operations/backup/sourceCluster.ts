@@ -1,8 +1,9 @@
 /**
- * What a backup needs of the cluster, apart from its files: who says when it begins and ends, and what time it is there.
+ * What a backup needs from the cluster besides its files: start, stop, and the time there.
  *
- * Online that is a running server ({@link OnlineCluster}). With `--no-online` nobody is asked: the server is down, its files are at rest, all of
- * pg_wal belongs to the backup, and no WAL from the archive is needed to bring it up again ("pgbackrest-format" 15, last paragraph).
+ * Online that is a running server ({@link OnlineCluster}). With `--no-online` the server is down and its files are at
+ * rest. All of pg_wal then belongs to the backup, and starting it needs no archived WAL ("pgbackrest-format" 15, last
+ * paragraph).
  */
 import { access } from "node:fs/promises";
 import type { Context } from "../../base/context";
@@ -30,22 +31,22 @@ interface StartOptions {
 export interface Cluster {
   /** Of the server that the manifest describes. */
   readonly dataDirectory: string;
-  /** Where relations are read from when a standby shares the work. */
+  /** The source of relations when a standby shares the work. */
   readonly standbyDirectory: string | null;
   readonly inRecovery: boolean;
   readonly online: boolean;
   readonly times: DeltaInput["times"];
-  /** Keeps other backups of the cluster out, as far as the server can. */
+  /** Keeps out other backups of the cluster, as far as the server can. */
   lock(): Promise<void>;
   nowMs(): Promise<number>;
-  /** Null where there is nothing to start. */
+  /** Null if there is nothing to start. */
   start(run: BackupRun, control: PgControl, options: StartOptions, ctx: Context): Promise<BackupStart | null>;
   /** Names by oid. */
   tablespaces(): Promise<ReadonlyMap<number, string>>;
   databases(): Promise<Manifest["databases"]>;
-  /** After the copy. Null where there is nothing to stop. */
+  /** Called after the copy. Null if there is nothing to stop. */
   stop(control: PgControl, ctx: Context): Promise<BackupStop | null>;
-  /** Stores configuration files from outside of the data directory beside each backup. */
+  /** Stores configuration files from outside the data directory beside each backup. */
   keepFiles(targets: readonly KeepTarget[], users: UserNames, ctx: Context): Promise<void>;
 }
 
@@ -57,7 +58,7 @@ interface OpenOnline {
   readonly archiveCommandWord: string;
 }
 
-/** A cluster whose server runs, with its standby where that gives the files. */
+/** A cluster with a running server, and its standby if that provides the files. */
 export class OnlineCluster implements Cluster {
   readonly online = true;
   readonly #servers: Servers;
@@ -70,7 +71,7 @@ export class OnlineCluster implements Cluster {
   static async open(candidates: readonly ServerCandidate[], options: OpenOnline, ctx: Context): Promise<OnlineCluster> {
     const servers = await chooseServers(candidates, options.standby, ctx);
     const { facts } = servers.main;
-    // A standby's own setting says nothing about who archives its WAL.
+    // A standby's own setting does not say who archives its WAL.
     if (options.archiveCheck && !facts.inRecovery) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
     return new OnlineCluster(servers);
   }
@@ -105,11 +106,12 @@ export class OnlineCluster implements Cluster {
     const { session, facts } = main;
     const fast = options.startFast ? "immediate" : "next regular";
     ctx.log.info(`execute non-exclusive backup start: backup begins after the ${fast} checkpoint completes`);
-    // A standby cannot switch: what it needs shows when the stop is waited for.
+    // A standby cannot switch segments; the wait at the stop shows what is missing.
     const checkSegment = options.archiveCheck && !facts.inRecovery ? await session.currentWalName() : null;
     const begun = await session.startBackup(options.startFast, control.walSegmentSizeBytes);
     ctx.log.info(`backup start archive = ${begun.walName}, lsn = ${begun.lsn}`);
-    // Nothing would be archived before the stop if the backup starts in the segment that is checked ("pgbackrest-format" 15, step 6).
+    // If the backup started in the checked segment, nothing would be archived before the stop ("pgbackrest-format" 15,
+    // step 6).
     if (checkSegment === begun.walName) await session.switchWal("pgBackRest Archive Check");
     if (standby !== null) await waitForStandby(standby, begun.lsn, parseWalName(begun.walName)?.timeline ?? 0, options.archiveTimeoutMs, ctx);
     if (checkSegment !== null) {
@@ -182,7 +184,7 @@ export class OfflineCluster implements Cluster {
   }
 
   async lock(): Promise<void> {
-    // There is nobody to hold it; the lock files keep other backups out.
+    // There is no server to hold it; the lock files keep other backups out.
   }
 
   async nowMs(): Promise<number> {
@@ -202,7 +204,7 @@ export class OfflineCluster implements Cluster {
     return [];
   }
 
-  /** @throws pgRunning (38) when the server was started while its files were copied: without WAL such a copy is of no use */
+  /** @throws pgRunning (38) when the server was started during the copy: without WAL such a copy is useless */
   async stop(control: PgControl, ctx: Context): Promise<null> {
     if (this.#force) return null;
     const isStarted = await hasPidFile(this.dataDirectory);
@@ -215,7 +217,7 @@ export class OfflineCluster implements Cluster {
   }
 
   async keepFiles(): Promise<void> {
-    // Where they lie is the server's to say.
+    // Only the server knows where these files are.
   }
 }
 

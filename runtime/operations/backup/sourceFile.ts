@@ -1,7 +1,7 @@
 /**
- * Reading a file of the cluster while the server writes to it: up to the size that the scan saw, with pages that look wrong read again.
+ * Reads a file of the cluster while the server writes to it: up to the scanned size, with suspicious pages read again.
  *
- * All of it happens at once in the calling thread, which is a worker's: trips through Node's thread pool cost more than most of the work.
+ * All reads run in the calling thread, a worker's: trips through Node's thread pool cost more than most of the work.
  */
 import { openSync, readSync } from "node:fs";
 import { fail, toBackupError } from "../../base/errors";
@@ -10,7 +10,7 @@ import { systemCodeOf } from "../../local/systemError";
 
 export interface SourceFile {
   readonly sourcePath: string;
-  /** Size at the scan: no more than this is read. */
+  /** Size at the scan: the most that is read. */
   readonly sizeBytes: number;
 }
 
@@ -19,7 +19,7 @@ export interface CopySource extends SourceFile {
   readonly name: string;
   /** Null for files that have no pages. */
   readonly pages: { readonly segmentNo: number; readonly pageSizeBytes: number; readonly headerCheck: boolean } | null;
-  /** The data directory when the file is pg_control, which is validated and stored as a clean image. */
+  /** The data directory if the file is pg_control, which is validated and stored as a clean image. */
   readonly controlOf: string | null;
 }
 
@@ -44,7 +44,7 @@ export function openSource({ sourcePath }: SourceFile): number | null {
   }
 }
 
-/** The file up to its size at the scan, in the beginning of `buffer` when it fits. @throws fileRead */
+/** Reads the file up to its scanned size, into the start of `buffer` if it fits. @throws fileRead */
 export function readWhole(fd: number, file: SourceFile, buffer?: Buffer): Uint8Array {
   const fits = buffer !== undefined && buffer.length >= file.sizeBytes;
   const bytes = fits ? buffer.subarray(0, file.sizeBytes) : Buffer.allocUnsafeSlow(file.sizeBytes);
@@ -58,8 +58,8 @@ export function readWhole(fd: number, file: SourceFile, buffer?: Buffer): Uint8A
 }
 
 /**
- * The file up to its size at the scan; every chunk is in the beginning of `buffer`. With `blockSizeBytes` chunks end where blocks do, as far
- * as that is possible.
+ * Reads the file up to its scanned size; every chunk is at the start of `buffer`. With `blockSizeBytes`, chunks end at
+ * block boundaries where possible.
  * @throws fileRead
  */
 export function* chunksOf(fd: number, file: SourceFile, buffer: Buffer, blockSizeBytes = 1): Iterable<Uint8Array> {
@@ -74,8 +74,8 @@ export function* chunksOf(fd: number, file: SourceFile, buffer: Buffer, blockSiz
 }
 
 /**
- * A page that looked wrong may have been written while it was read: it is read again, and counts as an error only if its bytes did not
- * change ("pgbackrest-format" 7.4).
+ * A bad page may have been written during the read. It is read again, and is an error only if its bytes did not change
+ * ("pgbackrest-format" 7.4).
  */
 export function settlePages(checker: PageChecker, fd: number, pageSizeBytes: number, file: SourceFile): PageVerdict {
   const reread = Buffer.alloc(pageSizeBytes);

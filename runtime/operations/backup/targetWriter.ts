@@ -1,8 +1,9 @@
 /**
- * Where the bytes of one file go in one repository, piece by piece, apart from the other repositories.
+ * Writes one file into one repository, piece by piece, independent of the other repositories.
  *
- * Directories are written at once. Object stores get a stream: pieces wait in a short queue, and {@link TargetWriter.room} holds the source
- * back while the store is slower than the source. An error ends this target alone: it is remembered, and thrown by `finish`.
+ * Directories are written at once. Object stores get a stream: pieces wait in a short queue, and
+ * {@link TargetWriter.room} slows the source down to the store's pace. An error ends this target alone; `finish` throws
+ * it.
  */
 import type { ByteStream } from "../../base/bytes";
 import { fail } from "../../base/errors";
@@ -46,7 +47,7 @@ export class TargetWriter {
     return this.#failure === null;
   }
 
-  /** Takes the piece before it returns. Does nothing once this target has failed. */
+  /** Copies the piece before it returns. Does nothing after this target has failed. */
   write(piece: Uint8Array): void {
     if (this.#failure !== null) return;
     try {
@@ -57,12 +58,12 @@ export class TargetWriter {
     }
   }
 
-  /** Null, or a promise to wait for before more is written. It never rejects. */
+  /** Null, or a promise to await before the next write. It never rejects. */
   room(): Promise<void> | null {
     return this.#failure === null ? (this.#out.room?.() ?? null) : null;
   }
 
-  /** Size and checksum of what is stored, when it is there and durable. */
+  /** Returns the size and checksum of the stored file once it is durable. */
   async finish(): Promise<Measure> {
     try {
       if (this.#failure !== null) throw this.#failure.error;
@@ -75,7 +76,7 @@ export class TargetWriter {
     }
   }
 
-  /** The source has failed: nothing of it shall stay. */
+  /** The source has failed: leave nothing of it behind. */
   async abandon(reason: unknown): Promise<void> {
     if (this.#failure === null) this.#fail(reason);
     await this.#out.finish().catch(() => undefined);
@@ -115,12 +116,12 @@ class StreamWriter implements PieceWriter {
   #wakeReader: (() => void) | null = null;
   #wakeWriter: (() => void) | null = null;
 
-  /** `piecesLast`: nobody changes them after they were written, so they need not be copied. */
+  /** `piecesLast`: written pieces never change, so they need no copy. */
   constructor({ storage, path, repoKey }: TargetPlace, piecesLast: boolean) {
     this.#piecesLast = piecesLast;
     let opened = false;
     const openOnce = (): ByteStream => {
-      // The source was read for all repositories together and cannot be read again for one.
+      // The source is read once for all repositories and cannot be read again for one.
       if (opened) throw fail("service", `repo${repoKey}: upload of '${path}' could not be started over`, { repoKey });
       opened = true;
       return this.#stream();
@@ -135,7 +136,7 @@ class StreamWriter implements PieceWriter {
     });
   }
 
-  /** @throws what ended the upload before its end */
+  /** @throws the error that ended the upload early */
   write(bytes: Uint8Array): void {
     if (this.#uploadError !== null) throw this.#uploadError.error;
     if (this.#left) return;
