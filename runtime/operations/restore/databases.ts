@@ -1,17 +1,18 @@
 /**
- * Which databases a selective restore leaves out: pure ("pgbackrest-format" 17, step 9; pgBackRest 2.60 "command/restore/select").
+ * Which databases a selective restore leaves out: pure ("pgbackrest-format" 17, step 9; pgBackRest 2.60
+ * "command/restore/select").
  *
- * The files of a database that is left out come back as holes of their full size, so that recovery can replay what it finds about them; only
- * PG_VERSION keeps its content. Such a database can be dropped afterwards, not used. System databases stay unless they are excluded by name.
- * Errors: dbMissing (80), dbInvalid (81).
+ * Files of an excluded database are restored as holes of their full size, so that recovery can replay its WAL records;
+ * only PG_VERSION keeps its content. Such a database can be dropped afterwards, not used. System databases stay unless
+ * they are excluded by name. Errors: dbMissing (80), dbInvalid (81).
  */
 import { fail } from "../../base/errors";
 import type { Manifest } from "../../format/repository/manifest";
 
 export interface Selection {
-  /** What was decided, a line each. */
+  /** The decisions, one line each. */
   readonly notes: readonly string[];
-  /** True when the file shall be a hole. */
+  /** True when the file is restored as a hole. */
   isZeroed(name: string): boolean;
 }
 
@@ -20,7 +21,10 @@ const USER_ID_MIN = 16384;
 const SYSTEM_NAMES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 const EVERYTHING: Selection = { notes: [], isZeroed: () => false };
 
-/** `include` and `exclude` are names or numbers. @throws dbMissing for one that the backup has not; dbInvalid for an include of no use */
+/**
+ * `include` and `exclude` are names or numbers. @throws dbMissing for one that the backup lacks; dbInvalid for an
+ * include without effect
+ */
 export function selectDatabases(manifest: Manifest, include: readonly string[], exclude: readonly string[]): Selection {
   if (include.length === 0 && exclude.length === 0) return EVERYTHING;
   const found = databaseIds(manifest);

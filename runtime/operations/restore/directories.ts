@@ -1,8 +1,9 @@
 /**
- * The directories of a restore: looked at, emptied of what the backup does not have, and made ("pgbackrest-format" 17, step 6).
+ * Checks the directories of a restore, removes what the backup does not have, and creates the missing ones
+ * ("pgbackrest-format" 17, step 6).
  *
- * Nothing is touched before every place has been looked at. Then pg_control goes first, durably: from here on the directory cannot be
- * started until the restore has put it back. Files are looked at by calls that return at once: a trip through the thread pool for each of many
+ * Every directory is checked before anything changes. Then pg_control is removed first, durably: the server cannot
+ * start until the restore has put it back. File calls are synchronous: with many files a trip through the thread pool
  * costs more than the call.
  */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, type Stats, truncateSync } from "node:fs";
@@ -20,9 +21,9 @@ import type { Owner, Owners } from "./owners";
 import { CONTROL_FILE, type PlannedLink, type RestoreLayout } from "./restorePlan";
 
 export interface PrepareOptions {
-  /** Files may be there: what the backup does not have is removed, the rest is taken over. */
+  /** Files may exist: those that the backup does not have are removed, the rest is reused. */
   readonly overwrite: boolean;
-  /** Names in the data directory that are neither in the way nor removed. */
+  /** Names in the data directory to ignore: they neither block the restore nor are removed. */
   readonly keep: ReadonlySet<string>;
   readonly owners: Owners;
   /** This process. */
@@ -52,7 +53,7 @@ export async function prepareDirectories(manifest: Manifest, layout: RestoreLayo
   for (const link of layout.links) await makeLink(link, options.owners, ctx);
 }
 
-/** True when the directory is there. */
+/** True when the directory exists. */
 async function checkRoot(root: string, kept: ReadonlySet<string>, { overwrite, self }: PrepareOptions, ctx: Context): Promise<boolean> {
   ctx.log.detail(`check '${root}' exists`);
   const info = await statDirectory(root);
@@ -74,7 +75,7 @@ async function checkRoot(root: string, kept: ReadonlySet<string>, { overwrite, s
 
 async function statDirectory(path: string): Promise<Stats | null> {
   try {
-    // A data directory may be a link to its place.
+    // A data directory may be a symbolic link.
     return await lstat(`${path}/.`);
   } catch (error) {
     if (isMissing(error)) return null;
@@ -82,7 +83,10 @@ async function statDirectory(path: string): Promise<Stats | null> {
   }
 }
 
-/** Of a file's link the file, unless it is to be overwritten and is what the data directory's link leads to. @throws fileExists */
+/**
+ * Refuses a linked file that exists, unless overwriting is allowed and the data directory's own link leads to it.
+ * @throws fileExists
+ */
 async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): Promise<void> {
   for (const link of layout.links) {
     if (!link.isFile) continue;
@@ -100,8 +104,9 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
 }
 
 /**
- * Overwriting empties a directory beside the data directory only when it is this cluster's: a link of the data directory leads there now. Where
- * none does there may be directories, as an interrupted restore leaves them, but no file. @throws pathNotEmpty
+ * Overwriting empties a directory outside the data directory only if it is this cluster's: a link in the data directory
+ * leads there. Without such a link directories may exist, as an interrupted restore leaves them, but no files. @throws
+ * pathNotEmpty
  */
 async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void> {
   const place = layout.places.get(root);
@@ -128,8 +133,8 @@ async function holdsFiles(directory: string): Promise<boolean> {
 }
 
 /**
- * Root gives a tablespace's directory to the server's account. A directory that holds more than tablespaces stays as it is: the manifest chooses
- * both the place and the owner, and PostgreSQL never runs as root. @throws pathNotEmpty
+ * Root gives a tablespace's directory to the server's account, but not a directory that holds anything besides
+ * tablespaces: the manifest chooses both location and owner, and PostgreSQL never runs as root. @throws pathNotEmpty
  */
 async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout, owners: Owners): Promise<void> {
   for (const row of paths) {
@@ -154,7 +159,7 @@ function isServers(info: Stats, owner: Owner, mode: number): boolean {
   return owner.uid !== 0 && info.uid === owner.uid && info.gid === owner.gid && (info.mode & 0o7777) === mode;
 }
 
-/** The manifest alone must not put a file into somebody else's directory, such as a home. @throws pathOpen */
+/** The manifest alone must not place a file in another user's directory, such as a home. @throws pathOpen */
 async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners: Owners): Promise<void> {
   const file = layout.locate(nameOf(link, layout));
   const parent = dirname(file);
@@ -179,7 +184,10 @@ async function removeControl(layout: RestoreLayout, ctx: Context): Promise<void>
   await syncDirectory(dirname(path));
 }
 
-/** A row of the manifest, or a link of the layout: nothing is made for each of hundreds of thousands of files but its path. */
+/**
+ * A row of the manifest, or a link of the layout. There are hundreds of thousands of files, so only the path is made
+ * for each.
+ */
 type Wanted = ManifestFile | ManifestPath | PlannedLink;
 
 function kindOf(wanted: Wanted): "file" | "directory" | "link" {
@@ -187,7 +195,7 @@ function kindOf(wanted: Wanted): "file" | "directory" | "link" {
   return "sizeBytes" in wanted ? "file" : "directory";
 }
 
-/** What shall be where, by absolute path. */
+/** The wanted entries by absolute path. */
 function wantedOf(manifest: Manifest, layout: RestoreLayout): ReadonlyMap<string, Wanted> {
   const wanted = new Map<string, Wanted>();
   for (const path of restoredPaths(manifest)) wanted.set(layout.locate(path.name), path);
@@ -203,7 +211,7 @@ interface CleanScope {
   readonly ctx: Context;
 }
 
-/** Removes what is not wanted, or is another thing than what is wanted, and sets mode and owner of the rest. */
+/** Removes unwanted entries and those of another kind than wanted; sets mode and owner of the rest. */
 async function clean(directory: string, scope: CleanScope): Promise<void> {
   const { ctx } = scope;
   for (const [index, name] of readdirSync(directory).entries()) {
@@ -226,7 +234,7 @@ async function clean(directory: string, scope: CleanScope): Promise<void> {
   }
 }
 
-/** Signals are heard after so many. */
+/** Entries between two turns for signals. */
 const LOOKED_AT_ONCE = 1000;
 
 function fit(path: string, info: Stats, wanted: Wanted, { owners, ctx }: CleanScope): void {
@@ -244,12 +252,12 @@ function fit(path: string, info: Stats, wanted: Wanted, { owners, ctx }: CleanSc
     ctx.log.detail(`update mode for '${path}' to ${renderMode(wanted.mode)}`);
     chmodSync(path, wanted.mode);
   }
-  // A relation that has grown since the backup may still begin with what the backup has.
+  // A relation that has grown since the backup may still begin with the backup's content.
   if ("sizeBytes" in wanted && info.size > wanted.sizeBytes) truncateSync(path, wanted.sizeBytes);
 }
 
 function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: PrepareOptions, ctx: Context): void {
-  // A file behind a link may want a directory that no row tells of: it gets the data directory's mode.
+  // The directory of a linked file may have no row: it gets the data directory's mode.
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "a manifest without a row for the data directory");
   for (const link of layout.links) if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
@@ -257,7 +265,8 @@ function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: 
   for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
     const directory = layout.locate(path.name);
     const made = makePath(directory, path, owners, ctx);
-    // Where a tablespace lies may belong to somebody who only lets this user in; root makes sure that the server can enter it.
+    // A tablespace's parent may belong to a user who admits only this account; only root can make sure that the server
+    // may enter.
     if (!made && self.uid !== 0 && TABLESPACE.test(path.name)) continue;
     if (!made && directory !== layout.dataDirectory && !places.has(directory)) requireDirectory(directory);
     try {
@@ -270,7 +279,7 @@ function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: 
   }
 }
 
-/** Whatever may stay where it is may be a link: mode and owner of what it leads to are not ours to set. @throws pathCreate */
+/** A kept entry may be a link; the mode and owner of its target are not ours to set. @throws pathCreate */
 function requireDirectory(path: string): void {
   if (lstatSync(path).isDirectory()) return;
   throw fail("pathCreate", `unable to create path '${path}' because it is a link`, { hint: "remove the link.", path });
@@ -280,7 +289,7 @@ function nameOf(link: PlannedLink, layout: RestoreLayout): string {
   return `pg_data${link.path.slice(layout.dataDirectory.length)}`;
 }
 
-/** False when it was there. */
+/** False when it existed. */
 function makePath(directory: string, row: ManifestPath, owners: Owners, ctx: Context): boolean {
   let first: string | undefined;
   try {
@@ -291,7 +300,7 @@ function makePath(directory: string, row: ManifestPath, owners: Owners, ctx: Con
   if (first === undefined) return false;
   ctx.log.detail(`create path '${directory}'`);
   const owner = owners.of(row);
-  // Parents that had to be made as well belong to the same owner.
+  // Parents created on the way get the same owner.
   for (let path = directory; owner !== null && path.length >= first.length; path = dirname(path)) chownSync(path, owner.uid, owner.gid);
   return true;
 }
@@ -315,7 +324,7 @@ export async function syncDirectories(manifest: Manifest, layout: RestoreLayout)
 
 const SYNCED_AT_ONCE = 4;
 
-/** `pg_tblspc` of tablespaces is a row for stock's own use; the directory of links is `pg_data/pg_tblspc`. */
+/** The row `pg_tblspc` is for stock's own use; the directory of links is `pg_data/pg_tblspc`. */
 function restoredPaths(manifest: Manifest): readonly ManifestPath[] {
   return manifest.paths.filter((path) => path.name !== "pg_tblspc");
 }

@@ -18,8 +18,8 @@ export interface ChooseOptions {
 }
 
 /**
- * Chooses the backup and tells why no other one was better. Where its manifest cannot be had from anybody, the other repositories are looked
- * through for one of theirs.
+ * Chooses the backup and reports why better candidates were refused. If no repository can give its manifest, it chooses
+ * again among the other repositories.
  */
 export async function openSources(repos: readonly Repository[], options: ChooseOptions, ctx: Context): Promise<Sources> {
   const infos = await perRepo(repos, loadBackupInfo);
@@ -47,7 +47,7 @@ export async function openSources(repos: readonly Repository[], options: ChooseO
     } catch (error) {
       if (ctx.signal.aborted) throw error;
       first ??= toBackupError(error);
-      // Every turn takes one repository away.
+      // Each round removes one repository.
       candidates = candidates.filter((candidate) => candidate.repoKey !== selected.repoKey);
       ctx.log.warn(`repo${selected.repoKey}: backup ${selected.entry.label} cannot be restored from any repository`);
     }
@@ -66,7 +66,7 @@ async function selectRequest(readable: readonly OpenRepo[], options: ChooseOptio
   };
 }
 
-/** @throws `earlier` when there is one and nothing is left to choose */
+/** @throws `earlier` if there is one and no candidate is left */
 function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, earlier: BackupError | undefined): Selected {
   try {
     return selectBackup(candidates, request);
@@ -75,7 +75,10 @@ function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, ea
   }
 }
 
-/** A backup that was named is taken at its word; that PostgreSQL will not recover it to this target is better known before than after. */
+/**
+ * A backup named by label is used as asked. The user should know beforehand that PostgreSQL cannot recover it to this
+ * target.
+ */
 function warnOfTarget({ entry }: Selected, { recovery: { type, target }, set }: ChooseOptions, ctx: Context): void {
   if (set === undefined || set === "latest" || target === undefined) return;
   const late =
@@ -85,7 +88,7 @@ function warnOfTarget({ entry }: Selected, { recovery: { type, target }, set }: 
   if (late) ctx.log.warn(`backup ${entry.label} ends behind the target '${target}': PostgreSQL will refuse to recover to it`);
 }
 
-/** PostgreSQL understands more forms of a time than the choice of a backup needs. */
+/** PostgreSQL understands more time formats than the choice of a backup needs. */
 function findTargetTimeS(target: string): number | null {
   try {
     return parseTargetTime(target);

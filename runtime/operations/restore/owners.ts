@@ -1,8 +1,8 @@
 /**
  * Who owns what a restore writes: pure ("pgbackrest-format" 17, step 5; pgBackRest 2.60 "command/restore").
  *
- * Root gives every row to the owner that the backup names, and what this machine has no name for to the owner of the data directory. Anybody
- * else can only own files himself: he is told whose they were.
+ * Root gives each entry to the owner that the backup names. Names unknown on this machine become the owner of the data
+ * directory. Any other account can only own files itself; a note lists the original owners.
  */
 import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import type { UserNames } from "../../local/users";
@@ -14,7 +14,7 @@ export interface Owner {
 
 export interface Owners {
   readonly warnings: readonly string[];
-  /** Null leaves the owner as it comes. */
+  /** Null does not change the owner. */
   of(row: { readonly user: OwnerName; readonly group: OwnerName }): Owner | null;
 }
 
@@ -22,7 +22,7 @@ export interface OwnerFacts {
   readonly users: UserNames;
   /** This process. */
   readonly self: Owner;
-  /** Of the data directory that is there already; null when it is still to be made. */
+  /** Of the existing data directory; null when it is still to be made. */
   readonly dataDirectory: Owner | null;
 }
 

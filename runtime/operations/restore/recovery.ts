@@ -1,7 +1,8 @@
 /**
- * Recovery settings of a restored cluster: pure text ("pgbackrest-format" 17.1). PostgreSQL 12 and newer only: postgresql.auto.conf and a
- * signal file. Settings of an earlier recovery are commented out, in postgresql.auto.conf as stock does and in every other configuration file
- * of the data directory too, so nothing stale decides where this one ends: PostgreSQL refuses to start with two targets.
+ * Recovery settings of a restored cluster: pure text ("pgbackrest-format" 17.1). PostgreSQL 12 and newer only:
+ * postgresql.auto.conf and a signal file. PostgreSQL refuses to start with two recovery targets. So settings of an
+ * earlier recovery are commented out: in postgresql.auto.conf, as in stock, and in every other configuration file of
+ * the data directory.
  */
 import { fail } from "../../base/errors";
 
@@ -15,7 +16,7 @@ export interface RecoveryRequest {
   readonly targetTimeline: string | undefined;
   readonly archiveMode: "preserve" | "off";
   readonly restoreCommand: string;
-  /** `recovery-option`: added as they are, `-` read as `_`. */
+  /** `recovery-option`: added unchanged, with `-` read as `_`. */
   readonly options: Readonly<Record<string, string>>;
 }
 
@@ -25,11 +26,11 @@ export interface RecoveryFiles {
   readonly signal: "recovery.signal" | "standby.signal" | null;
 }
 
-/** Types of recovery that follow a timeline to its end or to a target on it. */
+/** Recovery types that follow a timeline to its end or to a target on it. */
 export const TIMELINE_TYPES: readonly RestoreType[] = ["default", "lsn", "name", "time", "xid", "standby"];
 
 /**
- * `timeText` is the local time of the restore, `2026-11-20 07:03:10`; `existing` is "" when there is no file.
+ * `timeText` is the local time of the restore, `2026-11-20 07:03:10`; `existing` is "" without a file.
  * @throws optionRequired when the type needs a target
  */
 export function recoveryFiles(request: RecoveryRequest, existing: string, timeText: string): RecoveryFiles {
@@ -44,7 +45,7 @@ export function recoveryFiles(request: RecoveryRequest, existing: string, timeTe
   };
 }
 
-/** The text of a configuration file with every setting of a recovery target commented out, and how many there were. */
+/** Comments out every setting of a recovery target and counts them. */
 export function withoutTargets(text: string, timeText: string): { readonly text: string; readonly count: number } {
   let count = 0;
   const lines = text.split("\n").map((line) => {
@@ -55,10 +56,10 @@ export function withoutTargets(text: string, timeText: string): { readonly text:
   return { text: lines.join("\n"), count };
 }
 
-/** Names are read without regard to case, and the equals sign may be left out ("PostgreSQL guc-file.l"). */
+/** Names are case-insensitive, and the equals sign is optional ("PostgreSQL guc-file.l"). */
 const STALE = /^[ \t]*recovery_target(_action|_inclusive|_lsn|_name|_time|_timeline|_xid)?([ \t]*=|[ \t]+['\w])/i;
 
-/** In stock's order; a name that comes again replaces the value and keeps the place. */
+/** In stock's order; a repeated name replaces the value and keeps its position. */
 function settingsOf(request: RecoveryRequest): [string, string][] {
   const settings = new Map(
     Object.entries(request.options)
@@ -80,7 +81,7 @@ function settingsOf(request: RecoveryRequest): [string, string][] {
   return [...settings];
 }
 
-/** Quotes one word for `sh -c`, the shell that PostgreSQL starts a restore_command with. */
+/** Quotes one argument for `sh -c`, the shell that PostgreSQL runs a restore_command with. */
 export function shellWord(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,4 +1,7 @@
-/** Writes what tells the restored server how far to recover: postgresql.auto.conf, the signal file, and no old target anywhere else. */
+/**
+ * Writes the recovery settings of the restored server: postgresql.auto.conf and the signal file, and no old target
+ * anywhere else.
+ */
 import { chown, lstat, readFile, realpath, stat } from "node:fs/promises";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
@@ -12,15 +15,15 @@ import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery"
 
 export interface SettingsPlace {
   readonly dataDirectory: string;
-  /** Mode of the files that are made. */
+  /** Mode of new files. */
   readonly mode: number;
-  /** Null leaves the owner as it comes. */
+  /** Null does not change the owner. */
   readonly owner: Owner | null;
 }
 
 const AUTO_CONF = "postgresql.auto.conf";
 
-/** With type `preserve` nothing is touched. */
+/** Type `preserve` changes nothing. */
 export async function writeSettings(request: RecoveryRequest, place: SettingsPlace, ctx: Context): Promise<void> {
   const autoConf = `${place.dataDirectory}/${AUTO_CONF}`;
   if (request.type === "preserve") {
@@ -38,7 +41,7 @@ export async function writeSettings(request: RecoveryRequest, place: SettingsPla
   if (files.signal !== null) await write(`${place.dataDirectory}/${files.signal}`, "", place);
 }
 
-/** In the configuration files of the data directory; those elsewhere are not the restore's to change. */
+/** Only in the data directory's configuration files; the restore does not own other files. */
 async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Context): Promise<void> {
   const root = await realpath(place.dataDirectory);
   for (const file of await findConfig(place, ctx)) {
@@ -56,7 +59,7 @@ async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Con
   }
 }
 
-/** What cannot be read is the server's trouble, if it is any: the restore goes on. */
+/** Skips unreadable files: the server will report them if they matter. */
 async function findConfig(place: SettingsPlace, ctx: Context): Promise<ConfigFile[]> {
   const path = `${place.dataDirectory}/postgresql.conf`;
   try {

@@ -1,8 +1,9 @@
 /**
- * `restore`: a data directory from a backup, ready to recover.
+ * `restore`: restores a data directory from a backup, ready to recover.
  *
- * Nothing here can be started too early: pg_control is removed first and renamed into place last, with a checkpoint that PostgreSQL refuses
- * unless it finds backup_label ("pgbackrest-format" 17, 7.1). A restore that was interrupted is run again with `--delta`.
+ * The server cannot start too early: pg_control is removed first and renamed into place last, with a checkpoint that
+ * PostgreSQL refuses without backup_label ("pgbackrest-format" 17, 7.1). To resume an interrupted restore, run it again
+ * with `--delta`.
  */
 import { constants } from "node:fs";
 import { lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
@@ -35,19 +36,19 @@ import type { FileRequest, Sources } from "./sources";
 import { isUnchanged, zeroFile } from "./untransferred";
 
 export interface RestoreOptions extends RemapOptions, ChooseOptions {
-  /** Take over files that have the right checksum. */
+  /** Reuse files with the right checksum. */
   readonly delta: boolean;
-  /** Take over files that have the right size and time. */
+  /** Reuse files with the right size and time. */
   readonly force: boolean;
   readonly databaseInclude: readonly string[];
   readonly databaseExclude: readonly string[];
-  /** Refuse a backup that holds pages with a wrong checksum. */
+  /** Refuse a backup with pages that have a wrong checksum. */
   readonly checksumPageError: boolean;
-  /** True when nobody asked for the type: a backup of a stopped server then recovers nothing, as in stock. */
+  /** True when the user gave no type: a backup of a stopped server then recovers nothing, as in stock. */
   readonly typeIsDefault?: boolean;
-  /** Where the configuration files that lay outside of the data directory go; undefined leaves them in the repository. */
+  /** Where configuration files from outside the data directory go; undefined leaves them in the repository. */
   readonly serverFiles?: string | undefined;
-  /** Stock's spool of this stanza: segments that wait there belong to what the data directory was before. */
+  /** Stock's spool of this stanza: its waiting segments belong to the old data directory. */
   readonly spoolPath: string;
   /** This process; 0 may give files to other users. */
   readonly self: Owner;
@@ -66,18 +67,18 @@ export interface RestoreOutcome {
   readonly elapsedMs: number;
 }
 
-/** How files that are there already are treated. */
+/** How existing files are treated. */
 type Overwrite = "no" | "checksum" | "time";
 
 interface Plan {
   readonly sources: Sources;
-  /** Without what is not restored as a file. */
+  /** Without entries that are not restored as files. */
   readonly manifest: Manifest;
   readonly layout: RestoreLayout;
   readonly owners: Owners;
   readonly databases: Selection;
   readonly overwrite: Overwrite;
-  /** Null when none were kept with this backup. */
+  /** Null when the backup has none. */
   readonly serverFiles: readonly ServerFile[] | null;
 }
 
@@ -93,7 +94,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   const keep = new Set(["backup.manifest", ...(recovery.type === "preserve" ? PRESERVED : [])]);
   await prepareDirectories(manifest, layout, { overwrite: plan.overwrite !== "no", keep, owners: plan.owners, self: options.self }, ctx);
   await clearSpool(options.spoolPath);
-  // What an interrupted restore is recognised by; the passphrase stays in the repository.
+  // The marker identifies an interrupted restore; the passphrase stays in the repository.
   const { cipherPass: _, ...marker } = manifest;
   await atomicWrite(`${layout.dataDirectory}/backup.manifest`, renderManifestBytes(marker), { mode: 0o600 });
   const sizeBytes = await restoreFiles(plan, deps.pool, ctx);
@@ -115,7 +116,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   };
 }
 
-/** With type `preserve` these stay as they are ("pgbackrest-format" 17, step 6). */
+/** Type `preserve` keeps these unchanged ("pgbackrest-format" 17, step 6). */
 const PRESERVED = ["postgresql.auto.conf", "recovery.signal", "standby.signal"];
 
 /** @throws pgRunning (38) */
@@ -134,7 +135,7 @@ async function requireStopped(dataDirectory: string): Promise<void> {
   });
 }
 
-/** Everything that can be refused is refused here, before anything is touched. */
+/** Makes every refusal before anything is changed. */
 async function planRestore(sources: Sources, deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<Plan> {
   const manifest = withoutUnrestored(sources.manifest, options.recovery.type === "preserve", ctx);
   const layout = planLayout(manifest, options);
@@ -167,10 +168,12 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
   return { ...manifest, files: files.map((file) => ((file.mode & SET_ID) === 0 ? file : { ...file, mode: file.mode & ~SET_ID })) };
 }
 
-/** PostgreSQL has no such files: root would make a program of a forged manifest's bytes that runs as root. */
+/**
+ * PostgreSQL has no such files. With these bits a forged manifest could make root write a program that runs as root.
+ */
 const SET_ID = 0o6000;
 
-/** Older ones have their recovery in a file of its own. @throws versionNotSupported (46) */
+/** Older versions have a separate recovery file. @throws versionNotSupported (46) */
 function requireVersion({ label, pg: { version } }: Manifest): void {
   if (atLeast(version, 12)) return;
   throw fail("versionNotSupported", `backup ${label} is of PostgreSQL ${version}: only 12 and newer can be restored`, {
@@ -183,7 +186,7 @@ function requireControl(manifest: Manifest): void {
   throw fail("fileMissing", `backup ${manifest.label} holds no ${CONTROL_FILE}`, { hint: "choose another backup with --set." });
 }
 
-/** @throws checksum (26) as stock 2.60 does, but before the old files are gone */
+/** @throws checksum (26) as stock 2.60 does, but before the old files are removed */
 function checkPages(manifest: Manifest, databases: Selection, isError: boolean, ctx: Context): void {
   const damaged = manifest.files.filter((file) => file.checksumPage === false && !databases.isZeroed(file.name));
   if (damaged.length === 0) return;
@@ -200,8 +203,8 @@ function checkPages(manifest: Manifest, databases: Selection, isError: boolean, 
 const DAMAGED_LINES_MAX = 20;
 
 /**
- * Overwriting removes whatever the backup does not have: only in a directory that is a cluster, or a restore of one that was broken off
- * ("pgbackrest-format" 17, step 1). A mistyped pg1-path must not cost a home directory.
+ * Overwriting removes what the backup does not have. It is allowed only in a cluster's directory or in that of an
+ * interrupted restore ("pgbackrest-format" 17, step 1). A mistyped pg1-path must not cost a home directory.
  */
 async function overwriteOf({ dataDirectory, delta, force }: RestoreOptions, ctx: Context): Promise<Overwrite> {
   if (!delta && !force) return "no";
@@ -214,7 +217,7 @@ async function overwriteOf({ dataDirectory, delta, force }: RestoreOptions, ctx:
   return "no";
 }
 
-/** The directories stay: an agent may be using them. */
+/** The directories stay: an agent may use them. */
 async function clearSpool(spoolPath: string): Promise<void> {
   for (const directory of [`${spoolPath}/in`, `${spoolPath}/out`])
     for (const name of await readdir(directory).catch(() => [] as string[])) await rm(`${directory}/${name}`, { force: true, recursive: true });
@@ -255,10 +258,10 @@ function sumOf(files: readonly ManifestFile[]): number {
 
 const BATCHES_PER_SLOT = 2;
 
-/** A line for the log, to be completed with the progress. */
+/** A log line that takes the progress. */
 type Told = (percent: string) => string;
 
-/** Null for a file whose bytes have to be compared or fetched. */
+/** Null for a file whose bytes must be compared or fetched. */
 async function withoutBytes(file: ManifestFile, { layout, databases, owners, overwrite, manifest }: Plan): Promise<Told | null> {
   const destination = layout.locate(file.name);
   const size = formatSize(file.sizeBytes);
@@ -282,7 +285,7 @@ async function restoreSome(
   pool: JobPool,
 ): Promise<RestoreFileResult[]> {
   const jobOf = ({ file, destination }: FileRequest, source: RestoreSource, isRetry: boolean): RestoreFileJob => {
-    // Blocks that a source gave before it failed need not come again.
+    // Blocks from a source that then failed need not be fetched again.
     const delta = overwrite === "checksum" || (isRetry && source.block !== undefined);
     return { ...fileJob(file, destination, owners), delta, sources: [source] };
   };
@@ -305,7 +308,7 @@ function fileJob(file: ManifestFile, destination: string, owners: Owners): Omit<
   return { kind: "restoreFile", name, destination, sizeBytes, sha1, mode, modifiedAtS, owner: owners.of(file) };
 }
 
-/** Before the cluster can be started: with the option the files are in place by then. */
+/** Runs before the cluster can start: with the option, the files are in place by then. */
 async function offerServerFiles({ serverFiles, owners }: Plan, directory: string | undefined, ctx: Context): Promise<void> {
   if (serverFiles === null) return;
   if (directory !== undefined) {

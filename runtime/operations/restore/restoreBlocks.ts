@@ -1,9 +1,9 @@
 /**
- * Brings a block incremental file back into an open file: only the blocks that it does not hold yet.
+ * Restores a block incremental file into an open file: only the blocks that it does not hold yet.
  *
- * What the file holds is told by the checksums of its blocks, so a delta restore fetches what changed, and another source goes on where one
- * broke off. Those checksums are short and made to find changes: whether the file is right is for its SHA-1 to say, which the caller checks.
- * ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/file", "command/restore/blockChecksum".)
+ * The checksums of its blocks show what the file holds. So a delta restore fetches only changes, and another source
+ * continues after one that failed. These checksums are short and made to find changes; the caller verifies the file's
+ * SHA-1. ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/file", "command/restore/blockChecksum".)
  */
 import { fstatSync, ftruncateSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -23,8 +23,8 @@ export interface BlockFile {
 }
 
 /**
- * Makes the file `sizeBytes` long and fills in what differs. Returns the bytes that were written.
- * @throws fileMissing, format, crypto, and what the storage says; the file is then a mixture
+ * Makes the file `sizeBytes` long and writes the blocks that differ. Returns the bytes written.
+ * @throws fileMissing, format, crypto, and the storage's errors; the file is then a mixture
  */
 export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: Repository): Promise<number> {
   const open = await openBlockFile(repo, source);
@@ -33,7 +33,7 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
   if (map.blocks.length !== blockCount) {
     throw fail("format", `block map of '${source.name}' has ${map.blocks.length} blocks, its ${file.sizeBytes} bytes are ${blockCount}`);
   }
-  // Longer than it was: what was appended since must not stay behind the end.
+  // Cut the longer file: appended bytes must not stay behind the end.
   if (fstatSync(file.fd).size > file.sizeBytes) ftruncateSync(file.fd, file.sizeBytes);
   const held = await heldBlocks(file.fd, map);
   let writtenBytes = 0;
@@ -52,7 +52,7 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
 
 const READ_SIZE_BYTES = 256 * 1024;
 
-/** Blocks that the file has already. */
+/** Blocks that the file already has. */
 async function heldBlocks(fd: number, map: BlockMap): Promise<ReadonlySet<number>> {
   const { blockSizeBytes, checksumSizeBytes } = map;
   const held = new Set<number>();
@@ -71,7 +71,7 @@ async function heldBlocks(fd: number, map: BlockMap): Promise<ReadonlySet<number
   return held;
 }
 
-/** Fills the buffer, as far as the file goes. */
+/** Fills the buffer as far as the file reaches. */
 function readFully(fd: number, buffer: Uint8Array, offsetBytes: number): number {
   let sizeBytes = 0;
   while (sizeBytes < buffer.length) {

@@ -1,9 +1,9 @@
 /**
- * Brings one file of a backup back: from the first source that yields its exact bytes.
+ * Restores one file of a backup from the first source that yields its exact bytes.
  *
- * The SHA-1 is computed while writing; a source that breaks off, cannot be read or gives other bytes is replaced by the next one (another
- * repository that holds the same label): from the start, or for block incrementals with the blocks that are not right yet. The file is
- * durable, with its mode, owner and time, when the job is done.
+ * The SHA-1 is computed during the write. A source that breaks off, cannot be read or gives other bytes is replaced by
+ * the next one (another repository that holds the same label). The next source starts over, or for block incrementals
+ * with the blocks that are still wrong. At the end of the job the file is durable, with its mode, owner and time.
  */
 import { createHash } from "node:crypto";
 import {
@@ -54,18 +54,18 @@ export interface RestoreFileJob {
   readonly sha1: string;
   readonly mode: number;
   readonly modifiedAtS: number;
-  /** Null leaves the owner as it comes. */
+  /** Null does not change the owner. */
   readonly owner: { readonly uid: number; readonly gid: number } | null;
-  /** Keep a file that has the right bytes already. */
+  /** Keep a file that already has the right bytes. */
   readonly delta: boolean;
   readonly sources: readonly RestoreSource[];
 }
 
 export interface RestoreFileResult {
-  /** Repository that gave the bytes; null when the file was kept or is empty. */
+  /** Repository that gave the bytes; null for a kept or empty file. */
   readonly repoKey: number | null;
   readonly kept: boolean;
-  /** What sources that failed said. */
+  /** Errors of failed sources. */
   readonly warnings: readonly string[];
 }
 
@@ -74,7 +74,10 @@ export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Re
   return writeFile(job, repo, ctx, null);
 }
 
-/** {@link restoreFile} whatever is there. `stored` is what the first source holds of a small file, when that was read already. */
+/**
+ * {@link restoreFile} without regard to an existing file. `stored` is the first source's stored form of a small file,
+ * if it was already read.
+ */
 export async function writeFile(
   job: RestoreFileJob,
   repo: (key: number) => Repository,
@@ -89,7 +92,7 @@ export async function writeFile(
         : stored === null
           ? await fill(fd, job, repo, ctx)
           : fillFrom(stored, fd, job);
-    // At once where the kernel answers at once: a trip through the thread pool costs more than the call itself.
+    // Synchronous, because the kernel answers at once: a trip through the thread pool costs more than the call.
     if ((info.mode & MODE_BITS) !== job.mode) fchmodSync(fd, job.mode);
     if (job.owner !== null && (info.uid !== job.owner.uid || info.gid !== job.owner.gid)) fchownSync(fd, job.owner.uid, job.owner.gid);
     futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
@@ -102,15 +105,15 @@ export async function writeFile(
 
 const MODE_BITS = 0o7777;
 
-/** Empty, unless blocks of what is there may be of use. @throws fileOpen, before anything of what is there was changed */
+/** Empty, unless blocks of the existing file may be reused. @throws fileOpen, before the existing file is changed */
 function openDestination(job: RestoreFileJob): { readonly fd: number; readonly info: Stats } {
   const { destination } = job;
   let fd: number | undefined;
   try {
-    // Not blocking, as what lies there may be a pipe; not through a link: for one that is kept this is the place where it leads.
+    // Non-blocking, because the path may be a pipe. Not through a link: a kept link's destination was resolved before.
     fd = openSync(destination, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW, 0o600);
     const info = fstatSync(fd);
-    // Neither mode nor owner of a device are ours to set.
+    // The mode and owner of a device are not ours to set.
     if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > 0 && !usesBlocks(job)) ftruncateSync(fd, 0);
     return { fd, info };
@@ -126,7 +129,7 @@ function usesBlocks({ delta, sources }: RestoreFileJob): boolean {
   return delta && sources.some((source) => source.block !== undefined);
 }
 
-/** In the thread pool: the disk takes its time, and other jobs of this thread go on. */
+/** In the thread pool: the disk takes time, and other jobs of this thread continue. */
 async function flushed(sync: typeof fsync, fd: number, { destination }: RestoreFileJob): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     sync(fd, (error) => (error === null ? resolve() : reject(systemError("fileSync", `sync file '${destination}'`, destination, error))));
@@ -154,7 +157,7 @@ async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repo
   throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
 }
 
-/** Checked before it is written. */
+/** Checks the content before it writes. */
 function fillFrom(stored: Uint8Array, fd: number, job: RestoreFileJob): RestoreFileResult {
   const source = job.sources[0] as RestoreSource;
   try {
@@ -190,8 +193,8 @@ async function copySource(fd: number, job: RestoreFileJob, source: RestoreSource
 const FLUSH_SIZE_BYTES = 64 * 1024 * 1024;
 
 /**
- * Has the disk take a large file while the next part of it is unpacked, so that little is left for the sync at its end. The kernel tells a
- * failed write only once per open file: an error here is the file's.
+ * Flushes a large file to disk while the next part is unpacked, so that the final sync is short. The kernel reports a
+ * failed write only once per open file, so an error here is the file's error.
  */
 class EarlyFlush {
   readonly #fd: number;
@@ -218,14 +221,16 @@ class EarlyFlush {
       });
   }
 
-  /** Before this the file must not be closed. */
+  /** The file must stay open until then. */
   async end(): Promise<void> {
     await this.#running;
     if (this.#failure !== undefined) throw this.#failure;
   }
 }
 
-/** What the file has of its blocks already stays, unless the whole turns out wrong with it: checksums of blocks are short. */
+/**
+ * Keeps the blocks that the file already has, unless the complete file then proves wrong: block checksums are short.
+ */
 async function copyBlocks(
   fd: number,
   job: RestoreFileJob,
@@ -248,12 +253,15 @@ async function copyBlocks(
   requireContent(job, source, fstatSync(fd).size, sha1);
 }
 
-/** True when the source failed as a whole, not a file in it, nor this machine's own files. */
+/** True when the whole source failed: not one file in it, and not this machine's files. */
 export function isFaultOfSource(error: BackupError, { destination }: Pick<RestoreFileJob, "destination">): boolean {
   return error.path !== destination && !isError(error, "checksum", "crypto", "format", "fileMissing", "featureNotSupported", "assert", "term");
 }
 
-/** Bytes that no longer decrypt or decompress are a damaged copy like one with another checksum, whatever the codec calls it. */
+/**
+ * Bytes that do not decrypt or decompress are a damaged copy, like those with a wrong checksum, whatever the codec's
+ * error.
+ */
 function asDamage(error: BackupError, job: RestoreFileJob, source: RestoreSource): BackupError {
   if (!isError(error, "format", "crypto")) return error;
   return fail("checksum", `error restoring '${job.destination}': ${error.message}`, {
@@ -284,7 +292,7 @@ function openSource(source: RestoreSource, repo: Repository): ByteStream {
   return unpackStored(readStored(repo.storage, source.path, range), source);
 }
 
-/** Into the page cache, so at once; `sync` later waits for the disk. */
+/** Synchronous, into the page cache; `sync` later waits for the disk. */
 function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: RestoreFileJob): void {
   let written = 0;
   while (written < chunk.length) {
@@ -301,7 +309,7 @@ function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: Res
   }
 }
 
-/** True when the file has the right bytes; owner and time are right then too. */
+/** True when the file has the right bytes; this also corrects its owner and time. */
 export async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
   let fd: number;
   try {
@@ -321,9 +329,9 @@ export async function keepsContent({ destination, sizeBytes, sha1, owner, modifi
 }
 
 const READ_SIZE_BYTES = 256 * 1024;
-/** Other jobs of this thread, and the pool, are heard after so much. */
+/** Bytes between two turns for other jobs of this thread and for the pool. */
 const TURN_SIZE_BYTES = 8 * 1024 * 1024;
-/** One for the thread: what is in it is hashed before anybody else has a turn. */
+/** One per thread: its content is hashed before other jobs get a turn. */
 let sharedBuffer: Buffer | undefined;
 
 function takeBuffer(): Buffer {
@@ -331,7 +339,7 @@ function takeBuffer(): Buffer {
   return sharedBuffer;
 }
 
-/** @param sizeBytes about how long the file is: a short one is hashed at once */
+/** @param sizeBytes approximate length of the file: a short one is hashed synchronously */
 async function sha1Of(fd: number, sizeBytes: number): Promise<string> {
   const buffer = takeBuffer();
   const first = readSync(fd, buffer, 0, buffer.length, 0);

@@ -1,9 +1,9 @@
 /**
- * Brings several small files back in one job: what lies together in a bundle is read as one piece, and the syncs of several files wait for
- * the disk together.
+ * Restores several small files in one job. Neighbours in a bundle are read as one piece, and the syncs of several files
+ * wait for the disk together.
  *
- * Each file has one source and an outcome of its own. A source that does not answer is not asked for every one of them: after a few failures
- * that are no fault of a file the rest fails alike, untried.
+ * Each file has one source and its own outcome. After a few failures that no single file explains, the rest fails
+ * untried: a silent source is not asked for each of them.
  */
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -26,17 +26,17 @@ export interface RestoreFilesResult {
   readonly outcomes: readonly RestoreFileOutcome[];
 }
 
-/** Files that are to be written, with stored bytes that lie together. */
+/** Files to write whose stored bytes are adjacent. */
 interface Piece {
   readonly source: RestoreSource | null;
   readonly range: { readonly offsetBytes: number; sizeBytes: number };
   readonly indexes: number[];
 }
 
-/** Bytes between two files that are read and thrown away rather than asked around. */
+/** Gap between two files that is read and discarded; a larger gap needs a second request. */
 const GAP_SIZE_BYTES_MAX = 16 * 1024;
 const PIECE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
-/** Failures of a source after which it is not asked for the rest. */
+/** Failures of a source after which it is skipped for the rest. */
 const FAILURES_MAX = 3;
 
 export async function restoreFiles({ files }: RestoreFilesJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFilesResult> {
@@ -70,7 +70,9 @@ async function outcomeOf(work: () => Promise<RestoreFileResult>): Promise<Restor
   }
 }
 
-/** Files without stored bytes, in blocks, or larger than they should be get a piece without a source: they are read by themselves. */
+/**
+ * Files without stored bytes, in blocks, or larger than expected get a piece without a source and are read one by one.
+ */
 function piecesOf(files: readonly RestoreFileJob[], indexes: readonly number[]): readonly Piece[] {
   const pieces: Piece[] = [];
   let last: Piece | undefined;
@@ -100,7 +102,7 @@ function extentOf(source: RestoreSource): { readonly offsetBytes: number; readon
   return { offsetBytes: source.range?.offsetBytes ?? 0, sizeBytes: source.sizeRepoBytes };
 }
 
-/** Null when it cannot be read: what is wrong shows when its files are read by themselves. */
+/** Null when it cannot be read: reading its files one by one shows the error. */
 async function readPiece(storage: Storage, path: string, range: Required<ByteRange>): Promise<Uint8Array | null> {
   try {
     if (storage.openReader === undefined) return await collect(await storage.read(path, range), range.sizeBytes);
@@ -118,7 +120,7 @@ async function readPiece(storage: Storage, path: string, range: Required<ByteRan
   }
 }
 
-/** The stored bytes of a file; fewer where the piece ends early. */
+/** A file's stored bytes; fewer if the piece ends early. */
 function partOf(piece: Uint8Array, range: ByteRange, job: RestoreFileJob | undefined): Uint8Array {
   const extent = extentOf(job?.sources[0] as RestoreSource);
   const begin = extent.offsetBytes - range.offsetBytes;

@@ -1,9 +1,10 @@
 /**
- * Where everything of a backup goes on this machine, and where its bytes are: pure, from the manifests and the restore's options.
+ * Where each part of a backup goes on this machine, and where its bytes are: pure, from the manifests and the restore's
+ * options.
  *
- * The rules of maps and links are stock's ("pgbackrest-format" 17, steps 4 and 6; pgBackRest 2.60 "command/restore/remap"): tablespaces keep
- * their links, other links become plain directories and files unless they are asked for, and `--link-map` may also make a link of what was
- * none. Errors: tablespaceMap (76), linkMap (78), linkDestination (70).
+ * Maps and links follow stock's rules ("pgbackrest-format" 17, steps 4 and 6; pgBackRest 2.60 "command/restore/remap").
+ * Tablespaces keep their links. Other links become plain directories and files unless requested. `--link-map` may also
+ * turn a plain entry into a link. Errors: tablespaceMap (76), linkMap (78), linkDestination (70).
  */
 import { dirname, resolve } from "node:path";
 import { fail } from "../../base/errors";
@@ -18,7 +19,7 @@ export interface RemapOptions {
   readonly tablespaceMap: Readonly<Record<string, string>>;
   /** Parent directory for all tablespaces that are not in the map. */
   readonly tablespaceMapAll: string | undefined;
-  /** Path relative to the data directory → where it shall be. */
+  /** Path relative to the data directory → destination. */
   readonly linkMap: Readonly<Record<string, string>>;
   readonly linkAll: boolean;
 }
@@ -26,10 +27,10 @@ export interface RemapOptions {
 export interface PlannedLink {
   /** Absolute path of the link. */
   readonly path: string;
-  /** What the link holds; may be relative to the directory that the link is in. */
+  /** The link's target; may be relative to the link's directory. */
   readonly destination: string;
   readonly isFile: boolean;
-  /** Who restores named the place himself. */
+  /** The user named the destination. */
   readonly isMapped: boolean;
   readonly user: OwnerName;
   readonly group: OwnerName;
@@ -40,14 +41,17 @@ type LinkedPlace = Pick<PlannedLink, "destination" | "isFile" | "isMapped">;
 export interface RestoreLayout {
   readonly dataDirectory: string;
   /**
-   * Absolute directories that the restore fills, the data directory first; each must be empty unless the restore may overwrite. Of a
-   * tablespace only the directory of this PostgreSQL version: another version may have its own beside it.
+   * Absolute directories that the restore fills, the data directory first. Each must be empty unless the restore may
+   * overwrite. Of a tablespace only this PostgreSQL version's directory: another version may have its own beside it.
    */
   readonly roots: readonly string[];
-  /** For each root but the data directory where its link leads: the root itself, of a tablespace the directory around it. */
+  /**
+   * Where the link of each root except the data directory leads: the root itself, or for a tablespace its parent
+   * directory.
+   */
   readonly places: ReadonlyMap<string, string>;
   readonly links: readonly PlannedLink[];
-  /** What goes elsewhere than it was, a line each. */
+  /** What goes to another location than before, one line each. */
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
   /** Absolute path of a manifest name. */
@@ -55,8 +59,8 @@ export interface RestoreLayout {
 }
 
 /**
- * @throws tablespaceMap (76), linkMap (78) for maps that fit nothing in this backup; linkDestination (70) for links that get in each other's way,
- * or that lead where no cluster lies
+ * @throws tablespaceMap (76), linkMap (78) for map entries that match nothing in this backup; linkDestination (70) for
+ * links that overlap or lead to a directory that no cluster may use
  */
 export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLayout {
   const plan = new LayoutPlan(manifest, options);
@@ -136,7 +140,7 @@ class LayoutPlan {
     this.#addPlace(target.name, inData, { destination, isFile, isMapped: mapped !== undefined });
   }
 
-  /** @throws linkMap when the backup has neither a directory nor a file of that name */
+  /** @throws linkMap when the backup has no directory or file of that name */
   addNewLink(inData: string, destination: string): void {
     const name = `${DATA}/${inData}`;
     const isFile = this.#manifest.files.some((file) => file.name === name);
@@ -163,7 +167,7 @@ class LayoutPlan {
   }
 }
 
-/** @throws tablespaceMap when a tablespace is mapped twice, to different places */
+/** @throws tablespaceMap when one tablespace is mapped to different directories */
 function tablespaceDestination(target: ManifestTarget, options: RemapOptions): string {
   const { tablespaceId = "", tablespaceName = "" } = target;
   const byName = ofMap(options.tablespaceMap, tablespaceName);
@@ -173,7 +177,7 @@ function tablespaceDestination(target: ManifestTarget, options: RemapOptions): s
   const mapped = byName ?? byId;
   if (mapped !== undefined) return mapped;
   if (options.tablespaceMapAll === undefined) return target.path;
-  // A tablespace may have any name, also one that leads out of the directory.
+  // A tablespace may have any name, even one that leads out of the directory.
   if (tablespaceName === "" || tablespaceName === "." || tablespaceName === ".." || tablespaceName.includes("/")) {
     throw fail("tablespaceMap", `tablespace '${tablespaceName}' cannot be the name of a directory below '${options.tablespaceMapAll}'`, {
       hint: `name its directory with --tablespace-map=${tablespaceId}=<directory>.`,
@@ -182,21 +186,23 @@ function tablespaceDestination(target: ManifestTarget, options: RemapOptions): s
   return `${options.tablespaceMapAll}/${tablespaceName}`;
 }
 
-/** Names come from the manifest: "constructor" is in every object. */
+/** Names come from the manifest, and every object has "constructor". */
 function ofMap(map: Readonly<Record<string, string>>, key: string): string | undefined {
   return Object.hasOwn(map, key) ? map[key] : undefined;
 }
 
-/** What the system is made of, and what root reads and obeys. */
+/** Directories of the system, and those whose files root reads and obeys. */
 const SYSTEM_DIRECTORIES =
   "/bin /boot /dev /etc /lib /lib32 /lib64 /libx32 /proc /root /run /sbin /sys /usr/bin /usr/include /usr/lib /usr/lib32 /usr/lib64 /usr/libexec " +
   "/usr/libx32 /usr/sbin /usr/share /usr/local/bin /usr/local/etc /usr/local/lib /usr/local/sbin /usr/local/share /var/run /var/spool";
-/** Exceptions below them: Debian's configuration, which belongs to the server's account, and memory that is open to all as /tmp is. */
+/**
+ * Exceptions below them: Debian's configuration belongs to the server's account, and shared memory is as open as /tmp.
+ */
 const OPEN_DIRECTORIES = ["/etc/postgresql", "/dev/shm"];
-/** Everybody's: a cluster has a directory below. */
+/** Shared directories: a cluster uses a directory below them. */
 const SHARED_DIRECTORIES = "/ /home /media /mnt /opt /srv /tmp /usr /usr/local /var /var/backups /var/cache /var/lib /var/log /var/tmp";
 
-/** The manifest alone must not choose such a place; who restores may name it. @throws linkDestination */
+/** The manifest alone must not choose such a directory; the user may name it. @throws linkDestination */
 function requireOwnPlace(place: string, what: string, option: string): void {
   const at = resolve("/", place);
   const isOpen = OPEN_DIRECTORIES.some((directory) => at !== directory && isBelow(at, directory));
@@ -218,7 +224,7 @@ function requireFileDestination(inData: string, destination: string): void {
   throw fail("linkMap", `'${destination}' is not long enough to be the destination for file link '${inData}'`);
 }
 
-/** Links into the data directory, or into each other, would be filled and emptied twice. @throws linkDestination */
+/** Links into the data directory or into each other would be filled and emptied twice. @throws linkDestination */
 function requireSeparate(links: readonly PlannedLink[], dataDirectory: string): void {
   const placed = links.map((link) => ({
     name: link.path.slice(dataDirectory.length + 1),
@@ -253,7 +259,7 @@ function isBelow(path: string, directory: string): boolean {
   return path === directory || path.startsWith(`${directory}/`);
 }
 
-/** The longest mapped prefix wins: tablespaces and linked directories lie elsewhere. */
+/** The longest mapped prefix wins: tablespaces and linked directories are elsewhere. */
 function locate(locations: ReadonlyMap<string, string>, name: string): string {
   for (let end = name.length; end > 0; end = name.lastIndexOf("/", end - 1)) {
     const base = locations.get(name.slice(0, end));
@@ -262,13 +268,13 @@ function locate(locations: ReadonlyMap<string, string>, name: string): string {
   throw fail("format", `manifest row '${name}' belongs to no target`);
 }
 
-/** Where one repository holds the bytes of a file, and its blocks when it is stored in blocks. */
+/** Where one repository holds a file's bytes, with its blocks if it is stored in blocks. */
 export function sourceOf(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
   const block = findBlockSource(stanza, manifest, file);
   return { ...storedAt(repoKey, stanza, manifest, file), ...(block === null ? {} : { block }) };
 }
 
-/** Where one repository holds the stored bytes of a file, whatever they mean. */
+/** Where one repository holds a file's stored bytes, in whatever form. */
 export function storedAt(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
   const label = file.reference ?? manifest.label;
   const compressType = manifest.options.compressType;
@@ -284,9 +290,9 @@ export function storedAt(repoKey: number, stanza: string, manifest: Manifest, fi
 }
 
 export interface RestoreOrder {
-  /** Files that are jobs of their own, the largest first. */
+  /** Files with a job each, the largest first. */
   readonly single: readonly ManifestFile[];
-  /** Small ones, a few to a job, in the order in which the repository holds them. */
+  /** Small files, several to a job, in the repository's order. */
   readonly batches: readonly (readonly ManifestFile[])[];
 }
 
@@ -294,7 +300,7 @@ export const BATCH_FILE_SIZE_BYTES_MAX = 128 * 1024;
 const BATCH_SIZE_BYTES_MAX = 1024 * 1024;
 const BATCH_FILES_MAX = 64;
 
-/** pg_control is not among them: it is written last, by itself. */
+/** Omits pg_control: it is written last, alone. */
 export function restoreOrder({ files, label }: Pick<Manifest, "files" | "label">): RestoreOrder {
   const wanted = files.filter((file) => file.name !== CONTROL_FILE && file.name !== "pg_data/tablespace_map");
   const single = wanted.filter((file) => file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX).sort((left, right) => right.sizeBytes - left.sizeBytes);

@@ -1,11 +1,12 @@
 /**
- * Chooses the backup to restore: pure, with the reason why each other one was refused.
+ * Chooses the backup to restore: pure, with the reason for each refused one.
  *
- * Rules of stock ("pgbackrest-format" 17.2, 17.3): repositories in key order; `--set` names the label; a time target takes the newest backup
- * that stopped before it, an LSN target the newest whose stop is not behind it; anything else takes the newest of the first readable
- * repository. A backup must lie on the way to the timeline that recovery follows. When that timeline was named by its number, a backup that
- * does not is passed over like one that comes too late; when it is only the latest one there is, choosing an older backup could silently
- * give up what was written since, so that ends the restore as it does in stock.
+ * Stock's rules ("pgbackrest-format" 17.2, 17.3): repositories are tried in key order. `--set` names the label. A time
+ * target takes the newest backup that stopped before it, an LSN target the newest whose stop is not after it. Any other
+ * type takes the newest backup of the first readable repository. A backup must lie on the path to the timeline that
+ * recovery follows. If the user named that timeline by number, a backup off the path is skipped, like one that stopped
+ * too late. If it is only the latest one, choosing an older backup could silently discard later transactions, so the
+ * restore ends, as in stock.
  */
 import { type BackupError, fail } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -18,17 +19,20 @@ export interface SelectRequest {
   readonly set: string | undefined;
   readonly type: string;
   readonly target: string | undefined;
-  /** Seconds since 1970 of a time target; null when the type is another one. */
+  /** Seconds since 1970 of a time target; null for other types. */
   readonly targetTimeS: number | null;
-  /** By archive id (`15-1`): the timeline that recovery will follow; absent when it stays on the backup's own, or is not known. */
+  /**
+   * By archive id (`15-1`): the timeline that recovery will follow; absent when it stays on the backup's own, or is
+   * unknown.
+   */
   readonly timelines: ReadonlyMap<string, TargetTimeline>;
 }
 
 export interface TargetTimeline {
   readonly timeline: number;
-  /** True when the user named it by its number. */
+  /** True when the user gave its number. */
   readonly isNamed: boolean;
-  /** Where it comes from, oldest first; null when no repository has its history file. */
+  /** Its ancestors, oldest first; null when no repository has its history file. */
   readonly ancestors: readonly TimelineAncestor[] | null;
 }
 
@@ -43,7 +47,7 @@ export interface Selected {
   readonly repoKey: number;
   readonly entry: BackupInfoEntry;
   readonly systemId: bigint | undefined;
-  /** Every candidate that was looked at before, a line with the reason for each. */
+  /** Every refused candidate, one line with the reason for each. */
   readonly refused: readonly string[];
 }
 
@@ -80,7 +84,7 @@ export function selectBackup(repos: readonly RepoBackups[], request: SelectReque
 
 const REFUSED_LINES_MAX = 40;
 
-/** `15-1`: where the archive holds the WAL of this backup's cluster. */
+/** `15-1`: the archive that holds the WAL of this backup's cluster. */
 export function archiveIdOfBackup(info: BackupInfo, entry: BackupInfoEntry): string {
   return archiveIdOf({ id: entry.dbId, pgVersion: info.history.find((row) => row.id === entry.dbId)?.pgVersion ?? "" });
 }
@@ -103,7 +107,7 @@ function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectReques
   return entry.dbId === info.currentId ? null : `belongs to history id ${entry.dbId}, the current one is ${info.currentId}`;
 }
 
-/** Recovery must get past the end of the backup before it leaves the backup's timeline, or it never becomes consistent. */
+/** Recovery must pass the end of the backup before it leaves the backup's timeline, or it never becomes consistent. */
 function timelineRefusal(entry: BackupInfoEntry, target: TargetTimeline): string | null {
   if (entry.archiveStart === null) return null;
   const own = Number.parseInt(entry.archiveStart.slice(0, 8), 16);
@@ -150,7 +154,8 @@ export function parseTimeline(text: string): number | "latest" | null {
 }
 
 /**
- * Seconds since 1970 of `YYYY-MM-DD HH:MM:SS[.fff][±HH[[:]MM]]`; without a zone the local one counts, as in stock and PostgreSQL.
+ * Seconds since 1970 of `YYYY-MM-DD HH:MM:SS[.fff][±HH[[:]MM]]`; without a zone, local time, as in stock and
+ * PostgreSQL.
  * @throws format (29)
  */
 export function parseTargetTime(text: string): number {

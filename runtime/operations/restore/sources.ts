@@ -1,10 +1,11 @@
 /**
- * The repositories of a restore as one source: each file comes from the first that gives its exact bytes.
+ * Combines the repositories of a restore into one source: each file comes from the first that gives its exact bytes.
  *
- * The chosen repository goes first. Another one stands in when it holds the same backup: the same label, or the one that the same run made
- * there under another label (a repository without a usable prior gets a full while the others stay incremental). Every repository's manifest
- * tells where its own bytes are, so chains of different shape can stand in for each other. Manifests of stand-ins are only loaded when
- * something has failed. A repository that stops answering is asked last from then on, so that a restore does not wait for it file by file.
+ * The chosen repository goes first. Another one stands in if it holds the same backup: under the same label, or under
+ * the label that the same run used there (a repository without a usable prior gets a full while the others stay
+ * incremental). Every repository's manifest locates its own bytes, so chains of different shape can stand in for each
+ * other. Stand-ins' manifests are loaded only after a failure. A repository that stops answering moves to the end of
+ * the order, so that a restore does not wait for it file by file.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
@@ -17,16 +18,16 @@ import type { RestoreFileResult, RestoreSource } from "./restoreFile";
 import type { RestoreFileOutcome } from "./restoreFiles";
 import { type Selected, systemIdOf } from "./select";
 
-/** Failures in a row that say something about the repository and not about one file. */
+/** Consecutive failures that say something about the repository and not about one file. */
 const STRIKES_MAX = 3;
 
 interface Member {
   readonly repo: Repository;
   readonly label: string;
-  /** Undefined until it was asked for; null when it cannot be had. */
+  /** Undefined until it was requested; null when it cannot be loaded. */
   manifest: Promise<LoadedManifest | null> | undefined;
   strikes: number;
-  /** What was told last of its failures: once is enough for all files of a job. */
+  /** Its last reported failure: one report is enough for all files of a job. */
   told: string;
 }
 
@@ -40,7 +41,7 @@ export interface OpenRepo {
   readonly info: BackupInfo;
 }
 
-/** A file, and the path that it is written to. */
+/** A file and its destination path. */
 export interface FileRequest {
   readonly file: ManifestFile;
   readonly destination: string;
@@ -68,7 +69,7 @@ export class Sources {
     this.#ctx = ctx;
   }
 
-  /** @throws what the chosen repository said when nobody can give this backup's manifest */
+  /** @throws the chosen repository's error when no repository can give this backup's manifest */
   static async open(repos: readonly OpenRepo[], selected: Selected, ctx: Context): Promise<Sources> {
     const infos = new Map(repos.map(({ repo, info }) => [repo.key, info]));
     const ordered = [...repos].sort((left, right) => rank(left, selected) - rank(right, selected) || left.repo.key - right.repo.key);
@@ -93,16 +94,16 @@ export class Sources {
   }
 
   /**
-   * Gives `attempt` one source after the other until one is right; what it gave is returned.
-   * @throws the first failure when all have failed; at once what is no fault of a source
+   * Tries one source after the other until `attempt` succeeds, and returns its result.
+   * @throws the first failure when all have failed; immediately an error that no source caused
    */
   use<T>(request: FileRequest, attempt: Attempt<T>): Promise<T> {
     return this.#useFrom(request, attempt, new Set(), undefined);
   }
 
   /**
-   * The same for several files: `attemptAll` tries those that the first repository has, each with an outcome of its own, `attempt` the rest
-   * one by one. The results are in the order of the files.
+   * The same for several files: `attemptAll` tries those that the first repository has, each with its own outcome;
+   * `attempt` tries the rest one by one. The results are in the order of the files.
    */
   async useAll(
     requests: readonly FileRequest[],
@@ -150,20 +151,20 @@ export class Sources {
     throw first ?? fail("fileMissing", `no repository holds '${request.file.name}' of backup ${this.manifest.label}`);
   }
 
-  /** @throws trouble with this machine's files, which would only repeat itself */
+  /** @throws errors of this machine's files, which every source would repeat */
   #refuse(member: Member, { destination }: FileRequest, failure: BackupError): void {
     if (this.#ctx.signal.aborted || failure.path === destination || isError(failure, "assert", "term")) throw failure;
     this.#note(member, failure);
   }
 
-  /** A backup that cannot be read as a whole must not cost the old directory. @throws featureNotSupported (67) */
+  /** An unreadable backup must not cost the old directory. @throws featureNotSupported (67) */
   requireReadable(files: readonly ManifestFile[]): void {
     for (const file of files) sourceOf(this.repo.key, this.repo.stanza, this.manifest, file);
   }
 
   /**
-   * What `find` has for this backup: in the first repository that has it, or only in the one that is restored from. What fails on the way is
-   * told as a warning.
+   * The result of `find` for this backup from the first repository that has one, or only from the one that is restored
+   * from. Failures on the way become warnings.
    */
   async findBeside<T>(find: (repo: Repository, manifest: Manifest) => Promise<T | null>, inAll: boolean): Promise<T | null> {
     for (const member of inAll ? this.#members : this.#members.slice(0, 1)) {
@@ -180,7 +181,7 @@ export class Sources {
     return null;
   }
 
-  /** Those that still answer in their order, then the others. */
+  /** Answering repositories in their order, then the others. */
   #next(tried: ReadonlySet<Member>): Member | undefined {
     const left = this.#members.filter((member) => !tried.has(member));
     return left.find((member) => member.strikes < STRIKES_MAX) ?? left[0];
@@ -190,7 +191,7 @@ export class Sources {
     const told = `${member.repo.name}: [${failure.name}] ${failure.message}`;
     if (told !== member.told) this.#ctx.log.warn(told);
     member.told = told;
-    // Damaged or missing files say nothing about the next one.
+    // Damaged or missing files do not predict the next file.
     if (isError(failure, "checksum", "crypto", "format", "fileMissing", "featureNotSupported")) return;
     member.strikes++;
     if (member.strikes === STRIKES_MAX && this.#members.length > 1) this.#ctx.log.warn(`${member.repo.name} is asked last from now on`);
@@ -224,7 +225,7 @@ function rank({ repo }: OpenRepo, selected: Selected): number {
   return repo.key === selected.repoKey ? 0 : 1;
 }
 
-/** What the same run of the same cluster left in another repository. */
+/** The backup that the same run of the same cluster made in another repository. */
 function findTwin(info: BackupInfo, { entry, systemId }: Selected): string | null {
   const own = info.backups.filter((other) => systemIdOf(info, other) === systemId);
   const twin = own.find((other) => other.label === entry.label) ?? own.find((other) => isSameRun(other, entry));

@@ -1,6 +1,6 @@
 /**
- * Loads the timeline that recovery will follow, with where it comes from ("pgbackrest-format" 17, step 3; pgBackRest 2.55 and newer,
- * "command/restore/timeline"): what the selection needs to see that a backup lies on the way to it.
+ * Loads the timeline that recovery will follow and its ancestors, so that the selection can check that a backup lies on
+ * the path to it ("pgbackrest-format" 17, step 3; pgBackRest 2.55 and newer, "command/restore/timeline").
  */
 import { basename } from "node:path";
 import { collect, textOf } from "../../base/bytes";
@@ -21,9 +21,9 @@ import type { OpenRepo } from "./sources";
 const HISTORY_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * By archive id; empty when recovery stays on the backup's timeline, or when nothing can be found out (told as a warning). PostgreSQL 12 and
- * newer follow the latest timeline unless told otherwise.
- * @throws dbMismatch (58) for a timeline that is none
+ * By archive id. Empty when recovery stays on the backup's timeline, or when the timeline cannot be determined
+ * (reported as a warning). PostgreSQL 12 and newer follow the latest timeline by default.
+ * @throws dbMismatch (58) for an invalid timeline
  */
 export async function loadTimelines(
   repos: readonly OpenRepo[],
@@ -36,7 +36,7 @@ export async function loadTimelines(
   const archiveIds = new Set(repos.flatMap(({ info }) => info.backups.map((entry) => archiveIdOfBackup(info, entry))));
   for (const archiveId of archiveIds) {
     const timeline = wanted === "latest" ? await findLatest(repos, archiveId, ctx) : wanted;
-    // The first timeline has no history; without any history file it is the only one.
+    // The first timeline has no history file; without any history file it is the only one.
     if (timeline === null || timeline === 1) {
       if (wanted === 1) found.set(archiveId, { timeline: 1, isNamed: true, ancestors: [] });
       continue;
@@ -46,7 +46,7 @@ export async function loadTimelines(
   return found;
 }
 
-/** The highest timeline that any repository has a history file of; null when there is none. */
+/** The highest timeline with a history file in any repository; null without one. */
 async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
   const results = await perRepo(
     repos.map(({ repo }) => repo),
@@ -65,7 +65,7 @@ async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Co
   return highest === 0 ? null : highest;
 }
 
-/** From the first repository that has the history file and can give it; null when none has. */
+/** From the first repository that can read the history file; null without one. */
 async function loadAncestors(
   repos: readonly OpenRepo[],
   archiveId: string,
@@ -87,7 +87,10 @@ async function loadAncestors(
   return null;
 }
 
-/** The text of a stored history file; null when the repository has none. `findPass` is asked for the archive's sub-passphrase when there is one. */
+/**
+ * The text of a stored history file; null when the repository has none. `findPass` returns the archive's sub-passphrase
+ * if there is one.
+ */
 export async function readHistory(repo: Repository, archiveId: string, name: string, findPass: () => Promise<string | null>): Promise<string | null> {
   const [stored] = await findWal(repo, archiveId, name);
   if (stored === undefined) return null;

@@ -1,4 +1,6 @@
-/** Files that need no bytes from a repository: holes for databases that are left out, and files that are there as they should be. */
+/**
+ * Files that need no bytes from a repository: holes for excluded databases, and existing files that are already right.
+ */
 import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
 import type { ManifestFile } from "../../format/repository/manifest";
@@ -7,7 +9,7 @@ import type { Owner } from "./owners";
 
 const WRITE_NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
-/** A file of zeroes that takes no room, with the attributes of the row; durable. */
+/** Writes a durable file of zeroes that takes no disk space, with the row's attributes. */
 export async function zeroFile(destination: string, file: ManifestFile, owner: Owner | null): Promise<void> {
   const handle = await open(destination, WRITE_NEW, 0o600).catch((error: unknown) => {
     throw systemError("fileOpen", `open file '${destination}' for write`, destination, error);
@@ -26,8 +28,8 @@ export async function zeroFile(destination: string, file: ManifestFile, owner: O
 }
 
 /**
- * Equal size and time, and older than the backup's copy: what changed while it was copied may have kept its time ("pgbackrest-format" 17,
- * step 8). Mode and owner were set before.
+ * Equal size and time, and older than the backup's copy: a file that changed during the copy may have kept its time
+ * ("pgbackrest-format" 17, step 8). Mode and owner are already set.
  */
 export async function isUnchanged(destination: string, file: ManifestFile, copyStartedAtS: number): Promise<boolean> {
   const info = await lstat(destination).catch(() => null);
