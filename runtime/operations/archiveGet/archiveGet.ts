@@ -1,10 +1,11 @@
 /**
- * `archive-get`: one WAL file from whichever repository has it.
+ * `archive-get`: fetches one WAL file from any repository that has it.
  *
- * Every repository and every archive id of this cluster is asked, newest id first; the first copy that can be read whole wins. A repository
- * that hangs does not hold up a recovery that another one can serve: once there is a copy, the rest have two seconds to offer theirs. "Not found"
- * is an answer only when every repository truly gave it: PostgreSQL takes it for the end of the archive, and a recovery that ends early on
- * a network fault would lose data ("pgbackrest-format" 8.4; stricter than stock, which answers "not found" past an unreadable repository).
+ * It asks every repository and every archive id of this cluster, newest id first; the first complete copy wins. A
+ * hanging repository does not hold up recovery: after the first copy the others have two seconds to offer theirs. "Not
+ * found" is the answer only when every repository said so. PostgreSQL takes it for the end of the archive, and a
+ * recovery that ends early on a network fault would lose data ("pgbackrest-format" 8.4; stricter than stock, which
+ * answers "not found" past an unreadable repository).
  */
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
@@ -21,12 +22,12 @@ import { repoErrorLine } from "../shared/results";
 
 export interface ArchiveGetOptions {
   readonly walName: string;
-  /** Absolute path that the content goes to. */
+  /** Absolute path of the destination. */
   readonly destination: string;
   readonly cluster: ClusterIdentity;
   /** Copies one candidate to the destination; default {@link fetchTo}. */
   readonly fetch?: (candidate: Candidate, destination: string) => Promise<void>;
-  /** True while a repository without a stanza is to be expected: no warning for it. */
+  /** True while a repository may lack a stanza: no warning for it. */
   readonly mayLackStanza?: boolean;
 }
 
@@ -39,7 +40,7 @@ export interface Candidate {
 }
 
 /**
- * {@link archiveGet}, again and again while it is in doubt and that may pass: a store that is away for a moment must not end a recovery.
+ * {@link archiveGet}, repeated while its error may pass: a short outage of a store must not end a recovery.
  * @throws the last error when the time is over
  */
 export async function archiveGetInTime(repos: readonly Repository[], options: ArchiveGetOptions, timeoutMs: number, ctx: Context): Promise<boolean> {
@@ -57,7 +58,10 @@ export async function archiveGetInTime(repos: readonly Repository[], options: Ar
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 10_000;
 
-/** True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last copy's error when none could be read */
+/**
+ * True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last
+ * copy's error when no copy could be read
+ */
 export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
   const answers = await askAll(repos, options, ctx);
   const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
@@ -71,7 +75,7 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
 
   const damaged: string[] = [];
   let last: BackupError | null = null;
-  // One that does not answer now may have a good copy.
+  // A silent repository may have a good copy.
   let mayPass = answers.some((answer) => !answer.ok && answer.error.retryable);
   for (const candidate of candidates) {
     try {
@@ -99,10 +103,13 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   return false;
 }
 
-/** What no waiting mends: another key, another cluster, a format that is not read. Anything else may be a mount or a network that comes back. */
+/**
+ * Errors that waiting does not fix: another key, another cluster, an unknown format. Any other may be a mount or a
+ * network that returns.
+ */
 const PERMANENT = ["archiveMismatch", "checksum", "crypto", "featureNotSupported", "format", "optionInvalidValue", "versionNotSupported"] as const;
 
-/** Asked again unless all of them are for good; then with their own code, when it is one. */
+/** Retryable unless all errors are permanent; if they agree, it keeps their code. */
 function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; readonly error: BackupError }[]): BackupError {
   const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
   const kinds = new Set(doubts.map(({ error }) => error.kind));
@@ -123,7 +130,7 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
   );
 }
 
-/** Why it could not be told whether a file is there. */
+/** Why nobody can say whether a file exists. */
 class Unreadable extends Error {
   readonly repoKeys: readonly number[];
   /** True when each of them lacks its archive.info. */
@@ -140,17 +147,23 @@ function isStanzaMissing(error: BackupError): boolean {
   return isError(error, "fileMissing");
 }
 
-/** The repositories that {@link archiveGet} could not read when it could not tell; null for every other error: there the file exists. */
+/**
+ * The repositories that {@link archiveGet} could not read when it could not decide. Null for every other error: then
+ * the file exists.
+ */
 export function unreadableKeys(error: BackupError): readonly number[] | null {
   return error.cause instanceof Unreadable ? error.cause.repoKeys : null;
 }
 
-/** True where {@link archiveGet} could not tell only because repositories have no archive.info: nobody has made the stanza there, or it is gone. */
+/**
+ * True when {@link archiveGet} could not decide only because repositories lack archive.info: the stanza was never
+ * created there, or is gone.
+ */
 export function lacksStanza(error: unknown): boolean {
   return isError(error) && error.cause instanceof Unreadable && error.cause.isForStanza;
 }
 
-/** How long the other repositories may still take once one of them has offered a copy. */
+/** How long the other repositories may take after the first copy was offered. */
 const OFFER_GRACE_MS = 2000;
 
 async function askAll(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<RepoResult<Candidate[]>[]> {
@@ -200,7 +213,7 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
     const archiveId = archiveIdOf(id);
     for (const stored of await findWal(repo, archiveId, options.walName)) found.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
   }
-  // A mount that went away meanwhile has no directories to list: that is not an archive without the file.
+  // A lost mount also lists no directories: that does not prove that the archive lacks the file.
   if (found.length === 0) await requirePresent(repo);
   return found;
 }
@@ -213,7 +226,7 @@ export interface FetchWalJob extends Omit<Candidate, "repo"> {
   readonly durable: boolean;
 }
 
-/** @throws archiveDuplicate (45) when the copies are not of one content */
+/** @throws archiveDuplicate (45) when the copies differ in content */
 export function requireOneContent(candidates: readonly Candidate[], walName: string): void {
   const checksums = new Set(candidates.map((candidate) => candidate.stored.sha1).filter((sha1) => sha1 !== null));
   if (checksums.size <= 1) return;
@@ -223,9 +236,9 @@ export function requireOneContent(candidates: readonly Candidate[], walName: str
   });
 }
 
-/** Fetches under a temporary name, so that a copy that breaks off is never taken for the segment. */
+/** Fetches under a temporary name, so that an interrupted copy never passes for the segment. */
 export async function fetchTo(candidate: Candidate, destination: string, durable = false): Promise<void> {
-  // A device or a pipe takes the bytes as it is; a rename would put a file in its place.
+  // A device or a pipe takes the bytes directly; a rename would replace it with a file.
   const isSpecial = await isSpecialFile(destination);
   const temporary = isSpecial ? destination : `${destination}.pgbackrest.tmp`;
   const hash = createHash("sha1");

@@ -1,22 +1,23 @@
 /**
- * May a recovery end where `archive-get` is in doubt? PostgreSQL takes any code from 1 to 125 for the end of the archive and opens the database,
- * without the transactions that may follow; a code above 125 makes it stop instead (PostgreSQL "access/transam/xlogarchive.c").
+ * Decides whether a recovery may end when `archive-get` cannot decide. PostgreSQL takes any code from 1 to 125 for the
+ * end of the archive and opens the database, without later transactions. A code above 125 makes it stop instead
+ * (PostgreSQL "access/transam/xlogarchive.c").
  */
 import { type BackupError, fail } from "../../base/errors";
 import { type AcknowledgePolicy, isSatisfied } from "../archivePush/acknowledge";
 import { unreadableKeys } from "./archiveGet";
 
-/** PostgreSQL: "could not restore file", and the server stops instead of opening; started again it goes on where it was. */
+/** PostgreSQL: "could not restore file". The server stops instead of opening; after a restart it resumes. */
 export const RECOVERY_ABORTED = 255;
 
 export interface Recovery {
   readonly repoKeys: readonly number[];
   readonly acknowledge: AcknowledgePolicy;
-  /** Is there a file of this name in the data directory? */
+  /** True when a file of this name is in the data directory. */
   exists(name: string): Promise<boolean>;
 }
 
-/** The error with which the recovery must be aborted; null where it may end, where a standby will ask again, or where there is no recovery. */
+/** The error that must abort the recovery; null if it may end, if a standby will ask again, or if no recovery runs. */
 export async function abortOfRecovery(error: BackupError, recovery: Recovery): Promise<BackupError | null> {
   if (error.kind === "term") return null;
   const unreadable = unreadableKeys(error);

@@ -1,10 +1,10 @@
 /**
- * Fetches WAL segments ahead of being asked for, so that a recovery does not wait for the latency of a store.
+ * Prefetches WAL segments, so that a recovery does not wait for a store's latency.
  *
- * The queue is stock's `in` directory: whole segments under their own names. Which repository holds what is read once per directory of the
- * archive and read again when a segment seems to be missing, so that most segments cost one request. A segment is taken from the first
- * repository (by key) whose copy is good, whatever the others do; it counts only when its SHA-1 is the one in its name. Nothing is ever
- * called missing here: that is for `archiveGet` to say, which asks every repository.
+ * The queue is stock's `in` directory: complete segments under their own names. Each repository's archive directory is
+ * listed once, and again when a segment seems to be missing, so most segments cost one request. A segment comes from
+ * the first repository (by key) with a good copy; its SHA-1 must match its name. Only `archiveGet`, which asks every
+ * repository, may call a segment missing.
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -24,21 +24,21 @@ export interface PrefetchOptions {
   readonly segmentSizeBytes: number;
   /** `archive-get-queue-max` */
   readonly queueSizeBytesMax: number;
-  /** Segments on their way at the same time. */
+  /** Concurrent transfers. */
   readonly processMax: number;
   /** Copies one candidate into the queue. */
   readonly fetch: (candidate: Candidate, destination: string) => Promise<void>;
 }
 
-/** Segments that are fetched ahead at least, as in stock. */
+/** Minimum number of prefetched segments, as in stock. */
 const QUEUE_SEGMENTS_MIN = 2;
 const DIRECTORY_NAME_LENGTH = 16;
-/** How long a repository may take to tell what it holds once another one has told that it holds the segment. */
+/** How long a repository may take to list after another one has reported the segment. */
 const OFFER_GRACE_MS = 500;
-/** After this time a repository that failed to tell is asked again. */
+/** Time after which a repository that failed to list is asked again. */
 const ASK_AGAIN_MS = 5000;
 
-/** The segments that should be in the queue when `name` was asked for, `name` left out. */
+/** The segments that should be queued when `name` is requested, without `name`. */
 export function queueOf(
   name: string,
   { segmentSizeBytes, queueSizeBytesMax }: Pick<PrefetchOptions, "segmentSizeBytes" | "queueSizeBytesMax">,
@@ -64,7 +64,10 @@ export class Prefetcher {
     this.#ctx = ctx;
   }
 
-  /** True when the segment was in the queue, or came into it just now, and was moved to `destination`. Goes on fetching what follows. */
+  /**
+   * True when the segment was in the queue, or just arrived, and was moved to `destination`. Continues to fetch what
+   * follows.
+   */
   async take(name: string, destination: string): Promise<boolean> {
     const running = this.#running.get(name);
     if (running !== undefined) await running;
@@ -76,7 +79,7 @@ export class Prefetcher {
     return found;
   }
 
-  /** Fetches these into the queue, in their order, until one cannot be had; the names that could. For a process that ends afterwards. */
+  /** Fetches these in order until one fails; returns the fetched names. For a process that ends afterwards. */
   async fetchAll(names: readonly string[]): Promise<string[]> {
     this.#wanted = names;
     this.#goOn();
@@ -90,13 +93,13 @@ export class Prefetcher {
     return fetched;
   }
 
-  /** Begins nothing new and waits for what is on its way. */
+  /** Starts nothing new and waits for transfers in progress. */
   async settle(): Promise<void> {
     this.#wanted = [];
     await Promise.all(this.#running.values());
   }
 
-  /** Removes what is no longer wanted: segments before, of another timeline, and what broke off. */
+  /** Removes unwanted files: earlier segments, other timelines, interrupted transfers. */
   async #tidy(current: string): Promise<void> {
     const wanted = new Set([current, ...this.#wanted]);
     for (const entry of await this.#spool.list()) {
@@ -114,7 +117,7 @@ export class Prefetcher {
     }
   }
 
-  /** Never throws: what could not be fetched ahead is fetched, and its error told, when it is asked for. */
+  /** Never throws: the error is reported when the segment is requested. */
   #fetch(name: string): Promise<boolean> {
     const running = this.#fetchOne(name).finally(() => {
       this.#running.delete(name);
@@ -140,12 +143,12 @@ export class Prefetcher {
     } catch (error) {
       this.#ctx.log.debug(`${name} not fetched ahead: ${toBackupError(error).message}`);
     }
-    // What follows is of no use without it.
+    // Later segments are useless without it.
     this.#wanted = this.#wanted.filter((other) => other < name);
     return false;
   }
 
-  /** Copies by repository key, of the repositories that have told in time. */
+  /** Copies by repository key, of the repositories that answered in time. */
   async #locate(name: string): Promise<Candidate[]> {
     const answers = new Map<number, readonly Candidate[]>();
     const offered = new AbortController();
@@ -156,7 +159,7 @@ export class Prefetcher {
         if (found.length > 0) offered.abort();
       }),
     );
-    // Ends when all have told; or some time after the first one that has the segment.
+    // Ends when all have answered, or some time after the first one that has the segment.
     const grace = new Promise<void>((resolve) => {
       const wait = (): void => void this.#ctx.clock.sleep(OFFER_GRACE_MS, this.#ctx.signal).then(resolve, resolve);
       if (offered.signal.aborted) wait();
@@ -172,7 +175,7 @@ interface OpenArchives {
   readonly pass: string | null;
 }
 
-/** What one repository holds, by directory, as it was when it was last read. */
+/** One repository's segments by directory, as last listed. */
 class Holdings {
   readonly repo: Repository;
   readonly #cluster: ClusterIdentity;
@@ -187,7 +190,7 @@ class Holdings {
     this.#ctx = ctx;
   }
 
-  /** Empty when the repository does not have it, or cannot tell. */
+  /** Empty when the repository lacks it, or does not answer. */
   async find(name: string): Promise<readonly Candidate[]> {
     if (this.#ctx.clock.monotonicMs() - this.#failedAtMs < ASK_AGAIN_MS) return [];
     const directory = name.slice(0, DIRECTORY_NAME_LENGTH);
@@ -195,7 +198,7 @@ class Holdings {
       const known = this.#directories.get(directory);
       const found = (await known)?.get(name);
       if (found !== undefined) return found;
-      // A segment that came after the directory was read; somebody else may be reading it anew already.
+      // The segment may have arrived after the listing; another call may already be listing again.
       if (known === this.#directories.get(directory)) this.#directories.set(directory, this.#read(directory));
       return (await this.#directories.get(directory))?.get(name) ?? [];
     } catch (error) {

@@ -1,8 +1,9 @@
 /**
- * `archive-async` for `archive-get`, with stock's spool: segments are moved out of the queue, and a process in the background fills it.
+ * `archive-async` for `archive-get`, with stock's spool: segments are moved out of the queue, and a background process
+ * fills it.
  *
- * An empty `.ok` file is stock's word for "not in the archive". It is not taken for that here: the command asks every repository itself
- * before it says so, since PostgreSQL ends the recovery there.
+ * An empty `.ok` file is stock's sign for "not in the archive". PostgreSQL would end the recovery on it, so the command
+ * asks every repository before it answers.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -18,7 +19,10 @@ export interface SpoolGetOptions {
   readonly timeoutMs: number;
 }
 
-/** True when it came out of the queue; null when the queue's process found it nowhere, so that the caller must ask. @throws the status' error; archiveTimeout */
+/**
+ * True when it came out of the queue; null when the queue's process did not find it, so that the caller must ask.
+ * @throws the status' error; archiveTimeout
+ */
 export function getThroughSpool(spool: Spool, options: SpoolGetOptions, background: BackgroundProcess, ctx: Context): Promise<true | null> {
   const { walName, destination, timeoutMs } = options;
   const look = async (hasStarted: boolean): Promise<true | undefined> => {
@@ -37,7 +41,7 @@ export function getThroughSpool(spool: Spool, options: SpoolGetOptions, backgrou
   return waitInSpool<true | null>(spool, { walName, verb: "get", timeoutMs, look, accept }, background, ctx);
 }
 
-/** The background process: fills the queue with the segment that was asked for and those that follow. */
+/** The background process: fills the queue with the requested segment and those that follow. */
 export async function getSpool(
   spool: Spool,
   prefetcher: Prefetcher,
@@ -59,7 +63,7 @@ export async function getSpool(
   }
 }
 
-/** Removes what belongs to no segment of the queue; the segments that are there. */
+/** Removes files of other segments; returns the queued segments. */
 async function clearQueue(spool: Spool, options: SpoolGetOptions): Promise<Set<string>> {
   const wanted = new Set([options.walName, ...queueOf(options.walName, options)]);
   const present = new Set<string>();

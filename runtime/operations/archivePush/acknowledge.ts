@@ -1,4 +1,4 @@
-/** When may PostgreSQL be told that a WAL file is safe? Pure: results and policy in, decision out. */
+/** Decides when PostgreSQL may be told that a WAL file is safe. Pure: results and policy in, decision out. */
 import type { RepoResult } from "../../base/parallel";
 
 /** All repositories must hold the file, any one, or each of the named ones. */
@@ -11,7 +11,7 @@ export interface AcknowledgePolicy {
 export interface Acknowledgement {
   /** True lets PostgreSQL recycle the segment. */
   readonly accepted: boolean;
-  /** Repositories that lack the file although it is acknowledged: their debt. Empty when it is not accepted. */
+  /** Repositories that lack the acknowledged file and are now behind. Empty when it is not accepted. */
   readonly owingKeys: readonly number[];
 }
 
@@ -23,7 +23,7 @@ export function isSatisfied(policy: AcknowledgePolicy, allKeys: readonly number[
     case "any":
       return allKeys.some((key) => holding.has(key));
     case "named":
-      // A named repository that is not configured can never hold anything: that must not acknowledge by accident.
+      // A named repository that is not configured can never hold anything, so it must not acknowledge by accident.
       return policy.repoKeys.length > 0 && policy.repoKeys.every((key) => holding.has(key));
   }
 }

@@ -1,11 +1,13 @@
 /**
- * `archive-push`: one WAL file, and whatever else waits behind it, into every repository, each in a lane of its own.
+ * `archive-push`: pushes one WAL file, and files that wait behind it, into every repository, with one worker per
+ * repository.
  *
- * PostgreSQL hands out one file at a time and repeats it until it is acknowledged. So that one failing repository does not hold back the
- * others, each call looks ahead over `archive_status/*.ready`: a lane that has stored the requested file goes on with what is ready, for as
- * long as another lane is still busy, and at least once through the list. The acknowledgement policy decides about the requested file
- * alone. Rules of the archive ("pgbackrest-format" 8.1): a segment is never replaced by other content (45), the WAL header must be this
- * cluster's (44); both end the call for all repositories.
+ * PostgreSQL hands out one file at a time and repeats it until it is acknowledged. One failing repository must not hold
+ * back the others. So each call also looks at `archive_status/*.ready`: a worker that has stored the requested file
+ * continues with the ready files while another worker is busy, and at least once through the list. The acknowledgement
+ * policy decides about the requested file alone. Rules of the archive ("pgbackrest-format" 8.1): a segment is never
+ * replaced by other content (45), and the WAL header must be this cluster's (44); either error ends the call for all
+ * repositories.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
@@ -25,18 +27,21 @@ export interface ArchivePushOptions {
   /** Directory of the requested file: `<data directory>/pg_wal`. */
   readonly walDirectory: string;
   readonly walName: string;
-  /** Null when there is no pg_control to compare with: then the repositories' own identity counts. */
+  /** Null without a pg_control to compare with: then each repository's own identity counts. */
   readonly cluster: ClusterIdentity | null;
   readonly headerCheck: boolean;
   readonly acknowledge: AcknowledgePolicy;
-  /** How long the other lanes may go on after the policy is satisfied before what they lack becomes debt. */
+  /**
+   * How long the other workers may continue after the policy is satisfied; what they still lack is then recorded as
+   * missing.
+   */
   readonly graceMs: number;
-  /** How long the requested file may take at all (`archive-timeout`): a repository that hangs must not hang PostgreSQL's archiver. */
+  /** Time limit of the requested file (`archive-timeout`): a hanging repository must not hang PostgreSQL's archiver. */
   readonly timeoutMs: number;
   /**
-   * Asked once, before the first file is pushed that was not asked for: false where another process archives. The requested file is pushed
-   * whatever it says, as stock does, which takes no lock for a single file; what lies ahead another process may be writing under the same
-   * names. Absent: always.
+   * Called once, before the first file is pushed ahead; false where another process archives. The requested file is
+   * pushed in any case, as in stock, which takes no lock for a single file. Files further ahead may be written under
+   * the same names by another process. Absent: always true.
    */
   mayPushAhead?(): boolean;
 }
@@ -45,20 +50,20 @@ export interface ArchivePushOutcome {
   readonly results: readonly RepoResult<"pushed" | "present">[];
   readonly accepted: boolean;
   readonly owingKeys: readonly number[];
-  /** What PostgreSQL gets when it is not accepted. */
+  /** The error for PostgreSQL when the file is not accepted. */
   readonly error: BackupError | null;
-  /** Files that were pushed ahead of being asked for, summed over the repositories. */
+  /** Files pushed before PostgreSQL requested them, summed over the repositories. */
   readonly aheadCount: number;
 }
 
-/** Debts of a cluster that neither pg_control nor a WAL header names. */
+/** Records missing WAL of a cluster that neither pg_control nor a WAL header names. */
 export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };
 
 const AHEAD_POLL_MS = 200;
-/** Grace for repositories that owe WAL already. */
+/** Grace for repositories that are already behind. */
 const OWING_GRACE_MS = 500;
 
-/** Errors that concern the file, not a repository: nothing more is written anywhere. */
+/** Errors of the file, not of a repository: nothing more is written anywhere. */
 const FATAL = ["archiveDuplicate", "archiveMismatch"] as const;
 
 export async function archivePush(
@@ -71,7 +76,7 @@ export async function archivePush(
   const signal = AbortSignal.any([ctx.signal, stop.signal]);
   const laneCtx: Context = { ...ctx, signal };
   const preparer = new WalPreparer(options, options.cluster);
-  // Read before any lane starts: a file that cannot be read, or is another cluster's, is no repository's fault.
+  // Read the file first. If it is unreadable or belongs to another cluster, no repository is to blame.
   const requested = await preparer.prepare(options.walName);
   const cluster = options.cluster ?? requested.cluster ?? UNKNOWN_CLUSTER;
 
@@ -79,7 +84,7 @@ export async function archivePush(
   const keys = repos.map((repo) => repo.key);
   let fatal: BackupError | null = null;
   let aheadCount = 0;
-  // Wakes lanes that wait for more to push: there is nothing left to wait for.
+  // Wakes workers that wait for more files: none will come.
   const over = new AbortController();
   const settle = (result: RepoResult<"pushed" | "present">): void => {
     if (!settled.has(result.repoKey)) settled.set(result.repoKey, result);
@@ -109,8 +114,8 @@ export async function archivePush(
   const graceMs = (): number | null => {
     if (fatal !== null) return 0;
     if (!isSatisfied(options.acknowledge, keys, holding(settled))) return null;
-    // Who owes already and does not answer is likely still away: the full grace for each segment would throttle the archive. Who answers
-    // is only slow, and would never come out of debt if it were broken off each time.
+    // A repository that is already behind and silent is probably down. Waiting the full grace period for each segment
+    // would throttle archiving. One that answers is only slow, and would never catch up if every call cut it off.
     const isAway = (key: number): boolean => debt.list(key).length > 0 && ways.get(key)?.answers !== true;
     return keys.every((key) => settled.has(key) || isAway(key)) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
   };
@@ -125,7 +130,7 @@ export async function archivePush(
   );
   const { accepted, owingKeys } = decide(options.acknowledge, results);
   for (const repoKey of owingKeys) debt.add(repoKey, options.walName, cluster);
-  // A repository that holds the file owes it no longer, whoever recorded that.
+  // A repository that holds the file no longer lacks it, even if another process recorded it as missing.
   for (const result of results) if (result.ok) debt.remove(result.repoKey, options.walName, cluster);
   return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results), aheadCount };
 }
@@ -143,7 +148,10 @@ function holding(settled: ReadonlyMap<number, RepoResult<unknown>>): Set<number>
   return new Set([...settled.values()].filter((result) => result.ok).map((result) => result.repoKey));
 }
 
-/** Until all lanes have ended, `graceMs` says that the rest may take only so long, or the time is up; what then still runs is told to stop. */
+/**
+ * Waits until all workers have ended, `graceMs` limits the rest, or the timeout passes; then stops the remaining
+ * workers.
+ */
 async function waitForLanes(
   lanes: readonly Promise<void>[],
   graceMs: () => number | null,
@@ -156,7 +164,7 @@ async function waitForLanes(
   const all = Promise.all(lanes);
   const grace = (async (): Promise<void> => {
     while (graceMs() === null) await ctx.clock.sleep(POLL_DECIDED_MS, watchSignal);
-    // Asked again and again: who was silent so far may answer meanwhile.
+    // Checked repeatedly: a silent repository may answer meanwhile.
     const satisfiedAtMs = ctx.clock.monotonicMs();
     for (;;) {
       const leftMs = satisfiedAtMs + (graceMs() ?? 0) - ctx.clock.monotonicMs();
@@ -170,17 +178,17 @@ async function waitForLanes(
   } finally {
     watch.abort();
     stop.abort();
-    // Aborted here: their answers are no longer of interest.
+    // Aborted here: their results no longer matter.
     grace.catch(() => {});
     timeout.catch(() => {});
   }
 }
 
 const POLL_DECIDED_MS = 50;
-/** Of the archive's directories of segments. */
+/** Length of the names of the archive's segment directories. */
 const DIRECTORY_NAME_LENGTH = 16;
 
-/** Nothing new is begun any more; what is on its way may arrive, because breaking it off would send the same bytes twice. */
+/** Starts nothing new. Transfers in progress may finish, because aborting them would send the same bytes twice. */
 async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx: Context): Promise<void> {
   const watch = new AbortController();
   const limit = ctx.clock.sleep(limitMs, AbortSignal.any([ctx.signal, watch.signal])).catch(() => {});
@@ -190,13 +198,13 @@ async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx
 
 type LaneOptions = ArchivePushOptions & { mayPushAhead(): boolean };
 
-/** One repository's way through this call. */
+/** The worker that serves one repository during this call. */
 class Lane {
   readonly #target: PushTarget;
   readonly #preparer: WalPreparer;
   readonly #options: LaneOptions;
   readonly #ctx: Context;
-  /** Names of stored files by directory, as they were when they were first looked at. */
+  /** Names of stored files by directory, as first listed. */
   readonly #known = new Map<string, Set<string>>();
 
   constructor(repo: Repository, preparer: WalPreparer, options: LaneOptions, ctx: Context) {
@@ -206,7 +214,7 @@ class Lane {
     this.#ctx = ctx;
   }
 
-  /** True as soon as the repository has answered once. */
+  /** True once the repository has answered. */
   get answers(): boolean {
     return this.#target.opened !== null;
   }
@@ -216,7 +224,9 @@ class Lane {
     return this.#target.push(await this.#preparer.prepare(walName), archive);
   }
 
-  /** Pushes what is ready behind the requested file until the list is empty and the call is `over`; never fails the call. */
+  /**
+   * Pushes ready files behind the requested one until the list is empty and the call is `over`; never fails the call.
+   */
   async pushAhead(over: AbortSignal, onPushed: () => void): Promise<void> {
     const waitSignal = AbortSignal.any([this.#ctx.signal, over]);
     const seen = new Set([this.#options.walName]);
@@ -233,7 +243,7 @@ class Lane {
         if (!this.#options.mayPushAhead()) break;
         if ((await this.push(next)) === "pushed") onPushed();
       } catch (error) {
-        // It will be asked for by name; then its error counts.
+        // PostgreSQL will request it by name; then its error counts.
         this.#ctx.log.debug(`${this.#target.repo.name}: ${next} not pushed ahead: ${toBackupError(error).message}`);
         break;
       }
@@ -241,8 +251,8 @@ class Lane {
   }
 
   /**
-   * True when a file of this name is stored: then it is not even read, or each call would hash all that waits. Whether its content is the
-   * right one is told when it is asked for by name. One listing answers for up to 256 segments.
+   * True when a file of this name is stored. It is then not read, or each call would hash all waiting files. Its
+   * content is checked when PostgreSQL requests it. One listing covers up to 256 segments.
    */
   async #isKnown(name: string): Promise<boolean> {
     const directory = /^[0-9A-F]{24}/.test(name) ? name.slice(0, DIRECTORY_NAME_LENGTH) : null;

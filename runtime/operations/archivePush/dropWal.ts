@@ -1,9 +1,10 @@
 /**
- * `archive-push-queue-max`: the explicit choice to lose WAL rather than fill the disk of PostgreSQL.
+ * `archive-push-queue-max`: the user's choice to lose WAL rather than fill PostgreSQL's disk.
  *
- * Decided only for a file that could not be acknowledged otherwise, after every repository was tried. When any repository holds it, nothing
- * is lost: the others owe it, and heal copies it. When none does, it is recorded as dropped for each of them: `info` and `check` show it
- * until a backup begins behind the gap, which the agent starts by itself. (pgBackRest 2.60 "command/archive/push" drops before it tries, for all repositories alike.)
+ * It applies only to a file that cannot be acknowledged, after every repository was tried. If any repository holds the
+ * file, nothing is lost: the others are behind, and heal copies it. If none does, it is recorded as dropped for each of
+ * them. `info` and `check` show it until a backup begins after the gap; the agent starts that backup. (pgBackRest 2.60
+ * "command/archive/push" drops before it tries, for all repositories alike.)
  */
 import { stat } from "node:fs/promises";
 import type { Context } from "../../base/context";
@@ -18,22 +19,27 @@ export interface DropOptions {
   readonly walDirectory: string;
   readonly walName: string;
   readonly cluster: ClusterIdentity;
-  /** Undefined never drops. */
+  /** Undefined disables dropping. */
   readonly queueSizeBytesMax: number | undefined;
 }
 
-/** Of what was dropped, the files that recovery from the newest backup would need: none of them matters once a backup began behind it. */
+/**
+ * The dropped files that recovery from the newest backup would need. A backup that began after all of them needs none.
+ */
 export function openGap(dropped: readonly string[], archiveStarts: readonly (string | null)[]): string[] {
   const newest = newestStart(archiveStarts);
   return dropped.filter((name) => name >= newest);
 }
 
-/** The first segment of the backup that begins last; empty without any. */
+/** The first segment of the backup that began last; empty without backups. */
 export function newestStart(archiveStarts: readonly (string | null)[]): string {
   return archiveStarts.reduce<string>((last, start) => (start !== null && start > last ? start : last), "");
 }
 
-/** The warning when PostgreSQL may go on without the file; null when the queue is not too long. Durable when it returns. */
+/**
+ * Returns a warning if PostgreSQL may continue without the file, null if the queue is not too long. The record is
+ * durable on return.
+ */
 export async function dropWhenFull(
   results: readonly RepoResult<unknown>[],
   debt: DebtStore,
@@ -42,7 +48,7 @@ export async function dropWhenFull(
 ): Promise<string | null> {
   if (queueSizeBytesMax === undefined) return null;
   const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);
-  // A history or label file that waits among the segments says nothing about their size.
+  // The size of a waiting history or label file says nothing about segments.
   const { size } = await stat(`${walDirectory}/${ready.find(isSegment) ?? walName}`);
   if (ready.length * size <= queueSizeBytesMax) return null;
   const lacking = results.filter((result) => !result.ok).map((result) => result.repoKey);

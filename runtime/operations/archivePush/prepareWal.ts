@@ -1,9 +1,10 @@
 /**
  * Reads, checks, hashes and compresses WAL files for several repositories, each step once.
  *
- * A segment of usual size is held in memory while lanes need it; at most `heldMax` are, and one that was let go is read again on demand. A
- * larger one is never held: it is hashed in one pass, and streamed and compressed anew for each repository, which compares the hash at the
- * end. With `pack` other threads read, hash and compress, so that this one can go on answering; without it compression alone runs beside it.
+ * A segment of usual size stays in memory while workers need it, at most `heldMax` of them; a released one is read
+ * again on demand. A larger segment is never held: it is hashed in one pass, then streamed and compressed for each
+ * repository, which compares the hash at the end. With `pack` other threads read, hash and compress, so that this one
+ * stays responsive. Without it only the compression runs in other threads.
  */
 import { createHash } from "node:crypto";
 import { type ByteStream, collect, streamOf } from "../../base/bytes";
@@ -22,11 +23,13 @@ export interface PreparedWal {
   readonly sizeBytes: number;
   /** SHA-1 of the plain content. */
   readonly sha1: string;
-  /** From the segment's header; null for files that have none. */
+  /** From the segment's header; null for files without one. */
   readonly cluster: ClusterIdentity | null;
-  /** Tells this file from another one of the same name: `identifyWal`. */
+  /** Distinguishes this file from another one of the same name: `identifyWal`. */
   readonly fileId: string;
-  /** The content compressed as asked, made once per kind for what is held. The stream throws `fileRead` when the file has changed. */
+  /**
+   * The compressed content, made once per kind for held files. The stream throws `fileRead` when the file has changed.
+   */
   packed(spec: CompressSpec): Promise<() => ByteStream>;
 }
 
@@ -35,9 +38,9 @@ export interface PrepareOptions {
   readonly headerCheck: boolean;
   /** Files held at the same time; default 4. */
   readonly heldMax?: number;
-  /** Kinds of compression that are asked for; the plain content is let go when all were made. Default: it is kept. */
+  /** Number of kinds of compression; the plain content is released after the last one. Default: it is kept. */
   readonly kindCount?: number;
-  /** Where segments are read and compressed, and how; default: here, when it is asked for. */
+  /** Where and how segments are read and compressed; default: in this thread, on demand. */
   readonly pack?: { readonly specs: readonly CompressSpec[]; run(job: PackWalJob): Promise<PackedWal> };
 }
 
@@ -64,12 +67,12 @@ export class WalPreparer {
     return prepared;
   }
 
-  /** It is needed no longer. */
+  /** Releases a file that is no longer needed. */
   letGo(name: string): void {
     this.#held.delete(name);
   }
 
-  /** Forgets what was read of this name from another file. */
+  /** Forgets content of this name that came from another file. */
   async keepOnly(name: string, fileId: string): Promise<void> {
     const prepared = this.#held.get(name);
     if (prepared === undefined) return;
@@ -127,7 +130,7 @@ export class WalPreparer {
   }
 }
 
-/** Compresses what is held, once per kind; the parts are forgotten when all kinds were made. */
+/** Compresses held content once per kind; the plain parts are released after the last kind. */
 function packer(parts: readonly Uint8Array[], sizeBytes: number, kindCount: number): PreparedWal["packed"] {
   let plain: readonly Uint8Array[] = parts;
   const made = new Map<string, Promise<Uint8Array>>();
@@ -135,7 +138,7 @@ function packer(parts: readonly Uint8Array[], sizeBytes: number, kindCount: numb
     const key = `${spec.type}:${spec.level}`;
     let packing = made.get(key);
     if (packing === undefined) {
-      // Content that does not compress grows a little.
+      // Incompressible content grows a little.
       packing = collect(compress(streamOf(...plain), spec), 2 * sizeBytes + LIMITS.chunkSizeBytes);
       made.set(key, packing);
       if (made.size >= kindCount) plain = [];

@@ -1,14 +1,15 @@
 /**
- * Pushes all that waits in pg_wal into every repository, each in lanes of its own, for as long as the process lives.
+ * Pushes all files that wait in pg_wal into every repository, as long as the process lives.
  *
- * What the agent and the background process of `archive-async` have in common: a list of files that are ready, and per repository as many
- * workers as `process-max` says. A worker takes the oldest file that its repository lacks; one that was asked for by name comes first. A
- * repository that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The policy
- * decides about a request as soon as it can; what a repository then still lacks is recorded as its debt before the answer, and its workers
- * go on. A conflict (45) pauses everything but what is asked for: nothing more is written into an archive that somebody else writes to.
+ * The agent and the background process of `archive-async` share it: a list of ready files, and `process-max` workers
+ * per repository. A worker takes the oldest file that its repository lacks; a requested file comes first. A repository
+ * that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The
+ * policy decides about a request as soon as it can. What a repository then still lacks is recorded as missing before
+ * the answer, and its workers continue. A conflict (45) pauses everything but requested files: nothing more is written
+ * into an archive that another host writes to.
  *
- * A request believes what was stored seconds ago. What was stored earlier, before the repository failed, or into another archive, is looked for in the
- * repository first: somebody may have made it again meanwhile.
+ * A request trusts what was stored seconds ago. A file that was stored earlier, before the repository failed, or into
+ * another archive, is first looked up in the repository: the archive may have been recreated meanwhile.
  */
 import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -30,17 +31,19 @@ export interface PushQueueOptions {
   readonly walDirectory: string;
   readonly cluster: ClusterIdentity;
   readonly headerCheck: boolean;
-  /** Files on their way into one repository at the same time. */
+  /** Concurrent transfers into one repository. */
   readonly processMax: number;
-  /** How long a repository that is well may take once the policy is satisfied, before what it lacks becomes debt. */
+  /**
+   * How long a healthy repository may take after the policy is satisfied, before the file is recorded as missing there.
+   */
   readonly graceMs: number;
-  /** Runs the reading and compressing of segments in other threads; absent: in this one. */
+  /** Reads and compresses segments in other threads; absent: in this one. */
   readonly pack?: (job: PackWalJob) => Promise<PackedWal>;
-  /** Told of each file that a repository's archive has now. */
+  /** Called for each file that a repository's archive now has. */
   readonly onStored?: (repoKey: number, walName: string) => void;
 }
 
-/** What must be held while anything is written; `enter` is called for each file, and throws when it cannot be had. */
+/** A lock to hold during every write. `enter` is called for each file and throws when the lock is not available. */
 export interface WorkLock {
   enter(): void;
   leave(): void;
@@ -50,26 +53,26 @@ export interface PushAnswer {
   readonly results: readonly RepoResult<"pushed" | "present">[];
   readonly accepted: boolean;
   readonly owingKeys: readonly number[];
-  /** What PostgreSQL gets when it is not accepted. */
+  /** The error for PostgreSQL when the file is not accepted. */
   readonly error: BackupError | null;
 }
 
 export interface LaneStatus {
   readonly repoKey: number;
-  /** Ready files that the repository lacks as far as is known. */
+  /** Ready files that the repository lacks, as far as known. */
   readonly waitingCount: number;
-  /** Why it pauses; null when it is well. */
+  /** Why it pauses; null when it is healthy. */
   readonly error: BackupError | null;
 }
 
 interface FileState {
   stored: "pushed" | "present" | null;
-  /** Where and when it was stored, or seen last; of no meaning while `stored` is null. */
+  /** Where and when it was stored or last seen; meaningless while `stored` is null. */
   seenAtMs: number;
   seenEpoch: number;
   busy: boolean;
   urgent: boolean;
-  /** Times that it ended without being stored. */
+  /** Attempts that did not store the file. */
   failures: number;
   error: BackupError | null;
   retryAtMs: number;
@@ -77,12 +80,12 @@ interface FileState {
 
 interface QueuedFile {
   readonly name: string;
-  /** Of the file that was stored; null while none was. */
+  /** Of the stored file; null before. */
   fileId: string | null;
   sha1: string | null;
   ready: boolean;
   requests: number;
-  /** An error about the file itself: no repository may have it. */
+  /** An error of the file itself: no repository may have it. */
   fatal: BackupError | null;
   readonly states: ReadonlyMap<number, FileState>;
 }
@@ -95,21 +98,23 @@ interface Lane {
   pausedUntilMs: number;
   error: BackupError | null;
   archive: OpenArchive | null;
-  /** Grows when what was stored before can be believed no longer. */
+  /** Increases when earlier results can no longer be trusted. */
   epoch: number;
-  /** Names that are being written into this repository, by a worker or by whoever claimed them. */
+  /** Names that are being written into this repository, by a worker or a claimant. */
   readonly inHand: Set<string>;
 }
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 60_000;
-/** A worker with nothing to do looks again after this time at the latest. */
+/** An idle worker looks again after this time at the latest. */
 const IDLE_MS = 1000;
-/** archive.info is loaded again when it was loaded longer ago: a new stanza has a new key. */
+/** archive.info is reloaded after this time: a new stanza has a new key. */
 const REOPEN_MS = 10_000;
-/** How long a repository is believed to hold what was stored or seen there. PostgreSQL asks for most segments within a second. */
+/**
+ * How long a repository is trusted to hold a stored or seen file. PostgreSQL requests most segments within a second.
+ */
 const BELIEVED_MS = 10_000;
-/** Prepared files that are held beyond those on their way. */
+/** Prepared files held in addition to those in transfer. */
 const HELD_MORE = 2;
 
 export class PushQueue implements WalClaims {
@@ -125,7 +130,7 @@ export class PushQueue implements WalClaims {
   readonly #workers: readonly Promise<void>[];
   #closed = false;
 
-  /** Workers begin at once, with nothing to do until {@link look} or {@link request}. */
+  /** Starts the workers, which idle until {@link look} or {@link request}. */
   constructor(repos: readonly Repository[], debt: DebtStore, options: PushQueueOptions, lock: WorkLock | null, ctx: Context) {
     this.#options = options;
     this.#debt = debt;
@@ -149,17 +154,17 @@ export class PushQueue implements WalClaims {
     this.#workers = this.#lanes.flatMap((lane) => Array.from({ length: processMax }, () => this.#work(lane)));
   }
 
-  /** Takes note of what is ready now and may go before anybody asks for it. Reads one directory. */
+  /** Lists the files that are ready now and may be pushed before a request. Reads one directory. */
   async look(mayGoAhead: (walName: string) => boolean = () => true): Promise<void> {
     this.setReady((await listReady(this.#options.walDirectory, LIMITS.queueFiles)).filter(mayGoAhead));
   }
 
-  /** Exactly these files are ready; others are forgotten unless somebody asks for them or writes them. */
+  /** Sets the ready files; others are forgotten unless they are requested or being written. */
   setReady(names: readonly string[]): void {
     const ready = new Set(names);
     for (const file of this.#files.values()) file.ready = ready.has(file.name);
     for (const name of names) this.#add(name).ready = true;
-    // Entries may be taken out of a Map while it is gone through.
+    // A Map allows deletion during iteration.
     for (const file of this.#files.values()) {
       if (!file.ready && file.requests === 0 && !this.#isBusy(file)) this.#forget(file);
     }
@@ -168,8 +173,9 @@ export class PushQueue implements WalClaims {
   }
 
   /**
-   * One file by name, as `archive_command` asks for it. An answer that is not accepted may be asked for again at any time.
-   * @throws archiveDuplicate, archiveMismatch, fileMissing, fileRead: errors that concern the file itself; term when the queue is closed
+   * Pushes one file by name, as `archive_command` requests it. A refused file may be requested again at any time.
+   * @throws archiveDuplicate, archiveMismatch, fileMissing, fileRead: errors of the file itself; term when the queue is
+   * closed
    */
   async request(name: string, policy: AcknowledgePolicy, timeoutMs: number): Promise<PushAnswer> {
     const fileId = identifyWal(`${this.#options.walDirectory}/${name}`);
@@ -199,7 +205,7 @@ export class PushQueue implements WalClaims {
     }
   }
 
-  /** Waits until every repository that is well holds all that is ready, `limitMs` at most. */
+  /** Waits until every healthy repository holds all ready files, `limitMs` at most. */
   async drain(limitMs: number): Promise<void> {
     const endMs = this.#ctx.clock.monotonicMs() + limitMs;
     const isDone = (lane: Lane): boolean =>
@@ -231,7 +237,7 @@ export class PushQueue implements WalClaims {
     this.#notify();
   }
 
-  /** Begins nothing new, and waits until what is on its way has arrived or `signal` aborts. */
+  /** Starts nothing new; waits until transfers have finished or `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#closed = true;
     this.#notify();
@@ -246,7 +252,7 @@ export class PushQueue implements WalClaims {
     }
   }
 
-  /** What is asked for, else the oldest file that was not tried yet, else one whose last failure is long enough ago. */
+  /** A requested file, else the oldest untried one, else one whose last failure is long enough ago. */
   #take(lane: Lane): { readonly file: QueuedFile; readonly state: FileState } | null {
     const nowMs = this.#ctx.clock.monotonicMs();
     let retry: { readonly file: QueuedFile; readonly state: FileState } | undefined;
@@ -282,20 +288,23 @@ export class PushQueue implements WalClaims {
     }
   }
 
-  /** Has the repository asked for a file that it is no longer believed to hold. */
+  /** Makes a worker look up a file that the repository is no longer trusted to hold. */
   #doubt(lane: Lane, file: QueuedFile): void {
     const state = file.states.get(lane.repo.key);
     if (state === undefined || state.stored === null) return;
     if (state.seenEpoch === lane.epoch && this.#ctx.clock.monotonicMs() - state.seenAtMs <= BELIEVED_MS) return;
     state.stored = null;
-    // The healer has it: a worker looks when it is free.
+    // The healer is writing it: a worker looks when it is free.
     if (lane.inHand.has(file.name)) return;
     state.busy = true;
     lane.inHand.add(file.name);
     void this.#lookFor(lane, file, state);
   }
 
-  /** Beside the workers, which may all be busy with large files. What is not found, or cannot be asked, they push. */
+  /**
+   * Runs beside the workers, which may all be busy with large files. The workers push files that are missing or cannot
+   * be looked up.
+   */
   async #lookFor(lane: Lane, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
     try {
       const archive = await this.#openArchive(lane);
@@ -331,7 +340,7 @@ export class PushQueue implements WalClaims {
 
   async #pushThrough(lane: Lane, file: QueuedFile, state: FileState): Promise<void> {
     const { cluster } = this.#options;
-    // Not the repository's error: it does not pause.
+    // A read error is not the repository's: it does not pause.
     const wal = await this.#preparer.prepare(file.name);
     try {
       const archive = await this.#openArchive(lane);
@@ -359,13 +368,13 @@ export class PushQueue implements WalClaims {
     }
   }
 
-  /** A large segment is read while it is sent: that it changed meanwhile is not the repository's error. */
+  /** A large segment is read while it is sent: if it changed meanwhile, the repository is not to blame. */
   #isOfSource(error: BackupError, file: QueuedFile): boolean {
     return error.path === `${this.#options.walDirectory}/${file.name}`;
   }
 
   #failed(file: QueuedFile, state: FileState, error: BackupError): void {
-    // 44 of the header has no repository: no archive may have this file.
+    // An archiveMismatch of the header names no repository: no archive may have this file.
     if (isError(error, "archiveMismatch") && error.repoKey === undefined) file.fatal = error;
     state.failures++;
     state.error = error;
@@ -382,7 +391,7 @@ export class PushQueue implements WalClaims {
     lane.pausedUntilMs = nowMs + lane.pauseMs;
   }
 
-  /** Lanes that have answered since the request: stored, or failed once more. */
+  /** Repositories that have answered since the request: stored, or failed once more. */
   #settled(file: QueuedFile, failuresBefore: ReadonlyMap<number, number>): Map<number, RepoResult<"pushed" | "present">> {
     const settled = new Map<number, RepoResult<"pushed" | "present">>();
     for (const [repoKey, state] of file.states) {
@@ -402,7 +411,10 @@ export class PushQueue implements WalClaims {
     );
   }
 
-  /** None for those that are in trouble or owe already: waiting for each segment again would throttle the archive. */
+  /**
+   * No grace for failing repositories and those already behind: waiting for each segment again would throttle
+   * archiving.
+   */
   #graceMs(settled: ReadonlyMap<number, unknown>): number {
     const open = this.#lanes.filter(({ repo }) => !settled.has(repo.key));
     const isLate = (lane: Lane): boolean => lane.error !== null || this.#debt.list(lane.repo.key, this.#options.cluster).length > 0;
@@ -429,13 +441,13 @@ export class PushQueue implements WalClaims {
     const { accepted, owingKeys } = decide(policy, results);
     for (const repoKey of owingKeys) {
       this.#debt.add(repoKey, file.name, this.#options.cluster);
-      // It may have arrived while the debt was written.
+      // It may have arrived while the record was written.
       if (file.states.get(repoKey)?.stored !== null) this.#debt.remove(repoKey, file.name, this.#options.cluster);
     }
     return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results) };
   }
 
-  /** The entry of a file; a new one when the name leads to another file than the one that was stored. */
+  /** The entry of a file; a new one if the name now leads to another file than the stored one. */
   #current(name: string, fileId: string): QueuedFile {
     const known = this.#files.get(name);
     if (known !== undefined && known.fileId !== null && known.fileId !== fileId && !this.#isBusy(known)) {
@@ -474,7 +486,7 @@ export class PushQueue implements WalClaims {
     return [...file.states.values()].some((state) => state.busy);
   }
 
-  /** Timeline histories first, as PostgreSQL sends them. */
+  /** Timeline histories first, in PostgreSQL's order. */
   #sort(): void {
     const rank = ({ name }: QueuedFile): string => (name.endsWith(".history") ? `0${name}` : `1${name}`);
     this.#order = [...this.#files.values()].sort((left, right) => (rank(left) < rank(right) ? -1 : 1));
@@ -484,7 +496,7 @@ export class PushQueue implements WalClaims {
     for (const wake of Array.from(this.#waiters)) wake();
   }
 
-  /** Until something has changed, `limitMs` at most. */
+  /** Waits for any change, `limitMs` at most. */
   async #change(limitMs: number): Promise<void> {
     const watch = new AbortController();
     const wake = (): void => watch.abort();

@@ -1,8 +1,8 @@
 /**
- * One repository's archive as the place that WAL files are pushed to.
+ * Pushes WAL files into one repository's archive.
  *
- * Opened once for many files. Rules of the archive ("pgbackrest-format" 8.1): the archive must be this cluster's (44), a segment is never
- * replaced by other content (45), histories and backup labels are replaced without asking.
+ * The archive is opened once for many files. Rules of the archive ("pgbackrest-format" 8.1): it must be this cluster's
+ * (44), a segment is never replaced by other content (45), histories and backup labels are replaced without asking.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -18,11 +18,11 @@ export interface OpenArchive {
 }
 
 /**
- * A listing answers for the neighbours of a segment too, for so long. Somebody else's segment that comes in between is not seen, as it is not
- * when it comes while this one is on its way.
+ * How long a listing also answers for a segment's neighbours. It misses another host's segment that arrives meanwhile,
+ * just as a check misses one that arrives during the transfer.
  */
 const LISTED_MS = 500;
-/** Hexadecimal digits of a segment's name, less one: sixteen segments have them in common. */
+/** Hexadecimal digits of a segment's name less one: sixteen segments share them. */
 const NEIGHBOURS_LENGTH = 23;
 
 interface Listing {
@@ -30,7 +30,7 @@ interface Listing {
   readonly prefix: string;
   readonly askedAtMs: number;
   readonly stored: Promise<readonly StoredWal[]>;
-  /** Stored from here since it was asked for. */
+  /** Segments stored from here since the listing was requested. */
   readonly pushed: Pick<StoredWal, "name" | "fileName" | "sha1">[];
 }
 
@@ -38,7 +38,7 @@ export class PushTarget {
   readonly repo: Repository;
   readonly #ctx: Context;
   #opened: OpenArchive | undefined;
-  /** The last one. */
+  /** The last listing. */
   #listing: Listing | undefined;
 
   constructor(repo: Repository, ctx: Context) {
@@ -51,7 +51,9 @@ export class PushTarget {
     return this.#opened ?? null;
   }
 
-  /** Loads archive.info, once; `cluster` null takes the repository's own. @throws archiveMismatch (44) and what loading throws */
+  /**
+   * Loads archive.info, once; a null `cluster` takes the repository's own. @throws archiveMismatch (44) and load errors
+   */
   async open(cluster: ClusterIdentity | null): Promise<OpenArchive> {
     if (this.#opened !== undefined) return this.#opened;
     const info = await loadArchiveInfo(this.repo);
@@ -61,17 +63,17 @@ export class PushTarget {
     return this.#opened;
   }
 
-  /** The next push loads archive.info again: an upgrade or a new stanza changes archive id and key. */
+  /** Makes the next push reload archive.info: an upgrade or a new stanza changes archive id and key. */
   forget(): void {
     this.#opened = undefined;
     this.#listing = undefined;
   }
 
-  /** @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and what the storage throws */
+  /** @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors */
   async push(wal: PreparedWal, archive: OpenArchive): Promise<"pushed" | "present"> {
     const found = await this.#find(wal, archive.archiveId);
     if (found !== null) {
-      // What was pushed from here is durable already.
+      // Segments pushed from here are already durable.
       if (!found.isOwn) await makeDurable(this.repo, archive.archiveId, found.fileName);
       return "present";
     }
@@ -84,7 +86,10 @@ export class PushTarget {
     return "pushed";
   }
 
-  /** True when a segment that was stored before is still there; false too for files that are replaced without asking. @throws as {@link push} */
+  /**
+   * True when a previously stored segment still exists; false also for files that are replaced without asking. @throws
+   * as {@link push}
+   */
   async holds(wal: Pick<PreparedWal, "name" | "sha1">, archive: OpenArchive): Promise<boolean> {
     return (await this.#find(wal, archive.archiveId)) !== null;
   }
@@ -102,12 +107,12 @@ export class PushTarget {
     if (first === undefined) return null;
     if (first.sha1 !== wal.sha1)
       throw this.#duplicate(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`);
-    // Not a warning as in stock: most of these were pushed ahead by an earlier call.
+    // Not a warning as in stock: an earlier call pushed most of these ahead.
     this.#ctx.log.detail(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with the same checksum`);
     return { fileName: first.fileName, isOwn: stored.length === 0 };
   }
 
-  /** What is stored of the sixteen segments that differ from this one in the last digit only. */
+  /** The stored ones of the sixteen segments that differ from this one only in the last digit. */
   #neighbours(name: string, archiveId: string): Listing {
     const prefix = prefixOf(name);
     const nowMs = this.#ctx.clock.monotonicMs();

@@ -1,9 +1,10 @@
 /**
- * `archive-async` for `archive-push`, with stock's spool: the command that PostgreSQL runs waits for a status file, a process in the
- * background pushes all that is ready and writes those files ("pgbackrest-format" 8.3).
+ * `archive-async` for `archive-push`, with stock's spool. PostgreSQL's command waits for a status file. A background
+ * process pushes all ready files and writes the status files ("pgbackrest-format" 8.3).
  *
- * Different from stock: an `.ok` file means what the acknowledgement policy says, what a repository then lacks is a durable debt; after the
- * first failure healthy repositories still get all that is ready; and an `archive-push-queue-max` drops only what no repository takes.
+ * Different from stock: an `.ok` file follows the acknowledgement policy, and what a repository then lacks is durably
+ * recorded as missing. After a first failure healthy repositories still get all ready files. `archive-push-queue-max`
+ * drops only what no repository takes.
  */
 import { stat } from "node:fs/promises";
 import type { Context } from "../../base/context";
@@ -16,7 +17,10 @@ import type { PushQueue } from "./pushQueue";
 import { repoErrorLine } from "../shared/results";
 import { type BackgroundProcess, waitInSpool } from "../shared/spoolWait";
 
-/** Waits for the file's status, starting the background process when there is none. @throws the status' error; archiveTimeout (82) */
+/**
+ * Waits for the file's status; starts the background process if none runs. @throws the status' error; archiveTimeout
+ * (82)
+ */
 export function pushThroughSpool(spool: Spool, walName: string, background: BackgroundProcess, timeoutMs: number, ctx: Context): Promise<void> {
   const accept = async ({ code, message }: SpoolStatus): Promise<void> => {
     for (const text of okWarnings(walName, code, message)) ctx.log.warn(text);
@@ -31,11 +35,14 @@ export interface SpoolPushOptions {
   readonly timeoutMs: number;
   /** `archive-push-batch-size` */
   readonly batchSizeBytes: number;
-  /** Warning when PostgreSQL may go on without a file that was not accepted; see `dropWhenFull`. */
+  /** A warning if PostgreSQL may continue without a refused file; see `dropWhenFull`. */
   drop(walName: string, results: Awaited<ReturnType<PushQueue["request"]>>["results"]): Promise<string | null>;
 }
 
-/** The background process: pushes what is ready and has no `.ok` yet, and writes the status files. Never throws for a single file. */
+/**
+ * The background process: pushes ready files without an `.ok` and writes the status files. Never throws for a single
+ * file.
+ */
 export async function pushSpool(spool: Spool, queue: PushQueue, options: SpoolPushOptions, ctx: Context): Promise<void> {
   const names = await openWork(spool, options);
   for (const [position, walName] of names.entries()) {
@@ -61,7 +68,7 @@ async function pushOne(spool: Spool, queue: PushQueue, walName: string, options:
   }
 }
 
-/** Clears the spool of what PostgreSQL does not wait for, and gives what is to be pushed, ascending. */
+/** Removes spool files that PostgreSQL does not wait for; returns the files to push, ascending. */
 async function openWork(spool: Spool, { walDirectory, batchSizeBytes }: SpoolPushOptions): Promise<string[]> {
   await spool.make();
   const ready = await listReady(walDirectory, Number.POSITIVE_INFINITY);

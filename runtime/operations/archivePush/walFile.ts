@@ -1,6 +1,6 @@
 /**
- * Files in pg_wal as they are read: what is read counts only if the name still leads to the same unchanged file afterwards, because PostgreSQL
- * renames a segment that it no longer needs and writes another one into the same file.
+ * Reads files in pg_wal. PostgreSQL recycles a segment by renaming it and writing another one into the same file. So
+ * content counts only if the name afterwards still leads to the same unchanged file.
  */
 import { createHash } from "node:crypto";
 import { type BigIntStats, readSync, statSync } from "node:fs";
@@ -11,11 +11,14 @@ import { LIMITS } from "../../base/limits";
 import type { Codec } from "../../format/codec/codec";
 import { type CompressSpec, createCompressor } from "../../format/codec/compress";
 
-/** Segments of up to this size, PostgreSQL's default, are held whole. */
+/** Segments up to this size, PostgreSQL's default, are held in memory. */
 export const HELD_SEGMENT_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const HEADER_SIZE_BYTES = 512;
 
-/** What the name leads to now: changes with the file and with its content. One look at a local directory. @throws fileMissing, fileRead */
+/**
+ * Identifies the file behind the name: changes with the file and with its content. Costs one stat of a local file.
+ * @throws fileMissing, fileRead
+ */
 export function identifyWal(path: string): string {
   return fileIdOf(lookAt(path));
 }
@@ -31,7 +34,7 @@ function lookAt(path: string): BigIntStats {
 export interface PackWalJob {
   readonly kind: "packWal";
   readonly path: string;
-  /** How the content is to be compressed; none for a file that is too large to be held. */
+  /** The kinds of compression; empty for a file that is too large to hold. */
   readonly specs: readonly CompressSpec[];
 }
 
@@ -41,13 +44,15 @@ export interface PackedWal {
   readonly sha1: string;
   /** The first bytes. */
   readonly head: Uint8Array;
-  /** In the order of the specs, in pieces that each have a buffer of their own; null for a file that is too large to be held. */
+  /**
+   * In the order of the specs, in pieces that each have their own buffer; null for a file that is too large to hold.
+   */
   readonly contents: readonly (readonly Uint8Array<ArrayBuffer>[])[] | null;
 }
 
 /**
- * Reads, hashes and compresses a file, for a thread that has nothing else to do: piece by piece through one buffer, because 16 MiB that are
- * gone through one time after the other are fetched from memory each time, and cost as much again to get and give back.
+ * Reads, hashes and compresses a file on a thread that does nothing else. It works piece by piece through one buffer:
+ * each pass over a whole 16 MiB buffer comes from memory, and allocating and freeing it costs as much again.
  * @throws fileMissing, fileRead
  */
 export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
@@ -73,16 +78,18 @@ export async function packWal({ path, specs }: PackWalJob): Promise<PackedWal> {
 }
 
 async function keep(made: ReturnType<Codec["update"]>, pieces: Uint8Array<ArrayBuffer>[]): Promise<void> {
-  // Copies: the codec writes into the same buffer again.
+  // Copied: the codec reuses its buffer.
   for await (const piece of made) pieces.push(new Uint8Array(piece));
 }
 
-/** What can be handed to another thread without a copy. */
+/** The buffers that can be transferred to another thread without a copy. */
 export function buffersOf({ contents }: PackedWal): ArrayBuffer[] {
   return (contents ?? []).flatMap((pieces) => pieces.map((piece) => piece.buffer));
 }
 
-/** A copy: a view (as a Buffer's slice is) would keep the whole segment, and send all of it to another thread. */
+/**
+ * Copied: a view (such as a Buffer's slice) would keep the whole segment alive and send all of it to another thread.
+ */
 export function headOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.subarray(0, HEADER_SIZE_BYTES));
 }
@@ -102,9 +109,9 @@ async function hashLarge(path: string): Promise<PackedWal> {
 }
 
 /**
- * Reads a file whole; the chunks are one buffer again and again, or (`own`) each has its own and may be kept. `atOnce` is for a thread that
- * may block: what it reads is in its processor's cache when it is looked at.
- * @throws fileRead when the name leads to something else afterwards, or the size changed
+ * Reads a whole file. All chunks share one buffer, or with `own` each has its own and may be kept. `atOnce` is for a
+ * thread that may block: the bytes are still in its processor's cache when it uses them.
+ * @throws fileRead when the name leads to another file afterwards, or the size changed
  */
 export async function readChecked(
   path: string,
@@ -119,7 +126,7 @@ export async function readChecked(
     let position = 0;
     let buffer = Buffer.alloc(0);
     for (;;) {
-      // One more byte at the end shows a file that has grown.
+      // One more byte detects a file that has grown.
       if (own || buffer.length === 0) buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(LIMITS.chunkSizeBytes, sizeBytes - position), 1));
       const bytesRead = atOnce
         ? readSync(handle.fd, buffer, 0, buffer.length, position)
@@ -140,7 +147,7 @@ export async function readChecked(
   }
 }
 
-/** Streams a file that was read before. @throws fileRead, before the last chunk is given, when its content has changed */
+/** Streams a file that was read before. @throws fileRead, before the last chunk, when its content has changed */
 export async function* readAgain(path: string, expected: { readonly sha1: string; readonly sizeBytes: number }): ByteStream {
   const hash = createHash("sha1");
   let handle: FileHandle | undefined;
