@@ -1,24 +1,25 @@
-/** How the server of a data directory is stopped and started: as the settings file says, else as it was started. Pure. */
+/** How to stop and start the server of a data directory: as the settings file says, else as it was started. Pure. */
 import { dirname } from "node:path";
 import { fail } from "../../base/errors";
 import type { HostFacts } from "./hostFacts";
 
 export interface ServerControl {
-  /** For the plan: `systemctl`, `pg_ctl`. */
+  /** The kind of control that the plan names: `systemctl`, `pg_ctl`. */
   readonly stop: readonly string[];
   readonly start: readonly string[];
-  /** Has to run as PostgreSQL's account. */
+  /** Must run as PostgreSQL's account. */
   readonly asAccount: boolean;
 }
 
-/** As the settings file has them. */
+/** Commands from the settings file. */
 export interface ServerCommands {
   readonly stop?: readonly string[];
   readonly start?: readonly string[];
 }
 
 /**
- * @throws pgRunning (38) under a manager that would start the server by itself; optionRequired (37) when nobody knows how it is started
+ * @throws pgRunning (38) under a manager that would restart the server; optionRequired (37) when the start command is
+ * unknown
  */
 export function serverControl(facts: HostFacts, commands: ServerCommands, logFile: string): ServerControl {
   const { stop, start } = commands;
@@ -43,7 +44,7 @@ function debianControl({ major, name }: { readonly major: string; readonly name:
   return { stop: words("stop", "-m", "fast"), start: words("start"), asAccount: false };
 }
 
-/** Longer than any recovery: pg_ctl ends earlier when the server does. */
+/** Longer than any recovery: pg_ctl ends earlier if the server does. */
 const START_SECONDS = "604800";
 
 function pgControl(facts: HostFacts, logFile: string): ServerControl {
@@ -55,7 +56,7 @@ function pgControl(facts: HostFacts, logFile: string): ServerControl {
   }
   const tool = `${dirname(program)}/pg_ctl`;
   const directory = facts.configuredDirectory;
-  // As pg_ctl itself does it for a restart: the options are quoted already.
+  // As pg_ctl does for a restart: the options are already quoted.
   const given = options === undefined || options === "" ? [] : ["-o", options];
   return {
     stop: [tool, "stop", "-D", directory, "-m", "fast", "-w", "-t", "3600"],

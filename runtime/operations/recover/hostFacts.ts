@@ -1,4 +1,7 @@
-/** What `recover` and `rollback` must know of this host before they touch anything: the directories, who runs the server, and how much room there is. */
+/**
+ * What `recover` and `rollback` must know about this host before they change anything: the directories, the server's
+ * manager, and the free space.
+ */
 import { readdir, readFile, readlink, realpath, stat, statfs } from "node:fs/promises";
 import type { Stats } from "node:fs";
 import { dirname, resolve } from "node:path";
@@ -11,29 +14,29 @@ import { loadControlFile } from "../../postgres/controlFile";
 import { tablespaceDirectory } from "../../postgres/versions";
 
 export interface HostFacts {
-  /** pg1-path as configured, and the directory that it is after links. */
+  /** pg1-path as configured, and its real path. */
   readonly configuredDirectory: string;
   readonly dataDirectory: string;
-  /** Null when there is none. */
+  /** Null without a directory. */
   readonly owner: Owner | null;
-  /** Null when it cannot be read: the directory is damaged or empty. */
+  /** Null when it is unreadable: the directory is damaged or empty. */
   readonly control: PgControl | null;
-  /** Places where a file system is mounted. */
+  /** Mount points. */
   readonly mounts: readonly string[];
   /** Directories of this cluster in the locations of its tablespaces. */
   readonly tablespaces: readonly string[];
-  /** Where `pg_wal` leads to when it is a link. */
+  /** Target of `pg_wal` if it is a link. */
   readonly walDirectory: string | null;
-  /** When its newest WAL was written, seconds since 1970; null without any. */
+  /** When its newest WAL was written, in seconds since 1970; null without WAL. */
   readonly walWrittenAtS: number | null;
   readonly server: ServerFacts | null;
-  /** Text of postmaster.opts: how the server was started last. */
+  /** Text of postmaster.opts: the last start command. */
   readonly startedWith: string | null;
-  /** What could start and stop it. */
+  /** What can start and stop it. */
   readonly hasSystemd: boolean;
-  /** Units of systemd that are known here, of those that usually run a server. */
+  /** Units that systemd knows here, of those that usually run a server. */
   readonly units: readonly string[];
-  /** Of Debian's postgresql-common, when this directory is one of its clusters. */
+  /** The cluster of Debian's postgresql-common in this directory, if there is one. */
   readonly debianCluster: { readonly major: string; readonly name: string } | null;
 }
 
@@ -73,7 +76,7 @@ export async function loadHostFacts(configuredDirectory: string, ctx: Context): 
   };
 }
 
-/** Bytes that are free for everybody in the file system of a path, or of the nearest directory above it. */
+/** Free bytes for ordinary accounts in the file system of a path or of its nearest existing parent. */
 export async function freeBytesAt(path: string): Promise<{ readonly device: number; readonly freeBytes: number }> {
   for (let place = path; ; place = dirname(place)) {
     const info = await statOrNull(place);
@@ -100,7 +103,7 @@ async function findTablespaces(dataDirectory: string, control: PgControl): Promi
   return found.sort();
 }
 
-/** The process that postmaster.pid names, when it lives and works in this directory. */
+/** The process in postmaster.pid, if it lives and works in this directory. */
 export async function findServer(dataDirectory: string): Promise<ServerFacts | null> {
   const text = await readOrNull(`${dataDirectory}/postmaster.pid`);
   // Negative for a single-user server.
@@ -121,7 +124,7 @@ async function findUnits(cluster: HostFacts["debianCluster"]): Promise<string[]>
   for (const directory of usual) {
     const names = await readdir(directory).catch(() => [] as string[]);
     if (cluster !== null && names.includes("postgresql@.service")) found.add(`postgresql@${cluster.major}-${cluster.name}.service`);
-    // Debian's unit of this name only stands for all its clusters.
+    // Debian's unit of this name only stands for all clusters.
     if (cluster === null && names.includes("postgresql.service") && !names.includes("postgresql@.service")) found.add("postgresql.service");
   }
   return [...found];
@@ -136,7 +139,7 @@ async function findDebianCluster(...directories: readonly string[]): Promise<Hos
   return null;
 }
 
-/** Fifth field of each line, with blanks and the like written in octal ("proc_pid_mountinfo" of the manual). */
+/** Fifth field of each line, with blanks and similar characters in octal ("proc_pid_mountinfo" of the manual). */
 async function loadMounts(): Promise<string[]> {
   const text = (await readOrNull("/proc/self/mountinfo")) ?? "";
   const octal = /\\([0-7]{3})/g;
@@ -159,7 +162,7 @@ async function statOrNull(path: string): Promise<Stats | null> {
   }
 }
 
-/** Who PostgreSQL runs as: the owner of its directory, else the account `postgres`. @throws userMissing (89) */
+/** The account that PostgreSQL runs as: the owner of its directory, else `postgres`. @throws userMissing (89) */
 export function accountOf(facts: HostFacts, findUid: (name: string) => number | null, findGid: (name: string) => number | null): Owner {
   if (facts.owner !== null && facts.owner.uid !== 0) return facts.owner;
   const [uid, gid] = [findUid("postgres"), findGid("postgres")];

@@ -1,8 +1,9 @@
 /**
- * Where the journal of a recovery or a rollback lies, and who can have written it.
+ * Where the journal of a recovery or a rollback is stored, and who can have written it.
  *
- * What runs as root obeys its journal, so root's lies in a directory that only root can write. Another account keeps its own beside the data, which
- * it owns anyway, and believes only a file of its own. Neither goes on with the other's: both are told who has to.
+ * Root obeys its journal, so root's journal is in a directory that only root can write. Another account keeps its own
+ * beside the data, which it owns anyway, and trusts only its own file. Neither resumes the other's journal: the error
+ * says which account must.
  */
 import { lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { createHash } from "node:crypto";
@@ -12,7 +13,7 @@ import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { isMissing, systemCodeOf, systemError } from "../../local/systemError";
 import { findText, isRootsAlone, ownUid, readOwnFile } from "../../local/trust";
 
-/** Others may see that a journal is there: they must not begin what root has begun. */
+/** Other accounts may see that a journal exists, so that they do not interfere with root's work. */
 const ROOTS_DIRECTORY = "/var/lib/pgbackstop/journals";
 const ROOTS_DIRECTORY_MODE = 0o711;
 
@@ -22,11 +23,11 @@ export class JournalFile {
   readonly path: string;
   readonly #uid: number;
   readonly #kind: JournalKind;
-  /** Where the other kind of account, root or not, has its own. */
+  /** Path of the journal that the other kind of account, root or not, would use. */
   readonly #other: string;
 
   /**
-   * @param name what the journal is about: a data directory, a file system of ZFS
+   * @param name what the journal is about: a data directory, a ZFS file system
    * @param beside the path for an account that is not root
    */
   constructor(kind: JournalKind, name: string, beside: string, uid = ownUid(), rootsDirectory = ROOTS_DIRECTORY) {
@@ -42,9 +43,9 @@ export class JournalFile {
   }
 
   /**
-   * Null when there is none.
-   * @param isOver true for another account's journal that is at its end, so that something else may begin
-   * @throws fileOwner (88) when another account has begun something here, or pretends to; format (29)
+   * Null without a journal.
+   * @param isOver true for a finished journal of another account, so that new work may begin
+   * @throws fileOwner (88) when another account has begun work here, or pretends to; format (29)
    */
   read(isOver: (journal: unknown) => boolean): unknown {
     if (this.#uid === 0) this.#requireRootsAlone();
@@ -63,7 +64,7 @@ export class JournalFile {
     });
   }
 
-  /** Root knows of none, and there is a file where another account, or an older version, would have one. */
+  /** Root has no journal, but a file exists where another account or an older version would keep one. */
   #requireNobodys(isOver: (journal: unknown) => boolean): void {
     const info = findInfo(this.#other);
     if (info === null || isOver(parse(findText(this.#other) ?? "null", null))) return;
@@ -103,7 +104,7 @@ export class JournalFile {
     this.#requireRootsAlone();
   }
 
-  /** Nobody else can change what is in there, nor put another directory in its place. */
+  /** Requires that no other account can change the directory's content or replace the directory. */
   #requireRootsAlone(): void {
     const path = dirname(this.path);
     if (findInfo(path) === null || isRootsAlone(path)) return;
@@ -118,7 +119,7 @@ const NOUNS: Readonly<Record<JournalKind, string>> = { recover: "recovery", roll
 const WAY_OUT =
   "to begin again, put the directories back by hand (their old data are called *.before-recover-* or *.before-rollback-*) and remove the file.";
 
-/** Of a file that is not believed (no path), what is no JSON is null. */
+/** Invalid JSON in an untrusted file (no path) is null. */
 function parse(text: string, path: string | null): unknown {
   try {
     return JSON.parse(text) as unknown;
@@ -132,7 +133,7 @@ function findInfo(path: string): { readonly uid: number } | null {
   try {
     return lstatSync(path);
   } catch (error) {
-    // Where this account may not look it has nothing to go on with either.
+    // An account that may not look there has no journal either.
     if (isMissing(error) || systemCodeOf(error) === "EACCES") return null;
     throw systemError("fileInfo", `look for '${basename(path)}' in '${dirname(path)}'`, path, error);
   }

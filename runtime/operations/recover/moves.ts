@@ -1,9 +1,9 @@
 /**
- * Directories that get another name, and get it back. Each step is one rename, durable before the next; done again it does nothing, so a run that
- * was killed anywhere is simply begun anew. Nothing is ever removed but empty directories of ours.
+ * Renames directories and renames them back. Each step is one durable rename, and repeating it changes nothing, so an
+ * interrupted run simply starts again. Only our own empty directories are ever removed.
  *
- * PostgreSQL's account may write here, so root works with its rights. Only where that account may not do it, root does: in directories that are root's
- * alone, where nobody can exchange a name.
+ * PostgreSQL's account may write here, so root works with that account's rights. Root uses its own rights only where
+ * the account lacks them: in directories that only root can write, where no other account can swap a name.
  */
 import { chmod, chown, lstat, mkdir, mkdtemp, readFile, rename, rmdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -20,12 +20,14 @@ export interface Rights {
 
 type Moved = Pick<Journal, "account" | "dataDirectory" | "moves" | "stamp">;
 
-/** Before anything is stopped: root must not move what the account only leads to. @throws fileOwner (88) */
+/** Runs before anything is stopped: root must not move what the account's link leads to. @throws fileOwner (88) */
 export async function requireOwned(place: Omit<Moved, "stamp">): Promise<void> {
   for (const { from } of place.moves) await requireOwner(from, ownersOf(from, place));
 }
 
-/** Before anything is stopped, too: somebody must be able to give the directories another name. @throws fileMove (74) */
+/**
+ * Also runs before anything is stopped: some account must be allowed to rename the directories. @throws fileMove (74)
+ */
 export async function requireRights({ account, moves }: Omit<Moved, "stamp">, rights: Rights): Promise<void> {
   for (const { from } of moves) {
     const parent = dirname(from);
@@ -50,7 +52,7 @@ export async function moveAside(place: Omit<Moved, "stamp">, rights: Rights): Pr
   }
 }
 
-/** Puts the old directories back; what has come in their place is kept as `<name>.recovered-<stamp>`. Tells where. */
+/** Puts the old directories back and keeps the newer ones as `<name>.recovered-<stamp>`. Returns those paths. */
 export async function moveBack(place: Moved, rights: Rights): Promise<string[]> {
   const kept: string[] = [];
   for (const { from, to } of place.moves.toReversed()) {
@@ -73,8 +75,8 @@ export async function moveBack(place: Moved, rights: Rights): Promise<string[]> 
 }
 
 /**
- * Makes the directories that a restore fills, as the old ones were. The marker makes `--delta` go on with what is in them: without it a restore
- * that was killed before it had written anything would be refused for the directories that it had made.
+ * Makes the directories that a restore fills, like the old ones. The marker makes `--delta` continue in them. Without
+ * it, a restore that was killed before its first write would be refused because of its own directories.
  */
 export async function prepare(
   { account, dataDirectory, moves }: Pick<Journal, "account" | "dataDirectory" | "moves">,
@@ -99,13 +101,13 @@ async function makeDirectory(path: string, account: Owner, rights: Rights): Prom
   } catch (error) {
     if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${path}'`, path, error);
   }
-  // Made by root, where the account may not.
+  // Created by root where the account may not.
   if (ownUid() === 0 && (await lstat(path)).uid !== account.uid && isRootsAlone(dirname(path))) await chown(path, account.uid, account.gid);
   await requireOwner(path, [account.uid]);
   await syncDirectory(dirname(path));
 }
 
-/** Changes the name `path`: with the account's rights, or where it has none in a directory that is root's alone. */
+/** Renames `path`: with the account's rights, or with root's in a directory that only root can write. */
 async function change<T>(path: string, rights: Rights, work: () => Promise<T>): Promise<T> {
   try {
     return await rights.asAccount(work);
@@ -116,7 +118,7 @@ async function change<T>(path: string, rights: Rights, work: () => Promise<T>): 
   }
 }
 
-/** The data directory itself may be root's: the configuration names it, and not a link in the account's hands. */
+/** The data directory itself may be root's: the configuration names it, not a link under the account's control. */
 function ownersOf(from: string, { account, dataDirectory }: Omit<Moved, "stamp">): readonly number[] {
   return from === dataDirectory ? [account.uid, 0] : [account.uid];
 }
@@ -138,7 +140,7 @@ async function renameTo(from: string, to: string, owners: readonly number[], rig
   try {
     await change(to, rights, () => rename(from, to));
   } catch (error) {
-    // Beside itself a directory has the same device: only an overlay answers so, for what an image brought.
+    // A directory and its sibling share a device. Only an overlay reports otherwise, for content of an image.
     if (systemCodeOf(error) === "EXDEV") {
       throw fail("fileMove", `unable to move '${from}' to '${to}': its file system (overlayfs) cannot rename directories of the lower layer`, {
         path: from,

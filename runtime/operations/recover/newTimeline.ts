@@ -1,10 +1,12 @@
 /**
- * A cluster that goes back in time without a restore (its old directory is put back, its file system rolled back) would write WAL under names that
- * the archive holds with other content: every push would be refused (45) for ever. It has to go on on a timeline that nobody has used.
+ * Moves a cluster to a new timeline after it goes back in time without a restore (its old directory is put back, its
+ * file system rolled back). Otherwise it would write WAL under names that the archive holds with other content, and
+ * every push would be refused (45) forever.
  *
- * PostgreSQL takes one itself when it ends an archive recovery: the first behind the newest one that has a history file in the archive
- * ("xlog.c", findNewestTimeLine). So it is started in recovery with a restore_command that gives histories and no segment: it replays its own
- * pg_wal as after a crash (which it does first where it has no backup_label) and nothing of what came after, and is promoted at its end.
+ * PostgreSQL chooses the timeline when it ends an archive recovery: the first after the newest one with a history file
+ * in the archive ("xlog.c", findNewestTimeLine). So the server starts in recovery with a restore_command that returns
+ * histories and no segments. It replays its own pg_wal as after a crash (without backup_label it does that first) and
+ * nothing later, and is promoted at the end.
  */
 import { chown, readFile, rm, stat } from "node:fs/promises";
 import { fail } from "../../base/errors";
@@ -16,10 +18,10 @@ const BEGIN = "# pgbackstop: a new timeline, begin";
 const END = "# pgbackstop: a new timeline, end";
 const FILE_NAME = "postgresql.auto.conf";
 
-/** Targets of an earlier recovery may stand in the file above: the last line of a name decides. */
+/** Targets of an earlier recovery may stand higher up in the file: the last line of a name wins. */
 const NO_TARGETS = ["recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid"];
 
-/** Lines for postgresql.auto.conf. `archiveGet` is a command line for the shell that ends in `archive-get %f "%p"`. Pure. */
+/** Lines for postgresql.auto.conf. `archiveGet` is a shell command that ends in `archive-get %f "%p"`. Pure. */
 export function newTimelineSettings(archiveGet: string): string {
   const restoreCommand = `case "%f" in *.history) ${archiveGet};; *) exit 1;; esac`;
   const settings = [
@@ -38,7 +40,10 @@ export function withoutNewTimeline(text: string): string {
   return begin === -1 || end < begin ? text : text.slice(0, begin) + text.slice(end + END.length + 1);
 }
 
-/** Before the server is started. Done again it changes nothing. @throws fileExists (93) for a standby, which follows its primary */
+/**
+ * Runs before the server is started; repeating it changes nothing. @throws fileExists (93) for a standby, which follows
+ * its primary
+ */
 export async function askForNewTimeline(dataDirectory: string, archiveGet: string, account: Owner): Promise<void> {
   if ((await stat(`${dataDirectory}/standby.signal`).catch(() => null)) !== null) {
     throw fail("fileExists", `'${dataDirectory}' is a standby's: it follows its primary's timeline`, {
@@ -52,7 +57,7 @@ export async function askForNewTimeline(dataDirectory: string, archiveGet: strin
   await syncDirectory(dataDirectory);
 }
 
-/** When it is open: its next recovery is to get segments again. */
+/** Runs when the server is open: its next recovery must fetch segments again. */
 export async function forgetNewTimeline(dataDirectory: string, account: Owner): Promise<void> {
   await rm(`${dataDirectory}/recovery.signal`, { force: true });
   await writeSettings(dataDirectory, (text) => text, account);

@@ -1,28 +1,32 @@
 /**
- * WAL of the old data that no repository has: what a server wrote after its newest archived segment, before it died. PostgreSQL looks into pg_wal
- * for what the archive lacks ("Continuous Archiving", recovering, step 6), so it is put there, and the recovery ends where the old server did.
+ * Saves WAL of the old data that no repository has: what the server wrote after its last archived segment, before it
+ * died. PostgreSQL searches pg_wal for segments that the archive lacks ("Continuous Archiving", recovering, step 6). So
+ * the files are copied there, and recovery ends where the old server did.
  */
 import { chown, copyFile, open, readdir } from "node:fs/promises";
 import { nextSegment, lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import type { Owner } from "./hostFacts";
 
-/** Head of a WAL page: magic, flags, timeline, address (PostgreSQL "src/include/access/xlog_internal.h"). */
+/** Header of a WAL page: magic, flags, timeline, address (PostgreSQL "src/include/access/xlog_internal.h"). */
 const PAGE_HEAD_BYTES = 16;
 
 export interface OldWal {
   readonly directory: string;
-  /** The newest segment that is archived. */
+  /** The newest archived segment. */
   readonly last: string;
   readonly segmentSizeBytes: number;
 }
 
-/** Copies the segments that follow the archived ones without a gap; tells their names. Done again it copies them again. */
+/**
+ * Copies the segments that follow the archived ones without a gap; returns their names. A repeated call copies them
+ * again.
+ */
 export async function keepOldWal(old: OldWal, walDirectory: string, account: Owner): Promise<string[]> {
   const present = new Set(await readdir(old.directory).catch(() => [] as string[]));
   const kept: string[] = [];
   for (let name = nextSegment(old.last, old.segmentSizeBytes); present.has(name); name = nextSegment(name, old.segmentSizeBytes)) {
-    // A file that was made for later use still holds what it held before.
+    // A recycled file still holds its old content.
     if (!(await isWritten(`${old.directory}/${name}`, name, old.segmentSizeBytes))) break;
     const target = `${walDirectory}/${name}`;
     await copyFile(`${old.directory}/${name}`, target);

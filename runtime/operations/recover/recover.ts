@@ -1,6 +1,7 @@
 /**
- * `recover`, once its plan is agreed to: stop, keep the old data, restore, start, wait, check; and the way back. Each phase is in the journal before
- * it begins and can be done again, so a run that was killed at any moment is gone on with or undone by the next one.
+ * `recover` after the plan is confirmed: stop, keep the old data, restore, start, wait, check; and undo. Each phase is
+ * recorded in the journal before it begins and can be repeated, so the next run can resume or undo a run that was
+ * killed at any point.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
@@ -16,41 +17,41 @@ import { keepOldWal } from "./oldWal";
 import type { Opened } from "./steps";
 
 export interface RecoverTools {
-  /** Another program, as this process or as PostgreSQL's account. */
+  /** Runs another program, as this process or as PostgreSQL's account. */
   program(words: readonly string[], asAccount: boolean): Promise<ProgramEnd>;
-  /** This program as PostgreSQL's account; its log goes to ours. */
+  /** Runs this program as PostgreSQL's account; its log goes to ours. */
   self(words: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
-  /** Work on files that the account owns, with its rights. Alone: nothing else of this process may run meanwhile. */
+  /** Works on the account's files with its rights. Nothing else of this process may run meanwhile. */
   asAccount<T>(work: () => Promise<T>): Promise<T>;
-  /** For the shell, ending in `archive-get %f "%p"`. */
+  /** Shell command that ends in `archive-get %f "%p"`. */
   readonly archiveGet: string;
 }
 
 export interface SelfEnd extends ProgramEnd {
-  /** What it ended with. */
+  /** The error that ended it. */
   readonly error?: BackupError;
 }
 
 export interface Recovered {
   readonly opened: Opened;
-  /** Of `check`; 0 when WAL arrives everywhere. */
+  /** Exit code of `check`; 0 when WAL reaches every repository. */
   readonly checkCode: number;
 }
 
 const DOWN_POLL_MS = 250;
 const DOWN_MS = 60_000;
 const WATCH_MS = 1000;
-/** A server that is being restarted by its manager is away for a moment. */
+/** A server that its manager is restarting is briefly absent. */
 const ABSENT_MAX = 3;
 
-/** A recovery that was begun. */
+/** A recovery in progress. */
 export interface Begun {
   readonly journal: Journal;
   readonly file: JournalFile;
   readonly control: ServerControl;
 }
 
-/** Goes on from where the journal is. @throws what the steps throw; the journal then says which one */
+/** Continues from the journal's phase. @throws the steps' errors; the journal then says which step */
 export async function goOn({ control, file, journal: begun }: Begun, tools: RecoverTools, ctx: Context): Promise<Recovered> {
   let journal = begun;
   const served: Served = { control, dataDirectory: begun.dataDirectory };
@@ -90,8 +91,8 @@ const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
 };
 
 /**
- * Puts the old data back, whatever was done, and starts the server on them: on a timeline of its own when the recovered one may have been
- * archived. Tells where what had come in their place is kept.
+ * Puts the old data back in any phase and starts the server on them, on a new timeline if the recovered one may have
+ * been archived. Returns where the newer data are kept.
  */
 export async function undo(
   { control, file, journal: begun }: Begun,
@@ -133,7 +134,7 @@ export async function stopServer({ control, dataDirectory }: Served, tools: Pick
   }
 }
 
-/** Between two looks somebody may have started it. @throws pgRunning (38) */
+/** The server may have been started since the last check. @throws pgRunning (38) */
 async function requireDown(dataDirectory: string): Promise<void> {
   const server = await findServer(dataDirectory);
   if (server === null) return;
@@ -142,7 +143,7 @@ async function requireDown(dataDirectory: string): Promise<void> {
   });
 }
 
-/** Starts the server, unless it runs, and waits until it is open; what it says when it fails is told. */
+/** Starts the server, unless it runs, and waits until it is open; if it fails, reports its log. */
 export async function startServer(served: Served, tools: Omit<RecoverTools, "archiveGet">, ctx: Context): Promise<Opened> {
   const { control, dataDirectory } = served;
   const failed = (how: string): Promise<Error> => startError(served, how, tools);
@@ -167,7 +168,7 @@ export async function startServer(served: Served, tools: Omit<RecoverTools, "arc
   }
 }
 
-/** Resolves when the server is gone; never when `signal` aborts first. */
+/** Resolves when the server is gone; never if `signal` aborts first. */
 async function watch(dataDirectory: string, signal: AbortSignal, ctx: Context): Promise<void> {
   for (let absent = 0; absent < ABSENT_MAX; ) {
     if (
@@ -186,7 +187,7 @@ async function startError(
   how: string,
   tools: Pick<RecoverTools, "asAccount">,
 ): Promise<Error> {
-  // As the account: what it has linked to must not come out here.
+  // Read as the account: the log may be a link, and must not expose a file that only root may read.
   const log = await tools.asAccount(() => readFile(serverLogPath(dataDirectory), "utf8").catch(() => ""));
   const lines = log.trim().split("\n").slice(-LOG_LINES);
   return fail("pgRunning", [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"), {
@@ -199,7 +200,7 @@ async function startError(
 
 const LOG_LINES = 12;
 
-/** @throws what it has ended with */
+/** @throws the error of the program */
 export function requireOk(what: string, ended: SelfEnd): SelfEnd {
   if (ended.exitCode !== 0) throw errorOf(what, ended);
   return ended;
@@ -209,7 +210,7 @@ function errorOf(what: string, { error, exitCode, stderr, stdout }: SelfEnd): Ba
   return error ?? fail("execute", `${what} ended with exit code ${exitCode}\n${`${stdout}\n${stderr}`.trim()}`);
 }
 
-/** The old data are under another name now. */
+/** The old data are renamed by now. */
 function unfinished(error: BackupError): BackupError {
   const hint = "run recover again to go on, or recover --undo to put the old data back.";
   return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });

@@ -1,6 +1,6 @@
 /**
- * The plan of `recover`: what is moved where, what is restored, and what speaks against it. Pure: everything that can be refused is refused here,
- * while the server still runs.
+ * The plan of `recover`: the moves, the restore, and the reasons to refuse. Pure: every refusal is made here, while the
+ * server still runs.
  */
 import { formatSize } from "../../base/units";
 import { fail } from "../../base/errors";
@@ -18,12 +18,12 @@ export interface RecoverRequest {
   readonly targetAction: string;
   readonly targetExclusive: boolean;
   readonly targetTimeline: string | undefined;
-  /** `--repo` and `--set` as they were given. */
+  /** `--repo` and `--set` as given. */
   readonly repoKey: number | undefined;
   readonly set: string | undefined;
 }
 
-/** What answers at pg1's socket. */
+/** The server that answers at pg1's socket. */
 export interface LiveServer {
   readonly dataDirectory: string;
   readonly inRecovery: boolean;
@@ -38,18 +38,18 @@ export interface PlanInput {
   readonly source: RecoverSource;
   readonly live: LiveServer | null;
   readonly control: ServerControl;
-  /** Free room where each target of the source will be, in the order of its targets. */
+  /** Free space at the destination of each of the source's targets, in their order. */
   readonly room: readonly { readonly device: number; readonly freeBytes: number }[];
-  /** The user wants the server's last WAL to be archived. */
+  /** The user wants the server's last WAL archived. */
   readonly finishWal: boolean;
-  /** A backup or restore of this stanza that runs on this host. */
+  /** A running backup or restore of this stanza on this host. */
   readonly running: string | null;
   readonly nowS: number;
-  /** `20261121-053000`, for the names of what is kept. */
+  /** `20261121-053000`, for the names of kept data. */
   readonly stamp: string;
 }
 
-/** A directory that gets another name, in its own parent. */
+/** A directory that is renamed within its parent. */
 export interface Move {
   readonly from: string;
   readonly to: string;
@@ -57,22 +57,22 @@ export interface Move {
 
 export interface RecoverPlan {
   readonly moves: readonly Move[];
-  /** Words behind `restore`. */
+  /** Arguments of `restore`. */
   readonly restoreWords: readonly string[];
-  /** The server runs: its last WAL is archived before it is stopped. */
+  /** The server runs: archive its last WAL before the stop. */
   readonly finishWal: boolean;
-  /** It does not run and need not be stopped. */
+  /** The server is down and need not be stopped. */
   readonly isStopped: boolean;
   readonly warnings: readonly string[];
 }
 
-/** Room that must be left beside what is restored: WAL that is fetched, and what the server writes when it starts. */
+/** Free space to leave: for fetched WAL and for what the server writes at its start. */
 const ROOM_FACTOR = 1.05;
 const ROOM_EXTRA_BYTES = 64 * 1024 * 1024;
-/** A clock that is a little ahead is no target in the future. */
+/** A clock that is slightly ahead does not put the target in the future. */
 const CLOCK_SLACK_S = 1;
 
-/** @throws what `recover` refuses, each with a way out */
+/** @throws every refusal of `recover`, each with a way out */
 export function planRecover(input: PlanInput): RecoverPlan {
   const { facts, live, request, source, stamp } = input;
   requireOwnServer(input);
@@ -84,7 +84,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
   requireRoom(input);
   const aside = (path: string): Move => ({ from: path, to: `${path}.before-recover-${stamp}` });
   const moves = [...facts.tablespaces, ...(facts.walDirectory === null ? [] : [facts.walDirectory])].map(aside);
-  // Last: as long as it is there it says what belongs to it.
+  // Last: while it exists, it shows which directories belong to it.
   if (facts.owner !== null) moves.push(aside(facts.dataDirectory));
   return {
     moves,
@@ -98,7 +98,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
 function restoreWords({ facts, request, source }: PlanInput): string[] {
   const { target, targetAction, targetExclusive, targetTimeline, type } = request;
   return [
-    // A directory that was begun is gone on with.
+    // Resumes a directory that was begun.
     "--delta",
     `--set=${source.label}`,
     `--type=${type}`,
@@ -142,7 +142,7 @@ function requireSameCluster({ control, dataDirectory }: HostFacts, source: Recov
   });
 }
 
-/** A rename needs no room, but a mount point has no name of its own. @throws fileMove (74) */
+/** A rename needs no space, but a mount point cannot be renamed. @throws fileMove (74) */
 function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: HostFacts): void {
   for (const path of [dataDirectory, ...(walDirectory === null ? [] : [walDirectory]), ...tablespaces]) {
     const mount = mounts.find((place) => place === path || place.startsWith(`${path}/`));
@@ -156,7 +156,10 @@ function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: Ho
   }
 }
 
-/** What is known to end before its target is refused; what cannot be known is a warning. @throws optionInvalidValue (32), backupSetInvalid (75) */
+/**
+ * Refuses if recovery is known to end before its target; warns if that cannot be known. @throws optionInvalidValue
+ * (32), backupSetInvalid (75)
+ */
 function requireReachable({ facts, live, nowS, request, source }: PlanInput): string[] {
   const { target, type } = request;
   const { wal, walStop } = source;
@@ -206,7 +209,7 @@ function requireRoom({ room, source }: PlanInput): void {
   }
 }
 
-/** For a terminal. */
+/** The plan as text for a terminal. */
 export function planText(plan: RecoverPlan, { control, facts, request, source }: PlanInput): string {
   const { wal } = source;
   const sizeBytes = source.targets.reduce((sum, target) => sum + target.sizeBytes, 0);

@@ -1,6 +1,7 @@
 /**
- * What a recovery would be made from: the backup that `restore` would choose, what it holds, and the WAL behind it. Reads the repositories and
- * writes nothing. Plain data, for it is passed on as JSON: `recover` runs as root, and only PostgreSQL's account may be able to read a repository.
+ * The source of a recovery: the backup that `restore` would choose, its content, and the WAL after it. Reads the
+ * repositories and writes nothing. Plain data, because it is passed on as JSON: `recover` runs as root, and perhaps
+ * only PostgreSQL's account may read a repository.
  */
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
@@ -15,7 +16,7 @@ import { loadTimelines } from "../restore/timelines";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { type WalWay, walWay } from "./way";
 
-/** Where nothing tells another size. */
+/** Used when the size is unknown. */
 export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 export interface RecoverSource {
@@ -26,13 +27,13 @@ export interface RecoverSource {
   readonly stoppedAtS: number;
   readonly pgVersion: string;
   readonly systemId: string;
-  /** Of the restored data directory and of each tablespace, by where the backup says that it was. */
+  /** Of the restored data directory and of each tablespace, by its path in the backup. */
   readonly targets: readonly SourceTarget[];
   readonly fileCount: number;
-  /** The segment that the backup needs last to be consistent; null for a backup of a stopped server, which needs none. */
+  /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */
   readonly walStop: string | null;
   readonly wal: WalWay | null;
-  /** When a repository got its newest WAL; null when there is none. */
+  /** When a repository received its newest WAL; null without WAL. */
   readonly newestWalStoredAtS: number | null;
 }
 
@@ -77,7 +78,7 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
   return targets.map(({ name, path }) => ({ name, path, sizeBytes: sizes.get(name) ?? 0 }));
 }
 
-/** Of all repositories together: what one lacks another one gives. */
+/** Over all repositories: one fills another's gaps. */
 async function findWay(
   repos: readonly Repository[],
   manifest: Manifest,

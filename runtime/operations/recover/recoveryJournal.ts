@@ -1,20 +1,20 @@
 /**
- * What an unfinished recovery has done, durable: a later run goes on with it, or undoes it, from this file alone. It holds no secret, and no command:
- * how the server is stopped and started is derived again each time.
+ * The durable journal of an unfinished recovery. From this file alone a later run can resume or undo it. It holds no
+ * secrets and no commands: how to stop and start the server is derived on each run.
  */
 import { fail } from "../../base/errors";
 import type { HostFacts, Owner } from "./hostFacts";
 import { JournalFile } from "./journalFile";
 import type { Move, RecoverRequest } from "./recoverPlan";
 
-/** In order; each is written before what it names is begun, `done` after all of it. */
+/** In order. Each phase is written before its work begins, `done` after all work. */
 export const PHASES = ["stop", "move", "restore", "start", "done", "undo"] as const;
 export type Phase = (typeof PHASES)[number];
 
 export interface Journal {
   readonly version: 2;
   readonly phase: Phase;
-  /** Of the process that works on it. */
+  /** Of the working process. */
   readonly pid: number;
   readonly request: RecoverRequest;
   readonly label: string;
@@ -25,19 +25,19 @@ export interface Journal {
   readonly server: ServerMemory;
   readonly moves: readonly Move[];
   readonly restoreWords: readonly string[];
-  /** Where the old data's WAL is, once they are moved, and the last segment that was archived when the plan was made. */
+  /** Where the old data's WAL is after the move, and the last archived segment at the time of the plan. */
   readonly oldWal: { readonly directory: string; readonly last: string; readonly segmentSizeBytes: number } | null;
-  /** Of an undo: the recovered server has run, so its timeline may be in the archive. */
+  /** For an undo: the recovered server has run, so its timeline may be in the archive. */
   readonly hasStarted?: boolean;
-  /** Of what was begun in the place of the old data: how it is called when it is moved out of their way. */
+  /** Suffix for data begun in place of the old data, when it is moved away. */
   readonly stamp: string;
 }
 
-/** What nothing on the host tells once the server is down and its data are under another name. */
+/** Facts that cannot be read from the host once the server is down and its data are renamed. */
 export interface ServerMemory {
   /** The unit that ran it. */
   readonly unit: string | null;
-  /** Text of its postmaster.opts. */
+  /** Text of the server's postmaster.opts. */
   readonly startedWith: string | null;
 }
 
@@ -45,7 +45,7 @@ export function serverMemory({ server, startedWith }: HostFacts): ServerMemory {
   return { unit: server?.unit ?? null, startedWith };
 }
 
-/** The facts as they were when the server ran. @throws format (29) for a unit that has no name of one */
+/** The facts as of when the server ran. @throws format (29) for an invalid unit name */
 export function remember(facts: HostFacts, { startedWith, unit }: ServerMemory): HostFacts {
   if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit)) throw fail("format", `'${unit}' in the journal is no name of a unit`);
   return { ...facts, startedWith, server: unit === null ? facts.server : { pid: facts.server?.pid ?? 0, unit } };
@@ -55,13 +55,13 @@ export function recoverJournal(dataDirectory: string): JournalFile {
   return new JournalFile("recover", dataDirectory, `${dataDirectory}.recover.json`);
 }
 
-/** What pg_ctl makes of a server that it starts. */
+/** The log file of a server that pg_ctl starts. */
 export function serverLogPath(dataDirectory: string): string {
   return `${dataDirectory}.recover.log`;
 }
 
 /**
- * Null when there is none, or another version has ended one and nothing is to be undone.
+ * Null without a journal, or when another version has ended one and nothing is to be undone.
  * @throws format (29), fileOwner (88)
  */
 export function readJournal(file: JournalFile, isUndo: boolean): Journal | null {

@@ -1,4 +1,4 @@
-/** The steps of a recovery that need the server's own account: asking it, ending its WAL, and waiting until it is open. */
+/** The steps of a recovery that need the server's own account: query it, finish its WAL, wait until it is open. */
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
@@ -7,7 +7,7 @@ import type { LiveServer } from "./recoverPlan";
 const POLL_MS = 250;
 const TOLD_MS = 5000;
 
-/** Null when nothing answers. */
+/** Null when no server answers. */
 export async function findLiveServer(open: () => Promise<Session>): Promise<LiveServer | null> {
   try {
     const session = await open();
@@ -21,8 +21,8 @@ export async function findLiveServer(open: () => Promise<Session>): Promise<Live
 }
 
 /**
- * Writes one more transaction, so that a time up to now is reached by a recovery (it ends at the first commit that is later), and waits until the
- * archive has it. @throws archiveTimeout (82)
+ * Writes one more transaction and waits until the archive has it. Recovery to a time ends at the first later commit, so
+ * without one a time up to now is not reached. @throws archiveTimeout (82)
  */
 export async function finishWal(session: Session, timeoutMs: number, ctx: Context): Promise<void> {
   await session.query("select pg_catalog.txid_current()");
@@ -46,12 +46,15 @@ export async function finishWal(session: Session, timeoutMs: number, ctx: Contex
 }
 
 export interface Opened {
-  /** True when it waits at its target until somebody lets it go on. */
+  /** True when it waits at its target until a user resumes it. */
   readonly paused: boolean;
   readonly timeline: number;
 }
 
-/** Waits until the server has ended its recovery, or pauses at its target. Without a bound: the caller ends it when the server does. */
+/**
+ * Waits until the server has ended its recovery, or pauses at its target. There is no time limit: the caller stops
+ * waiting when the server ends.
+ */
 export async function waitUntilOpen(open: () => Promise<Session>, ctx: Context): Promise<Opened> {
   let toldAtMs = ctx.clock.monotonicMs();
   for (;;) {
@@ -65,7 +68,7 @@ export async function waitUntilOpen(open: () => Promise<Session>, ctx: Context):
   }
 }
 
-/** A text says how far it is. */
+/** A text describes its progress. */
 async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
   let session: Session | undefined;
   try {

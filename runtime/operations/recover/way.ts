@@ -1,18 +1,19 @@
 /**
- * Which WAL a recovery will replay: from a backup's first segment on, along the timelines to the one that is followed, as far as no segment is
- * missing. PostgreSQL takes a segment that is nowhere for the end of the archive and opens the database there. Pure.
+ * Which WAL a recovery will replay: from a backup's first segment along the timelines to the followed one, up to the
+ * first missing segment. PostgreSQL takes a segment that it cannot find for the end of the archive and opens the
+ * database there. Pure.
  */
 import type { TimelineAncestor } from "../../format/wal/timeline";
 import { nextSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
 
 export interface WalWay {
-  /** The segment that the backup needs first. */
+  /** The first segment that the backup needs. */
   readonly first: string;
-  /** The last one that is there without a gap before it; null when even the first is missing. */
+  /** The last segment before any gap; null when even the first is missing. */
   readonly last: string | null;
   readonly segmentCount: number;
   readonly sizeRepoBytes: number;
-  /** The first segment that is missing although later ones of the way are there; null without a gap. */
+  /** The first missing segment that has later ones behind it; null without a gap. */
   readonly missing: string | null;
 }
 
@@ -22,7 +23,7 @@ export interface FollowedTimeline {
   readonly ancestors: readonly TimelineAncestor[];
 }
 
-/** More than 16 TiB of WAL behind a backup is somebody else's problem. */
+/** A bound: nobody replays more than 16 TiB of WAL. */
 const SEGMENTS_MAX = 1_048_576;
 
 /** @param stored sizes in the repository by segment name */
@@ -42,7 +43,10 @@ export function walWay(first: string, stored: ReadonlyMap<string, number>, follo
   return { first, last, segmentCount, sizeRepoBytes, missing: isLater ? name : null };
 }
 
-/** The segment of the same position on the timeline that the way is on there: the point of a promotion lies in the new timeline's first one. */
+/**
+ * The segment of the same position on the timeline that recovery follows there. The segment with the switch point is
+ * the new timeline's first.
+ */
 function onWay(name: string, followed: FollowedTimeline | null, walSegmentSizeBytes: number): string {
   if (followed === null) return name;
   const own = Number.parseInt(name.slice(0, 8), 16);
