@@ -1,9 +1,9 @@
 /**
- * Which WAL may go once it is known which backups stay: pure, from both infos ("pgbackrest-format" 16, step 6; pgBackRest 2.60
- * "command/expire").
+ * Which WAL expires once the kept backups are known: pure, from both infos ("pgbackrest-format" 16, step 6; pgBackRest
+ * 2.60 "command/expire").
  *
- * Of each history id one backup is where gapless WAL begins; older ones keep only what makes them consistent. Everything is compared as
- * text, as stock does it: segments by 24 characters, directories by their 16.
+ * For each history id, gapless WAL begins at one backup. Older backups keep only the WAL that makes them consistent.
+ * Everything is compared as text, as in stock: segments by 24 characters, directories by 16.
  */
 import { fail } from "../../base/errors";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
@@ -13,7 +13,7 @@ import type { BackupType } from "../../format/repository/label";
 export interface KeepRange {
   readonly label: string;
   readonly start: string;
-  /** Null keeps all that follows. */
+  /** Null keeps everything after it. */
   readonly stop: string | null;
 }
 
@@ -21,9 +21,9 @@ export interface TrimArchive {
   readonly archiveId: string;
   readonly kind: "trim";
   readonly ranges: readonly KeepRange[];
-  /** Where gapless WAL begins; null without a backup. */
+  /** Start of gapless WAL; null without a backup. */
   readonly gaplessFrom: string | null;
-  /** Nothing from this segment on goes. */
+  /** Nothing from this segment on expires. */
   readonly before: string | null;
 }
 
@@ -39,7 +39,10 @@ const DIRECTORY_LENGTH = 16;
 const SEGMENT_LENGTH = 24;
 const TIMELINE_LENGTH = 8;
 
-/** What goes of each archive id that has a directory; ids that lose nothing are left out. @throws format (29) when the histories differ */
+/**
+ * What expires per archive id with a directory; ids that lose nothing are omitted. @throws format (29) when the
+ * histories differ
+ */
 export function planArchives(
   archiveInfo: ArchiveInfo,
   backupInfo: BackupInfo,
@@ -48,7 +51,7 @@ export function planArchives(
   rule: ArchiveRule,
 ): ArchiveExpiry[] {
   const counted = kept.filter((entry) => isCounted(entry, rule.type)).reverse();
-  // Too few backups yet: nothing goes, unless the user has said what may.
+  // Too few backups: nothing expires, unless the user named a limit.
   if (rule.before === null && (counted.length === 0 || counted.length < rule.count)) return [];
   checkHistories(archiveInfo, backupInfo);
   return archiveInfo.history.flatMap((entry): ArchiveExpiry[] => {
@@ -65,38 +68,41 @@ export function planArchives(
   });
 }
 
-/** True when a directory of 16 characters holds nothing that is kept. */
+/** True when a directory (16 characters) holds nothing to keep. */
 export function isWholeDirectoryExpired(plan: TrimArchive, directory: string): boolean {
   if (plan.before !== null && directory >= plan.before.slice(0, DIRECTORY_LENGTH)) return false;
   return !plan.ranges.some(({ start, stop }) => isBetween(directory, start, stop, DIRECTORY_LENGTH));
 }
 
-/** True when files of the directory have to be looked at one by one. */
+/** True when the directory's files must be checked one by one. */
 export function isDirectoryMixed(plan: TrimArchive, directory: string): boolean {
   const last = [plan.gaplessFrom, plan.before].map((segment) => segment?.slice(0, DIRECTORY_LENGTH) ?? "");
   return last.some((candidate) => directory <= candidate);
 }
 
-/** True when a file (segment, `.partial` or `.backup`, with whatever follows its 24 characters) goes. */
+/** True when a file (segment, `.partial` or `.backup`, with any suffix after its 24 characters) expires. */
 export function isFileExpired(plan: TrimArchive, fileName: string): boolean {
   const segment = fileName.slice(0, SEGMENT_LENGTH);
   if (plan.before !== null && segment >= plan.before) return false;
   return !plan.ranges.some(({ start, stop }) => isBetween(segment, start, stop, SEGMENT_LENGTH));
 }
 
-/** True for a history file of a timeline that ended before the WAL that is kept. */
+/** True for a history file of a timeline that ended before the kept WAL. */
 export function isHistoryExpired(plan: TrimArchive, fileName: string): boolean {
   return plan.gaplessFrom !== null && fileName.slice(0, TIMELINE_LENGTH) < plan.gaplessFrom.slice(0, TIMELINE_LENGTH);
 }
 
-/** The oldest of the newest `count` backups that belongs to the id; the id's newest when none of them does; its oldest while there are too few. */
+/**
+ * The oldest of the newest `count` backups that belongs to the id; the id's newest if none does; its oldest while there
+ * are too few.
+ */
 function retentionBackup(counted: readonly BackupInfoEntry[], local: readonly BackupInfoEntry[], count: number): BackupInfoEntry {
   const chosen = counted.length < count ? local : counted.slice(0, count).filter((backup) => local.includes(backup));
   return (chosen.at(-1) ?? local[0]) as BackupInfoEntry;
 }
 
 function trim(archiveId: string, own: readonly BackupInfoEntry[], retained: BackupInfoEntry, before: string | null): ArchiveExpiry[] {
-  // An offline backup says nothing about WAL.
+  // An offline backup needs no WAL.
   if (retained.archiveStart === null) return [];
   const ranges = own.flatMap((backup): KeepRange[] => {
     const { label, archiveStart, archiveStop } = backup;

@@ -1,8 +1,8 @@
 /**
  * `expire`: removes backups, WAL and old manifests of the history that retention no longer keeps.
  *
- * Each repository by itself; one that fails is an error of its own. Messages are stock's, which scripts look for. With `dryRun` the same
- * plan is told and nothing is written.
+ * Each repository is separate; a failed one is an error in its own result. Messages are stock's, because scripts search
+ * for them. `dryRun` reports the same plan and writes nothing.
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -45,9 +45,9 @@ import { removeLeftovers } from "./temporaryFiles";
 import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./expirePlan";
 
 export interface Expired {
-  /** Labels that went, ascending. */
+  /** Removed labels, ascending. */
   readonly labels: readonly string[];
-  /** True when the set that was asked for was here. */
+  /** True when this repository had the requested set. */
   readonly setFound: boolean;
 }
 
@@ -55,7 +55,8 @@ const DAY_S = 86_400;
 const FULL_LABEL_LENGTH = 16;
 
 /**
- * Nothing is removed in a run that misses something: what is gone leaves backup.info, and the next run, which sees the same, goes on.
+ * A run that misses something removes nothing. Labels without a backup leave backup.info, and the next run sees the
+ * same and continues.
  * @throws lockAcquire (50) when the lease is lost, or another process has changed backup.info
  */
 export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, lease: Lease, ctx: Context): Promise<Expired> {
@@ -94,17 +95,17 @@ interface Run {
   readonly ctx: Context;
   readonly tell: (level: "detail" | "info" | "warn", text: string) => void;
   readonly lease: Lease;
-  /** Asked before each removal. */
+  /** Checked before each removal. */
   readonly watch: Watch;
 }
 
 interface Directories {
-  /** Directories that no listed backup owns, by label, with what changes in them while somebody writes there. */
+  /** Unlisted directories by label, each with a stamp that changes while another process writes there. */
   readonly unlisted: ReadonlyMap<string, string>;
   readonly doubts: readonly string[];
 }
 
-/** Lists once more: what only the second listing shows, the first one did not see. */
+/** Lists twice: a name that only the second listing shows was missing in the first. */
 async function findDirectories(repo: Repository, { info, directories }: Reconstructed): Promise<Directories> {
   const listed = new Set(info.backups.map((entry) => entry.label));
   const unlisted = new Map<string, string>();
@@ -117,7 +118,7 @@ async function findDirectories(repo: Repository, { info, directories }: Reconstr
   return { unlisted, doubts };
 }
 
-/** Times and sizes of what a backup under way writes again and again. */
+/** Times and sizes of the files that a running backup rewrites. */
 async function stampOf({ storage, stanza }: Repository, label: string): Promise<string> {
   const found = await Promise.all([copyOf(manifestPath(stanza, label)), attemptPath(stanza, label)].map((path) => storage.stat(path)));
   return found.map((file) => (file === null ? "-" : `${file.modifiedAtMs}:${file.sizeBytes}`)).join();
@@ -134,12 +135,12 @@ async function tellMissing(run: Run, found: Reconstructed, more: readonly string
   return { labels: [], setFound: true };
 }
 
-/** The first is stock's own text. */
+/** The first text is stock's own. */
 function lostText(reason: string): string {
   return reason === MANIFEST_GONE ? "missing manifest removed from backup.info" : `removed from backup.info: ${reason}`;
 }
 
-/** Stock, which knows no lease, may have written meanwhile. @throws lockAcquire (50) */
+/** Stock knows no lease and may have written meanwhile. @throws lockAcquire (50) */
 async function saveUnchanged({ repo, lease, ctx }: Run, { loaded, info }: Reconstructed, backups: BackupInfo["backups"]): Promise<void> {
   const labelsOf = (list: BackupInfo): string => list.backups.map((entry) => entry.label).join();
   const update = async (now: BackupInfo): Promise<BackupInfo> => {
@@ -157,7 +158,10 @@ async function saveUnchanged({ repo, lease, ctx }: Run, { loaded, info }: Recons
 
 const PAGE_ERROR_HINT = "use info --set command to get details about errors in the backup.";
 
-/** What a restore would need most must be good before anything else goes; a set by hand is the user's own decision. */
+/**
+ * The backup that a restore would need most must be good before others expire. A set chosen by hand is the user's own
+ * decision.
+ */
 function damagedOldest(plan: ExpirePlan, request: ExpireRequest): string | null {
   const [oldest] = plan.kept;
   if (oldest?.error !== true || request.set !== undefined) return null;
@@ -177,7 +181,7 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
   );
 }
 
-/** backup.info first: at every moment it names only whole backups. */
+/** Writes backup.info first: at every moment it names only complete backups. */
 async function takeOut(run: Run, found: Reconstructed, plan: ExpirePlan): Promise<void> {
   const { repo, request, lease, watch } = run;
   if (request.dryRun || (plan.sets.length === 0 && found.adopted.length === 0)) return;
@@ -194,7 +198,7 @@ async function takeOut(run: Run, found: Reconstructed, plan: ExpirePlan): Promis
   if (plan.latestLost !== null && newest !== undefined) await linkLatest(repo, newest.label);
 }
 
-/** Every directory that no listed backup owns, the newest first, except those of backups under way. */
+/** Removes unlisted directories, newest first, except those of running backups. */
 async function removeDirectories(run: Run, unlisted: Directories["unlisted"], plan: ExpirePlan, pass: string | null): Promise<void> {
   const { repo, request, ctx } = run;
   const current = new Set(plan.kept.map((entry) => entry.label));
@@ -214,20 +218,24 @@ async function removeDirectories(run: Run, unlisted: Directories["unlisted"], pl
     if (request.dryRun) continue;
     // Its process may sleep just before it lists the backup.
     if (stamp !== undefined && (await hasManifest(repo, label))) await fenceBackupInfo(repo, (info) => info, ctx);
-    // Again, for what a killed run may have left: without manifests nobody takes a half-removed directory for a backup.
+    // Repeated because a killed run may have left them: without manifests a half-removed directory never passes for a
+    // backup.
     await removeManifests(repo, label);
     await removeBackupPath(repo, label);
   }
 }
 
-/** What is kept beside backups that are gone, whoever expired them: stock does not know of it. */
+/** Removes server files of expired backups, including those that stock expired: stock does not know these files. */
 async function removeServerFiles(run: Run, kept: readonly BackupInfoEntry[]): Promise<void> {
   const labels = kept.map((entry) => entry.label);
   for (const label of await expireServerFiles(run.repo, labels, run.request.dryRun))
     run.tell("detail", `remove configuration files of backup ${label}`);
 }
 
-/** The newest directory may be a backup that is running elsewhere or will be resumed; one that builds on what went by hand is of no use. */
+/**
+ * The newest directory may be a backup that runs elsewhere or will be resumed. One that builds on a backup removed by
+ * hand is useless.
+ */
 async function findUnderWay(
   { repo, request }: Run,
   newest: string | undefined,
@@ -306,7 +314,7 @@ async function trimDirectory({ repo, request }: Run, plan: TrimArchive, director
   await mapParallel(expired, LIMITS.filesPerWorker, (name) => repo.storage.remove(walPath(repo.stanza, plan.archiveId, name)));
 }
 
-/** Runs of neighbours that go, told as one. */
+/** A run of adjacent removed names, reported as one. */
 class RemovedRange {
   readonly #tell: (first: string, last: string) => void;
   #first: string | null = null;
@@ -329,7 +337,10 @@ class RemovedRange {
   }
 }
 
-/** Old manifests of backups that are gone; a year that lies wholly before the limit goes in one piece, as in stock. */
+/**
+ * Removes manifests of expired backups from the history; a year entirely before the limit is removed in one piece, as
+ * in stock.
+ */
 async function expireHistory(run: Run, kept: readonly BackupInfoEntry[], { historyDays }: Retention): Promise<void> {
   const { repo, request, ctx } = run;
   if (historyDays === undefined) return;

@@ -1,8 +1,9 @@
 /**
- * Which backups a repository's retention lets go: pure, from backup.info and the time.
+ * Which backups expire: pure, from backup.info and the time.
  *
- * The rules are stock's ("pgbackrest-format" 16; pgBackRest 2.60 "command/expire"): fulls by count or age, diffs by count with the fulls
- * counted in, one set by hand. What depends on a backup goes with it. The WAL that may go follows from what is left: see `archivePlan.ts`.
+ * The rules are stock's ("pgbackrest-format" 16; pgBackRest 2.60 "command/expire"): fulls by count or age, diffs by
+ * count with the fulls included, one set by hand. Dependent backups expire with their base. WAL expires by the backups
+ * that remain: see `archivePlan.ts`.
  */
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
@@ -12,32 +13,32 @@ import { parseWalName } from "../../format/wal/walSegment";
 import { requireLabel } from "../shared/requireLabel";
 
 export interface Retention {
-  /** Backups, or days, by `fullType`; absent keeps all. */
+  /** Count of backups, or days, by `fullType`; absent keeps all. */
   readonly full?: number;
   readonly fullType: "count" | "time";
   readonly diff?: number;
-  /** Backups of `archiveType` that WAL is kept for without gaps; absent follows the retention of that type. */
+  /** Number of `archiveType` backups with gapless WAL; absent follows the retention of that type. */
   readonly archive?: number;
   readonly archiveType: BackupType;
-  /** Age at which a manifest of the history may go; absent keeps all. */
+  /** Age at which a manifest in the history expires; absent keeps all. */
   readonly historyDays?: number;
 }
 
 export interface ExpireRequest {
-  /** By hand: this backup and what depends on it, instead of what retention says. */
+  /** By hand: only this backup and its dependants, regardless of retention. */
   readonly set?: string;
-  /** The oldest full backup that is not the only one, instead of what retention says about fulls. */
+  /** The oldest full backup, unless it is the only one, regardless of the retention of fulls. */
   readonly oldest: boolean;
-  /** Only WAL before this segment may go; then some goes even while there are fewer backups than retention asks for. */
+  /** Only WAL before this segment may expire; some then does even with fewer backups than retention asks for. */
   readonly archiveExpireBefore?: string;
-  /** True refuses to work while the oldest backup that would be left has pages with a wrong checksum. */
+  /** True refuses to expire while the oldest remaining backup has pages with a wrong checksum. */
   readonly refusePageErrors: boolean;
   readonly dryRun: boolean;
 }
 
 export interface ExpiredSet {
   readonly why: "adhoc" | "diff" | "full" | "time-based";
-  /** The backup and what depends on it, ascending. */
+  /** The backup and its dependants, ascending. */
   readonly labels: readonly string[];
 }
 
@@ -45,17 +46,17 @@ export interface ExpirePlan {
   readonly sets: readonly ExpiredSet[];
   /** Ascending by label. */
   readonly kept: readonly BackupInfoEntry[];
-  /** For how many backups of which type WAL is kept without gaps; null keeps all. */
+  /** How many backups of which type keep gapless WAL; null keeps all. */
   readonly archive: { readonly count: number; readonly type: BackupType } | null;
-  /** The newest backup, when it goes by hand. */
+  /** The newest backup, if it is expired by hand. */
   readonly latestLost: string | null;
-  /** What is worth telling beforehand. */
+  /** Notes to log beforehand. */
   readonly notes: readonly { readonly level: "detail" | "info" | "warn"; readonly text: string }[];
 }
 
 const DAY_S = 86_400;
 
-/** What a user has asked for. @throws optionInvalid, optionInvalidValue */
+/** Checks a user's request. @throws optionInvalid, optionInvalidValue */
 export function checkRequest({ set, oldest, archiveExpireBefore }: ExpireRequest): void {
   if (set !== undefined && oldest) throw fail("optionInvalid", "--oldest and --set cannot be used together");
   if (set !== undefined) requireLabel(set);
@@ -75,7 +76,7 @@ export function planExpire(repoName: string, info: BackupInfo, retention: Retent
   return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
 }
 
-/** A set by hand. One that is not here changes nothing; the caller tells when no repository has it. */
+/** A set by hand. A missing one changes nothing; the caller reports it if no repository has it. */
 function planSet(info: BackupInfo, retention: Retention, label: string): ExpirePlan {
   const kept = [...info.backups];
   const archive = archiveRuleOf(retention, undefined);
@@ -125,13 +126,16 @@ function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number
   return begin === undefined ? [] : fulls.filter((entry) => entry.label < begin.label).map((entry) => takeOut(kept, entry.label, "time-based"));
 }
 
-/** The newest full backup that is older than the window of days: what the beginning of the window is restored from, so it stays. */
+/**
+ * The newest full backup that is older than the window of days. It stays, because the start of the window is restored
+ * from it.
+ */
 function windowBegin(backups: readonly BackupInfoEntry[], { full, fullType }: Retention, nowS: number): BackupInfoEntry | undefined {
   if (full === undefined || fullType !== "time") return undefined;
   return fullsOf(backups).findLast((entry) => entry.stoppedAtS < nowS - full * DAY_S);
 }
 
-/** Fulls count, but only diffs go. */
+/** Fulls count, but only diffs expire. */
 function expireDiffs(kept: BackupInfoEntry[], { diff }: Retention): ExpiredSet[] {
   if (diff === undefined) return [];
   const counted = kept.filter((entry) => entry.type !== "incr");
@@ -139,7 +143,7 @@ function expireDiffs(kept: BackupInfoEntry[], { diff }: Retention): ExpiredSet[]
   return old.filter((entry) => entry.type === "diff").map((entry) => takeOut(kept, entry.label, "diff"));
 }
 
-/** `keptByAge`: fulls that are left when they reach back to the beginning of the window. */
+/** `keptByAge`: number of fulls left, if they reach back to the start of the window. */
 function archiveRuleOf(retention: Retention, keptByAge: number | undefined): ExpirePlan["archive"] {
   const { archive, archiveType, full, fullType, diff } = retention;
   const byType = { full: fullType === "count" ? full : keptByAge, diff, incr: undefined };
@@ -147,7 +151,7 @@ function archiveRuleOf(retention: Retention, keptByAge: number | undefined): Exp
   return count === undefined ? null : { count, type: archiveType };
 }
 
-/** Removes a backup and everything that depends on it from the list. */
+/** Removes a backup and its dependants from the list. */
 function takeOut(kept: BackupInfoEntry[], label: string, why: ExpiredSet["why"]): ExpiredSet {
   const labels = dependantsOf(kept, label);
   const gone = new Set(labels);
@@ -155,10 +159,10 @@ function takeOut(kept: BackupInfoEntry[], label: string, why: ExpiredSet["why"])
   return { why, labels };
 }
 
-/** A backup and what depends on it, directly or not, ascending. */
+/** A backup and its direct and indirect dependants, ascending. */
 export function dependantsOf(backups: readonly BackupInfoEntry[], label: string): string[] {
   const labels = new Set([label]);
-  // Ascending by label is ascending by time: who depends on a backup comes after it.
+  // Labels ascend with time, so dependants come after their base.
   for (const entry of backups) if (entry.prior !== undefined && labels.has(entry.prior)) labels.add(entry.label);
   return [...labels].sort(compareBytes);
 }

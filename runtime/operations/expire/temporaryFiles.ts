@@ -1,9 +1,9 @@
 /**
- * Temporary files of writers that were killed. Each write has a name of its own, so no later write takes its place.
+ * Removes temporary files of killed writers. Each write uses its own name, so no later write replaces them.
  *
- * A file that nobody has written to for a day goes. Its writer cannot publish a half because of that: should it live still, its rename finds no file,
- * and it tries again. Among WAL only the newest directories are looked at, so that the cost does not grow with the archive: older leftovers go with
- * the WAL around them.
+ * A file without a write for a day is removed. That cannot publish half a file: if its writer still lives, its rename
+ * finds no file, and it tries again. In the archive only the newest directories are checked, so that the cost does not
+ * grow with it; older leftovers expire with the WAL around them.
  */
 import { basename } from "node:path";
 import { findFinalName } from "../../base/temporaryName";
@@ -17,7 +17,10 @@ const AGE_MS_MIN = 24 * 60 * 60 * 1000;
 /** 256 segments each. */
 const WAL_DIRECTORIES_MAX = 64;
 
-/** Paths that went, or would go with `dryRun`, ascending. Object stores have none: nothing there is seen before it is whole. */
+/**
+ * Removed paths (with `dryRun`, paths to remove), ascending. Object stores have none: their objects become visible only
+ * when complete.
+ */
 export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: boolean): Promise<string[]> {
   if (!repo.storage.features.directories) return [];
   const found: string[] = [];
