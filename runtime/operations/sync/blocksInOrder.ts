@@ -1,4 +1,4 @@
-/** The content of a file that is stored in blocks, from its first block to its last, in bounded memory. */
+/** Reads a file stored in blocks from its first block to its last, in bounded memory. */
 import { type ByteStream, collect } from "../../base/bytes";
 import { LIMITS } from "../../base/limits";
 import type { StoredSuperBlock } from "../../format/repository/blockMap";
@@ -8,7 +8,7 @@ import { openSuperBlock } from "../../format/repository/superBlock";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 
-/** The blocks of a file from its first to its last; of each backup that they come from one super block is held. */
+/** Yields the blocks in order; holds one super block for each backup that they come from. */
 export async function* blocksInOrder(repo: Repository, source: BlockSource, sizeBytes: number): ByteStream {
   const map = await loadBlockMap(repo, source);
   const opened = new Map<number, { readonly superBlock: StoredSuperBlock; readonly bytes: Uint8Array }>();

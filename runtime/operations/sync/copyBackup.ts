@@ -1,10 +1,10 @@
 /**
- * Copies one backup into another repository: every file is unpacked, checked against its SHA-1, packed anew with the target's compression
- * and keys, and stored; bundles stay bundles. Files stored in blocks stay so where the target stores blocks (`repo-block`), else they become
- * whole files.
+ * Copies one backup into another repository. Every file is unpacked, checked against its SHA-1, packed with the
+ * target's compression and keys, and stored; bundles stay bundles. Files stored in blocks stay so if the target stores
+ * blocks (`repo-block`), else they become whole files.
  *
- * The work is done by jobs. Nothing is visible before all of it is there: manifest and backup.info come last. A copy that was cut off goes on
- * where its last saved manifest copy was, after what is there has been read and checked.
+ * Jobs do the work. Nothing is visible before the copy is complete: manifest and backup.info come last. An interrupted
+ * copy resumes at its last saved manifest copy, after the stored files were read and checked.
  */
 import type { Context } from "../../base/context";
 import { assert, fail, isError, toBackupError } from "../../base/errors";
@@ -33,7 +33,7 @@ export interface SyncSide {
   readonly infoPass: string | null;
 }
 
-/** Where the copy goes. */
+/** The destination of the copy. */
 export interface SyncTarget extends SyncSide {
   readonly lease: Lease;
 }
@@ -42,16 +42,19 @@ export interface CopiedBackup {
   readonly label: string;
   readonly sizeBytes: number;
   readonly fileCount: number;
-  /** Files that an earlier, interrupted run had brought here. */
+  /** Files that an interrupted run had already copied. */
   readonly resumedCount: number;
 }
 
-/** Files removed between two looks at the lease. */
+/** Files removed between two checks of the lease. */
 const REMOVED_AT_ONCE = 64;
-/** Copied bytes between two saves of what is done. */
+/** Copied bytes between two saves of the progress. */
 const SAVE_EVERY_BYTES = 256 * 1024 * 1024;
 
-/** The caller has seen that prior and references are in the target. @throws when a file's bytes are not what the manifest says; lockAcquire (50) */
+/**
+ * The caller has checked that prior and references are in the target. @throws when a file's bytes do not match the
+ * manifest; lockAcquire (50)
+ */
 export async function copyBackup(source: SyncSide, target: SyncTarget, entry: BackupInfoEntry, pool: JobPool, ctx: Context): Promise<CopiedBackup> {
   const manifest = await loadManifest(source.repo, entry.label, source.infoPass);
   const { repo, infoPass, lease } = target;
@@ -74,13 +77,13 @@ export async function copyBackup(source: SyncSide, target: SyncTarget, entry: Ba
   return { label: entry.label, sizeBytes: copy.copiedBytes, fileCount: finished.files.length, resumedCount: resumed };
 }
 
-/** Who gives and who takes. */
+/** Source and target. */
 interface Pair {
   readonly from: Repository;
   readonly to: Repository;
   /** Encrypts the target's manifests. */
   readonly infoPass: string | null;
-  /** Of the target. */
+  /** The target's lease. */
   readonly lease: Lease;
 }
 
@@ -90,7 +93,7 @@ interface CopyPlan {
   readonly form: CopyForm;
   /** Rows whose bytes the target has. */
   readonly held: readonly ManifestFile[];
-  /** The target's own copy of what this backup builds on. */
+  /** The target's own copy of this backup's prior. */
   readonly prior: { readonly manifest: Manifest; readonly rows: ReadonlyMap<string, ManifestFile> } | null;
 }
 
@@ -98,7 +101,7 @@ function rowsOf(manifest: Manifest): ReadonlyMap<string, ManifestFile> {
   return new Map(manifest.files.map((file) => [file.name, file]));
 }
 
-/** The target's manifests of everything that the backup leans on. */
+/** The target's manifests of all backups that this one refers to. */
 async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<string, Manifest>> {
   const labels = new Set([...manifest.references, ...(manifest.prior === undefined ? [] : [manifest.prior])]);
   labels.delete(manifest.label);
@@ -116,7 +119,7 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
   return found;
 }
 
-/** Makes the directory this attempt's; the manifest of an earlier one that it goes on with. */
+/** Marks the directory as this attempt's; returns the manifest of an earlier attempt to resume. */
 async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Promise<Manifest | null> {
   const { repo, infoPass, lease } = target;
   const { label } = manifest;
@@ -124,15 +127,18 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   const attempt = await findAttempt(repo, label, infoPass);
   const isForeign = attempt !== null && !isOfDomain(attempt, lease);
   const partial = isForeign ? null : await findPartial(target, manifest);
-  // Another host may have left a manifest that it never listed.
+  // Another host may have left an unlisted manifest.
   if (isForeign) await removeManifests(repo, label);
-  // What another attempt under this label has left is of no use, and files there may be linked to those of other backups.
+  // Leftovers of another attempt under this label are useless, and may be linked to files of other backups.
   if (partial === null && !(await hasManifest(repo, label))) await removeLeft(repo, label, lease);
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
   return partial;
 }
 
-/** In small steps, and the lease before each: a host that syncs the same backup writes the same names. @throws lockAcquire (50) */
+/**
+ * Removes in small steps and checks the lease before each: a host that syncs the same backup writes the same names.
+ * @throws lockAcquire (50)
+ */
 async function removeLeft({ storage, stanza }: Repository, label: string, lease: Lease): Promise<void> {
   const paths: string[] = [];
   for await (const { path, type } of storage.list(backupPath(stanza, label), { recursive: true })) if (type !== "directory") paths.push(path);
@@ -142,7 +148,7 @@ async function removeLeft({ storage, stanza }: Repository, label: string, lease:
   }
 }
 
-/** What an interrupted run saved of the same backup; null when there is none or it cannot be read. */
+/** The manifest that an interrupted run saved of the same backup; null without a readable one. */
 async function findPartial(target: SyncSide, manifest: Manifest): Promise<Manifest | null> {
   const path = copyOf(manifestPath(target.repo.stanza, manifest.label));
   try {
@@ -184,13 +190,13 @@ class Copy {
     this.#watch = new Watch(() => requireAttempt(to, plan.source.label, lease, infoPass), ctx.clock);
   }
 
-  /** As far as it has come. */
+  /** The manifest of what is copied so far. */
   manifest(): Manifest {
     const { source, entry, form, held } = this.#plan;
     return copyManifest(source, entry, form, [...held, ...this.placed.values()]);
   }
 
-  /** Takes over what an interrupted run has stored, when its bytes are whole. Of a bundle all of it or nothing. */
+  /** Keeps files of an interrupted run if their bytes are right; a bundle as a whole or not at all. */
   async resume(partial: Manifest | null, missing: readonly ManifestFile[]): Promise<number> {
     const { form } = this.#plan;
     if (partial === null || !isSameForm(partial, form)) return 0;
@@ -219,12 +225,12 @@ class Copy {
     return status === "ok";
   }
 
-  /** Makes the directory recognisable, and what is done so far usable for a later run. */
+  /** Marks the directory as ours and makes the progress usable for a later run. */
   async save(): Promise<void> {
     this.#savedAtBytes = this.copiedBytes;
     const { to, lease, infoPass } = this.#pair;
     const partial = this.manifest();
-    // One after the other: the newest must be the last one written.
+    // In order: the newest manifest must be written last.
     this.#saving = this.#saving.then(async () => {
       await requireAttempt(to, partial.label, lease, infoPass);
       await saveManifestCopy(to, partial, infoPass, this.#ctx);
@@ -232,7 +238,7 @@ class Copy {
     await this.#saving;
   }
 
-  /** Everything that is missing, the largest first, several at a time. */
+  /** Copies all missing files, the largest first, several at a time. */
   async run(missing: readonly ManifestFile[]): Promise<void> {
     const { slots } = this.#pool;
     const rest = missing.filter((file) => !this.placed.has(file.name));
@@ -247,7 +253,8 @@ class Copy {
 
   async #copy(files: readonly ManifestFile[], bundleId: number | null, withPrior = true): Promise<void> {
     if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
-    // The label is the source's, so another host may copy under it too: what slept must not write over that.
+    // The label is the source's, so another host may copy under it too. A process that has slept must not overwrite
+    // that copy.
     await this.#watch.keep();
     const { from, to } = this.#pair;
     const wanted = files.map((file) => ({ ...this.#job(file, bundleId, withPrior) }));
@@ -267,7 +274,7 @@ class Copy {
     const { from, to } = this.#pair;
     const { label } = source;
     const block = this.#keepsBlocks(file) ? this.#blockPlan(file, withPrior) : null;
-    // Which size the map will have is not known yet; that there is one gives the name.
+    // The map's size is not known yet; the name only needs to know that there is a map.
     const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
     const path = bundleId === null ? dataFilePath(to.stanza, label, own, form.compress.type) : bundlePath(to.stanza, label, bundleId);
     const raw = bundleId !== null && form.bundleRaw;
@@ -284,7 +291,7 @@ class Copy {
     return this.#plan.form.block !== null && (file?.block?.mapSizeBytes ?? 0) > 0;
   }
 
-  /** The source's blocks, less those that the target's prior copy of the file has. */
+  /** The source's blocks without those in the target's prior copy of the file. */
   #blockPlan(file: ManifestFile, withPrior: boolean): BlockPlan | null {
     const { form, source, prior } = this.#plan;
     const { block } = file;
@@ -318,7 +325,7 @@ class Copy {
   }
 }
 
-/** What was stored before can stand beside what is stored now. */
+/** True when earlier stored files fit beside new ones. */
 function isSameForm(partial: Manifest, form: CopyForm): boolean {
   return (
     partial.options.compressType === form.compress.type &&
@@ -335,14 +342,14 @@ function copySource(from: Repository, manifest: Manifest, file: ManifestFile): C
   return { kind: "stored", path, range, cipherPass, compressType, raw };
 }
 
-/** As a backup without bundles has them, empty ones too. */
+/** All directories, even empty ones, as a backup without bundles has them. */
 async function makeDirectories(repo: Repository, manifest: Manifest): Promise<void> {
   if (!repo.storage.features.directories || manifest.bundle) return;
   const root = backupPath(repo.stanza, manifest.label);
   for (const path of manifest.paths) await repo.storage.makePath(`${root}/${path.name}`);
 }
 
-/** Data was written in place; its names become durable here, before anything refers to it. */
+/** Data files were written in place. Their names become durable here, before anything refers to them. */
 async function syncDirectories(repo: Repository, manifest: Manifest): Promise<void> {
   if (!repo.storage.features.directories) return;
   const root = backupPath(repo.stanza, manifest.label);

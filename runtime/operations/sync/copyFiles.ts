@@ -1,9 +1,10 @@
 /**
- * Copies files of one backup from repository to repository, as a job: unpacked, checked against the source's manifest, packed anew and stored,
- * one by one or together as one bundle. A file that the target keeps in blocks is cut anew against the copy that the target holds already.
+ * Copies files of one backup between repositories, as a job: unpacked, checked against the source's manifest, packed
+ * and stored, one by one or together as one bundle. A file that the target stores in blocks is cut and compared with
+ * the target's prior copy.
  *
- * Nothing is known to be stored before the job has ended; an error leaves bytes that nobody refers to. Errors: checksum (26) for content
- * that is not the manifest's, and whatever either storage says.
+ * Nothing counts as stored before the job ends; an error leaves bytes that no manifest refers to. Errors: checksum (26)
+ * for content that differs from the manifest, and either storage's errors.
  */
 import { setImmediate } from "node:timers/promises";
 import { type ByteStream, EMPTY_BYTES, streamOf } from "../../base/bytes";
@@ -31,7 +32,7 @@ export type CopySource =
 
 export interface CopyFile {
   readonly name: string;
-  /** What the source's manifest says of the content. */
+  /** The content according to the source's manifest. */
   readonly sizeBytes: number;
   readonly sha1: string;
   readonly source: CopySource;
@@ -54,9 +55,9 @@ export type CopiedFile =
       readonly bundleOffsetBytes?: number;
       readonly mapSizeBytes?: number;
     }
-  /** The target's prior copy has these bytes. */
+  /** The target's prior copy already has these bytes. */
   | { readonly kind: "kept" }
-  /** No block seemed to differ from the prior copy, and the content does: to be stored again without regard to it. */
+  /** All block checksums match the prior copy but the content differs: store it again without the prior copy. */
   | { readonly kind: "collided" };
 
 /** In the order of the job's files. */
@@ -131,7 +132,7 @@ function contentOf(from: Repository, { source, sizeBytes }: CopyFile): ByteStrea
   return unpackStored(readStored(from.storage, source.path, source.range ?? undefined), source);
 }
 
-/** Files that lie together in a bundle of the source are read together; their content is small. */
+/** Neighbours in a bundle of the source are read together; their content is small. */
 async function bundledContents(from: Repository, files: readonly CopyFile[]): Promise<Map<CopyFile, () => ByteStream>> {
   const contents = new Map<CopyFile, () => ByteStream>();
   const extents = new Map<string, (Extent & { readonly file: CopyFile; readonly packing: Packing })[]>();
@@ -144,7 +145,7 @@ async function bundledContents(from: Repository, files: readonly CopyFile[]): Pr
   for (const [path, list] of extents) {
     for await (const { extent, bytes } of readExtents(from.storage, path, list)) {
       const { file, packing } = extent;
-      // Unpacked when its turn comes: what waits is the smaller form.
+      // Unpacked on demand: the packed form takes less memory.
       contents.set(file, () => streamOf(unpackSmall(bytes, packing, file.sizeBytes)));
     }
   }

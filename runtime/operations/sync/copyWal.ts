@@ -14,14 +14,14 @@ export interface WalSide {
 
 export interface WalCopy {
   readonly archiveId: string;
-  /** Segments before it are left; histories are always copied. */
+  /** Earlier segments are skipped; histories are always copied. */
   readonly from: string;
 }
 
 export interface WalGap {
   /** Names that the target lacks, ascending. */
   readonly missing: readonly StoredWal[];
-  /** Segments that both hold with different content: somebody else's WAL. */
+  /** Segments with different content in both: another cluster's WAL. */
   readonly conflicts: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export async function findMissingWal(source: WalSide, target: WalSide, { archive
   return { missing, conflicts: conflicts.sort() };
 }
 
-/** Returns the names of those that could not be copied, each with the reason. */
+/** Returns the names that could not be copied, each with the reason. */
 export async function copyWal(
   source: WalSide,
   target: WalSide,
@@ -62,5 +62,5 @@ export async function copyWal(
   return problems;
 }
 
-/** One waits for its repository while another is packed; each is held whole. */
+/** One waits for its repository while another is packed; both are held whole. */
 const SEGMENTS_PER_SLOT = 2;

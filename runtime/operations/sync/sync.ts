@@ -1,8 +1,8 @@
 /**
- * `sync`: brings whole backups and WAL from one repository into another, whatever the encryption and compression of either.
+ * `sync`: copies complete backups and WAL from one repository into another, whatever their encryption and compression.
  *
- * WAL first, then the backups from the oldest on: whatever moment the run ends, each listed backup has its WAL and what it builds on. What
- * is there already stays as it is, so that running it again copies the rest.
+ * WAL is copied first, then the backups, oldest first. So whenever the run ends, each listed backup has its WAL and its
+ * references. Existing files stay, so a repeated run copies the rest.
  */
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
@@ -23,7 +23,7 @@ import { planSync, type SyncScope } from "./syncPlan";
 import { syncServerFiles } from "./syncServerFiles";
 
 export interface SyncOptions {
-  /** Of the repository that is written. */
+  /** Of the target repository. */
   readonly lease: Lease;
   readonly scope: SyncScope;
   readonly dryRun: boolean;
@@ -32,7 +32,7 @@ export interface SyncOptions {
 export interface SyncOutcome {
   readonly labels: readonly string[];
   readonly walCount: number;
-  /** A line for each thing that could not be copied; the rest was. */
+  /** What could not be copied, one line each; the rest was copied. */
   readonly problems: readonly string[];
 }
 
@@ -42,7 +42,10 @@ interface OpenSide {
   readonly backupInfo: BackupInfo;
 }
 
-/** The caller holds the backup locks of both repositories and the lease of `to`. @throws when the repositories cannot be read or do not belong together */
+/**
+ * The caller holds both repositories' backup locks and the lease of `to`. @throws when the repositories cannot be read
+ * or do not belong together
+ */
 export async function sync(from: Repository, to: Repository, pool: JobPool, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
   const source = await openSide(from);
   await options.lease.check();
@@ -80,13 +83,13 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
   return { labels, walCount, problems };
 }
 
-/** WAL that the target should have by now and has not. */
+/** WAL that the target should have by now but lacks. */
 interface LackingWal {
   readonly archiveId: string;
   readonly name: string;
 }
 
-/** What the backup needs of it to become consistent: without it the target would list a backup that cannot be restored. */
+/** The part that makes the backup consistent: without it the target would list a backup that cannot be restored. */
 function neededOf(lacking: readonly LackingWal[], { dbId, archiveStart, archiveStop }: BackupInfoEntry, { history }: ArchiveInfo): string[] {
   const row = history.find((candidate) => candidate.id === dbId);
   if (row === undefined || archiveStart === null || archiveStop === null) return [];
@@ -137,7 +140,10 @@ async function openSide(repo: Repository): Promise<OpenSide> {
   return { repo, archiveInfo, backupInfo };
 }
 
-/** An empty repository gets the stanza with the source's history and passphrases of its own; one where that was cut off, the second half. */
+/**
+ * Creates the stanza in an empty repository, with the source's history and its own passphrases, or completes an
+ * interrupted creation.
+ */
 async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, ctx: Context): Promise<OpenSide> {
   const begun = (await hasStanza(repo)) ? await findBegun(repo) : null;
   if (begun === null && (await hasStanza(repo))) return openSide(repo);
@@ -154,7 +160,7 @@ async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, c
   return { repo, archiveInfo, backupInfo };
 }
 
-/** archive.info of a stanza that has nothing else yet; null when there is more, or that is not readable. */
+/** archive.info of a stanza that has nothing else yet; null if it has more, or is unreadable. */
 async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
   for await (const _entry of repo.storage.list(backupsPath(repo.stanza))) return null;
   if ((await listArchiveIds(repo)).length > 0) return null;
@@ -164,7 +170,10 @@ async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
   });
 }
 
-/** From the first segment that a backup of the target needs, there already or about to come; with one backup by its label only its own. */
+/**
+ * From the first segment that a backup of the target needs, existing or about to be copied; for one backup by its label
+ * only its own range.
+ */
 function walRanges(source: OpenSide, target: OpenSide, entries: readonly BackupInfoEntry[], scope: SyncScope): WalCopy[] {
   for (const entry of source.archiveInfo.history) {
     const other = target.archiveInfo.history.find((row) => row.id === entry.id);

@@ -1,8 +1,8 @@
 /**
  * What `sync` copies and how the copy is described: pure, from the infos and manifests of both repositories.
  *
- * A copy keeps label, type, prior and times, so that either repository can stand in for the other. Keys, compression and places are the
- * receiving repository's: one key and one compression for a whole set, as stock has it.
+ * A copy keeps label, type, prior and times, so that either repository can stand in for the other. It uses the target's
+ * keys, compression and paths: one key and one compression per set, as in stock.
  */
 import { fail } from "../../base/errors";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -13,12 +13,13 @@ import { isLabel } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { Repository } from "../../repository/repository";
 
-/** Everything, the newest backup, or one by its label; always with what it depends on. */
+/** Everything, the newest backup, or one by its label; always with the backups that it depends on. */
 export type SyncScope = { readonly kind: "all" } | { readonly kind: "latest" } | { readonly kind: "set"; readonly label: string };
 
 /**
- * Backups that the target lacks, in the order in which they can be copied.
- * @throws backupSetInvalid (75), fileInvalid (28) when the repositories belong to different clusters or hold different backups of one label
+ * Backups that the target lacks, in copying order.
+ * @throws backupSetInvalid (75), fileInvalid (28) when the repositories belong to different clusters or hold different
+ * backups of one label
  */
 export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScope): BackupInfoEntry[] {
   for (const entry of source.history) {
@@ -70,15 +71,15 @@ export interface CopyForm {
   readonly compress: CompressSpec;
   readonly cipherPass: string | null;
   readonly bundleRaw: boolean;
-  /** Null where files that the source has in blocks become whole ones. */
+  /** Null if the source's files in blocks become whole files. */
   readonly block: BlockSettings | null;
-  /** Labels that block maps of the target count; the copy's own is the last one. */
+  /** The labels that the target's block maps index; the copy's own is the last one. */
   readonly references: readonly string[];
 }
 
 /**
- * Of a full backup the target's own; of the others that of their set. `prior` is the target's copy of what the backup builds on, `newPass`
- * makes a passphrase when the repository is encrypted.
+ * A full backup uses the target's own form, other backups that of their set. `prior` is the target's copy of this
+ * backup's prior; `newPass` makes a passphrase if the repository is encrypted.
  */
 export function copyForm(
   source: Pick<Manifest, "label" | "type" | "references" | "blockIncr" | "bundle">,
@@ -88,7 +89,7 @@ export function copyForm(
 ): CopyForm {
   const { compress: own } = target;
   const block = source.blockIncr && source.bundle ? target.block : null;
-  // Maps of the prior count into its list: what comes new is behind.
+  // The prior's maps hold indexes into its list, so new labels go to the end.
   const references = [...new Set([...(prior?.references ?? []), ...source.references.filter((label) => label !== source.label), source.label])];
   if (source.type === "full" || prior === null) return { compress: own, cipherPass: newPass(), bundleRaw: block !== null, block, references };
   const { compressType, compressLevel } = prior.options;
@@ -96,7 +97,7 @@ export function copyForm(
   return { compress: { type: compressType, level }, cipherPass: prior.cipherPass ?? null, bundleRaw: prior.bundleRaw, block, references };
 }
 
-/** The manifest of a copy; its files are what has been placed so far. */
+/** The manifest of a copy, with the files stored so far. */
 export function copyManifest(source: Manifest, entry: BackupInfoEntry, form: CopyForm, files: readonly ManifestFile[]): Manifest {
   const { cipherPass: _pass, ...rest } = source;
   return {
@@ -113,15 +114,15 @@ export function copyManifest(source: Manifest, entry: BackupInfoEntry, form: Cop
 }
 
 export interface PlacedRows {
-  /** Files that the target holds already, in an earlier backup. */
+  /** Files that an earlier backup of the target already holds. */
   readonly held: readonly ManifestFile[];
   /** Files whose bytes have to be copied. */
   readonly missing: readonly ManifestFile[];
 }
 
 /**
- * Divides the rows of a backup: bytes that an earlier backup of the target holds are referred to, the rest is copied. `earlier` are the
- * target's manifests of the labels that the backup refers to.
+ * Divides a backup's rows: bytes in an earlier backup of the target become references, the rest is copied. `earlier`
+ * are the target's manifests of the labels that the backup refers to.
  */
 export function divideRows(source: Manifest, earlier: ReadonlyMap<string, ReadonlyMap<string, ManifestFile>>): PlacedRows {
   const held: ManifestFile[] = [];
@@ -129,7 +130,7 @@ export function divideRows(source: Manifest, earlier: ReadonlyMap<string, Readon
   for (const file of source.files) {
     const own = file.reference === undefined ? undefined : earlier.get(file.reference)?.get(file.name);
     if (source.bundle && file.sizeBytes === 0) {
-      // An empty file of a bundled backup has no bytes anywhere.
+      // A bundled backup stores no bytes for an empty file.
       const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;
       held.push({ ...rest, sizeRepoBytes: 0 });
     } else if (own !== undefined && file.reference !== undefined && own.sha1 === file.sha1 && own.sizeBytes === file.sizeBytes) {
@@ -141,7 +142,7 @@ export function divideRows(source: Manifest, earlier: ReadonlyMap<string, Readon
   return { held, missing };
 }
 
-/** The facts of `file` about the cluster, those of `stored` about the repository. */
+/** Takes the cluster's facts from `file` and the repository's from `stored`. */
 export function withPlace(
   file: ManifestFile,
   stored: Pick<ManifestFile, "sizeRepoBytes" | "sha1Repo" | "reference" | "bundle" | "block">,

@@ -1,4 +1,4 @@
-/** The server's configuration files that are kept beside a backup go with it, encrypted with the copy's own passphrase. */
+/** Copies the server's configuration files that are kept beside a backup, encrypted with the copy's own passphrase. */
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
 import { serverFilesPath } from "../../format/repository/repoPath";
@@ -6,7 +6,7 @@ import { loadManifest } from "../../repository/backupStore";
 import { readFile, type Repository, writeFile } from "../../repository/repository";
 import type { SyncSide } from "./copyBackup";
 
-/** A backup without them is whole: what goes wrong is a warning. */
+/** A backup is complete without them: an error becomes a warning. */
 export async function syncServerFiles(
   from: Repository,
   to: Repository,
