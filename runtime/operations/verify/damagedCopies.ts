@@ -1,6 +1,7 @@
 /**
- * Info files and manifests lie in a repository twice, and readers take whichever can be read. So damage of one is noticed by nobody until the
- * other one is damaged too: verify looks at both. Copies that differ are no damage, a writer may have been killed between the two.
+ * Checks both copies of info files and manifests. Readers use whichever copy is readable, so damage of one stays
+ * unnoticed until the other is damaged too. Copies that differ are not damage: a writer may have been killed between
+ * the two.
  */
 import { createHash } from "node:crypto";
 import { textOf } from "../../base/bytes";
@@ -11,7 +12,7 @@ import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../for
 import { loadManifestFile } from "../../repository/backupStore";
 import { openFile, readFile, type Repository } from "../../repository/repository";
 
-/** A line for each file that cannot be read although its twin can; `pass` is backup.info's sub-passphrase. */
+/** One line for each unreadable file with a readable twin; `pass` is backup.info's sub-passphrase. */
 export async function findDamagedCopies(repo: Repository, labels: readonly string[], pass: string | null): Promise<string[]> {
   const lines: string[] = [];
   const check = async (path: string, load: (candidate: string) => Promise<unknown>): Promise<void> => {
@@ -28,14 +29,14 @@ export async function findDamagedCopies(repo: Repository, labels: readonly strin
   await check(backupInfoPath(repo.stanza), async (path) => parseBackupInfo(await textIn(path), path));
   for (const label of labels) {
     const path = manifestPath(repo.stanza, label);
-    // Whoever verifies has parsed one of them: parsing a large manifest twice more is for copies that differ.
+    // The caller has parsed one of them: a large manifest is only parsed twice more if the copies differ.
     const [main, copy] = await Promise.all([sha1Of(repo, path, pass), sha1Of(repo, copyOf(path), pass)]);
     if (main === null || main !== copy) await check(path, (candidate) => loadManifestFile(repo, candidate, pass));
   }
   return lines;
 }
 
-/** Of the plain content; null when it cannot be read. */
+/** Of the plain content; null when it is unreadable. */
 async function sha1Of(repo: Repository, path: string, pass: string | null): Promise<string | null> {
   const hash = createHash("sha1");
   try {

@@ -1,6 +1,6 @@
 /**
- * What lies in a repository and nothing refers to: left by killed runs, by hand, or by a stanza that was changed. No error, but space that
- * nobody will ever give back. Lists every backup's files: cost grows with them.
+ * Finds files that nothing refers to: left by killed runs, by hand, or by a changed stanza. They are no error, but
+ * nothing ever frees their space. Lists every backup's files, so the cost grows with them.
  */
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -12,7 +12,7 @@ import { hasManifestCopy } from "../../repository/expireStore";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 
-/** Paths that are told one by one; of more only how many there are. */
+/** Paths reported one by one; beyond that only their number. */
 const PATHS_MAX = 20;
 
 export async function findOrphans(repo: Repository, archiveInfo: ArchiveInfo, listed: readonly BackupInfoEntry[]): Promise<string[]> {
@@ -31,7 +31,7 @@ export async function findOrphans(repo: Repository, archiveInfo: ArchiveInfo, li
   return lines;
 }
 
-/** Files in a backup's directory that its manifest does not know. */
+/** Files in a backup's directory that are not in its manifest. */
 export async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<string[]> {
   const expected = pathsOf(repo.stanza, manifest);
   const found: string[] = [];
@@ -51,7 +51,7 @@ export async function filesOfNobody(repo: Repository, manifest: Manifest): Promi
 
 function pathsOf(stanza: string, { label, files, options }: Manifest): ReadonlySet<string> {
   const path = manifestPath(stanza, label);
-  // A process that was killed right after it listed the backup leaves its attempt file.
+  // A process killed right after it listed the backup leaves its attempt file.
   const paths = new Set([path, copyOf(path), attemptPath(stanza, label)]);
   for (const file of files) {
     if (file.reference !== undefined && (!options.hardlink || file.bundle !== undefined)) continue;

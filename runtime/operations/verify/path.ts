@@ -1,6 +1,7 @@
 /**
- * The way from each backup to the newest timeline, which is the one that a recovery follows. Where a timeline was left, the segments up to that
- * point are needed although nothing on the timeline itself tells so: after a failover its newest stored one may be any.
+ * The path from each backup to the newest timeline, which recovery follows. On an earlier timeline the segments up to
+ * the switch point are needed, but nothing on that timeline shows it: after a failover its newest stored segment may be
+ * anywhere.
  */
 import { type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalName, segmentOfLsn } from "../../format/wal/walSegment";
@@ -10,13 +11,14 @@ export type WalRange = readonly [string, string];
 
 export interface NewestTimeline {
   readonly timeline: number;
-  /** What its history says, oldest first. */
+  /** The ancestors in its history file, oldest first. */
   readonly ancestors: readonly TimelineAncestor[];
 }
 
 /**
- * First and last segment on each timeline that the backups of `needed` must pass; none for backups that do not lie on the way. Pure.
- * @param names of the whole segments that are stored
+ * First and last segment on each timeline that the backups of `needed` must pass; empty for backups that are not on the
+ * path. Pure.
+ * @param names of the stored complete segments
  */
 export function pathRanges(
   needed: readonly WalRange[],
@@ -25,7 +27,8 @@ export function pathRanges(
   walSegmentSizeBytes: number,
 ): WalRange[] {
   const size = BigInt(walSegmentSizeBytes);
-  // The segment of the point itself is the first one of the next timeline, which begins with what the timeline before had in it.
+  // The segment with the switch point is the next timeline's first; that segment begins with the earlier timeline's
+  // content.
   const lastOf = ({ timeline: own, lsn }: TimelineAncestor): string | null =>
     lsn < size ? null : segmentOfLsn(own, lsn - size, walSegmentSizeBytes);
   const newest = names.filter((name) => parseWalName(name)?.timeline === timeline).sort()[0];
@@ -38,7 +41,7 @@ export function pathRanges(
       return [index === 0 || before === undefined ? start : segmentOfLsn(ancestor.timeline, before.lsn, walSegmentSizeBytes), lastOf(ancestor)];
     });
     const end = ancestors.at(-1);
-    // A promotion may be so young that nothing of the new timeline is there yet.
+    // A promotion may be so recent that the new timeline has no segment yet.
     if (end !== undefined && newest !== undefined) ranges.push([segmentOfLsn(timeline, end.lsn, walSegmentSizeBytes), newest]);
     return ranges.flatMap(([from, to]): WalRange[] => (to === null || to < from ? [] : [[from, to]]));
   });

@@ -1,4 +1,4 @@
-/** Counts what was checked, and keeps a line for each thing that is wrong. */
+/** Counts checked items, with one line for each problem. */
 import type { VerifyFileResult, VerifyStatus } from "./verifyFile";
 
 export interface VerifyCounts {

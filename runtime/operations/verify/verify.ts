@@ -1,10 +1,12 @@
 /**
- * `verify`: are the bytes of a repository what its infos promise, and is the WAL between any backup and the newest segment complete?
+ * `verify`: are a repository's bytes as its infos promise, and is the WAL between each backup and the newest segment
+ * complete?
  *
- * Every WAL file and every file of every backup is read and hashed (files of earlier backups that a later one refers to once, a bundle by one
- * request), and every backup must find what it refers to; info files and manifests are read in both their copies. Unlike stock, a missing
- * segment between the oldest backup's start and the newest segment, stored or needed by a backup, is an error and is named ("pgbackrest-format"
- * 19; stock reports ok with segments missing). So is one that a backup needs to reach the timeline that a failover began.
+ * It reads and hashes every WAL file and every file of every backup (a file that later backups refer to once, a bundle
+ * by one request). Every backup's references must exist. Info files and manifests are read in both copies. Unlike
+ * stock, a missing segment between the oldest backup's start and the newest segment, stored or needed by a backup, is
+ * an error and is named ("pgbackrest-format" 19; stock reports ok with segments missing). So is one that a backup needs
+ * to reach the timeline of a failover.
  */
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
@@ -34,7 +36,7 @@ import type { VerifyFileJob } from "./verifyFile";
 export interface ArchiveVerdict {
   readonly archiveId: string;
   readonly counts: VerifyCounts;
-  /** Segments that are not there although a backup needs them to reach the newest one: `[first, last]` of each gap. */
+  /** Missing segments that a backup needs to reach the newest one: `[first, last]` of each gap. */
   readonly gaps: readonly WalRange[];
 }
 
@@ -44,24 +46,27 @@ export interface Verdict {
   readonly archives: readonly ArchiveVerdict[];
   readonly backups: readonly BackupVerdict[];
   readonly problems: readonly string[];
-  /** What lies in the repository and nothing refers to: no error, but space. */
+  /** Files that nothing refers to: no error, but used space. */
   readonly orphans: readonly string[];
-  /** Of pieces of segments that are not archived: what an agent has streamed. */
+  /** Counts of streamed chunks of segments that are not archived. */
   readonly stream: StreamCounts;
-  /** SHA-1 of each history and backup label that reads well, by `<version>-<system id>/<name>`: to be compared with other repositories'. */
+  /**
+   * SHA-1 of each readable history and backup label, by `<version>-<system id>/<name>`, for comparison with other
+   * repositories.
+   */
   readonly named: ReadonlyMap<string, string>;
 }
 
 const GAP_SEGMENTS_MAX = 1_000_000;
 
 export interface VerifyOptions {
-  /** Only this backup, what it refers to and the WAL that it needs. */
+  /** Only this backup, its references and its WAL. */
   readonly set?: string;
-  /** Share of the data files that is read; absent reads all. WAL is always read. */
+  /** Percentage of the data files to read; absent reads all. WAL is always read. */
   readonly samplePercent?: number;
 }
 
-/** Reads one repository. @throws when neither info file can be read; backupSetInvalid (75) when it has no such set */
+/** Reads one repository. @throws when neither info file is readable; backupSetInvalid (75) when it has no such set */
 export async function verify(
   repo: Repository,
   pool: JobPool,
@@ -81,7 +86,7 @@ export async function verify(
   let isNamedOk = true;
   for (const entry of archiveInfo.history) {
     const needed = neededRanges(entries, entry.id);
-    // One set by an offline backup, or of another history id, has no WAL here to look at.
+    // A single offline backup, or one of another history id, needs no WAL here.
     if (options.set !== undefined && needed.length === 0) continue;
     const wal: StoredWal[] = [];
     let newest = "";
@@ -131,7 +136,7 @@ export async function verify(
   return { repoKey: repo.key, ok, archives, backups: backups.verdicts, stream, problems, orphans: orphans.lines, named };
 }
 
-/** Gathers lines until something cannot be looked for, which is told instead and spoils nothing that was found out before. */
+/** Collects lines until a search fails; that error is reported and earlier results stay. */
 class Orphans {
   readonly #ctx: Context;
   #lines: readonly string[] = [];
@@ -149,7 +154,7 @@ class Orphans {
     return this.#look(find, (found) => [...this.#lines, ...found]);
   }
 
-  /** Before those that are there. */
+  /** Puts these before the existing lines. */
   addFirst(find: () => Promise<readonly string[]>): Promise<void> {
     return this.#look(find, (found) => [...found, ...this.#lines]);
   }
@@ -169,9 +174,9 @@ class Orphans {
 interface ArchiveInput {
   readonly repo: Repository;
   readonly pool: JobPool;
-  /** What is read. */
+  /** WAL files to read. */
   readonly wal: readonly StoredWal[];
-  /** Of everything that is stored, for gaps. */
+  /** All stored names, for gaps. */
   readonly names: readonly string[];
   readonly archiveId: string;
   readonly pass: string | null;
@@ -180,7 +185,10 @@ interface ArchiveInput {
   readonly walSegmentSizeBytes: number;
 }
 
-/** The timeline of a history file; null without a name, and for one that cannot be read: that is told by whoever reads them all. */
+/**
+ * The timeline of a history file; null without a name and for an unreadable file, which the check of named files
+ * reports.
+ */
 export async function findNewestTimeline(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
   try {
     const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
@@ -218,7 +226,7 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
   return { archiveId, counts: tally.counts(), gaps };
 }
 
-/** What {@link findGaps} finds, also on the way to the newest timeline. Pure. */
+/** The gaps of {@link findGaps}, and those on the path to the newest timeline. Pure. */
 export function gapsOf(
   names: readonly string[],
   needed: readonly WalRange[],
@@ -230,9 +238,9 @@ export function gapsOf(
 }
 
 /**
- * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first one stored) to the newest
- * one that is stored or that a backup needs. A later timeline begins wherever its fork was; one that is older than every backup's own is of no
- * use to any, and what is left of it waits for expire. Pure.
+ * Missing runs of segments, ascending, per timeline: from the first segment that a backup there needs (or the first
+ * stored one) to the newest one that is stored or that a backup needs. A later timeline begins wherever its fork was. A
+ * timeline older than every backup's is useless; its remains wait for expire. Pure.
  */
 export function findGaps(names: readonly string[], needed: readonly WalRange[], walSegmentSizeBytes: number): WalRange[] {
   const stored = new Set(names);
@@ -255,7 +263,7 @@ export function findGaps(names: readonly string[], needed: readonly WalRange[], 
 function gapsBetween(first: string, last: string, stored: readonly string[], walSegmentSizeBytes: number): WalRange[] {
   const gaps: WalRange[] = [];
   let expected = first;
-  // Behind the last one stands a guard, so that what is missing up to it counts as a gap too.
+  // A guard after the last one makes a gap at the end count too.
   for (const name of [...stored.filter((own) => own >= first && own <= last), nextSegment(last, walSegmentSizeBytes)]) {
     if (expected < name) gaps.push([expected, lastBefore(name, expected, walSegmentSizeBytes)]);
     expected = nextSegment(name, walSegmentSizeBytes);
@@ -263,7 +271,7 @@ function gapsBetween(first: string, last: string, stored: readonly string[], wal
   return gaps;
 }
 
-/** The segment before `name`, counted up from `from`. */
+/** The segment before `name`, counted from `from`. */
 function lastBefore(name: string, from: string, walSegmentSizeBytes: number): string {
   let current = from;
   for (let count = 0; count < GAP_SEGMENTS_MAX; count++) {
@@ -278,7 +286,7 @@ function timelineOf(name: string): number {
   return parseWalName(name)?.timeline ?? 0;
 }
 
-/** Of every backup of one history id that was taken online. */
+/** Of every online backup of one history id. */
 export function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
   return entries.flatMap((entry) =>
     entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null ? [[entry.archiveStart, entry.archiveStop] as const] : [],

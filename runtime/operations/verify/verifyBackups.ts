@@ -1,8 +1,8 @@
 /**
- * The backups of a repository: does each find what it refers to, and are the bytes what its manifest says?
+ * Verifies the backups of a repository: do their references exist, and do their bytes match their manifests?
  *
- * Bytes that several backups refer to are read once and judged for all of them. Files of a bundle are read by one request. One manifest is in
- * memory at a time, and beside it forty bytes for each stored file of the set that it belongs to.
+ * Bytes that several backups refer to are read once and judged for all of them. Files of a bundle are read by one
+ * request. Memory holds one manifest and forty bytes for each stored file of its set.
  */
 import { hash } from "node:crypto";
 import type { Context } from "../../base/context";
@@ -30,20 +30,20 @@ export interface BackupVerdict {
 export interface BackupsInput {
   readonly repo: Repository;
   readonly pool: JobPool;
-  /** What is looked at. */
+  /** The backups to check. */
   readonly entries: readonly BackupInfoEntry[];
-  /** Everything that backup.info names. */
+  /** All backups in backup.info. */
   readonly listed: readonly BackupInfoEntry[];
   readonly pass: string | null;
-  /** Share of the files that is read, 100 for all. */
+  /** Percentage of the files to read, 100 for all. */
   readonly samplePercent: number;
-  /** Given each manifest that can be read, when its files have been looked at. */
+  /** Receives each readable manifest after its files were checked. */
   readonly visit?: (manifest: Manifest) => Promise<void>;
 }
 
 export interface BackupsVerdict {
   readonly verdicts: readonly BackupVerdict[];
-  /** Backups whose manifest could be read, in their order. */
+  /** Backups with a readable manifest, in order. */
   readonly readable: readonly string[];
 }
 
@@ -78,7 +78,7 @@ async function verifyOne(input: BackupsInput, entry: BackupInfoEntry, reader: Fi
   return { label, status: counts.valid === counts.total && broken.length === 0 ? "valid" : "invalid", counts };
 }
 
-/** What a backup builds on must be listed, and the manifest must say the same as backup.info. Pure. */
+/** A backup's references must be listed, and its manifest must agree with backup.info. Pure. */
 export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, listed: readonly BackupInfoEntry[]): string[] {
   const labels = new Set(listed.map((other) => other.label));
   const needed = new Set([...manifest.references, ...(manifest.prior === undefined ? [] : [manifest.prior])]);
@@ -91,14 +91,16 @@ export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, lis
   return lines;
 }
 
-/** What is read by one request: a file, or files of one bundle. */
+/** Files read by one request: a separate file, or files of one bundle. */
 type Piece = ManifestFile | readonly ManifestFile[];
 
-/** Reads each stored place once, whoever asks for it. */
+/** Reads each stored range once, however many backups refer to it. */
 class FileReader {
   readonly #input: BackupsInput;
   readonly #ctx: Context;
-  /** Results by place, null for what is not in the sample; only of the set that is looked at: no backup refers to another one's. */
+  /**
+   * Results by location, null for files outside the sample. Only of the current set: no backup refers to another set.
+   */
   readonly #seen = new Map<string, VerifyFileResult | null>();
   #fullLabel = "";
 
@@ -107,7 +109,9 @@ class FileReader {
     this.#ctx = ctx;
   }
 
-  /** Counts the files that are in the sample; what is wrong with those that another backup has asked for before is told for this one. */
+  /**
+   * Counts the sampled files. An error in a file that an earlier backup already read is reported for this backup too.
+   */
   async check(manifest: Manifest, tally: Tally): Promise<void> {
     this.#enterSet(manifest.label);
     const { pieces, known } = this.#sort(manifest);
@@ -126,7 +130,7 @@ class FileReader {
     this.#seen.clear();
   }
 
-  /** What is to be read, files of their own first, and the files whose place is known already. */
+  /** Pieces to read, separate files first, and files whose location was already read. */
   #sort(manifest: Manifest): { readonly pieces: readonly Piece[]; readonly known: readonly ManifestFile[] } {
     const pieces: Piece[] = [];
     const bundles = new Map<string, ManifestFile[]>();
@@ -154,7 +158,7 @@ class FileReader {
     return { pieces: [...pieces, ...bundles.values()], known };
   }
 
-  /** What is wrong; counts and remembers the rest. */
+  /** Returns the errors; counts and remembers the rest. */
   async #read(manifest: Manifest, piece: Piece, tally: Tally): Promise<readonly VerifyFileResult[]> {
     const files = isBundle(piece) ? piece : [piece];
     const results = isBundle(piece) ? await this.#bundle(manifest, piece) : [await this.#file(this.#sourceOf(manifest, piece), piece)];
@@ -208,12 +212,12 @@ function isBundle(piece: Piece): piece is readonly ManifestFile[] {
   return Array.isArray(piece);
 }
 
-/** Twenty characters for where stored bytes are and what they should be: the words themselves are ten times as long. */
+/** Twenty characters for the location and checksum of stored bytes: the plain text is ten times as long. */
 function placeOf({ path, range }: RestoreSource, { sizeRepoBytes, sha1, sha1Repo }: ManifestFile): string {
   return hash("sha1", `${path}:${range?.offsetBytes ?? 0}:${sizeRepoBytes}:${sha1Repo ?? sha1}`, "binary");
 }
 
-/** Stored as it is, so that the checksum of the original content is that of the stored bytes. */
+/** Neither compressed nor encrypted: the original checksum is that of the stored bytes. */
 function isPlain({ compressType, cipherPass }: RestoreSource): boolean {
   return compressType === "none" && cipherPass === null;
 }

@@ -1,4 +1,4 @@
-/** Checks the stored bytes of many files that lie in one bundle, read in one go: as a job, so that workers do the reading and hashing. */
+/** Checks many files in one bundle with one read: a job, so that workers read and hash. */
 import { isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { type Extent, readExtents } from "../../repository/bundleReader";
@@ -13,7 +13,7 @@ export interface VerifyBundleJob {
   readonly extents: readonly (Extent & { readonly sha1: string })[];
 }
 
-/** One for each extent, in their order. */
+/** One per extent, in their order. */
 export type VerifyBundleResult = readonly VerifyFileResult[];
 
 export async function verifyBundle(job: VerifyBundleJob, repo: (key: number) => Repository): Promise<VerifyBundleResult> {

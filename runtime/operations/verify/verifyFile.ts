@@ -1,4 +1,4 @@
-/** Checks the stored bytes of one file of a repository: as a job, so that workers do the reading and hashing. */
+/** Checks the stored bytes of one file: a job, so that workers read and hash. */
 import { isError, toBackupError } from "../../base/errors";
 import { measure } from "../../base/hash";
 import type { Packing, Repository } from "../../repository/repository";
@@ -10,7 +10,7 @@ export interface VerifyFileJob {
   readonly repoKey: number;
   readonly path: string;
   readonly range: ByteRange | null;
-  /** Null compares the stored bytes as they are (`rck` of the manifest); else they are decrypted and decompressed first. */
+  /** Null compares the stored bytes (`rck` of the manifest); otherwise they are decrypted and decompressed first. */
   readonly unpack: Packing | null;
   readonly sizeBytes: number;
   readonly sha1: string;
@@ -20,7 +20,7 @@ export type VerifyStatus = "ok" | "missing" | "checksum" | "size" | "other";
 
 export interface VerifyFileResult {
   readonly status: VerifyStatus;
-  /** What is wrong; empty when nothing is. */
+  /** The error; empty without one. */
   readonly text: string;
 }
 
@@ -33,7 +33,7 @@ export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repo
     return { status: "ok", text: "" };
   } catch (error) {
     if (isError(error, "fileMissing")) return { status: "missing", text: `file missing '${job.path}'` };
-    // Bytes that no longer decrypt or decompress are damaged content, whatever the codec calls it.
+    // Bytes that do not decrypt or decompress are damaged content, whatever the codec's error.
     const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
     return { status, text: `invalid result ${job.path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
   }
