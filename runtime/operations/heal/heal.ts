@@ -1,11 +1,12 @@
 /**
- * `heal`: copies WAL from repository to repository until all hold the same, and clears the debt.
+ * `heal`: copies missing WAL between repositories until all hold the same, and clears the records of missing WAL.
  *
- * A repository owes what PostgreSQL was told is safe (the durable debt) and what another repository has from its own oldest backup on and it
- * lacks. Each file is taken from pg_wal when it is still there, else from a repository that has it, decrypted and decompressed, checked
- * against its SHA-1, and stored with the receiving repository's own compression and keys. What PostgreSQL has not been told is safe is left
- * alone: archive-push may be writing it at this moment. Files whose names carry no checksum are compared
- * too. {@link payDebts} pays the recorded debt of one repository without listing whole archives, for an agent that does so again and again.
+ * A repository lacks two kinds of files: those that PostgreSQL was told are safe (recorded durably), and those that
+ * another repository has since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a
+ * repository that has it. It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own
+ * compression and keys. Files that are not acknowledged yet are left alone: archive-push may be writing them. Files
+ * whose names carry no checksum are compared too. {@link payDebts} copies the recorded missing WAL of one repository
+ * without listing whole archives; an agent calls it repeatedly.
  */
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
@@ -26,15 +27,18 @@ import type { LocalWal } from "../shared/localWal";
 
 export interface Healed {
   readonly copied: number;
-  /** Debts that needed no copy: the repository held the file already, or it is nowhere any more and a newer backup does without it. */
+  /**
+   * Records cleared without a copy: the repository already held the file, or no repository holds it and a newer backup
+   * does not need it.
+   */
   readonly settled: number;
-  /** Names that no repository and no pg_wal has any more, with the reason. */
+  /** Names that no repository and no pg_wal holds, with the reason. */
   readonly unhealed: readonly string[];
 }
 
 /** Keeps two writers of one process from the same file. */
 export interface WalClaims {
-  /** False when somebody else is writing the file into that repository; else it is kept for the caller until `release`. */
+  /** False while another writer writes the file into that repository; otherwise reserves it until `release`. */
   claim(repoKey: number, name: string): boolean;
   release(repoKey: number, name: string): void;
 }
@@ -48,18 +52,18 @@ interface Archive {
 
 interface ListedArchive extends Archive {
   readonly stored: ReadonlyMap<string, StoredWal>;
-  /** The oldest segment that a backup here needs; null without backups. */
+  /** The oldest segment that a backup of this repository needs; null without backups. */
   readonly neededFrom: string | null;
 }
 
-/** Of a run beside an archiver, again and again. */
+/** Limits for repeated runs beside an archiver. */
 export interface HealBounds {
   readonly claims: WalClaims;
-  /** Missing files that are copied into one repository, the oldest first; the rest is for the next run. */
+  /** Maximum of missing files copied into one repository, oldest first; the next run copies the rest. */
   readonly copiesMax: number;
 }
 
-/** Files that are copied into one repository at the same time: hides the latency of an object store. */
+/** Concurrent copies into one repository: hides an object store's latency. */
 const COPIES_AT_ONCE = 4;
 
 export async function heal(
@@ -68,13 +72,16 @@ export async function heal(
   cluster: ClusterIdentity,
   local: LocalWal,
   ctx: Context,
-  /** False when `repos` are only some of those that are configured: then another one may hold what these do not. */
+  /** False when `repos` are only some of the configured ones: another one may hold what these lack. */
   isEvery = true,
-  /** With bounds, files whose names carry no checksum are copied where they are missing, and not read to be compared: that is a request for each. */
+  /**
+   * With bounds, files without a checksum in their name are copied if missing but not compared, which takes a request
+   * each.
+   */
   bounds: HealBounds | null = null,
 ): Promise<RepoResult<Healed>[]> {
   const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
-  // Asked after the repositories: what one of them was seen to hold is either still here or acknowledged.
+  // Listed after the repositories: a file seen in a repository is then either still here or acknowledged.
   const pending = new Set(await local.listReady());
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
   const named = bounds === null ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
@@ -86,13 +93,13 @@ export async function heal(
     const sources = archives.filter((archive) => archive !== target);
     const wanted = [...names].filter((name) => !pending.has(name)).sort();
     const now = wanted.slice(0, bounds?.copiesMax ?? wanted.length);
-    // One that is away may still hold what the others lack.
+    // An unreachable repository may hold what the others lack.
     const mayLetGo = isEvery && archives.length === repos.length;
     const healed = [
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
       await copyAll(target, sources, now, { debt, cluster, local, claims: bounds?.claims ?? null, mayLetGo }, ctx),
     ];
-    // Of clusters that this one took the place of: no pg_wal has their files any more.
+    // Former clusters at this location: no pg_wal has their files any more.
     for (const former of debt.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
       healed.push(await payDebts(repo, repos, former, { debt, local: null, claims: null, mayLetGo }, ctx));
@@ -101,7 +108,10 @@ export async function heal(
   });
 }
 
-/** Pays what is recorded as `target`'s debt of one cluster, except what waits for the archive still. @throws when the repository cannot be opened */
+/**
+ * Copies the WAL of one cluster that is recorded as missing in `target`, except files that still wait for the archive.
+ * @throws when the repository cannot be opened
+ */
 export async function payDebts(
   target: Repository,
   repos: readonly Repository[],
@@ -119,7 +129,7 @@ export async function payDebts(
 async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<Archive> {
   const info = await loadArchiveInfo(repo);
   const [entry] = archiveIdsOf(info, cluster);
-  // Throws with the two identities: WAL of a cluster that the archive never knew has no place here.
+  // Throws with both identities: WAL of a cluster that the archive does not know must not be stored here.
   const archiveId = entry === undefined ? checkArchive(repo, info, cluster) : archiveIdOf(entry);
   const find = async (name: string): Promise<StoredWal | null> => (await findWal(repo, archiveId, name))[0] ?? null;
   return { repo, archiveId, pass: info.cipherPass ?? null, find };
@@ -135,7 +145,10 @@ async function listArchive(repo: Repository, cluster: ClusterIdentity): Promise<
   return { repo, archiveId, pass: info.cipherPass ?? null, find, stored, neededFrom: starts.sort()[0] ?? null };
 }
 
-/** What the others hold from this repository's oldest backup on. Without a backup nothing here needs WAL, so nothing is fetched. */
+/**
+ * Files in other repositories since this repository's oldest backup. Without a backup it needs no WAL, so nothing is
+ * copied.
+ */
 function missingFrom(target: ListedArchive, archives: readonly ListedArchive[]): string[] {
   const { neededFrom } = target;
   if (neededFrom === null) return [];
@@ -144,9 +157,9 @@ function missingFrom(target: ListedArchive, archives: readonly ListedArchive[]):
 }
 
 /**
- * Of names that are nowhere any more (retention of another repository let go of them, or a disk was lost), those that a backup of the
- * repository begins behind: recovery to now does without them. Until there is such a backup the debt is kept, so that somebody takes one; what
- * stays lost, points in time between the older backups and that one, is for `verify` to tell.
+ * WAL that no repository holds (expired elsewhere, or lost with a disk) and that a newer backup of this repository does
+ * not need to recover to now. Until such a backup exists the record stays, so that a backup is taken. `verify` reports
+ * the lost points in time before that backup.
  */
 async function bygone({ repo, archiveId }: Archive, names: readonly string[]): Promise<string[]> {
   if (names.length === 0) return [];
@@ -156,7 +169,7 @@ async function bygone({ repo, archiveId }: Archive, names: readonly string[]): P
   return names.filter((name) => name < newest);
 }
 
-/** A repository that is opened when it is first asked for something. */
+/** A repository that is opened on first use. */
 type Source = Pick<Archive, "repo" | "find"> & { open(): Promise<Archive> };
 
 function lazyArchive(repo: Repository, cluster: ClusterIdentity): Source {
@@ -170,11 +183,11 @@ interface CopyParts {
   readonly cluster: ClusterIdentity;
   readonly local: LocalWal | null;
   readonly claims?: WalClaims | null;
-  /** True when every repository is among the sources, so that what none of them holds is nowhere. */
+  /** True when every repository is among the sources: a file that none of them holds is lost. */
   readonly mayLetGo: boolean;
 }
 
-/** The problem of a file that every place was asked for, and none has. */
+/** The problem of a file that no location holds. */
 const NOWHERE = "no repository and no pg_wal holds it";
 
 async function copyAll(
@@ -207,7 +220,7 @@ async function copyAll(
     }
   });
   const nowhere = [...problems].filter(([, problem]) => mayLetGo && problem === NOWHERE).map(([name]) => name);
-  // A mount that went away holds nothing either.
+  // An unmounted repository seems to hold nothing.
   if (nowhere.length > 0) for (const { repo } of [target, ...sources]) await requirePresent(repo);
   for (const name of (await bygone(target, nowhere)).sort()) {
     const why = "no repository has it any more, and a newer backup does without it; recovery from older ones ends before it";
@@ -222,7 +235,7 @@ async function copyAll(
   return { copied, settled, unhealed };
 }
 
-/** Null when it is stored; else why no place could give it. */
+/** Null when it is stored; else why no source could provide it. */
 async function copyOne(target: Archive, sources: readonly Source[], name: string, local: LocalWal | null, ctx: Context): Promise<string | null> {
   const problems: string[] = [];
   const offers: { readonly source: Source; readonly stored: StoredWal }[] = [];
@@ -236,7 +249,7 @@ async function copyOne(target: Archive, sources: readonly Source[], name: string
   }
   const expected = offers.map((offer) => offer.stored.sha1).find((sha1) => typeof sha1 === "string") ?? null;
   const store = async (sha1: string, open: () => ByteStream): Promise<void> => {
-    // Asked again: archive-push may have come first.
+    // Checked again: archive-push may have stored it first.
     const [stored] = isSegment(name) ? await findWal(target.repo, target.archiveId, name) : [];
     if (stored !== undefined) return makeDurable(target.repo, target.archiveId, stored.fileName);
     const wal = { archiveId: target.archiveId, name, sha1, compressType: compressOf(target, name).type, open };
@@ -273,7 +286,7 @@ function compressOf({ repo }: Archive, name: string): Repository["compress"] {
   return isSegment(name) ? repo.compress : { type: "none", level: 0 };
 }
 
-/** The plain content; throws at its end, before the copy is complete, when it is not what its name says. */
+/** The plain content; throws at its end, before the copy is complete, if it does not match its name. */
 async function* checkedContent(archive: Archive, stored: StoredWal, expected: string | null): ByteStream {
   const hash = createHash("sha1");
   for await (const chunk of await openWal(archive.repo, archive.archiveId, stored, archive.pass)) {

@@ -1,6 +1,6 @@
 /**
- * Brings histories and backup labels of all repositories to the same content: PostgreSQL's own where pg_wal still has the file, else the
- * one that reads as what it should be. Where several different ones do, nobody can tell which is right, and nothing is written.
+ * Makes histories and backup labels equal in all repositories. PostgreSQL's own file in pg_wal wins, else the only
+ * valid content. If several valid contents differ, nobody can tell which is right, and nothing is written.
  */
 import { collect, streamOf, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -24,10 +24,10 @@ export interface NamedHealed {
   readonly unhealed: string[];
 }
 
-/** Files that are looked at together: hides the latency of an object store. */
+/** Files checked together: hides an object store's latency. */
 const FILES_AT_ONCE = 8;
 
-/** What was done by repository key. `pending` names are left alone: somebody may be writing them. */
+/** The results by repository key. Skips `pending` names: they may be written right now. */
 export async function healNamed(
   archives: readonly NamedArchive[],
   local: LocalWal,
@@ -80,7 +80,7 @@ async function healName(
   }
 }
 
-/** PostgreSQL's own file, else what all readable copies agree on; null when there is neither. */
+/** PostgreSQL's own file, else the content that all readable copies share; null without either. */
 async function findGood(name: string, copies: readonly Copy[], local: LocalWal): Promise<Pick<NamedContent, "bytes" | "sha1"> | null> {
   const wal = await local.prepare(name).catch(() => null);
   if (wal !== null) {

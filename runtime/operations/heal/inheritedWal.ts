@@ -1,10 +1,11 @@
 /**
- * WAL that a standby was sent, and that its primary had not archived when it died.
+ * WAL that a standby received and that its primary had not archived when it died.
  *
- * PostgreSQL takes all that a standby was sent for archived, and never hands it over after a promotion ("Continuous Archiving in Standby" in
- * its manual). When the dead primary's disk is gone too, the archive would have a gap that no recovery passes, although a living server holds
- * what is missing. So a promoted server compares, when it archives the history of its new timeline: what a repository lacks of the
- * timelines before becomes its debt, which is paid from pg_wal as any other.
+ * PostgreSQL assumes that received WAL is archived, and never archives it after a promotion ("Continuous Archiving in
+ * Standby" in its manual). If the dead primary's disk is lost too, the archive has a gap that no recovery passes,
+ * although a living server holds the missing segments. So when a promoted server archives the history of its new
+ * timeline, it compares. What a repository lacks of the earlier timelines is recorded as missing and then copied from
+ * pg_wal.
  */
 import { readdir, readFile } from "node:fs/promises";
 import type { Context } from "../../base/context";
@@ -29,14 +30,15 @@ export interface InheritedParts {
   readonly walSegmentSizeBytes: number;
 }
 
-/** PostgreSQL waits meanwhile. */
+/** PostgreSQL waits during this time. */
 const LOOK_MS = 5000;
-/** Digits of a segment's name that name its directory. */
+/** Digits of a segment's name that form its directory. */
 const DIRECTORY_LENGTH = 16;
 
 /**
- * Records as debt what each repository lacks of the WAL before the timeline of `historyName`, as far as pg_wal has it and a backup there needs
- * it. A repository that does not answer owes all of it until somebody has looked. @throws format, and what reading pg_wal throws
+ * Records the WAL before the timeline of `historyName` that each repository lacks, as far as pg_wal has it and a backup
+ * there needs it. All of it counts as missing in a silent repository until it can be checked. @throws format, and
+ * errors of reading pg_wal
  */
 export async function oweInherited(historyName: string, parts: InheritedParts, ctx: Context): Promise<void> {
   const { repos, debt, cluster, walDirectory, walSegmentSizeBytes } = parts;
@@ -57,9 +59,10 @@ export async function oweInherited(historyName: string, parts: InheritedParts, c
 }
 
 /**
- * {@link oweInherited}, and pays at once what `repos` owe of it, for a command behind which nobody works on: PostgreSQL keeps such WAL until its next
- * checkpoints only. What cannot be paid within `timeoutMs` stays recorded, for `heal`. Never throws: the history itself is archived whatever happens here.
- * @param mayWrite asked before anything is written beside what PostgreSQL asked for: false where another process archives
+ * {@link oweInherited}, then copies what `repos` lack at once, for a command without a later worker: PostgreSQL keeps
+ * such WAL only until its next checkpoints. Files not copied within `timeoutMs` stay recorded for `heal`. Never throws:
+ * the history itself is archived in any case.
+ * @param mayWrite called before anything beyond PostgreSQL's request is written: false where another process archives
  */
 export async function settleInherited(
   historyName: string,
@@ -71,7 +74,7 @@ export async function settleInherited(
   await oweInherited(historyName, parts, ctx).catch(told);
   const owing = repos.filter((repo) => debt.list(repo.key, cluster).length > 0);
   if (owing.length === 0 || !parts.mayWrite()) return;
-  // Out of pg_wal alone: another repository that hangs would be asked whether it has the file.
+  // From pg_wal alone: a hanging repository must not be searched for the file.
   const paid = perRepo(owing, (repo) => payDebts(repo, [repo], cluster, { debt, local, claims: null, mayLetGo: false }, ctx));
   const results = await withinTime(paid, timeoutMs, ctx).catch(told);
   for (const result of results ?? []) if (!result.ok) told(result.error);
@@ -81,7 +84,10 @@ export async function settleInherited(
   }
 }
 
-/** Whole segments before the point where the next timeline began: of the one that holds it, PostgreSQL archives a partial one. */
+/**
+ * Complete segments before the point where the next timeline began: PostgreSQL archives the segment with that point as
+ * a partial one.
+ */
 function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSegmentSizeBytes: number): boolean {
   const parsed = parseWalName(name);
   if (parsed?.kind !== "segment") return false;
@@ -89,7 +95,7 @@ function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSe
   return ancestor !== undefined && lsnOfSegment(name, walSegmentSizeBytes) + BigInt(walSegmentSizeBytes) <= ancestor.lsn;
 }
 
-/** Without a backup nothing there needs WAL; what is older than its oldest was let go. */
+/** Without a backup the repository needs no WAL; WAL before its oldest backup has expired. */
 async function lackedBy(repo: Repository, names: readonly string[], cluster: ClusterIdentity): Promise<readonly string[]> {
   const [entry] = archiveIdsOf(await loadArchiveInfo(repo), cluster);
   if (entry === undefined) return [];
