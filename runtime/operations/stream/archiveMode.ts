@@ -1,14 +1,17 @@
-/** What a server's configuration says of `archive_mode`, while nobody can ask the server: it recovers. */
+/** Reads `archive_mode` from a server's configuration, while a recovering server accepts no questions. */
 import { readFile } from "node:fs/promises";
 import { readConfig } from "../shared/configFiles";
 
 const ALWAYS = /^[ \t]*archive_mode[ \t=]+'?always\b/im;
 
-/** True when any of its files, or its command line, says `always`: a server that recovers then archives what it recovers from. */
+/**
+ * True when a configuration file or the command line says `always`: a recovering server then archives the WAL that it
+ * replays.
+ */
 export async function archivesAlways(dataDirectory: string): Promise<boolean> {
   const words = await readFile(`${dataDirectory}/postmaster.opts`, "utf8").catch(() => "");
   if (/archive_mode=always/i.test(words)) return true;
-  // Debian's lie elsewhere.
+  // Debian keeps them elsewhere.
   const elsewhere = /config_file=([^"\s]+)/.exec(words)?.[1];
   const paths = [`${dataDirectory}/postgresql.conf`, `${dataDirectory}/postgresql.auto.conf`, ...(elsewhere === undefined ? [] : [elsewhere])];
   for (const path of paths)

@@ -1,6 +1,6 @@
 /**
- * What a stream has left behind: pieces of segments that are archived by now, of segments before the first one that a kept backup needs, of archives
- * that are gone, and what broke off while it was written. The agent removes the first kind itself as long as it lives.
+ * Expires streamed WAL: chunks of archived segments, chunks before the first segment that a kept backup needs, chunks
+ * of removed archives, and interrupted writes. A living agent removes the first kind.
  */
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -11,7 +11,7 @@ import { listStream } from "./survey";
 
 const TIMELINE_LENGTH = 8;
 
-/** Paths that go, or would go with `dryRun`, ascending. `kept` are the backups that stay. */
+/** Removed paths (with `dryRun`, paths to remove), ascending. `kept` are the remaining backups. */
 export async function expireStream(repo: Repository, kept: readonly BackupInfoEntry[], dryRun: boolean): Promise<string[]> {
   const found = await listStream(repo);
   if (found.size === 0) return [];

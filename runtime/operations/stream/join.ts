@@ -1,6 +1,6 @@
 /**
- * The beginning of one segment out of the pieces that several sessions and repositories have of it: what a recovery gets (stream/partial), and so
- * what `find` reads.
+ * Assembles the start of one segment from the chunks of several sessions and repositories: for a recovery
+ * (stream/partial) and for `find`.
  */
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
@@ -16,21 +16,21 @@ export interface PieceSource {
   readonly chunks: readonly StreamChunk[];
 }
 
-/** What the beginning is put together in. */
+/** Where the start of the segment is assembled. */
 export interface JoinTarget {
-  /** Are these the bytes at this offset? Asked of such as were written. */
+  /** True when these bytes are at this offset. Called only for written bytes. */
   holds(at: number, wal: Uint8Array): Promise<boolean>;
   write(at: number, wal: Uint8Array): Promise<void>;
 }
 
 export interface Joined {
-  /** From the first byte of the segment on; 0 when there is nothing. */
+  /** From the first byte of the segment; 0 without any. */
   readonly sizeBytes: number;
-  /** Whose pieces reach there. */
+  /** The source whose chunks reach that far. */
   readonly last: PieceSource | null;
 }
 
-/** The newest session first; a piece that cannot be read is told, and another one taken that has the same. */
+/** Takes the newest session first. An unreadable chunk is reported and replaced by another one with the same bytes. */
 export async function joinPieces(target: JoinTarget, sources: readonly PieceSource[], origin: StreamOrigin, ctx: Context): Promise<Joined> {
   let joined: Joined = { sizeBytes: 0, last: null };
   for (const source of [...sources].sort((left, right) => newestFirst(left.chunks, right.chunks))) {
@@ -41,9 +41,9 @@ export async function joinPieces(target: JoinTarget, sources: readonly PieceSour
 }
 
 /**
- * Lengthens what the target holds by what one session has beyond it, if all that both have is the same; tells how much there is then. Another
- * repository has got more of the same session, or the newest session was cut off before it was where an earlier one had been. Of a server that was
- * taken back to an earlier state the sessions differ: its newest one counts.
+ * Extends the target with one session's further bytes, if all common bytes are equal; returns the new length. Another
+ * repository may have more of the same session, or the newest session was cut off before the end of an earlier one.
+ * Sessions differ after a server was taken back to an earlier state: then the newest one counts.
  */
 async function extend(
   target: JoinTarget,
@@ -65,7 +65,7 @@ async function extend(
     } catch (thrown) {
       const error = toBackupError(thrown);
       ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, error)}`);
-      // Another piece may reach as far: the merged one was damaged, or removed meanwhile.
+      // Another chunk may reach as far: the merged one was damaged, or was removed meanwhile.
       if (!isError(error, ...PIECE_FAULTS)) return reached;
       usable = usable.filter((other) => other !== chunk);
       continue;

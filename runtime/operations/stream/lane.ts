@@ -1,9 +1,10 @@
 /**
- * One repository's part of streaming: ships what the window has and the repository lacks, at most once in an interval, and takes the pieces of a
- * segment away when the whole segment is in the archive.
+ * Streams to one repository: ships what the window has and the repository lacks, at most once per interval. Removes a
+ * segment's chunks once the archive has the complete segment.
  *
- * A repository that fails is tried again after longer and longer pauses; when the window has gone on without it, it begins anew with a whole
- * segment, because only an unbroken beginning of one can be used. What a recovery needs before that is told as not safe until it is archived.
+ * A failed repository is retried after growing pauses. If the window has moved past it, it starts again at a complete
+ * segment, because only an unbroken start of a segment can be used. WAL that a recovery needs before that is reported
+ * as not safe until it is archived.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
@@ -25,12 +26,15 @@ export interface LaneOptions {
   readonly cluster: ClusterIdentity;
   readonly timeline: number;
   readonly segmentSizeBytes: number;
-  /** Of format/wal/streamChunk. */
+  /** Session id of format/wal/streamChunk. */
   readonly session: string;
   readonly intervalMs: number;
-  /** What the server had on its disk when the session began. */
+  /** The server's flush position at the start of the session. */
   readonly flushLsn: bigint;
-  /** WAL files that the archive may lack and that a recovery needs before the session's first segment: by name, in any order. */
+  /**
+   * WAL files that the archive may lack and that a recovery needs before the session's first segment: by name, in any
+   * order.
+   */
   readonly owed: readonly string[];
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
@@ -38,25 +42,25 @@ export interface LaneOptions {
 
 export interface LaneStatus {
   readonly repoKey: number;
-  /** Position up to which the repository has everything, streamed or archived; null while that is not known. */
+  /** Position up to which the repository has everything, streamed or archived; null while unknown. */
   readonly lsn: bigint | null;
-  /** What the server had written by this time is in the repository; null while that is not known. */
+  /** Everything that the server had written by this time is in the repository; null while unknown. */
   readonly atMs: number | null;
   readonly error: BackupError | null;
 }
 
-/** As other processes are told it; null while it is not known. */
+/** The state for other processes; null while unknown. */
 export function stateOf({ atMs, lsn, repoKey }: LaneStatus): StreamState | null {
   return atMs === null || lsn === null ? null : { key: repoKey, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
 }
 
-/** A piece: what a repository gets at once. */
+/** A chunk: the unit of an upload. */
 const CHUNK_SIZE_BYTES_MAX = 8 * 1024 * 1024;
-/** So many pieces of a segment become one again, as long as the segment is not larger than this. */
+/** After this number of chunks a segment's chunks are merged, unless the segment is larger than this. */
 const PIECES_MAX = 32;
 const MERGED_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const PAUSE_MS_MAX = 60_000;
-/** Of looking by itself whether a segment has been archived: by somebody else, or before the agent was started. */
+/** How often to check whether another process has archived a segment, or one was archived before the agent started. */
 const LOOK_MS = 30_000;
 
 export class StreamLane {
@@ -67,18 +71,18 @@ export class StreamLane {
   readonly #target: PushTarget;
   readonly #ctx: Context;
   readonly #leftovers: Leftovers;
-  /** Pieces of this session, by segment. */
+  /** This session's chunks, by segment. */
   readonly #own = new Map<string, StreamChunk[]>();
   readonly #archived = new Set<string>();
-  /** Segments of left timelines that their pieces do not make. */
+  /** Segments of earlier timelines that cannot be assembled from their chunks. */
   readonly #unusable = new Set<string>();
-  /** What a recovery needs before the newest piece and the repository is not known to have. */
+  /** Files that a recovery needs before the newest chunk and that the repository may lack. */
   readonly #owed: Set<string>;
-  /** Pieces that were here before. */
+  /** Chunks of earlier sessions. */
   #older: StreamChunk[] | null = null;
   #position: bigint;
   #reachedAtMs: number | null = null;
-  /** The last time that nothing was owed. */
+  /** The last time that nothing was missing. */
   #safeAtMs: number | null = null;
   #error: BackupError | null = null;
   #lookedAtMs: number;
@@ -105,14 +109,16 @@ export class StreamLane {
     return { ...common, lsn: this.#position, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
   }
 
-  /** A file has come into the repository's archive. */
+  /** Called when a file has reached the repository's archive. */
   archived(walName: string): void {
     this.#archived.add(walName);
     this.#owed.delete(walName);
     this.#window.notify();
   }
 
-  /** Ships until the window is closed and all of it is shipped, or could not be; or until the context's signal aborts. */
+  /**
+   * Ships until the window is closed and everything was shipped or has failed, or until the context's signal aborts.
+   */
   async run(): Promise<void> {
     const { clock, signal } = this.#ctx;
     let pauseMs = 0;
@@ -145,7 +151,7 @@ export class StreamLane {
     enough.abort();
   }
 
-  /** The whole time, unless the window is closed meanwhile. */
+  /** Waits the full time, unless the window closes first. */
   async #waitOut(durationMs: number): Promise<void> {
     await this.#ctx.clock.sleep(durationMs, AbortSignal.any([this.#ctx.signal, this.#window.closing])).catch(() => {});
   }
@@ -202,17 +208,20 @@ export class StreamLane {
     const to = reach < most ? reach : most;
     const chunk = { segment, session, begin: Number(from - segmentLsn), end: Number(to - segmentLsn) };
     await putChunk(this.#repo, archive, chunk, this.#window.slice(from, to), this.#origin, this.#ctx);
-    // Else it may lie in the empty directory that a mount was on.
+    // Otherwise chunks may land in the empty directory under an unmounted path.
     await requirePresent(this.#repo);
     this.#own.set(segment, isMerge ? [chunk] : [...own, chunk]);
     this.#position = to;
     if (isMerge) this.#leftovers.add(own);
-    // Before that, what an earlier session has shipped is more than this one has.
+    // Until then an earlier session has shipped more than this one.
     const older = (this.#older ?? []).filter((each) => each.segment === segment);
     if (older.every(({ end }) => end <= chunk.end)) this.#leaveOlder(segment);
   }
 
-  /** Left behind by the window: on with the next whole segment. Those before it have to come as whole ones. */
+  /**
+   * The window has moved past this repository: continue at the next complete segment. Earlier ones must come through
+   * the archive.
+   */
   #jump(): void {
     const size = BigInt(this.#options.segmentSizeBytes);
     const next = ((this.#window.begin + size - 1n) / size) * size;
@@ -222,12 +231,12 @@ export class StreamLane {
     }
   }
 
-  /** The one that the next byte is in. */
+  /** The segment of the next byte. */
   #segment(): string {
     return segmentOfLsn(this.#options.timeline, this.#position, this.#options.segmentSizeBytes);
   }
 
-  /** Null when it is a history that is owed: without it nothing of the timeline is found. */
+  /** Null when a missing history blocks the whole timeline. */
   #owedLsn(): bigint | null {
     const starts = [...this.#owed].map((name) => (SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null));
     return starts.reduce((least, start) => (least === null || start === null || start < least ? start : least), starts[0] ?? null);
@@ -244,7 +253,7 @@ export class StreamLane {
         `${this.#repo.name} has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
           "was it taken back to an earlier state, or do two servers stream into one stanza?",
       );
-    // Streamed to their ends by an earlier session: that is as good as archived.
+    // An earlier session has streamed these completely, which is as good as archived.
     for (const name of this.#owed) {
       const sessions = bySession(older.filter(({ segment }) => segment === name));
       if (sessions.some((chunks) => reachOf(chunks) === segmentSizeBytes)) this.#owed.delete(name);
@@ -257,7 +266,7 @@ export class StreamLane {
     this.#older = (this.#older ?? []).filter((chunk) => chunk.segment !== segment);
   }
 
-  /** What cannot be looked up or removed is no failure of shipping. */
+  /** A failed lookup or removal is not a failure to ship. */
   async #sweepQuietly(archive: OpenArchive | null): Promise<void> {
     if (archive === null) return;
     try {
@@ -271,7 +280,7 @@ export class StreamLane {
     await this.#leftovers.clear(archive.archiveId);
   }
 
-  /** Of segments that are archived every piece goes. */
+  /** Removes every chunk of archived segments. */
   async #sweep(archive: OpenArchive): Promise<void> {
     const current = this.#segment();
     const older = (this.#older ?? []).map(({ segment }) => segment);
@@ -280,7 +289,7 @@ export class StreamLane {
     if (nowMs - this.#lookedAtMs >= LOOK_MS) {
       this.#lookedAtMs = nowMs;
       this.#options.requireStarted();
-      // What is left of other timelines may stay for ever: expire looks at it.
+      // Chunks of other timelines may stay forever: expire checks them.
       const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
       const wanted = [...ours, ...this.#owed].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);

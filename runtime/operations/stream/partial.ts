@@ -1,9 +1,10 @@
 /**
- * The segment that nobody has archived, as far as an agent has streamed it: what a recovery replays when it has come to the end of the archive.
+ * Provides the streamed start of a segment that was never archived: a recovery replays it at the end of the archive.
  *
- * Only a recovery that ends there gets it (`recovery.signal` without `standby.signal`): a standby would take it for the whole segment and never ask
- * again. It is given when every repository has answered that the whole segment is in no archive. Behind its last byte are zeros up to the size of a
- * segment, as in one that PostgreSQL is writing; recovery ends at the last whole record, and goes on on a new timeline in a copy of its own.
+ * Only a recovery that ends there gets it (`recovery.signal` without `standby.signal`): a standby would take it for the
+ * complete segment and never ask again. First every repository must have answered that no archive has the complete
+ * segment. Zeros fill it up to the segment size, as in a segment that PostgreSQL is writing. Recovery ends at the last
+ * complete record and continues on a new timeline in its own copy.
  */
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import type { Context } from "../../base/context";
@@ -31,16 +32,17 @@ export interface PartialOptions {
   readonly segmentSizeBytes: number;
 }
 
-/** Who asks. */
+/** The recovery that asks. */
 export interface Recovery {
   readonly dataDirectory: string;
-  /** Is there a file of this name in the data directory? */
+  /** True when a file of this name is in the data directory. */
   exists(name: string): Promise<boolean>;
 }
 
 /**
- * For a segment that is in no archive: {@link getPartial} where the recovery may have it, and once more the archive, for a server that lives may
- * have archived the whole segment meanwhile. True when either is at the destination. @throws what `getWhole` throws
+ * For a segment that no archive has: {@link getPartial} if the recovery may have it, then the archive again, because a
+ * living server may have archived the complete segment meanwhile. True when either is at the destination. @throws
+ * errors of `getWhole`
  */
 export async function getLast(
   repos: readonly Repository[],
@@ -50,7 +52,7 @@ export async function getLast(
   ctx: Context,
 ): Promise<boolean> {
   if (!SEGMENT.test(options.walName) || !(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return false;
-  // A device or a pipe: nobody's recovery.
+  // A recovery never writes to a device or a pipe.
   if (await isSpecialFile(options.destination)) return false;
   if (!(await getPartial(repos, options, ctx))) return false;
   if (await getWhole()) return true;
@@ -60,7 +62,10 @@ export async function getLast(
   return false;
 }
 
-/** True when something of the segment was streamed and is at `destination` now. A repository that cannot tell is left out, with a warning. */
+/**
+ * True when a part of the segment was streamed and is now at `destination`. A repository that cannot answer is skipped
+ * with a warning.
+ */
 async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
   const { cluster, destination, segmentSizeBytes, walName } = options;
   const found: PieceSource[] = [];

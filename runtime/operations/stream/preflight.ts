@@ -1,7 +1,9 @@
 /**
- * Can an agent receive WAL from this server? What stands against it is named, with what to do; archiving never depends on it.
+ * Checks whether an agent can receive WAL from this server. Each obstacle is reported with its fix; archiving never
+ * depends on it.
  *
- * Sources: PostgreSQL "Streaming Replication Protocol" and "Replication" (settings `wal_level`, `max_wal_senders`; the role's REPLICATION).
+ * Sources: PostgreSQL "Streaming Replication Protocol" and "Replication" (settings `wal_level`, `max_wal_senders`; the
+ * role's REPLICATION).
  */
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
@@ -10,16 +12,18 @@ import type { WalStream } from "../../postgres/walStream";
 export interface StreamCheck {
   /** Why WAL cannot be streamed; null when it can. */
   readonly error: BackupError | null;
-  /** Agents that are connected to receive WAL now. */
+  /** Agents that receive WAL now. */
   readonly agentCount: number;
-  /** A standby: its primary's agent streams. */
+  /** A standby: the primary's agent streams. */
   readonly inRecovery: boolean;
 }
 
-/** As the agent calls its connection. */
+/** Application name of the agent's connection. */
 const AGENT_NAME = "pgBackRest [agent]";
 
-/** Asks the server, and tries a connection like the agent's where none is there. Never throws for what stands against streaming. */
+/**
+ * Queries the server, and tries a connection like the agent's if no agent is connected. Never throws for an obstacle.
+ */
 export async function checkStreaming(session: Session, open: () => Promise<WalStream>): Promise<StreamCheck> {
   const { rows } = await session.query(
     "select current_setting('wal_level') as wal_level, current_setting('max_wal_senders')::int4 as max_wal_senders, current_user::text as role, " +

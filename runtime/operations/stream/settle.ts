@@ -1,9 +1,10 @@
 /**
- * Whole segments out of pieces: of a timeline that was left, what was streamed to its end and never archived.
+ * Assembles complete segments from streamed chunks when a timeline ended before PostgreSQL archived them.
  *
- * A server that died between the two came back by a recovery that took the segment out of the stream, and never archives it: what it restores it
- * takes for archived (PostgreSQL "access/transam/xlogarchive.c"). Without it the archive has a gap, which stock's restores, standbys and
- * older backups cannot pass. The pieces are the server's bytes; should the old one still live and archive it, both are the same file.
+ * A server that died in between recovered with the segment from the stream and never archives it: PostgreSQL takes
+ * restored WAL for archived (PostgreSQL "access/transam/xlogarchive.c"). Without the segment the archive has a gap that
+ * stock's restores, standbys and older backups cannot pass. The chunks are the server's own bytes. If the old server
+ * still lives and archives the segment, both files are equal.
  */
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
@@ -20,19 +21,20 @@ import type { OpenArchive, PushTarget } from "../archivePush/pushWal";
 
 export interface SettleOptions {
   readonly cluster: ClusterIdentity;
-  /** The one that the server is on: what is of it, and of later ones, is somebody's who archives it. */
+  /** The server's timeline: WAL on it and on later ones is archived by a server. */
   readonly timeline: number;
   readonly segmentSizeBytes: number;
 }
 
 const TIMELINE_LENGTH = 8;
 
-/** About one segment and its pieces: the others are none the worse for it. */
+/** Errors of one segment and its chunks: other segments can continue. */
 const OF_SEGMENT = ["archiveDuplicate", ...PIECE_FAULTS] as const;
 
 /**
- * Puts into the archive what is whole and not there; tells the names of segments that are there now. One whose pieces are of no use is told once,
- * joins `unusable`, and is left alone from then on. @throws what reading and pushing throw
+ * Archives complete segments that are missing; returns the names of segments that are now there. A segment with
+ * unusable chunks is reported once, joins `unusable`, and is skipped from then on. @throws errors of reading and
+ * pushing
  */
 export async function* settle(
   repo: Repository,
@@ -65,7 +67,7 @@ export async function* settle(
   }
 }
 
-/** Null when it went well with one of them, else why not with the last. @throws what is no error of the segment */
+/** Null when one of them succeeded, else the last one's error. @throws errors that are not about the segment */
 async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promise<void>): Promise<BackupError | null> {
   let last: BackupError | null = null;
   for (const choice of choices) {
@@ -80,7 +82,7 @@ async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promi
   return last;
 }
 
-/** Read twice, for its name tells its checksum: no more than a piece is in memory at once. */
+/** Read twice, because the name contains the checksum: memory holds at most one chunk. */
 async function prepare(
   repo: Repository,
   archive: OpenArchive,

@@ -1,9 +1,10 @@
 /**
- * WAL of the running cluster, received from its server and shipped into every repository before its segment is full: what a host costs that is lost
- * with its disks is then seconds and not a segment.
+ * Receives WAL from the running server and ships it into every repository before its segment is full. A host that is
+ * lost with its disks then costs seconds of transactions and not a segment.
  *
- * One connection serves all repositories. It begins with the segment that the server writes; older ones are `archive_command`'s. When it ends,
- * what was received is still shipped, and a new one begins the segment anew. A standby is not streamed from: its primary's agent does it.
+ * One connection serves all repositories. It begins with the segment that the server is writing; `archive_command`
+ * handles older ones. When it ends, received WAL is still shipped, and a new connection begins at the start of the
+ * segment. A standby is not streamed from: the primary's agent does that.
  */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -21,19 +22,19 @@ export interface StreamParts {
   readonly intervalMs: number;
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
-  /** Of the data directory that this serves. */
+  /** Of the data directory that this agent serves. */
   loadControl(): Promise<PgControl>;
   open(): Promise<WalStream>;
-  /** Names of WAL files that a repository has not got yet: of those that wait in `pg_wal`, and of its debt. */
+  /** Names of WAL files that a repository lacks: those that wait in `pg_wal`, and its recorded missing WAL. */
   listOwed(repoKey: number): Promise<readonly string[]>;
-  /** Told of the lanes of a connection that is well. */
+  /** Receives the repository workers of a working connection. */
   begun(lanes: readonly StreamLane[]): void;
 }
 
-/** For repositories to take the rest after the connection has ended. */
+/** Time for repositories to take the rest after the connection has ended. */
 const REST_MS = 10_000;
 
-/** One connection, to its end or until `signal` aborts; true when the server is a standby. @throws why it ended */
+/** Serves one connection until it ends or `signal` aborts; true when the server is a standby. @throws why it ended */
 export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: Context): Promise<boolean> {
   parts.requireStarted();
   const control = await parts.loadControl();
@@ -53,7 +54,7 @@ export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: C
   }
 }
 
-/** Why the connection has ended. */
+/** Returns why the connection has ended. */
 async function ship(
   stream: WalStream,
   start: { readonly timeline: number; readonly lsn: bigint; readonly flushLsn: bigint },

@@ -1,4 +1,4 @@
-/** Pieces that are of no more use, on their way out. A repository that lets nothing be removed is none the worse for it: `expire` tries again. */
+/** Removes chunks that are no longer needed. A repository that allows no removal does no harm: `expire` tries again. */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import type { StreamChunk } from "../../format/wal/streamChunk";
@@ -8,7 +8,7 @@ import { repoErrorLine } from "../shared/results";
 
 /** After a failure. */
 const PAUSE_MS = 30_000;
-/** What is more than this is left to `expire`. */
+/** `expire` removes anything beyond this number. */
 const PIECES_MAX = 10_000;
 
 export class Leftovers {
@@ -27,7 +27,7 @@ export class Leftovers {
     this.#pieces = [...this.#pieces, ...pieces].slice(-PIECES_MAX);
   }
 
-  /** Removes them; what fails is told once and tried again later. */
+  /** Removes them; reports a failure once and retries later. */
   async clear(archiveId: string): Promise<void> {
     const { clock, log, signal } = this.#ctx;
     if (clock.monotonicMs() < this.#nextAtMs) return;

@@ -1,20 +1,20 @@
-/** What the agent of this host has told of its streams, for other processes: status and metrics. */
+/** The state that this host's agent reports about its streams, for other processes: status and metrics. */
 import type { Config } from "../../config/types";
 import { loadStreamState, type StreamState } from "../../local/streamState";
 
 export interface ToldStreams {
   readonly intervalSeconds: number;
-  /** One for each repository that something was streamed into. */
+  /** One for each repository with streamed WAL. */
   readonly states: readonly StreamState[];
 }
 
-/** No news for so long is bad news, where the interval is not longer. */
+/** The minimum age at which a missing report counts as bad news, for short intervals. */
 const BEHIND_S_MIN = 300;
 const BEHIND_INTERVALS = 3;
 
 /**
- * Null where nothing is to be streamed: not configured, no cluster here, or a standby, whose primary's agent does it. `exists` answers for a file
- * of this path.
+ * Null where nothing should be streamed: not configured, no cluster here, or a standby, whose primary's agent streams.
+ * `exists` checks for a file of this path.
  */
 export async function loadStreams(
   { pgs, settings, spoolPath, stanza = "" }: Pick<Config, "pgs" | "settings" | "spoolPath" | "stanza">,
@@ -22,12 +22,12 @@ export async function loadStreams(
 ): Promise<ToldStreams | null> {
   const [pg] = pgs;
   if (settings.stream === undefined || pg === undefined) return null;
-  // Who may not look there has no standby of his own.
+  // An account that may not look there has no standby of its own.
   if (await exists(`${pg.path}/standby.signal`).catch(() => false)) return null;
   return { intervalSeconds: settings.stream.intervalSeconds, states: await loadStreamState(spoolPath, stanza) };
 }
 
-/** How old the newest word may be. */
+/** Maximum age of the newest report. */
 export function behindAfterS(intervalSeconds: number): number {
   return Math.max(BEHIND_S_MIN, BEHIND_INTERVALS * intervalSeconds);
 }

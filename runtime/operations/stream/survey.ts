@@ -1,4 +1,4 @@
-/** What a repository holds of streams, as anybody sees it who can list it: also without the agent that has written it. */
+/** What a repository holds of streams, from its listing alone: it works without the agent that wrote it. */
 import { basename } from "node:path";
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import { streamPath, streamRoot } from "../../format/repository/repoPath";
@@ -14,20 +14,20 @@ import { readChunk, readChunkEnd } from "../../repository/streamStore";
 export interface StreamFile {
   readonly path: string;
   readonly chunk: StreamChunk;
-  /** Broken off while it was written. */
+  /** Of an interrupted write. */
   readonly isTemporary: boolean;
   readonly modifiedAtMs: number;
 }
 
-/** The newest position that a recovery could get out of the stream. */
+/** The newest position that a recovery could reach through the stream. */
 export interface HeldStream {
   readonly segment: string;
   readonly lsn: string;
-  /** When its last piece was stored. */
+  /** When its last chunk was stored. */
   readonly storedAtS: number;
 }
 
-/** Files of pieces, whole or broken off, by archive id; what is of somebody else's making is left out. */
+/** Files of chunks, complete or interrupted, by archive id; foreign files are skipped. */
 export async function listStream(repo: Repository): Promise<Map<string, StreamFile[]>> {
   const found = new Map<string, StreamFile[]>();
   for await (const { modifiedAtMs, path } of repo.storage.list(streamRoot(repo.stanza), { recursive: true })) {
@@ -43,7 +43,7 @@ export async function listStream(repo: Repository): Promise<Map<string, StreamFi
   return found;
 }
 
-/** Of the stanza as it is now; null when there is nothing that can be read. Asks the piece itself: no server is needed. */
+/** Of the current stanza; null without a readable stream. Reads the chunk, so no server is needed. */
 export async function surveyStream(repo: Repository): Promise<HeldStream | null> {
   const found = await listStream(repo);
   if (found.size === 0) return null;
@@ -62,7 +62,7 @@ export async function surveyStream(repo: Repository): Promise<HeldStream | null>
       const lsn = await readChunkEnd(repo, { archiveId: archiveIdOf(current), pass: info.cipherPass ?? null }, last);
       return { segment, lsn: formatLsn(lsn), storedAtS: Math.floor(storedAtMs / 1000) };
     } catch (error) {
-      // Gone meanwhile, for the whole segment is archived; what is damaged is for verify to tell.
+      // Gone because the complete segment was archived; verify reports damaged ones.
       if (!isError(error, "fileMissing", "fileInvalid", "crypto", "format")) throw error;
     }
   }
@@ -75,8 +75,9 @@ export interface StreamCounts {
 }
 
 /**
- * Reads every piece; none for `info` null. One that is gone meanwhile was replaced, or its segment is archived. What is wrong is added to `problems`.
- * @throws what the storage throws
+ * Reads every chunk; none if `info` is null. A chunk that vanishes meanwhile was replaced, or its segment is archived.
+ * Adds errors to `problems`.
+ * @throws storage errors
  */
 export async function verifyStream(
   repo: Repository,
@@ -89,7 +90,7 @@ export async function verifyStream(
   if (info === null) return { total, valid };
   for (const [archiveId, files] of await listStream(repo)) {
     const entry = info.history.find((each) => archiveIdOf(each) === archiveId);
-    // Of an archive that is gone: expire removes it.
+    // Of a removed archive: expire removes it.
     if (entry === undefined) continue;
     for (const { chunk, path } of files.filter(({ isTemporary }) => !isTemporary)) {
       if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");

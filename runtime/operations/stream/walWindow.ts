@@ -1,11 +1,11 @@
 /**
- * The newest WAL that was received, in memory, for repositories that ship it each at its own pace. Bounded: what a slow repository has not taken
- * when there is no more room is let go of, for the server is never held up; that repository goes on with a later segment.
+ * The newest received WAL, in memory, for repositories that ship it at their own pace. It is bounded: the server is
+ * never held up, so when it is full, the oldest WAL is dropped, and a slow repository continues with a later segment.
  */
 import { assert, fail } from "../../base/errors";
 
 const BLOCK_SIZE_BYTES = 1024 * 1024;
-/** Two segments of the usual size. */
+/** Two segments of the default size. */
 export const WINDOW_SIZE_BYTES_MAX = 32 * BLOCK_SIZE_BYTES;
 
 export class WalWindow {
@@ -21,12 +21,12 @@ export class WalWindow {
     this.#end = start;
   }
 
-  /** Position of the oldest byte that is here. */
+  /** Position of the oldest byte held. */
   get begin(): bigint {
     return this.#begin;
   }
 
-  /** Position behind the newest byte. */
+  /** Position after the newest byte. */
   get end(): bigint {
     return this.#end;
   }
@@ -41,7 +41,7 @@ export class WalWindow {
     return this.#closing.signal;
   }
 
-  /** Copies the bytes. @throws format when they do not follow what was received before */
+  /** Copies the bytes. @throws format when they do not follow the received bytes */
   append(lsn: bigint, wal: Uint8Array): void {
     if (lsn !== this.#end) throw fail("format", `the server sent WAL of position ${lsn} where that of ${this.#end} was to come`);
     const blockSize = BigInt(BLOCK_SIZE_BYTES);
@@ -62,7 +62,7 @@ export class WalWindow {
     this.notify();
   }
 
-  /** The bytes from `from` on, before `to`. They stay as they are, whatever is let go of. */
+  /** The bytes from `from` until before `to`. They stay valid after the window drops them. */
   slice(from: bigint, to: bigint): Uint8Array[] {
     assert(from >= this.#begin && from <= to && to <= this.#end, `WAL from ${from} to ${to} is not in the window`);
     const blockSize = BigInt(BLOCK_SIZE_BYTES);
@@ -83,7 +83,7 @@ export class WalWindow {
     this.notify();
   }
 
-  /** Ends every {@link changed} that waits. */
+  /** Resolves every waiting {@link changed}. */
   notify(): void {
     for (const wake of this.#waiters) wake();
   }
