@@ -1,14 +1,17 @@
-/** Does the server archive, and will stock accept how it does? One answer for `backup` and `check` ("pgbackrest-format" 15, step 2). */
+/**
+ * Checks that the server archives, and that stock accepts its command: for `backup` and `check` ("pgbackrest-format"
+ * 15, step 2).
+ */
 import { fail } from "../../base/errors";
 import type { ServerFacts } from "../../postgres/session";
 
-/** What CloudNativePG sets in every instance, and nobody can change; its plugins archive. */
+/** CloudNativePG sets this in every instance, and users cannot change it; its plugins archive. */
 const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
 
 /**
- * `refuseAlways` is stock's `archive-mode-check` of a backup. `word` must be in `archive_command`: stock wants to see its own name, so a
- * cluster that both work on needs it; where another program archives (CloudNativePG's instance manager) the caller names another word, and
- * the empty one allows any command.
+ * `refuseAlways` is stock's `archive-mode-check` of a backup. `word` must be in `archive_command`. Stock wants to see
+ * its own name, so a cluster that both tools serve needs it. If another program archives (CloudNativePG's instance
+ * manager), the caller names another word; the empty one allows any command.
  * @throws archiveDisabled (87), featureNotSupported (67) for archive_mode=always, archiveCommandInvalid (68)
  */
 export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">, refuseAlways: boolean, word: string): void {

@@ -1,6 +1,6 @@
 /**
- * `check`: are the repositories this cluster's, and does a segment that is switched now arrive in each of them? Every repository answers for
- * itself, so that a dead one does not hide the state of the others.
+ * `check`: do the repositories belong to this cluster, and does a newly switched segment reach each of them? Every
+ * repository has its own result, so that a dead one does not hide the state of the others.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
@@ -21,9 +21,9 @@ export interface CheckOptions {
   readonly archiveTimeoutMs: number;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
-  /** WAL files that were dropped for a repository, by its key. */
+  /** WAL files dropped for a repository, by its key. */
   dropped(repoKey: number): readonly string[];
-  /** What is expected of a repository's newest full backup; undefined expects nothing. */
+  /** The expectation of a repository's newest full backup; undefined expects nothing. */
   expectFull(repoKey: number): FullExpectation | undefined;
 }
 
@@ -31,11 +31,14 @@ export interface Checked {
   /** The segment that arrived; null when archiving was not checked. */
   readonly walName: string | null;
   readonly newestFull: StoredFull | null;
-  /** Why the newest full backup is not what is expected; null when it is. */
+  /** Why the newest full backup misses the expectation; null when it meets it. */
   readonly fullError: BackupError | null;
 }
 
-/** @throws dbMismatch, archiveDisabled, archiveCommandInvalid about the cluster; a repository's trouble is its own result */
+/**
+ * @throws dbMismatch, archiveDisabled, archiveCommandInvalid about the cluster; a repository's error is in its own
+ * result
+ */
 export async function check(
   repos: readonly Repository[],
   session: Session,
@@ -67,7 +70,7 @@ export async function check(
     const full = expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
     return { archiveId, newestFull, fullError: full };
   });
-  // On a standby nothing can be switched: the infos are all there is to check, as in stock.
+  // A standby cannot switch segments: only the infos can be checked, as in stock.
   if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
     return opened.map((result) => (result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result));
   }
@@ -86,7 +89,7 @@ function fullOf({ newestFull, fullError: error }: Omit<Checked, "walName">): Omi
   return { newestFull, fullError: error };
 }
 
-/** What `archive-push-queue-max` has dropped ends every recovery before it, until a backup begins behind it. */
+/** WAL dropped by `archive-push-queue-max` ends every recovery before it, until a backup begins after it. */
 function requireNoGap(repo: Repository, names: readonly string[]): void {
   const [first] = names;
   if (first === undefined) return;

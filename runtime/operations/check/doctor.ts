@@ -1,6 +1,7 @@
 /**
- * Tries what a repository needs from its storage, with the real key: write, read, ranges, large files, a write that breaks off, listing,
- * replacing, removing. Everything happens in one directory of its own beside `archive` and `backup`, which is removed afterwards.
+ * Tries with the real key what a repository needs from its storage: write, read, ranges, large files, an interrupted
+ * write, listing, replacing, removing. All tests use one directory beside `archive` and `backup`, which is removed
+ * afterwards.
  */
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -13,24 +14,27 @@ export interface Diagnosis {
   /** `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. */
   readonly name: string;
   readonly facts: readonly StorageFact[];
-  /** The first thing that is needed and does not work; null when all of it does. */
+  /** The first required feature that fails; null when all work. */
   readonly error: BackupError | null;
 }
 
 export interface DoctorOptions {
-  /** Name of the directory, new for each run. */
+  /** Name of the directory, unique for each run. */
   readonly scratch: string;
-  /** Large enough to take the way of large files. */
+  /** Large enough to be stored as a large file. */
   readonly largeSizeBytes: number;
 }
 
 const SMALL = "0123456789";
 const CHUNK_SIZE_BYTES = 1024 * 1024;
 const MANY = 4;
-/** Names that are looked at in the root: a listing that works has shown so by then. */
+/** Names to read from the root: that many prove that listing works. */
 const LISTED_MAX = 10;
 
-/** What the storage of one repository can do. Writes nothing where the repository's directory is missing: a NAS may be away. */
+/**
+ * What the storage of one repository can do. Writes nothing if the repository's directory is missing: a NAS may be
+ * unmounted.
+ */
 export async function diagnose(repo: Repository, options: DoctorOptions, ctx: Pick<Context, "log">): Promise<Diagnosis> {
   const { storage } = repo;
   const round = new Round(repo, options);
@@ -92,7 +96,10 @@ class Round {
     await this.#try("remove", () => this.#many());
   }
 
-  /** Where listing is not allowed, stores answer "denied" for what is missing, and every restore would take that for an error. */
+  /**
+   * Without the right to list, stores answer "denied" for a missing file, and every restore would take that for an
+   * error.
+   */
   async missing(): Promise<void> {
     await this.#try("missing", async () => {
       const path = this.#path("never-written");
@@ -123,7 +130,7 @@ class Round {
     } catch (error) {
       const reason = toBackupError(error);
       ctx.log.warn(`repo${this.#repoKey}: unable to remove '${this.#options.scratch}': ${reason.message}`);
-      // Without the right to write nothing can be there.
+      // Without the right to write nothing can exist.
       if (this.facts.some((fact) => fact.name === "write" && fact.verdict === "ok"))
         this.#add({ name: "cleanup", verdict: "fail", text: reason.message }, reason);
     }
