@@ -1,12 +1,12 @@
-/** What the settings file says of drills. Pure. */
+/** Reads drills from the settings file. Pure. */
 import { fail } from "../../base/errors";
 import type { DeclaredDrill, DrillConfig, Settings } from "../../config/types";
 import type { DrillObjectives } from "./record";
 
-/** A drill as the command line and the settings file ask for it. */
+/** A drill as requested by the command line and the settings file. */
 export type AskedDrill = Pick<DrillConfig, "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoKeys" | "path">;
 
-/** The command line goes first. @throws optionInvalidValue, optionRequired */
+/** The command line wins. @throws optionInvalidValue, optionRequired */
 export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinutes, name, now, path, pick }: DrillConfig): AskedDrill {
   const declared = declaredDrill(settings, name, now);
   return {
@@ -19,7 +19,7 @@ export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinu
   };
 }
 
-/** Nothing where none is asked for. */
+/** Empty when no declared drill is requested. */
 function declaredDrill(settings: Settings, name: string | undefined, now: boolean): DeclaredDrill {
   const declared = settings.drill?.declared ?? {};
   const names = Object.keys(declared);
@@ -36,7 +36,7 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
   });
 }
 
-/** The age that schedules leave is each repository's own. */
+/** The backup age that schedules allow differs per repository. */
 export function objectivesOf(settings: Settings, repoKey: number): DrillObjectives {
   const objectives = settings.drill?.objectives ?? {};
   const expected = objectives.backupAgeSeconds ?? settings.repos[repoKey]?.expectBackupWithinS;

@@ -1,11 +1,12 @@
 /**
- * What a drill looks at in the recovered cluster, from cheap to thorough. Each check answers for itself: one that fails does not keep the others
- * from being made.
+ * The checks of a recovered cluster, from cheap to thorough. Each check has its own result: a failed one does not stop
+ * the others.
  *
- * - `quick`: recovery came as far as it should, collations, production's tables, the user's assertions, and the control file afterwards.
- * - `standard`: also amcheck over every index and heap (`heapallindexed`: an index that misses rows is found), and page checksums of the
- *   stopped cluster.
- * - `thorough`: also a dump of every database to nowhere, which reads every row and every large value.
+ * - `quick`: recovery reached its end, collations, production's tables, the user's assertions, and afterwards the
+ *   control file.
+ * - `standard`: also amcheck over every index and heap (`heapallindexed`: finds an index that misses rows), and page
+ *   checksums of the stopped cluster.
+ * - `thorough`: also a discarded dump of every database, which reads every row and every large value.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
@@ -22,17 +23,17 @@ import type { DrillCheck } from "./record";
 
 export type DrillLevel = "quick" | "standard" | "thorough";
 
-/** A statement of the user's that must hold in a restored database: every value of every row that it gives is true. */
+/** A user's statement that must hold in a restored database: every value of every returned row is true. */
 export interface DrillAssertion {
   readonly name: string;
-  /** Default: that of the configuration. */
+  /** Default: the configured database. */
   readonly database?: string;
   readonly sql: string;
 }
 
 export interface CheckScene {
   readonly server: Pick<SideServer, "connect">;
-  /** With the database of the configuration. */
+  /** Connected to the configured database. */
   readonly session: Session;
   readonly programs: Programs;
   readonly dataDirectory: string;
@@ -46,18 +47,21 @@ export interface CheckScene {
   readonly control: PgControl;
   /** Last segment that recovery could get; null without one, or of another cluster. */
   readonly newestWal: string | null;
-  /** Of production when the drill began; null where nobody could be asked, or recovery ended earlier by intent. */
+  /**
+   * Production's counts when the drill began; null when production could not be asked, or recovery intentionally ended
+   * earlier.
+   */
   readonly production: ClusterCounts | null;
   readonly lostWalBytes: number | null;
 }
 
 export interface CheckResult {
   readonly check: DrillCheck;
-  /** Of a check that failed. */
+  /** Of a failed check. */
   readonly error: BackupError | null;
 }
 
-/** The text of what was found; an error of it fails the check. */
+/** Returns the finding as text; an error fails the check. */
 type Look = (scene: CheckScene, ctx: Context) => Promise<Outcome>;
 export interface Outcome {
   readonly verdict: "ok" | "skipped" | "warning";
@@ -81,14 +85,14 @@ export async function checkRunning(scene: CheckScene, ctx: Context): Promise<Che
   return results;
 }
 
-/** The checks of the cluster after it was shut down. */
+/** The checks of the cluster after its shutdown. */
 export async function checkStopped(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
   const results = [await timedCheck("control", () => checkControl(scene, ctx), ctx)];
   if (scene.level !== "quick") results.push(await timedCheck("checksums", () => checkSums(scene, ctx), ctx));
   return results;
 }
 
-/** Times a check; an error of it is its verdict. @throws only when `ctx.signal` aborts */
+/** Times a check; its error is its verdict. @throws only when `ctx.signal` aborts */
 export async function timedCheck(name: string, work: () => Promise<Outcome>, ctx: Context): Promise<CheckResult> {
   const beganMs = ctx.clock.monotonicMs();
   const elapsed = (): number => Math.round(ctx.clock.monotonicMs() - beganMs);
@@ -104,7 +108,7 @@ export async function timedCheck(name: string, work: () => Promise<Outcome>, ctx
   }
 }
 
-/** PostgreSQL ends a recovery to the end of the archive at the first segment that it cannot get, without a word. */
+/** PostgreSQL silently ends a recovery to the end of the archive at the first segment that it cannot get. */
 async function checkRecovery({ control, newestWal, picked, session }: CheckScene): Promise<Outcome> {
   const { rows } = await session.query("select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn");
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
@@ -113,7 +117,7 @@ async function checkRecovery({ control, newestWal, picked, session }: CheckScene
   return judgeRecoveryEnd(parseLsn(lsn), picked, newestWal, control.walSegmentSizeBytes);
 }
 
-/** @throws archiveTimeout where the archive or the target goes on behind `reached` */
+/** @throws archiveTimeout when the archive or the target continues after `reached` */
 export function judgeRecoveryEnd(reached: bigint, picked: Picked, newestWal: string | null, walSegmentSizeBytes: number): Outcome {
   const lsn = formatLsn(reached);
   const wanted = picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);
@@ -129,12 +133,12 @@ export function judgeRecoveryEnd(reached: bigint, picked: Picked, newestWal: str
   );
 }
 
-/** A recovery that gets into the newest segment had all of them. */
+/** A recovery that reaches the newest segment had all segments before it. */
 function endOf(picked: Picked, newestWal: string | null, walSegmentSizeBytes: number): bigint | null {
   return picked.type === "default" && newestWal !== null ? lsnOfSegment(newestWal, walSegmentSizeBytes) : null;
 }
 
-/** An index over text is in the order of the C library that made it. */
+/** An index over text uses the sort order of the C library that built it. */
 export async function checkCollations({
   control,
   session,
@@ -176,7 +180,7 @@ export async function checkProduction({
 export async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: Pick<CheckScene, "server">): Promise<Outcome> {
   const own = await server.connect(database);
   try {
-    // The user's words, as the user's own session would read them.
+    // Runs the user's statement as in the user's own session.
     await own.query("reset search_path");
     const { rows } = await own.query(sql);
     if (rows.length === 0) throw fail("dbQuery", `assertion '${name}' gives no row`);
@@ -198,7 +202,7 @@ async function checkIndexes(scene: CheckScene, ctx: Context): Promise<Outcome> {
   const args = ["--all", "--install-missing", "--heapallindexed", "--parent-check", ...connection(scene)];
   const { code, stderr, stdout } = await scene.programs.run("pg_amcheck", args, { signal: ctx.signal });
   if (code === 0) return ok("every index has every row of its table, and every table is sound");
-  // 2 is what it found, 1 is its own trouble.
+  // Exit code 2 reports corruption, 1 the tool's own error.
   if (code !== AMCHECK_CORRUPTION) throw fail("execute", [`pg_amcheck failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   throw fail("checksum", ["pg_amcheck found corruption", ...firstLines(`${stdout}\n${stderr}`)].join("\n"), {
     hint: "look at production with pg_amcheck too: a backup of a damaged database is damaged; a damaged index is rebuilt by REINDEX.",
@@ -212,7 +216,7 @@ async function checkDump(scene: CheckScene, ctx: Context): Promise<Outcome> {
   for (const database of databases) {
     const name = `dbname='${database.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
     const args = ["--format=custom", "--compress=0", ...connection(scene), `--dbname=${name}`];
-    // To standard output, which goes nowhere: pg_dump would fsync a file, and /dev/null refuses that.
+    // To standard output, which is discarded: pg_dump would fsync a file, and /dev/null refuses that.
     const { code, stderr } = await scene.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
     if (code !== 0) throw fail("dbQuery", [`pg_dump of database ${database} failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   }

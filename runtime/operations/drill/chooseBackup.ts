@@ -1,4 +1,6 @@
-/** Whose turn it is, and which of its backups: what every drill begins with, wherever it restores. */
+/**
+ * Chooses the repository whose turn it is, and one of its backups: the first step of every drill, wherever it restores.
+ */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
@@ -14,11 +16,11 @@ import type { DrillPick } from "./record";
 
 export interface ChooseOptions {
   readonly repoKey: number | undefined;
-  /** Those that come in their turn; undefined is all. */
+  /** Repositories that take turns; undefined means all. */
   readonly repoKeys: readonly number[] | undefined;
   readonly pick: DrillPick | undefined;
   readonly set: string | undefined;
-  /** It is not begun when more would be restored or fetched. */
+  /** The drill does not begin if it would restore or fetch more. */
   readonly maxBytes: number | undefined;
 }
 
@@ -27,13 +29,16 @@ export interface Chosen {
   readonly info: BackupInfo;
   readonly picked: Picked;
   readonly walSegmentSizeBytes: number;
-  /** That recovery may use; null without one, or where it is not of the backup's cluster. */
+  /** The newest segment that recovery may use; null without one, or for another cluster's. */
   readonly newestWal: string | null;
 }
 
 const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
-/** Writes what is known into the journal, also when it ends with an error. @throws runtime above `maxBytes`, and what reading a repository throws */
+/**
+ * Writes its results into the journal, even if it ends with an error. @throws runtime above `maxBytes`, and errors of
+ * reading a repository
+ */
 export async function choose(repos: readonly Repository[], options: ChooseOptions, journal: DrillJournal, ctx: Context): Promise<Chosen> {
   const { maxBytes, pick, repoKey, repoKeys, set } = options;
   const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);

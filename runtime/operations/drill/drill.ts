@@ -1,9 +1,10 @@
 /**
- * `drill`: a fire drill. One repository and one backup are restored beside production into a directory of our own, a neutral server recovers
- * them, what comes back is checked and timed, and all of it is removed again. Production is asked a few questions and never touched.
+ * `drill`: a fire drill. It restores one backup of one repository into its own directory beside production, recovers it
+ * with an isolated server, checks and times the result, and removes everything. Production is only queried, never
+ * changed.
  *
- * Only the drilled repository gives files and WAL: nothing of another one may hide what it lacks. Errors of the drill itself end in its
- * record; only what keeps a drill from being made (another one runs, no rights) is thrown.
+ * Only the drilled repository provides files and WAL, so that no other one hides what it lacks. Errors of the drill are
+ * recorded as its result. Only obstacles to starting one (another drill runs, no rights) are thrown.
  */
 import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -32,11 +33,11 @@ import { type PreparedServer, prepareServer } from "./drillServer";
 
 export interface DrillOptions extends ChooseOptions {
   readonly stanza: string;
-  /** Directory for drills of this machine. */
+  /** This machine's directory for drills. */
   readonly path: string;
   readonly binPath: string | undefined;
   readonly level: DrillLevel;
-  /** For the repository that is drilled. */
+  /** For the drilled repository. */
   objectivesOf(repoKey: number): DrillObjectives;
   readonly heartbeat: Heartbeat | undefined;
   readonly assertions: readonly DrillAssertion[];
@@ -45,7 +46,7 @@ export interface DrillOptions extends ChooseOptions {
   /** Role and database to connect as. */
   readonly user: string;
   readonly database: string;
-  /** {@link Context.clock}'s monotonic time when the program was started. */
+  /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
 }
 
@@ -54,13 +55,13 @@ export interface DrillDeps {
   readonly pool: JobPool;
   readonly users: UserNames;
   readonly self: Owner;
-  /** For a repository and a data directory. */
+  /** Takes a repository key and a data directory. */
   restoreCommand(repoKey: number, dataDirectory: string): string;
-  /** A session with production that the caller closes. */
+  /** A session with production; the caller closes it. */
   openProduction(database?: string): Promise<Session>;
 }
 
-/** Room for WAL, beside the files: what a small drill needs, whatever its backup's size. */
+/** Space for WAL beside the files: what a small drill needs, whatever its backup's size. */
 const WAL_ROOM_BYTES = 512 * 1024 * 1024;
 const MINUTE_MS = 60_000;
 
@@ -83,14 +84,14 @@ class Drill {
     this.#journal = new DrillJournal(options, ctx);
   }
 
-  /** Never throws: what goes wrong is in the record. */
+  /** Never throws: errors are in the record. */
   async make(enough: AbortSignal): Promise<void> {
     const ctx = { ...this.#ctx, signal: AbortSignal.any([this.#ctx.signal, enough]) };
     let scratch: Scratch | null = null;
     let server: PreparedServer | null = null;
     try {
       const chosen = await this.#choose(ctx);
-      // Beside the restore: a real one would not wait for it.
+      // Runs beside the restore: a real one would not wait for it.
       const asked = this.#askProduction(chosen, ctx).catch(() => null);
       scratch = await makeScratch(this.#options.path, this.#options.stanza, this.#journal.id, PORT);
       this.#journal.next("restore");
@@ -126,7 +127,7 @@ class Drill {
     return chosen;
   }
 
-  /** Only a cluster of the same identity is what was backed up. */
+  /** Only a cluster of the same identity is the one that was backed up. */
   async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
     const found = await askProduction((database) => this.#deps.openProduction(database), ctx);
     const own = info.history.find(({ id }) => id === picked.backup.dbId);
@@ -169,7 +170,7 @@ class Drill {
     return prepareServer({ scratch, version, binPath, user, database, recovery, preload: production?.preload, port: PORT }, ctx);
   }
 
-  /** What is being asked when the drill has to end, the user's own statement too, ends with the server. */
+  /** A query that runs when the drill must end, even the user's own, ends with the server. */
   async #endingWith({ server }: PreparedServer, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     const end = (): void => void server.end(this.#ctx).catch(() => {});
     signal.addEventListener("abort", end, { once: true });
@@ -190,7 +191,7 @@ class Drill {
       try {
         this.#journal.rpo = await measureRpo({ ...rpo, replayed: await askReplayed(session) });
       } catch (error) {
-        // The heartbeat's statement: the other checks are worth making all the same.
+        // An error of the heartbeat's statement does not prevent the other checks.
         if (ctx.signal.aborted) throw error;
         this.#journal.fail("rpo", toBackupError(error));
       }
@@ -217,7 +218,7 @@ class Drill {
     this.#journal.keep(await checkStopped(scene, ctx));
   }
 
-  /** Whatever happened before, and although the command may have been told to end. */
+  /** Runs after any outcome, even when the command was told to end. */
   async #remove(scratch: Scratch | null, prepared: PreparedServer | null): Promise<void> {
     try {
       await prepared?.server.end(this.#ctx);
@@ -232,7 +233,7 @@ class Drill {
   }
 }
 
-/** In a directory that nobody else can enter any port will do; this one looks like no production's. */
+/** No other account can enter the directory, so any port works; this one does not look like production's. */
 const PORT = 54329;
 
 function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
@@ -248,7 +249,7 @@ function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
   };
 }
 
-/** Before anything is fetched. @throws runtime */
+/** Runs before anything is fetched. @throws runtime */
 async function guardRoom(sizeBytes: number, path: string): Promise<void> {
   const needed = Math.ceil(sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
   const free = await freeBytes(path);
@@ -260,7 +261,7 @@ async function guardRoom(sizeBytes: number, path: string): Promise<void> {
 
 const ROOM_FACTOR = 1.1;
 
-/** Of the nearest directory that is there. */
+/** Of the nearest existing directory. */
 async function freeBytes(path: string): Promise<number> {
   for (let at = path; ; at = dirname(at)) {
     try {

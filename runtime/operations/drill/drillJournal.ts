@@ -1,4 +1,4 @@
-/** What a drill finds while it runs: its phases, its checks, what failed, and the promises that it measures against. */
+/** Collects a drill's results as it runs: phases, checks, failures, and the objectives that it measures against. */
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { CheckResult } from "./checks";
@@ -8,15 +8,15 @@ import { type DrillCheck, type DrillFailure, drillId, type DrillObjectives, type
 export interface JournalStart {
   readonly stanza: string;
   readonly level: DrillRecord["level"];
-  /** For the repository that is drilled. */
+  /** For the drilled repository. */
   objectivesOf(repoKey: number): DrillObjectives;
-  /** {@link Context.clock}'s monotonic time when the program was started. */
+  /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
 }
 
 export class DrillJournal {
   readonly id: string;
-  /** The disaster is taken to come then: ms since 1970. */
+  /** The assumed time of the disaster: ms since 1970. */
   readonly beganAtMs: number;
   turn: { readonly repo: number; readonly pick: DrillPick } = { repo: 0, pick: "newest" };
   picked: Picked | null = null;
@@ -45,7 +45,7 @@ export class DrillJournal {
     return this.#phase;
   }
 
-  /** The present phase ends, and this one begins. */
+  /** Ends the current phase and begins this one. */
   next(phase: string): void {
     const nowMs = this.#ctx.clock.monotonicMs();
     this.#phases.push({ name: this.#phase, elapsedMs: Math.round(nowMs - this.#phaseBeganMs) });
@@ -53,7 +53,7 @@ export class DrillJournal {
     this.#phaseBeganMs = nowMs;
   }
 
-  /** The first connection was accepted. */
+  /** Called when the first connection was accepted. */
   connected(): void {
     this.#rtoMs = Math.round(this.#ctx.clock.monotonicMs() - this.#start.beganMs);
   }
@@ -69,7 +69,7 @@ export class DrillJournal {
     }
   }
 
-  /** Promises that were not kept are failures. */
+  /** Records missed objectives as failures. */
   judge(): void {
     const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn.repo);
     const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {

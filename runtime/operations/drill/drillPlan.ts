@@ -1,20 +1,20 @@
 /**
- * What the next drill restores: pure, from the history and from what the repositories hold.
+ * What the next drill restores: pure, from the history and the repositories' content.
  *
- * Every repository comes in its turn, and in each of them every way to pick a backup, so that after `repositories × picks` drills each pair
- * has been tried. A drill that failed has had its turn too: a repository that is broken must not keep the others from being looked at.
+ * Repositories take turns, and each uses every kind of pick, so that `repositories × picks` drills try each pair. A
+ * failed drill counts as a turn: a broken repository must not block the others.
  *
- * - `newest`: the newest backup, recovered to the end of the archive: what a disaster would ask for. Tells RTO and RPO.
- * - `oldest`: the oldest backup that is kept, until it is consistent.
+ * - `newest`: the newest backup, recovered to the end of the archive, as after a disaster. Measures RTO and RPO.
+ * - `oldest`: the oldest kept backup, until it is consistent.
  * - `random`: any backup, until it is consistent.
- * - `moment`: any position in the WAL behind the end of a backup. A position, not a time of day: that it is reached is then certain.
+ * - `moment`: any WAL position after the end of a backup. A position, not a time of day: it is certain to be reached.
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/wal/walSegment";
 import { DRILL_PICKS, type DrillPick, type DrillRecord } from "./record";
 
-/** The part of a record that turns depend on. */
+/** The part of a record that determines turns. */
 export type Turn = Pick<DrillRecord, "id" | "repo" | "pick">;
 
 export interface TurnRequest {
@@ -25,14 +25,17 @@ export interface TurnRequest {
   readonly pick?: DrillPick | undefined;
 }
 
-/** Whose turn it is: what was drilled longest ago, never drilled first; then by key and by the order of {@link DRILL_PICKS}. */
+/**
+ * The next turn: the pair drilled longest ago, with never-drilled pairs first; then by key and by the order of
+ * {@link DRILL_PICKS}.
+ */
 export function planTurn({ history, pick, repoKey, repoKeys }: TurnRequest): Pick<DrillRecord, "repo" | "pick"> {
   const repo = repoKey ?? longestAgo(repoKeys, (key) => lastOf(history.filter((turn) => turn.repo === key)));
   const own = history.filter((turn) => turn.repo === repo);
   return { repo, pick: pick ?? longestAgo(DRILL_PICKS, (each) => lastOf(own.filter((turn) => turn.pick === each))) };
 }
 
-/** "" when there is none. */
+/** "" without one. */
 function lastOf(turns: readonly Turn[]): string {
   return turns.reduce((last, { id }) => (id > last ? id : last), "");
 }
@@ -47,12 +50,12 @@ export interface PickRequest {
   readonly repoKey: number;
   readonly pick: DrillPick;
   readonly backups: readonly BackupInfoEntry[];
-  /** Newest segment in the repository's present archive. */
+  /** Newest segment in the repository's current archive. */
   readonly newestWal: string | null;
   readonly walSegmentSizeBytes: number;
   /** `--set` */
   readonly set?: string | undefined;
-  /** From 0 to below 1, drawn twice. */
+  /** Two numbers from 0 to below 1. */
   readonly random: readonly [number, number];
 }
 
@@ -61,7 +64,7 @@ export interface Picked {
   /** `default` is the end of the archive. */
   readonly type: "default" | "immediate" | "lsn";
   readonly target?: string;
-  /** Differs from what was asked for where that is not possible. */
+  /** Explains a choice that differs from the request. */
   readonly note?: string;
 }
 
@@ -95,7 +98,7 @@ function nothing(repoKey: number): BackupError {
   });
 }
 
-/** Of a server that was down there is nothing to recover. */
+/** A backup of a stopped server needs no recovery. */
 function toEnd(backup: BackupInfoEntry): Picked {
   return { backup, type: "default" };
 }
@@ -108,7 +111,10 @@ function drawn<T>(values: readonly T[], random: number): T | undefined {
   return values[Math.min(values.length - 1, Math.floor(random * values.length))];
 }
 
-/** Of the WAL that these backups need: the one size by which start positions and names of segments fit together; null when none tells. */
+/**
+ * The WAL segment size of these backups: the only size at which start positions and segment names agree; null when none
+ * shows it.
+ */
 export function segmentSizeOf(backups: readonly BackupInfoEntry[]): number | null {
   const known = backups.flatMap(({ archiveStart, lsnStart }) =>
     archiveStart === null || lsnStart === undefined ? [] : [{ name: archiveStart, lsn: parseLsn(lsnStart) }],
@@ -119,12 +125,12 @@ export function segmentSizeOf(backups: readonly BackupInfoEntry[]): number | nul
   return known.length > 0 && fitting.length === 1 ? (fitting[0] ?? null) : null;
 }
 
-/** What initdb allows: powers of two from 1 MiB to 1 GiB. */
+/** The sizes that initdb allows: powers of two from 1 MiB to 1 GiB. */
 const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, index) => 2 ** (20 + index));
 
 /**
- * The newest segment is there, so recovery to any position before its begin ends at that position. Backups of other timelines are left out:
- * the same position may lie on each.
+ * The newest segment exists, so recovery to any position before its start ends at that position. Backups of other
+ * timelines are excluded: the same position may exist on each.
  */
 function pickMoment(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, request: PickRequest): Picked {
   const { newestWal, random, walSegmentSizeBytes } = request;
@@ -142,7 +148,7 @@ function pickMoment(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, 
   return { backup: best.backup, type: "lsn", target: formatLsn(target) };
 }
 
-/** What a drill may fetch: the backup as it is stored, and its WAL as if it were not compressed. */
+/** Upper bound of the bytes that a drill fetches: the stored backup, and its WAL as if uncompressed. */
 export function fetchedBytes({ backup, type }: Picked, newestWal: string | null, segmentSizeBytes: number): number {
   const { archiveStart, archiveStop, repoSizeBytes } = backup;
   const segments = archiveStart === null ? 0 : countSegments(archiveStart, type === "immediate" ? archiveStop : newestWal, segmentSizeBytes);

@@ -43,7 +43,7 @@ function row(name: string, text: string): string {
   return `  ${name.padEnd(9)} ${text}`;
 }
 
-/** What is told of a drill to others: no message of an error, which may quote a table. */
+/** The drill's notification: without error messages, which may quote a table. */
 export function drillNotice({ backup, failures, id, ok, repo, rpo, rtoMs }: DrillRecord): {
   readonly ok: boolean;
   readonly title: string;

@@ -1,4 +1,4 @@
-/** Makes a server of restored files that can do no harm, and starts it. */
+/** Makes an isolated, harmless server from restored files, and starts it. */
 import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
@@ -22,7 +22,7 @@ export interface ServerRequest {
   readonly user: string;
   readonly database: string;
   readonly recovery: RecoveryRequest;
-  /** Production's value of `shared_preload_libraries`; undefined looks into the restored configuration. */
+  /** Production's value of `shared_preload_libraries`; undefined reads the restored configuration. */
   readonly preload: string | undefined;
   readonly port: number;
 }
@@ -35,7 +35,7 @@ export interface PreparedServer {
   readonly socketDirectory: string;
 }
 
-/** No question of a drill takes longer than a day; the drill's own bound is shorter. */
+/** No query of a drill takes longer than a day; the drill's own limit is shorter. */
 const QUERY_TIMEOUT_MS = 86_400_000;
 
 /** @throws fileMissing without PostgreSQL's programs of that version */
@@ -48,7 +48,7 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
   const preload = await usableLibraries(request.preload ?? (await restoredPreload(dataDirectory)), programs, ctx);
   const neutral = neutralSettings({ major: Number(version), path, port, limits, preload });
   const recovery = recoveryFiles(request.recovery, "", formatLocalSeconds(ctx.clock.nowMs())).autoConf ?? "";
-  // What came with the backup is replaced as a whole: production's settings are not for here.
+  // The restored file is replaced completely: production's settings do not apply here.
   await atomicWrite(`${dataDirectory}/postgresql.auto.conf`, utf8(`${neutral}${recovery}`), { mode: 0o600 });
   await rm(`${dataDirectory}/standby.signal`, { force: true });
   const configFile = `${path}/postgresql.conf`;
@@ -58,7 +58,7 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
     [`${path}/ident.conf`, ""],
   ] as const)
     await writeFile(name, text, { mode: 0o600 });
-  // Excluded from backups, and PostgreSQL makes not all of them again.
+  // Backups exclude these directories, and PostgreSQL does not create all of them.
   await mkdir(`${dataDirectory}/pg_wal/archive_status`, { recursive: true, mode: 0o700 });
   const options = { programs, dataDirectory, configFile, socketDirectory: path, port, logFile: scratch.logFile, queryTimeoutMs: QUERY_TIMEOUT_MS };
   const server = SideServer.start({ ...options, user: request.user, database: request.database });
@@ -77,7 +77,7 @@ async function restoredPreload(dataDirectory: string): Promise<string> {
   return preloadIn([...files.map(({ content }) => Buffer.from(content).toString("utf8")), auto]);
 }
 
-/** A server does not start with a library that is not there; its data may be read without it. */
+/** A server does not start with a missing library; its data may be readable without it. */
 async function usableLibraries(value: string, programs: Programs, ctx: Context): Promise<string[]> {
   const usable: string[] = [];
   for (const name of librariesIn(value)) {

@@ -1,9 +1,10 @@
 /**
- * The history of drills: a file for each, `pgbackstop/<stanza>/drills/<id>-repo<N>-<pick>.json`, in every repository that can be written, and below the spool
- * path of this machine.
+ * The history of drills: one file each, `pgbackstop/<stanza>/drills/<id>-repo<N>-<pick>.json`, in every writable
+ * repository and below this machine's spool path.
  *
- * In a repository it lies beside `archive` and `backup`, where stock pgBackRest never looks (test/interop/drill.test.ts runs its commands over
- * it); it is encrypted like the info files, with the repository's own passphrase. A key that can only read is no reason for a drill to fail.
+ * In a repository the files are beside `archive` and `backup`, where stock pgBackRest never looks
+ * (test/interop/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
+ * repository's own passphrase. A read-only key does not make a drill fail.
  */
 import { mkdir, readdir, readFile as readLocal, rm } from "node:fs/promises";
 import { textOf, utf8 } from "../../base/bytes";
@@ -17,18 +18,18 @@ import { readFile, type Repository, writeFile } from "../../repository/repositor
 import type { Turn } from "./drillPlan";
 import { drillFileName, type DrillRecord, parseDrill, parseDrillFileName, renderDrill } from "./record";
 
-/** Kept in each place: two years of weekly drills. */
+/** Records kept per location: two years of weekly drills. */
 const KEPT_MAX = 104;
 const READS_AT_ONCE = 8;
 
-/** This machine's directory of the same files as those of a repository's `drillsPath`. */
+/** This machine's directory for the files that repositories keep in `drillsPath`. */
 export function localDrillsPath(spoolPath: string, stanza: string): string {
   return `${spoolPath}/${drillsPath(stanza)}`;
 }
 
 /**
- * Drills that this machine has made, oldest first; none where there is no such directory. A file that cannot be read is left out.
- * Reads local files only, so that metrics and status may ask at any time.
+ * This machine's drills, oldest first; empty without the directory. Skips unreadable files. Reads local files only, so
+ * metrics and status may call it at any time.
  */
 export async function loadLocalDrills(spoolPath: string, stanza: string): Promise<DrillRecord[]> {
   const directory = localDrillsPath(spoolPath, stanza);
@@ -41,8 +42,8 @@ export async function loadLocalDrills(spoolPath: string, stanza: string): Promis
 }
 
 /**
- * Drills of any machine that the repositories know of, oldest first, each once; what cannot be read is told and left out.
- * @param known of an earlier call: not read again
+ * All machines' drills in the repositories, oldest first, each once; reports and skips unreadable ones.
+ * @param known result of an earlier call: not read again
  */
 export async function loadDrillHistory(repos: readonly Repository[], ctx: Context, known: readonly DrillRecord[] = []): Promise<DrillRecord[]> {
   const found = new Map<string, DrillRecord>();
@@ -55,8 +56,8 @@ export async function loadDrillHistory(repos: readonly Repository[], ctx: Contex
 }
 
 /**
- * Of each drilled repository that this one knows of the newest drill, and the newest that told RPO: oldest first. Reads these few alone.
- * None where the history cannot be read, for a status is more than its drills.
+ * For each drilled repository that this one has records of: its newest drill, and its newest with an RPO; oldest first.
+ * Reads only these few. Empty when the history is unreadable, because a status is more than its drills.
  */
 export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]> {
   try {
@@ -73,7 +74,7 @@ export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]>
   }
 }
 
-/** Whose turn it has been, by the names of the files alone. A repository that does not answer is told and left out. */
+/** Past turns, from file names alone. A silent repository is reported and skipped. */
 export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
   for (const result of await perRepo(repos, listRepo)) {
@@ -102,7 +103,7 @@ async function loadNamed(repo: Repository, names: readonly string[], known: Read
   return loaded.flat();
 }
 
-/** Writes the record everywhere and lets the oldest ones go. Where that is not possible a warning says so: the drill has been made. */
+/** Writes the record everywhere and removes the oldest ones. A failure is a warning: the drill itself is done. */
 export async function saveDrill(repos: readonly Repository[], spoolPath: string, record: DrillRecord, ctx: Context): Promise<void> {
   const bytes = utf8(renderDrill(record));
   const results = await perRepo(repos, async (repo) => {
@@ -145,7 +146,7 @@ function superseded(names: readonly string[]): readonly string[] {
   return names.slice(0, Math.max(0, names.length - KEPT_MAX));
 }
 
-/** None for a file of somebody else's making. */
+/** Empty for a foreign file. */
 function recordsOf(text: string, name: string): DrillRecord[] {
   try {
     return [parseDrill(text, name)];

@@ -1,4 +1,4 @@
-/** How much would have been lost if the disaster had come when the drill began, and by which method that is known. */
+/** Measures how much would have been lost in a disaster at the start of the drill, and by which method. */
 import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 import type { ProductionFacts } from "./production";
@@ -22,13 +22,13 @@ export interface RpoRequest {
   readonly backupStoppedAtS: number;
   readonly production: ProductionFacts | null;
   readonly heartbeat: Heartbeat | undefined;
-  /** The server's own words of its recovery; where it was started anew since, whoever asks knows better. */
+  /** The server's own report of its recovery; after a restart only the caller knows it. */
   readonly replayed: Replayed;
-  /** To the restored cluster; the caller closes it. */
+  /** Connects to the restored cluster; the caller closes the session. */
   connect(database?: string): Promise<Session>;
 }
 
-/** Of a server that has not been started anew since its recovery. */
+/** Of a server that has not restarted since its recovery. */
 export async function askReplayed(session: Session): Promise<Replayed> {
   const { rows } = await session.query(
     "select extract(epoch from pg_last_xact_replay_timestamp())::float8 as commit, pg_last_wal_replay_lsn()::text as lsn",
@@ -38,8 +38,8 @@ export async function askReplayed(session: Session): Promise<Replayed> {
 }
 
 /**
- * A heartbeat is exact to its pause. Without one the last commit that came back stands for it, which makes the loss of an idle database
- * look larger than it is, unless production can tell that it has committed nothing since.
+ * A heartbeat is exact to its interval. Without one the last restored commit stands for it. That overstates the loss of
+ * an idle database, unless production reports that it has committed nothing since.
  */
 export async function measureRpo(request: RpoRequest): Promise<DrillRpo> {
   const { faultAtS, production, replayed } = request;
@@ -54,7 +54,7 @@ export async function measureRpo(request: RpoRequest): Promise<DrillRpo> {
   return { seconds: last !== null && last <= commit + CLOCK_GRAIN_S ? 0 : since(commit), method: "commit", lostWalBytes };
 }
 
-/** Times of commits have microseconds; a double of seconds since 1970 does not hold all of them. */
+/** Commit times have microseconds, more than a double of seconds since 1970 holds. */
 const CLOCK_GRAIN_S = 0.00001;
 
 async function findBeat({ connect, heartbeat }: RpoRequest): Promise<number | null> {

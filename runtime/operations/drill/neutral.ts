@@ -1,16 +1,17 @@
 /**
- * Settings of a drill's server: pure texts. Nothing of production's own settings is taken over but what its data cannot be read without, so
- * that what is not thought of here cannot act either.
+ * Settings of a drill's server: pure texts. They copy only the production settings that the data directory needs to
+ * start, so that no other setting can act.
  *
- * - No background worker has a slot (`max_worker_processes`): schedulers, logical replication and extensions that mail or call stay idle.
- * - It is no hot standby: the first connection comes when recovery is over, and only prepared transactions need settings as large as
- *   production's (PostgreSQL "xlogrecovery.c", CheckRequiredParameterValues; "twophase.c"). The others are taken over all the same, because a
- *   dump of many tables needs many locks.
- * - It archives nothing, and reads WAL with a command that knows no segment newer than the one that the archive had when the drill began: what
- *   production writes meanwhile would make a disaster look smaller than it would have been.
+ * - Background workers have no slots (`max_worker_processes`): schedulers, logical replication and extensions that mail
+ *   or call stay idle.
+ * - It is no hot standby: the first connection comes after recovery, and only prepared transactions need settings as
+ *   large as production's (PostgreSQL "xlogrecovery.c", CheckRequiredParameterValues; "twophase.c"). The other limits
+ *   are copied because a dump of many tables needs many locks.
+ * - It archives nothing. Its restore command knows no segment newer than the archive's newest at the start of the
+ *   drill: WAL that production writes meanwhile would understate the loss of a disaster.
  */
 
-/** What pg_controldata tells of the server that the data are from. */
+/** pg_controldata's values of the source server. */
 export interface ControlLimits {
   readonly maxConnections: number;
   readonly maxPreparedTransactions: number;
@@ -29,7 +30,7 @@ export interface NeutralRequest {
 const CONNECTIONS_MIN = 20;
 const LOCKS_MIN = 64;
 
-/** Of postgresql.auto.conf, in front of the settings of the recovery. */
+/** For postgresql.auto.conf, before the recovery settings. */
 export function neutralSettings({ limits, major, path, port, preload }: NeutralRequest): string {
   const settings: Readonly<Record<string, string | number>> = {
     archive_mode: "off",
@@ -61,7 +62,7 @@ export function neutralSettings({ limits, major, path, port, preload }: NeutralR
     log_line_prefix: "",
     lc_messages: "C",
     cluster_name: "pgbackstop drill",
-    // A user's own code at login.
+    // They run a user's code at login.
     ...(major >= 17 ? { event_triggers: "off" } : {}),
   };
   return `${Object.entries(settings)
@@ -69,15 +70,15 @@ export function neutralSettings({ limits, major, path, port, preload }: NeutralR
     .join("\n")}\n`;
 }
 
-/** Whoever reaches the socket may do anything: only the owner of the directory does. */
+/** Any role that reaches the socket may do anything: only the directory's owner does. */
 export const HBA_TEXT = "local all all trust\n";
 
-/** Text that PostgreSQL runs for a segment, with `newest` as the end of the archive. Without a backslash: a setting would swallow it. */
+/** Restore command with `newest` as the end of the archive. It has no backslash: a setting would drop it. */
 export function boundedRestoreCommand(command: string, newest: string | null): string {
   return newest === null ? command : `if [ "%f" ">" "${newest}" ]; then exit 1; fi; exec ${command}`;
 }
 
-/** From what pg_controldata prints. Missing rows count as nothing. */
+/** From pg_controldata's output. Missing rows count as zero. */
 export function parseControlData(text: string): ControlLimits & { readonly state: string } {
   const rows = new Map(text.split("\n").flatMap((line) => (line.includes(":") ? [splitRow(line)] : [])));
   const number = (name: string): number => Number(rows.get(`${name} setting`) ?? 0);
@@ -95,7 +96,7 @@ function splitRow(line: string): [string, string] {
   return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
 }
 
-/** The value of `shared_preload_libraries` in configuration files, the last one counts; "" when there is none. */
+/** The value of `shared_preload_libraries` in configuration files (the last one wins); "" without one. */
 export function preloadIn(texts: readonly string[]): string {
   let value = "";
   for (const text of texts) {

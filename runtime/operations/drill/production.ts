@@ -1,4 +1,7 @@
-/** What production says of itself when a drill begins, to compare with what comes back; and the same counts of the restored cluster. */
+/**
+ * Production's facts when a drill begins, to compare with the restored cluster, and the same counts of the restored
+ * cluster.
+ */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { parseLsn } from "../../format/wal/walSegment";
@@ -10,14 +13,14 @@ export type ClusterCounts = ReadonlyMap<string, { readonly tables: number; reado
 export interface ProductionFacts {
   readonly systemId: bigint;
   readonly lsn: bigint;
-  /** Seconds since 1970 of its last commit; null where it does not track them, or there is none. */
+  /** Seconds since 1970 of its last commit; null when it does not track commit times, or there is none. */
   readonly lastCommitAtS: number | null;
-  /** Value of `shared_preload_libraries`; undefined for a role that may not see it. */
+  /** Value of `shared_preload_libraries`; undefined for a role without the right to read it. */
   readonly preload: string | undefined;
   readonly counts: ClusterCounts;
 }
 
-/** Null, and a line in the log, where there is no server to ask: a drill on another machine has none. */
+/** Null, with a log line, without a server to ask: a drill on another machine has none. */
 export async function askProduction(open: (database?: string) => Promise<Session>, ctx: Context): Promise<ProductionFacts | null> {
   let session: Session | undefined;
   try {

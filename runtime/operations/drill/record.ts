@@ -1,7 +1,9 @@
 /**
- * What is written down of a fire drill: one JSON document, the same on standard output, in the repositories and on this machine. Pure.
+ * The record of a fire drill: one JSON document, the same on standard output, in the repositories and on this machine.
+ * Pure.
  *
- * Its version is 1; fields are only added, so that readers ignore what they do not know. Times of day are seconds since 1970 UTC.
+ * Its version is 1. Fields are only added, so that readers can ignore unknown ones. Times of day are seconds since 1970
+ * UTC.
  */
 import { fail } from "../../base/errors";
 
@@ -9,7 +11,10 @@ import { fail } from "../../base/errors";
 export const DRILL_PICKS = ["newest", "oldest", "random", "moment"] as const;
 export type DrillPick = (typeof DRILL_PICKS)[number];
 
-/** `heartbeat`: a row of the clock; `commit`: the last transaction that was replayed; `backup`: when the backup ended, as nothing was replayed. */
+/**
+ * `heartbeat`: a row with the time; `commit`: the last replayed transaction; `backup`: the end of the backup, because
+ * nothing was replayed.
+ */
 export type RpoMethod = "heartbeat" | "commit" | "backup";
 
 export interface DrillCheck {
@@ -31,28 +36,28 @@ export interface DrillFailure {
 
 export interface DrillRecord {
   readonly version: 1;
-  /** Ascending with the time of the start: `20261121-051347Z-1a2b3c4d`. */
+  /** Sorts by start time: `20261121-051347Z-1a2b3c4d`. */
   readonly id: string;
   readonly stanza: string;
-  /** Key of the repository that was drilled. */
+  /** Key of the drilled repository. */
   readonly repo: number;
   readonly pick: DrillPick;
   readonly level: "quick" | "standard" | "thorough";
   /** Null when none could be chosen. */
   readonly backup: { readonly label: string; readonly type: string; readonly stoppedAtS: number } | null;
-  /** Where recovery ended by intent: `lsn 0/3000060`; null for the end of the archive, or when nothing was chosen. */
+  /** The intended end of recovery: `lsn 0/3000060`; null for the end of the archive, or when nothing was chosen. */
   readonly target: string | null;
   readonly startedAtS: number;
   readonly endedAtS: number;
   readonly ok: boolean;
   readonly failures: readonly DrillFailure[];
-  /** From the start of the command to the first connection; null when there was none. */
+  /** From the start of the command to the first connection; null without one. */
   readonly rtoMs: number | null;
   /** In their order: `choose`, `restore`, `recovery`, `checks`, `delete`; the first three add up to `rtoMs`. */
   readonly phases: readonly { readonly name: string; readonly elapsedMs: number }[];
-  /** Null where recovery ended earlier by intent, or failed. */
+  /** Null when recovery intentionally ended earlier, or failed. */
   readonly rpo: DrillRpo | null;
-  /** Of the restored files. */
+  /** Size of the restored files. */
   readonly restoredBytes: number;
   readonly checks: readonly DrillCheck[];
   readonly objectives: DrillObjectives;
@@ -61,11 +66,11 @@ export interface DrillRecord {
 export interface DrillRpo {
   readonly seconds: number;
   readonly method: RpoMethod;
-  /** WAL that production had written at the start and the drill did not get back; null without a running production. */
+  /** WAL that production had written at the start and the drill did not restore; null without a running production. */
   readonly lostWalBytes: number | null;
 }
 
-/** Promises that a drill holds what it measures against. */
+/** The objectives that a drill compares its measurements with. */
 export interface DrillObjectives {
   readonly rtoSeconds?: number;
   readonly rpoSeconds?: number;
@@ -77,7 +82,7 @@ export function renderDrill(record: DrillRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
-/** @throws jsonFormat for what is no record; a newer version is read as far as it is known */
+/** @throws jsonFormat for an invalid record; of a newer version only known fields are read */
 export function parseDrill(text: string, name: string): DrillRecord {
   const wrong = (what: string, cause?: unknown): Error => fail("jsonFormat", `'${name}' is no record of a drill: ${what}`, { path: name, cause });
   let value: unknown;
@@ -106,12 +111,12 @@ export function drillId(atMs: number, random: Uint8Array): string {
   return `${time.replace("T", "-")}-${Buffer.from(random.subarray(0, 4)).toString("hex")}`;
 }
 
-/** Name of a record's file: whose turn it was can be told without reading it. */
+/** Name of a record's file; it shows whose turn the drill was. */
 export function drillFileName({ id, pick, repo }: Pick<DrillRecord, "id" | "pick" | "repo">): string {
   return `${id}-repo${repo}-${pick}.json`;
 }
 
-/** Null for what {@link drillFileName} does not make. */
+/** Null for a name that {@link drillFileName} does not make. */
 export function parseDrillFileName(name: string): Pick<DrillRecord, "id" | "pick" | "repo"> | null {
   const [, id, repo, word] = /^(\d{8}-\d{6}Z-[0-9a-f]{8})-repo([1-9]\d{0,2})-([a-z]+)\.json$/.exec(name) ?? [];
   const pick = DRILL_PICKS.find((each) => each === word);

@@ -1,10 +1,10 @@
 /**
- * The directory that a drill works in, and what a killed one left: only what carries our marker is ever removed.
+ * A drill's working directory, and leftovers of killed drills: only a directory with our marker is ever removed.
  *
  * ```
  * <drill-path>/<stanza>-<8 hex>/          0700, one drill
  *   pgbackstop-drill.json                 the marker: written first, removed last
- *   data/ tablespaces/ spool/             what is restored
+ *   data/ tablespaces/ spool/             the restored files
  *   postgresql.conf hba.conf ident.conf postgres.log, the socket
  * ```
  */
@@ -26,10 +26,10 @@ export interface Scratch {
 }
 
 const MARKER = "pgbackstop-drill.json";
-/** A socket's name, with that of PostgreSQL's file, has room for 107 bytes (sockaddr_un). */
+/** A socket path, with the name of PostgreSQL's file, has room for 107 bytes (sockaddr_un). */
 const SOCKET_PATH_MAX = 107;
 
-/** Makes the directory for drills when it is missing, for this user only; one that is there stays as it is. */
+/** Creates the directory for drills, private to this user; an existing one is not changed. */
 export async function prepareRoot(root: string): Promise<void> {
   try {
     await mkdir(root, { recursive: true, mode: 0o700 });
@@ -38,7 +38,7 @@ export async function prepareRoot(root: string): Promise<void> {
   }
 }
 
-/** Makes a directory of our own below `root`. @throws pathCreate, optionInvalidValue for a path that is too long */
+/** Makes our own directory below `root`. @throws pathCreate, optionInvalidValue for a path that is too long */
 export async function makeScratch(root: string, stanza: string, id: string, port: number): Promise<Scratch> {
   const path = `${root}/${stanza}-${id.slice(-8)}`;
   if (Buffer.byteLength(`${path}/.s.PGSQL.${port}`) > SOCKET_PATH_MAX) {
@@ -60,7 +60,7 @@ export async function makeScratch(root: string, stanza: string, id: string, port
   return { path, dataDirectory: `${path}/data`, tablespaces: `${path}/tablespaces`, spool: `${path}/spool`, logFile: `${path}/postgres.log` };
 }
 
-/** Removes one drill's directory, its marker last: what is left after a crash is still known as ours. */
+/** Removes one drill's directory, its marker last: remains after a crash are still recognised as ours. */
 export async function removeScratch(path: string): Promise<void> {
   for (const name of await readdir(path)) if (name !== MARKER) await rm(`${path}/${name}`, { recursive: true, force: true });
   await rm(`${path}/${MARKER}`, { force: true });
@@ -68,8 +68,8 @@ export async function removeScratch(path: string): Promise<void> {
 }
 
 /**
- * Ends servers and removes directories that drills of this stanza left when they were killed; everything else in `root` stays. The caller holds
- * the lock of drills. Gives the number of what was removed.
+ * Stops servers and removes directories of this stanza's killed drills; everything else in `root` stays. The caller
+ * holds the drill lock. Returns the number of removed directories.
  */
 export async function cleanScratch(root: string, stanza: string, binPath: string | undefined, ctx: Context): Promise<number> {
   let removed = 0;
@@ -93,7 +93,10 @@ async function list(root: string): Promise<string[]> {
   }
 }
 
-/** Of our name, and with our marker, which tells the same name; or, of our name, empty: killed before it had a marker. */
+/**
+ * A directory with our name and a marker of the same name; or an empty one with our name, killed before it had a
+ * marker.
+ */
 async function isOurs(path: string, name: string, stanza: string): Promise<boolean> {
   if (!name.startsWith(`${stanza}-`) || !/^[0-9a-f]{8}$/.test(name.slice(stanza.length + 1))) return false;
   if (!(await lstat(path)).isDirectory()) return false;
@@ -106,7 +109,7 @@ async function isOurs(path: string, name: string, stanza: string): Promise<boole
   }
 }
 
-/** pg_ctl knows whether the server of a data directory runs. @throws pgRunning when it cannot be ended */
+/** pg_ctl knows whether the server of a data directory runs. @throws pgRunning when it cannot be stopped */
 async function endServer(dataDirectory: string, binPath: string | undefined, ctx: Context): Promise<void> {
   const version = await readFile(`${dataDirectory}/PG_VERSION`, "utf8").catch(() => null);
   const pid = await readFile(`${dataDirectory}/postmaster.pid`, "utf8").catch(() => null);
