@@ -1,10 +1,12 @@
 /**
- * Writes one file as a block incremental: only the blocks that differ from the prior map, joined to super blocks, then the map.
+ * Writes one file as a block incremental: only the blocks that differ from the prior map, joined to super blocks, then
+ * the map.
  *
- * Two halves, so that repositories share the work. A {@link BlockCutter} hashes the blocks of a file, compares them with the checksums of
- * the prior map and compresses the changed ones: once for all repositories with the same {@link cutKey} (in a full backup: with the same
- * settings). A {@link BlockStore} makes one repository's bytes of it: encrypted super blocks, and at the end the map with this repository's
- * places. The stream between them has one chunk for each super block, and a `tee` may stand there:
+ * Two halves let repositories share the work. A {@link BlockCutter} hashes a file's blocks, compares them with the
+ * checksums of the prior map and compresses the changed ones: once for all repositories with the same {@link cutKey}
+ * (in a full backup: with the same settings). A {@link BlockStore} makes one repository's bytes: encrypted super
+ * blocks, then the map with this repository's offsets. The stream between them has one chunk for each super block, and
+ * a `tee` may split it:
  *
  * ```
  * const cutter = new BlockCutter(settings, await loadBlockHash());
@@ -17,15 +19,19 @@
  * ```
  *
  * Rules for the caller ("pgbackrest-format" 10.3, 14; pgBackRest 2.60 "command/backup/file", "info/manifest"):
- * - `reference` is the index of this backup's label in the manifest's references: their length − 1. The prior map's indexes stay valid
- *   because the list only grows by this label. The prior map is that of the prior row: `findBlockSource` and `loadBlockMap` read it.
- * - The cut of a file is `keptBlockSizes(prior row) ?? blockSizesOf(…)`; a prior map of another cut is of no use: pass null.
- * - An empty result stores nothing: the file's blocks are those of the prior and the row becomes a reference to it, but only if size and
- *   SHA-1 of the file are those of the prior row too. If they differ (blocks that collide), store the file again without a prior map.
- * - A file that turns out to be empty is stored like other empty files, without blocks: nothing comes for it either, and `result()` is null.
- * - The row gets `block` with `mapSizeBytes`, `sizeRepoBytes` of all stored bytes with the map, `sha1Repo` of them always.
- * - Inside a bundle `place` is where the first stored byte goes; it is needed only when the stream ends, and bundles of block incremental
- *   backups are raw (`bundleRaw`) for their other files.
+ * - `reference` is the index of this backup's label in the manifest's references: their length − 1. The prior map's
+ *   indexes stay valid because the list only grows by this label. The prior map is that of the prior row:
+ *   `findBlockSource` and `loadBlockMap` read it.
+ * - The cut of a file is `keptBlockSizes(prior row) ?? blockSizesOf(…)`; for a prior map of another cut pass null.
+ * - An empty result stores nothing: the blocks equal the prior's, and the row becomes a reference to it if the file's
+ *   size and SHA-1 equal the prior row's too. If they differ (checksums collide), store the file again without a prior
+ *   map.
+ * - A file that proves empty is stored like other empty files, without blocks: its stream is empty too, and `result()`
+ *   is null.
+ * - The row gets `block` with `mapSizeBytes`, `sizeRepoBytes` of all stored bytes with the map, `sha1Repo` of them
+ *   always.
+ * - Inside a bundle `place` is the offset of the first stored byte; it is needed only at the end of the stream. Bundles
+ *   of block incremental backups are raw (`bundleRaw`) for their other files.
  * Memory: one super block and its compressed form, the prior map, and about 50 bytes for each block.
  */
 import { createHash } from "node:crypto";
@@ -186,16 +192,16 @@ export interface BlockTarget {
   readonly prior: BlockMap | null;
 }
 
-/** Where the first stored byte goes. */
+/** Location of the first stored byte. */
 export interface BlockPlace {
-  /** 0 for a file of its own. */
+  /** 0 for a separate file. */
   readonly bundleId: number;
   readonly offsetBytes: number;
 }
 
 export interface StoredBlocks {
   readonly sizeRepoBytes: number;
-  /** The stored map's share of it. */
+  /** The stored map's part of it. */
   readonly mapSizeBytes: number;
   readonly map: BlockMap;
 }
