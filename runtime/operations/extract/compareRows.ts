@@ -1,25 +1,27 @@
-/** Rows of tables beside each other: numbers and checksums, and how a table differs from what is there now. */
+/** Compares tables by row counts and checksums: how a restored table differs from the current one. */
 import type { Session } from "../../postgres/session";
 import { comparedTables, identifier, qualified, type Wanted } from "./tableObjects";
 
 export interface TableSum {
   readonly rows: bigint;
-  /** Over a hash of each row, whatever their order. */
+  /** Over a hash of each row, in any order. */
   readonly checksum: string;
 }
 
 export interface Difference {
   readonly table: string;
   readonly broughtBack: TableSum;
-  /** Null when there is none. */
+  /** Null without a current table. */
   readonly present: TableSum | null;
-  /** By primary key; null where there is none to compare by. */
+  /** By primary key; null without one. */
   readonly byKey: { readonly onlyBroughtBack: bigint; readonly onlyPresent: bigint; readonly changed: bigint } | null;
-  /** Puts the rows that are only in what came back into the table that is there; null when there are none, or no key. */
+  /**
+   * Inserts rows that exist only in the restored table into the current one; null without such rows, or without a key.
+   */
   readonly addSql: string | null;
 }
 
-/** Settings that decide how a value reads as text. */
+/** Settings that determine a value's text form. */
 const SAME_TEXT =
   "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set extra_float_digits = 3; set bytea_output = 'hex'; set xmloption = 'content'";
 
@@ -38,7 +40,7 @@ async function sumOf(session: Session, schema: string, table: string): Promise<T
   return { rows: BigInt(count), checksum };
 }
 
-/** A line for each table that is not the same on both sides. */
+/** One line for each table that differs. */
 export function differences(left: ReadonlyMap<string, TableSum>, right: ReadonlyMap<string, TableSum>): string[] {
   return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((table) => {
     const [one, other] = [left.get(table), right.get(table)];
@@ -48,7 +50,7 @@ export function differences(left: ReadonlyMap<string, TableSum>, right: Readonly
   });
 }
 
-/** How what came back differs from what production has now. */
+/** How the restored tables differ from production's current ones. */
 export async function compareWithPresent(
   session: Session,
   wanted: Wanted,
@@ -82,7 +84,7 @@ async function compareByKey(session: Session, schema: string, restored: string, 
   return { onlyBroughtBack: BigInt(row.restored), onlyPresent: BigInt(row.present), changed: BigInt(row.changed) };
 }
 
-/** Of the columns that both have; those that are computed cannot be given. */
+/** Uses the columns that both tables have; generated columns cannot be inserted. */
 async function addingSql(session: Session, schema: string, restored: string, table: string): Promise<string> {
   const columns =
     "select a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace " +

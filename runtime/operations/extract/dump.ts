@@ -1,4 +1,4 @@
-/** A dump for pg_restore of what the side server has: there under its name only when it is whole and durable. */
+/** Dumps the side server's objects for pg_restore. The file gets its name only when it is complete and durable. */
 import { open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
@@ -13,9 +13,9 @@ import { databaseSizeOf, requireRoom, sizeOf } from "./room";
 export interface DumpRequest {
   readonly side: Session;
   readonly programs: Programs;
-  /** Options of pg_dump that lead to the side server's database. */
+  /** Options of pg_dump for the side server's database. */
   readonly connection: readonly string[];
-  /** Null is the whole database. */
+  /** Null means the whole database. */
   readonly wanted: Wanted | null;
   readonly path: string;
 }
@@ -26,7 +26,7 @@ export async function requireNoFile(path: string): Promise<void> {
     throw fail("fileExists", `'${path}' is there already`, { hint: "name another file with --to-file." });
 }
 
-/** @throws optionInvalidValue when it is not there; runtime without room; execute, fileWrite */
+/** @throws optionInvalidValue when the objects do not exist; runtime without space; execute, fileWrite */
 export async function writeDump({ connection, path, programs, side, wanted }: DumpRequest, ctx: Context): Promise<void> {
   const { sizeBytes, words } = wanted === null ? { sizeBytes: await databaseSizeOf(side), words: [] } : await partOf(side, wanted);
   await requireRoom(dirname(path), sizeBytes, "the dump", "name a file elsewhere with --to-file.");

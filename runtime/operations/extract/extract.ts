@@ -1,9 +1,11 @@
 /**
- * `extract-table`: a table or a schema as it was, out of a backup and back into production, where it gets a schema of its own until it is swapped.
+ * `extract-table`: restores a past table or schema from a backup into production, in a separate schema until it is
+ * swapped.
  *
- * A neutral server beside production (as of a fire drill) recovers to the target; there everything wanted is put into the new schema, so that it keeps all its
- * names and meets nobody's in production; pg_dump and psql carry it over in one transaction, which a kill at any moment rolls back. The new schema
- * is marked until its rows have been compared: what a killed run left marked, the next one removes.
+ * An isolated server beside production (as in a fire drill) recovers to the target. There all wanted objects move into
+ * the new schema, so that they keep their names without conflicts in production. pg_dump and psql transfer it in one
+ * transaction, which a kill rolls back. The new schema is marked until its rows have been compared; the next run
+ * removes a marked schema of a killed one.
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -46,29 +48,29 @@ import { waitForWal } from "../shared/waitWal";
 
 export interface ExtractOptions {
   readonly stanza: string;
-  /** Of this run: its last eight characters name the directory. */
+  /** Of this run: its last eight characters are in the directory's name. */
   readonly id: string;
   readonly root: string;
   readonly binPath: string | undefined;
   readonly wanted: Wanted;
-  /** All of the database, whatever is `wanted`: into a file only. */
+  /** The whole database, regardless of `wanted`: into a file only. */
   readonly isWhole: boolean;
   readonly database: string;
-  /** Schema to bring it back into. */
+  /** Schema for the restored objects. */
   readonly restored: string;
   readonly swap: boolean;
-  /** Schema that the old one goes into. */
+  /** Schema for the replaced objects. */
   readonly kept: string;
-  /** A dump is written here instead. */
+  /** Writes a dump to this file instead. */
   readonly toFile: string | undefined;
   readonly dryRun: boolean;
   readonly set: string | undefined;
   readonly recovery: RecoveryRequest;
   /** Of the side server. */
   readonly user: string;
-  /** From there on user's databases are numbered, and can be left out. */
+  /** User databases have numbers from here on and can be excluded. */
   readonly maxBytes: number | undefined;
-  /** How long to wait for what production has written last. */
+  /** How long to wait until production's last WAL is archived. */
   readonly archiveTimeoutMs: number;
 }
 
@@ -78,10 +80,10 @@ export interface ExtractDeps {
   readonly users: UserNames;
   readonly self: Owner;
   restoreCommand(dataDirectory: string): string;
-  /** By default the configured one. */
+  /** Opens the configured database by default. */
   openProduction(database?: string): Promise<Session>;
   print(text: string): void;
-  /** Somebody agrees to the swap, now that the differences are shown. */
+  /** True when the user confirms the swap after seeing the differences. */
   agrees(question: string): Promise<boolean>;
 }
 
@@ -91,7 +93,7 @@ const MARK = "pgbackstop extract-table: not complete";
 const NO_SUCH_DATABASE = "3D000";
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
-/** False when the swap was not agreed to. */
+/** False when the swap was not confirmed. */
 export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: Context): Promise<boolean> {
   const { manifest, repo } = await openSources(deps.repos, options, ctx);
   requireSize(manifest, options);
@@ -111,7 +113,7 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
   }
 }
 
-/** @throws optionInvalidValue when there is no such database there; dbConnect */
+/** @throws optionInvalidValue when the database does not exist; dbConnect */
 async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): Promise<Session> {
   try {
     return await deps.openProduction(database);
@@ -121,7 +123,10 @@ async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): 
   }
 }
 
-/** Others come back as holes; PostgreSQL's own databases cannot be left out, nor one that is younger than the backup be named. */
+/**
+ * Other databases are restored as holes. PostgreSQL's own databases cannot be excluded, and a database younger than the
+ * backup cannot be named.
+ */
 function includedOf(manifest: Manifest, database: string): string[] {
   return !SYSTEM_DATABASES.has(database) && manifest.databases.some(({ name }) => name === database) ? [database] : [];
 }
@@ -132,7 +137,7 @@ function requireSize(manifest: Manifest, { maxBytes }: ExtractOptions): void {
     throw fail("runtime", `the backup has ${sizeBytes} bytes, allowed are ${maxBytes}`, { hint: "raise --max-bytes." });
 }
 
-/** Before the restore, which may take hours. @throws fileMissing */
+/** Runs before the restore, which may take hours. @throws fileMissing */
 async function requirePrograms({ pg }: Manifest, { binPath, toFile }: ExtractOptions, ctx: Context): Promise<void> {
   const programs = await findPrograms(pg.version, binPath, ctx.signal);
   for (const name of toFile === undefined ? ["pg_dump", "psql"] : ["pg_dump"])
@@ -143,13 +148,13 @@ async function requirePrograms({ pg }: Manifest, { binPath, toFile }: ExtractOpt
 }
 
 /**
- * The target may lie in the segment that production is writing: that one is ended, and awaited where the restore looks for it. An older target is
- * reached without it, so that what is in the way of archiving is only told.
+ * The target may be in the segment that production is writing: that one is switched, and awaited in the repository of
+ * the restore. An older target does not need it, so archiving problems are only reported.
  */
 async function archiveNow(deps: ExtractDeps, repo: Repository, { archiveTimeoutMs }: ExtractOptions, ctx: Context): Promise<void> {
   let production: Session | null = null;
   try {
-    // That of the table may be gone.
+    // The table's database may be gone.
     production = await deps.openProduction();
     const { currentId, history } = await loadArchiveInfo(repo);
     const current = history.find(({ id }) => id === currentId);
@@ -190,7 +195,7 @@ async function planText(manifest: Manifest, repo: Repository, production: Sessio
   return `${lines.join("\n")}\n`;
 }
 
-/** What a killed run left is ours and goes; anything else is not. @throws fileExists */
+/** Removes a schema that a killed run left; any other one is an error. @throws fileExists */
 async function clearSchema(production: Session, { dryRun, restored }: ExtractOptions): Promise<void> {
   if (!(await schemaExists(production, restored))) return;
   if ((await schemaComment(production, restored)) !== MARK)
@@ -331,7 +336,7 @@ class Extraction {
         program: `${directory}/psql`,
         args: ["-X", "-q", "-v", "ON_ERROR_STOP=1", ...connectionArgs(to.host.trim(), to.port, to.user, database)],
       },
-      // Without its end no transaction is committed.
+      // Without the matching COMMIT nothing is committed.
       before: "BEGIN;\n",
       after: `${keys.map((key) => foreignKeySql(restored, key)).join("")}COMMENT ON SCHEMA ${identifier(restored)} IS ${literal(MARK)};\nCOMMIT;\n`,
       signal: this.#ctx.signal,
@@ -355,7 +360,7 @@ class Extraction {
   }
 }
 
-/** They come back prepared, with their locks. */
+/** Recovery restores prepared transactions with their locks. */
 async function endPrepared(side: Session): Promise<void> {
   const { rows } = await side.query("select gid from pg_prepared_xacts where database = current_database()");
   for (const { gid } of rows as { gid: string }[]) await side.query(`rollback prepared ${literal(gid)}`);

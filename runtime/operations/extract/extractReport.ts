@@ -16,7 +16,7 @@ export function differenceText(found: readonly Difference[]): string {
     .join("");
 }
 
-/** What can be done with what stays in a schema of its own. */
+/** What the user can do with objects that stay in the separate schema. */
 export function stayText(found: readonly Difference[], restored: string): string {
   const adding = found.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  missing rows of ${table} come back by: ${addSql}\n`]));
   return [...adding, `  what is not needed any more goes by: DROP SCHEMA ${identifier(restored)} CASCADE;\n`].join("");

@@ -1,22 +1,22 @@
 /**
- * What came back takes the place of what is there, in one transaction: the old table goes into a schema of its own and loses nothing, constraints of
- * other tables that refer to it are made anew for the new one. Pure: the statements.
+ * Swaps the restored table with the current one in one transaction: the old table moves unchanged into a separate
+ * schema, and foreign keys of other tables are recreated for the new one. Pure: the statements.
  */
 import { foreignKeySql, identifier, literal, qualified, type Surroundings, type Wanted } from "./tableObjects";
 
 export interface SwapRequest {
   readonly wanted: Wanted;
-  /** Schema that it was brought back into. */
+  /** Schema with the restored tables. */
   readonly restored: string;
-  /** Tables in it, partitions too. */
+  /** Tables in it, including partitions. */
   readonly tables: readonly string[];
   readonly around: Surroundings;
-  /** Schema that the old one goes into, or is renamed to. */
+  /** Schema that the old table moves to, or new name of the old schema. */
   readonly kept: string;
   readonly comment: string;
 }
 
-/** Nobody waits for us longer than this. */
+/** The longest that other sessions wait for the swap. */
 const LOCK_TIMEOUT = "10s";
 
 export function swapSql({ around, comment, kept, restored, tables, wanted }: SwapRequest): string[] {

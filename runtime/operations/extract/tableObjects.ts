@@ -1,11 +1,11 @@
-/** What is brought back, its names, and what of it is where: SQL that is asked of the side server and of production. */
+/** The restored objects, their names and locations: SQL for the side server and for production. */
 import { fail } from "../../base/errors";
 import type { Session } from "../../postgres/session";
 
 /** A table, or a whole schema. */
 export interface Wanted {
   readonly schema: string;
-  /** Null is the whole schema. */
+  /** Null means the whole schema. */
   readonly table: string | null;
 }
 
@@ -16,7 +16,7 @@ export interface ForeignKey {
   readonly isPartitioned: boolean;
 }
 
-/** A constraint of another table that refers to one of ours. */
+/** A constraint of another table that refers to one of the wanted tables. */
 export type Reference = ForeignKey & { readonly schema: string };
 
 /** `schema.table` or `table`; parts may be quoted as in SQL. @throws optionInvalidValue */
@@ -47,7 +47,7 @@ export function wantedText({ schema, table }: Wanted): string {
   return table === null ? `schema ${schema}` : `table ${schema}.${table}`;
 }
 
-/** Its numbers, partitions too; empty when it is not there. */
+/** Its oids, including partitions; empty when it does not exist. */
 export async function tablesOf(
   session: Session,
   { schema, table }: Wanted,
@@ -81,7 +81,7 @@ export async function schemaComment(session: Session, schema: string): Promise<s
   return (rows[0] as { text: string | null } | undefined)?.text ?? null;
 }
 
-/** Tables of a schema whose rows are compared: partitions are in their table. */
+/** Tables of a schema whose rows are compared: partitions count with their table. */
 export async function comparedTables(session: Session, schema: string): Promise<string[]> {
   const { rows } = await session.query(
     "select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind in ('r', 'p') and not c.relispartition order by 1",
@@ -91,8 +91,8 @@ export async function comparedTables(session: Session, schema: string): Promise<
 }
 
 /**
- * On the side server, which is ours: everything that is wanted goes into a schema of its own, where it keeps its names, and foreign keys to what
- * does not come along are taken off. Gives these. @throws optionInvalidValue when it is not there
+ * Moves everything wanted on the side server into a separate schema, where it keeps its names, and drops foreign keys
+ * to tables that stay behind. Returns these keys. @throws optionInvalidValue when it does not exist
  */
 export async function setAside(session: Session, wanted: Wanted, target: string): Promise<ForeignKey[]> {
   const relations = await tablesOf(session, wanted);
@@ -133,13 +133,13 @@ async function takeForeignKeys(session: Session, oids: readonly number[]): Promi
   return (rows as KeyRow[]).map(({ definition, name, partitioned, table }) => ({ table, name, definition, isPartitioned: partitioned }));
 }
 
-/** What is in the way of a swap, or has to follow it. */
+/** What blocks a swap, or must follow it. */
 export interface Surroundings {
   readonly relations: readonly { readonly name: string; readonly schema: string }[];
-  /** A schema may be there without any. */
+  /** A schema may exist without tables. */
   readonly isThere: boolean;
   readonly references: readonly Reference[];
-  /** They go on reading the old table. */
+  /** These continue to read the old table. */
   readonly views: readonly string[];
 }
 
@@ -161,7 +161,7 @@ export async function lookAround(session: Session, wanted: Wanted): Promise<Surr
   };
 }
 
-/** Roles that own or may use something of a schema. */
+/** Roles that own objects of a schema or have rights on them. */
 export async function rolesOf(session: Session, schema: string): Promise<string[]> {
   const { rows } = await session.query(
     "select distinct pg_get_userbyid(role) as name from (select c.relowner as role, c.relnamespace from pg_class c union select (aclexplode(c.relacl)).grantee, c.relnamespace from pg_class c) r " +
@@ -176,7 +176,7 @@ export async function missingRoles(session: Session, roles: readonly string[]): 
   return (rows as { name: string }[]).map(({ name }) => name);
 }
 
-/** A foreign key is checked for what is written from now on; what is there may refer to rows that are gone. */
+/** Checks a foreign key for new rows only: existing rows may refer to missing ones. */
 export function foreignKeySql(schema: string, { definition, isPartitioned, name, table }: ForeignKey): string {
   const valid = isPartitioned || /\bNOT VALID$/i.test(definition) ? "" : " NOT VALID";
   return `ALTER TABLE ${qualified(schema, table)} ADD CONSTRAINT ${identifier(name)} ${definition}${valid};\n`;
