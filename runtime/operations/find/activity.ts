@@ -1,8 +1,8 @@
 /**
- * What each transaction does, until WAL tells that it has ended: the rows that it touches by file, and what it changes in the catalogs.
+ * Tracks each transaction until its end in WAL: the rows that it changes, by file, and its changes of the catalogs.
  *
- * Subtransactions have numbers of their own; which ones belong to a transaction is told when it commits, and what a rolled back one did is
- * forgotten. Memory grows with the transactions that run at the same time, not with the WAL.
+ * Subtransactions have their own numbers; the commit record names those of its transaction. A rolled back transaction
+ * is forgotten. Memory grows with the number of concurrent transactions, not with the WAL.
  */
 import { fail, isError } from "../../base/errors";
 import type { ClassRow, NamedRow } from "../../format/page/heapPage";
@@ -23,20 +23,20 @@ export interface RowCounts {
 
 export interface ClassChange {
   readonly database: number;
-  /** Null where the row is not known. */
+  /** Null when the row is unknown. */
   old: ClassRow | null;
-  /** Null when it is gone. */
+  /** Null when it is removed. */
   new: ClassRow | null;
   readonly isNew: boolean;
-  /** Every file that it had meanwhile, by `database/file`. */
+  /** Every file that it had during the transaction, by `database/file`. */
   readonly files: Set<string>;
-  /** A row of it that is known. */
+  /** A known row of the relation. */
   readonly row: ClassRow;
   /** Of its last change. */
   lsn: bigint;
 }
 
-/** What one transaction, or subtransaction, has done so far. */
+/** The effects of one transaction or subtransaction so far. */
 export interface Activity {
   readonly xid: number;
   /** Of its first record. */
@@ -44,13 +44,13 @@ export interface Activity {
   readonly rows: Map<string, RowCounts>;
   /** By `database/oid`. */
   readonly relations: Map<string, ClassChange>;
-  /** Changes of pg_class whose row is not known. */
+  /** Changes of pg_class with an unknown row. */
   unknownDrops: number;
   readonly schemas: { readonly database: number; readonly row: NamedRow | null }[];
   readonly databases: { readonly oid: number; readonly row: NamedRow | null }[];
-  /** Databases whose directory it removed, which no rollback brings back. */
+  /** Databases whose directory it removed, which no rollback restores. */
   readonly removedDatabases: { readonly oid: number; readonly lsn: bigint }[];
-  /** New files that were filled page by page: a table that moves, not one that is emptied. */
+  /** New files filled page by page: of a moved table, not a truncated one. */
   readonly copied: Set<string>;
   /** Old files of catalogs that have new ones. */
   readonly remapped: Set<string>;
@@ -61,18 +61,18 @@ export interface Ended {
   readonly end: TransactionEnd;
   /** Of the record that ends it. */
   readonly lsn: bigint;
-  /** Of all its parts; null when it did nothing that is looked at. */
+  /** Of all its parts; null when it did nothing relevant. */
   readonly activity: Activity | null;
-  /** Where its first database to be removed was marked as such. */
+  /** Where the first of its removed databases was marked as invalid. */
   readonly markedLsn: bigint | null;
-  /** A part of it began before what was read, or may have. */
+  /** A part of it began, or may have begun, before the WAL that was read. */
   readonly isCut: boolean;
 }
 
 const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
 const XLOG_FPI = 0xb0;
 const STANDBY_RUNNING_XACTS = 0x10;
-/** Of what runs ("storage/standbydefs.h", xl_running_xacts). */
+/** Of a running-transactions record ("storage/standbydefs.h", xl_running_xacts). */
 const NEXT_XID_OFFSET = 12;
 const OLDEST_RUNNING_OFFSET = 16;
 const MAP_UPDATE = 0x00;
@@ -83,23 +83,23 @@ export class ActivityTracker {
   readonly catalogs: Catalogs;
   readonly #major: number;
   readonly #running = new Map<number, Activity>();
-  /** Names of prepared transactions: the record that ends one tells it for logical decoding only. */
+  /** Names of prepared transactions: the record that ends one has its name only for logical decoding. */
   readonly #prepared = new Map<number, string>();
   #markedLsn: bigint | null = null;
 
-  /** Of the first record since nothing is missing. */
+  /** Position of the first record after the last gap. */
   #beganLsn: bigint | null = null;
-  /** Transactions from this number on began in what was read; null while nothing tells. */
+  /** Transactions from this number on began in the WAL that was read; null while unknown. */
   #wholeFromXid: number | null;
 
-  /** @param wholeFromXid transactions from this number on begin in what will be read; null when that is not known */
+  /** @param wholeFromXid transactions from this number on begin in the WAL to read; null when unknown */
   constructor(major: number, wholeFromXid: number | null) {
     this.#major = major;
     this.#wholeFromXid = wholeFromXid;
     this.catalogs = new Catalogs(major);
   }
 
-  /** A transaction that this record ends; null for all others. @throws format */
+  /** The transaction that this record ends, or null. @throws format */
   add(record: WalRecord): Ended | null {
     this.#beganLsn ??= record.lsn;
     try {
@@ -135,7 +135,7 @@ export class ActivityTracker {
     }
   }
 
-  /** Part of the WAL is missing: what runs may have ended in it, and pages may have changed. */
+  /** Called when WAL is missing: running transactions may have ended in it, and pages may have changed. */
   lose(): void {
     this.#running.clear();
     this.#markedLsn = null;
@@ -202,7 +202,7 @@ export class ActivityTracker {
 
   #xlog(record: WalRecord): void {
     const info = record.info & INFO_MASK;
-    // Whatever ran when the server stopped is over; what was prepared is not.
+    // All running transactions ended with the server; prepared ones did not.
     if (info === XLOG_CHECKPOINT_SHUTDOWN) for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
     const content = parseRecord(record, this.#major);
     if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main));
@@ -219,7 +219,7 @@ export class ActivityTracker {
   }
 
   #database(record: WalRecord): void {
-    // Creation was told apart into two ways in 15.
+    // PostgreSQL 15 split creation into two kinds.
     if ((record.info & INFO_MASK) !== (this.#major >= 15 ? 0x20 : 0x10)) return;
     const { main } = parseRecord(record, this.#major);
     const oid = new DataView(main.buffer, main.byteOffset, main.byteLength).getUint32(0, true);
@@ -237,7 +237,7 @@ export class ActivityTracker {
     return this.#wholeFromXid === null || isBefore(xid, this.#wholeFromXid);
   }
 
-  /** After a crash nobody tells that a transaction is over. */
+  /** After a crash no record ends the lost transactions. */
   #forgetBefore(main: Uint8Array): void {
     const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
     const oldest = view.getUint32(OLDEST_RUNNING_OFFSET, true);
@@ -254,7 +254,7 @@ export class ActivityTracker {
   }
 }
 
-/** Numbers of transactions go round. */
+/** Transaction numbers wrap around. */
 function isBefore(left: number, right: number): boolean {
   return ((left - right) | 0) < 0;
 }
@@ -289,7 +289,7 @@ function count({ rows }: Activity, change: RowChange): void {
   else counts.inserts += change.kind === "inserts" ? change.count : 1;
 }
 
-/** What it was before the transaction, and what it is after it. */
+/** Keeps the state before the transaction and the state after it. */
 function noteRelation({ relations }: Activity, change: ClassChange): void {
   const key = `${change.database}/${change.row.oid}`;
   const known = relations.get(key);

@@ -1,6 +1,6 @@
 /**
- * The WAL of one cluster along one timeline, as several repositories hold it together: each segment from the first that gives its right bytes,
- * and what is not archived yet from pg_wal, where that lies on this machine.
+ * One cluster's WAL along one timeline, from all repositories together: each segment from the first repository with the
+ * right bytes, and unarchived segments from pg_wal if it is on this machine.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { collect } from "../../base/bytes";
@@ -19,7 +19,7 @@ import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 
-/** A repository, and what opens its archive. */
+/** A repository and its opened archive. */
 export interface Holder {
   readonly repo: Repository;
   readonly archiveId: string;
@@ -31,7 +31,7 @@ export interface Segment {
   readonly name: string;
   /** Position of its first byte. */
   readonly lsn: bigint;
-  /** Empty for one that is only in pg_wal. */
+  /** Empty for a segment that is only in pg_wal. */
   readonly copies: readonly { readonly holder: Holder; readonly stored: StoredWal }[];
 }
 
@@ -40,7 +40,7 @@ export type SegmentRead = { readonly bytes: Uint8Array; readonly problem: null }
 export interface ArchiveOptions {
   /** Undefined follows the latest one. */
   readonly timeline: number | undefined;
-  /** pg_wal of the running cluster; null where it is not here. */
+  /** pg_wal of the running cluster; null when it is not on this machine. */
   readonly walDirectory: string | null;
 }
 
@@ -53,11 +53,11 @@ export class WalArchive {
   readonly systemId: bigint;
   readonly timeline: number;
   readonly segmentSizeBytes: number;
-  /** Directories on the way of the timeline, ascending. */
+  /** Directories on the timeline's path, ascending. */
   readonly directories: readonly string[];
   readonly holders: readonly Holder[];
   readonly #ancestors: readonly TimelineAncestor[];
-  /** True once {@link readLocal} has seen that pg_wal of this cluster is here. */
+  /** True once {@link readLocal} has seen this cluster's pg_wal here. */
   isLocalThere = false;
   readonly #walDirectory: string | null;
 
@@ -92,7 +92,7 @@ export class WalArchive {
     return new WalArchive(header, way, holders, options.walDirectory);
   }
 
-  /** Segments of one directory that lie on the way of the timeline, ascending. */
+  /** Segments of one directory on the timeline's path, ascending. */
   async list(directory: string): Promise<Segment[]> {
     const found = new Map<string, { holder: Holder; stored: StoredWal }[]>();
     for (const holder of this.holders.filter(({ directories }) => directories.has(directory))) {
@@ -114,13 +114,16 @@ export class WalArchive {
     return (await mapParallel(directories, DIRECTORIES_AT_ONCE, (directory) => this.list(directory))).flat();
   }
 
-  /** The timeline whose segment holds this position on the way to the last one. */
+  /** The timeline of the segment that holds this position on the path. */
   timelineAt(lsn: bigint): number {
     const size = BigInt(this.segmentSizeBytes);
     return this.#ancestors.find((ancestor) => lsn / size < ancestor.lsn / size)?.timeline ?? this.timeline;
   }
 
-  /** True when this position, on this timeline, lies on the way: what ends here, such as a backup, is before all that comes behind it. */
+  /**
+   * True when this position, on this timeline, is on the path: a backup that ends here is before all later WAL of the
+   * path.
+   */
   isOnWay(timeline: number, lsn: bigint): boolean {
     if (timeline === this.timeline) return true;
     const left = this.#ancestors.find((ancestor) => ancestor.timeline === timeline);
@@ -137,7 +140,7 @@ export class WalArchive {
     return { name: segmentOfLsn(this.timelineAt(lsn), lsn, this.segmentSizeBytes), lsn, copies: [] };
   }
 
-  /** The whole segment, its checksum compared; a damaged copy is passed over for the next repository's. */
+  /** The complete segment with a verified checksum; a damaged copy is replaced by the next repository's. */
   async read(segment: Segment): Promise<SegmentRead> {
     const problems: string[] = [];
     for (const { holder, stored } of segment.copies) {
@@ -155,38 +158,38 @@ export class WalArchive {
     return { bytes: null, problem: problems.join("; ") };
   }
 
-  /** A segment that has come into the archive since it was listed; null when it has not. */
+  /** A segment that was archived after the listing; null without one. */
   async look({ lsn, name }: Segment): Promise<Segment | null> {
     const copies: { readonly holder: Holder; readonly stored: StoredWal }[] = [];
     for (const holder of this.holders) {
       try {
         for (const stored of await findWal(holder.repo, holder.archiveId, name)) copies.push({ holder, stored });
       } catch {
-        // Its listing was told of already, and another one may answer.
+        // Its failed listing was already reported, and another repository may answer.
       }
     }
     return copies.length === 0 ? null : { name, lsn, copies };
   }
 
-  /** From pg_wal; null when there is no such segment of this cluster. */
+  /** From pg_wal; null without such a segment of this cluster. */
   async readLocal({ lsn, name }: Segment): Promise<Uint8Array | null> {
     if (this.#walDirectory === null) return null;
     try {
       const bytes = await readFile(`${this.#walDirectory}/${name}`);
       const header = parseWalHeader(bytes.subarray(0, 512));
       this.isLocalThere ||= header.systemId === this.systemId;
-      // A file that PostgreSQL will use again has the position that it had before.
+      // A recycled file still has its old position.
       return header.systemId === this.systemId && header.lsn === lsn ? bytes : null;
     } catch (error) {
       if (isError(error, "fileInvalid", "versionNotSupported", "format")) return null;
       if (!isMissing(error)) throw error;
-      // Behind its newest segment there may be none yet.
+      // There may be none yet after its newest segment.
       this.isLocalThere ||= (await this.#localHeader()) === this.systemId;
       return null;
     }
   }
 
-  /** Cluster of any segment in pg_wal; null when there is none. */
+  /** System id of any segment in pg_wal; null without segments. */
   async #localHeader(): Promise<bigint | null> {
     const names = await readdir(this.#walDirectory ?? "").catch(() => []);
     const name = names.filter((each) => parseWalName(each)?.kind === "segment").sort()[0];
@@ -210,7 +213,7 @@ interface Way {
   readonly ancestors: readonly TimelineAncestor[];
 }
 
-/** Position first, then timeline: on the way there is one timeline for each position. */
+/** Sorts by position, then timeline: the path has one timeline for each position. */
 function logOf(directory: string): string {
   return `${directory.slice(8)}${directory.slice(0, 8)}`;
 }
@@ -224,7 +227,7 @@ async function openHolder(repo: Repository): Promise<Holder> {
   return { repo, archiveId, pass: info.cipherPass ?? null, directories };
 }
 
-/** The latest timeline is the highest that has a history file, or a segment. */
+/** The latest timeline is the highest with a history file or a segment. */
 async function findWay(holders: readonly Holder[], wanted: number | undefined, ctx: Context): Promise<Way> {
   let highest = 1;
   for (const { archiveId, directories, repo } of holders) {
@@ -249,7 +252,7 @@ async function findWay(holders: readonly Holder[], wanted: number | undefined, c
   return { timeline, ancestors: [] };
 }
 
-/** Of the newest segment that can be read. @throws fileMissing when there is none */
+/** Of the newest readable segment. @throws fileMissing without one */
 async function findHeader(holders: readonly Holder[], { ancestors, timeline }: Way): Promise<WalHeader> {
   const own = new Set([timeline, ...ancestors.map((ancestor) => ancestor.timeline)]);
   let problem = "";

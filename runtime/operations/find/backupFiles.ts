@@ -1,4 +1,4 @@
-/** Small files out of a backup in a repository, into memory: catalogs, and the map of their files. */
+/** Reads small files of a backup from a repository into memory: catalogs, and the map of their files. */
 import { collect } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
@@ -8,10 +8,12 @@ import { openBlockFile, readBlocks } from "../../repository/blockReader";
 import { type Repository, unpack } from "../../repository/repository";
 import { storedAt } from "../restore/restorePlan";
 
-/** More of a catalog than this does not go into memory. */
+/** The largest part of a catalog to load into memory. */
 const SIZE_BYTES_MAX = 512 * 1024 * 1024;
 
-/** The file as it was backed up, its checksum compared. @throws checksum, crypto, format, fileMissing, and what reading throws */
+/**
+ * The file as of the backup, with a verified checksum. @throws checksum, crypto, format, fileMissing, and read errors
+ */
 export async function readBackupFile(repo: Repository, manifest: Manifest, file: ManifestFile): Promise<Uint8Array> {
   if (file.sizeBytes > SIZE_BYTES_MAX) throw fail("fileRead", `'${file.name}' of ${file.sizeBytes} bytes is too large to be looked into`);
   if (file.sizeBytes === 0) return new Uint8Array(0);

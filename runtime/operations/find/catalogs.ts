@@ -1,9 +1,9 @@
 /**
- * Names of relations, schemas and databases as WAL tells them: what it writes to the pages of pg_class, pg_namespace and pg_database.
+ * Names of relations, schemas and databases from WAL: from changes to pages of pg_class, pg_namespace and pg_database.
  *
- * The first change of a page behind a checkpoint carries the whole page (`full_page_writes`). So from a checkpoint on every row of these
- * catalogs that is changed or removed is known in full, whatever becomes of it: a page that came whole is followed change by change. Pages
- * that were not touched since are not here; who needs their rows asks production or a backup.
+ * The first change of a page after a checkpoint carries the whole page (`full_page_writes`). So from a checkpoint on
+ * every changed or removed row of these catalogs is fully known: later changes are applied to the page. Untouched pages
+ * are unknown here; production or a backup provides their rows.
  */
 import { type ClassRow, isInvalidDatabase, type NamedRow, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../format/page/heapPage";
 import { insertedColumns, type RowChange, updatedColumns } from "../../format/wal/walHeap";
@@ -15,7 +15,7 @@ const DATABASE_OID = 1262;
 
 type Catalog = "class" | "namespace" | "database";
 
-/** What a change did to one row of a catalog; a side is null when there is none, or when its row is not known. */
+/** The change of one catalog row; a side is null when it does not exist or is unknown. */
 export interface CatalogChange {
   readonly catalog: Catalog;
   readonly kind: RowChange["kind"];
@@ -24,18 +24,18 @@ export interface CatalogChange {
   readonly new: Uint8Array | null;
 }
 
-/** `database/file`, the key of everything about a relation's files. */
+/** `database/file`, the key of a relation's files. */
 export function fileKey({ database, relation }: Pick<RelationFile, "database" | "relation">): string {
   return `${database}/${relation}`;
 }
 
 export class Catalogs {
   readonly #major: number;
-  /** Files of mapped and moved catalogs, by `database/oid`; those that never moved have their number. */
+  /** Files of mapped and moved catalogs, by `database/oid`; a catalog that never moved has its own number. */
   readonly #files = new Map<string, number>();
-  /** Files that a rewrite fills before it says that they are a catalog's. */
+  /** Files that a rewrite fills before they become a catalog's. */
   readonly #coming = new Map<string, Catalog>();
-  /** Columns of the rows of pages that are known, by `database/file/block`. */
+  /** Columns of the rows of known pages, by `database/file/block`. */
   readonly #pages = new Map<string, Map<number, Uint8Array>>();
   readonly #relations = new Map<string, ClassRow>();
   readonly #schemas = new Map<string, string>();
@@ -45,7 +45,7 @@ export class Catalogs {
     this.#major = major;
   }
 
-  /** Of a relation that has, or had, this file. */
+  /** The relation that has, or had, this file. */
   findRelation(database: number, file: number): ClassRow | undefined {
     return this.#relations.get(`${database}/${file}`);
   }
@@ -58,12 +58,14 @@ export class Catalogs {
     return this.#databases.get(oid);
   }
 
-  /** pg_class and pg_namespace of a database: where their rows lie. */
+  /** The files of a database's pg_class and pg_namespace. */
   filesOf(database: number): { readonly relations: number; readonly schemas: number } {
     return { relations: this.#fileOf(database, CLASS_OID), schemas: this.#fileOf(database, NAMESPACE_OID) };
   }
 
-  /** The content of pg_filenode.map, or of a record that replaces it; gives the files that are no longer named. */
+  /**
+   * Applies the content of pg_filenode.map, or of a record that replaces it; returns the files that it no longer names.
+   */
   setFileMap(database: number, bytes: Uint8Array): number[] {
     const replaced: number[] = [];
     for (const [oid, file] of parseFileMap(bytes)) {
@@ -74,9 +76,10 @@ export class Catalogs {
     return replaced;
   }
 
-  /** Images of pages in any record, then what it does to a row; null when that is no row of these catalogs. */
+  /** Applies page images of any record, then its row change; null when that is no row of these catalogs. */
   apply({ blocks }: WalContent, change: RowChange | null): CatalogChange | null {
-    // The row as it was: an image shows the page as it is after the change, where an updated row is still there beside the new one.
+    // The row before the change. An image shows the page after the change, where an updated row still exists beside the
+    // new one.
     const before = change === null || change.kind === "inserts" ? null : this.#before(change);
     for (const block of blocks) {
       const catalog = block.image === null || block.fork !== 0 ? null : this.#catalogOf(block.file);
@@ -97,12 +100,12 @@ export class Catalogs {
     return { catalog, kind: change.kind, database, old, new: columns };
   }
 
-  /** Part of the WAL was not seen: pages may have changed, names stay what they were. */
+  /** Called when WAL is missing: pages may have changed, names stay. */
   forgetPages(): void {
     this.#pages.clear();
   }
 
-  /** Rows of a page that came from elsewhere, for who has read it: their names, where WAL tells no others. */
+  /** Parses a row from production's or a backup's pages, for names that WAL does not show. */
   relationOf(columns: Uint8Array): ClassRow | null {
     return parseClassRow(columns, this.#major);
   }
@@ -139,13 +142,13 @@ export class Catalogs {
   #setPage(catalog: Catalog, block: WalBlock, page: Uint8Array): void {
     const rows = rowsOf(page);
     this.#pages.set(pageKey(block), new Map(rows.map(({ line, columns }) => [line, columns])));
-    // Rows that hold count for more than what was there before them.
+    // Live rows override rows that existed before them.
     for (const { columns } of rows.toSorted((left, right) => Number(right.isOld) - Number(left.isOld)))
       this.#learn(catalog, block.file.database, columns);
   }
 
   #setRow(catalog: Catalog, block: WalBlock, line: number, columns: Uint8Array): void {
-    // Not of the segment's memory.
+    // Copied: the segment's memory is released.
     const own = new Uint8Array(columns);
     const key = pageKey(block);
     const page = this.#pages.get(key);
@@ -154,7 +157,7 @@ export class Catalogs {
     this.#learn(catalog, block.file.database, own);
   }
 
-  /** VACUUM FULL makes a table `pg_temp_<oid>` whose file, of its own number, becomes the catalog's when it is over. */
+  /** VACUUM FULL makes a table `pg_temp_<oid>`; its file becomes the catalog's at the end. */
   #learnRewrite({ file, name, oid }: ClassRow, database: number): void {
     const of = /^pg_temp_(\d+)$/.exec(name)?.[1];
     const own = file === 0 ? oid : file;

@@ -1,8 +1,10 @@
 /**
- * `find`: what was destroyed between two times, by which transaction, and where a recovery has to end to be just before it.
+ * `find`: shows what was destroyed between two times, by which transaction, and where a recovery must end just before
+ * it.
  *
- * Reads WAL from the repositories, and what is not archived yet from pg_wal, segment by segment: memory holds one segment, what running
- * transactions have done, and the answer. A span that cannot be read is part of the answer: what was committed in it is not known.
+ * It reads WAL from the repositories, and unarchived WAL from pg_wal, segment by segment. Memory holds one segment, the
+ * effects of running transactions, and the answer. An unreadable span is reported as part of the answer: its commits
+ * are unknown.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -40,7 +42,7 @@ export async function find(deps: FindDeps, options: FindOptions, ctx: Context): 
   return search.result(window.segments[0]?.lsn ?? 0n);
 }
 
-/** Backups of this cluster on the way of the timeline. */
+/** Backups of this cluster on the timeline's path. */
 async function listPlaces(repos: readonly Repository[], archive: WalArchive): Promise<BackupPlace[]> {
   const infos = await perRepo(repos, loadBackupInfo);
   return infos.flatMap((info) =>
@@ -49,14 +51,14 @@ async function listPlaces(repos: readonly Repository[], archive: WalArchive): Pr
       : info.value.backups.flatMap(({ archiveStart, dbId, label, lsnStop }): BackupPlace[] => {
           const timeline = archiveStart === null ? null : Number.parseInt(archiveStart.slice(0, 8), 16);
           const isOwn = info.value.history.some(({ id, systemId }) => id === dbId && systemId === archive.systemId);
-          // Of another timeline only what ended before the way left it.
+          // On another timeline only backups that ended before the path left it.
           const isOnWay = timeline !== null && lsnStop !== undefined && archive.isOnWay(timeline, parseLsn(lsnStop));
           return isOwn && isOnWay ? [{ label, repoKey: info.repoKey, lsnStop }] : [];
         }),
   );
 }
 
-/** The newest that ended before what is read, else the oldest: most names do not change. */
+/** The newest backup that ended before the start of reading, else the oldest: most names do not change. */
 function backupForNames(repos: readonly Repository[], places: readonly BackupPlace[], lsn: bigint): NamesBackup | null {
   const ordered = places.toSorted((left, right) => (stopOf(left) < stopOf(right) ? -1 : 1));
   const place = ordered.findLast((each) => stopOf(each) <= lsn) ?? ordered[0];

@@ -1,14 +1,14 @@
-/** What `find` found, as text and as a document: pure. */
+/** The result of `find`, as text and as a document: pure. */
 import type { JsonValue } from "../../format/repository/json";
 import { formatLsn } from "../../format/wal/walSegment";
 import { shellWord } from "../restore/recovery";
 import type { Found, FoundTransaction, UnknownSpan, WalSource } from "./search";
 import { formatTime, type Target } from "./recoveryTargets";
 
-/** Of one transaction; the other ones are in the document. */
+/** Per transaction; the document has all of them. */
 const MARKERS_SHOWN_MAX = 8;
 
-/** Whose words a target is shown in: options of `recover`, or the source of a CnpgRestore. */
+/** The form of a target: options of `recover`, or the source of a CnpgRestore. */
 export type TargetForm = "options" | "cluster";
 
 export function findText(found: Found, form: TargetForm = "options"): string {
@@ -28,7 +28,7 @@ export function findText(found: Found, form: TargetForm = "options"): string {
 
 const SOURCES: Readonly<Record<WalSource, string>> = { archive: "", stream: "  (streamed)", pg_wal: "  (not archived yet)" };
 
-/** What a recovery to them needs before. */
+/** What a recovery to these transactions needs first. */
 function sourceNotes({ transactions }: Found): string[] {
   const isFrom = (wanted: WalSource): boolean => transactions.some(({ source }) => source === wanted);
   return [
@@ -59,7 +59,7 @@ function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targe
   return lines;
 }
 
-/** The position, for which the restore chooses the backup: `target: { lsn: "0/1C0035E8", exclusive: true }`. */
+/** The position, by which the restore chooses the backup: `target: { lsn: "0/1C0035E8", exclusive: true }`. */
 function clusterWords(targets: readonly Target[]): string {
   const position = targets.find(({ type }) => type === "lsn");
   const fields = Object.entries(position?.cluster ?? {}).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
@@ -75,7 +75,7 @@ function unknownLine({ afterUs, beforeUs, fromSegment, reason, toSegment }: Unkn
   return `UNKNOWN: WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): what was committed${times} in it is not shown`;
 }
 
-/** `version` 1; times are texts with microseconds, positions as PostgreSQL writes them. */
+/** `version` 1; times are strings with microseconds, positions as PostgreSQL writes them. */
 export function findJson(found: Found): JsonValue {
   return {
     version: 1,

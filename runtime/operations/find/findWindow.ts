@@ -1,4 +1,4 @@
-/** Which segments hold what was committed between two times: a few of them are read, as in a search in a sorted list. */
+/** Finds the segments with the commits between two times. It reads only a few segments, as in a binary search. */
 import type { Context } from "../../base/context";
 import { type Checkpoint, checkpointOf, isCheckpoint } from "../../format/wal/walCheckpoint";
 import { WalReader } from "../../format/wal/walReader";
@@ -7,20 +7,20 @@ import { parseTransactionEnd } from "../../format/wal/walTransaction";
 import type { Segment, WalArchive } from "./archive";
 
 export interface Window {
-  /** From the one where reading has to begin so that names are known, to the end of the archive. */
+  /** From the segment where reading must begin to know the names, to the end of the archive. */
   readonly segments: readonly Segment[];
-  /** Where the redo point lies that reading begins at; the first segment's begin where none was found. */
+  /** The redo point where reading begins; without one the first segment's start. */
   readonly lsn: bigint;
-  /** Transactions from this number on began behind that point; null where none was found. */
+  /** Transactions from this number on began after that point; null without one. */
   readonly wholeFromXid: number | null;
 }
 
 /** A checkpoint comes every few minutes or gigabytes. */
 const BACK_SEGMENTS_MAX = 256;
-/** Segments with nothing committed that are passed over to find a time. */
+/** Segments without commits to skip in search of a time. */
 const QUIET_SEGMENTS_MAX = 64;
 
-/** Null when no segment is there. */
+/** Null without any segment. */
 export async function findWindow(archive: WalArchive, fromUs: bigint, ctx: Context): Promise<Window | null> {
   const { directories } = archive;
   if (directories.length === 0) return null;
@@ -29,7 +29,7 @@ export async function findWindow(archive: WalArchive, fromUs: bigint, ctx: Conte
     const [segment] = await archive.list(directories[index] as string);
     return segment === undefined ? null : await timeIn(archive, segment);
   });
-  // A directory before it, because a checkpoint may be there.
+  // Includes the previous directory, which may hold the checkpoint.
   const segments = await archive.listAll(directories.slice(Math.max(0, first - 1)));
   if (segments.length === 0) return null;
   const start = await lastBefore(segments.length, fromUs, async (index) => {
@@ -39,7 +39,10 @@ export async function findWindow(archive: WalArchive, fromUs: bigint, ctx: Conte
   return backToCheckpoint(archive, segments, start, ctx);
 }
 
-/** Index of the last of `count` whose time is not after `untilUs`; 0 when there is none. What has no time goes with what follows it. */
+/**
+ * Index of the last of `count` items whose time is not after `untilUs`; 0 without one. An item without a time belongs
+ * to the next one.
+ */
 async function lastBefore(count: number, untilUs: bigint, timeOf: (index: number) => Promise<bigint | null>): Promise<number> {
   let best = 0;
   for (let low = 0, high = count - 1; low <= high; ) {
@@ -55,7 +58,7 @@ async function lastBefore(count: number, untilUs: bigint, timeOf: (index: number
   return best;
 }
 
-/** Of the first thing in a segment that carries a time; null when nothing does, or when it cannot be read. */
+/** The first time in a segment; null when it has none or is unreadable. */
 async function timeIn(archive: WalArchive, segment: Segment): Promise<bigint | null> {
   const { bytes } = await archive.read(segment);
   if (bytes === null) return null;
@@ -69,7 +72,7 @@ async function timeIn(archive: WalArchive, segment: Segment): Promise<bigint | n
   return null;
 }
 
-/** From `start` back to the last checkpoint before it, and to where its redo begins. */
+/** Goes from `start` back to the last checkpoint before it, and to the start of its redo. */
 async function backToCheckpoint(archive: WalArchive, segments: readonly Segment[], start: number, ctx: Context): Promise<Window> {
   const major = Number(archive.version);
   for (let index = start - 1; index >= 0 && start - index <= BACK_SEGMENTS_MAX; index--) {
@@ -84,7 +87,7 @@ async function backToCheckpoint(archive: WalArchive, segments: readonly Segment[
     const isThere = first >= 0 && redo < (segments[first]?.lsn ?? 0n) + BigInt(archive.segmentSizeBytes);
     return { segments: segments.slice(Math.max(0, first)), lsn: redo, wholeFromXid: isThere ? nextXid : null };
   }
-  // Without one, from as early as was looked: more names are known than without.
+  // Without a checkpoint, starts as early as the search went: that reveals more names.
   const from = Math.max(0, start - BACK_SEGMENTS_MAX);
   return { segments: segments.slice(from), lsn: segments[from]?.lsn ?? 0n, wholeFromXid: null };
 }

@@ -1,8 +1,9 @@
 /**
- * Names that WAL does not tell: of tables whose row of pg_class was not touched. Asked for by database, only where one is missing.
+ * Names that WAL does not show: of tables with an untouched row in pg_class. They are looked up per database, only
+ * where one is missing.
  *
- * Production knows what is there now, by its present files; the backup before the incident what was there then. Neither is needed, and what
- * nobody knows is shown in numbers.
+ * Production knows current objects by their current files; the backup before the incident knows those of its time.
+ * Neither is required: unknown names are shown as numbers.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -26,7 +27,7 @@ export interface NamesBackup {
 }
 
 export interface NamesDeps {
-  /** A session with production, of one of its databases, that the caller closes. */
+  /** Opens a session with a database of production; the caller closes it. */
   openProduction(database?: string): Promise<Session>;
   readonly systemId: bigint;
   readonly backup: NamesBackup | null;
@@ -39,7 +40,7 @@ interface Known {
 }
 
 const MAPS_AT_ONCE = 8;
-/** Of a cluster that has more, only names that WAL tells are known for the databases behind them: each costs a request. */
+/** In a cluster with more databases, the rest uses only names from WAL: each database costs a request. */
 const MAPS_MAX = 256;
 
 export class KnownNames implements Names {
@@ -51,7 +52,7 @@ export class KnownNames implements Names {
   readonly #asked = new Set<number>();
   #manifest: Manifest | null = null;
   #isProductionThere = true;
-  /** Who could not be asked, and why. */
+  /** Sources that could not be read, and why. */
   readonly #reasons = new Set<string>();
 
   private constructor(deps: NamesDeps, ctx: Context) {
@@ -59,7 +60,10 @@ export class KnownNames implements Names {
     this.#ctx = ctx;
   }
 
-  /** Databases' names, and where pg_class lies in each of them. What cannot be had is told once and done without. */
+  /**
+   * Loads the databases' names and the location of each pg_class. A failure is reported once, and the search continues
+   * without it.
+   */
   static async open(deps: NamesDeps, ctx: Context): Promise<KnownNames> {
     const names = new KnownNames(deps, ctx);
     await names.#askProduction();
@@ -85,7 +89,7 @@ export class KnownNames implements Names {
     return this.#deps.catalogs.findDatabase(oid) ?? this.#databases.get(oid);
   }
 
-  /** Looks for all names of a database, once; what fails is told and leaves numbers. */
+  /** Loads all names of a database, once; a failure is reported and leaves numbers. */
   async load(database: number): Promise<void> {
     if (this.#asked.has(database)) return;
     this.#asked.add(database);
@@ -130,7 +134,7 @@ export class KnownNames implements Names {
       await work(session);
     } catch (error) {
       if (this.#ctx.signal.aborted) throw error;
-      // Before a disaster's database is back nobody answers: the backup will do.
+      // During a disaster the database may not answer: then the backup is enough.
       if (session === undefined && database === undefined) this.#isProductionThere = false;
       const reason = `production cannot be asked for names: ${toBackupError(error).message}`;
       this.#ctx.log.info(`find: ${reason}`);
@@ -205,14 +209,14 @@ export class KnownNames implements Names {
 }
 
 const NAMESPACE_OID = 2615;
-/** Of every database, whatever it holds ("catalog/pg_namespace.dat"). */
+/** In every database ("catalog/pg_namespace.dat"). */
 const SCHEMAS: ReadonlyMap<number, string> = new Map([
   [11, "pg_catalog"],
   [99, "pg_toast"],
   [2200, "public"],
 ]);
 
-/** Files of more than a gigabyte go on under the same name with a number. */
+/** Files above one gigabyte continue in files with a number after the name. */
 function filesOf({ files }: Manifest, database: number, file: number): ManifestFile[] {
   const pattern = new RegExp(`^(?:pg_data/base|pg_tblspc/\\d+/[^/]+)/${database}/${file}(\\.\\d+)?$`);
   return files.filter(({ name }) => pattern.test(name));

@@ -1,10 +1,11 @@
 /**
- * What a transaction destroyed, from what WAL tells of it: pure.
+ * What a transaction destroyed, according to WAL: pure.
  *
- * - A relation that left pg_class was dropped. Tables that PostgreSQL makes for itself to rewrite another one (`pg_temp_<oid>`) are none.
- * - A table with another file than before was truncated, unless its content came along: it was copied page by page into the new file (another
- *   tablespace), or the old file went to such a table of PostgreSQL's own (VACUUM FULL, CLUSTER, ALTER TABLE).
- * - Rows that were deleted and updated are counted by table; those of catalogs and of TOAST are not shown.
+ * - A relation that left pg_class was dropped, except tables that PostgreSQL makes to rewrite another one
+ *   (`pg_temp_<oid>`).
+ * - A table with a new file was truncated, unless its content moved along: copied page by page into the new file
+ *   (another tablespace), or its old file went to such a temporary table (VACUUM FULL, CLUSTER, ALTER TABLE).
+ * - Deleted and updated rows are counted by table; those of catalogs and of TOAST are not shown.
  */
 import type { ClassRow } from "../../format/page/heapPage";
 import type { RelationFile } from "../../format/wal/walRecord";
@@ -18,16 +19,16 @@ export type MarkerKind = (typeof MARKER_KINDS)[number];
 export interface Marker {
   readonly kind: MarkerKind;
   readonly object: "database" | "schema" | "table" | "materialized view" | "foreign table" | "view" | "relation";
-  /** Number of the database that it is in, or that it is. */
+  /** Oid of its database, or of the database itself. */
   readonly database: number;
-  /** `schema.table`, or the name of the schema or database; `database/file` in numbers where nobody knows it. */
+  /** `schema.table`, or the name of the schema or database; `database/file` in numbers when unknown. */
   readonly name: string;
   readonly isResolved: boolean;
-  /** Of delete and update; null for others. */
+  /** For delete and update; null for others. */
   readonly rows: number | null;
 }
 
-/** Who knows names; undefined where nobody does. */
+/** Resolves names; undefined when unknown. */
 export interface Names {
   relation(database: number, file: number): ClassRow | undefined;
   schema(database: number, oid: number): string | undefined;
@@ -41,9 +42,9 @@ const OBJECTS: Readonly<Record<string, Marker["object"]>> = {
   f: "foreign table",
   v: "view",
 };
-/** What PostgreSQL calls a table that replaces another one when it is rewritten ("commands/cluster.c", make_new_heap). */
+/** PostgreSQL's name of a table that replaces another one in a rewrite ("commands/cluster.c", make_new_heap). */
 const TRANSIENT = /^pg_temp_\d+$/;
-/** Numbers below are PostgreSQL's own ("access/transam.h"). */
+/** Smaller numbers are PostgreSQL's own ("access/transam.h"). */
 const USER_ID_MIN = 16384;
 const CATALOG_SCHEMA = 11;
 const TOAST_SCHEMA = 99;
@@ -64,7 +65,7 @@ export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, 
 function relationMarkers(activity: Activity, dropped: readonly RelationFile[], names: Names): Marker[] {
   const found: Marker[] = [];
   const changes = [...activity.relations.values()];
-  // Catalogs have numbers of PostgreSQL's own, until they are rewritten.
+  // Catalogs keep PostgreSQL's numbers until they are rewritten.
   const explained = new Set<string>(dropped.flatMap((file) => (file.relation < USER_ID_MIN ? [fileKey(file)] : [])));
   const transient = new Set(changes.flatMap((change) => (isTransient(change) ? [...change.files] : [])));
   for (const key of [...activity.remapped, ...changes.flatMap(({ files }) => [...files])]) explained.add(key);
@@ -120,7 +121,7 @@ function marker(kind: MarkerKind, object: Marker["object"], database: number, na
   return { kind, object, database, name, isResolved, rows };
 }
 
-/** What is gone as a whole weighs more than any number of rows. */
+/** A dropped or truncated object weighs more than any number of rows. */
 export function weightOf(markers: readonly Marker[]): number {
   return markers.reduce(
     (sum, { kind, object, rows }) => sum + (rows === null ? WEIGHTS[object === "view" ? "view" : kind] : rows * (kind === "delete" ? 2 : 1)),

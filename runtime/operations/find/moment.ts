@@ -1,4 +1,4 @@
-/** Times as people in a hurry write them: a moment of any precision, or how long ago it was. Pure. */
+/** Parses times as people in a hurry write them: a time of any precision, or an age. Pure. */
 import { parseTargetTime } from "../restore/select";
 
 const UNITS_S: ReadonlyMap<string, bigint> = new Map([
@@ -10,8 +10,8 @@ const UNITS_S: ReadonlyMap<string, bigint> = new Map([
 ]);
 
 /**
- * `2h` (before `beforeUs`), `2026-11-21`, `2026-11-21 08:00`, `2026-11-21 08:00:00.5+01`; without a zone it is the local one of this process.
- * Microseconds since 1970. @throws format
+ * `2h` (before `beforeUs`), `2026-11-21`, `2026-11-21 08:00`, `2026-11-21 08:00:00.5+01`; without a zone, this process'
+ * local time. Microseconds since 1970. @throws format
  */
 export function parseMoment(text: string, beforeUs: bigint): bigint {
   const [, count = "", unit = ""] = /^(\d{1,9}) ?([a-z])$/.exec(text) ?? [];

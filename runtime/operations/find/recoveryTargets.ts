@@ -1,10 +1,11 @@
 /**
- * Where a recovery ends just before a transaction, as options of `recover` and `restore`: pure.
+ * Recovery targets just before a transaction, as options of `recover` and `restore`: pure.
  *
- * Its number is exact: with it, recovery stops in front of the record that commits the transaction, and keeps everything that was committed
- * before that record (PostgreSQL "xlogrecovery.c", recoveryStopsBefore). The position of that record says the same. A time does so only when
- * nothing before it in WAL was committed at that time or later. The directory of a dropped database is removed before the commit: there only a
- * position helps, that of the first thing that the transaction did. Neither restore chooses a backup for a number, so one is named.
+ * The transaction's number is exact: recovery stops before its commit record and keeps every earlier commit (PostgreSQL
+ * "xlogrecovery.c", recoveryStopsBefore). The position of that record is equivalent. A time is exact only if no earlier
+ * record in WAL was committed at that time or later. A dropped database's directory is removed before the commit: there
+ * only a position helps, that of the transaction's first action. No restore can choose a backup for a transaction
+ * number, so the options name one.
  */
 import { formatLsn, parseLsn } from "../../format/wal/walSegment";
 import type { TransactionEnd } from "../../format/wal/walTransaction";
@@ -16,7 +17,7 @@ export interface Target {
   readonly set: string | null;
   /** Options of `recover` and `restore`. */
   readonly args: readonly string[];
-  /** The same as `source.target` of a CnpgRestore. */
+  /** The equivalent `source.target` of a CnpgRestore. */
   readonly cluster: ClusterTarget;
 }
 
@@ -30,7 +31,7 @@ export interface ClusterTarget {
   readonly exclusive: true;
 }
 
-/** The part of a backup's entry that a target depends on. */
+/** The part of a backup's entry that determines a target. */
 export interface BackupPlace {
   readonly label: string;
   readonly repoKey: number;
@@ -42,16 +43,16 @@ export interface TargetFacts {
   readonly lsn: bigint;
   readonly activity: Activity;
   readonly markedLsn: bigint | null;
-  /** True when nothing before it was committed at its time or later. */
+  /** True when no earlier record was committed at its time or later. */
   readonly isTimeExact: boolean;
-  /** Backups on the way of the timeline. */
+  /** Backups on the timeline's path. */
   readonly backups: readonly BackupPlace[];
-  /** Named by the user, or another one than the latest. */
+  /** Set by the user, or different from the latest one. */
   readonly timeline: number | null;
   readonly repoKey: number | undefined;
 }
 
-/** The best one first; none when no backup ends before it. */
+/** The best one first; empty when no backup ends before the transaction. */
 export function targetsOf(facts: TargetFacts): Target[] {
   const { end, lsn } = facts;
   const isIrreversible = facts.activity.removedDatabases.length > 0;

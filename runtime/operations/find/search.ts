@@ -1,4 +1,4 @@
-/** Goes through segments, and keeps the transactions that destroyed most. */
+/** Reads the segments and keeps the most destructive transactions. */
 import type { Context } from "../../base/context";
 import { isError } from "../../base/errors";
 import { WalReader } from "../../format/wal/walReader";
@@ -10,12 +10,12 @@ import type { KnownNames } from "./knownNames";
 import type { StreamedWal } from "./streamed";
 import { type BackupPlace, type Target, targetsOf } from "./recoveryTargets";
 
-/** Transactions are committed in WAL a little before or behind the order of their times. */
+/** Commit records are slightly out of order by time. */
 const DISORDER_US = 10_000_000n;
 const PROGRESS_SEGMENTS = 64;
-/** Segments behind the archive: an archiver that has stood still for long. */
+/** Maximum number of segments after the archive's end: an archiver may have stopped long ago. */
 const TAIL_SEGMENTS_MAX = 65_536;
-/** Kept beyond the limit before the lightest are let go of. */
+/** Kept beyond the limit before the lightest are dropped. */
 const SPARE = 1000;
 const USER_ID_MIN = 16384;
 
@@ -160,7 +160,10 @@ export class Search {
     return notes;
   }
 
-  /** What is not in the archive: from pg_wal where it is here, else as far as it was streamed. The newest segment ends somewhere. */
+  /**
+   * Reads WAL after the archive's end: from pg_wal if it is here, else the streamed part. The newest segment ends
+   * early.
+   */
   async #tail(last: Segment | null): Promise<void> {
     const { archive, streamed } = this.#scene;
     let segment = last;
@@ -171,7 +174,7 @@ export class Search {
       const stopped = found === null ? "missing" : await this.#segment(found.bytes, found.source);
       segment = next;
       if (stopped === null) continue;
-      // Something that was streamed later may be there.
+      // A later streamed segment may exist.
       const later = streamed.segments.find(({ lsn }) => lsn > next.lsn);
       if (later === undefined) return;
       this.#lose(next.name, next, stopped, later);
@@ -185,7 +188,7 @@ export class Search {
     if (local !== null) return { bytes: local, source: "pg_wal" };
     const part = await streamed.read(next);
     if (part?.isWhole === true) return { bytes: part.bytes, source: "stream" };
-    // It may have been archived, and taken from the other places, while the rest was read.
+    // It may have been archived, and removed elsewhere, during the search.
     const late = await archive.look(next);
     const bytes = late === null ? null : (await archive.read(late)).bytes;
     if (bytes !== null) return { bytes, source: "archive" };
@@ -258,14 +261,14 @@ export class Search {
     return table === undefined || marker.name === table || marker.name.endsWith(`.${table}`);
   }
 
-  /** The heaviest stay, the older ones of the same weight. */
+  /** Keeps the heaviest, and of equal weight the older ones. */
   #cut(count: number): void {
     const sorted = this.#kept.toSorted((left, right) => right.weight - left.weight || (left.transaction.lsn < right.transaction.lsn ? -1 : 1));
     this.#leftOut += Math.max(0, sorted.length - count);
     this.#kept = sorted.slice(0, count);
   }
 
-  /** From a segment up to the one before `next`, or that one itself when it is the same. */
+  /** Records a lost span up to the segment before `next`, or up to `next` if that is `from`. */
   #lose(fromSegment: string, from: Segment, reason: string, next: Segment): void {
     const toSegment = from === next ? next.name : this.#scene.archive.before(next).name;
     this.#ctx.log.warn(
@@ -277,7 +280,7 @@ export class Search {
   }
 }
 
-/** Databases in which something has no name yet. */
+/** Databases with an unnamed object. */
 function databasesWithoutNames(activity: Activity, { end }: Ended, names: KnownNames): ReadonlySet<number> {
   const touched = [...activity.rows.values()].filter(({ deletes, file, updates }) => file.relation >= USER_ID_MIN && deletes + updates > 0);
   const files = [...touched.map(({ file }) => file), ...end.dropped];

@@ -1,6 +1,6 @@
 /**
- * WAL behind the end of the archive that agents have streamed into the repositories (format/wal/streamChunk): what is there of a lost host's last
- * minute. Of each segment the bytes that a recovery gets (stream/join).
+ * Streamed WAL after the end of the archive (format/wal/streamChunk): the last minute of a lost host. For each segment
+ * it provides the bytes that a recovery would get (stream/join).
  */
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
@@ -12,7 +12,7 @@ import { type JoinTarget, joinPieces, type PieceSource } from "../stream/join";
 import type { Holder, Segment, WalArchive } from "./archive";
 
 interface StreamedSegment {
-  /** With zeros behind what was streamed, as in a segment that PostgreSQL is writing. */
+  /** Zero-filled after the streamed bytes, as in a segment that PostgreSQL is writing. */
   readonly bytes: Uint8Array;
   /** All of its bytes were streamed. */
   readonly isWhole: boolean;
@@ -22,7 +22,7 @@ export class StreamedWal {
   readonly #sources: ReadonlyMap<string, readonly PieceSource[]>;
   readonly #origin: StreamOrigin;
   readonly #ctx: Context;
-  /** On the way of the timeline, ascending. */
+  /** On the timeline's path, ascending. */
   readonly segments: readonly Segment[];
 
   private constructor(archive: WalArchive, sources: ReadonlyMap<string, PieceSource[]>, ctx: Context) {
@@ -36,7 +36,7 @@ export class StreamedWal {
       .sort((left, right) => (left.lsn < right.lsn ? -1 : 1));
   }
 
-  /** A repository that cannot tell is left out, with a warning. */
+  /** A repository that does not answer is skipped with a warning. */
   static async open(archive: WalArchive, ctx: Context): Promise<StreamedWal> {
     const found = new Map<string, PieceSource[]>();
     const { holders } = archive;
@@ -55,7 +55,7 @@ export class StreamedWal {
       const { chunks, ...place } = result.value;
       for (const segment of new Set(chunks.map((chunk) => chunk.segment))) {
         const sessions = bySession(chunks.filter((chunk) => chunk.segment === segment && chunk.end <= archive.segmentSizeBytes));
-        // Only an unbroken beginning of a segment can be read.
+        // Only an unbroken start of a segment can be read.
         const usable = sessions.filter((own) => reachOf(own) > 0).map((own): PieceSource => ({ ...place, chunks: own }));
         if (usable.length > 0) found.set(segment, [...(found.get(segment) ?? []), ...usable]);
       }
@@ -63,7 +63,7 @@ export class StreamedWal {
     return new StreamedWal(archive, found, ctx);
   }
 
-  /** Null when nothing of it can be read. */
+  /** Null when no part of it can be read. */
   async read({ name }: Segment): Promise<StreamedSegment | null> {
     const sources = this.#sources.get(name);
     if (sources === undefined) return null;
