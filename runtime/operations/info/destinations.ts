@@ -1,6 +1,7 @@
 /**
- * What each repository holds to restore from: its newest full backup and its newest WAL segment, read from the repository itself. The proof
- * that a destination is one: a bucket that gets WAL but never a full backup looks busy and cannot restore anything.
+ * What each repository can restore: its newest full backup and its newest WAL segment, read from the repository. This
+ * proves that a repository is usable: a bucket that gets WAL but never a full backup looks busy and cannot restore
+ * anything.
  */
 import { type BackupError, fail, isError } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
@@ -12,7 +13,7 @@ import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 
-/** How old the newest full backup of a repository may be, in seconds; `ever` asks only that there is one. */
+/** Maximum age of a repository's newest full backup, in seconds; `ever` only requires one to exist. */
 export type FullExpectation = number | "ever";
 
 export interface StoredFull {
@@ -30,24 +31,24 @@ export interface StoredWal {
   readonly storedAtS: number;
 }
 
-/** Every repository answers for itself. One without the stanza has nothing. */
+/** Every repository has its own result. One without the stanza is empty. */
 export function listDestinations(repos: readonly Repository[]): Promise<RepoResult<Destination>[]> {
   return perRepo(repos, async (repo) => ({ newestFull: await findNewestFull(repo), newestWal: await findNewestWal(repo) }));
 }
 
-/** The backups of every repository; one without the stanza is an error of its own. */
+/** Every repository's backups; one without the stanza is an error in its own result. */
 export function listBackups(repos: readonly Repository[]): Promise<RepoResult<readonly BackupInfoEntry[]>[]> {
   return perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups);
 }
 
-/** By the time when it ended: a label tells when it began. */
+/** By end time: a label shows only the start. */
 export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | null {
   const fulls = backups.filter((entry) => entry.type === "full");
   const newest = fulls.reduce<BackupInfoEntry | null>((best, entry) => (best === null || entry.stoppedAtS > best.stoppedAtS ? entry : best), null);
   return newest === null ? null : { label: newest.label, stoppedAtS: newest.stoppedAtS };
 }
 
-/** Null when the newest full backup is as young as it is expected to be. */
+/** Null when the newest full backup is as recent as expected. */
 export function fullError(repoKey: number, newest: StoredFull | null, expected: FullExpectation, nowS: number): BackupError | null {
   const hint = `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`;
   if (newest === null) return fail("backupSetInvalid", "there is no full backup: nothing can be restored from here", { repoKey, hint });
@@ -71,7 +72,7 @@ export function fullText(newest: StoredFull | null): string {
   return newest === null ? "no full backup" : `newest full backup ${newest.label} of ${timeText(newest.stoppedAtS)}`;
 }
 
-/** What `info --detail-level=destinations --output=json` prints of a stanza. */
+/** Output of `info --detail-level=destinations --output=json` for a stanza. */
 export function destinationsJson(stanza: string, results: readonly RepoResult<Destination>[]): JsonValue {
   return {
     name: stanza,
@@ -96,7 +97,10 @@ async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
   }
 }
 
-/** Of the present archive id: its directories from the last one on, until one holds a segment. Null where there is none, or no stanza. */
+/**
+ * In the current archive id: its directories from the last one back, until one holds a segment. Null without segments
+ * or without the stanza.
+ */
 export async function findNewestWal(repo: Repository): Promise<StoredWal | null> {
   const archiveId = await findArchiveId(repo);
   if (archiveId === null) return null;
@@ -104,7 +108,7 @@ export async function findNewestWal(repo: Repository): Promise<StoredWal | null>
     const newest = (await segmentsIn(repo, archiveId, directory)).at(-1);
     if (newest === undefined) continue;
     const found = await repo.storage.stat(`${archiveIdPath(repo.stanza, archiveId)}/${directory}/${newest.fileName}`);
-    // Expired between the two questions.
+    // It expired between the two requests.
     if (found !== null) return { name: newest.name, storedAtS: Math.floor(found.modifiedAtMs / 1000) };
   }
   return null;
@@ -125,7 +129,7 @@ export function timeText(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
 }
 
-/** In the largest unit that leaves no doubt: `9 days`, `30 hours`. */
+/** In the largest exact unit: `9 days`, `30 hours`. */
 export function durationText(seconds: number): string {
   if (seconds >= 2 * 86_400) return `${Math.floor(seconds / 86_400)} days`;
   if (seconds >= 2 * 3600) return `${Math.floor(seconds / 3600)} hours`;

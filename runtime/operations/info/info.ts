@@ -1,7 +1,8 @@
 /**
- * `info`: what every repository holds, as stock's JSON ("pgbackrest-format" 18) plus what stock does not know: the WAL debt.
+ * `info`: what every repository holds, as stock's JSON ("pgbackrest-format" 18) plus the missing WAL, which stock does
+ * not know.
  *
- * One repository that cannot be read is a status of its own and hides nothing of the others.
+ * An unreadable repository has its own status and hides nothing of the others.
  */
 import { basename } from "node:path";
 import { compareBytes } from "../../base/bytes";
@@ -49,11 +50,11 @@ export interface InfoRepo {
   readonly info: BackupInfo | null;
   readonly archives: readonly InfoArchive[];
   readonly backups: readonly BackupInfoEntry[];
-  /** WAL files that PostgreSQL was told are safe although this repository lacks them. */
+  /** Acknowledged WAL files that this repository lacks. */
   readonly debtCount: number;
-  /** WAL files that `archive-push-queue-max` gave up and that the newest backup here would need. */
+  /** WAL files that `archive-push-queue-max` dropped and that the newest backup here would need. */
   readonly droppedCount: number;
-  /** The newest of what an agent has streamed; null where there is nothing. */
+  /** The newest streamed WAL; null without any. */
   readonly stream: HeldStream | null;
 }
 
@@ -62,7 +63,7 @@ export interface InfoReport {
   readonly status: { readonly code: number; readonly message: string };
   readonly repos: readonly InfoRepo[];
   readonly locks: InfoLocks;
-  /** Of `--set`: the manifest of each repository that has it. */
+  /** For `--set`: the manifest in each repository that has it. */
   readonly manifests: ReadonlyMap<number, Manifest>;
 }
 
@@ -77,12 +78,12 @@ export interface InfoOptions {
   readonly set: string | undefined;
   /** Only backups of this type. */
   readonly type: BackupType | undefined;
-  /** Is what was streamed looked at? A listing for each repository, and a file. */
+  /** True also reads streams: a listing per repository, and one file. */
   readonly streams: boolean;
   readonly locks: InfoLocks;
 }
 
-/** Stanzas that any repository has something of, ascending. A repository that cannot be asked is left out; its error shows in each report. */
+/** Stanzas in any repository, ascending. A silent repository is skipped; its error shows in each report. */
 export async function listStanzas(repos: readonly Repository[]): Promise<string[]> {
   const found = await perRepo(repos, async (repo) => {
     const names: string[] = [];
@@ -97,7 +98,7 @@ export async function listStanzas(repos: readonly Repository[]): Promise<string[
   return [...names].sort(compareBytes);
 }
 
-/** What stock calls the stanza of a repository that cannot be listed. */
+/** Stock's name for the stanza of a repository that cannot be listed. */
 const UNKNOWN_STANZA = "[invalid]";
 
 export async function collectInfo(repos: readonly Repository[], debt: DebtStore, options: InfoOptions, _ctx: Context): Promise<InfoReport> {
@@ -164,7 +165,7 @@ function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: stri
   return only.status.code === InfoStatus.other.code ? InfoStatus.other : { code: only.status.code, message: only.status.message };
 }
 
-/** With `--detail-level=progress`: who works, and how far. */
+/** For `--detail-level=progress`: the running work and its progress. */
 export function progressJson(report: InfoReport): JsonValue {
   return { name: report.stanza, status: statusJson(report) };
 }
@@ -184,7 +185,7 @@ function lockJson({ held, repos }: LockState): JsonValue {
   };
 }
 
-/** Of all repositories together. */
+/** Sum over all repositories. */
 export function progressOf({ repos }: LockState): { readonly sizeBytes: number; readonly sizeCompleteBytes: number } {
   return {
     sizeBytes: repos.reduce((sum, repo) => sum + repo.sizeBytes, 0),
@@ -192,7 +193,10 @@ export function progressOf({ repos }: LockState): { readonly sizeBytes: number; 
   };
 }
 
-/** One element of the array that stock prints: keys ascending, backups by stop time. Ours adds `wal-debt`, `wal-dropped` and `wal-stream` to a repository that has some. */
+/**
+ * One element of stock's array: keys ascending, backups by stop time. It adds `wal-debt`, `wal-dropped` and
+ * `wal-stream` to a repository that has some.
+ */
 export function infoJson(report: InfoReport): JsonValue {
   const ciphers = new Set(report.repos.map((repo) => repo.cipherType));
   const backups = report.repos.flatMap((repo) => repo.backups.map((entry) => ({ repo, entry })));
@@ -266,7 +270,7 @@ function linkJson(manifest: Manifest): JsonValue {
   return links.length === 0 ? null : links.map((target) => ({ destination: destinationOf(target), name: shortName(target.name) }));
 }
 
-/** Files with invalid pages, as people know them. */
+/** Files with invalid pages, under their usual names. */
 export function errorFiles(manifest: Manifest): string[] {
   return manifest.files.filter((file) => file.checksumPage === false).map((file) => shortName(file.name));
 }

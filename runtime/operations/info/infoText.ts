@@ -1,4 +1,6 @@
-/** `info` as text for people, laid out as stock's ("pgbackrest-format" vectors, info.txt of 2.60); times in the local zone with its offset. */
+/**
+ * `info` as text in stock's layout ("pgbackrest-format" vectors, info.txt of 2.60); times are local with their offset.
+ */
 import { formatLocalSeconds } from "../../base/clock";
 import { formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -6,7 +8,7 @@ import { labelType } from "../../format/repository/label";
 import type { LockState } from "../../local/lockState";
 import { destinationOf, errorFiles, type InfoRepo, type InfoReport, InfoStatus, progressOf, shortName } from "./info";
 
-/** With `--detail-level=progress`: the status alone. */
+/** For `--detail-level=progress`: only the status. */
 export function progressText(report: InfoReport): string {
   return `stanza: ${report.stanza}\n${statusLines(report).join("\n")}\n`;
 }
@@ -67,7 +69,7 @@ function cipherLines(report: InfoReport): string[] {
   return ["    cipher: mixed", ...report.repos.map((repo) => `        repo${repo.key}: ${repo.cipherType}`)];
 }
 
-/** With `--set` only the cluster of that backup. */
+/** `--set` shows only that backup's cluster. */
 function isShown(report: InfoReport, historyId: number): boolean {
   if (report.manifests.size === 0) return report.status.code !== InfoStatus.notFound.code;
   return report.repos.some((repo) => repo.backups.some((entry) => entry.dbId === historyId));
@@ -140,7 +142,7 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
   return lines;
 }
 
-/** All labels with `--set`, otherwise how many of each type. */
+/** `--set` shows all labels, otherwise the number of each type. */
 function referencesText(references: readonly string[], whole: boolean): string {
   if (whole) return `list: ${references.join(", ")}`;
   const counts = BACKUP_TYPES.map((type) => ({ type, count: references.filter((label) => labelType(label) === type).length }));

@@ -1,5 +1,5 @@
 /**
- * `manifest`: what a backup consists of, as stock's text or JSON; for one file also where its blocks are (pgBackRest 2.60
+ * `manifest`: shows a backup's content as stock's text or JSON, and for one file where its blocks are (pgBackRest 2.60
  * "command/manifest").
  */
 import { formatLocalSeconds } from "../../base/clock";
@@ -12,7 +12,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
 
-/** What restoring a file needs from one backup. */
+/** What restoring a file reads from one backup. */
 export interface BlockShare {
   /** Index into the manifest's references. */
   readonly reference: number;
@@ -28,11 +28,14 @@ export interface BlockShare {
 export interface ManifestReport {
   readonly manifest: Manifest;
   readonly files: readonly ManifestFile[];
-  /** Of the one file that was asked for, when it is stored by blocks. */
+  /** Of the requested file, if it is stored in blocks. */
   readonly shares: readonly BlockShare[] | null;
 }
 
-/** `fileName` shows one file, `reference` those whose bytes are in that backup (`latest`: in this one). @throws optionInvalidValue */
+/**
+ * `fileName` shows one file, `reference` the files with bytes in that backup (`latest`: in this one). @throws
+ * optionInvalidValue
+ */
 export async function reportManifest(
   repo: Repository,
   manifest: Manifest,
@@ -48,7 +51,7 @@ export async function reportManifest(
   return { manifest, files: [file], shares: blocks === null ? null : sharesOf(await loadBlockMap(repo, blocks), file.sizeBytes) };
 }
 
-/** Pure: how many reads, super blocks and blocks come from each backup, ascending by reference. */
+/** Pure: the number of reads, super blocks and blocks from each backup, ascending by reference. */
 export function sharesOf(map: BlockMap, sizeBytes: number): BlockShare[] {
   const references = [...new Set(map.blocks.map((block) => block.superBlock.reference))].sort((left, right) => left - right);
   return references.map((reference) => {

@@ -1,6 +1,6 @@
 /**
- * `status`: where a database's backups stand, on one screen: of each repository its newest backups, how far back and how far forward it can
- * recover, and what is owed to it; what waits in `pg_wal`; what runs now; and what of it needs attention.
+ * `status`: a database's backups on one screen. For each repository: its newest backups, the span that it can recover,
+ * and its missing WAL. Also the files that wait in `pg_wal`, running work, and what needs attention.
  */
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
@@ -30,18 +30,18 @@ const BEHIND_S = 300;
 export interface StatusInput {
   readonly stanza: string;
   readonly repos: readonly Repository[];
-  /** Names of WAL files that the repository owes. */
+  /** Names of WAL files recorded as missing in the repository. */
   owed(repoKey: number): readonly string[];
-  /** Names of WAL files that no repository holds, by a decision. */
+  /** Names of WAL files that were deliberately dropped for every repository. */
   dropped(repoKey: number): readonly string[];
   expectFull(repoKey: number): FullExpectation | undefined;
-  /** Files that are ready in `pg_wal`, with the time when the oldest of them was; null where there is none to look at. */
+  /** Ready files in `pg_wal`, with the time of the oldest one; null without a pg_wal here. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
-  /** How far the agent of this host has streamed; null where it does not. */
+  /** How far this host's agent has streamed; null when it does not stream. */
   readonly streams: ToldStreams | null;
-  /** What systemd runs next on this host; null where there is none to ask. */
+  /** systemd's next runs on this host; null without systemd. */
   readonly next: readonly NextRun[] | null;
-  /** That this host has made, oldest first; what the repositories know of others comes with them. */
+  /** This host's drills, oldest first; repositories add those of other hosts. */
   readonly drills: readonly DrillRecord[];
   /** What runs on this host. */
   readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
@@ -64,19 +64,19 @@ export interface RepoStatus {
   readonly newestWal: StoredWal | null;
   readonly owedCount: number;
   readonly droppedCount: number;
-  /** Null where nothing is streamed, or nothing has come yet. */
+  /** Null when nothing should be streamed, or nothing has arrived yet. */
   readonly stream: StreamState | null;
-  /** Behind the repository that has most of the stream. */
+  /** Bytes behind the repository with the most streamed WAL. */
   readonly streamBehindBytes: number;
-  /** The newest of this repository, wherever it was made. */
+  /** This repository's newest drill, wherever it ran. */
   readonly drill: DrillRecord | null;
-  /** The newest of them that told how much would have been lost. */
+  /** The newest of them with an RPO. */
   readonly rpoDrill: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
   readonly troubles: readonly BackupError[];
 }
 
-/** Every repository answers for itself; one that cannot be read is a trouble of its own. Never throws for a repository. */
+/** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const results = await perRepo(input.repos, async (repo) => ({
     backups: (await loadBackupInfo(repo)).backups,
@@ -109,7 +109,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   return { stanza, repos, waiting, running, next, nowS };
 }
 
-/** By their time, each once. */
+/** Sorted by time, without duplicates. */
 function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
   return [...new Map(drills.map((drill) => [drill.id, drill])).values()].sort((left, right) => left.endedAtS - right.endedAtS);
 }
@@ -157,12 +157,12 @@ function streamTroubles({ key, stream }: Pick<RepoStatus, "key" | "stream">, { n
   return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoKey: key, hint })];
 }
 
-/** Repositories are never quite together: what one has had for minutes the other one should have too. */
+/** Repositories always differ slightly: WAL that one has had for minutes should be in the others too. */
 function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
   return own === null || (own.name < newest.name && own.storedAtS < newest.storedAtS - BEHIND_S);
 }
 
-/** For a terminal. */
+/** The report as text for a terminal. */
 export function statusText(report: StatusReport): string {
   const { next, nowS, repos, running, stanza, waiting } = report;
   const troubled = repos.filter(({ troubles }) => troubles.length > 0).length;
@@ -187,7 +187,7 @@ function drillText({ endedAtS, ok, rtoMs }: DrillRecord, nowS: number): string {
   return `${ok ? "passed" : "failed"} ${durationText(Math.max(0, nowS - endedAtS))} ago${open}`;
 }
 
-/** What recovery did not get back when it was tried last, and how that is known. */
+/** What the last tried recovery did not restore, and how that is known. */
 function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
   return rpo === null ? "" : `${durationText(Math.ceil(rpo.seconds))} (${rpo.method}), ${durationText(Math.max(0, nowS - endedAtS))} ago`;
 }
@@ -218,7 +218,7 @@ function row(name: string, text: string, indent = "  "): string {
   return `${indent}  ${name.padEnd(15)}${text}`;
 }
 
-/** The newest drill, and the newest figure of what would have been lost, which an older one may have told. */
+/** The newest drill, and the newest measured loss, which may come from an older drill. */
 function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
   if (drill === null) return null;
   const { endedAtS, id, level, ok, pick, rtoMs } = drill;
