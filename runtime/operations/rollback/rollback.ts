@@ -1,4 +1,7 @@
-/** `rollback`, once its plan is agreed to. Each step looks whether it was done: a run that was killed is begun anew with the same journal. */
+/**
+ * `rollback` after the plan is confirmed. Each step checks whether it is done, so an interrupted run starts again with
+ * the same journal.
+ */
 import { rm } from "node:fs/promises";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -11,7 +14,7 @@ import type { Opened } from "../recover/steps";
 import type { RollbackPlan } from "./rollbackPlan";
 import type { Zfs } from "./zfs";
 
-/** Outside of the file system: what is in it goes back with it. Holds no command, as that of a recovery. */
+/** Stored outside the file system, whose content goes back. Like a recovery's journal, it holds no command. */
 export interface RollbackJournal {
   readonly version: 2;
   readonly snapshot: string;
@@ -56,7 +59,7 @@ export async function rollBack({ control, file, journal }: BegunRollback, zfs: Z
     await zfs.clone(`${plan.kept}@${plan.snapshotName}`, plan.dataset, { ...plan.properties, mountpoint: plan.mountPoint });
   }
   if ((await zfs.origin(plan.dataset)) !== null) await zfs.promote(plan.dataset);
-  // Of the server that ran when the snapshot was taken; its process id may be somebody else's now.
+  // Of the server at the time of the snapshot; its process id may belong to another process now.
   await stopServer(served, tools, ctx);
   await tools.asAccount(async () => {
     await rm(`${dataDirectory}/postmaster.pid`, { force: true });

@@ -1,8 +1,9 @@
 /**
  * The plan of `rollback`: a cluster on ZFS goes back to a snapshot of its file system. Pure.
  *
- * `zfs rollback -r` would destroy every newer snapshot, and the present state with them. Instead the file system gets another name, a clone of the
- * snapshot takes its place, and is promoted: nothing is destroyed, and snapshots up to that one, with what replicates them, go on under the old name.
+ * `zfs rollback -r` would destroy every newer snapshot and the current state. Instead the file system is renamed, and a
+ * clone of the snapshot takes its place and is promoted. Nothing is destroyed. Snapshots up to that one, and their
+ * replication, continue under the old name.
  */
 import { fail } from "../../base/errors";
 import type { HostFacts } from "../recover/hostFacts";
@@ -16,9 +17,9 @@ export interface RollbackInput {
   readonly stanza: string;
   readonly facts: HostFacts;
   readonly dataset: Dataset;
-  /** Of the data set, oldest first. */
+  /** The data set's snapshots, oldest first. */
   readonly snapshots: readonly Snapshot[];
-  /** System-id of the cluster in the snapshot; null when it holds none. */
+  /** System-id of the cluster in the snapshot; null without one. */
   readonly snapshotSystemId: string | null;
   readonly stamp: string;
 }
@@ -26,10 +27,10 @@ export interface RollbackInput {
 export interface RollbackPlan {
   readonly dataset: string;
   readonly mountPoint: string;
-  /** What the data set is called afterwards, and where it is. */
+  /** New name of the data set. */
   readonly kept: string;
   readonly keptMountPoint: string;
-  /** Its present state, before anything is done. */
+  /** Snapshot of the current state, made first. */
   readonly safety: string;
   /** `autosnap_…` */
   readonly snapshotName: string;
@@ -37,7 +38,7 @@ export interface RollbackPlan {
   readonly properties: Readonly<Record<string, string>>;
 }
 
-/** @throws what speaks against it, with a way out */
+/** @throws every refusal, with a way out */
 export function planRollback(input: RollbackInput): RollbackPlan {
   const { dataset, facts, snapshot, snapshots, snapshotSystemId, stamp } = input;
   const { mountPoint, name } = dataset;
@@ -82,7 +83,7 @@ export function planRollback(input: RollbackInput): RollbackPlan {
 
 const NAMED_MAX = 5;
 
-/** For a terminal. */
+/** The plan as text for a terminal. */
 export function rollbackText(plan: RollbackPlan, { facts, snapshot, snapshots, stanza }: RollbackInput, control: ServerControl): string {
   const chosen = snapshots.findIndex((other) => other.name === snapshot);
   const newer = snapshots.slice(chosen + 1).map((other) => other.name);

@@ -1,11 +1,14 @@
-/** What `zfs` is asked and told, by its own program ("zfs-list", "zfs-clone", "zfs-promote", "zfsprops" of OpenZFS 2.x). `-Hp` is its form for programs. */
+/**
+ * Runs the `zfs` program ("zfs-list", "zfs-clone", "zfs-promote", "zfsprops" of OpenZFS 2.x). `-Hp` is its output
+ * format for programs.
+ */
 import { fail } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
 
 export interface Dataset {
   readonly name: string;
   readonly mountPoint: string;
-  /** Those that were set on it, which a clone would not have; without its mount point. */
+  /** Properties set on it, which a clone would lack; without its mount point. */
   readonly properties: Readonly<Record<string, string>>;
 }
 
@@ -23,7 +26,7 @@ export class Zfs {
     this.#run = run;
   }
 
-  /** @throws execute (102) when there is no such file system, or no ZFS */
+  /** @throws execute (102) without such a file system, or without ZFS */
   async dataset(name: string): Promise<Dataset> {
     const mountPoint = (await this.#ask("get", "-Hp", "-o", "value", "mountpoint", name)).trim();
     if (!mountPoint.startsWith("/")) {
@@ -52,7 +55,7 @@ export class Zfs {
     return (await this.#run(["list", "-H", "-o", "name", name])).exitCode === 0;
   }
 
-  /** The snapshot that a clone comes from; null for what is no clone. */
+  /** The snapshot that a clone comes from; null when it is not a clone. */
   async origin(dataset: string): Promise<string | null> {
     const origin = (await this.#ask("get", "-Hp", "-o", "value", "origin", dataset)).trim();
     return origin === "-" ? null : origin;
@@ -87,5 +90,5 @@ export class Zfs {
   }
 }
 
-/** Set by ourselves, or of the place and not of the data. */
+/** Properties that we set, or that belong to the location and not to the data. */
 const NOT_CLONED = new Set(["mountpoint", "canmount", "quota", "reservation", "refreservation"]);
