@@ -1,4 +1,4 @@
-/** `annotate`: changes the notes of a backup in backup.info; the manifest stays as it was, as in stock. */
+/** `annotate`: changes a backup's annotations in backup.info; the manifest stays unchanged, as in stock. */
 import { fail } from "../../base/errors";
 import type { Context } from "../../base/context";
 import type { BackupInfo } from "../../format/repository/backupInfo";
@@ -6,7 +6,7 @@ import { isLabel } from "../../format/repository/label";
 import { updateBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
-/** False when the repository has no such backup. An empty text takes a note away. @throws optionInvalidValue */
+/** False when the repository has no such backup. An empty value removes an annotation. @throws optionInvalidValue */
 export async function annotate(repo: Repository, label: string, notes: Readonly<Record<string, string>>, ctx: Context): Promise<boolean> {
   if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
   let isFound = false;

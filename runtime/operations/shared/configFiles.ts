@@ -1,13 +1,14 @@
 /**
- * The configuration files of a server: postgresql.conf, pg_hba.conf or pg_ident.conf with all that they include, as PostgreSQL finds them
- * ("utils/misc/guc-file.l", "libpq/hba.c"): relative names are relative to the including file, `include_dir` takes every `*.conf` whose name
- * does not begin with a dot, pg_hba.conf and pg_ident.conf know the same words since PostgreSQL 16 and `@file` lists of names since ever.
+ * Finds a server's configuration files: postgresql.conf, pg_hba.conf or pg_ident.conf with all included files, by
+ * PostgreSQL's rules ("utils/misc/guc-file.l", "libpq/hba.c"). Relative names are relative to the including file.
+ * `include_dir` takes every `*.conf` whose name does not begin with a dot. pg_hba.conf and pg_ident.conf support the
+ * same directives since PostgreSQL 16, and always `@file` lists of names.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { isMissing, systemError } from "../../local/systemError";
 
-/** How a file is read: settings, or records of client authentication. */
+/** The syntax of a file: settings, or client authentication records. */
 export type ConfigKind = "settings" | "records";
 
 export interface ConfigFile {
@@ -21,10 +22,10 @@ export interface Include {
   readonly name: string;
 }
 
-/** PostgreSQL stops at ten levels; a loop would not get past this. */
+/** PostgreSQL stops at ten levels; this bounds a loop. */
 const FILES_MAX = 1000;
 
-/** What a configuration file includes, in its order. Pure. */
+/** The includes of a configuration file, in order. Pure. */
 export function includesOf(text: string, kind: ConfigKind): Include[] {
   const found: Include[] = [];
   for (const line of text.split("\n")) {
@@ -42,7 +43,9 @@ function unquoted(word: string): string {
   return word.startsWith("'") ? word.slice(1, -1).replaceAll("''", "'").replaceAll(/\\(.)/g, "$1") : word;
 }
 
-/** The file and all that it includes, each once; what is not there is left out. @throws fileOpen, pathOpen for what cannot be read */
+/**
+ * The file and all its includes, each once; missing ones are skipped. @throws fileOpen, pathOpen for unreadable ones
+ */
 export async function readConfig(path: string, kind: ConfigKind): Promise<ConfigFile[]> {
   const files = new Map<string, ConfigFile>();
   const queue = [path];

@@ -1,16 +1,16 @@
-/** Does a repository belong to this cluster? The same question for every verb, with stock's answers. */
+/** Checks that a repository belongs to this cluster: the same for every verb, with stock's answers. */
 import { fail } from "../../base/errors";
 import { type ArchiveHistoryEntry, type ArchiveInfo, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { Repository } from "../../repository/repository";
 
-/** What identifies a cluster. */
+/** Identifies a cluster. */
 export interface ClusterIdentity {
   readonly version: string;
   readonly systemId: bigint;
 }
 
-/** The archive id that new WAL of the cluster goes to. @throws archiveMismatch (44) when the archive is another cluster's */
+/** The archive id for the cluster's new WAL. @throws archiveMismatch (44) when the archive is another cluster's */
 export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: ClusterIdentity): string {
   const current = currentHistory(info);
   if (current.pgVersion === cluster.version && current.systemId === cluster.systemId) return archiveIdOf(current);
@@ -32,7 +32,7 @@ export function checkBackup(repo: Repository, info: BackupInfo, cluster: Cluster
   );
 }
 
-/** Archive ids in which WAL of the cluster may be found, newest first. */
+/** Archive ids that may hold the cluster's WAL, newest first. */
 export function archiveIdsOf(info: ArchiveInfo, cluster: ClusterIdentity): ArchiveHistoryEntry[] {
   return info.history
     .filter((entry) => entry.pgVersion === cluster.version && entry.systemId === cluster.systemId)

@@ -1,8 +1,8 @@
 /**
- * The heavy work of the verbs as plain-data jobs, so that worker threads can run it.
+ * The verbs' heavy work as plain-data jobs for worker threads.
  *
- * A job names repositories by key; whoever runs it has opened them. Results are plain data too. The verbs see a {@link JobPool} and do not
- * know whether it has threads.
+ * A job names repositories by key; its runner has opened them. Results are plain data too. Verbs use a {@link JobPool}
+ * and do not know whether it has threads.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -18,7 +18,7 @@ import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "../
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "../verify/verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile";
 
-/** What each kind of job takes and gives. */
+/** Input and result of each kind of job. */
 interface JobKinds {
   readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
   readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };
@@ -36,15 +36,15 @@ export type Job = JobKinds[keyof JobKinds]["job"];
 export type JobResult<J extends Job> = JobKinds[J["kind"]]["result"];
 
 export interface JobPool {
-  /** Jobs that make progress at the same time; handing in more only queues them. */
+  /** Number of jobs that run at the same time; more are queued. */
   readonly slots: number;
   run<J extends Job>(job: J): Promise<JobResult<J>>;
-  /** Starts the threads before there is work for them; absent where there are none. */
+  /** Starts the threads before they are needed; absent without threads. */
   warm?(): void;
   close(): Promise<void>;
 }
 
-/** Runs one job here and now. */
+/** Runs one job in this thread. */
 export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<JobResult<Job>> {
   const repo = (key: number): Repository => {
     const found = repos.get(key);
@@ -78,7 +78,7 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
   }
 }
 
-/** A pool without threads: jobs run in this one, `slots` at a time at the callers' choice. */
+/** A pool without threads: jobs run in this one, `slots` at a time if the caller starts that many. */
 export function inlinePool(repos: ReadonlyMap<number, Repository>, ctx: Context, slots: number): JobPool {
   return {
     slots,

@@ -1,4 +1,4 @@
-/** `pg_wal` of the running cluster as {@link heal} reads it. */
+/** `pg_wal` of the running cluster, for {@link heal}. */
 import { isError } from "../../base/errors";
 import { listReady } from "../../postgres/archiveStatus";
 import type { ClusterIdentity } from "./identity";
@@ -16,7 +16,7 @@ export function openLocalWal(walDirectory: string, cluster: ClusterIdentity, hea
   return {
     prepare: async (name) => {
       try {
-        // A preparer of its own for each call: PostgreSQL may have written into the file since it was read before.
+        // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
         return await new WalPreparer({ walDirectory, headerCheck, kindCount: 1 }, cluster).prepare(name);
       } catch (error) {
         if (isError(error, "fileMissing")) return null;

@@ -1,6 +1,6 @@
 /**
- * Timeline histories and backup labels: the WAL files whose names carry no checksum, so that damage shows only by what they say ("pgbackrest-format"
- * 8.2), or beside another repository's copy.
+ * Timeline histories and backup labels: WAL files without a checksum in their names. Damage shows only in their content
+ * ("pgbackrest-format" 8.2), or against another repository's copy.
  */
 import { collect, textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
@@ -18,11 +18,11 @@ const LABEL_FIELDS = ["START WAL LOCATION", "STOP WAL LOCATION", "CHECKPOINT LOC
 export interface NamedContent {
   readonly bytes: Uint8Array;
   readonly sha1: string;
-  /** What is wrong with it; null when it reads as what its name says. */
+  /** What is wrong with it; null when its content fits its name. */
   readonly problem: string | null;
 }
 
-/** Damaged content is an answer with a problem. @throws what reading throws when the repository cannot tell */
+/** Damaged content is reported as a problem. @throws read errors when the repository cannot tell */
 export async function readNamed(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<NamedContent> {
   try {
     const bytes = await collect(await openWal(repo, archiveId, stored, pass), SIZE_BYTES_MAX);
@@ -33,7 +33,7 @@ export async function readNamed(repo: Repository, archiveId: string, stored: Sto
   }
 }
 
-/** Null when the text is what the name promises. Pure. */
+/** Null when the text fits the name. Pure. */
 export function findNamedProblem(name: string, text: string): string | null {
   return name.endsWith(".history") ? historyProblem(name, text) : labelProblem(name, text);
 }
@@ -61,7 +61,7 @@ function labelProblem(name: string, text: string): string | null {
     : `it does not begin in segment ${segment}`;
 }
 
-/** Which repositories hold other content under the same name: one line for each name. Pure; `named` by repository: SHA-1 by name. */
+/** Names with different content in several repositories, one line each. Pure; `named` by repository: SHA-1 by name. */
 export function differingNames(
   named: ReadonlyMap<number, ReadonlyMap<string, string>>,
 ): { readonly repoKeys: readonly number[]; readonly text: string }[] {

@@ -1,4 +1,4 @@
-/** How far a long copy is: a line in the log every two seconds, and a number for whoever asks for it. */
+/** Progress of a long copy: a log line every two seconds, and a number on request. */
 import type { Context } from "../../base/context";
 import { formatSize } from "../../base/units";
 
@@ -13,7 +13,7 @@ export class Progress {
   #loggedAtMs: number;
   #doneBytes = 0;
 
-  /** `word` begins the lines: `copied`, `restored`. `report` is told at the start and with every line. */
+  /** `word` begins the lines: `copied`, `restored`. `report` is called at the start and with every line. */
   constructor(word: string, totalBytes: number, ctx: Context, report: (doneBytes: number, totalBytes: number) => void = () => {}) {
     this.#word = word;
     this.#totalBytes = totalBytes;
@@ -36,7 +36,7 @@ export class Progress {
     );
   }
 
-  /** Of the bytes so far, with two decimals; 100 when there is nothing to do. */
+  /** Percentage of the bytes so far, with two decimals; 100 without work. */
   percent(): string {
     return this.#totalBytes === 0 ? "100" : ((this.#doneBytes / this.#totalBytes) * 100).toFixed(2);
   }

@@ -1,6 +1,6 @@
 /**
- * Reads what a repository holds for workers, who use a chunk at once: stored bytes and what they unpack to, in pieces that are valid only
- * until the next one is asked for. `unpack` of the repository gives pieces that last.
+ * Reads stored files for workers, which use each chunk at once: raw or unpacked, in chunks that are valid only until
+ * the next one. The repository's `unpack` returns chunks that stay valid.
  */
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
@@ -21,7 +21,7 @@ export async function* readStored(storage: Storage, path: string, range?: ByteRa
       const readBytes = reader.read(buffer);
       if (readBytes === 0) return;
       yield buffer.subarray(0, readBytes);
-      // Other jobs of this thread, and the pool, are heard between two chunks.
+      // Other jobs of this thread and the pool get a turn between two chunks.
       if (readBytes === READ_SIZE_BYTES) await setImmediate();
     }
   } finally {

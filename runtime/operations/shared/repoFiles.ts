@@ -1,5 +1,5 @@
 /**
- * `repo-ls` and `repo-get`: a repository's files as they lie there, whatever the storage; `repo-get` finds the key by the path
+ * `repo-ls` and `repo-get`: a repository's files as stored, on any storage; `repo-get` finds the key by the path
  * ("pgbackrest-format" 4.1). Paths are relative to the repository, or absolute below its own path, as in stock.
  */
 import { compareBytes, type ByteStream } from "../../base/bytes";
@@ -17,7 +17,7 @@ export interface ListRequest {
 }
 
 export interface ListedFile {
-  /** Relative to the path that was asked for; "." is that path itself. */
+  /** Relative to the requested path; "." is that path itself. */
   readonly name: string;
   readonly type: ObjectInfo["type"];
   readonly sizeBytes: number;
@@ -26,7 +26,7 @@ export interface ListedFile {
   readonly destination?: string;
 }
 
-/** The path as drivers want it; "" is the repository itself. @throws paramInvalid */
+/** The path for drivers; "" is the repository itself. @throws paramInvalid */
 export function repoPathOf(word: string, basePath: string): string {
   if (word.includes("//")) throw fail("paramInvalid", `path '${word}' cannot contain //`);
   let path = word;
@@ -40,12 +40,12 @@ export function repoPathOf(word: string, basePath: string): string {
   return parts.join("/");
 }
 
-/** A file yields itself as "."; a path its content, with itself first; a missing one is an empty path. */
+/** A file yields itself as "."; a path yields itself, then its content; a missing one is an empty path. */
 export async function listFiles(repo: Repository, path: string, request: ListRequest): Promise<ListedFile[]> {
   const matches = (name: string): boolean => request.filter === null || request.filter.test(name);
   const found: ListedFile[] = [{ name: ".", type: "directory", sizeBytes: 0, modifiedAtMs: 0 }];
   await collectFiles(repo, path, "", request, found);
-  // Only when nothing is below it: a server may know no answer to the question for an object that is a directory of its disk.
+  // Only when nothing is below it: a server may not answer for an object that is a directory on its disk.
   const own = path === "" || found.length > 1 ? null : await repo.storage.stat(path);
   if (own?.type === "file") return matches(".") ? [{ ...own, name: "." }] : [];
   const shown = found.filter((file) => matches(file.name));
@@ -63,7 +63,7 @@ async function collectFiles(repo: Repository, path: string, above: string, reque
   }
 }
 
-/** The content of a file, decrypted with the key that belongs to its place. @throws fileMissing, crypto, optionInvalidValue */
+/** A file's content, decrypted with the key of its path. @throws fileMissing, crypto, optionInvalidValue */
 export async function openRepoFile(repo: Repository, path: string, raw: boolean): Promise<ByteStream> {
   return openFile(repo, path, raw || repo.cipherPass === null ? null : await passFor(repo, path));
 }

@@ -1,4 +1,4 @@
-/** A label that a user has written. */
+/** Checks a label from the user. */
 import { fail } from "../../base/errors";
 import { isLabel } from "../../format/repository/label";
 

@@ -1,14 +1,17 @@
-/** Turns per-repository results into the one outcome of a verb. */
+/** Combines per-repository results into the outcome of a verb. */
 import { type BackupError, fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { type AcknowledgePolicy, decide } from "../archivePush/acknowledge";
 
-/** `repo2: [HostConnectError] unable to connect …`, the line that stock prints per failed repository. */
+/** `repo2: [HostConnectError] unable to connect …`: stock's line per failed repository. */
 export function repoErrorLine(repoKey: number, error: BackupError): string {
   return `repo${repoKey}: [${error.name}] ${error.message}`;
 }
 
-/** Null when every repository is fine; otherwise one error: `repoInvalid` (103) when none is, `command` (104) when some are. */
+/**
+ * Null when every repository is fine; otherwise one error: `repoInvalid` (103) when none is, `command` (104) when some
+ * are.
+ */
 export function combinedError(verb: string, results: readonly RepoResult<unknown>[]): BackupError | null {
   const failed = results.filter((result) => !result.ok);
   if (failed.length === 0) return null;
@@ -21,7 +24,10 @@ export function combinedError(verb: string, results: readonly RepoResult<unknown
     : fail("command", [`${verb} command encountered error(s):`, ...lines].join("\n"), { hint: hints });
 }
 
-/** Like {@link combinedError} for verbs that judge the state of the repositories: null as long as those that are fine satisfy the policy. */
+/**
+ * Like {@link combinedError} for verbs that judge the repositories' state: null while the healthy ones satisfy the
+ * policy.
+ */
 export function policyError(verb: string, results: readonly RepoResult<unknown>[], policy: AcknowledgePolicy): BackupError | null {
   return decide(policy, results).accepted ? null : combinedError(verb, results);
 }

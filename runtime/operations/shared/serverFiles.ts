@@ -1,13 +1,15 @@
 /**
- * The server's configuration files that lie outside of its data directory, kept beside each backup: Debian has postgresql.conf, pg_hba.conf and
- * pg_ident.conf in /etc/postgresql, where no backup of the data directory finds them, and without them a new machine has data and no server.
+ * Keeps the server's configuration files from outside its data directory beside each backup. Debian has
+ * postgresql.conf, pg_hba.conf and pg_ident.conf in /etc/postgresql, which a backup of the data directory misses;
+ * without them a new machine has data and no server.
  *
  * ```
- * pgbackstop/<stanza>/<label>/server-files.json.gz      {"version":1,"files":[{"path","mode","user","group","modifiedAtS","content"}]}
+ * pgbackstop/<stanza>/<label>/server-files.json.gz   {"version":1,"files":[{"path","mode","user","group","modifiedAtS","content"}]}
  * ```
- * One file, written in one step before the backup is listed; `content` is base64. Encrypted with the backup's own passphrase where the
- * repository is. Stock pgBackRest 2.45 to 2.60 looks at `archive` and `backup` only: info, verify, expire and stanza-delete leave the area
- * alone (tried). A copy that cannot be had or stored is a warning: it never costs a backup.
+ * One file, written in one step before the backup is listed; `content` is base64. It is encrypted with the backup's own
+ * passphrase if the repository is encrypted. Stock pgBackRest 2.45 to 2.60 reads only `archive` and `backup`: info,
+ * verify, expire and stanza-delete leave this directory alone (tested). A failure to read or store the copy is a
+ * warning: it never costs a backup.
  */
 import { chown, link, mkdir, readFile, realpath, stat, utimes } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
@@ -30,7 +32,7 @@ import { type Repository, readFile as readStored, writeFile } from "../../reposi
 import { type ConfigFile, type ConfigKind, readConfig } from "./configFiles";
 
 export interface ServerFile {
-  /** Absolute, as the server names it. */
+  /** Absolute, as the server reports it. */
   readonly path: string;
   readonly mode: number;
   readonly user: OwnerName;
@@ -41,7 +43,7 @@ export interface ServerFile {
 
 export interface KeepTarget {
   readonly repo: Repository;
-  /** Of the backup that is about to be finished. */
+  /** Of the backup that is about to finish. */
   readonly manifest: Pick<Manifest, "label" | "cipherPass">;
 }
 
@@ -51,10 +53,10 @@ const ROOTS: readonly (readonly [setting: string, kind: ConfigKind])[] = [
   ["hba_file", "records"],
   ["ident_file", "records"],
 ];
-/** What Debian's pg_ctlcluster reads beside postgresql.conf. */
+/** Files that Debian's pg_ctlcluster reads beside postgresql.conf. */
 const COMPANIONS = ["environment", "pg_ctl.conf", "start.conf"];
 
-/** Stores what lies outside of the data directory beside every backup of the run. Never throws but for an abort. */
+/** Stores files from outside the data directory beside every backup of the run. Throws only on abort. */
 export async function keepServerFiles(
   session: Session,
   dataDirectory: string,
@@ -110,7 +112,7 @@ async function collectServerFiles(session: Session, dataDirectory: string, users
   return Promise.all(outside.map((file) => describe(file, users)));
 }
 
-/** What is in the data directory, whatever the name it goes by, is in the backup already. */
+/** Files in the data directory, under any name, are already in the backup. */
 async function outsideOf(dataDirectory: string, files: readonly ConfigFile[]): Promise<ConfigFile[]> {
   const root = await realpath(dataDirectory);
   const outside: ConfigFile[] = [];
@@ -138,7 +140,7 @@ function renderServerFiles(files: readonly ServerFile[]): string {
   return JSON.stringify({ version: VERSION, files: rows });
 }
 
-/** Null when nothing was kept beside this backup. @throws format, crypto, and what the storage says */
+/** Null when this backup has none. @throws format, crypto, and storage errors */
 export async function findServerFiles(repo: Repository, { label, cipherPass }: KeepTarget["manifest"]): Promise<ServerFile[] | null> {
   const path = serverFilesPath(repo.stanza, label);
   let packed: Uint8Array;
@@ -169,7 +171,7 @@ function parseServerFiles(text: string, path: string): ServerFile[] {
 
 /** Without set-user-ID and set-group-ID. */
 const MODE_MASK = 0o1777;
-/** What file systems can hold, of 64 bits of nanoseconds. */
+/** The limit of file systems with 64 bits of nanoseconds. */
 const TIME_S_MAX = 9_000_000_000;
 
 function parseFile(row: JsonValue, where: string): ServerFile {
@@ -179,13 +181,14 @@ function parseFile(row: JsonValue, where: string): ServerFile {
   const isTime = typeof modifiedAtS === "number" && Math.abs(modifiedAtS) <= TIME_S_MAX;
   if (!isPlace || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
     throw fail("format", `'${where}': a row is not that of a file`, { path: where });
-  // Root puts them into place: a forged one must not become a program that runs as its owner.
+  // Root writes these files: a forged one must not become a program that runs as its owner.
   return { path, mode: parseMode(mode, where) & MODE_MASK, user, group, modifiedAtS, content: Buffer.from(content, "base64") };
 }
 
 /**
- * Puts the files below `directory` under their full names; `/` puts them where they were. A file that is there with another content is kept
- * as `<name>.before-restore`, unless there is one already. `ownerOf` null leaves the owner as it comes. Gives the paths that were written.
+ * Writes the files below `directory` under their full names; `/` restores them in place. An existing file with other
+ * content is kept as `<name>.before-restore`, unless that exists. A null `ownerOf` does not change the owner. Returns
+ * the written paths.
  */
 export async function placeServerFiles(
   files: readonly ServerFile[],
@@ -210,7 +213,7 @@ export async function placeServerFiles(
   return written;
 }
 
-/** The server must be able to enter what is made here, and its owner to change it. */
+/** The server must be able to enter these directories, and their owner to change them. */
 async function makeParents(path: string, owner: { readonly uid: number; readonly gid: number } | null): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o755 }).catch((error: unknown) => {
     throw systemError("pathCreate", `create path '${path}'`, path, error);
@@ -230,8 +233,9 @@ async function keepBefore(path: string): Promise<void> {
 }
 
 /**
- * Removes what was kept for backups that are gone, ours or stock's to expire. `labels` are those that the repository lists now; what is newer
- * than all of them belongs to a backup under way and stays. Gives the labels whose files went (or would, with `dryRun`).
+ * Removes files of backups that expired, by us or by stock. `labels` are the repository's listed ones; anything newer
+ * than all of them belongs to a running backup and stays. Returns the labels of removed files (with `dryRun`, those to
+ * remove).
  */
 export async function expireServerFiles(repo: Repository, labels: readonly string[], dryRun: boolean): Promise<string[]> {
   const listed = new Set(labels);
@@ -246,7 +250,7 @@ export async function expireServerFiles(repo: Repository, labels: readonly strin
   return expired;
 }
 
-/** When a backup began, of its label: the last part. */
+/** A backup's start time: the last part of its label. */
 function timeOf(label: string): string {
   return label.split("_").at(-1)?.slice(0, -1) ?? "";
 }

@@ -1,12 +1,12 @@
 /**
- * What `archive-push` and `archive-get` have in common under `archive-async`: they wait for what a process in the background makes of a WAL
- * file, and start that process when there is none ("pgbackrest-format" 8.3).
+ * Shared by `archive-push` and `archive-get` under `archive-async`: waits for the background process' result for a WAL
+ * file, and starts that process if none runs ("pgbackrest-format" 8.3).
  */
 import type { Context } from "../../base/context";
 import { ERRORS, type ErrorKind, fail } from "../../base/errors";
 import type { Spool, SpoolStatus } from "../../local/spool";
 
-/** The process in the background, as the one in the foreground sees it. */
+/** The background process, as the foreground process sees it. */
 export interface BackgroundProcess {
   isRunning(): boolean;
   start(): void;
@@ -14,20 +14,20 @@ export interface BackgroundProcess {
 
 export interface SpoolWait<T> {
   readonly walName: string;
-  /** `push` or `get`, for the message when the time is over. */
+  /** `push` or `get`, for the timeout message. */
   readonly verb: "push" | "get";
   readonly timeoutMs: number;
-  /** The result when it is there; called before anything else, with whether this call has started a process. */
+  /** The result, if it exists. Called before anything else, and told whether this call has started a process. */
   look?(hasStarted: boolean): Promise<T | undefined>;
   /** What an `.ok` file means. */
   accept(status: SpoolStatus): Promise<T>;
 }
 
 const POLL_MS = 100;
-/** A process that was started and is not seen running within this time has ended: another one may be needed. */
+/** A started process that is not seen running within this time has ended: another one may be needed. */
 const START_MS = 3000;
 
-/** @throws the error that the background process wrote down; archiveTimeout (82) */
+/** @throws the error that the background process recorded; archiveTimeout (82) */
 export async function waitInSpool<T>(spool: Spool, wait: SpoolWait<T>, background: BackgroundProcess, ctx: Context): Promise<T> {
   const { walName, verb, timeoutMs } = wait;
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
@@ -37,7 +37,7 @@ export async function waitInSpool<T>(spool: Spool, wait: SpoolWait<T>, backgroun
     if (found !== undefined) return found;
     const status = await spool.findStatus(walName);
     if (status?.kind === "ok") return wait.accept(status);
-    // An error of an earlier run counts only when a new one has come to the same end.
+    // An error of an earlier run counts only if a new run has reported it again.
     if (status !== null && startedAtMs !== null) throw statusError(status.code, status.message);
     const nowMs = ctx.clock.monotonicMs();
     if ((startedAtMs === null || nowMs - startedAtMs > START_MS) && !background.isRunning()) {
@@ -56,7 +56,7 @@ export async function waitInSpool<T>(spool: Spool, wait: SpoolWait<T>, backgroun
   }
 }
 
-/** An error as another process wrote it down. */
+/** The error that another process recorded. */
 function statusError(code: number, message: string): Error {
   const kind = (Object.keys(ERRORS) as ErrorKind[]).find((name) => ERRORS[name] === code) ?? "unhandled";
   const [text = "", ...hints] = message.split("\nHINT: ");

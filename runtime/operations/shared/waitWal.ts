@@ -1,4 +1,4 @@
-/** Waits until a repository holds a WAL segment: what makes a backup consistent and a check honest. */
+/** Waits until a repository holds a WAL segment: a backup is consistent, and a check is meaningful, only then. */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
@@ -7,7 +7,7 @@ import { findWal } from "../../repository/walStore";
 const POLL_MS = 100;
 const POLL_MS_MAX = 1000;
 
-/** `moreHints` come before the usual ones. @throws archiveTimeout (82) naming the repository that lacks the segment */
+/** `moreHints` precede the usual ones. @throws archiveTimeout (82) naming the repository that lacks the segment */
 export async function waitForWal(
   repo: Repository,
   archiveId: string,

@@ -1,4 +1,4 @@
-/** The ends of an archive: only its first and last directories are listed. */
+/** The first and last segment of an archive: lists only its first and last directories. */
 import { archiveIdPath } from "../../format/repository/repoPath";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
@@ -23,7 +23,7 @@ export async function walRange(repo: Repository, archiveId: string): Promise<{ m
   return { min, max };
 }
 
-/** Directories with segments, each of one timeline and 4 GiB of WAL; ascending. */
+/** Directories of segments, each of one timeline and 4 GiB of WAL; ascending. */
 export async function segmentDirectories(repo: Repository, archiveId: string): Promise<string[]> {
   const directories: string[] = [];
   for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
@@ -33,7 +33,7 @@ export async function segmentDirectories(repo: Repository, archiveId: string): P
   return directories.sort();
 }
 
-/** Whole segments of one directory, ascending. */
+/** Complete segments of one directory, ascending. */
 export async function segmentsIn(repo: Repository, archiveId: string, directory: string): Promise<StoredWal[]> {
   const found: StoredWal[] = [];
   for await (const stored of listWal(repo, archiveId, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) found.push(stored);

@@ -1,4 +1,4 @@
-/** The WAL of the present cluster in one repository, by its names alone: how much, and what is missing. Nothing is read but a history file. */
+/** Size and gaps of the current cluster's WAL in one repository, from names alone. Only a history file is read. */
 import { isError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -10,13 +10,13 @@ import { findNewestTimeline, gapsOf, neededRanges } from "../verify/verify";
 
 export interface WalSurvey {
   readonly segmentCount: number;
-  /** Of everything in the archive id's directory, as stored. */
+  /** Stored size of everything in the archive id's directory. */
   readonly sizeBytes: number;
-  /** Segments that are missing between the oldest backup and the newest segment, as `verify` counts them. */
+  /** Missing segments between the oldest backup and the newest segment, counted like `verify`. */
   readonly gapCount: number;
 }
 
-/** Lists the whole archive id: cost grows with the archive. Null where the stanza is not there. */
+/** Lists the whole archive id, so the cost grows with the archive. Null without the stanza. */
 export async function surveyWal(repo: Repository, backups: readonly BackupInfoEntry[], walSegmentSizeBytes: number): Promise<WalSurvey | null> {
   const archiveInfo = await loadArchiveInfo(repo).catch((error: unknown) => {
     if (isError(error, "fileMissing")) return null;
@@ -39,7 +39,7 @@ export async function surveyWal(repo: Repository, backups: readonly BackupInfoEn
   return { segmentCount: names.length, sizeBytes, gapCount };
 }
 
-/** How many segments lie from one to a later one, whatever their timelines; 0 when it is not later. Pure. */
+/** Number of segments from one to a later one, whatever their timelines; 0 when it is not later. Pure. */
 export function segmentsBetween(from: string, to: string, walSegmentSizeBytes: number): number {
   if (parseWalName(from)?.kind !== "segment" || parseWalName(to)?.kind !== "segment") return 0;
   const distance = lsnOfSegment(to, walSegmentSizeBytes) - lsnOfSegment(from, walSegmentSizeBytes);
