@@ -1,8 +1,9 @@
 /**
- * `stanza-create`: gives every repository the stanza's info files, or checks those it has ("pgbackrest-format" 6.4).
+ * `stanza-create`: creates the stanza's info files in every repository, or checks existing ones ("pgbackrest-format"
+ * 6.4).
  *
- * Running it again is harmless. A repository whose directories hold something but no info files is refused (40): it may be another stanza's
- * data. In an encrypted repository the sub-passphrases of archive and backups are made here and never change.
+ * Running it again is harmless. A repository with files but no info files is refused (40): it may hold another stanza's
+ * data. In an encrypted repository it creates the sub-passphrases of archive and backups, which never change.
  */
 import type { Context } from "../../base/context";
 import { fail, isError } from "../../base/errors";
@@ -19,7 +20,10 @@ import { checkArchive, checkBackup } from "../shared/identity";
 
 export type StanzaCreated = "created" | "valid";
 
-/** True for each repository that needs nothing: what exists is checked without a lock, so that a running backup is in nobody's way. */
+/**
+ * True for each repository that needs nothing. Existing files are checked without a lock, so that a running backup does
+ * not block it.
+ */
 export function checkStanzas(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<boolean>[]> {
   return perRepo(repos, async (repo) => {
     if (!(await presentInfos(repo)).every(Boolean)) return false;
@@ -70,7 +74,7 @@ async function presentInfos(repo: Repository): Promise<boolean[]> {
   return present;
 }
 
-/** True when nothing but archive.info is there: what a stanza-create leaves that was cut off between its two info files. */
+/** True when only archive.info exists: a stanza-create was interrupted between its two info files. */
 async function isBarelyBegun(repo: Repository): Promise<boolean> {
   const own = new Set([archiveInfoPath(repo.stanza), copyOf(archiveInfoPath(repo.stanza))]);
   for (const kind of ["backup", "archive"]) {
@@ -102,7 +106,7 @@ async function validate(repo: Repository, control: PgControl, ctx: Context, comp
     });
   }
   if (complete) return;
-  // A twin is missing: write both anew from the one that could be read.
+  // A twin is missing: rewrite both from the readable one.
   await saveArchiveInfo(repo, archiveInfo, ctx);
   await saveBackupInfo(repo, backupInfo, ctx);
 }
@@ -110,7 +114,7 @@ async function validate(repo: Repository, control: PgControl, ctx: Context, comp
 async function requireEmpty(repo: Repository): Promise<void> {
   for (const kind of ["backup", "archive"]) {
     for await (const entry of repo.storage.list(`${kind}/${repo.stanza}`)) {
-      // Of a run that was killed while it wrote.
+      // Left by a run that was killed during a write.
       if (findFinalName(entry.path) !== null) continue;
       throw fail(
         "pathNotEmpty",

@@ -1,7 +1,7 @@
 /**
- * `stanza-delete`: removes everything that a repository holds of a stanza. The user has to stop the stanza first.
+ * `stanza-delete`: removes a stanza from a repository. The user must stop the stanza first.
  *
- * The infos go last: a run that was cut off leaves a stanza that is still known and can be deleted again.
+ * The infos are removed last: after an interruption the stanza is still known and can be deleted again.
  */
 import type { Context } from "../../base/context";
 import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../../format/repository/repoPath";
@@ -12,7 +12,7 @@ import { listArchiveIds } from "../../repository/walStore";
 import { archiveIdPath } from "../../format/repository/repoPath";
 import { toBackupError } from "../../base/errors";
 
-/** All but the lease, which the caller holds. */
+/** Removes all but the lease, which the caller holds. */
 async function removeServerFiles({ stanza, storage }: Repository): Promise<void> {
   const lease = leasePath(stanza);
   for await (const { path, type } of storage.list(serverFilesRoot(stanza))) {
@@ -20,12 +20,12 @@ async function removeServerFiles({ stanza, storage }: Repository): Promise<void>
   }
 }
 
-/** After {@link stanzaDelete}, when the lease was given back. */
+/** Called after {@link stanzaDelete}, when the lease was released. */
 export async function removeLease({ stanza, storage }: Repository): Promise<void> {
   await storage.removePath(serverFilesRoot(stanza));
 }
 
-/** True when the repository holds anything of the stanza. */
+/** True when the repository holds any file of the stanza. */
 export async function hasStanza(repo: Repository): Promise<boolean> {
   for (const path of [archivePath(repo.stanza), backupsPath(repo.stanza)]) {
     for await (const _entry of repo.storage.list(path)) return true;
@@ -36,7 +36,7 @@ export async function hasStanza(repo: Repository): Promise<boolean> {
 
 export async function stanzaDelete(repo: Repository, ctx: Context): Promise<void> {
   const labels = (await listLabels(repo)).reverse();
-  // Manifests first: what is left of a backup is never taken for a whole one.
+  // Manifests first: the rest of a backup must never pass for a complete one.
   for (const label of labels) await removeManifests(repo, label);
   for (const label of labels) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");

@@ -1,8 +1,8 @@
 /**
- * `stanza-upgrade`: tells every repository that the stanza's cluster is another one now, after pg_upgrade ("pgbackrest-format" 6.4).
+ * `stanza-upgrade`: registers the stanza's new cluster in every repository, after pg_upgrade ("pgbackrest-format" 6.4).
  *
- * A new entry joins the history of each info file; WAL and backups of the old cluster stay where they are. archive.info comes first: cut off
- * between the two, the next run finishes the second.
+ * Each info file gets a new history entry; WAL and backups of the old cluster stay. archive.info is written first:
+ * after an interruption the next run writes backup.info.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -27,7 +27,7 @@ async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): P
   const backupOld = !isCurrent(currentHistory(backupInfo));
   const archiveId = archiveInfo.currentId + (archiveOld ? 1 : 0);
   const backupId = backupInfo.currentId + (backupOld ? 1 : 0);
-  // Checked before anything is written: ids that differ would send WAL and backups to different histories.
+  // Checked before anything is written: different ids would send WAL and backups to different histories.
   if (archiveId !== backupId) {
     throw fail("fileInvalid", `backup info file and archive info file do not match\narchive: id = ${archiveId}\nbackup : id = ${backupId}`, {
       hint: "this may be a symptom of repository corruption!",
