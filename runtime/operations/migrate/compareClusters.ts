@@ -1,4 +1,4 @@
-/** What is not the same in two clusters, told by the name of what it is. Pure. */
+/** Finds differences between two clusters and names the differing objects. Pure. */
 import type { Contents } from "./contents";
 import type { ClusterFacts, DatabaseFacts, Grant, Membership, RoleFacts, SettingFacts } from "./facts";
 import type { InventoryLine } from "./inventory";
@@ -13,7 +13,10 @@ export interface Difference {
   readonly text: string;
 }
 
-/** Kinds whose text a newer server may write otherwise although it means the same: looked at again in the target's own words. */
+/**
+ * Kinds whose text a newer server may write differently with the same meaning: these are compared again in the target's
+ * own form.
+ */
 export const REWRITTEN_KINDS: ReadonlySet<string> = new Set(["view", "function body"]);
 
 const TEXT_SIZE_MAX = 400;
@@ -34,14 +37,14 @@ export function compareInventories(database: string, source: readonly InventoryL
   return found;
 }
 
-/** The same extension in a newer version is what a newer server brings, and no difference. */
+/** A newer version of the same extension comes with a newer server and is no difference. */
 export function isNewerExtension({ kind }: Difference, source: InventoryLine | undefined, target: InventoryLine | undefined): boolean {
   if (kind !== "extension" || source === undefined || target === undefined) return false;
   const [[schema, from = ""], [otherSchema, to = ""]] = [source.definition.split(" | "), target.definition.split(" | ")];
   return schema === otherSchema && from.localeCompare(to, "en", { numeric: true }) < 0;
 }
 
-/** Differences of contents, and what is only worth a word. */
+/** Differences of contents, and harmless ones as notes. */
 export function compareContents(
   database: string,
   source: Contents,
@@ -75,7 +78,7 @@ export interface ClusterComparison {
   readonly databases: readonly string[];
   readonly keepRoles: readonly string[];
   readonly tablespaces: boolean;
-  /** Names of roles whose password differs; null when passwords were not moved. */
+  /** Names of roles with different passwords; null when passwords were not copied. */
   readonly otherPasswords: readonly string[] | null;
 }
 
@@ -128,8 +131,8 @@ function grantText({ grantee, grantor, isGrantable, privilege }: Grant): string 
 }
 
 /**
- * Before PostgreSQL 16 the member's own attribute says whether it inherits. Who has granted it is not compared: a dump cannot always keep it, and a
- * second grant of the same role counts once.
+ * Before PostgreSQL 16 the member's own attribute decides inheritance. The grantor is not compared: a dump cannot
+ * always keep it, and a second grant of the same role counts once.
  */
 function membershipKey({ roles }: ClusterFacts): (membership: Membership) => readonly [string, string] {
   const inherits = new Map(roles.map((role) => [role.name, role.inherits]));
@@ -165,7 +168,7 @@ function extra(more: ReadonlyMap<string, string>, fewer: ReadonlyMap<string, str
   return [...more.keys()].filter((key) => !fewer.has(key));
 }
 
-/** Long ones from where they begin to differ. */
+/** Long texts from their first difference on. */
 function changed(source: string, target: string): string {
   let same = 0;
   while (same < source.length && source[same] === target[same]) same += 1;

@@ -1,8 +1,9 @@
 /**
- * What is in a database, as sums that do not depend on the order of rows: of each table, of sequences, of large objects. The server computes them, so
- * that nothing but a line per table comes over the connection, whatever its size.
+ * The content of a database as checksums that do not depend on row order: of each table, of sequences, of large
+ * objects. The server computes them, so only one line per table crosses the network.
  *
- * A row counts by the 128 bits of MD5 over its text, both halves added up. The settings that texts depend on are the same on both sides.
+ * A row counts by the 128 bits of MD5 over its text, as two sums of its halves. Settings that affect texts are equal on
+ * both sides.
  */
 import type { Session } from "../../postgres/session";
 import { ROW_TABLES, SEQUENCES } from "./inventory";
@@ -10,7 +11,7 @@ import { literal } from "./statements";
 
 export interface TableSum {
   readonly name: string;
-  /** A materialized view: its rows are made anew, from tables that may have changed since. */
+  /** A materialized view: its rows are recomputed, from tables that may have changed since. */
   readonly isView: boolean;
   readonly rows: string;
   readonly sum: string;
@@ -32,7 +33,7 @@ export interface LargeObjects {
   readonly owners: string;
 }
 
-/** Both sides write a value in the same words, whatever the database or the role has set. */
+/** Both sides write a value in the same form, whatever the database or the role has set. */
 const SETTINGS = {
   DateStyle: "ISO, YMD",
   IntervalStyle: "postgres",
@@ -50,7 +51,7 @@ const SETTINGS = {
 
 const SEQUENCES_AT_ONCE = 100;
 
-/** One moment of the database for all that is asked of it; nothing can be written. */
+/** All queries use one snapshot of the database; nothing can be written. */
 export async function beginLooking(session: Session): Promise<void> {
   for (const [name, value] of Object.entries(SETTINGS)) await session.query(`SET ${name} TO ${literal(value)}`);
   await session.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -94,7 +95,7 @@ async function loadSequences(session: Session): Promise<ReadonlyMap<string, stri
   return values;
 }
 
-/** Pages without the zeroes at their end: what was never written is stored in one place and filled with zeroes in another. */
+/** Pages without trailing zeroes: an unwritten part may be missing on one side and filled with zeroes on the other. */
 async function loadLargeObjects(session: Session): Promise<LargeObjects> {
   const { rows } = await session.query(
     `select (select count(*)::text from pg_largeobject_metadata) as count,
@@ -109,7 +110,10 @@ async function loadLargeObjects(session: Session): Promise<LargeObjects> {
   return rows[0] as LargeObjects;
 }
 
-/** Oids of large objects whose contents or owner are not the same; the first few of them. Two ordered walks, a batch at a time. */
+/**
+ * Oids of large objects with different content or owner; only the first few. Walks both sides in order, a batch at a
+ * time.
+ */
 export async function differingLargeObjects(source: Session, target: Session, countMax: number): Promise<string[]> {
   const [left, right] = [walk(source), walk(target)];
   const found: string[] = [];

@@ -1,6 +1,7 @@
 /**
- * `migrate copy`: roles, then each database over the network into one of another name, which gets its own name when it is whole. What was begun and not
- * finished is known by its mark and made anew; what another run has finished stays, if the source has not changed since.
+ * `migrate copy`: copies roles, then each database over the network into a database with another name, which gets its
+ * own name when it is complete. An unfinished copy is recognised by its mark and made again. A copy that another run
+ * has finished stays, if the source has not changed since.
  */
 import { createHash } from "node:crypto";
 import type { Context } from "../../base/context";
@@ -26,13 +27,15 @@ import { alterSetting, createDatabase, createRole, grantDatabase, grantMembershi
 import { compareDatabase } from "./verifyMigration";
 
 export interface CopyOptions extends MigrationOptions {
-  /** Whether hashes of passwords go along. */
+  /** Copy password hashes too. */
   readonly rolePasswords: boolean;
-  /** Whether a copy that was once found equal, and differs now, may be made anew: what only the target has is lost then. */
+  /**
+   * Allow a copy that was once equal and now differs to be made again: anything that only the target has is lost then.
+   */
   readonly replace: boolean;
   /** Of pg_dump and psql. */
   readonly programs: { readonly dump: string; readonly load: string };
-  /** Told the process id of each pg_dump. */
+  /** Receives the process id of each pg_dump. */
   readonly began?: (database: string, dumpPid: number) => void;
 }
 
@@ -55,7 +58,7 @@ export interface CopyReport {
 const LOCK_WAIT_MS = 300_000;
 const DUMP_ARGS = [`--lock-wait-timeout=${LOCK_WAIT_MS}`];
 
-/** The source stays guarded when all went well; after a failure it is as before. @throws execute, dbQuery, dbInvalid */
+/** The source stays guarded after success; after a failure it is as before. @throws execute, dbQuery, dbInvalid */
 export async function copyDatabases(servers: Servers, plan: MigrationPlan, options: CopyOptions, ctx: Context): Promise<CopyReport> {
   const beganMs = ctx.clock.monotonicMs();
   return withSession(servers, servers.source, undefined, (source) =>
@@ -64,7 +67,7 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
       const names = plan.databases.map(({ name }) => name);
       const [facts, there] = await Promise.all([loadFacts(source), loadFacts(target)]);
       const chosen = facts.databases.filter(({ name }) => names.includes(name));
-      // As it is now that nobody else changes it.
+      // As it is now that no other session can change it.
       const databases = plan.databases.map((planned): PlannedDatabase => {
         const found = chosen.find(({ name }) => name === planned.name);
         return found === undefined ? planned : { ...planned, state: stateOf(found, facts.systemId, there) };
@@ -76,12 +79,12 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
         await copyRoles(source, target, facts, plan, options);
         const largestFirst = databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
         const copied = await mapParallel(largestFirst, options.lanes, (database) =>
-          // A session for each: what it does is a transaction of its own.
+          // Each has its own session and transaction.
           withSession(servers, servers.target, undefined, (own) => new Copy(servers, own, [facts, there], guards, options, ctx).database(database)),
         );
         return { version: 1, roles: plan.roles, databases: copied, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs) };
       } catch (error) {
-        // Where all was copied before, applications may be using the target: the source stays as it was found.
+        // If everything was already copied, applications may use the target: the source then stays guarded.
         if (databases.some(({ state }) => state !== "done")) await liftAfterFailure(source, names, ctx);
         throw error;
       }
@@ -93,7 +96,7 @@ function readOnlyOf({ settings }: ClusterFacts, database: string): string | null
   return settings.find((each) => each.database === database && each.role === null && each.name === "default_transaction_read_only")?.value ?? null;
 }
 
-/** Whatever happened: the applications of the source go on. */
+/** After a failure the applications of the source continue. */
 async function liftAfterFailure(source: Session, names: readonly string[], ctx: Context): Promise<void> {
   try {
     const { databases } = await loadFacts(source);
@@ -124,7 +127,7 @@ async function copyRoles(source: Session, target: Session, facts: ClusterFacts, 
   if (options.rolePasswords) await copyPasswords(source, target, plan.roles);
 }
 
-/** Hashes: no log of the target may show them, and no error of ours. */
+/** Hashes must not appear in the target's log or in our errors. */
 async function copyPasswords(source: Session, target: Session, roles: readonly string[]): Promise<void> {
   const { rows } = await source.query(
     "select rolname as name, rolpassword as password from pg_authid where rolname = any($1) and rolpassword is not null",
@@ -182,7 +185,7 @@ class Copy {
     return { name, state: "copied", bytes, elapsedMs: elapsedMs() };
   }
 
-  /** Under the same guard nothing can have changed; else both sides are compared. */
+  /** Under the same guard nothing can have changed; otherwise both sides are compared. */
   async #isStillTrue(name: string, state: PlannedDatabase["state"]): Promise<boolean> {
     if (state === "done") return true;
     const mark = this.#there.databases.find((each) => each.name === name)?.migration;
@@ -210,7 +213,7 @@ class Copy {
     return bytes;
   }
 
-  /** Of an earlier run. Whoever is connected to it keeps it. */
+  /** Removes an earlier run's copy, unless a session is connected to it. */
   async #removeCopy(name: string): Promise<void> {
     if (this.#there.databases.some((each) => each.name === name && each.isTemplate))
       await this.#target.query(`ALTER DATABASE ${identifier(name)} IS_TEMPLATE false`);
@@ -236,13 +239,13 @@ class Copy {
     }
   }
 
-  /** An unfinished copy of an earlier run; anything else of that name stays. @throws dbInvalid */
+  /** Removes an unfinished copy of an earlier run; any other database of that name stays. @throws dbInvalid */
   async #removeScratch(scratch: string): Promise<void> {
     const { databases } = await loadFacts(this.#target);
     const found = databases.find(({ name }) => name === scratch);
     if (found === undefined) return;
     if (!found.isCopying) {
-      // Killed between its making and its mark, it is empty.
+      // A run killed between creating and marking it leaves an empty database.
       const { objectCount } = await withSession(this.#servers, this.#servers.target, scratch, (session) => loadContents(session, scratch));
       if (objectCount > 0)
         throw fail("dbInvalid", `database '${scratch}' in the target is none of a migration's, but has the name of one`, { hint: "rename it." });
@@ -251,7 +254,7 @@ class Copy {
     await this.#target.query(`DROP DATABASE ${identifier(scratch)} WITH (FORCE)`);
   }
 
-  /** Its own name, settings, grants and mark, all at once. */
+  /** Sets its name, settings, grants and mark in one step. */
   async #finish(facts: DatabaseFacts, scratch: string): Promise<void> {
     const kept = new Set(this.#options.keepRoles);
     const database = identifier(scratch);
@@ -284,7 +287,7 @@ class Copy {
 
 const RESUME_HINT = "what is copied stays: the same command goes on from here.";
 
-/** Of an unfinished copy: of no length limit's concern, and nobody's name. */
+/** Name of an unfinished copy: within the length limit, and used by no one else. */
 export function scratchName(database: string): string {
   return `pgbackstop_copy_${createHash("sha256").update(database).digest("hex").slice(0, 16)}`;
 }

@@ -1,4 +1,7 @@
-/** What a migration has to know of a cluster before it touches anything: plain data, and how it is asked for. Changes nothing. */
+/**
+ * What a migration must know about a cluster before it changes anything: plain data and the queries for it. Changes
+ * nothing.
+ */
 import type { Session } from "../../postgres/session";
 import { majorVersion } from "../../postgres/versions";
 import { GUARD_MARK, MARK_PREFIX, type GuardMark, MIGRATION_MARK, type MigrationMark, parseGuard, parseMigration } from "./marks";
@@ -22,14 +25,14 @@ export interface DatabaseFacts {
   readonly locale: string | null;
   readonly icuRules: string | null;
   readonly tablespace: string;
-  /** Before a guard of ours was set. */
+  /** Before our guard was set. */
   readonly connectionLimit: number;
   readonly isTemplate: boolean;
   readonly allowsConnections: boolean;
   readonly grants: readonly Grant[];
   readonly comment: string | null;
   readonly sizeBytes: number;
-  /** What an earlier run has written down in the cluster. */
+  /** An earlier run's record in the cluster. */
   readonly guard: GuardMark | null;
   readonly migration: MigrationMark | null;
   readonly isCopying: boolean;
@@ -45,7 +48,7 @@ export interface RoleFacts {
   readonly replicates: boolean;
   readonly bypassesRls: boolean;
   readonly connectionLimit: number;
-  /** In UTC; null lasts for ever. */
+  /** In UTC; null means forever. */
   readonly validUntil: string | null;
   readonly comment: string | null;
 }
@@ -68,7 +71,7 @@ export interface SettingFacts {
   readonly value: string;
 }
 
-/** Who was connected at that moment, counted. */
+/** Connected clients, counted. */
 export interface ClientFacts {
   readonly database: string;
   readonly user: string;
@@ -84,12 +87,12 @@ export interface ClusterFacts {
   readonly versionText: string;
   readonly inRecovery: boolean;
   readonly isSuperuser: boolean;
-  /** Whom `initdb` made. */
+  /** The role that `initdb` created. */
   readonly bootstrapRole: string;
   readonly preload: readonly string[];
   readonly databases: readonly DatabaseFacts[];
   readonly roles: readonly RoleFacts[];
-  /** That something belongs to, or is granted to. */
+  /** Roles that own an object or hold a grant. */
   readonly referencedRoles: readonly string[];
   readonly memberships: readonly Membership[];
   readonly settings: readonly SettingFacts[];
@@ -100,15 +103,15 @@ export interface ClusterFacts {
   readonly subscriptions: readonly { readonly database: string; readonly name: string }[];
 }
 
-/** What is known of one database only inside of it. */
+/** Facts that can be read only inside a database. */
 export interface DatabaseContents {
   readonly name: string;
   readonly extensions: readonly string[];
-  /** Relations, functions, types and schemas that are neither PostgreSQL's nor an extension's; large objects too. */
+  /** User-defined relations, functions, types and schemas, and large objects. */
   readonly objectCount: number;
 }
 
-/** Rows as JSON: columns that one version has and another has not are then simply absent. */
+/** Rows as JSON: a column that only one version has is then simply absent in the other. */
 const DATABASES = `
   select to_jsonb(d) - 'datacl' as row, pg_get_userbyid(d.datdba) as owner, pg_encoding_to_char(d.encoding) as encoding, t.spcname as tablespace,
     shobj_description(d.oid, 'pg_database') as comment,
@@ -178,7 +181,7 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
   };
 }
 
-/** Asked in the database itself. */
+/** Queried in the database itself. */
 export async function loadContents(session: Session, name: string): Promise<DatabaseContents> {
   const { rows } = await session.query(`
     select (select coalesce(array_agg(extname::text order by extname), '{}') from pg_extension) as extensions,
@@ -235,7 +238,7 @@ function databaseOf({ row, comment, encoding, grants, owner, size, tablespace }:
 
 const PROVIDERS: Readonly<Record<string, DatabaseFacts["provider"]>> = { c: "libc", i: "icu", b: "builtin" };
 
-/** As they were before a guard of ours. */
+/** As before our guard. */
 function withoutOurs(settings: readonly SettingFacts[]): SettingFacts[] {
   const guards = new Map(
     settings.flatMap(({ database, name, value }) => (database !== null && name === GUARD_MARK ? [[database, parseGuard(value)] as const] : [])),

@@ -1,4 +1,7 @@
-/** What a plan is made from: both clusters are asked, and the target is tried for locales in a transaction that is taken back. */
+/**
+ * Gathers the input of a plan: queries both clusters, and tries the target's locales in a transaction that is rolled
+ * back.
+ */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
@@ -42,7 +45,7 @@ function loadAllContents(
   });
 }
 
-/** Making a collation of a locale is what tells whether the machine has it. */
+/** Creating a collation of a locale shows whether the machine has it. */
 async function findMissingLocales(target: Session, databases: readonly DatabaseFacts[]): Promise<string[]> {
   const byKey = new Map(databases.filter(({ provider }) => provider !== "builtin").map((facts) => [localeKey(facts), facts]));
   const missing: string[] = [];
@@ -50,7 +53,7 @@ async function findMissingLocales(target: Session, databases: readonly DatabaseF
     const words =
       provider === "icu" ? `provider = icu, locale = ${literal(locale ?? "und")}` : `lc_collate = ${literal(collate)}, lc_ctype = ${literal(ctype)}`;
     try {
-      // The last statement fails by intent: nothing stays.
+      // The last statement fails on purpose: nothing stays.
       await inTransaction(target, [`CREATE COLLATION pg_temp."pgbackstop locale" (${words})`, "DO $$ BEGIN RAISE 'pgbackstop: it is there'; END $$"]);
     } catch (error) {
       if (/could not (create locale|open collator)|is not supported|no encoding/i.test(toBackupError(error).message)) missing.push(key);

@@ -1,6 +1,7 @@
 /**
- * Nobody writes to the source while it is copied: its databases are read-only for new sessions and take no connection but a superuser's. What was set
- * before is written down in the same transaction, and put back when a run fails or `migrate release` asks for it.
+ * Keeps everyone from writing to the source during the copy: its databases are read-only for new sessions and accept
+ * only superusers. The previous settings are recorded in the same transaction, and restored when a run fails or by
+ * `migrate release`.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -10,17 +11,20 @@ import { GUARD_MARK, type GuardMark, renderMark } from "./marks";
 import { identifier, literal } from "./statements";
 
 const POLL_MS = 200;
-/** How long sessions of programs that have just been stopped may be there still. */
+/** How long sessions of just-stopped programs may linger. */
 const LINGER_MS = 3000;
-/** How long ended sessions may take to go. */
+/** How long terminated sessions may take to disappear. */
 const GONE_MS = 30_000;
 
-/** One migration at a time works on a server; per database that sessions begin in, as all advisory locks are. */
+/** One migration at a time works on a server. Advisory locks are per database: that of the session's start. */
 const ADVISORY_LOCK = "7162539048211367";
-/** How long a killed run's session may be known to the server. */
+/** How long the server may keep a killed run's session. */
 const LOCK_WAIT_MS = 3000;
 
-/** Until the session ends. Two copies would take each other's databases away, and the first to fail would lift the guard of the other. @throws lockAcquire (50) */
+/**
+ * Holds until the session ends. Two copies would remove each other's databases, and the first to fail would lift the
+ * other's guard. @throws lockAcquire (50)
+ */
 export async function lockServers(sessions: readonly Session[], ctx: Context): Promise<void> {
   const deadlineMs = ctx.clock.monotonicMs() + LOCK_WAIT_MS;
   for (const session of sessions) {
@@ -36,13 +40,13 @@ export async function lockServers(sessions: readonly Session[], ctx: Context): P
   }
 }
 
-/** Sets it where it is not set, for all databases at once. Resolves with the marks by database. */
+/** Sets it where it is missing, for all databases at once. Resolves with the marks by database. */
 export async function setGuard(
   session: Session,
   databases: readonly DatabaseFacts[],
   readOnlyOf: (database: string) => string | null,
 ): Promise<ReadonlyMap<string, GuardMark>> {
-  // To the millisecond: another guard is another mark, however soon it follows.
+  // In milliseconds, so that a later guard always has another mark.
   const atS = (await session.nowMs()) / 1000;
   const marks = new Map<string, GuardMark>();
   const statements = databases.flatMap(({ connectionLimit, guard, name }) => {
@@ -60,7 +64,7 @@ export async function setGuard(
   return marks;
 }
 
-/** Puts back what was there before; nothing where no guard of ours is set. Tells the names. */
+/** Restores the previous settings; does nothing without a guard of ours. Returns the names. */
 export async function liftGuard(session: Session, databases: readonly DatabaseFacts[]): Promise<readonly string[]> {
   const guarded = databases.filter(({ guard }) => guard !== null);
   const statements = guarded.flatMap(({ guard, name }) => {
@@ -76,15 +80,15 @@ export async function liftGuard(session: Session, databases: readonly DatabaseFa
   return guarded.map(({ name }) => name);
 }
 
-/** Those of `databases` alone. */
+/** Clients of `databases` only. */
 export async function listClients(session: Session, databases: readonly string[]): Promise<readonly ClientFacts[]> {
   const { rows } = await session.query(CLIENTS);
   return (rows as ClientFacts[]).filter(({ database }) => databases.includes(database));
 }
 
 /**
- * Makes sure that nobody is connected who was so before the guard: its settings do not reach them.
- * @throws dbInvalid (81) with who it is, unless they may be ended
+ * Requires that no session from before the guard is connected: the guard's settings do not reach it.
+ * @throws dbInvalid (81) with the clients, unless they may be terminated
  */
 export async function requireNobody(session: Session, databases: readonly string[], mayEnd: boolean, ctx: Context): Promise<void> {
   const deadlineMs = ctx.clock.monotonicMs() + (mayEnd ? GONE_MS : LINGER_MS);
@@ -111,7 +115,7 @@ export function clientText({ address, application, count, database, user }: Clie
   return `${database}: ${user}${application === "" ? "" : ` (${application})`} from ${address}, ${count} ${count === 1 ? "connection" : "connections"}`;
 }
 
-/** All of them or none. */
+/** All statements or none. */
 export async function inTransaction(session: Session, statements: readonly string[]): Promise<void> {
   if (statements.length === 0) return;
   await session.query("BEGIN");

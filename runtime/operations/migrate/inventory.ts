@@ -1,20 +1,20 @@
 /**
- * Everything in a database that is not rows, as lines of (kind, name, definition) that two servers of different versions tell alike. Pure: the one
- * statement that asks for it.
+ * Everything in a database except rows, as lines of (kind, name, definition) that servers of different versions write
+ * alike. Pure: the one query for it.
  *
- * Left out is what PostgreSQL has made (by its oid) and what belongs to an extension, which is compared by its name and version. Grants are told with
- * those that hold by default. Columns that only some versions have are read through JSON.
+ * It leaves out PostgreSQL's own objects (by oid) and those of extensions, which are compared by name and version.
+ * Grants include default ones. Columns that only some versions have are read through JSON.
  */
 
 export interface InventoryLine {
   readonly kind: string;
   readonly name: string;
   readonly definition: string;
-  /** Of the definition, by the server: bytes that are no valid text to us count too. */
+  /** Of the definition, computed by the server, so that bytes which are not valid text for us count too. */
   readonly hash: string;
 }
 
-/** Oids below are PostgreSQL's own (PostgreSQL "System Catalog Initial Data", FirstNormalObjectId). */
+/** Smaller oids are PostgreSQL's own (PostgreSQL "System Catalog Initial Data", FirstNormalObjectId). */
 const FIRST_OWN_OID = 16_384;
 
 /** `withMaintain` is false unless both servers know that privilege (17). */
@@ -33,7 +33,10 @@ export function inventorySql(withMaintain: boolean): string {
     order by kind collate "C", name collate "C"`;
 }
 
-/** Schema-qualified, quoted names of tables and filled materialized views whose rows are compared; leaves of partitioned ones. */
+/**
+ * Schema-qualified, quoted names of tables and filled materialized views whose rows are compared; leaves of partitioned
+ * ones.
+ */
 export const ROW_TABLES = `
   select c.oid::int8::text as oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname) as name, c.relkind = 'm' as "isView"
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -142,7 +145,7 @@ function relationLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
   ];
 }
 
-/** What belongs to a relation. */
+/** Objects that belong to a relation. */
 function attachedLines(owner: Owner): Line[] {
   return [
     [
@@ -275,7 +278,7 @@ function typeLines(acl: Acl, owner: Owner): Line[] {
 
 type Plain = readonly [kind: string, catalog: string, definition: string];
 
-/** Told by what PostgreSQL itself calls them. */
+/** Defined by PostgreSQL's own description functions. */
 function plainLines(acl: Acl, owner: Owner): Plain[] {
   return [
     [
@@ -334,7 +337,7 @@ function otherLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
     `from ${catalog} ${alias} where ${alias}.oid >= ${FIRST_OWN_OID} and ${notMember(catalog, alias)}`;
   return [
     ...plainLines(acl, owner).map(([kind, catalog, definition]): Line => [kind, own(catalog, "x"), identity(catalog, "x"), definition]),
-    // A user mapping holds a password: only whether it is the same is told.
+    // A user mapping holds a password: only its hash is compared.
     ["user mapping", "from pg_user_mappings u", "u.srvname || ' ' || coalesce(u.usename, 'PUBLIC')", `md5(${sorted("u.umoptions")})`],
     [
       "subscription",
@@ -357,7 +360,7 @@ function otherLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
   ];
 }
 
-/** A dump writes options in the order of their names. */
+/** A dump writes options sorted by name. */
 function sorted(options: string): string {
   return `(select string_agg(o, ', ' order by o collate "C") from unnest(${options}) o)`;
 }

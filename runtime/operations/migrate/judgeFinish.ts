@@ -1,4 +1,7 @@
-/** `migrate finish`: whether the old cluster may go: compared, backed up in every repository since, and brought back once by a drill. Changes nothing. */
+/**
+ * `migrate finish`: decides whether the old cluster may be removed: compared, backed up in every repository since, and
+ * restored once by a drill. Changes nothing.
+ */
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
 import { loadBackupInfo } from "../../repository/infoStore";
@@ -8,14 +11,14 @@ import type { DatabaseFacts } from "./facts";
 
 export interface FinishReport {
   readonly version: 1;
-  /** What a stack may read: only then nothing is missing. */
+  /** For a stack to read: true only when nothing is missing. */
   readonly mayRetireSource: boolean;
   /** By the target's clock; null when nothing was copied. */
   readonly copiedAtS: number | null;
   readonly databases: number;
   /** The first backup of each repository that began after the copy; null where there is none. */
   readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
-  /** Of the newest drill that has passed with such a backup. */
+  /** Of the newest successful drill with such a backup. */
   readonly drill: string | null;
   /** In words, with what to do. */
   readonly missing: readonly string[];

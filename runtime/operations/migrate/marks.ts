@@ -1,10 +1,10 @@
 /**
- * What a migration writes down in the clusters themselves, as settings of their databases that no program reads: they change in one transaction with
- * what they speak of, and are there for whoever goes on, from whatever machine. Pure.
+ * Records of a migration inside the clusters, as database settings that no program reads. They change in one
+ * transaction with what they describe, and any machine that continues the migration can read them. Pure.
  */
 
 export const MARK_PREFIX = "pgbackstop.";
-/** In the source: what was there before writing was stopped. */
+/** In the source: the settings before writing was stopped. */
 export const GUARD_MARK = `${MARK_PREFIX}guard`;
 /** In the target: an unfinished copy of ours. */
 export const COPYING_MARK = `${MARK_PREFIX}copying`;
@@ -23,11 +23,11 @@ export interface MigrationMark {
   readonly from: string;
   /** By the target's clock. */
   readonly copiedAtS: number;
-  /** Null until the copy was compared and found equal. */
+  /** Null until a comparison found the copy equal. */
   readonly verifiedAtS: number | null;
-  /** Whether it was ever found equal: applications may have used it since. */
+  /** True if it was ever found equal: applications may have used it since. */
   readonly wasEqual?: boolean;
-  /** When the guard was set that the copy was made under: another one means that the source may have been written to since. */
+  /** When the guard of this copy was set. Another time means that the source may have changed since. */
   readonly guardAtS: number;
 }
 
@@ -35,12 +35,12 @@ export function renderMark(mark: GuardMark | MigrationMark): string {
   return JSON.stringify(mark);
 }
 
-/** Null for what is none of ours. */
+/** Null for a foreign value. */
 export function parseGuard(text: string | null): GuardMark | null {
   return parse(text) as GuardMark | null;
 }
 
-/** Null for what is none of ours. */
+/** Null for a foreign value. */
 export function parseMigration(text: string | null): MigrationMark | null {
   return parse(text) as MigrationMark | null;
 }

@@ -1,14 +1,14 @@
-/** What a migration would do, what has to stop for it, and why it must not begin. Pure. */
+/** What a migration would do, what must stop for it, and why it must not begin. Pure. */
 import type { ClientFacts, ClusterFacts, DatabaseContents, DatabaseFacts, Membership, RoleFacts, SettingFacts } from "./facts";
 
 export interface MigrationOptions {
-  /** Names of databases; empty is all. */
+  /** Names of databases; empty means all. */
   readonly include: readonly string[];
   readonly exclude: readonly string[];
-  /** Roles that stay in the target as they are there. */
+  /** Roles of the target that stay unchanged. */
   readonly keepRoles: readonly string[];
   readonly tablespaces: boolean;
-  /** Ends who is connected to the source. */
+  /** Terminate the source's client sessions. */
   readonly disconnect: boolean;
   /** Databases at a time. */
   readonly lanes: number;
@@ -17,16 +17,16 @@ export interface MigrationOptions {
 export interface PlanInput {
   readonly source: ClusterFacts;
   readonly target: ClusterFacts;
-  /** Of each database of the source that can be connected to. */
+  /** For each database of the source that accepts connections. */
   readonly contents: readonly DatabaseContents[];
-  /** That the target could install. */
+  /** Extensions that the target could install. */
   readonly availableExtensions: readonly string[];
-  /** Locales ({@link localeKey}) that the target's machine does not have. */
+  /** Locales ({@link localeKey}) that the target's machine lacks. */
   readonly missingLocales: readonly string[];
   readonly options: MigrationOptions;
 }
 
-/** A fact, the rule that it breaks and the way out. */
+/** A fact, the broken rule and the way out. */
 export interface PlanFinding {
   readonly fact: string;
   readonly rule: string;
@@ -36,7 +36,10 @@ export interface PlanFinding {
 export interface PlannedDatabase {
   readonly name: string;
   readonly sizeBytes: number;
-  /** `done`: an earlier run has copied it under the guard that is still set; `stale`: that guard was lifted since, so it is compared first. */
+  /**
+   * `done`: an earlier run has copied it under the guard that is still set; `stale`: that guard was lifted since, so it
+   * is compared first.
+   */
   readonly state: "copy" | "stale" | "done";
 }
 
@@ -45,23 +48,23 @@ export interface MigrationPlan {
   readonly source: { readonly systemId: string; readonly version: string };
   readonly target: { readonly systemId: string; readonly version: string };
   readonly databases: readonly PlannedDatabase[];
-  /** That are made in the target. */
+  /** Roles to create in the target. */
   readonly roles: readonly string[];
-  /** That are neither made nor changed. */
+  /** Roles that are neither created nor changed. */
   readonly keptRoles: readonly string[];
-  /** Connected when it was looked. */
+  /** Clients connected at the time of the plan. */
   readonly clients: readonly ClientFacts[];
   readonly refusals: readonly PlanFinding[];
   readonly warnings: readonly PlanFinding[];
   readonly sizeBytes: number;
-  /** A guess from sizes. */
+  /** An estimate from sizes. */
   readonly estimateSeconds: number;
 }
 
-/** A dump, its way and the indexes behind it, of one database; measured ones are of this order, none is promised. */
+/** Dump, transfer and index builds of one database; measured rates are of this order, without a promise. */
 const BYTES_PER_SECOND = 20 * 1024 * 1024;
 const SECONDS_PER_DATABASE = 1;
-/** CloudNativePG's own, PostgreSQL's own. */
+/** Roles of CloudNativePG and of PostgreSQL itself. */
 const FILTERED = /^(postgres|streaming_replica|cnpg_.*|pg_.*)$/;
 
 export function planMigration(input: PlanInput): MigrationPlan {
@@ -98,17 +101,17 @@ export function planMigration(input: PlanInput): MigrationPlan {
   };
 }
 
-/** Roles of the source that a migration concerns itself with. */
+/** Roles of the source that are migrated. */
 export function movedRoles(source: ClusterFacts): readonly RoleFacts[] {
   return source.roles.filter(({ name }) => isMoved(name, source));
 }
 
-/** Of roles that move, in roles that move or that every cluster has. */
+/** Memberships of migrated roles, in migrated roles or in those of every cluster. */
 export function movedMemberships(source: ClusterFacts): readonly Membership[] {
   return source.memberships.filter(({ member, role }) => isMoved(member, source) && (isMoved(role, source) || role.startsWith("pg_")));
 }
 
-/** Of what moves: databases by their names, and roles. */
+/** Settings of migrated databases and roles. */
 export function movedSettings(source: ClusterFacts, databases: readonly string[]): readonly SettingFacts[] {
   return source.settings.filter(
     ({ database, role }) => (database === null || databases.includes(database)) && (role === null ? database !== null : isMoved(role, source)),
@@ -119,12 +122,12 @@ function isMoved(name: string, source: ClusterFacts): boolean {
   return !FILTERED.test(name) && name !== source.bootstrapRole;
 }
 
-/** For people and as a key. */
+/** Readable, and also used as a key. */
 export function localeKey({ collate, ctype, locale, provider }: DatabaseFacts): string {
   return provider === "libc" ? (collate === ctype ? `libc ${collate}` : `libc ${collate} / ${ctype}`) : `${provider} ${locale ?? ""}`;
 }
 
-/** What differs, in words; empty when they are the same. */
+/** Differences in words; empty when they are equal. */
 export function roleDifferences(source: RoleFacts, target: RoleFacts): string[] {
   const told: readonly (keyof RoleFacts)[] = [
     "isSuperuser",

@@ -1,4 +1,4 @@
-/** What the steps of a migration tell, for a terminal. Pure. */
+/** Reports of a migration's steps for a terminal. Pure. */
 import { formatSize } from "../../base/units";
 import { durationText } from "../info/destinations";
 import type { Difference } from "./compareClusters";

@@ -2,7 +2,7 @@
 import { type CertificateReader, type Connection, sessionTarget } from "../../postgres/connectionString";
 import { Session } from "../../postgres/session";
 
-/** The sum of a large table takes its time, and an index too. */
+/** The checksum of a large table takes long, and so does an index. */
 const QUERY_TIMEOUT_MS = 7 * 24 * 60 * 60 * 1000;
 
 export interface Servers {
@@ -11,7 +11,7 @@ export interface Servers {
   readonly readFile: CertificateReader;
 }
 
-/** A session that `work` uses and that is closed after it. Default database: the connection's own. */
+/** Opens a session for `work` and closes it afterwards. Default database: the connection's own. */
 export async function withSession<T>(
   { readFile }: Servers,
   connection: Connection,

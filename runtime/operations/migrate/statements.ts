@@ -1,4 +1,4 @@
-/** Statements that make roles and databases of one cluster anew in another one. Pure: every name and value is quoted here. */
+/** SQL that recreates roles and databases of one cluster in another. Pure: every name and value is quoted here. */
 import type { DatabaseFacts, Grant, Membership, RoleFacts, SettingFacts } from "./facts";
 
 /** "weird ""name""" */
@@ -11,7 +11,7 @@ export function literal(text: string): string {
   return text.includes("\\") ? `E${quoted}` : quoted;
 }
 
-/** Settings whose value is a list of names that are quoted one by one (GUC_LIST_QUOTE of PostgreSQL's "guc_tables"). */
+/** Settings with a list of separately quoted names (GUC_LIST_QUOTE of PostgreSQL's "guc_tables"). */
 const LISTS = new Set([
   "local_preload_libraries",
   "search_path",
@@ -21,7 +21,7 @@ const LISTS = new Set([
   "unix_socket_directories",
 ]);
 
-/** Without its password, which no statement that is logged may hold. */
+/** Without its password: statements may be logged. */
 export function createRole(role: RoleFacts): string[] {
   const flag = (name: string, isSet: boolean): string => (isSet ? name : `NO${name}`);
   const words = [
@@ -39,7 +39,7 @@ export function createRole(role: RoleFacts): string[] {
   return [`CREATE ROLE ${name} WITH ${words.join(" ")}`, ...(role.comment === null ? [] : [`COMMENT ON ROLE ${name} IS ${literal(role.comment)}`])];
 }
 
-/** `targetVersion` is the major version of the server that shall run it: options of one membership are known since 16. */
+/** `targetVersion` is the major version of the executing server: options of a membership exist since 16. */
 export function grantMembership({ admin, inherit, member, role, set }: Membership, targetVersion: string): string {
   const options =
     Number(targetVersion) < 16
@@ -50,7 +50,7 @@ export function grantMembership({ admin, inherit, member, role, set }: Membershi
   return `GRANT ${identifier(role)} TO ${identifier(member)}${options}`;
 }
 
-/** `database` is its name in the target, while it has another one there. */
+/** `database` is its name in the target, which differs from its own during the copy. */
 export function alterSetting({ name, role, value }: SettingFacts, database: string | null): string {
   const [parameter, whose] = [name.split(".").map(identifier).join("."), database === null ? "" : identifier(database)];
   const subject = role === null ? `DATABASE ${whose}` : `ROLE ${identifier(role)}${database === null ? "" : ` IN DATABASE ${whose}`}`;
@@ -58,7 +58,7 @@ export function alterSetting({ name, role, value }: SettingFacts, database: stri
   return `ALTER ${subject} SET ${parameter} TO ${text === "" ? "''" : text}`;
 }
 
-/** An empty database under a name of our own, until it is whole. */
+/** An empty database under a temporary name until it is complete. */
 export function createDatabase(facts: DatabaseFacts, name: string, withTablespace: boolean): string {
   const words = [
     `OWNER ${identifier(facts.owner)}`,
@@ -74,7 +74,7 @@ export function createDatabase(facts: DatabaseFacts, name: string, withTablespac
   return `CREATE DATABASE ${identifier(name)} WITH ${words.join(" ")}`;
 }
 
-/** Grants of a database as they are in the source: first none, then each. */
+/** Grants of a database as in the source: revokes all, then grants each. */
 export function grantDatabase(facts: DatabaseFacts, name: string): string[] {
   const database = identifier(name);
   const grantees = [...new Set([null, facts.owner, ...facts.grants.map(({ grantee }) => grantee)])];
@@ -93,7 +93,7 @@ function whom(grantee: string | null): string {
   return grantee === null ? "PUBLIC" : identifier(grantee);
 }
 
-/** The names of a list as it is stored: `"$user", public`. */
+/** The names in a stored list: `"$user", public`. */
 function splitNames(value: string): string[] {
   return [...value.matchAll(/"((?:[^"]|"")*)"|([^,\s][^,]*)/g)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? (plain ?? "").trim());
 }

@@ -1,4 +1,7 @@
-/** `migrate verify`: the target holds all that the source holds, down to each row. Reads both; the target gets the mark that it was compared. */
+/**
+ * `migrate verify`: checks that the target holds all that the source holds, down to each row. Reads both, and marks the
+ * target as compared.
+ */
 import type { Context } from "../../base/context";
 import { mapParallel } from "../../base/parallel";
 import type { Session } from "../../postgres/session";
@@ -30,7 +33,7 @@ export interface VerifyOptions {
 
 export interface DatabaseReport {
   readonly name: string;
-  /** Compared: relations, columns, functions, grants … */
+  /** Number of compared objects: relations, columns, functions, grants … */
   readonly objects: number;
   readonly tables: number;
   readonly rows: number;
@@ -39,7 +42,7 @@ export interface DatabaseReport {
   readonly elapsedMs: number;
 }
 
-/** Additive: readers ignore what they do not know. */
+/** Fields are only added: readers ignore unknown ones. */
 export interface VerifyReport {
   readonly version: 1;
   readonly ok: boolean;
@@ -50,17 +53,17 @@ export interface VerifyReport {
   /** The first {@link DIFFERENCES_MAX} of them. */
   readonly differences: readonly Difference[];
   readonly differenceCount: number;
-  /** Not the same, and as it should be. */
+  /** Expected differences. */
   readonly notes: readonly Difference[];
-  /** Who was connected to the compared databases of the source in the end. */
+  /** Clients of the source's compared databases at the end. */
   readonly clients: readonly ClientFacts[];
-  /** Whether writing to the source was stopped all the time. */
+  /** True when writing to the source was stopped the whole time. */
   readonly guarded: boolean;
 }
 
 export const DIFFERENCES_MAX = 1000;
 const OBJECTS_TOLD_MAX = 20;
-/** The privilege that came with 17. */
+/** The MAINTAIN privilege exists since 17. */
 const MAINTAIN_SINCE = 17;
 
 interface Compared {
@@ -104,7 +107,7 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
   );
 }
 
-/** Compares one database; also for `copy`, which may find it there already. */
+/** Compares one database; also used by `copy` for an existing one. */
 export async function compareDatabase(
   servers: Servers,
   name: string,
@@ -154,12 +157,14 @@ async function nameLargeObjects(database: string, source: Session, target: Sessi
   return names.map((name) => ({ database, kind: "large object", name, text: "not the same contents, owner or grants" }));
 }
 
-/** The source's words, read and written again by the target: it may leave out what the older version has said. Nothing of it stays. */
+/**
+ * Lets the target parse and print the source's definition: it may omit what the older version printed. Nothing stays.
+ */
 async function meansTheSame(target: Session, source: InventoryLine, own: InventoryLine): Promise<boolean> {
   if (!REWRITTEN_KINDS.has(source.kind)) return false;
   await target.query("BEGIN");
   try {
-    // No trigger of events may notice.
+    // No event trigger may fire.
     await target.query("SET LOCAL session_replication_role TO 'replica'");
     await target.query("SET LOCAL default_transaction_read_only TO 'off'");
     if (source.kind === "view") {
@@ -175,14 +180,14 @@ async function meansTheSame(target: Session, source: InventoryLine, own: Invento
     );
     return (rows as { text: string }[])[0]?.text === own.definition;
   } catch {
-    // What the target cannot read is not the same.
+    // A definition that the target cannot parse differs.
     return false;
   } finally {
     await target.query("ROLLBACK");
   }
 }
 
-/** Names only: the hashes are compared here and told nowhere. */
+/** Names only: hashes are compared here and never reported. */
 async function comparePasswords(source: Session, target: Session, facts: ClusterFacts): Promise<string[]> {
   const names = movedRoles(facts).map(({ name }) => name);
   const load = async (session: Session): Promise<ReadonlyMap<string, string | null>> => {
@@ -195,11 +200,11 @@ async function comparePasswords(source: Session, target: Session, facts: Cluster
 
 interface Found {
   isEqual(database: string): boolean;
-  /** Otherwise the source may have more by the time that somebody reads the mark. */
+  /** Otherwise the source may have more when the mark is read. */
   isGuarded(database: string): boolean;
 }
 
-/** What was equal once and is not any more loses its mark. */
+/** A copy that was once equal and no longer is loses its mark. */
 async function markVerified(target: Session, facts: ClusterFacts, databases: readonly string[], { isEqual, isGuarded }: Found): Promise<void> {
   const nowS = await target.nowS();
   await inTransaction(
