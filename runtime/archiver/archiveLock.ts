@@ -1,9 +1,9 @@
 /**
- * Stock's archive lock around the agent's work, and our own around its healing: taken with the first file, kept while there is more, given back after
- * a second of rest.
+ * Holds stock's archive lock during the agent's work, and our own during its healing: taken with the first file, kept
+ * while there are more, released after a second of rest.
  *
- * The archive's keeps the background process of stock's (or our) `archive-async` from writing the same files at the same time while a host moves from one to
- * the other, and lets `stanza-create` in between.
+ * The archive lock keeps a background process of `archive-async` (stock's or ours) from writing the same files while a
+ * host moves from one to the other, and lets `stanza-create` run in between.
  */
 import type { Context } from "../base/context";
 import type { LockFile } from "../local/lockFile";
@@ -16,7 +16,7 @@ export class ArchiveLock implements WorkLock {
   readonly #ctx: Context;
   #held: readonly LockFile[] = [];
   #users = 0;
-  /** Grows with each use, so that a rest knows whether it was one. */
+  /** Increases with each use, so that a rest can detect one. */
   #uses = 0;
 
   constructor(acquire: () => readonly LockFile[], ctx: Context) {
@@ -24,7 +24,7 @@ export class ArchiveLock implements WorkLock {
     this.#ctx = ctx;
   }
 
-  /** @throws lockAcquire (50) while somebody else archives */
+  /** @throws lockAcquire (50) while another process archives */
   enter(): void {
     if (this.#held.length === 0) this.#held = this.#acquire();
     this.#users++;

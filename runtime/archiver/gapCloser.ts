@@ -1,10 +1,11 @@
 /**
- * What `archive-push-queue-max` has dropped ends every recovery that begins before it. As soon as a repository takes WAL again, the agent takes
- * a backup that begins behind the gap: an incremental one, which is enough because a recovery needs WAL from its own start only.
+ * Closes gaps that `archive-push-queue-max` made, which end every recovery that begins before them. When a repository
+ * takes WAL again, the agent takes a backup that begins after the gap. An incremental one is enough, because recovery
+ * needs WAL only from its start.
  *
- * It is the agent's work and not the timer's: until then nothing that happens can be recovered, and the next scheduled backup may be a day
- * away. The backup is this same program as a process of its own, with its lock, its log lines in the agent's log and its own check that WAL arrives;
- * one that fails is repeated after a minute, then less often.
+ * The agent does this and not the timer: until then later transactions cannot be recovered, and the next scheduled
+ * backup may be a day away. The backup runs this program as a separate process, with its lock, its log lines in the
+ * agent's log and its own check that WAL arrives. A failed one is repeated after a minute, then less often.
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
@@ -22,15 +23,15 @@ const PAUSE_MS_MAX = 60 * 60_000;
 export interface GapCloserParts {
   readonly repos: readonly Repository[];
   readonly debt: DebtStore;
-  /** Null while nothing may be written or the cluster is not known. */
+  /** Null while writing is forbidden or the cluster is unknown. */
   present(): { readonly cluster: ClusterIdentity; readonly status: readonly LaneStatus[] } | null;
-  /** Takes a backup into these repositories; the exit code. */
+  /** Takes a backup into these repositories; returns the exit code. */
   backup(repoKeys: readonly number[], signal: AbortSignal): Promise<number>;
 }
 
 /** Runs until `signal` aborts; never throws. */
 export async function closeGapsForever(parts: GapCloserParts, ctx: Context, signal: AbortSignal): Promise<void> {
-  // Where the newest backup of each repository began when it was looked at: gaps before it are closed.
+  // Start of each repository's newest backup, as last checked: gaps before it are closed.
   const starts = new Map<number, string>();
   let pauseMs = 0;
   while (!signal.aborted) {
@@ -54,7 +55,7 @@ function nextPauseMs(pauseMs: number): number {
   return Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
 }
 
-/** Repositories that take WAL and have no backup behind what was dropped. */
+/** Repositories that take WAL and have no backup after the dropped WAL. */
 async function openRepoKeys({ repos, debt, present }: GapCloserParts, starts: Map<number, string>): Promise<number[]> {
   const keys: number[] = [];
   for (const repo of repos) {

@@ -1,6 +1,6 @@
 /**
- * WAL for a recovering PostgreSQL: segments come out of a queue that is filled ahead, everything else and whatever the queue lacks is asked
- * of every repository. What an earlier process has left in the queue is not trusted: it may have been cut off by a crash of the machine.
+ * Provides WAL to a recovering PostgreSQL: segments from a prefetched queue, everything else from all repositories.
+ * Files that an earlier process left in the queue are not trusted: a crash of the machine may have truncated them.
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
@@ -14,9 +14,9 @@ import { Prefetcher } from "../operations/archiveGet/prefetch";
 const SEGMENT = /^[0-9A-F]{24}$/;
 
 export interface GetWish {
-  /** False: this file alone, and nothing is fetched ahead. */
+  /** False fetches this file alone, without prefetching. */
   readonly ahead?: boolean;
-  /** How long a doubt is asked about again; default `archive-timeout`. */
+  /** How long to retry an undecided answer; default `archive-timeout`. */
   readonly timeoutMs?: number;
   /** As in {@link ArchiveGetOptions}. */
   readonly mayLackStanza?: boolean;
@@ -35,7 +35,7 @@ export class GetService {
     this.#spool = agentSpool(host.config.spoolPath, host.config.stanza ?? "");
   }
 
-  /** True when it was fetched, false when certainly no repository has it. @throws what `archiveGet` throws */
+  /** True when it was fetched, false when certainly no repository has it. @throws errors of `archiveGet` */
   async get(walName: string, destination: string, wish: GetWish = {}): Promise<boolean> {
     const { config } = this.#host;
     const control = await this.#host.loadControl();
@@ -55,12 +55,12 @@ export class GetService {
     );
   }
 
-  /** {@link get}; and for a recovery that has come to the end of the archive, what was streamed of the segment behind it. */
+  /** {@link get}; at the end of the archive a recovery also gets the streamed part of the next segment. */
   async getOrLast(walName: string, destination: string): Promise<boolean> {
     return (await this.get(walName, destination)) || (await this.last(walName, destination, () => this.get(walName, destination)));
   }
 
-  /** What was streamed of a segment that no repository has. */
+  /** The streamed part of a segment that no repository has. */
   async last(walName: string, destination: string, getWhole: () => Promise<boolean>): Promise<boolean> {
     const { dataDirectory } = this.#host;
     const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
@@ -69,7 +69,7 @@ export class GetService {
     return getLast(this.#host.repositories(), wish, { dataDirectory, exists }, getWhole, this.#ctx);
   }
 
-  /** In a thread: this one answers. What is in the queue need not survive a crash of the machine. */
+  /** In a worker thread, so that this one can answer. Files in the queue need not survive a crash of the machine. */
   readonly #fetch = async ({ repo, ...candidate }: Candidate, destination: string): Promise<void> => {
     await this.#host.pool().run<FetchWalJob>({ kind: "fetchWal", repoKey: repo.key, ...candidate, destination, durable: false });
   };
@@ -78,7 +78,7 @@ export class GetService {
     await this.#prefetcher?.settle();
   }
 
-  /** Null where there is no place for a queue. */
+  /** Null when there is no location for a queue. */
   async #open(cluster: ClusterIdentity & { readonly segmentSizeBytes: number }): Promise<Prefetcher | null> {
     const known = this.#cluster;
     const isSame = known?.version === cluster.version && known.systemId === cluster.systemId && known.segmentSizeBytes === cluster.segmentSizeBytes;

@@ -1,6 +1,7 @@
 /**
- * Pays debts as soon as their repository takes WAL again: looks every few seconds at what is recorded, tries, and waits longer after each
- * time that did not help. Only what is recorded is healed here; what another program left out, `heal` finds by comparing whole archives.
+ * Copies missing WAL as soon as its repository takes WAL again: checks the records every few seconds, tries, and waits
+ * longer after each attempt without success. It heals only recorded files; `heal` finds what another program left out
+ * by comparing whole archives.
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
@@ -19,7 +20,7 @@ export interface HealerParts {
   readonly repos: readonly Repository[];
   readonly debt: DebtStore;
   readonly lock: WorkLock;
-  /** Null while nothing may be written or the cluster is not known. */
+  /** Null while writing is forbidden or the cluster is unknown. */
   present(): { readonly cluster: ClusterIdentity; readonly local: LocalWal; readonly claims: WalClaims } | null;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Requests that fetch into one path one after the other, as a recovery does, each in a place of its own beside it until it is whole and still
- * wanted. PostgreSQL may be gone before its file is there, and another one, started since, gets its own files at the same path: what the first
- * had asked for must neither be written into them nor take their name.
+ * Gives each request its own temporary file beside the common destination, until the file is complete and still wanted:
+ * a recovery fetches into one path again and again. PostgreSQL may end before its file arrives, and a newly started one
+ * fetches its own files to the same path. An earlier request must neither write into those files nor replace them.
  */
 import { readdirSync, renameSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -9,12 +9,13 @@ import { fail } from "../base/errors";
 import { isSpecialFile } from "../local/atomicWrite";
 import { systemError } from "../local/systemError";
 
-/** Beside what PostgreSQL and pg_rewind let restore_command bring; with what a fetch that broke off appends. */
+/** The names that PostgreSQL and pg_rewind fetch with restore_command, with the suffix of an interrupted fetch. */
 const LEFT_PLACE = /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
 
 /**
- * Removes what killed processes have left in `pg_wal` of files that they fetched: as large as a segment, and nothing that PostgreSQL would ever remove.
- * Only for the one process that fetches into this directory. Names of what went; a directory that cannot be read is no error.
+ * Removes files that killed processes fetched into `pg_wal`: each is as large as a segment, and PostgreSQL never
+ * removes them. Only for the one process that fetches into this directory. Returns the removed names; an unreadable
+ * directory is not an error.
  */
 export function removeLeftPlaces(walDirectory: string, isTaken: (place: string) => boolean = () => false): string[] {
   try {
@@ -30,15 +31,15 @@ export function removeLeftPlaces(walDirectory: string, isTaken: (place: string) 
 
 export class OwnPlaces {
   readonly #taken = new Set<string>();
-  /** By path, the request that came last. */
+  /** The latest request by path. */
   readonly #latest = new Map<string, symbol>();
 
   /**
-   * What `bring` says, which gets the place; true: the file is at `destination`. @throws what `bring` throws; fileMove (74) when the caller is
-   * `gone`, or another request for the same path has come since
+   * Calls `bring` with the temporary path and returns its result; true: the file is at `destination`. @throws errors of
+   * `bring`; fileMove (74) when the caller is `gone`, or a newer request for the same path exists
    */
   async fill(destination: string, gone: AbortSignal, bring: (place: string) => Promise<boolean>): Promise<boolean> {
-    // A device or a pipe takes the bytes as it is.
+    // A device or a pipe takes the bytes directly.
     if (await isSpecialFile(destination)) return bring(destination);
     const own = Symbol(destination);
     this.#latest.set(destination, own);
@@ -47,7 +48,7 @@ export class OwnPlaces {
       const isFound = await bring(place);
       if (gone.aborted || this.#latest.get(destination) !== own)
         throw fail("fileMove", `nobody waits any more for what was to come to '${destination}'`, { path: destination });
-      // At once: nothing may come between the look and the move.
+      // Synchronous: nothing may happen between the check and the move.
       if (isFound) moveTo(place, destination);
       return isFound;
     } finally {
@@ -57,12 +58,12 @@ export class OwnPlaces {
     }
   }
 
-  /** {@link removeLeftPlaces}, but for requests that are under way. */
+  /** {@link removeLeftPlaces}, except requests in progress. */
   removeLeft(walDirectory: string): string[] {
     return removeLeftPlaces(walDirectory, (place) => this.#taken.has(place));
   }
 
-  /** The same few names again and again. */
+  /** Reuses a few names. */
   #take(destination: string): string {
     for (let number = 1; ; number++) {
       const place = `${destination}.pgbackstop-${number}`;

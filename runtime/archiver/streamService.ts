@@ -1,4 +1,7 @@
-/** Streams WAL of the cluster as the agent serves it, for as long as the agent lives: connection after connection, with pauses where that fails. */
+/**
+ * Streams the agent's cluster's WAL as long as the agent lives: one connection after another, with pauses after
+ * failures.
+ */
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
@@ -11,13 +14,13 @@ import { streamOnce } from "../operations/stream/stream";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
-/** A server that is being started or restarted is no news. */
+/** A server that is starting or restarting is not worth a report. */
 const SILENT_MS = 15_000;
-/** A connection that held so long was well: the next pause is a short one. */
+/** A connection that lasted this long was healthy: the next pause is a short one. */
 const WELL_MS = 10_000;
-/** Of telling other processes how far it is. */
+/** How often other processes learn the progress. */
 const STATE_MS = 5000;
-/** Of asking a standby whether it has been promoted. */
+/** How often to check whether a standby was promoted. */
 const STANDBY_MS = 5000;
 
 export class StreamService {
@@ -27,7 +30,7 @@ export class StreamService {
   readonly #stop = new AbortController();
   #running: readonly Promise<void>[] = [];
   #lanes: readonly StreamLane[] = [];
-  /** What keeps it from streaming, since when, and whether that was told. */
+  /** Why it does not stream, since when, and whether that was reported. */
   #trouble: { readonly error: BackupError; readonly sinceMs: number; told: boolean } | null = null;
 
   constructor(host: CommandHost, ctx: Context, intervalMs: number) {
@@ -36,12 +39,12 @@ export class StreamService {
     this.#intervalMs = intervalMs;
   }
 
-  /** Begins, once. */
+  /** Starts it, once. */
   start(): void {
     this.#running = [this.#run(), this.#tellState()];
   }
 
-  /** A repository's archive has this file now. */
+  /** Called when a repository's archive has this file. */
   stored(repoKey: number, walName: string): void {
     for (const lane of this.#lanes) if (lane.status().repoKey === repoKey) lane.archived(walName);
   }
@@ -50,12 +53,12 @@ export class StreamService {
     return this.#lanes.map((lane) => lane.status());
   }
 
-  /** Why nothing is received; null while something is, and while a server may just be starting. */
+  /** Why nothing is received; null while WAL arrives, or while a server may just be starting. */
   get error(): BackupError | null {
     return this.#trouble?.told === true ? this.#trouble.error : null;
   }
 
-  /** Ships what was received, until `signal` aborts. */
+  /** Ships received WAL until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent ends"));
     await Promise.race([Promise.all(this.#running), untilAborted(signal)]);
@@ -76,11 +79,11 @@ export class StreamService {
     }
   }
 
-  /** For metrics and status, which are other processes. */
+  /** For metrics and status, which run in other processes. */
   async #tellState(): Promise<void> {
     const { spoolPath, stanza = "" } = this.#host.config;
     const { signal } = this.#stop;
-    // Of a repository that nothing is known of any more the last word stands: how old it is tells enough.
+    // Without news of a repository its last state stays: its age says enough.
     let states: readonly StreamState[] = await loadStreamState(spoolPath, stanza);
     const keys = new Set(this.#host.repositories().map((repo) => repo.key));
     while (!signal.aborted) {

@@ -1,9 +1,9 @@
 /**
- * The WAL of one cluster as the agent keeps it: a push queue over what is ready in pg_wal, renewed when the cluster becomes another one, and
- * the healer beside it.
+ * The agent's WAL service for one cluster: a push queue over the ready files of pg_wal, replaced when the cluster
+ * changes, and the healer beside it.
  *
- * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, nothing of the former cluster is answered for.
- * A stop file ends the queue; after `start` a new one opens the repositories again.
+ * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, the service no longer
+ * answers for the former cluster. A stop file ends the queue; after `start` a new one opens the repositories again.
  */
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
@@ -23,14 +23,14 @@ import { healForever } from "./healer";
 import { oweInherited } from "../operations/heal/inheritedWal";
 
 const LOOK_MS = 500;
-/** pg_control is read again when it was read longer ago: an answer to PostgreSQL takes less time than reading it. */
+/** pg_control is read again after this time: an answer to PostgreSQL takes less time than a read. */
 const CHECK_MS = 400;
-/** For repositories that are well, once the policy is satisfied: their workers go on after it. */
+/** For healthy repositories, after the policy is satisfied: their workers continue after it. */
 const GRACE_MS = 1000;
 
 export interface Pushed {
   readonly answer: PushAnswer;
-  /** Told beside the answer. */
+  /** Reported beside the answer. */
   readonly warnings: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export class WalService {
   readonly #debt: DebtStore;
   readonly #lock: ArchiveLock;
   readonly #healLock: ArchiveLock;
-  /** Of what copies between archives. */
+  /** For copies between archives. */
   readonly #bothLocks: WorkLock;
   readonly #stop = new AbortController();
   readonly #loops: readonly Promise<void>[];
@@ -57,8 +57,8 @@ export class WalService {
   #opening: Promise<Present> | null = null;
 
   /**
-   * `mayGoAhead`: which files that are ready may be pushed before PostgreSQL asks for them; default all. `onStored` is told of each file that a
-   * repository has got.
+   * `mayGoAhead`: which ready files may be pushed before PostgreSQL requests them; default all. `onStored` is called
+   * for each file that a repository has stored.
    */
   constructor(
     host: CommandHost,
@@ -84,7 +84,7 @@ export class WalService {
     return `${this.#host.dataDirectory}/pg_wal`;
   }
 
-  /** @throws stop (62), and what {@link PushQueue.request} throws */
+  /** @throws stop (62), and errors of {@link PushQueue.request} */
   async push(walName: string): Promise<Pushed> {
     const { config } = this.#host;
     const { queue, cluster } = await this.#open();
@@ -102,8 +102,9 @@ export class WalService {
   }
 
   /**
-   * Brings every repository to the same WAL by whole listings, beside the queue and the healer: what no debt on this volume tells of. Copies `copiesMax`
-   * files into each. @throws stop (62), lockAcquire (50) while somebody heals by hand, and what reading pg_control throws
+   * Compares whole archives and copies missing WAL beside the queue and the healer: also files without a record on this
+   * volume. Copies `copiesMax` files into each repository. @throws stop (62), lockAcquire (50) while a `heal` runs, and
+   * errors of reading pg_control
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
     const { cluster, queue } = await this.#open();
@@ -117,7 +118,7 @@ export class WalService {
     }
   }
 
-  /** Lets arrive what is on its way until `signal` aborts. */
+  /** Lets transfers finish until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent ends"));
     await this.#present?.queue.close(signal);
@@ -126,7 +127,7 @@ export class WalService {
     this.#lock.release();
   }
 
-  /** A history is archived when a server was promoted; asked for again and again, it is looked at once. */
+  /** PostgreSQL archives a history after a promotion and repeats the request; the comparison runs once. */
   async #inherit(historyName: string, cluster: ClusterIdentity): Promise<void> {
     if (this.#inherited.has(historyName)) return;
     try {
@@ -139,7 +140,7 @@ export class WalService {
     }
   }
 
-  /** The queue of the cluster as it is now. */
+  /** The queue of the current cluster. */
   async #open(): Promise<Present> {
     try {
       this.#host.requireStarted();
@@ -150,7 +151,7 @@ export class WalService {
     const known = this.#present;
     const nowMs = this.#ctx.clock.monotonicMs();
     if (known !== null && nowMs - this.#checkedAtMs < CHECK_MS) return known;
-    // One for all that ask meanwhile: two queues of one cluster would write the same files at once.
+    // Concurrent calls share one: two queues of one cluster would write the same files at once.
     this.#opening ??= this.#reopen(nowMs).finally(() => {
       this.#opening = null;
     });
@@ -198,7 +199,7 @@ export class WalService {
       present: () => (this.#present === null ? null : { cluster: this.#present.cluster, status: this.#present.queue.status() }),
       backup: async (repoKeys: readonly number[], signal: AbortSignal): Promise<number> => {
         const words = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
-        // All of them in one pass, else one after the other.
+        // All of them in one run, otherwise one after the other.
         if (repoKeys.length === repos.length) return this.#host.runSelf(words, signal);
         let worst = 0;
         for (const key of repoKeys) worst = Math.max(worst, await this.#host.runSelf([...words, `--repo=${key}`], signal));
@@ -225,7 +226,7 @@ export class WalService {
   }
 }
 
-/** What copies between archives writes into them, and keeps `heal` out that is run by hand. */
+/** Copies between archives write into them, and must exclude a manual `heal`. */
 function bothOf(first: WorkLock, second: WorkLock): WorkLock {
   return {
     enter: () => {
