@@ -1,7 +1,9 @@
 /**
- * The attempt file of a backup under way: written before anything else of the backup, read again before the backup is listed, removed after.
+ * The attempt file of an unfinished backup: written before the rest of the backup, checked before the backup is listed,
+ * removed afterwards.
  *
- * A process that slept while another one took over its repository finds the file gone or with another token, and lists nothing.
+ * A process that slept while another one took over its repository finds the file removed or with another token, and
+ * lists nothing.
  */
 import { textOf, utf8 } from "../base/bytes";
 import type { Clock } from "../base/clock";
@@ -12,7 +14,7 @@ import { attemptPath } from "../format/repository/repoPath";
 import type { Lease } from "./lease";
 import { type Repository, readFile, writeFile } from "./repository";
 
-/** Stands for a file that is there and cannot be read: it is of no lease and no domain. */
+/** Stands for an existing, unreadable file: it matches no lease and no domain. */
 const UNREADABLE: Attempt = { token: "", term: 0, domain: "", source: null };
 
 /** `pass` is backup.info's sub-passphrase. */
@@ -26,7 +28,7 @@ export async function saveAttempt(
   await writeFile(repo, attemptPath(repo.stanza, label), utf8(renderAttempt({ token, term, domain, source: claim.source })), claim.pass, ctx);
 }
 
-/** Null when there is none: the backup is listed, or stock's, or an old version's. */
+/** Null without a file: the backup is listed, stock's, or an old version's. */
 export async function findAttempt(repo: Repository, label: string, pass: string | null): Promise<Attempt | null> {
   const path = attemptPath(repo.stanza, label);
   try {
@@ -38,7 +40,7 @@ export async function findAttempt(repo: Repository, label: string, pass: string 
   }
 }
 
-/** True when the lock files of this machine prove that the attempt has ended. */
+/** True when this machine's lock files prove that the attempt has ended. */
 export function isOfDomain(attempt: Attempt, { domain }: Pick<Lease, "domain">): boolean {
   return domain !== "" && attempt.domain === domain;
 }
@@ -56,24 +58,24 @@ export async function requireAttempt(repo: Repository, label: string, lease: Lea
   });
 }
 
-/** Shorter than what another process waits before it takes over. */
+/** Shorter than another process' wait before it takes over. */
 const CHECK_EVERY_MS = 10_000;
 
-/** Checks again when time has passed, so that a process that slept finds out before its next write. */
+/** Repeats the check after some time, so that a process that slept notices before its next write. */
 export class Watch {
   readonly #check: () => Promise<void>;
   readonly #clock: Pick<Clock, "monotonicMs">;
   #checkedAtMs: number;
   #checking: Promise<void> | null = null;
 
-  /** For a right that has just been checked. */
+  /** The caller has just made the first check. */
   constructor(check: () => Promise<void>, clock: Pick<Clock, "monotonicMs">) {
     this.#check = check;
     this.#clock = clock;
     this.#checkedAtMs = clock.monotonicMs();
   }
 
-  /** @throws what the check throws */
+  /** @throws the check's error */
   async keep(): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;

@@ -1,8 +1,8 @@
 /**
  * Backups in a repository: label directories and manifests.
  *
- * A directory with `backup.manifest.copy` and without `backup.manifest` is a backup under way or given up; nothing refers to it. How one becomes
- * visible is in `publish.ts`.
+ * A directory with `backup.manifest.copy` and without `backup.manifest` is an unfinished or abandoned backup; nothing
+ * refers to it. `publish.ts` makes a backup visible.
  */
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -18,7 +18,7 @@ import { type Manifest, parseManifest, readManifest, renderManifestBytes, render
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
 import { openFile, type Repository, readFile, writeFile, writeParts } from "./repository";
 
-/** Labels that have a directory, ascending, whether their backup is whole or not. */
+/** Labels with a directory, ascending, complete or not. */
 export async function listLabels(repo: Repository): Promise<string[]> {
   const labels: string[] = [];
   for await (const entry of repo.storage.list(backupsPath(repo.stanza))) {
@@ -28,7 +28,7 @@ export async function listLabels(repo: Repository): Promise<string[]> {
   return labels.sort();
 }
 
-/** The newest label of the manifest history, which outlives expired backups; null when there is none. */
+/** The newest label of the manifest history, which outlives expired backups; null without one. */
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
   const root = backupHistoryPath(repo.stanza);
   const years: string[] = [];
@@ -50,8 +50,8 @@ export async function hasManifest(repo: Repository, label: string): Promise<bool
 }
 
 /**
- * The manifest of a finished backup, from its copy when the main file is damaged. `pass` is backup.info's sub-passphrase.
- * @throws fileMissing, checksum, crypto, format; format (29) when the label inside is another one
+ * The manifest of a finished backup, from its copy if the main file is damaged. `pass` is backup.info's sub-passphrase.
+ * @throws fileMissing, checksum, crypto, format; format (29) when it contains another label
  */
 export async function loadManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
   const path = manifestPath(repo.stanza, label);
@@ -59,7 +59,7 @@ export async function loadManifest(repo: Repository, label: string, pass: string
   try {
     manifest = await loadManifestFile(repo, path, pass);
   } catch (error) {
-    // Without the main file the backup was never finished: its copy must not be taken for a whole backup.
+    // Without the main file the backup was never finished: its copy must not pass for a complete backup.
     if (isError(error, "fileMissing")) throw error;
     try {
       manifest = await loadManifestFile(repo, copyOf(path), pass);
@@ -77,22 +77,25 @@ export async function loadManifest(repo: Repository, label: string, pass: string
   return manifest;
 }
 
-/** One of the two files of a manifest, whatever it says. @throws fileMissing, checksum, crypto, format */
+/** One of a manifest's two files, unvalidated. @throws fileMissing, checksum, crypto, format */
 export async function loadManifestFile(repo: Repository, path: string, pass: string | null): Promise<Manifest> {
   return readManifest(await openFile(repo, path, pass), path, LIMITS.wholeFileSizeBytesMax);
 }
 
-/** Files of a manifest; the text of more does not stand in memory. */
+/** A manifest with more files is never held in memory as text. */
 const WHOLE_FILES_MAX = 50_000;
 
-/** Saves the manifest of a backup under way: what makes its directory recognisable as ours. */
+/** Saves the manifest of an unfinished backup, which marks its directory as ours. */
 export async function saveManifestCopy(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<void> {
   const path = copyOf(manifestPath(repo.stanza, manifest.label));
   if (manifest.files.length <= WHOLE_FILES_MAX) return writeFile(repo, path, renderManifestBytes(manifest), pass, ctx);
   await writeParts(repo, path, () => renderManifestParts(manifest), pass, ctx);
 }
 
-/** Writes copy and manifest, in this order: the backup can be adopted from then on. Gives what goes into the history, packed in Node's thread pool meanwhile. */
+/**
+ * Writes copy and manifest, in this order: from then on the backup can be adopted. Returns the file for the history,
+ * which Node's thread pool compresses meanwhile.
+ */
 export async function saveManifest(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<Uint8Array> {
   const path = manifestPath(repo.stanza, manifest.label);
   const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
@@ -103,24 +106,24 @@ export async function saveManifest(repo: Repository, manifest: Manifest, pass: s
     const [packed] = await Promise.all([gzipAside(text, { level: HISTORY_LEVEL }), saveBy((target) => writeFile(repo, target, text, pass, ctx))]);
     return packed;
   }
-  // Rendered anew each time: in less time than it would take to unpack the history's.
+  // Rendered for each file: that takes less time than unpacking the history's.
   const open = (): Iterable<Uint8Array> => renderManifestParts(manifest);
   const packing = pipeline(open(), createGzip({ level: HISTORY_LEVEL }), (packed) => collect(packed, LIMITS.wholeFileSizeBytesMax));
   const [packed] = await Promise.all([packing, saveBy((target) => writeParts(repo, target, open, pass, ctx))]);
   return packed;
 }
 
-/** Of 20,000 rows the best level takes twice as long for two hundredths less. */
+/** With 20,000 rows the best level takes twice as long for two hundredths less. */
 const HISTORY_LEVEL = 6;
 const gzipAside = promisify(gzip);
 
-/** The plain manifest of the history, for backups that are gone. */
+/** The plain manifest in the history, for expired backups. */
 export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
   const path = manifestHistoryPath(repo.stanza, label);
   return parseManifest(textOf(decompressBytes(await readFile(repo, path, pass), "gz", LIMITS.wholeFileSizeBytesMax)), path);
 }
 
-/** Removes a directory that holds no finished backup. Refuses one that does: our mistake, never the user's. */
+/** Removes an unfinished backup's directory. Refuses a finished one: that is our bug, never the user's. */
 export async function removeUnfinished(repo: Repository, label: string): Promise<void> {
   if (await hasManifest(repo, label)) throw fail("assert", `backup '${label}' is finished and must not be removed as unfinished`);
   await repo.storage.removePath(backupPath(repo.stanza, label));

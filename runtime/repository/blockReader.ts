@@ -1,9 +1,10 @@
 /**
- * Reads block incremental files: the map at the end of a stored file, and blocks from the super blocks of all backups that it names.
+ * Reads block incremental files: the map at the end of a stored file, and blocks from the super blocks of all backups
+ * that it names.
  *
- * Super blocks that are wanted and lie one after the other are read as one piece, each is decrypted, decompressed and cut into its blocks as
- * it arrives: memory holds one super block, and is used again by the next one. Errors: fileMissing (55) when a backup that the map names is gone, format (29), crypto (95).
- * ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/blockDelta".)
+ * Adjacent wanted super blocks are read as one piece. Each is decrypted, decompressed and cut into its blocks as it
+ * arrives; memory holds one super block and is reused for the next. Errors: fileMissing (55) when a backup that the map
+ * names is gone, format (29), crypto (95). ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/blockDelta".)
  */
 import { setImmediate } from "node:timers/promises";
 import { type ByteStream, collect, concatBytes } from "../base/bytes";
@@ -16,7 +17,7 @@ import { openRaw, openSuperBlock } from "../format/repository/superBlock";
 import type { BlockReader } from "../storage/storage";
 import type { Repository } from "./repository";
 
-/** Stored bytes that were read already. */
+/** Stored bytes that were already read. */
 interface HeldBytes {
   readonly path: string;
   readonly offsetBytes: number;
@@ -25,11 +26,11 @@ interface HeldBytes {
 
 export interface OpenBlockFile {
   readonly map: BlockMap;
-  /** What the newest backup stored of a small file, which came with its map; null otherwise. */
+  /** The newest backup's stored bytes of a small file, read together with its map; null otherwise. */
   readonly held: HeldBytes | null;
 }
 
-/** Up to here one read for super blocks and map is cheaper than two. */
+/** Up to this size one read for super blocks and map is cheaper than two. */
 const HELD_SIZE_BYTES_MAX = 256 * 1024;
 
 /** The map, and for a small file the super blocks before it. @throws fileMissing, format, crypto */
@@ -60,27 +61,27 @@ function mapOf(stored: Uint8Array, source: BlockSource): BlockMap {
   return map;
 }
 
-/** Blocks that follow each other in the file. */
+/** Adjacent blocks of the file. */
 export interface FileBlocks {
-  /** The first of them. */
+  /** Index of the first one. */
   readonly block: number;
   readonly count: number;
   readonly bytes: Uint8Array;
 }
 
-/** Takes blocks at once: their bytes are gone when it returns. */
+/** Uses the blocks synchronously: their memory is reused when it returns. */
 type Visit = (blocks: FileBlocks) => void;
 
-/** So many stored bytes are read as one piece, or a super block that is longer. */
+/** Stored bytes per read; a longer super block is one read. */
 const READ_SIZE_BYTES = 1024 * 1024;
-/** No setting that is in use makes larger super blocks. */
+/** No setting in use makes larger super blocks. */
 const KEPT_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Memory that is used again, for what is done with before anybody else has a turn. */
+/** Reusable memory, for data that is done with before other jobs get a turn. */
 class KeptBuffer {
   #buffer = Buffer.allocUnsafeSlow(0);
 
-  /** At least so long. */
+  /** A buffer of at least this size. */
   of(sizeBytes: number): Buffer {
     if (this.#buffer.length >= sizeBytes) return this.#buffer;
     const buffer = Buffer.allocUnsafeSlow(sizeBytes);
@@ -94,8 +95,8 @@ const storedBuffer = new KeptBuffer();
 const contentBuffer = new KeptBuffer();
 
 /**
- * Visits the wanted blocks, by backup and place rather than in the order of the file. Every byte that is fetched belongs to a wanted super
- * block. @throws fileMissing, format, crypto, and what `visit` throws
+ * Visits the wanted blocks, ordered by backup and offset rather than by the file. Every fetched byte belongs to a
+ * wanted super block. @throws fileMissing, format, crypto, and errors of `visit`
  */
 export async function readBlocks(
   repo: Repository,
@@ -131,7 +132,7 @@ function sizeOf(read: readonly WantedSuperBlock[]): number {
 
 type Open = (stored: Uint8Array, wanted: WantedSuperBlock) => void;
 
-/** All super blocks of a read, whose stored bytes are there. */
+/** Cuts all super blocks of a read from its stored bytes. */
 function cutPiece(stored: Uint8Array, read: readonly WantedSuperBlock[], open: Open): void {
   let begin = 0;
   for (const wanted of read) {
@@ -141,7 +142,7 @@ function cutPiece(stored: Uint8Array, read: readonly WantedSuperBlock[], open: O
   }
 }
 
-/** Whole super blocks at a time, into the same memory; other jobs of this thread are heard in between. */
+/** Reads complete super blocks into the same memory; other jobs of this thread get a turn in between. */
 async function readPieces(reader: BlockReader, read: readonly WantedSuperBlock[], name: string, open: Open): Promise<void> {
   try {
     for (let position = 0; position < read.length; ) {
@@ -158,7 +159,7 @@ async function readPieces(reader: BlockReader, read: readonly WantedSuperBlock[]
   }
 }
 
-/** As many super blocks as one piece has room for, at least one. */
+/** The super blocks that fit into one piece, at least one. */
 function pieceAt(read: readonly WantedSuperBlock[], position: number): readonly WantedSuperBlock[] {
   let sizeBytes = 0;
   let end = position;
@@ -190,7 +191,7 @@ function heldPart(held: HeldBytes | null, path: string, offsetBytes: number, siz
   return begin >= 0 && begin + sizeBytes <= held.bytes.length ? held.bytes.subarray(begin, begin + sizeBytes) : null;
 }
 
-/** A super block with the blocks that are wanted of it, as indexes into the file. */
+/** A super block and its wanted blocks, as indexes into the file. */
 interface WantedSuperBlock {
   readonly superBlock: StoredSuperBlock;
   readonly blocks: { readonly block: number; readonly index: number }[];
@@ -219,7 +220,7 @@ export function planReads(map: BlockMap, isWanted: (block: number) => boolean): 
   return reads;
 }
 
-/** The stream in pieces as long as the super blocks are. */
+/** Cuts the stream into pieces of the super blocks' sizes. */
 async function* cut(
   stream: ByteStream,
   read: readonly WantedSuperBlock[],
@@ -245,7 +246,7 @@ async function* cut(
   if (position < read.length) throw endsEarly(name, position, read.length);
 }
 
-/** Blocks that follow each other here and in the file stay together. */
+/** Blocks that are adjacent here and in the file are visited together. */
 function visitBlocks(bytes: Uint8Array, { blocks }: WantedSuperBlock, { blockSizeBytes }: BlockSizes, visit: Visit): void {
   let first = blocks[0];
   for (const [position, { block, index }] of blocks.entries()) {

@@ -1,7 +1,7 @@
 /**
- * Reads many extents of one stored file in one go: a bundle costs one request instead of one for each of its files.
+ * Reads many extents of one stored file together: a bundle costs one request instead of one per file.
  *
- * What lies between two extents is read over when it is short, else a new request begins behind it.
+ * A short gap between two extents is read and discarded; after a long one a new request begins.
  */
 import { type ByteStream, concatBytes } from "../base/bytes";
 import { fail } from "../base/errors";
@@ -12,7 +12,7 @@ export interface Extent {
   readonly sizeBytes: number;
 }
 
-/** A gap that is cheaper to read over than to ask again behind it. */
+/** A gap that is cheaper to read than a new request. */
 const GAP_SIZE_BYTES_MAX = 256 * 1024;
 
 /** The stored bytes of each extent, ascending by offset. Memory holds one extent. @throws fileMissing, fileRead when the file ends early */
@@ -35,7 +35,7 @@ export async function* readExtents<E extends Extent>(
   }
 }
 
-/** Extents that are read by one request each. Pure. */
+/** Runs of extents, one request each. Pure. */
 export function runsOf<E extends Extent>(extents: readonly E[]): E[][] {
   const runs: E[][] = [];
   let end = Number.NEGATIVE_INFINITY;

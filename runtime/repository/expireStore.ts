@@ -1,9 +1,10 @@
 /**
- * Taking backups and WAL out of a repository, in an order that survives a power failure at any moment.
+ * Removes backups and WAL from a repository, in an order that survives a power failure at any point.
  *
- * A mark in the backup's directory comes first. Then backup.info loses the backup, so that it never names one that is not whole; then the manifests
- * go, the newest first, then the directories. A killed run leaves a marked directory, and the next run removes it. Without the mark another run
- * could list the backup again just before a late removal of this one arrives.
+ * First comes a mark in the backup's directory. Then backup.info loses the backup, so that it never names an incomplete
+ * one. Then the manifests are removed, the newest first, then the directories. A killed run leaves a marked directory,
+ * which the next run removes. Without the mark another run could list the backup again just before a late removal
+ * arrives.
  */
 import { basename } from "node:path";
 import { EMPTY_BYTES } from "../base/bytes";
@@ -17,7 +18,10 @@ const WAL_FILE = /^[0-9A-F]{24}/;
 const HISTORY_FILE = /^[0-9A-F]{8}\.history$/;
 const MANIFEST_SUFFIX = ".manifest.gz";
 
-/** Keeps others from listing the backup again. A mark in the directory of a listed backup means nothing: expire was killed before it went on. */
+/**
+ * Keeps others from listing the backup again. A mark in a listed backup's directory means nothing: expire was killed
+ * right after it.
+ */
 export async function markExpired({ storage, stanza }: Repository, label: string): Promise<void> {
   await storage.put(expiredMarkPath(stanza, label), EMPTY_BYTES);
 }
@@ -27,7 +31,7 @@ export async function isMarkedExpired({ storage, stanza }: Repository, label: st
   return (await storage.stat(expiredMarkPath(stanza, label))) !== null;
 }
 
-/** Makes a backup invisible to whoever looks at directories; the caller has taken it out of backup.info. */
+/** Hides a backup from directory listings; the caller has removed it from backup.info. */
 export async function removeManifests(repo: Repository, label: string): Promise<void> {
   const path = manifestPath(repo.stanza, label);
   await repo.storage.remove(path);
@@ -38,23 +42,26 @@ export async function removeBackupPath(repo: Repository, label: string): Promise
   await repo.storage.removePath(backupPath(repo.stanza, label));
 }
 
-/** The label that a backup under way builds on, from its manifest copy; null for a full backup. `pass` is backup.info's sub-passphrase. */
+/**
+ * The label that an unfinished backup builds on, from its manifest copy; null for a full backup. `pass` is
+ * backup.info's sub-passphrase.
+ */
 export async function loadPriorUnderWay(repo: Repository, label: string, pass: string | null): Promise<string | null> {
   const path = copyOf(manifestPath(repo.stanza, label));
   return (await loadManifestFile(repo, path, pass)).prior ?? null;
 }
 
-/** True when the directory has a manifest copy: of a backup that is under way or can be resumed. */
+/** True when the directory has a manifest copy: of an unfinished or resumable backup. */
 export async function hasManifestCopy(repo: Repository, label: string): Promise<boolean> {
   return (await repo.storage.stat(copyOf(manifestPath(repo.stanza, label)))) !== null;
 }
 
-/** Points `latest` at another backup, where the storage has links. */
+/** Points `latest` at another backup, if the storage has links. */
 export async function linkLatest(repo: Repository, label: string): Promise<void> {
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
 }
 
-/** Directories of 16 characters and timeline histories of an archive id, each ascending. */
+/** Directories (16 characters) and timeline histories of an archive id, each ascending. */
 export async function listArchive(repo: Repository, archiveId: string): Promise<{ directories: string[]; histories: string[] }> {
   const directories: string[] = [];
   const histories: string[] = [];
@@ -66,7 +73,7 @@ export async function listArchive(repo: Repository, archiveId: string): Promise<
   return { directories: directories.sort(), histories: histories.sort() };
 }
 
-/** Names in a directory of 16 characters that begin with a segment's, ascending. */
+/** Names of segments and their companions in a directory (16 characters), ascending. */
 export async function listWalDirectory(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
   const names: string[] = [];
   for await (const entry of repo.storage.list(`${archiveIdPath(repo.stanza, archiveId)}/${directory}`)) {

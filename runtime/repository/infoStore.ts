@@ -1,9 +1,8 @@
 /**
- * archive.info and backup.info of a repository, each with its byte-identical second copy.
+ * archive.info and backup.info of a repository, each with its byte-identical copy.
  *
- * Readers try the main file and, on any error, the copy; when both fail, one error combines them ("pgbackrest-format" 3.2). Writers write
- * main, then copy, each atomically: at every moment at least one of the two is whole. What is there already is changed by
- * {@link updateBackupInfo} and {@link updateArchiveInfo} only.
+ * Readers try the main file and, on any error, the copy; if both fail, one error combines them ("pgbackrest-format"
+ * 3.2). Writers write main, then copy, each atomically, so at every moment at least one is complete.
  */
 import { textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
@@ -22,19 +21,19 @@ const ARCHIVE_HINTS = [
 ];
 const BACKUP_HINTS = ["backup.info cannot be opened and is required to perform a backup.", "has a stanza-create been performed?"];
 
-/** @throws fileMissing when neither copy exists; checksum, crypto, format… of the first failure otherwise */
+/** @throws fileMissing when neither copy exists; otherwise the first failure: checksum, crypto, format… */
 export function loadArchiveInfo(repo: Repository): Promise<ArchiveInfo> {
   return loadEither(repo, archiveInfoPath(repo.stanza), parseArchiveInfo, ARCHIVE_HINTS);
 }
 
-/** @throws fileMissing when neither copy exists; checksum, crypto, format… of the first failure otherwise */
+/** @throws fileMissing when neither copy exists; otherwise the first failure: checksum, crypto, format… */
 export function loadBackupInfo(repo: Repository): Promise<BackupInfo> {
   return loadEither(repo, backupInfoPath(repo.stanza), parseBackupInfo, BACKUP_HINTS);
 }
 
 /**
- * For whoever takes an empty directory for an answer, or has just written: a mount that went away leaves one behind that takes anything.
- * Stores without directories have no mounts, and cost nothing here.
+ * Call it before an empty directory counts as an answer, or after a write: a lost mount leaves an empty directory that
+ * accepts anything. Stores without directories have no mounts; there it costs nothing.
  * @throws pathMissing, retryable, when archive.info and its copy are gone
  */
 export async function requirePresent({ storage, stanza, key, name }: Repository): Promise<void> {
@@ -128,7 +127,7 @@ async function loadEither<T>(repo: Repository, path: string, parse: (text: strin
   for (const candidate of [path, copyOf(path)]) {
     try {
       const text = textOf(await readFile(repo, candidate, repo.cipherPass));
-      // Otherwise one wrong passphrase in 256 would be told as a damaged file, with another exit code.
+      // Otherwise one wrong passphrase in 256 would be reported as a damaged file, with another exit code.
       if (repo.cipherPass !== null && !text.startsWith("[")) throw wrongPassphrase();
       return parse(text, candidate);
     } catch (error) {
@@ -152,12 +151,12 @@ function combine(repo: Repository, path: string, failures: readonly BackupError[
   });
 }
 
-/** Stock asks about stanza-create whatever happened; here only when both are missing, so that the real reason stands out. */
+/** Stock always suggests stanza-create. Here only if both files are missing, so that the real reason stands out. */
 function hintsOf(failures: readonly BackupError[], present: readonly BackupError[]): readonly string[] {
   const own = [...new Set(failures.flatMap((failure) => failure.hints))];
   if (own.length > 0) return own;
   const damaged = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
   if (present.some((failure) => isError(failure, "crypto", "format"))) return ["is or was the repo encrypted?", damaged];
-  // A storage that did not answer says nothing about the files.
+  // An unreachable storage says nothing about the files.
   return present.some((failure) => isError(failure, "checksum", "fileInvalid")) ? [damaged] : [];
 }

@@ -1,14 +1,15 @@
 /**
- * The lease of a stanza in one repository: at any time one process, of any host or pod, may write backups there (docs/internals/concurrency.md).
+ * The lease of a stanza in one repository: at any time one process, of any host or pod, may write backups there
+ * (docs/internals/concurrency.md).
  *
- * A lease is a row of numbered terms in the repository. The highest term is the holder; only its owner writes it, and no number is used twice.
- * A process that wants the lease claims the next term. Where the storage creates files exclusively, one claimant gets it. Elsewhere each claimant
- * writes a file of its own and lists. A claimant that sees another claim withdraws, so at most one stays, as long as a listing shows what was written
- * before it.
+ * A lease is a row of numbered terms in the repository. The highest term is the holder's; only its owner writes it, and
+ * no number is used twice. A process that wants the lease claims the next term. If the storage creates files
+ * exclusively, one claimant gets it. Otherwise each claimant writes its own file and lists. A claimant that sees
+ * another claim withdraws, so at most one stays, as long as a listing shows what was written before it.
  *
- * A holder is dead when the caller has its lock files (same domain), or when its file has not changed for two minutes of the caller's own
- * monotonic clock. No clocks of two machines are compared. A holder that was taken for dead and wakes finds a higher term: its
- * {@link Lease.check} fails, and it publishes nothing.
+ * A holder is dead when the caller has its lock files (same domain), or when its file has not changed for two minutes
+ * of the caller's own monotonic clock. Clocks of two machines are never compared. If a holder was declared dead and
+ * wakes, it finds a higher term: its {@link Lease.check} fails, and it publishes nothing.
  */
 import { basename } from "node:path";
 import { collect, textOf, utf8 } from "../base/bytes";
@@ -38,49 +39,58 @@ export interface Lease {
   readonly term: number;
   readonly token: string;
   readonly domain: string;
-  /** Asks the repository whether the lease is still ours. @throws lockAcquire when it is not; what the storage says otherwise */
+  /**
+   * Checks in the repository that the lease is still ours. @throws lockAcquire when it is not; otherwise the storage's
+   * error
+   */
   check(): Promise<void>;
-  /** Gives the lease back; never throws, and a second call does nothing. */
+  /** Releases the lease; never throws, and a second call does nothing. */
   release(): Promise<void>;
 }
 
-/** For a run that only tells what it would write. */
+/** For a dry run. */
 export const NO_LEASE: Lease = { term: 0, token: "", domain: "", check: async () => {}, release: async () => {} };
 
 export interface LeaseRequest {
-  /** Of processes that share the lock files which the caller holds; null when it holds none: then no holder is dead at once. */
+  /**
+   * Domain of the lock files that the caller holds; null when it holds none: then no holder is known to be dead at
+   * once.
+   */
   readonly domain: string | null;
   readonly holder: LeaseHolder;
-  /** Awaited between looking and claiming, so that the leases of several repositories are claimed in one order. */
+  /** Awaited between looking and claiming, so that several repositories' leases are claimed in one order. */
   readonly turn?: Promise<unknown>;
-  /** A storage of the same repository that still works when the context's signal has aborted, to give the lease back; the caller closes it. */
+  /**
+   * A storage of the same repository that works after the context's signal has aborted, for the release; the caller
+   * closes it.
+   */
   readonly storageAfterAbort?: () => Storage;
 }
 
-/** What of a repository a lease needs. */
+/** The parts of a repository that a lease needs. */
 export type LeasePlace = Pick<Repository, "key" | "name" | "stanza" | "storage">;
 
 export const LEASE_TIMES = {
   /** Between two beats of a holder. */
   beatMs: 20_000,
-  /** After a beat that failed. */
+  /** After a failed beat. */
   beatRetryMs: 5000,
-  /** A holder whose file has not changed for so long is dead. */
+  /** A holder whose file has not changed for this long is dead. */
   deadMs: 120_000,
   /** Between two looks at a holder that may be dead. */
   lookMs: 4000,
-  /** For one request that gives the lease back after an abort. */
+  /** For one release request after an abort. */
   releaseMs: 5000,
-  /** For giving it back, whatever happens. */
+  /** For the whole release. */
   releaseMsMax: 20_000,
 } as const;
 
-/** Terms that stay, so that a listing that lacks the newest is found out by the exclusive creation of the next one. */
+/** Terms to keep. If a listing lacks the newest one, the exclusive creation of the next term shows it. */
 const TERMS_KEPT = 8;
-/** Older terms are removed when there are so many of them: most runs remove none. */
+/** Older terms are removed at this number: most runs remove none. */
 const TERMS_REMOVED = 8;
 const FILE_SIZE_BYTES_MAX = 64 * 1024;
-/** A listed file that is never there when it is read. */
+/** Limit for a listed file that is never there when it is read. */
 const GONE_LOOKS_MAX = 4;
 const GONE_PAUSE_MS = 500;
 const WITHDRAWS_MAX = 12;
@@ -91,24 +101,25 @@ const LOOKS_MAX = 400;
 interface Claim {
   readonly path: string;
   readonly mark: string;
-  /** Null for a file that cannot be read. */
+  /** Null for an unreadable file. */
   readonly content: LeaseTerm | null;
   readonly askedMs: number;
   readonly answeredMs: number;
 }
 
 interface Seen {
-  /** 0 when there never was a term. */
+  /** 0 before the first term. */
   readonly highest: number;
-  /** Files of the highest term; none when it is only known by its number. */
+  /** Files of the highest term; empty if only its number is known. */
   readonly claims: readonly Claim[];
-  /** Something was listed that could not be read: it was replaced or withdrawn meanwhile. */
+  /** A listed file could not be read: it was replaced or withdrawn meanwhile. */
   readonly isVague: boolean;
 }
 
 /**
- * Takes the lease, or waits as long as it needs to tell a living holder from a dead one: 20 seconds for the first, two minutes for the other.
- * @throws lockAcquire (50) when somebody holds it; what the storage says
+ * Takes the lease. It waits as long as it takes to tell a living holder from a dead one: 20 seconds for a living one,
+ * two minutes for a dead one.
+ * @throws lockAcquire (50) when another process holds it; the storage's errors
  */
 export async function acquireLease(place: LeasePlace, request: LeaseRequest, ctx: Context): Promise<Lease> {
   return new Acquisition(place, request, ctx).run();
@@ -118,10 +129,10 @@ class Acquisition {
   readonly #place: LeasePlace;
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
-  /** By path: what a file held when it was first seen so, and when that was. */
+  /** By path: a file's first seen content, and when that was seen. */
   readonly #watched = new Map<string, { readonly mark: string; readonly sinceMs: number }>();
   #turn: Promise<unknown> | undefined;
-  /** A term that is there although no listing shows it. */
+  /** A term that exists although no listing shows it. */
   #atLeast = 0;
   #withdrawCount = 0;
   #isWaitTold = false;
@@ -161,14 +172,14 @@ class Acquisition {
     throw this.#failure("its holder changes all the time", "Several processes want it at once: run the command again.");
   }
 
-  /** What the repository shows of the newest term. */
+  /** The repository's newest term. */
   async #look(): Promise<Seen> {
     const { storage, stanza } = this.#place;
     const [names, floor] = await Promise.all([listNames(this.#place), readFloor(this.#place)]);
     const highest = Math.max(this.#atLeast, floor, ...names.map((name) => name.term));
     if (highest === 0) return { highest, claims: [], isVague: false };
     const listed = names.filter((name) => name.term === highest);
-    // By its name, not by the listing: this is how a term that a listing hides is found.
+    // Looked up by name, not by listing: this finds a term that a listing hides.
     const exclusive = { term: highest, token: null };
     const isListed = listed.some((name) => name.token === null);
     const asked = storage.create === undefined || isListed ? listed : [...listed, exclusive];
@@ -184,7 +195,10 @@ class Acquisition {
     return bytes === null ? null : { path, mark: leaseMark(bytes), content: parseLeaseTerm(textOf(bytes)), askedMs, answeredMs: clock.monotonicMs() };
   }
 
-  /** A claim whose owner is not known to be dead; null when the next term may be claimed. @throws lockAcquire when it lives */
+  /**
+   * A claim whose owner is not known to be dead; null when the next term may be claimed. @throws lockAcquire when it
+   * lives
+   */
   #findLiving(claims: readonly Claim[]): Claim | null {
     const { domain } = this.#request;
     let living: Claim | null = null;
@@ -195,7 +209,7 @@ class Acquisition {
       const watched = this.#watched.get(path);
       if (watched === undefined) this.#watched.set(path, { mark, sinceMs: claim.answeredMs });
       else if (watched.mark !== mark) throw this.#busy(claim);
-      // From the end of the first answer to the question of this one: whatever a pause of our own adds is outside.
+      // From the end of the first answer to the start of this request: a pause of our own is not counted.
       else if (claim.askedMs - watched.sinceMs >= LEASE_TIMES.deadMs) continue;
       living = claim;
     }
@@ -211,7 +225,7 @@ class Acquisition {
     );
   }
 
-  /** Claims the term after the highest; null when somebody else was there first. */
+  /** Claims the term after the highest; null when another process was first. */
   async #claim(seen: Seen): Promise<Lease | null> {
     const { random, log } = this.#ctx;
     const term = seen.highest + 1;
@@ -240,7 +254,7 @@ class Acquisition {
     return new HeldLease(this.#place, { path, mine, names }, this.#request, this.#ctx);
   }
 
-  /** False when the term was taken. An answer that was lost is found out by reading the file. */
+  /** False when the term was taken. If the answer was lost, reading the file shows the result. */
   async #write(path: string, mine: LeaseTerm): Promise<boolean> {
     const { storage } = this.#place;
     const bytes = utf8(renderLeaseTerm(mine));
@@ -256,7 +270,7 @@ class Acquisition {
     }
   }
 
-  /** The listing after a claim. A ticket that its own listing does not show proves nothing about others. */
+  /** The listing after a claim. If it does not show our own claim, it proves nothing about others. */
   async #listWith(path: string): Promise<readonly LeaseName[]> {
     const { storage, name } = this.#place;
     const isShown = (found: readonly LeaseName[]): boolean => found.some((other) => leaseTermPath(this.#place.stanza, other) === path);
@@ -276,14 +290,14 @@ class Acquisition {
     }
   }
 
-  /** A term that was created exclusively stays, so that nobody uses its number again. */
+  /** A term that was created exclusively stays, so that its number is never reused. */
   async #withdraw(path: string, mine: LeaseTerm): Promise<void> {
     const { storage } = this.#place;
     if (storage.create === undefined) await storage.remove(path);
     else await storage.put(path, utf8(renderLeaseTerm({ ...mine, state: "released" })));
   }
 
-  /** Two that withdrew from each other come back at different times. */
+  /** Two processes that withdrew from each other return at different times. */
   async #pause(): Promise<void> {
     const { clock, random, signal } = this.#ctx;
     this.#withdrawCount++;
@@ -308,7 +322,7 @@ class Acquisition {
 interface Claimed {
   readonly path: string;
   readonly mine: LeaseTerm;
-  /** What was listed after the claim. */
+  /** Names listed after the claim. */
   readonly names: readonly LeaseName[];
 }
 
@@ -318,7 +332,7 @@ class HeldLease implements Lease {
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
   readonly #ended = new AbortController();
-  /** One request about the own file at a time: a check must not meet a beat half way. */
+  /** One request about our own file at a time: a check must not overlap a beat. */
   #queue: Promise<unknown> = Promise.resolve();
   #beat = 0;
   #lost: BackupError | undefined;
@@ -349,7 +363,7 @@ class HeldLease implements Lease {
       assert(this.#released === undefined, `the lease of ${this.#place.name} was given back`);
       const { storage, stanza } = this.#place;
       const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
-      // One after the other, the listing last: of answers that came before a long pause, none may stand for the time after it.
+      // In order, with the listing last: answers from before a long pause must not count for the time after it.
       await this.#requireOwn(storage);
       const hidden = await readIfThere(storage, next);
       const names = await listNames(this.#place);
@@ -367,7 +381,7 @@ class HeldLease implements Lease {
     return this.#released;
   }
 
-  /** A repository that is away must not hold the end of a command: what runs then ends with the storage. */
+  /** An unreachable repository must not delay the end of a command: requests still running end with the storage. */
   async #within(durationMs: number, work: Promise<void>): Promise<void> {
     const { clock, log } = this.#ctx;
     const done = new AbortController();
@@ -404,12 +418,12 @@ class HeldLease implements Lease {
   async #writeBeat(signal: AbortSignal): Promise<void> {
     const { storage } = this.#place;
     if (signal.aborted) return;
-    // Read first: a process that slept must not overwrite a file that is not its own any more.
+    // Read first: a process that slept must not overwrite a file that is no longer its own.
     await this.#requireOwn(storage);
     await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat })));
   }
 
-  /** @throws lockAcquire when the file of this term is not what its owner wrote */
+  /** @throws lockAcquire when this term's file is not what its owner wrote */
   async #requireOwn(storage: Storage): Promise<void> {
     if (this.#lost !== undefined) throw this.#lost;
     const bytes = await readIfThere(storage, this.#claimed.path);
@@ -444,7 +458,7 @@ class HeldLease implements Lease {
     }
   }
 
-  /** The floor first: from then on the removed terms are known by their numbers. What cannot be removed stays for the next holder. */
+  /** The floor first: from then on removed terms are known by number. The next holder removes what remains. */
   async #removeOld(): Promise<void> {
     const { storage, stanza } = this.#place;
     const floor = this.term - TERMS_KEPT;

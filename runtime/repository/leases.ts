@@ -1,4 +1,7 @@
-/** The leases of one command: one for each repository it writes, taken when it is first asked for and given back together at the end. */
+/**
+ * The leases of one command: one for each repository that it writes, taken on first use and released together at the
+ * end.
+ */
 import type { Context } from "../base/context";
 import { isError } from "../base/errors";
 import { perRepo, type RepoResult } from "../base/parallel";
@@ -7,7 +10,7 @@ import { acquireLease, type Lease, type LeaseRequest } from "./lease";
 import type { Repository } from "./repository";
 
 export interface LeaseParts extends Pick<LeaseRequest, "domain" | "holder"> {
-  /** A storage of the repository that works although the command was aborted. */
+  /** A storage of the repository that works after the command was aborted. */
   storageAfterAbort(repo: Repository): LeaseRequest["storageAfterAbort"];
 }
 
@@ -16,16 +19,17 @@ export class Leases {
   readonly #ctx: Context;
   readonly #taken = new Map<number, Promise<Lease>>();
 
-  /** `parts` is asked with the first lease: the caller holds its lock files then. */
+  /** `parts` is called for the first lease: the caller holds its lock files then. */
   constructor(parts: () => LeaseParts, ctx: Context) {
     this.#parts = parts;
     this.#ctx = ctx;
   }
 
   /**
-   * The lease of a repository. Those that are asked for together are claimed in ascending order of their keys, so that two commands over the same
-   * repositories do not each get a part of them. `require` fails where there is no stanza: nothing is written there then.
-   * @throws lockAcquire (50) when another process holds it, also when asked again; what `require` and the storage say
+   * The lease of a repository. Leases requested together are claimed in ascending order of their keys, so that two
+   * commands over the same repositories cannot each get a part. `require` fails where there is no stanza: then nothing
+   * is written there.
+   * @throws lockAcquire (50) when another process holds it, also on repeated calls; errors of `require` and the storage
    */
   take(repo: Repository, require: (repo: Repository) => Promise<unknown> = loadArchiveInfo): Promise<Lease> {
     const known = this.#taken.get(repo.key);
@@ -34,13 +38,13 @@ export class Leases {
     const taking = this.#take(repo, require, Promise.allSettled(lower));
     this.#taken.set(repo.key, taking);
     taking.catch((error: unknown) => {
-      // A repository that was away may be there again; a busy one stays busy for this command.
+      // An unreachable repository may return; a busy one stays busy for this command.
       if (!isError(error, "lockAcquire")) this.#taken.delete(repo.key);
     });
     return taking;
   }
 
-  /** True when another process holds the lease that this command has asked for. */
+  /** True when another process holds the lease that this command requested. */
   async isBusy(repo: Repository): Promise<boolean> {
     const taking = this.#taken.get(repo.key);
     if (taking === undefined) return false;
@@ -65,7 +69,7 @@ export class Leases {
   }
 }
 
-/** Does something in every repository whose lease can be had; the others answer with why it cannot. */
+/** Runs `work` in every repository whose lease is available; the others return their error. */
 export async function withLeases<T>(
   repos: readonly Repository[],
   leases: Pick<Leases, "take">,

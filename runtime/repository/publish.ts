@@ -1,10 +1,10 @@
 /**
- * How a copied backup becomes visible ("pgbackrest-format" 15, step 12), and what is looked at before it does.
+ * Makes a copied backup visible ("pgbackrest-format" 15, step 12), after these checks.
  *
- * A backup is listed only while this process holds the lease and the attempt file has its token, when the repository holds every file and bundle of
- * the manifest, and when everything that the backup builds on is listed and there. The manifest comes first: from then on others may adopt the
- * backup. Then references, lease and attempt are looked at once more, and backup.info follows at once. Whatever moment the power fails, the
- * repository lists only backups that are whole.
+ * A backup is listed only while this process holds the lease and the attempt file has its token. The repository must
+ * hold every file and bundle of the manifest, and everything that the backup builds on must be listed and exist. The
+ * manifest is written first: from then on others may adopt the backup. Then references, lease and attempt are checked
+ * again, and backup.info follows at once. Whenever the power fails, the repository lists only complete backups.
  */
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
@@ -26,8 +26,10 @@ export interface Publication {
 }
 
 /**
- * Lists a backup whose attempt file was written under `lease`; archive.info is rewritten so that bucket rules see it young.
- * @throws lockAcquire (50), fileMissing (55), fileInvalid (28), backupSetInvalid (75), backupMismatch (51): then it is not listed
+ * Lists a backup whose attempt file was written under `lease`. archive.info is rewritten so that its age does not
+ * trigger bucket rules.
+ * @throws lockAcquire (50), fileMissing (55), fileInvalid (28), backupSetInvalid (75), backupMismatch (51): then it is
+ * not listed
  */
 export async function finishBackup(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
   const { label } = manifest;
@@ -52,7 +54,7 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   return updated;
 }
 
-/** Where a storage has no conditions, a process that slept may have written its older list over ours just before it noticed that it lost the lease. */
+/** A process that slept may have overwritten our list with its older one before it noticed that it lost the lease. */
 async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ctx: Context): Promise<void> {
   const info = await loadBackupInfo(repo);
   if (info.backups.some((entry) => entry.label === manifest.label) || !(await hasManifest(repo, manifest.label))) return;
@@ -69,9 +71,10 @@ function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
 }
 
 /**
- * Once more, with the manifest there: backup.info as it is now. Where the base is gone the manifests are removed again, under a lease that was just
- * checked. After a lost lease nothing is removed: two hosts that sync one backup write one directory, and its manifest may be the other's by now.
- * The manifest of an attempt that another host lost is never listed there; the next run on this host adopts the backup when it is whole.
+ * The second check, with the manifest in place and the current backup.info. If the base is gone, the manifests are
+ * removed again, under a lease that was just checked. After a lost lease nothing is removed: two hosts that sync one
+ * backup write one directory, and its manifest may already be the other's. No other host lists the manifest of a lost
+ * attempt; the next run on this host adopts the backup if it is complete.
  */
 async function requireStill(repo: Repository, manifest: Manifest, info: BackupInfo, { lease, pass }: Publication, ctx: Context): Promise<void> {
   try {

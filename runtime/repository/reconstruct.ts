@@ -1,12 +1,12 @@
 /**
- * backup.info as the directories say it is, before anything is decided from it ("pgbackrest-format" 6.3).
+ * backup.info as the directories show it, before any decision ("pgbackrest-format" 6.3).
  *
- * A listed backup whose manifest is gone leaves the list with all that depends on it; a finished one that is not listed joins it, when its cluster
- * is in the history, what it builds on is listed, and its files are there. So a writer that was killed between the two leaves nothing that the next
- * one cannot mend.
+ * A listed backup without its manifest leaves the list with all backups that depend on it. A finished, unlisted backup
+ * joins it if its cluster is in the history, its base is listed, and its files exist. So the next writer repairs
+ * whatever a writer that was killed in between left.
  *
- * A listing may be incomplete, on an eventually consistent store or a mount that flaps: what it does not show is asked for by name before it counts
- * as gone.
+ * A listing may be incomplete, on an eventually consistent store or an unstable mount: a missing name is looked up
+ * directly before it counts as gone.
  */
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
@@ -23,29 +23,32 @@ import { referencesOf, requireStored } from "./stored";
 
 export interface Lost {
   readonly label: string;
-  /** A fact, for a message that says what became of the backup. */
+  /** What became of the backup, for a message. */
   readonly reason: string;
 }
 
 export interface Reconstructed {
-  /** As it should be. */
+  /** The corrected list. */
   readonly info: BackupInfo;
-  /** As it is. */
+  /** The stored list. */
   readonly loaded: BackupInfo;
-  /** Whole backups that were not listed. */
+  /** Complete backups that were not listed. */
   readonly adopted: readonly BackupInfoEntry[];
   /** Listed backups that are gone or lack their base, ascending. */
   readonly lost: readonly Lost[];
-  /** Why the listing cannot be believed: then nothing may be removed. */
+  /** Why the listing is not trusted: then nothing may be removed. */
   readonly doubts: readonly string[];
-  /** Labels that the listing showed; true for those with a manifest. */
+  /** Listed labels; true for those with a manifest. */
   readonly directories: ReadonlyMap<string, boolean>;
 }
 
 const QUESTIONS_AT_ONCE = 16;
 export const MANIFEST_GONE = "its manifest is gone";
 
-/** Writes nothing. @throws as loadBackupInfo; and when a manifest that is not listed cannot be read, because its backup must not be lost */
+/**
+ * Writes nothing. @throws as loadBackupInfo; also when an unlisted manifest is unreadable, because its backup must not
+ * be lost
+ */
 export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease, "domain">, ctx: Context): Promise<Reconstructed> {
   const loaded = await loadBackupInfo(repo);
   const labels = await listLabels(repo);
@@ -60,7 +63,7 @@ export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease,
   const adopted: BackupInfoEntry[] = [];
   const lost: Lost[] = [];
   const kept = new Map<string, BackupInfoEntry>();
-  // Ascending by label is ascending by time: what a backup builds on comes before it.
+  // Labels ascend with time: a backup comes after its base.
   for (const label of [...wanted].sort()) {
     const entry = listed.get(label);
     if (entry === undefined) {
@@ -77,7 +80,7 @@ export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease,
     if (reason === null) kept.set(label, entry);
     else lost.push({ label, reason });
   }
-  // A repository that went away altogether has lost nothing.
+  // An unreachable repository has lost nothing.
   if (lost.length > 0) await loadArchiveInfo(repo);
   return {
     info: adopted.length + lost.length === 0 ? loaded : { ...loaded, backups: [...kept.values()] },
@@ -90,8 +93,9 @@ export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease,
 }
 
 /**
- * Saves backup.info under the lease, which `update` checks last. A storage without conditions may take the write of a process that slept after that check and
- * lost the lease. Then what another process has listed is overwritten, and backup.info is mended from the directories, as every run begins by doing.
+ * Saves backup.info under a lease that was just checked. If the lease was lost meanwhile, as when this process slept
+ * between check and write, the file may overwrite another process' list. Then backup.info is repaired from the
+ * directories, as at the start of every run.
  * @throws lockAcquire (50)
  */
 export async function saveListed(
@@ -123,7 +127,7 @@ async function mend(repo: Repository, ctx: Context): Promise<void> {
   }
 }
 
-/** Lists what was adopted; what was lost stays listed. Expire takes it out. */
+/** Lists adopted backups. Lost ones stay listed; expire removes them. */
 export async function saveAdopted(repo: Repository, lease: Lease, { adopted }: Reconstructed, ctx: Context): Promise<void> {
   if (adopted.length === 0) return;
   const labels = new Set(adopted.map((entry) => entry.label));
@@ -136,7 +140,7 @@ export async function saveAdopted(repo: Repository, lease: Lease, { adopted }: R
   for (const { label } of adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
 }
 
-/** Of a listed backup that the listing did not show, or whose manifest is not there; null when it is truly gone. */
+/** Checks a listed backup whose directory or manifest the listing lacks; null when it is truly gone. */
 async function findDoubt(repo: Repository, label: string, isFinished: boolean): Promise<string | null> {
   if (isFinished) return hiddenText(label);
   if (!(await hasManifestCopy(repo, label))) return null;
@@ -157,7 +161,7 @@ function missingBase(entry: BackupInfoEntry, kept: ReadonlyMap<string, unknown>)
   return missing === undefined ? null : `it builds on '${missing}', which is gone`;
 }
 
-/** The label of a base that is not listed, or null, and a warning, for what must not be listed. */
+/** The label of an unlisted base, or null; null with a warning for a backup that must not be listed. */
 async function findAddable(
   repo: Repository,
   label: string,
@@ -172,7 +176,7 @@ async function findAddable(
   };
   if (await isMarkedExpired(repo, label)) return refuse("expire has decided to remove it");
   const attempt = await findAttempt(repo, label, pass);
-  // Its process may only sleep, and take the manifest away when it wakes.
+  // Its process may only be asleep, and remove the manifest when it wakes.
   if (attempt !== null && !isOfDomain(attempt, lease)) return refuse("another host began it and did not list it");
   const manifest = await loadManifest(repo, label, pass);
   const { id, systemId, version } = manifest.pg;

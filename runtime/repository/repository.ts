@@ -1,8 +1,9 @@
 /**
- * One repository of one stanza: a storage, the keys that open it, and how what is written to it is compressed and encrypted.
+ * One repository of one stanza: a storage, its keys, and its compression and encryption.
  *
- * Path rules are in `format/repository/repoPath`, byte rules in `format/*`; this room joins them with a storage driver. Write order is a rule of this
- * room: data, then manifests, then info files (main before copy), as stock does ("pgbackrest-format" 2 and 15); readers accept either copy.
+ * Path rules are in `format/repository/repoPath`, byte rules in `format/*`; this room joins them with a storage driver.
+ * It fixes the write order: data, then manifests, then info files (main before copy), as in stock ("pgbackrest-format"
+ * 2 and 15); readers accept either copy.
  */
 import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
@@ -14,9 +15,9 @@ import type { Storage } from "../storage/storage";
 
 /** Small files are stored together. */
 export interface BundleSpec {
-  /** A bundle with this much original content is full. */
+  /** A bundle is full at this size of original content. */
   readonly sizeBytes: number;
-  /** The largest file that goes into a bundle. */
+  /** The largest file to bundle. */
   readonly limitBytes: number;
 }
 
@@ -27,17 +28,17 @@ export interface Repository {
   readonly storage: Storage;
   readonly stanza: string;
   readonly cipherType: "none" | "aes-256-cbc";
-  /** Opens archive.info and backup.info; everything below has keys of its own. Null without encryption. */
+  /** Opens archive.info and backup.info; all other files have their own keys. Null without encryption. */
   readonly cipherPass: string | null;
-  /** Compression of what is written here. */
+  /** Compression of files written here. */
   readonly compress: CompressSpec;
-  /** How new backups are bundled; null when they are not. */
+  /** How new backups are bundled; null without bundles. */
   readonly bundle: BundleSpec | null;
-  /** How new full backups store changed files block by block; null when files are stored whole. */
+  /** How new full backups store changed files in blocks; null stores whole files. */
   readonly block: BlockSettings | null;
-  /** Files that a backup leaves where they are get a name in its own directory too, where the storage can. */
+  /** Hard-links unchanged files into each backup's directory, if the storage can. */
   readonly hardLinks: boolean;
-  /** A `latest` link beside the backups, where the storage has links. */
+  /** A `latest` link beside the backups, if the storage has links. */
   readonly latestLink: boolean;
 }
 
@@ -46,13 +47,13 @@ export async function readFile(repo: Repository, path: string, pass: string | nu
   return collect(await openFile(repo, path, pass), LIMITS.wholeFileSizeBytesMax);
 }
 
-/** The plain content as a stream; `pass` null reads it as it is. @throws fileMissing, crypto */
+/** The plain content as a stream; a null `pass` reads the stored bytes. @throws fileMissing, crypto */
 export async function openFile(repo: Repository, path: string, pass: string | null): Promise<ByteStream> {
   const stored = await repo.storage.read(path);
   return pass === null ? stored : decrypt(stored, pass);
 }
 
-/** Encrypted manifests of hundreds of thousands of files go out in pieces, so that their encryption does not stand in memory beside them. */
+/** Larger manifests are encrypted in pieces, so that memory does not hold both forms. */
 const SEALED_WHOLE_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Writes a file atomically, encrypted when `pass` is given. */
@@ -103,12 +104,12 @@ async function* sealInParts(plain: Iterable<Uint8Array>, pass: string | null, ct
   yield* encryptor.finish();
 }
 
-/** What is stored for `plain`: itself, or its encryption with a fresh salt. */
+/** The stored form of `plain`: itself, or encrypted with a fresh salt. */
 export function seal(plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Uint8Array {
   return pass === null ? plain : encryptBytes(plain, pass, ctx.random.bytes(8));
 }
 
-/** How stored bytes become plain ones. */
+/** How to unpack stored bytes. */
 export interface Packing {
   readonly cipherPass: string | null;
   readonly compressType: CompressType;
@@ -116,16 +117,16 @@ export interface Packing {
   readonly raw: boolean;
 }
 
-/** Decrypts and decompresses what was stored. @throws crypto, format */
+/** Decrypts and decompresses stored bytes. @throws crypto, format */
 export function unpack(stored: ByteStream, { cipherPass, compressType, raw }: Packing): ByteStream {
   const packed = cipherPass === null ? stored : decrypt(stored, cipherPass, raw);
   return compressType === "none" ? packed : decompress(packed, compressType, raw);
 }
 
-/** A stream of nothing, for empty files. */
+/** An empty stream, for empty files. */
 export const emptyStream = (): ByteStream => streamOf(EMPTY_BYTES);
 
-/** A new passphrase of the hierarchy: 48 random bytes in base64, whose text is the passphrase ("pgbackrest-format" 4.1). */
+/** A new sub-passphrase: the base64 text of 48 random bytes ("pgbackrest-format" 4.1). */
 export function newSubPass(ctx: Pick<Context, "random">): string {
   return Buffer.from(ctx.random.bytes(48)).toString("base64");
 }

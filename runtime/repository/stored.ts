@@ -1,8 +1,8 @@
 /**
- * What a backup needs to be whole: its own files, by names and sizes, and what it builds on.
+ * Checks that a backup is complete: its own files, by names and sizes, and its base.
  *
- * Files are compared in one recursive listing of the backup's directory; what it does not show is asked for by name, because a listing may be
- * incomplete. Bytes are not read: `verify` does that.
+ * Files are compared with one recursive listing of the backup's directory. A missing name is looked up directly,
+ * because a listing may be incomplete. Bytes are not read: `verify` does that.
  */
 import { fail } from "../base/errors";
 import { mapParallel } from "../base/parallel";
@@ -17,7 +17,7 @@ const QUESTIONS_AT_ONCE = 16;
 const BLOCK_SUFFIX = ".pgbi";
 const HINT = "another process has removed or replaced it meanwhile. The backup was not listed: take another one.";
 
-/** @throws fileMissing (55), fileInvalid (28) naming the first file or bundle that is not there as the manifest says */
+/** @throws fileMissing (55), fileInvalid (28) naming the first file or bundle that differs from the manifest */
 export async function requireStored(repo: Repository, manifest: Manifest): Promise<void> {
   const expected = new Expected(repo.stanza, manifest);
   for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
@@ -31,15 +31,16 @@ export async function requireStored(repo: Repository, manifest: Manifest): Promi
 }
 
 /**
- * The files of a backup's own directory. Names are found by halving: a map of a million paths would stand in memory beside the manifest.
+ * The files of a backup's own directory. Names are found by binary search: a map of a million paths would double the
+ * manifest's memory.
  */
 class Expected {
   readonly #stanza: string;
   readonly #manifest: Manifest;
-  /** Rows that have a file of their own, by name. */
+  /** Rows with a separate file, by name. */
   readonly #rows: readonly ManifestFile[];
   readonly #seen: Uint8Array;
-  /** Bytes that each bundle must have at least, until it was seen. */
+  /** Minimum size of each bundle that was not seen yet. */
   readonly #bundles = new Map<string, number>();
   readonly #root: string;
   readonly #extension: string;
@@ -51,7 +52,7 @@ class Expected {
     this.#extension = extensionOf(manifest.options.compressType);
     const rows: ManifestFile[] = [];
     for (const file of manifest.files) {
-      // Bytes of another backup; bundled backups store nothing for empty files.
+      // Bytes in another backup; bundled backups store nothing for empty files.
       if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
       if (file.bundle === undefined) rows.push(file);
       else {
@@ -88,7 +89,7 @@ class Expected {
     return dataFilePath(this.#stanza, this.#manifest.label, row, this.#manifest.options.compressType);
   }
 
-  /** -1 for what the manifest does not name. */
+  /** -1 for a path that is not in the manifest. */
   #indexOf(path: string): number {
     for (const suffix of [this.#extension, BLOCK_SUFFIX]) {
       if (!path.endsWith(suffix)) continue;
@@ -119,7 +120,8 @@ class Expected {
 }
 
 /**
- * What the backup builds on must be listed, and there: asked for by name. Its cluster must be in the history, its label nobody else's.
+ * Requires that the base is listed and exists, by a direct lookup. Its cluster must be in the history, and the label
+ * unused.
  * @throws backupSetInvalid (75), backupMismatch (51)
  */
 export async function requireReferences(repo: Repository, manifest: Manifest, info: BackupInfo): Promise<void> {
@@ -149,7 +151,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
   });
 }
 
-/** Labels of the backups whose bytes this one needs. */
+/** Labels of the backups that hold bytes of this one. */
 export function referencesOf(manifest: Pick<Manifest, "label" | "prior" | "references" | "files">): ReadonlySet<string> {
   const labels = new Set(manifest.references);
   if (manifest.prior !== undefined) labels.add(manifest.prior);

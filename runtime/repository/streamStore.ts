@@ -1,6 +1,7 @@
 /**
- * Pieces of WAL segments that are not full yet in a repository (format/wal/streamChunk). Each is written once under a name of its own and removed when
- * the full segment is in the archive: a crash at any moment leaves pieces too many, never a wrong one.
+ * Chunks of incomplete WAL segments in a repository (format/wal/streamChunk). Each is written once under its own name
+ * and removed when the archive has the complete segment. A crash at any point leaves too many chunks, never a wrong
+ * one.
  */
 import { basename } from "node:path";
 import { collect, streamOf } from "../base/bytes";
@@ -20,25 +21,25 @@ import {
 } from "../format/wal/streamChunk";
 import { readFile, type Repository, writeFile } from "./repository";
 
-/** Where pieces are and what opens them. */
+/** Location and key of the chunks. */
 export interface StreamArchive {
   readonly archiveId: string;
   readonly pass: string | null;
 }
 
-/** Of which cluster, and how its WAL is cut. */
+/** The cluster and its segment size. */
 export interface StreamOrigin {
   readonly systemId: bigint;
   readonly segmentSizeBytes: number;
 }
 
-/** What {@link readChunk} throws about the piece itself: another one may tell the same. */
+/** Errors of {@link readChunk} about the chunk itself: another chunk may hold the same bytes. */
 export const PIECE_FAULTS = ["checksum", "crypto", "fileInvalid", "fileMissing", "format"] as const;
 
-/** Bytes that compression may add to what cannot be compressed. */
+/** Bytes that compression may add to incompressible content. */
 const OVERHEAD_BYTES = 1024 * 1024;
 
-/** Pieces of one segment, or of all; in no particular order. */
+/** Chunks of one segment, or of all; unordered. */
 export async function listChunks(repo: Repository, archiveId: string, segment?: string): Promise<StreamChunk[]> {
   const chunks: StreamChunk[] = [];
   const options = segment === undefined ? {} : { namePrefix: `${segment}-` };
@@ -49,7 +50,7 @@ export async function listChunks(repo: Repository, archiveId: string, segment?: 
   return chunks;
 }
 
-/** Stores the WAL of a piece, compressed and encrypted as the repository's WAL files are. */
+/** Stores a chunk's WAL with the compression and encryption of the repository's WAL files. */
 export async function putChunk(
   repo: Repository,
   { archiveId, pass }: StreamArchive,
@@ -65,7 +66,7 @@ export async function putChunk(
   await writeFile(repo, pathOf(repo, archiveId, chunk), joinChunk(head, stored), pass, ctx);
 }
 
-/** The WAL of a piece. @throws fileMissing, fileInvalid, checksum, crypto */
+/** A chunk's WAL. @throws fileMissing, fileInvalid, checksum, crypto */
 export async function readChunk(repo: Repository, { archiveId, pass }: StreamArchive, chunk: StreamChunk, origin: StreamOrigin): Promise<Uint8Array> {
   const content = await readFile(repo, pathOf(repo, archiveId, chunk), pass);
   const head = parseChunkHead(content);
@@ -74,7 +75,7 @@ export async function readChunk(repo: Repository, { archiveId, pass }: StreamArc
   return wal;
 }
 
-/** Position behind the last byte of a piece, as it says of itself. @throws fileMissing, fileInvalid, crypto */
+/** Position after the last byte of a chunk, according to its header. @throws fileMissing, fileInvalid, crypto */
 export async function readChunkEnd(repo: Repository, { archiveId, pass }: StreamArchive, chunk: StreamChunk): Promise<bigint> {
   const head = parseChunkHead(await readFile(repo, pathOf(repo, archiveId, chunk), pass));
   return head.lsn + BigInt(head.sizeBytes);

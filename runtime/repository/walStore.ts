@@ -18,24 +18,24 @@ export interface StoredWal {
   readonly name: string;
   /** Name in the repository. */
   readonly fileName: string;
-  /** SHA-1 of the plain content; null for files that carry none. */
+  /** SHA-1 of the plain content; null for files without one in the name. */
   readonly sha1: string | null;
   readonly sizeRepoBytes: number;
 }
 
-/** True for names that carry a checksum and are compressed: segments and partial segments. */
+/** True for names with a checksum and compressed content: segments and partial segments. */
 export function isSegment(name: string): boolean {
   const parsed = parseWalName(name);
   return parsed !== null && (parsed.kind === "segment" || parsed.kind === "partial");
 }
 
-/** Everything stored under this WAL file name: none, one, or (a damaged archive) several. */
+/** All files stored under this WAL file name: none, one, or (a damaged archive) several. */
 export async function findWal(repo: Repository, archiveId: string, name: string): Promise<StoredWal[]> {
   const found = await findBeside(repo, archiveId, name, isSegment(name) ? `${name}-` : name);
   return found.filter((stored) => stored.name === name);
 }
 
-/** Everything stored in the directory of this WAL file under names that begin with `prefix`. */
+/** All files in this WAL file's directory with names that begin with `prefix`. */
 export async function findBeside(repo: Repository, archiveId: string, name: string, prefix: string): Promise<StoredWal[]> {
   const found: StoredWal[] = [];
   for await (const entry of repo.storage.list(walDirectory(repo, archiveId, name), { namePrefix: prefix })) {
@@ -45,7 +45,10 @@ export async function findBeside(repo: Repository, archiveId: string, name: stri
   return found;
 }
 
-/** Every stored WAL file of an archive id, or of one of its 16-character directories. Lists all of it: cost grows with the archive. */
+/**
+ * Every stored WAL file of an archive id, or of one of its directories (16 characters). Lists all names, so the cost
+ * grows with the archive.
+ */
 export async function* listWal(repo: Repository, archiveId: string, directory?: string): AsyncIterable<StoredWal> {
   const root = archiveIdPath(repo.stanza, archiveId);
   for await (const entry of repo.storage.list(directory === undefined ? root : `${root}/${directory}`, { recursive: true })) {
@@ -54,7 +57,7 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
   }
 }
 
-/** Archive ids (`15-1`) that have a directory. */
+/** Archive ids (`15-1`) with a directory. */
 export async function listArchiveIds(repo: Repository): Promise<string[]> {
   const ids: string[] = [];
   for await (const entry of repo.storage.list(archivePath(repo.stanza))) {
@@ -69,15 +72,16 @@ export interface WalToStore {
   readonly name: string;
   /** SHA-1 of the plain content; used for segments only. */
   readonly sha1: string;
-  /** Compression of what `open` yields; `none` for files that are no segments. */
+  /** Compression of the bytes from `open`; `none` for files that are not segments. */
   readonly compressType: CompressType;
-  /** The content, compressed already. */
+  /** The compressed content. */
   readonly open: () => ByteStream;
 }
 
 /**
- * Stores one WAL file atomically; `salt` is 8 random bytes, used when the archive is encrypted with `pass`. What returns is in the repository, and not
- * in the empty directory that a mount was on. @throws pathMissing, retryable, when the repository went away meanwhile, and what the storage throws
+ * Stores one WAL file atomically; `salt` returns 8 random bytes, used when the archive is encrypted with `pass`. On
+ * return the file is in the repository, and not in an empty directory under a lost mount. @throws pathMissing,
+ * retryable, when the repository went away meanwhile, and the storage's errors
  */
 export async function putWal(repo: Repository, wal: WalToStore, pass: string | null, salt: () => Uint8Array): Promise<void> {
   const fileName = isSegment(wal.name) ? `${wal.name}-${wal.sha1}${extensionOf(wal.compressType)}` : wal.name;
@@ -87,8 +91,8 @@ export async function putWal(repo: Repository, wal: WalToStore, pass: string | n
 }
 
 /**
- * Makes durable what a listing has shown. Whoever stored it may have been killed between the rename and the sync of the directory, and a power
- * failure would take the name away again. Nothing on object stores.
+ * Makes a listed file durable. Its writer may have been killed between the rename and the sync of the directory, and a
+ * power failure would remove the name again. Does nothing on object stores.
  */
 export async function makeDurable(repo: Repository, archiveId: string, fileName: string): Promise<void> {
   if (!repo.storage.features.directories) return;
