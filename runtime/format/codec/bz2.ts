@@ -1,11 +1,12 @@
 /**
- * Reads bzip2, which stock writes with `compress-type=bz2`. Writing it is not supported: nothing that zst does not do better.
+ * Reads bzip2, which stock writes with `compress-type=bz2`. Writing it is not supported: zst is better in every way.
  *
- * One block (up to 900 kB before its outer run lengths) is decoded at a time, as soon as all its bits are there; its content comes in pieces.
- * Checks the checksum of every block and of the stream. What follows the first stream is ignored, as stock does. Blocks that are
- * "randomised", which no bzip2 since 1998 makes, are refused. Of the packages that read bzip2, one (seek-bzip) needs what Node calls
- * deprecated, one (unbzip2-stream) was left in 2020 and takes the end of its input for a defect, one (wasm-bz2) has 1 MB and wants whole files
- * in memory: hence this file. Errors: format (29). (The format as bzip2 1.0.8 reads it; "bzip2 format specification" of J. Tsai.)
+ * One block (up to 900 kB before its outer run lengths) is decoded as soon as all its bits are there; its content comes
+ * in pieces. The checksums of every block and of the stream are verified. As in stock, data after the first stream is
+ * ignored. "Randomised" blocks, which no bzip2 since 1998 makes, are refused. No package fits: seek-bzip needs APIs
+ * that Node calls deprecated; unbzip2-stream was abandoned in 2020 and takes the end of its input for damage; wasm-bz2
+ * has 1 MB and wants whole files in memory. Errors: format (29). (The format as bzip2 1.0.8 reads it; "bzip2 format
+ * specification" of J. Tsai.)
  */
 import { concatBytes } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
@@ -16,19 +17,19 @@ const HEAD_SIZE_BYTES = 4;
 const LEVEL_SIZE_BYTES = 100_000;
 const CODE_BITS_MAX = 20;
 const SELECTORS_MAX = 32_768;
-/** Codes to a selector. */
+/** Codes per selector. */
 const GROUP_SIZE = 50;
-/** Codes up to this length are found in one step. */
+/** Codes up to this length need one lookup. */
 const FAST_BITS = 10;
 const PIECE_SIZE_BYTES = 256 * 1024;
-/** Up to here moving bytes one by one is faster. */
+/** Up to this length moving bytes one by one is faster. */
 const COPY_MIN = 24;
 const EMPTY = new Uint8Array(0);
 
-/** Takes the chunks of one stream; made for one pass. */
+/** Takes the chunks of one stream; good for one pass. */
 export class Bz2Decompressor {
   #bits = new BitReader(EMPTY);
-  /** Chunks that wait until a block is whole. */
+  /** Chunks that wait until a block is complete. */
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #decoder: BlockDecoder | undefined;
@@ -38,13 +39,13 @@ export class Bz2Decompressor {
   /** @throws format */
   *update(chunk: Uint8Array): Iterable<Uint8Array> {
     if (this.#ended) return;
-    // The caller may use its chunk again.
+    // Copied: the caller may reuse its chunk.
     this.#waiting.push(Buffer.from(chunk));
     this.#waitingBytes += chunk.length;
     yield* this.#decode(false);
   }
 
-  /** @throws format when the stream is not over */
+  /** @throws format when the stream is incomplete */
   *finish(): Iterable<Uint8Array> {
     yield* this.#decode(true);
     if (!this.#ended) throw damaged("it ends early");
@@ -76,7 +77,7 @@ export class Bz2Decompressor {
     }
   }
 
-  /** True when so many bytes can be read, or all that will ever come and some. */
+  /** True when this many bytes can be read, or fewer at the end of the input. */
   #gather(sizeBytes: number, isLast: boolean): boolean {
     if (this.#bits.leftBytes < sizeBytes && this.#waitingBytes > 0 && (isLast || this.#bits.leftBytes + this.#waitingBytes >= sizeBytes)) {
       this.#bits = this.#bits.with(this.#waiting);
@@ -110,7 +111,10 @@ function readLevel(bits: BitReader): number {
   return level;
 }
 
-/** Bits from the most significant one of each byte on. Past the end of a last chunk there are zeros, which {@link requireReal} finds. */
+/**
+ * Reads bits from the most significant one of each byte. After the end of the last chunk it returns zeros, which
+ * {@link requireReal} detects.
+ */
 class BitReader {
   readonly #bytes: Uint8Array;
   #position = 0;
@@ -121,12 +125,12 @@ class BitReader {
     this.#bytes = bytes;
   }
 
-  /** Whole bytes that were not touched yet. */
+  /** Untouched complete bytes. */
   get leftBytes(): number {
     return Math.max(this.#bytes.length - this.#position, 0);
   }
 
-  /** What is not read yet, and more. */
+  /** The unread bits, followed by `more`. */
   with(more: readonly Uint8Array[]): BitReader {
     const next = new BitReader(concatBytes([this.#bytes.subarray(Math.min(this.#position, this.#bytes.length)), ...more]));
     next.#held = this.#held;
@@ -159,7 +163,7 @@ class BitReader {
     this.#heldBits -= count;
   }
 
-  /** @throws format when bits were read that are not there */
+  /** @throws format when missing bits were read */
   requireReal(): void {
     if (this.#position - Math.floor(this.#heldBits / 8) > this.#bytes.length) throw damaged("it ends early");
   }
@@ -173,16 +177,16 @@ interface CodeTable {
   readonly fast: Uint16Array;
   /** By length: the largest code, left-aligned in {@link CODE_BITS_MAX} bits. */
   readonly limits: Int32Array;
-  /** By length: what to take from a code to get its index into `symbols`. */
+  /** By length: the number to subtract from a code for its index into `symbols`. */
   readonly bases: Int32Array;
   readonly symbols: Uint16Array;
 }
 
 class BlockDecoder {
-  /** No block takes more: every code has at most 20 bits, and the tables are small. */
+  /** No block is larger: every code has at most 20 bits, and the tables are small. */
   readonly storedSizeBytesMax: number;
   readonly #sizeBytes: number;
-  /** Bytes in the low 8 bits, links of the transform above. */
+  /** Bytes in the low 8 bits, links of the transform above them. */
   readonly #links: Uint32Array;
   readonly #selectors = new Uint8Array(SELECTORS_MAX);
 
@@ -192,7 +196,7 @@ class BlockDecoder {
     this.storedSizeBytesMax = Math.ceil((this.#sizeBytes * CODE_BITS_MAX) / 8) + 64 * 1024;
   }
 
-  /** The content of the block whose head is read already. @throws format */
+  /** The content of a block after its header. @throws format */
   *decode(bits: BitReader, crc: number): Iterable<Uint8Array> {
     if (bits.read(1) === 1) throw damaged("a block is randomised, which is not supported");
     const origin = bits.read(24);
@@ -222,7 +226,7 @@ class BlockDecoder {
     return count;
   }
 
-  /** Undoes Huffman codes, run lengths and move-to-front; the number of bytes. */
+  /** Undoes Huffman codes, run lengths and move-to-front; returns the number of bytes. */
   #readSymbols(bits: BitReader, values: Uint8Array, tables: readonly CodeTable[], selectorCount: number, counts: Uint32Array): number {
     const links = this.#links;
     const order = Uint8Array.from(values);
@@ -259,7 +263,7 @@ class BlockDecoder {
     throw damaged("a block has no end");
   }
 
-  /** Each byte gets the place of the one that follows it: the inverse of the Burrows-Wheeler transform. */
+  /** Gives each byte the position of the next one: the inverse of the Burrows-Wheeler transform. */
   #link(sizeBytes: number, counts: Uint32Array): void {
     const links = this.#links;
     const next = new Uint32Array(256);
@@ -273,7 +277,10 @@ class BlockDecoder {
   }
 }
 
-/** Follows the links and expands the outer runs: four equal bytes, then how many more. @throws format when the checksum is another */
+/**
+ * Follows the links and expands the outer runs: four equal bytes, then a repeat count. @throws format when the checksum
+ * differs
+ */
 function* unfold(links: Uint32Array, origin: number, sizeBytes: number, expectedCrc: number): Iterable<Uint8Array> {
   let crc = 0xffffffff;
   let piece = new Uint8Array(Math.min(PIECE_SIZE_BYTES, sizeBytes + 255));
@@ -336,7 +343,7 @@ function readTable(bits: BitReader, symbolCount: number): CodeTable {
   return tableOf(lengths);
 }
 
-/** Codes ascend with length, and with symbol among those of one length. */
+/** Codes ascend with length, and with the symbol within one length. */
 function tableOf(lengths: Uint8Array): CodeTable {
   const lengthMin = lengths.reduce((min, length) => Math.min(min, length));
   const lengthMax = lengths.reduce((max, length) => Math.max(max, length));
@@ -353,7 +360,7 @@ function tableOf(lengths: Uint8Array): CodeTable {
       symbols[index++] = symbol;
       if (length <= FAST_BITS) {
         const begin = code << (FAST_BITS - length);
-        // Too many short codes: those beyond the range can never be read.
+        // Too many short codes: those outside the range are unreachable.
         fast.fill(symbol * 32 + length, begin, Math.min(fast.length, (code + 1) << (FAST_BITS - length)));
       }
       code++;
@@ -381,7 +388,7 @@ function readSymbol(bits: BitReader, table: CodeTable): number {
   throw damaged("a code is not defined");
 }
 
-/** The value at `place`, which becomes the first. */
+/** Returns the value at `place` and moves it to the front. */
 function moveToFront(order: Uint8Array, place: number): number {
   const value = order[place] as number;
   if (place > COPY_MIN) order.copyWithin(1, 0, place);

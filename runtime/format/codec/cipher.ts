@@ -1,9 +1,10 @@
 /**
- * The encryption envelope: `Salted__`, 8 bytes of salt, AES-256-CBC with PKCS#7 padding; `openssl enc -aes-256-cbc -md sha1` reads it.
+ * The encryption envelope: `Salted__`, 8 bytes of salt, AES-256-CBC with PKCS#7 padding;
+ * `openssl enc -aes-256-cbc -md sha1` reads it.
  *
- * Key and IV come from EVP_BytesToKey with SHA-1 and one iteration over passphrase (its UTF-8 text, never decoded) and salt. The raw
- * envelope leaves the 8 magic bytes out. Errors: crypto (95) with stock's texts, format (29) for files of repository format 6.
- * (pgBackRest 2.60 "common/crypto/cipherBlock"; OpenSSL EVP_BytesToKey.)
+ * Key and IV come from EVP_BytesToKey with SHA-1 and one iteration over passphrase (its UTF-8 text, never decoded) and
+ * salt. The raw envelope omits the 8 magic bytes. Errors: crypto (95) with stock's texts, format (29) for files of
+ * repository format 6. (pgBackRest 2.60 "common/crypto/cipherBlock"; OpenSSL EVP_BytesToKey.)
  */
 import { type Cipheriv, createCipheriv, createDecipheriv, createHash, type Decipheriv } from "node:crypto";
 import { type ByteStream, concatBytes } from "../../base/bytes";
@@ -21,21 +22,21 @@ const IV_SIZE_BYTES = 16;
 const BLOCK_SIZE_BYTES = 16;
 const PASS_HINT = "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
 
-/** `salt` must be 8 fresh random bytes for every stream. */
+/** `salt` must be 8 fresh random bytes for each stream. */
 export async function* encrypt(source: ByteStream, pass: string, salt: Uint8Array, raw = false): ByteStream {
   const encryptor = new Encryptor(pass, salt, raw);
   for await (const chunk of source) yield* encryptor.update(chunk);
   yield* encryptor.finish();
 }
 
-/** @throws crypto for a missing or broken head or wrong padding, format for a file of repository format 6. */
+/** @throws crypto for a missing or broken header or wrong padding, format for a file of repository format 6. */
 export async function* decrypt(source: ByteStream, pass: string, raw = false): ByteStream {
   const decryptor = new Decryptor(pass, raw);
   for await (const chunk of source) yield* decryptor.update(chunk);
   yield* decryptor.finish();
 }
 
-/** {@link encrypt} chunk by chunk. Its pieces last. */
+/** {@link encrypt} chunk by chunk. Its pieces stay valid. */
 export class Encryptor implements Codec {
   readonly #cipher: Cipheriv;
   #head: Uint8Array | null;
@@ -56,7 +57,7 @@ export class Encryptor implements Codec {
   }
 
   close(): void {
-    // OpenSSL's context is freed with the object.
+    // Nothing to close: OpenSSL's context is freed with the object.
   }
 
   *#begin(): Iterable<Uint8Array> {
@@ -65,11 +66,11 @@ export class Encryptor implements Codec {
   }
 }
 
-/** {@link decrypt} chunk by chunk. Its pieces last. */
+/** {@link decrypt} chunk by chunk. Its pieces stay valid. */
 export class Decryptor implements Codec {
   readonly #pass: string;
   readonly #raw: boolean;
-  /** What there is of the head. */
+  /** The bytes of the header so far. */
   #head: Uint8Array = new Uint8Array(0);
   #decipher: Decipheriv | undefined;
 
@@ -95,7 +96,7 @@ export class Decryptor implements Codec {
   }
 
   close(): void {
-    // OpenSSL's context is freed with the object.
+    // Nothing to close: OpenSSL's context is freed with the object.
   }
 }
 
@@ -166,7 +167,7 @@ function headMissing(head: Uint8Array): BackupError {
   return fail("crypto", `cipher header missing: ${head.length} bytes are too few`, { hint: PASS_HINT });
 }
 
-/** Pieces of at most one chunk, so that a large input does not make a large output. */
+/** In pieces of at most one chunk, so that a large input makes no large output. */
 function* transformed(cipher: Cipheriv | Decipheriv, chunk: Uint8Array): Iterable<Uint8Array> {
   for (let begin = 0; begin < chunk.length; begin += LIMITS.chunkSizeBytes) {
     const piece = cipher.update(chunk.length <= LIMITS.chunkSizeBytes ? chunk : chunk.subarray(begin, begin + LIMITS.chunkSizeBytes));
@@ -182,7 +183,7 @@ function finish(decipher: Decipheriv): Uint8Array {
   }
 }
 
-/** What a wrong passphrase looks like: bytes that are no padding, or, once in 256 times, a padding with noise before it. */
+/** The error of a wrong passphrase: invalid padding, or once in 256 times valid padding after noise. */
 export function wrongPassphrase(cause?: unknown): BackupError {
   return fail("crypto", "unable to flush: wrong passphrase, or the content is damaged or cut short", { cause, hint: PASS_HINT });
 }

@@ -1,23 +1,25 @@
 /**
- * Codecs that work at once, in the thread that calls them: a chunk in, the pieces that it makes out.
+ * Synchronous codecs: they take a chunk and return its output pieces in the calling thread.
  *
- * A piece is valid only until the next one is asked for, because codecs write into the same buffer again and may hand through the caller's
- * own: whoever keeps a piece copies it. {@link throughCodec} gives pieces that last, for streams whose consumers keep them.
+ * A piece is valid only until the next one, because codecs reuse their buffers and may pass on the caller's own: copy a
+ * piece to keep it. {@link throughCodec} yields pieces that stay valid, for streams whose consumers keep them.
  */
 import type { ByteStream } from "../../base/bytes";
 
-/** Asynchronous only where this Node's own codecs cannot be driven at once. */
+/** Asynchronous only if this Node's codecs cannot be driven synchronously. */
 export type Pieces = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export interface Codec {
   update(chunk: Uint8Array): Pieces;
-  /** What is left when all chunks have been given. @throws when the content is not complete */
+  /** The remaining output after the last chunk. @throws when the content is incomplete */
   finish(): Pieces;
-  /** Frees the codec's memory at once, also after an error and more than once. */
+  /** Frees the codec's memory at once; also allowed after an error and repeatedly. */
   close(): void;
 }
 
-/** The codec's output as a stream of pieces that last. An early end of the consumer releases the codec and the source. */
+/**
+ * The codec's output as a stream of pieces that stay valid. If the consumer ends early, codec and source are released.
+ */
 export async function* throughCodec(source: ByteStream, create: () => Codec): ByteStream {
   const codec = create();
   try {

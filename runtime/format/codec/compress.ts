@@ -1,9 +1,10 @@
 /**
- * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is read and not written.
+ * Compression of stored files: gz and zst by node:zlib, lz4 by our own codec; bz2 is read but not written.
  *
- * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without content checksum, zst
- * the same. zst is a row of frames (see zstFrames). Level ranges and defaults are stock's. Damaged or truncated content is `format` (29),
- * writing bz2 `featureNotSupported` (67). (pgBackRest 2.60 "common/compress"; RFC 1950, 1952, 8878.)
+ * The raw variant (bundled files with `backup-bundle-raw`, super blocks): gz is a zlib stream, lz4 a frame without
+ * content checksum, zst the same. zst is a sequence of frames (see zstFrames). Level ranges and defaults are stock's.
+ * Damaged or truncated content is `format` (29), writing bz2 `featureNotSupported` (67). (pgBackRest 2.60
+ * "common/compress"; RFC 1950, 1952, 8878.)
  */
 import {
   constants,
@@ -57,8 +58,8 @@ const ZST_FLAGS = { moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD
 const UNCHANGED: Codec = { update: (chunk) => [chunk], finish: () => [], close: () => {} };
 
 /**
- * The stored form of `source`. An early end of the consumer releases the codec and the source. gz and zst work in Node's thread pool, so
- * that the calling thread stays free: it is the main one, with connections to look after.
+ * The compressed form of `source`. If the consumer ends early, codec and source are released. gz and zst work in Node's
+ * thread pool, because the calling thread is the main one and has connections to serve.
  */
 export function compress(source: ByteStream, spec: CompressSpec, raw = false): ByteStream {
   const { type } = spec;
@@ -71,8 +72,8 @@ export function compress(source: ByteStream, spec: CompressSpec, raw = false): B
 }
 
 /**
- * The original content. gz works in Node's thread pool, zst in the calling thread: Node's stream may take the end of any frame for that of
- * the content (see zstFrameEnds). @throws format when the content is damaged or ends early.
+ * The original content. gz works in Node's thread pool, zst in the calling thread: Node's stream may mistake the end of
+ * any frame for the end of the content (see zstFrameEnds). @throws format when the content is damaged or ends early.
  */
 export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
   if (type === "none") return source;
@@ -114,12 +115,12 @@ export function createDecompressor(type: CompressType, raw = false): Codec {
   }
 }
 
-/** Decompressors that wait for the next content, per kind: with their buffers they cost more than a small file does. */
+/** Idle decompressors per kind: making one with its buffers costs more than a small file. */
 const idleDecompressors = new Map<string, HandleCodec[]>();
-/** More are not in use at the same time. */
+/** No more are in use at the same time. */
 const IDLE_MAX = LIMITS.filesPerWorker;
 
-/** A decompressor that has come to the end of a whole content without an error is used for another one. */
+/** A decompressor that ends one content without an error is reused for another. */
 class KeptDecompressor implements Codec {
   readonly #codec: HandleCodec;
   readonly #idle: HandleCodec[];
@@ -142,7 +143,7 @@ class KeptDecompressor implements Codec {
   }
 
   *finish(): Iterable<Uint8Array> {
-    // A zst codec that is used again does not tell that nothing came after the content before.
+    // A reused zst codec does not report empty input.
     if (!this.#hasInput) throw fail("format", `${this.#type} content is damaged or cut short: unexpected end of file`);
     yield* this.#codec.finish();
     this.#isWhole = true;
@@ -155,7 +156,7 @@ class KeptDecompressor implements Codec {
       this.#codec.close();
       return;
     }
-    // zst begins anew by itself.
+    // zst starts over automatically.
     if (this.#type === "gz") this.#codec.reset();
     this.#idle.push(this.#codec);
   }
@@ -201,19 +202,19 @@ export function decompressBytes(bytes: Uint8Array, type: CompressType, limitByte
   }
 }
 
-/** One per kind, used again for each content of this thread: to make a codec costs more than to unpack a page. */
+/** One per kind, reused for all content of this thread: making a codec costs more than unpacking a page. */
 const keptDecompressors = new Map<string, WholeDecompressor>();
 
 /**
- * {@link decompressBytes} into memory that is used again: gives the part of `target` that was filled, or what needed no memory.
- * @throws format also when the content does not leave a byte of `target` free
+ * {@link decompressBytes} into reused memory: returns the filled part of `target`, or content that needed no memory.
+ * @throws format also when the content does not leave one byte of `target` free
  */
 export function decompressInto(bytes: Uint8Array, type: CompressType, target: Uint8Array, raw = false): Uint8Array {
-  // Of no bytes at all a decompressor that is used again does not tell that they are no content.
+  // A reused decompressor accepts empty input, which is not valid content.
   if ((type !== "gz" && type !== "zst") || bytes.length === 0 || !handlesWork()) return decompressBytes(bytes, type, target.length - 1, raw);
   const key = `${type} ${raw}`;
   const decompressor = keptDecompressors.get(key) ?? new WholeDecompressor(decompressorOptions(type, raw), type === "zst");
-  // Not kept while it works, so that one that fails is not used again.
+  // Removed while it works, so that a failed one is not reused.
   keptDecompressors.delete(key);
   let sizeBytes: number | null = null;
   try {
@@ -231,13 +232,13 @@ export function extensionOf(type: CompressType): string {
   return TYPES[type].extension;
 }
 
-/** Null for an extension (with its dot) that names no compression that this format has. */
+/** Null for an extension (with its dot) of no supported compression. */
 export function typeOfExtension(extension: string): CompressType | null {
   const found = Object.entries(TYPES).find(([, facts]) => facts.extension === extension);
   return found === undefined ? null : (found[0] as CompressType);
 }
 
-/** The compression of an archived file, told by the end of its name; `none` without a known extension. */
+/** The compression of an archived file by the end of its name; `none` without a known extension. */
 export function typeOfName(fileName: string): CompressType {
   const dot = fileName.lastIndexOf(".");
   return dot === -1 ? "none" : (typeOfExtension(fileName.slice(dot)) ?? "none");
@@ -255,7 +256,7 @@ export function levelRange(type: CompressType): { readonly min: number; readonly
   return { min: TYPES[type].levelMin, max: TYPES[type].levelMax };
 }
 
-/** `chunkSize` is the length of a stream's own buffers; codecs that are driven by their handle do not use them. */
+/** `chunkSize` is the length of a stream's own buffers; codecs that are driven by their handle ignore it. */
 function compressorOptions(type: "gz" | "zst", level: number, raw: boolean, chunkSize?: number): ZlibCodecOptions {
   const mapError = codecError(type);
   const size = chunkSize === undefined ? {} : { chunkSize };

@@ -1,4 +1,7 @@
-/** CRC-32C (Castagnoli), the checksum of pg_control and of WAL records. Eight bytes at a time: a look-up table for each of them. */
+/**
+ * CRC-32C (Castagnoli), the checksum of pg_control and of WAL records. Eight bytes at a time, with a lookup table for
+ * each.
+ */
 
 const POLYNOMIAL = 0x82f63b78;
 const TABLES = makeTables();
@@ -19,7 +22,7 @@ function makeTables(): readonly Int32Array[] {
 
 const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as [Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array];
 
-/** Of the parts as if they were one. Unsigned. */
+/** Checksum of the concatenated parts. Unsigned. */
 export function crc32c(...parts: readonly Uint8Array[]): number {
   return (parts.reduce(add, -1) ^ -1) >>> 0;
 }

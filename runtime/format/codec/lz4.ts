@@ -1,10 +1,10 @@
 /**
- * LZ4 frames: header, blocks of at most 64 KiB that may refer to the 64 KiB before them, end mark, content checksum.
+ * LZ4 frames: header, blocks of at most 64 KiB that may refer to the previous 64 KiB, end mark, content checksum.
  *
- * Writes what stock writes (FLG 0x44 with content checksum, 0x40 without; BD 0x40) with one greedy match finder: levels below 1 look at
- * fewer positions, levels above 1 are taken as 1. Reads every block size, linked or independent blocks, all checksums, and checks them;
- * dictionaries are refused; what follows the first frame is ignored, as stock does. Errors: format (29).
- * (LZ4 frame format 1.6.1 and block format descriptions.)
+ * The writer makes stock's frames (FLG 0x44 with content checksum, 0x40 without; BD 0x40) with one greedy match finder:
+ * levels below 1 try fewer positions, levels above 1 count as 1. The reader accepts every block size, linked or
+ * independent blocks, and verifies all checksums. Dictionaries are refused. As in stock, data after the first frame is
+ * ignored. Errors: format (29). (LZ4 frame format 1.6.1 and block format descriptions.)
  */
 import { assert, type BackupError, fail } from "../../base/errors";
 import type { Codec } from "./codec";
@@ -66,7 +66,7 @@ export class Lz4Compressor implements Codec {
   }
 
   close(): void {
-    // All its memory is JavaScript's own.
+    // Nothing to close: all its memory is JavaScript's.
   }
 
   *#begin(): Iterable<Uint8Array> {
@@ -107,7 +107,7 @@ export class Lz4Decompressor implements Codec {
   }
 
   close(): void {
-    // All its memory is JavaScript's own.
+    // Nothing to close: all its memory is JavaScript's.
   }
 }
 
@@ -125,7 +125,7 @@ export function decompressLz4Bytes(bytes: Uint8Array, limitBytes: number): Uint8
   return Buffer.concat(parts);
 }
 
-/** One block without a frame around it, as PostgreSQL stores images of pages. @throws format also when it is not of `sizeBytes` */
+/** One block without a frame, as PostgreSQL stores page images. @throws format also when its size is not `sizeBytes` */
 export function decompressLz4Block(bytes: Uint8Array, sizeBytes: number): Uint8Array {
   const target = Buffer.alloc(sizeBytes);
   const filled = decodeBlock(bytes, 0, bytes.length, target, 0, sizeBytes);
@@ -133,7 +133,7 @@ export function decompressLz4Block(bytes: Uint8Array, sizeBytes: number): Uint8A
   return target;
 }
 
-/** Makes the pieces of one frame; remembers where four-byte sequences were last seen. */
+/** Makes the pieces of one frame; remembers the last positions of four-byte sequences. */
 class FrameWriter {
   readonly #table: Int32Array;
   readonly #hashShift: number;
@@ -157,7 +157,7 @@ class FrameWriter {
     return head;
   }
 
-  /** `source[begin, end)` as blocks; earlier bytes of `source` are what the blocks before left there. */
+  /** `source[begin, end)` as blocks; earlier bytes of `source` are the history of previous blocks. */
   blocks(source: Uint8Array, begin: number, end: number): Uint8Array {
     const count = Math.ceil((end - begin) / BLOCK_SIZE_BYTES);
     const target = Buffer.allocUnsafeSlow(end - begin + count * 4 + compressedMax(BLOCK_SIZE_BYTES) - BLOCK_SIZE_BYTES);
@@ -186,7 +186,7 @@ class FrameWriter {
     return tail;
   }
 
-  /** Tells that the source was moved by `distance` towards its begin. */
+  /** Call it when the source was moved by `distance` towards its start. */
   slide(distance: number): void {
     const table = this.#table;
     for (let index = 0; index < table.length; index++) table[index] = Math.max((table[index] as number) - distance, NO_POSITION);
@@ -232,7 +232,7 @@ class FrameWriter {
   }
 }
 
-/** One sequence: literals `source[anchor, position)`, then a match, or none when `distance` is 0. */
+/** One sequence: literals `source[anchor, position)`, then a match, or none if `distance` is 0. */
 function writeSequence(
   source: Uint8Array,
   anchor: number,
@@ -276,13 +276,13 @@ interface FrameHead {
   readonly content: XxHash32 | null;
 }
 
-/** Takes a frame apart, fed in pieces of any size. Yields parts of its own buffer that it never writes again. */
+/** Parses a frame from pieces of any size. Yields parts of its own buffer that it never writes again. */
 class FrameReader {
   #carry: Uint8Array = new Uint8Array(0);
   #head: FrameHead | null = null;
   #ended = false;
   #sizeBytes = 0n;
-  /** Output: history and what was decoded since `#given` stand in front of `#filled`. */
+  /** Output: history and bytes decoded since `#given` precede `#filled`. */
   #arena = Buffer.alloc(0);
   #filled = 0;
   #given = 0;
@@ -309,12 +309,12 @@ class FrameReader {
     this.#carry = this.#ended ? new Uint8Array(0) : new Uint8Array(input.subarray(position));
   }
 
-  /** @throws format when the frame is not complete. */
+  /** @throws format when the frame is incomplete. */
   finish(): void {
     if (!this.#ended) throw damaged("unexpected end of content");
   }
 
-  /** Bytes of the frame's next part, null while that is not known. */
+  /** Size of the frame's next part, null while unknown. */
   #pieceSize(input: Uint8Array, position: number): number | null {
     const available = input.length - position;
     if (this.#head === null) {
@@ -360,7 +360,7 @@ class FrameReader {
     yield part;
   }
 
-  /** A fresh buffer that begins with the history; the old one belongs to whoever got its parts. */
+  /** A fresh buffer that begins with the history; consumers own the parts of the old one. */
   #renewArena(blockSizeMax: number): void {
     const arena = Buffer.allocUnsafeSlow(HISTORY_SIZE_BYTES + 4 * Math.max(blockSizeMax, BLOCK_SIZE_BYTES));
     const history = this.#arena.subarray(Math.max(0, this.#filled - HISTORY_SIZE_BYTES), this.#filled);
@@ -390,7 +390,10 @@ function parseHead(head: Uint8Array): FrameHead {
   };
 }
 
-/** Decodes `source[begin, end)` to `target[used]`, matches reaching back to the target's begin; returns where the content ends. */
+/**
+ * Decodes `source[begin, end)` to `target[used]`, with matches back to the target's start; returns the end of the
+ * content.
+ */
 function decodeBlock(source: Uint8Array, begin: number, end: number, target: Uint8Array, used: number, limit: number): number {
   let input = begin;
   let output = used;

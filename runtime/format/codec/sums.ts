@@ -1,8 +1,10 @@
 /**
- * Page checks and block hashes by WebAssembly with 128-bit vectors: sums.as, compiled by the build, instantiated at the first use.
+ * Page checksums and block hashes by WebAssembly with 128-bit vectors: sums.as, compiled by the build, instantiated on
+ * first use.
  *
- * Each instance has a memory of its own. Bytes that were read into a {@link ReadArea} are in such a memory and are worked on where they are;
- * others are copied first, to a memory that serves the whole thread. Calls are synchronous, so they do not meet there.
+ * Each instance has its own memory. Bytes that were read into a {@link ReadArea} are already in such a memory and are
+ * processed in place. Others are copied to a memory that the whole thread shares; calls are synchronous, so they cannot
+ * collide there.
  */
 import { SUMS_WASM } from "./sumsWasm";
 
@@ -13,14 +15,14 @@ interface SumsExports {
   hashBlocks(bytes: number, sizeBytes: number, blockSizeBytes: number, digests: number): void;
 }
 
-/** Memory to read into, for one holder at a time. */
+/** Memory to read into; one holder at a time. */
 export interface ReadArea {
   readonly bytes: Buffer;
 }
 
 export interface PageRun {
   readonly pageSizeBytes: number;
-  /** New pages are told by `pd_upper` instead of by the checksum. */
+  /** Detects new pages by `pd_upper` instead of by the checksum. */
   readonly headerCheck: boolean;
   /** Of the first page. */
   readonly blockNo: number;
@@ -29,11 +31,11 @@ export interface PageRun {
 export const DIGEST_SIZE_BYTES = 16;
 export const READ_AREA_SIZE_BYTES = 4 * 1024 * 1024;
 const WASM_PAGE_BYTES = 65_536;
-/** Tables are below, bytes to work on from the second page of the memory on. */
+/** Tables are below, the bytes to process start at the second page of the memory. */
 const DIGESTS_AT = 4096;
 const BYTES_AT = WASM_PAGE_BYTES;
 const DIGESTS_MAX = (BYTES_AT - DIGESTS_AT) / DIGEST_SIZE_BYTES;
-/** As much is copied at once: it stays in the processor's cache. */
+/** Bytes copied at once: they stay in the processor's cache. */
 const COPY_SIZE_BYTES = 256 * 1024;
 
 let compiled: WasmModule | undefined;
@@ -41,7 +43,7 @@ let shared: SumsExports | undefined;
 const instances = new WeakMap<ArrayBufferLike, SumsExports>();
 const freeAreas: ReadArea[] = [];
 
-/** Its holder gives it back, and nothing may use its bytes from then on. */
+/** Its holder must return it; nothing may use its bytes afterwards. */
 export function takeReadArea(): ReadArea {
   const free = freeAreas.pop();
   if (free !== undefined) return free;
@@ -55,7 +57,7 @@ export function giveBack(area: ReadArea): void {
   freeAreas.push(area);
 }
 
-/** Indexes of the bad ones among the whole pages that `pages` consists of, ascending. */
+/** Indexes of the bad pages among the complete pages in `pages`, ascending. */
 export function badPagesOf(pages: Uint8Array, { pageSizeBytes, headerCheck, blockNo }: PageRun): number[] {
   const found: number[] = [];
   const pagesAtOnce = COPY_SIZE_BYTES / pageSizeBytes;
@@ -69,13 +71,13 @@ export function badPagesOf(pages: Uint8Array, { pageSizeBytes, headerCheck, bloc
   return found;
 }
 
-/** The checksum that a page should have, 1 … 65535. */
+/** The expected checksum of a page, 1 … 65535. */
 export function pageSum(page: Uint8Array, blockNo: number): number {
   const { wasm, at } = place(page);
   return wasm.pageChecksum(at, page.length, blockNo);
 }
 
-/** Writes the first `digestSizeBytes` of each block's XXH3-128, one after the other; the last block may be short. */
+/** Writes the first `digestSizeBytes` of each block's XXH3-128 in order; the last block may be short. */
 export function blockDigests(bytes: Uint8Array, blockSizeBytes: number, digestSizeBytes: number): Uint8Array {
   const count = Math.max(Math.ceil(bytes.length / blockSizeBytes), 1);
   const digests = Buffer.allocUnsafeSlow(count * digestSizeBytes);
@@ -93,7 +95,7 @@ export function blockDigests(bytes: Uint8Array, blockSizeBytes: number, digestSi
   return digests;
 }
 
-/** The instance whose memory holds the bytes, and where. */
+/** The instance whose memory holds the bytes, and their position. */
 function place(bytes: Uint8Array): { readonly wasm: SumsExports; readonly at: number } {
   const own = instances.get(bytes.buffer);
   if (own !== undefined) return { wasm: own, at: bytes.byteOffset };

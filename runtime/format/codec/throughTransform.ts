@@ -1,13 +1,13 @@
 /**
- * A byte stream through one of Node's transforms, with back-pressure at both ends and nothing left behind.
+ * Pipes a byte stream through one of Node's transforms, with back-pressure at both ends and without leaks.
  *
- * The source is read ahead while the transform works in its own thread. When the consumer leaves early, or either side fails, the
- * transform is destroyed and the source's iterator is returned before this stream ends.
+ * The source is read ahead while the transform works in its own thread. When the consumer leaves early, or either side
+ * fails, the transform is destroyed and the source's iterator is returned before this stream ends.
  */
 import type { Transform } from "node:stream";
 import type { ByteStream } from "../../base/bytes";
 
-/** `mapError` turns the transform's own errors into ours; those of the source pass as they are. */
+/** `mapError` converts the transform's own errors; those of the source pass unchanged. */
 export async function* throughTransform(source: ByteStream, create: () => Transform, mapError: (error: unknown) => unknown): ByteStream {
   const transform = create();
   const pump = feed(source, transform);
@@ -22,7 +22,7 @@ export async function* throughTransform(source: ByteStream, create: () => Transf
   }
 }
 
-/** Writes the whole source; resolves (never rejects) when the source is released, with its error if it had one. */
+/** Writes the whole source; resolves (never rejects) when the source is released, with its error if any. */
 async function feed(source: ByteStream, transform: Transform): Promise<{ readonly error: unknown } | undefined> {
   let wake: (() => void) | undefined;
   const wakeUp = (): void => wake?.();

@@ -1,4 +1,4 @@
-/** As much of WebAssembly as the runtime uses: Node's types leave it to the browser's. */
+/** The part of WebAssembly that the runtime uses: Node's types leave it to the browser's. */
 declare interface WasmModule {
   readonly [Symbol.toStringTag]: "WebAssembly.Module";
 }

@@ -14,7 +14,7 @@ export function xxHash32(bytes: Uint8Array): number {
   return hash.digest();
 }
 
-/** Hash of bytes that come in pieces. */
+/** Hash of bytes in pieces. */
 export class XxHash32 {
   readonly #lanes = Int32Array.of((PRIME_1 + PRIME_2) | 0, PRIME_2, 0, -PRIME_1 | 0);
   readonly #rest = new Uint8Array(STRIPE_SIZE_BYTES);
@@ -40,7 +40,7 @@ export class XxHash32 {
     }
   }
 
-  /** Unsigned, of everything added so far. */
+  /** Unsigned, of all bytes so far. */
   digest(): number {
     const [lane1 = 0, lane2 = 0, lane3 = 0, lane4 = 0] = this.#lanes;
     const mixed = rotate(lane1, 1) + rotate(lane2, 7) + rotate(lane3, 12) + rotate(lane4, 18);

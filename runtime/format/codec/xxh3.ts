@@ -8,7 +8,7 @@ import { blockDigests, DIGEST_SIZE_BYTES } from "./sums";
 export interface BlockHash {
   /** The first `sizeBytes` bytes of the hash. */
   hash(bytes: Uint8Array, sizeBytes: number): Uint8Array;
-  /** The same of each block, one after the other; the last block may be short. */
+  /** The hashes of all blocks in order; the last block may be short. */
   hashBlocks(bytes: Uint8Array, blockSizeBytes: number, sizeBytes: number): Uint8Array;
 }
 
@@ -19,7 +19,7 @@ const BLOCK_HASH: BlockHash = {
   hashBlocks: blockDigests,
 };
 
-/** One for a whole thread. */
+/** One per thread. */
 export async function loadBlockHash(): Promise<BlockHash> {
   return BLOCK_HASH;
 }

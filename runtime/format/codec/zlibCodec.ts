@@ -1,9 +1,10 @@
 /**
- * Node's gz and zst codecs without their streams, driven at once in the calling thread.
+ * Node's gz and zst codecs without their streams, driven synchronously in the calling thread.
  *
- * A trip through libuv's thread pool and a new buffer for every chunk cost a third of the processor time of a restore. Node has no public way
- * to feed a codec synchronously piece by piece, so this drives the handle below the stream (`_handle.writeSync`, as `minizlib` and Node's
- * own `gzipSync` do). It is tried out once per thread; where it does not answer as expected, the public stream does the same work.
+ * Libuv's thread pool and a new buffer for every chunk cost a third of a restore's processor time. Node has no public
+ * way to feed a codec synchronously in pieces, so this drives the handle below the stream (`_handle.writeSync`, as
+ * `minizlib` and Node's own `gzipSync` do). One trial per thread checks that it works; if not, the public stream does
+ * the same work.
  */
 import type { Transform } from "node:stream";
 import { constants, createGzip, gunzipSync } from "node:zlib";
@@ -11,10 +12,10 @@ import type { Codec, Pieces } from "./codec";
 
 export interface ZlibCodecOptions {
   readonly create: () => Transform;
-  /** What the handle is told with a chunk, and with the end of the content. */
+  /** The handle's flag for a chunk, and that for the end of the content. */
   readonly moreFlag: number;
   readonly endFlag: number;
-  /** Turns the codec's own errors into ours. */
+  /** Converts the codec's own errors. */
   readonly mapError: (error: unknown) => unknown;
 }
 
@@ -22,7 +23,7 @@ export interface ZlibCodecOptions {
 const PIECE_SIZE_BYTES = 128 * 1024;
 const NOTHING = new Uint8Array(0);
 
-/** Calls of the handle: flag; input, offset, length; output, offset, length. */
+/** Arguments of the handle: flag; input, offset, length; output, offset, length. */
 type WriteSync = (
   flag: number,
   input: Uint8Array,
@@ -44,7 +45,10 @@ export function zlibCodec(options: ZlibCodecOptions): Codec {
 
 let tried: boolean | undefined;
 
-/** Whether codecs can be driven by their handle, tried with one small file: another Node may call it otherwise. */
+/**
+ * True when codecs can be driven by their handle; tested with one small file, because another Node version may call it
+ * differently.
+ */
 export function handlesWork(): boolean {
   if (tried !== undefined) return tried;
   const sample = Buffer.from("pgbackstop ".repeat(30_000), "latin1");
@@ -68,12 +72,12 @@ export function handlesWork(): boolean {
   return tried;
 }
 
-/** What both ways to drive a handle have in common. */
+/** Shared by both ways to drive a handle. */
 class OpenHandle {
   readonly #mapError: ZlibCodecOptions["mapError"];
   readonly #stream: Transform;
   readonly #handle: Handle;
-  /** Set by the handle: room left in the output, input left. */
+  /** Set by the handle: free output, remaining input. */
   readonly #state: Uint32Array;
   #error: Error | undefined;
 
@@ -91,7 +95,7 @@ class OpenHandle {
     this.#state = state;
   }
 
-  /** Room left in the output from `outputOffset` on, and input left of the last `inputLeft` bytes. */
+  /** Free output from `outputOffset` on, and remaining input of the last `inputLeft` bytes. */
   write(
     flag: number,
     input: Uint8Array,
@@ -113,7 +117,10 @@ class OpenHandle {
   }
 }
 
-/** Always writes into the same buffer, which may be shorter than the output: so memory does not depend on what the content unpacks to. */
+/**
+ * Always writes into the same buffer, which may be shorter than the output: memory does not depend on the unpacked
+ * size.
+ */
 export class HandleCodec implements Codec {
   readonly #options: ZlibCodecOptions;
   readonly #handle: OpenHandle;
@@ -133,7 +140,7 @@ export class HandleCodec implements Codec {
     return this.#run(NOTHING, this.#options.endFlag);
   }
 
-  /** For another content, after a whole one. */
+  /** Prepares for another content after a complete one. */
   reset(): void {
     this.#handle.reset();
   }
@@ -142,7 +149,7 @@ export class HandleCodec implements Codec {
     this.#handle.close();
   }
 
-  /** Ends when the handle leaves room in the output and takes no more input: there may be another frame behind the one that ended. */
+  /** Ends when the handle leaves output free and takes no more input: another frame may follow the one that ended. */
   *#run(input: Uint8Array, flag: number): Iterable<Uint8Array> {
     const size = this.#output.length;
     let left = input.length;
@@ -157,15 +164,15 @@ export class HandleCodec implements Codec {
 }
 
 /**
- * Unpacks one whole content after the other into memory of the caller: neither a codec nor a buffer is made for each of them. Only where
- * {@link handlesWork}. After an error it must not be used again.
+ * Unpacks one complete content after another into the caller's memory, without a new codec or buffer for each. Only
+ * where {@link handlesWork}. Not reusable after an error.
  */
 export class WholeDecompressor {
   readonly #handle: OpenHandle;
   readonly #endFlag: number;
   readonly #startsAnew: boolean;
 
-  /** `startsAnew`: the codec begins the next content by itself, and a reset would make it anew. */
+  /** `startsAnew`: the codec starts over automatically, and a reset would create it again. */
   constructor(options: ZlibCodecOptions, startsAnew: boolean) {
     this.#handle = new OpenHandle(options);
     this.#endFlag = options.endFlag;
@@ -173,8 +180,9 @@ export class WholeDecompressor {
   }
 
   /**
-   * Bytes of content; null when they do not leave at least one byte of `target` free, as only then the codec tells that it came to the end.
-   * @throws when the content is damaged or not complete
+   * Bytes of content; null when they do not leave at least one byte of `target` free: only then does the codec report
+   * the end.
+   * @throws when the content is damaged or incomplete
    */
   unpack(content: Uint8Array, target: Uint8Array): number | null {
     let filledBytes = 0;
@@ -206,7 +214,7 @@ function isHandle(handle: unknown): handle is Handle {
   );
 }
 
-/** The same by the public stream, one chunk after the other. */
+/** The same with the public stream, one chunk after the other. */
 export class StreamCodec implements Codec {
   readonly #options: ZlibCodecOptions;
   readonly #stream: Transform;
@@ -225,7 +233,7 @@ export class StreamCodec implements Codec {
   }
 
   update(chunk: Uint8Array): Pieces {
-    // The stream may look at the chunk later than the caller's buffer holds it.
+    // Copied: the stream may read the chunk after the caller has reused its buffer.
     return this.#run((done) => this.#stream.write(Buffer.from(chunk), done));
   }
 

@@ -1,9 +1,9 @@
 /**
- * Where the frames of zst content end, told from their headers and those of their blocks, without unpacking anything (RFC 8878, 3.1).
+ * Finds the ends of the frames in zst content from frame and block headers, without unpacking (RFC 8878, 3.1).
  *
- * Node's decompressor ends without an error, as if the content were over, when it comes to the end of a frame with room left in its output
- * and more frames left in its input (seen with 24.21: one segment in a hundred, depending on how the chunks fell). Therefore no reader that is
- * made of Node's streams, or of its functions for whole contents, is given more than one frame.
+ * Node's decompressor silently ends at the end of a frame if output is free and more frames are in its input (seen with
+ * 24.21: one segment in a hundred, depending on the chunks). So no reader made of Node's streams, or of its one-shot
+ * functions, gets more than one frame.
  */
 import { zstdDecompressSync } from "node:zlib";
 import { concatBytes } from "../../base/bytes";
@@ -21,17 +21,17 @@ const CHECKSUM_SIZE_BYTES = 4;
 const DICTIONARY_ID_SIZES_BYTES = [0, 1, 2, 4];
 const CONTENT_SIZE_SIZES_BYTES = [0, 2, 4, 8];
 
-/** Follows content that comes in chunks. What is no frame has no end: its decompressor refuses it. */
+/** Follows content in chunks. Invalid content has no end: its decompressor refuses it. */
 export class ZstFrameEnds {
-  /** The header that is being read: of a frame, or of a block. */
+  /** The partial header of a frame or block. */
   #head: number[] = [];
   #state: "frame" | "block" | "strange" = "frame";
   #hasChecksum = false;
-  /** Bytes of no interest to come, and whether the frame ends with them. */
+  /** Bytes to skip, and whether the frame ends after them. */
   #skipBytes = 0;
   #endsAfterSkip = false;
 
-  /** Where the frame ends, counted in `chunk`, whose bytes before `begin` are done with; null: not in this chunk. */
+  /** Where the frame ends in `chunk`, whose bytes before `begin` are consumed; null: not in this chunk. */
   next(chunk: Uint8Array, begin: number): number | null {
     let at = begin;
     while (this.#state !== "strange") {
@@ -100,7 +100,7 @@ function littleEndian(bytes: readonly number[], begin: number, count: number): n
   return value;
 }
 
-/** A decompressor by Node's public stream, a new one for each frame. */
+/** A decompressor with Node's public stream, a new one for each frame. */
 export class ZstFramewiseCodec implements Codec {
   readonly #options: ZlibCodecOptions;
   readonly #ends = new ZstFrameEnds();
@@ -146,7 +146,9 @@ export class ZstFramewiseCodec implements Codec {
   }
 }
 
-/** The content of all frames of `bytes`. @throws Node's error when they are damaged or unpack to more than `limitBytes` */
+/**
+ * The content of all frames in `bytes`. @throws Node's error when they are damaged or unpack to more than `limitBytes`
+ */
 export function unpackZstFrames(bytes: Uint8Array, limitBytes: number): Uint8Array {
   const ends = new ZstFrameEnds();
   const contents: Uint8Array[] = [];

@@ -1,10 +1,11 @@
 /**
- * zst as frames of 1 MiB of content each, one after the other: the same bytes out for any reader, at little more than half the work.
+ * Writes zst as consecutive frames of 1 MiB of content: readers get the same bytes, at little more than half the work.
  *
- * A single frame of a large file makes the library match against a window that wraps around in a buffer, its slow path; a frame whose content
- * is given at once takes the fast one, without a copy. RFC 8878 lets frames follow each other, and stock reads them as one file (shown by
- * the interop tests with 2.45, 2.55 and 2.60). Repetitions more than 1 MiB apart are not found: on mixed data no size was lost at level 3, whose
- * window is 2 MiB. Levels above {@link FRAMED_LEVEL_MAX} are for those who pay for a large window, and stay one frame.
+ * In a single frame of a large file the library matches against a window that wraps around in a buffer, its slow path.
+ * A frame whose content is given at once takes the fast path, without a copy. RFC 8878 allows consecutive frames, and
+ * stock reads them as one file (shown by the interop tests with 2.45, 2.55 and 2.60). Repetitions more than 1 MiB apart
+ * are not found: on mixed data no size was lost at level 3, whose window is 2 MiB. Levels above
+ * {@link FRAMED_LEVEL_MAX} are for users who want a large window, and stay one frame.
  */
 import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompress, zstdCompressSync, type ZstdOptions } from "node:zlib";
@@ -12,16 +13,19 @@ import { type ByteStream, concatBytes } from "../../base/bytes";
 import type { Codec } from "./codec";
 import { HandleCodec, handlesWork } from "./zlibCodec";
 
-/** Content of one frame; the last one of a file is shorter. */
+/** Content of one frame; a file's last one is shorter. */
 export const FRAME_SIZE_BYTES = 1024 * 1024;
 export const FRAMED_LEVEL_MAX = 9;
 
-/** No frame of so much content is longer than this (ZSTD_compressBound, rounded up): room for all of it at once is what spares the copy. */
+/**
+ * Upper bound of a frame with this much content (ZSTD_compressBound, rounded up): space for the whole frame avoids the
+ * copy.
+ */
 function outputSizeBytes(contentSizeBytes: number): number {
   return contentSizeBytes + (contentSizeBytes >> 8) + 1024;
 }
 
-/** Content in memory: the same frames. */
+/** The same frames for content in memory. */
 export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
   const frames: Uint8Array[] = [];
   for (let begin = 0; begin < bytes.length || begin === 0; begin += FRAME_SIZE_BYTES) {
@@ -30,13 +34,13 @@ export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
   return concatBytes(frames);
 }
 
-/** One per level, used again for each small file: to make a codec costs as much as to compress a page. */
+/** One per level, reused for each small file: making a codec costs as much as compressing a page. */
 const keptHandles = new Map<number, HandleCodec>();
 
 function zstFrame(content: Uint8Array, level: number): Uint8Array {
   if (!handlesWork()) return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: paramsOf(level) });
   const kept = keptHandles.get(level);
-  // Not kept while it works, so that one that fails is not used again.
+  // Removed while it works, so that a failed one is not reused.
   keptHandles.delete(level);
   const handle = kept ?? openHandle(level, (error) => error);
   const pieces: Uint8Array[] = [];
@@ -45,7 +49,7 @@ function zstFrame(content: Uint8Array, level: number): Uint8Array {
   return concatBytes(pieces);
 }
 
-/** Ends a frame with each chunk: the next one begins by itself. */
+/** Ends a frame with each chunk; the next one begins automatically. */
 function openHandle(level: number, mapError: (error: unknown) => unknown): HandleCodec {
   const create = (): ReturnType<typeof createZstdCompress> => createZstdCompress({ params: paramsOf(level) });
   const flags = { moreFlag: constants.ZSTD_e_end, endFlag: constants.ZSTD_e_end };
@@ -56,7 +60,7 @@ function paramsOf(level: number): Record<number, number> {
   return { [constants.ZSTD_c_compressionLevel]: level };
 }
 
-/** Gathers chunks of any length to whole frames. */
+/** Collects chunks of any length into complete frames. */
 export class ZstFramesCompressor implements Codec {
   readonly #level: number;
   readonly #handle: HandleCodec | null;
@@ -64,7 +68,7 @@ export class ZstFramesCompressor implements Codec {
   #filledBytes = 0;
   #frameCount = 0;
 
-  /** `mapError` turns the codec's own errors into ours. */
+  /** `mapError` converts the codec's own errors. */
   constructor(level: number, mapError: (error: unknown) => unknown) {
     this.#level = level;
     this.#handle = handlesWork() ? openHandle(level, mapError) : null;

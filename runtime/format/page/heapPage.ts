@@ -1,13 +1,14 @@
 /**
- * Pages of tables, and the rows of the few system catalogs whose first columns have a fixed place. (PostgreSQL "storage/bufpage.h",
- * "storage/itemid.h", "access/htup_details.h", "catalog/pg_class.h", "catalog/pg_namespace.h", "catalog/pg_database.h".)
+ * Table pages, and rows of the few system catalogs whose first columns have fixed offsets. (PostgreSQL
+ * "storage/bufpage.h", "storage/itemid.h", "access/htup_details.h", "catalog/pg_class.h", "catalog/pg_namespace.h",
+ * "catalog/pg_database.h".)
  */
 import { textOf } from "../../base/bytes";
 
 interface PageRow {
   /** Counts from 1. */
   readonly line: number;
-  /** Columns, behind the tuple's header. */
+  /** Columns, after the tuple's header. */
   readonly columns: Uint8Array;
   /** Deleted or replaced, or about to be. */
   readonly isOld: boolean;
@@ -24,7 +25,7 @@ const COLUMNS_OFFSET = 22;
 const XMAX_INVALID = 0x0800;
 const XMAX_LOCK_ONLY = 0x0080;
 
-/** Rows whose bytes are still on the page, dead ones too. What does not lie on the page is left out. */
+/** Rows whose bytes are still on the page, including dead ones. Rows that are not on the page are omitted. */
 export function rowsOf(page: Uint8Array): PageRow[] {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
   const end = Math.min(view.getUint16(LOWER_OFFSET, true), page.length);
@@ -50,7 +51,7 @@ export interface ClassRow {
   readonly oid: number;
   readonly name: string;
   readonly schema: number;
-  /** 0 for what has no file of its own: views, partitioned tables, and mapped catalogs. */
+  /** 0 without its own file: views, partitioned tables, and mapped catalogs. */
   readonly file: number;
   readonly kind: RelationKind;
   readonly isTemporary: boolean;
@@ -62,11 +63,11 @@ export interface NamedRow {
 }
 
 const NAME_SIZE_BYTES = 64;
-/** One column more in front of these since 18 (relallfrozen). */
+/** PostgreSQL 18 adds one column before these (relallfrozen). */
 const KIND_OFFSET = 115;
 const PERSISTENCE_OFFSET = 114;
 
-/** A row of pg_class; null when it is too short to be one. */
+/** A row of pg_class; null when it is too short. */
 export function parseClassRow(columns: Uint8Array, major: number): ClassRow | null {
   const shift = major >= 18 ? 4 : 0;
   if (columns.length <= KIND_OFFSET + shift) return null;
@@ -81,13 +82,13 @@ export function parseClassRow(columns: Uint8Array, major: number): ClassRow | nu
   };
 }
 
-/** A row of pg_namespace or pg_database, of which both begin with number and name; null when it is too short to be one. */
+/** A row of pg_namespace or pg_database, both of which begin with oid and name; null when it is too short. */
 export function parseNamedRow(columns: Uint8Array): NamedRow | null {
   if (columns.length < 4 + NAME_SIZE_BYTES) return null;
   return { oid: new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getUint32(0, true), name: nameAt(columns, 4) };
 }
 
-/** A database that DROP DATABASE is about to remove has a connection limit of -2 (PostgreSQL "catalog/pg_database.h"). */
+/** DROP DATABASE first sets the connection limit to -2 (PostgreSQL "catalog/pg_database.h"). */
 export function isInvalidDatabase(columns: Uint8Array, major: number): boolean {
   const offset = major < 15 ? 208 : 80;
   if (columns.length < offset + 4) return false;
@@ -104,8 +105,8 @@ const MAP_MAGIC = 0x592717;
 const MAP_ENTRIES_MAX = 64;
 
 /**
- * Which file a mapped catalog has, by its number, from pg_filenode.map or a record that replaces it; empty when it is none. (PostgreSQL
- * "utils/cache/relmapper.c".)
+ * The file of each mapped catalog, by oid, from pg_filenode.map or a record that replaces it; empty for invalid
+ * content. (PostgreSQL "utils/cache/relmapper.c".)
  */
 export function parseFileMap(bytes: Uint8Array): ReadonlyMap<number, number> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,11 +1,11 @@
 /**
- * Checksums of PostgreSQL's data pages: the function itself and a checker for a whole relation file that is fed as a stream.
+ * Checksums of PostgreSQL's data pages: the function, and a checker for a relation file that arrives as a stream.
  *
- * A page is good when its stored checksum (u16 at offset 8) is the computed one. A page whose `pd_upper` (u16 at 14) is 0 counts as new and
- * is good when it is all zeros; without header checks the same goes for a stored checksum of 0. Block numbers count over the whole
- * relation: segment number × (1 GiB / page size) + page index. A server that runs may write a page while it is read, so a suspect page must
- * be read again: if its bytes changed it is good, else it is an error.
- * (PostgreSQL "storage/checksum_impl.h"; pgBackRest 2.60 "command/backup/pageChecksum".)
+ * A page is good when its stored checksum (u16 at offset 8) is the computed one. A page whose `pd_upper` (u16 at 14) is
+ * 0 counts as new and is good when it is all zeros; without header checks the same goes for a stored checksum of 0.
+ * Block numbers count over the whole relation: segment number × (1 GiB / page size) + page index. A running server may
+ * write a page while it is read, so a suspect page must be read again: if its bytes changed it is good, otherwise it is
+ * an error. (PostgreSQL "storage/checksum_impl.h"; pgBackRest 2.60 "command/backup/pageChecksum".)
  */
 import { assert } from "../../base/errors";
 import { badPagesOf, pageSum } from "../codec/sums";
@@ -16,18 +16,18 @@ export type PageRange = number | readonly [number, number];
 export interface PageSuspect {
   /** Within the whole relation. */
   readonly blockNo: number;
-  /** Where the page begins in this file. */
+  /** Offset of the page in this file. */
   readonly offsetBytes: number;
-  /** The page as it was read: other bytes on reading again mean that it was just being written. */
+  /** The page as first read: other bytes on the second read mean that it was just being written. */
   readonly page: Uint8Array;
 }
 
 export interface PageCheckResult {
-  /** False with errors, and for a file that does not end with a whole page. */
+  /** False with errors, and for a file that ends with a partial page. */
   readonly valid: boolean;
   /** Suspects that were not acquitted, ascending. */
   readonly errors: readonly PageRange[];
-  /** True when the file does not end with a whole page. */
+  /** True when the file ends with a partial page. */
   readonly misaligned: boolean;
 }
 
@@ -35,15 +35,15 @@ export interface PageCheckerOptions {
   /** The number in the file's name: 3 for `16384.3`, 0 without one. */
   readonly segmentNo: number;
   readonly pageSizeBytes: number;
-  /** `page-header-check`: new pages are told by `pd_upper` instead of by the checksum. */
+  /** `page-header-check`: detects new pages by `pd_upper` instead of by the checksum. */
   readonly headerCheck: boolean;
 }
 
-/** Suspects beyond this number in one file are errors at once, so that a ruined file does not fill the memory with its pages. */
+/** More suspects in one file are errors at once, so that a ruined file does not fill the memory with its pages. */
 const SUSPECT_PAGES_MAX = 1024;
 const RELATION_SEGMENT_BYTES = 1024 * 1024 * 1024;
 
-/** The checksum that a page should have, 1 … 65535. `page` has 1 to 32 KiB. */
+/** The expected checksum of a page, 1 … 65535. `page` has 1 to 32 KiB. */
 export function pageChecksum(page: Uint8Array, blockNo: number): number {
   return pageSum(page, blockNo);
 }
@@ -51,7 +51,7 @@ export function pageChecksum(page: Uint8Array, blockNo: number): number {
 const NO_PAGE = new Uint8Array(0);
 
 /**
- * Checks a relation file that comes in chunks of any size and alignment; the chunks are not changed. After the last chunk read the
+ * Checks a relation file in chunks of any size and alignment, which it does not change. After the last chunk read the
  * `suspects()` again, `acquit` those whose bytes changed, and take the result from `finish()`.
  */
 export class PageChecker {
@@ -60,7 +60,7 @@ export class PageChecker {
   readonly #firstBlockNo: number;
   readonly #suspects: PageSuspect[] = [];
   readonly #errors = new Set<number>();
-  /** A page that came in parts; made when there is one. */
+  /** A page that arrived in parts; allocated on demand. */
   #page = NO_PAGE;
   #pageFilled = 0;
   #pageCount = 0;
@@ -88,7 +88,7 @@ export class PageChecker {
     return this.#suspects;
   }
 
-  /** The page changed since it was checked: it is no error. */
+  /** The page has changed since the check: it is not an error. */
   acquit(blockNo: number): void {
     this.#errors.delete(blockNo);
   }
@@ -98,7 +98,7 @@ export class PageChecker {
     return { valid: this.#errors.size === 0 && !misaligned, errors: pageRangesOf([...this.#errors]), misaligned };
   }
 
-  /** Adds to the page that is being put together, and checks it when it is whole. Returns how far the chunk is used. */
+  /** Adds to the partial page, and checks it when it is complete. Returns the consumed length of the chunk. */
   #fill(chunk: Uint8Array, position: number): number {
     if (this.#page.length === 0) this.#page = new Uint8Array(this.#pageSize);
     const piece = chunk.subarray(position, position + this.#pageSize - this.#pageFilled);
@@ -111,7 +111,7 @@ export class PageChecker {
     return position + piece.length;
   }
 
-  /** Whole pages, the next ones of the file. */
+  /** The file's next complete pages. */
   #check(pages: Uint8Array): void {
     const pageSizeBytes = this.#pageSize;
     const run = { pageSizeBytes, headerCheck: this.#headerCheck, blockNo: this.#firstBlockNo + this.#pageCount };
@@ -126,7 +126,7 @@ export class PageChecker {
   }
 }
 
-/** Ascending block numbers with neighbours joined, as a manifest lists them. */
+/** Ascending block numbers, with neighbours joined as in a manifest. */
 export function pageRangesOf(blockNos: readonly number[]): PageRange[] {
   const ranges: [number, number][] = [];
   for (const blockNo of blockNos) {

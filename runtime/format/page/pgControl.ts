@@ -1,9 +1,10 @@
 /**
- * `global/pg_control`: which cluster a data directory is, and where its last checkpoint was. Little-endian hosts only.
+ * `global/pg_control`: identifies a data directory's cluster and its last checkpoint. Little-endian hosts only.
  *
- * Control and catalog version together tell the PostgreSQL version. Only the first 512 bytes matter; a backup stores them followed by
- * zeros up to 8192. Errors: fileInvalid (28) when too short, versionNotSupported (46), checksum (26): read again after a moment, the
- * server may be writing. (PostgreSQL "catalog/pg_control.h"; pgBackRest 2.60 "postgres/interface".)
+ * Control and catalog version together identify the PostgreSQL version. Only the first 512 bytes matter; a backup
+ * stores them followed by zeros up to 8192. Errors: fileInvalid (28) when too short, versionNotSupported (46), checksum
+ * (26): the server may be writing, so read again after a pause. (PostgreSQL "catalog/pg_control.h"; pgBackRest 2.60
+ * "postgres/interface".)
  */
 import { fail } from "../../base/errors";
 import { crc32c } from "../codec/crc32c";
@@ -14,7 +15,7 @@ export interface PgControl {
   readonly pgVersion: string;
   readonly controlVersion: number;
   readonly catalogVersion: number;
-  /** Position of the last checkpoint record; {@link INVALID_CHECKPOINT} after a restore that has not been started. */
+  /** Position of the last checkpoint record; {@link INVALID_CHECKPOINT} after a restore without a start. */
   readonly checkpointLsn: bigint;
   readonly redoLsn: bigint;
   readonly timeline: number;
@@ -23,11 +24,11 @@ export interface PgControl {
   readonly dataChecksums: boolean;
 }
 
-/** Bytes of pg_control that are read. */
+/** Bytes of pg_control to read. */
 export const PG_CONTROL_READ_BYTES = 512;
 /** Size of the file. */
 export const PG_CONTROL_FILE_BYTES = 8192;
-/** The checkpoint that a restored pg_control has: PostgreSQL cannot start from it without backup_label. */
+/** The checkpoint in a restored pg_control: PostgreSQL cannot start from it without backup_label. */
 export const INVALID_CHECKPOINT = 0xdeadn;
 
 interface Layout {
@@ -99,7 +100,7 @@ export function parsePgControl(first512: Uint8Array): PgControl {
   };
 }
 
-/** A copy of the beginning (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
+/** A copy of the header (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
 export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
   const copy = new Uint8Array(content);
   const view = viewOf(copy);
@@ -109,7 +110,7 @@ export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
   return copy;
 }
 
-/** What a backup stores: the first 512 bytes and zeros, 8192 bytes in all. */
+/** The stored form: the first 512 bytes and zeros, 8192 bytes in all. */
 export function imageOf(first512: Uint8Array): Uint8Array {
   viewOf(first512);
   const image = new Uint8Array(PG_CONTROL_FILE_BYTES);

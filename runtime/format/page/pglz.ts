@@ -1,12 +1,13 @@
 /**
- * PostgreSQL's own compression, of page images in WAL: control bytes, each of whose bits says whether a literal byte or a reference follows.
+ * PostgreSQL's own compression of page images in WAL: each bit of a control byte tells whether a literal byte or a
+ * reference follows.
  *
- * A reference has two bytes (three for more than 17): the length less 3 in the low four bits, the distance in the others. Errors: format (29).
- * (PostgreSQL "common/pg_lzcompress.c".)
+ * A reference has two bytes (three for more than 17): the length minus 3 in the low four bits, the distance in the
+ * others. Errors: format (29). (PostgreSQL "common/pg_lzcompress.c".)
  */
 import { fail } from "../../base/errors";
 
-/** @throws format when it is not of `sizeBytes` */
+/** @throws format when its size is not `sizeBytes` */
 export function decompressPglz(bytes: Uint8Array, sizeBytes: number): Uint8Array {
   const target = new Uint8Array(sizeBytes);
   let at = 0;
@@ -24,7 +25,7 @@ export function decompressPglz(bytes: Uint8Array, sizeBytes: number): Uint8Array
       if (length === 18) length += bytes[at++] ?? 0;
       if (distance === 0 || distance > filled) throw fail("format", "pglz content is damaged: a reference points before its beginning");
       if (length > sizeBytes - filled) throw fail("format", `pglz content is damaged: it has more than ${sizeBytes} bytes`);
-      // Byte by byte: what a reference copies may reach into what it writes.
+      // Byte by byte: a reference may overlap its own output.
       for (const end = filled + length; filled < end; filled++) target[filled] = target[filled - distance] as number;
     }
   }

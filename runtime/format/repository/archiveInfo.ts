@@ -1,8 +1,8 @@
 /**
- * archive.info: which PostgreSQL clusters a stanza's WAL archive has belonged to, and the passphrase of that archive.
+ * archive.info: the PostgreSQL clusters of a stanza's WAL archive, and the archive's passphrase.
  *
- * `[db:history]` stores the system identifier under the key `db-id`, a historic slip of the format; in `[db]` `db-id` is the history id.
- * Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoArchive", "info/infoPg".)
+ * `[db:history]` stores the system identifier under the key `db-id`, a historic slip of the format; in `[db]` `db-id`
+ * is the history id. Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoArchive", "info/infoPg".)
  */
 import { assert, fail } from "../../base/errors";
 import { Fields, Sections, sectionEntries } from "./fields";
@@ -19,14 +19,14 @@ export interface ArchiveHistoryEntry {
 }
 
 export interface ArchiveInfo {
-  /** The version that wrote the file last. */
+  /** The version that last wrote the file. */
   readonly backrestVersion: string;
-  /** Passphrase of everything in the archive; only in encrypted repositories. */
+  /** Passphrase of all archive files; only in encrypted repositories. */
   readonly cipherPass?: string;
   readonly currentId: number;
   /** Ascending by id. */
   readonly history: readonly ArchiveHistoryEntry[];
-  /** Unknown keys and sections, kept on writing. */
+  /** Unknown keys and sections, preserved on writing. */
   readonly other: readonly InfoEntry[];
 }
 
@@ -72,12 +72,12 @@ export function renderArchiveInfo(info: ArchiveInfo): string {
   return renderInfo(mergeEntries(entries, info.other));
 }
 
-/** Name of the directory below `archive/<stanza>` that holds an entry's WAL, such as `15-1`. */
+/** Name of the directory below `archive/<stanza>` with an entry's WAL, such as `15-1`. */
 export function archiveIdOf(entry: { readonly id: number; readonly pgVersion: string }): string {
   return `${entry.pgVersion}-${entry.id}`;
 }
 
-/** The history entry that is in force, of archive.info or backup.info. */
+/** The current history entry of archive.info or backup.info. */
 export function currentHistory<T extends { readonly id: number }>(info: { readonly currentId: number; readonly history: readonly T[] }): T {
   const entry = info.history.find((candidate) => candidate.id === info.currentId);
   assert(entry !== undefined, `history id ${info.currentId} is not in the history`);

@@ -1,8 +1,10 @@
 /**
- * `pgbackstop.attempt` in the directory of a backup that is not listed yet: which process may write there, and which server the bytes come from.
+ * `pgbackstop.attempt` in the directory of an unlisted backup: the process that may write there, and the server that it
+ * copies.
  *
- * The token and the term are those of the lease under which the attempt was begun. pgBackRest does not know the file: its resume removes it with
- * everything else that its manifest does not name, and its other commands pass it by (test/interop/backupResume.test.ts).
+ * Token and term are those of the lease at the start of the attempt. pgBackRest does not know the file: its resume
+ * removes it with everything else that its manifest does not name, and its other commands ignore it
+ * (test/interop/attempt.test.ts).
  */
 import { fail } from "../../base/errors";
 import { isObject, type JsonObject, type JsonValue, parseJson, renderJson } from "./json";
@@ -10,24 +12,24 @@ import { isObject, type JsonObject, type JsonValue, parseJson, renderJson } from
 /** One data directory on one machine. */
 export interface SourceDirectory {
   readonly dataDirectory: string;
-  /** Device, inode and birth of `global/pg_control`: a restore or a copy of the server makes a new one. */
+  /** Device, inode and birth of `global/pg_control`: a restored or copied server has a new one. */
   readonly controlFile: string;
 }
 
-/** Two attempts with the same source read the same files, so that equal sizes and times stand for equal bytes. */
+/** Two attempts with the same source read the same files, so equal sizes and times mean equal bytes. */
 export interface SourceIdentity extends SourceDirectory {
   readonly systemId: bigint;
   readonly timeline: number;
-  /** Where relations are read from when a standby shares the work. */
+  /** The source of relations when a standby shares the work. */
   readonly standby: SourceDirectory | null;
 }
 
 export interface Attempt {
   readonly token: string;
   readonly term: number;
-  /** Attempts of one domain exclude each other by the lock files of their machine. */
+  /** Lock files of one machine exclude two attempts of one domain. */
   readonly domain: string;
-  /** Null where the bytes come from another repository. */
+  /** Null when the bytes come from another repository. */
   readonly source: SourceIdentity | null;
 }
 
@@ -46,7 +48,7 @@ export function parseAttempt(text: string, name: string): Attempt {
   return { token, term, domain, source: isObject(source) ? parseSource(source, name) : null };
 }
 
-/** True when both read the same server; what is not known is not the same. */
+/** True when both read the same server; an unknown server equals none. */
 export function isSameSource(left: SourceIdentity | null, right: SourceIdentity | null): boolean {
   return left !== null && right !== null && renderJson(sourceJson(left)) === renderJson(sourceJson(right));
 }

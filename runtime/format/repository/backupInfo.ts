@@ -1,8 +1,8 @@
 /**
- * backup.info: the usable backups of a stanza, the PostgreSQL clusters it has belonged to, and the passphrase of its manifests.
+ * backup.info: a stanza's usable backups, its PostgreSQL clusters, and the passphrase of its manifests.
  *
- * Unknown keys of a backup's row and unknown sections are kept on writing, at their place by byte order (stock reads rows in that order).
- * Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoBackup", "info/infoPg".)
+ * Unknown keys of a backup's row and unknown sections are preserved on writing, at their position by byte order (stock
+ * reads rows in that order). Errors: format (29), checksum (26). (pgBackRest 2.60 "info/infoBackup", "info/infoPg".)
  */
 import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
@@ -36,9 +36,9 @@ export interface BackupInfoEntry {
   readonly annotations?: Readonly<Record<string, string>>;
   /** First WAL segment; null for an offline backup. */
   readonly archiveStart: string | null;
-  /** Last WAL segment that is needed for consistency; null for an offline backup. */
+  /** Last WAL segment needed for consistency; null for an offline backup. */
   readonly archiveStop: string | null;
-  /** True when some file has pages with a wrong checksum; absent in old files. */
+  /** True when a file has pages with a wrong checksum; absent in old files. */
   readonly error?: boolean;
   readonly sizeBytes: number;
   readonly sizeDeltaBytes: number;
@@ -65,7 +65,7 @@ export interface BackupInfoEntry {
 }
 
 export interface BackupInfo {
-  /** The version that wrote the file last. */
+  /** The version that last wrote the file. */
   readonly backrestVersion: string;
   /** Passphrase of the manifests; only in encrypted repositories. */
   readonly cipherPass?: string;

@@ -1,22 +1,23 @@
 /**
- * The map at the end of a block incremental file: for each block of the original file, in file order, the super block that holds it.
+ * The map at the end of a block incremental file: for each block of the original file, in file order, its super block.
  *
  * ```
- * varint 0 · for each run of blocks of one backup: reference (index into the manifest's list of references), place if it is news
- *            · for each super block in the run: stored size as a difference to the one before, original size if it changed,
+ * varint 0 · for each run of blocks of one backup: reference (index into the manifest's references), location if it is new
+ *            · for each super block in the run: stored size minus the previous one's, original size if it changed,
  *              number and first of its blocks unless the run has all of them · the checksums of the blocks
  * ```
- * Varints are LEB128 of unsigned numbers. What a reader can derive is not written: a super block follows the one before it of the same
- * backup unless a gap says otherwise, and one that another backup's blocks interrupt is continued without its sizes. Errors: format (29).
- * ("pgbackrest-format" 14.3 and 14.4; pgBackRest 2.60 "command/backup/blockMap".)
+ * Varints are LEB128 of unsigned numbers. Values that a reader can derive are omitted: a super block follows the
+ * previous one of the same backup unless a gap is given, and one that another backup's blocks interrupt continues
+ * without its sizes. Errors: format (29). ("pgbackrest-format" 14.3 and 14.4; pgBackRest 2.60
+ * "command/backup/blockMap".)
  */
 import { assert, type BackupError, fail } from "../../base/errors";
 
-/** Where the stored bytes of one super block are, and how many original bytes they make. */
+/** Location of a super block's stored bytes, and its original size. */
 export interface StoredSuperBlock {
   /** Index of the backup in the manifest's list of references. */
   readonly reference: number;
-  /** 0 when the file stands by itself in that backup. */
+  /** 0 for a separate file in that backup. */
   readonly bundleId: number;
   /** In the bundle or in the file. */
   readonly offsetBytes: number;
@@ -34,13 +35,13 @@ export interface MappedBlock {
 export interface BlockMap {
   readonly blockSizeBytes: number;
   readonly checksumSizeBytes: number;
-  /** One for each block of the file; the last block of the file may be short. */
+  /** One for each block; the file's last block may be short. */
   readonly blocks: readonly MappedBlock[];
-  /** The checksums of all blocks, one after the other. */
+  /** The checksums of all blocks, in order. */
   readonly checksums: Uint8Array;
 }
 
-/** What the rows of a manifest say about every map of a file. */
+/** What manifest rows say about every map of a file. */
 export interface BlockSizes {
   readonly blockSizeBytes: number;
   readonly checksumSizeBytes: number;
@@ -53,13 +54,13 @@ const SUPER_BLOCK_SIZE_CHANGED = 2;
 const SUPER_BLOCK_PARTIAL = 4;
 const FLAGS = 8;
 
-/** No setting of stock makes a larger one: whoever claims it is damaged. */
+/** No setting of stock makes a larger one: a larger size is damage. */
 const SUPER_BLOCK_SIZE_BYTES_MAX = 256 * 1024 * 1024;
 
-/** What is remembered of a backup between its runs. */
+/** A backup's state between its runs. */
 interface ReferenceState {
   superBlock: StoredSuperBlock;
-  /** The next block of `superBlock` that was not yet mapped. */
+  /** The next unmapped block of `superBlock`. */
   nextIndex: number;
 }
 
@@ -114,7 +115,7 @@ export function parseBlockMap(bytes: Uint8Array, sizes: BlockSizes, name: string
   return { blockSizeBytes, checksumSizeBytes, blocks, checksums: Buffer.concat(checksums) };
 }
 
-/** The state of the run's backup and where its next super block begins. */
+/** The state of the run's backup, and the offset of its next super block. */
 function beginRun(
   reader: Reader,
   run: number,

@@ -1,19 +1,21 @@
 /**
- * How a file is cut for a block incremental: block size by its size and age, checksum size by block size, super block size by backup type.
+ * How a file is cut for a block incremental: block size by the file's size and age, checksum size by block size, super
+ * block size by backup type.
  *
- * Large and old files get large blocks, so that maps stay small; small and very old files are stored whole. Decided when a file is first
- * stored: later backups of the set keep what the prior manifest says. ("pgbackrest-format" 14.1; pgBackRest 2.60 "command/backup" options and "info/manifest" build.)
+ * Large and old files get large blocks, so that maps stay small; small and very old files are stored whole. The first
+ * backup of a file decides: later backups of the set keep the prior manifest's values. ("pgbackrest-format" 14.1;
+ * pgBackRest 2.60 "command/backup" options and "info/manifest" build.)
  */
 import type { BlockSizes } from "./blockMap";
 import type { BackupType } from "./label";
 
-/** Maps stand in descending order of their first field: the first row that fits decides. */
+/** Maps descend by their first field: the first matching row decides. */
 export interface BlockSettings {
-  /** From this file size on, blocks of that size. */
+  /** Files of at least this size get blocks of that size. */
   readonly sizeMap: readonly { readonly fileSizeBytes: number; readonly blockSizeBytes: number }[];
-  /** From this age of the file on, blocks so many times larger; 0 stores it whole. */
+  /** Files of at least this age get blocks larger by this factor; 0 stores the file whole. */
   readonly ageMap: readonly { readonly ageDays: number; readonly multiplier: number }[];
-  /** From this block size on, checksums of that size. */
+  /** Blocks of at least this size get checksums of that size. */
   readonly checksumSizeMap: readonly { readonly blockSizeBytes: number; readonly checksumSizeBytes: number }[];
   /** Diffs and incrs. */
   readonly superBlockSizeBytes: number;
@@ -57,7 +59,10 @@ export const BLOCK_DEFAULTS: BlockSettings = {
   superBlockSizeFullBytes: MIB,
 };
 
-/** The cut of a file that no prior backup holds in blocks; null when it is stored whole. `startedAtS` is the start of the backup. */
+/**
+ * The cut of a file that no prior backup holds in blocks; null stores it whole. `startedAtS` is the start of the
+ * backup.
+ */
 export function blockSizesOf(
   settings: BlockSettings,
   file: { readonly sizeBytes: number; readonly modifiedAtS: number },
@@ -73,15 +78,16 @@ export function blockSizesOf(
   return { blockSizeBytes, checksumSizeBytes: byBlock?.checksumSizeBytes ?? CHECKSUM_SIZE_BYTES_MIN };
 }
 
-/** Bytes at which a super block is closed: a multiple of the block size. */
+/** Size at which a super block closes: a multiple of the block size. */
 export function superBlockSizeOf(settings: BlockSettings, type: BackupType, blockSizeBytes: number): number {
   const target = type === "full" ? settings.superBlockSizeFullBytes : settings.superBlockSizeBytes;
   return Math.ceil(target / blockSizeBytes) * blockSizeBytes;
 }
 
 /**
- * The cut that a file keeps from the prior backup; null when it must be cut anew: the prior copy has no map, or the file became smaller
- * than one of its blocks. (pgBackRest 2.60 "info/manifest": a file that kept its size takes over all that its prior row says.)
+ * The cut that a file keeps from the prior backup; null when it must be cut again: the prior copy has no map, or the
+ * file shrank below one of its blocks. (pgBackRest 2.60 "info/manifest": a file of unchanged size keeps its whole prior
+ * row.)
  */
 export function keptBlockSizes(
   prior: { readonly block?: { readonly sizeBytes: number; readonly checksumSizeBytes: number; readonly mapSizeBytes: number } },

@@ -1,7 +1,7 @@
 /**
  * Where a block incremental file is stored: pure, from a manifest and a row of it.
  *
- * The map is at the end of the stored extent; it names the other places itself, by the manifest's list of references.
+ * The map is at the end of the stored extent; it names the other locations, by the manifest's references.
  * ("pgbackrest-format" 10.6 and 14.2.)
  */
 import type { BlockSizes } from "./blockMap";
@@ -9,13 +9,13 @@ import type { CompressType } from "../codec/compress";
 import type { Manifest, ManifestFile } from "./manifest";
 import { bundlePath, dataFilePath } from "./repoPath";
 
-/** Where a block incremental file and all that it leans on is stored: plain data. */
+/** Locations of a block incremental file and its prior blocks: plain data. */
 export interface BlockSource extends BlockSizes {
   /** Manifest name. */
   readonly name: string;
-  /** Labels that the map's references count. */
+  /** Labels that the map's references index. */
   readonly references: readonly string[];
-  /** Where what this backup stored of the file begins: its super blocks, which the map follows. */
+  /** Start of the bytes that this backup stored of the file: its super blocks, then the map. */
   readonly extentOffsetBytes: number;
   /** The stored map. */
   readonly mapPath: string;

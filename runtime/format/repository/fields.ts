@@ -1,12 +1,12 @@
 /**
- * Typed access to the values of an info file. Every reader throws `format` (29) that names file, section and key when a value is missing
- * or of another type; `find*` give undefined for a missing one.
+ * Typed access to an info file's values. Readers throw `format` (29) with file, section and key when a value is missing
+ * or has another type; `find*` return undefined for a missing one.
  */
 import { fail } from "../../base/errors";
 import type { InfoEntry, ParsedEntry } from "./infoFile";
 import { isObject, type JsonObject, type JsonValue } from "./json";
 
-/** One JSON object (a row's value) or one section (its keys and values), with the place it comes from for messages. */
+/** One JSON object (a row's value) or one section (its keys and values), with its origin for messages. */
 export class Fields {
   readonly #values: ReadonlyMap<string, JsonValue>;
   readonly #where: string;
@@ -16,7 +16,7 @@ export class Fields {
     this.#where = where;
   }
 
-  /** The fields of a row whose value is an object. */
+  /** The fields of a row with an object as value. */
   static ofRow(entry: ParsedEntry, name: string): Fields {
     const where = `'${name}' section '${entry.section}' key '${entry.key}'`;
     if (!isObject(entry.value)) throw fail("format", `${where}: expected an object`);
@@ -65,7 +65,7 @@ export class Fields {
     return BigInt(value as bigint | number);
   }
 
-  /** Everything but the named fields. */
+  /** All fields except the named ones. */
   rest(known: ReadonlySet<string>): Readonly<Record<string, JsonValue>> {
     return Object.fromEntries([...this.#values].filter(([key]) => !known.has(key)));
   }
@@ -79,7 +79,7 @@ export class Fields {
   }
 }
 
-/** The entries of a file by section; remembers which of them nobody asked for. */
+/** A file's entries by section; remembers which were never read. */
 export class Sections {
   readonly #name: string;
   readonly #sections = new Map<string, ParsedEntry[]>();
@@ -94,14 +94,14 @@ export class Sections {
     }
   }
 
-  /** Takes a section of fixed keys out; its unknown keys are kept as `other`. An absent section has no fields. */
+  /** Takes a section with fixed keys; its unknown keys are kept as `other`. A missing section has no fields. */
   fields(section: string, known: ReadonlySet<string>): Fields {
     const entries = this.rows(section);
     for (const entry of entries) if (!known.has(entry.key)) this.#keep(entry);
     return new Fields(new Map(entries.map((entry) => [entry.key, entry.value])), `'${this.#name}' section '${section}'`);
   }
 
-  /** Takes a section of free keys out, in file order. */
+  /** Takes a section with free keys, in file order. */
   rows(section: string): readonly ParsedEntry[] {
     const entries = this.#sections.get(section) ?? [];
     this.#sections.delete(section);
@@ -112,7 +112,7 @@ export class Sections {
     return this.#sections.has(section);
   }
 
-  /** Unknown keys and sections, kept when the file is written again. */
+  /** Unknown keys and sections, preserved when the file is written again. */
   other(): readonly InfoEntry[] {
     for (const entries of this.#sections.values()) for (const entry of entries) this.#keep(entry);
     this.#sections.clear();
@@ -124,12 +124,12 @@ export class Sections {
   }
 }
 
-/** The entries of one section from key/value pairs; undefined values are left out. */
+/** The entries of one section from key/value pairs; undefined values are omitted. */
 export function sectionEntries(section: string, pairs: readonly (readonly [key: string, valueText: string | undefined])[]): InfoEntry[] {
   return pairs.flatMap(([key, valueText]) => (valueText === undefined ? [] : [{ section, key, valueText }]));
 }
 
-/** A JSON object of texts. @throws format */
+/** A JSON object of strings. @throws format */
 export function parseAnnotations(value: JsonValue, where: string): Readonly<Record<string, string>> {
   if (isObject(value) && Object.values(value).every((text) => typeof text === "string")) return value as JsonObject & Record<string, string>;
   throw fail("format", `${where}: expected annotations to be an object of strings`);

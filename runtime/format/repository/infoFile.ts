@@ -1,16 +1,18 @@
 /**
- * The syntax that archive.info, backup.info and backup.manifest share: a strict INI text whose values are JSON, with a checksum.
+ * The syntax shared by archive.info, backup.info and backup.manifest: a strict INI text with JSON values and a
+ * checksum.
  *
- * `[section]`, `key=value` without spaces, one blank line between sections; the first section is `[backrest]` with format and version, the
- * last one `[backrest]` with `backrest-checksum` (SHA-1). A key is raw text and may hold `=`. Sections and keys ascend by bytes, except
- * that `[backrest]` comes first and `[db:history]` counts. (pgBackRest 2.60 "info/info", "common/ini".)
+ * `[section]`, `key=value` without spaces, one blank line between sections. The first section is `[backrest]` with
+ * format and version, the last one `[backrest]` with `backrest-checksum` (SHA-1). A key is raw text and may contain
+ * `=`. Sections and keys ascend by bytes, except that `[backrest]` comes first and `[db:history]` is numeric.
+ * (pgBackRest 2.60 "info/info", "common/ini".)
  */
 import { compareBytes, type TextPart, textOf, utf8, wholeText } from "../../base/bytes";
 import { createHash } from "node:crypto";
 import { fail } from "../../base/errors";
 import { type JsonValue, renderJson, renderString, tryParseJson } from "./json";
 
-/** The `backrest-version` that this program writes: the stock release whose files ours are like. */
+/** The `backrest-version` that this program writes: the stock release whose files it matches. */
 export const BACKREST_VERSION = "2.60.0";
 /** The repository format that this program reads and writes. */
 export const BACKREST_FORMAT = 5;
@@ -27,24 +29,25 @@ export interface ParsedEntry extends InfoEntry {
   readonly value: JsonValue;
 }
 
-/** Texts are put together from pieces of this size. */
+/** Texts are assembled from pieces of this size. */
 const CHUNK_CHARS = 65_536;
 const OPENING_BRACE = 0x7b;
 const FORMAT_HINT = "Repositories of another format (6 is a hidden option of pgBackRest 2.60) cannot be read or written by pgbackstop.";
 
-/** Takes the rows of one large section as they come, so that nothing else of them is kept. */
+/** Takes the rows of one large section as they arrive, so that the text itself is not kept. */
 export interface RowReader {
   readonly section: string;
-  /** Takes the row whose value stands in `part` from `begin` to `end`; false leaves it to be parsed as JSON. */
+  /** Takes the row with its value at `begin` to `end` of `part`; false leaves it to the JSON parser. */
   read(key: string, part: TextPart, begin: number, end: number): boolean;
-  /** Takes a row that `read` did not. */
+  /** Takes a row that `read` refused. */
   readParsed(entry: ParsedEntry): void;
 }
 
 /**
- * All entries in file order without `backrest-checksum` and without those that `rows` takes; those of `[backrest]` are format and version.
- * `name` is for messages.
- * @throws format (29) for broken syntax or another repository format, checksum (26) when the content does not match its checksum.
+ * All entries in file order, except `backrest-checksum` and those that `rows` takes; those of `[backrest]` are format
+ * and version. `name` is for messages.
+ * @throws format (29) for broken syntax or another repository format, checksum (26) when the content does not match its
+ * checksum.
  */
 export function parseInfo(text: string, name: string, rows?: RowReader): ParsedEntry[] {
   const reader = new InfoReader(name, rows);
@@ -52,14 +55,14 @@ export function parseInfo(text: string, name: string, rows?: RowReader): ParsedE
   return reader.finish();
 }
 
-/** {@link parseInfo} for a text that comes in parts, of which nothing is kept. */
+/** {@link parseInfo} for a text in parts, without keeping them. */
 export class InfoReader {
   readonly #name: string;
   readonly #rows: RowReader | undefined;
   readonly #entries: ParsedEntry[] = [];
   readonly #checksum = new InfoChecksum();
   #section: string | undefined;
-  /** Keys by section, but for those of rows that are taken. */
+  /** Keys by section, except those of taken rows. */
   readonly #keys = new Map<string, Set<string>>();
   #expected: JsonValue | undefined;
   #lineNo = 0;
@@ -69,7 +72,7 @@ export class InfoReader {
     this.#rows = rows;
   }
 
-  /** Takes whole lines. @throws format */
+  /** Takes complete lines. @throws format */
   add(part: TextPart): void {
     const { text } = part;
     for (let begin = 0, next = 0; begin < text.length; begin = next) {
@@ -116,7 +119,7 @@ export class InfoReader {
     this.#entries.push(entry);
   }
 
-  /** Of a key that is there twice one value would be taken here and the other one elsewhere. @throws format */
+  /** With a duplicate key, different readers would use different values. @throws format */
   #requireNew({ section, key }: ParsedEntry): void {
     let keys = this.#keys.get(section);
     if (keys === undefined) this.#keys.set(section, (keys = new Set()));
@@ -125,7 +128,7 @@ export class InfoReader {
   }
 }
 
-/** False for a row that is not of the usual form. */
+/** False for a row of unusual form. */
 function takeRow(rows: RowReader, checksum: InfoChecksum, part: TextPart, begin: number, end: number): boolean {
   const { text } = part;
   for (let split = text.indexOf("=", begin); split > begin && split < end; split = text.indexOf("=", split + 1)) {
@@ -139,14 +142,14 @@ function takeRow(rows: RowReader, checksum: InfoChecksum, part: TextPart, begin:
   return false;
 }
 
-/** The file's text: the entries in the given order and the checksum. Entries of one section must stand together. */
+/** The file's text: the entries in the given order and the checksum. Entries of one section must be adjacent. */
 export function renderInfo(entries: Iterable<InfoEntry>): string {
   return textOf(renderInfoBytes(entries));
 }
 
 /**
- * The same as bytes, put together outside of V8's heap: a text of 200,000 rows would stand there three times. `sizeBytes` is about how many
- * there will be.
+ * The same as bytes, assembled outside V8's heap, where a text of 200,000 rows would exist three times. `sizeBytes` is
+ * the approximate size.
  */
 export function renderInfoBytes(entries: Iterable<InfoEntry>, sizeBytes = CHUNK_CHARS): Uint8Array {
   let whole = Buffer.allocUnsafeSlow(sizeBytes);
@@ -163,12 +166,12 @@ export function renderInfoBytes(entries: Iterable<InfoEntry>, sizeBytes = CHUNK_
   return whole.subarray(0, filledBytes);
 }
 
-/** The same in parts, none of which is kept. */
+/** The same in parts, without keeping them. */
 export function* renderInfoParts(entries: Iterable<InfoEntry>): Iterable<Uint8Array> {
   for (const text of textsOf(entries)) yield utf8(text);
 }
 
-/** The file's text in pieces of a fair size. */
+/** The file's text in larger pieces. */
 function* textsOf(entries: Iterable<InfoEntry>): Iterable<string> {
   const checksum = new InfoChecksum();
   let pending = "";
@@ -194,7 +197,7 @@ function* textsOf(entries: Iterable<InfoEntry>): Iterable<string> {
   yield `${pending}\n[backrest]\nbackrest-checksum="${checksum.hex()}"\n`;
 }
 
-/** The two entries that every info file begins with. */
+/** The two entries at the start of every info file. */
 export function headEntries(backrestVersion: string): InfoEntry[] {
   return [
     { section: "backrest", key: "backrest-format", valueText: String(BACKREST_FORMAT) },
@@ -202,7 +205,7 @@ export function headEntries(backrestVersion: string): InfoEntry[] {
   ];
 }
 
-/** `known` (in file order) with `other` at its places by byte order. `[backrest]` stays first. */
+/** `known` (in file order) with `other` at its position by byte order. `[backrest]` stays first. */
 export function mergeEntries(known: readonly InfoEntry[], other: readonly InfoEntry[]): readonly InfoEntry[] {
   if (other.length === 0) return known;
   const sections = new Map<string, InfoEntry[]>();
@@ -215,7 +218,7 @@ export function mergeEntries(known: readonly InfoEntry[], other: readonly InfoEn
   return names.flatMap((section) => sections.get(section) as InfoEntry[]);
 }
 
-/** SHA-1 over a JSON-like text made of all entries (pgBackRest 2.60 "info/info": infoSaveSection, infoSaveValue). */
+/** SHA-1 over a JSON-like text of all entries (pgBackRest 2.60 "info/info": infoSaveSection, infoSaveValue). */
 class InfoChecksum {
   readonly #hash = createHash("sha1");
   #pending = "{";

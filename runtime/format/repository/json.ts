@@ -1,8 +1,9 @@
 /**
  * JSON as pgBackRest writes it into its info files: no spaces, integers of up to 64 bits, only the short escapes.
  *
- * Reading accepts any JSON; integers that a double cannot hold exactly become bigint. Writing escapes `"`, `\` and \n \r \t \b \f and
- * leaves every other character as it is, other control characters too (pgBackRest 2.60 "common/type/json"), so reading takes them raw.
+ * Reading accepts any JSON; integers that a double cannot hold exactly become bigint. Writing escapes `"`, `\` and \n
+ * \r \t \b \f and leaves every other character unchanged, even other control characters (pgBackRest 2.60
+ * "common/type/json"), so reading accepts them raw.
  */
 import { compareBytes } from "../../base/bytes";
 import { assert, fail } from "../../base/errors";
@@ -12,16 +13,16 @@ export interface JsonObject {
   readonly [key: string]: JsonValue;
 }
 
-/** Sixteen digits in a row: the only texts that may hold an integer beyond 2^53. */
+/** Sixteen consecutive digits: only such texts may hold an integer beyond 2^53. */
 const LONG_NUMBER = /\d{16}/;
 const CONTROL = /[\u0000-\u001f]/;
 const CONTROL_ALL = /[\u0000-\u001f]/g;
 const ESCAPED = /["\\\n\r\t\b\f]/;
 const ESCAPED_ALL = /["\\\n\r\t\b\f]/g;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f" };
-/** What stock writes has four levels. */
+/** Stock's files have four levels. */
 const DEPTH_MAX = 64;
-/** Keys that a JavaScript object moves to its front, whatever the order they came in. */
+/** Keys that a JavaScript object moves to the front, whatever their order. */
 const ARRAY_INDEX = /^(0|[1-9]\d{0,9})$/;
 
 /** @throws jsonFormat (99) when `text` is not one JSON document. */
@@ -31,7 +32,7 @@ export function parseJson(text: string): JsonValue {
   return value;
 }
 
-/** Like {@link parseJson}, undefined instead of an error. */
+/** Like {@link parseJson}, but undefined instead of an error. */
 export function tryParseJson(text: string): JsonValue | undefined {
   const value = parseStrict(text);
   if (value !== undefined || !CONTROL.test(text)) return value;
@@ -39,8 +40,8 @@ export function tryParseJson(text: string): JsonValue | undefined {
 }
 
 /**
- * Keys in insertion order; an object with a key like "10", whose place JavaScript does not keep, is written in stock's order, ascending
- * by bytes.
+ * Keys in insertion order. JavaScript does not keep the position of a key like "10"; an object with one is written in
+ * stock's order, ascending by bytes.
  */
 export function renderJson(value: JsonValue): string {
   if (typeof value === "string") return renderString(value);
@@ -80,13 +81,13 @@ function parseStrict(text: string): JsonValue | undefined {
     const value = (LONG_NUMBER.test(text) ? JSON.parse(text, reviveLong) : JSON.parse(text)) as JsonValue;
     return isPlain(value, DEPTH_MAX) ? value : undefined;
   } catch (error) {
-    // A RangeError is that of a text of thousands of levels.
+    // A RangeError comes from a text with thousands of levels.
     if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-/** Can be written again: neither deeper than this, nor with a number that no integer of 64 bits and no double is. */
+/** True when it can be written again: not deeper than this, and every number fits 64 bits or a double. */
 function isPlain(value: JsonValue, depth: number): boolean {
   if (typeof value === "number") return Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value));
   if (typeof value !== "object" || value === null) return true;

@@ -1,8 +1,9 @@
 /**
- * Backup labels: `YYYYMMDD-HHMMSSF` for a full backup, `<full label>_YYYYMMDD-HHMMSSD` or `…I` for what builds on it.
+ * Backup labels: `YYYYMMDD-HHMMSSF` for a full backup, `<full label>_YYYYMMDD-HHMMSSD` or `…I` for one that builds on
+ * it.
  *
- * The time is the start of the backup in the local time zone of this process, and labels are compared as plain text, so within a
- * repository the zone must not change. (pgBackRest 2.60 "command/backup/common", "info/manifest".)
+ * The time is the start of the backup in this process' local time zone, and labels are compared as plain text, so the
+ * zone must not change within a repository. (pgBackRest 2.60 "command/backup/common", "info/manifest".)
  */
 import { assert } from "../../base/errors";
 
@@ -31,7 +32,7 @@ export function labelType(label: string): BackupType {
   return label.endsWith("F") ? "full" : label.endsWith("D") ? "diff" : "incr";
 }
 
-/** The label of the full backup of the set that `label` belongs to; of a full backup its own. */
+/** The label of the full backup in `label`'s set; a full backup's own label. */
 export function fullLabelOf(label: string): string {
   assert(isLabel(label), `'${label}' is not a backup label`);
   return label.slice(0, FULL_LABEL_LENGTH);

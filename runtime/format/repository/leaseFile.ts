@@ -11,7 +11,7 @@ import { sha1Hex } from "../../base/hash";
 import { isObject, type JsonValue, renderJson, tryParseJson } from "./json";
 import { leasePath } from "./repoPath";
 
-/** Who holds a lease, for messages only. */
+/** The holder of a lease, for messages only. */
 export interface LeaseHolder {
   readonly host: string;
   readonly pid: number;
@@ -21,12 +21,12 @@ export interface LeaseHolder {
 
 export interface LeaseTerm {
   readonly term: number;
-  /** 128 random bits, hexadecimal: tells one holder from every other. */
+  /** 128 random bits, hexadecimal: unique to a holder. */
   readonly token: string;
-  /** Processes of one domain share lock files: whoever has those knows that the former holder is dead. */
+  /** Processes of one domain share lock files: a process that holds those knows that the former holder is dead. */
   readonly domain: string;
   readonly holder: LeaseHolder;
-  /** Grows while the holder lives. */
+  /** Increases while the holder lives. */
   readonly beat: number;
   readonly state: "held" | "released";
 }
@@ -47,7 +47,7 @@ export function leaseTermPath(stanza: string, { term, token }: LeaseName): strin
   return `${leasePath(stanza)}/${leaseTermPrefix(term)}${token === null ? "" : `-${token}`}.json`;
 }
 
-/** How every name of a term begins. */
+/** Prefix of all file names of a term. */
 export function leaseTermPrefix(term: number): string {
   return String(term).padStart(8, "0");
 }
@@ -63,7 +63,7 @@ export function parseLeaseName(name: string): LeaseName | null {
   return { term: Number(digits), token: token ?? null };
 }
 
-/** The term that a file belongs to, also the temporary file of a writer that died; null when it belongs to none. */
+/** The term of a file, including a dead writer's temporary file; null without one. */
 export function leaseTermOf(name: string): number | null {
   const digits = LEFTOVER.exec(name)?.[1];
   return digits === undefined ? null : Number(digits);
@@ -74,7 +74,7 @@ export function renderLeaseTerm({ term, token, domain, holder, beat, state }: Le
   return `${renderJson({ version: VERSION, term, token, domain, holder: { host, pid, verb }, beat, state })}\n`;
 }
 
-/** Null for what this version cannot read: a file that was cut off, or one of a later version. */
+/** Null for an unreadable file: truncated, or of a later version. */
 export function parseLeaseTerm(text: string): LeaseTerm | null {
   const value = tryParseJson(text.trimEnd());
   if (!isObject(value) || value["version"] !== VERSION) return null;
@@ -88,18 +88,18 @@ export function renderLeaseFloor(floor: number): string {
   return `${renderJson({ version: VERSION, floor })}\n`;
 }
 
-/** 0 for what cannot be read. */
+/** 0 for an unreadable file. */
 export function parseLeaseFloor(text: string): number {
   const value = tryParseJson(text);
   return isObject(value) && value["version"] === VERSION && isCount(value["floor"]) ? Math.min(value["floor"], LEASE_TERM_MAX) : 0;
 }
 
-/** Equal as long as nobody has written the file again, whether it can be read or not. */
+/** Equal as long as the file is not rewritten, readable or not. */
 export function leaseMark(bytes: Uint8Array): string {
   return sha1Hex(bytes);
 }
 
-/** Whoever can write into the repository chooses these texts, and a terminal shows them. */
+/** Any writer of the repository chooses these texts, and a terminal shows them. */
 function holderOf(value: JsonValue | undefined): LeaseHolder {
   if (!isObject(value)) return { host: "?", pid: 0, verb: "?" };
   const { host, pid, verb } = value;

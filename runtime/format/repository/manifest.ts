@@ -1,9 +1,10 @@
 /**
  * backup.manifest: everything about one backup, with one row for each file, directory and link.
  *
- * Rows leave out what equals a default section or can be derived (sizes that are equal, the checksum of an empty file); in memory every
- * field is there. Rendering sorts the rows, so the order in memory does not matter. A manifest of a backup in progress has no stop values
- * and files without checksum. Modes are numbers (0o600). Errors: format (29), checksum (26). (pgBackRest 2.60 "info/manifest".)
+ * Rows omit values that equal a default section or can be derived (equal sizes, the checksum of an empty file); in
+ * memory every field is present. Rendering sorts the rows, so their order in memory does not matter. An unfinished
+ * backup's manifest has no stop values, and files without checksums. Modes are numbers (0o600). Errors: format (29),
+ * checksum (26). (pgBackRest 2.60 "info/manifest".)
  */
 import { type ByteStream, compareBytes, type TextPart, textOf, wholeLines, wholeText } from "../../base/bytes";
 import { assert, fail } from "../../base/errors";
@@ -50,9 +51,9 @@ export interface ManifestTarget {
   /** `pg_data`, `pg_tblspc/<oid>`, or `pg_data/<path>` for another link. */
   readonly name: string;
   readonly type: "path" | "link";
-  /** The data directory, or where the link points; for a link to a file that file's directory. */
+  /** The data directory, or the target of a link; for a link to a file that file's directory. */
   readonly path: string;
-  /** Base name of the file that a link points to. */
+  /** Base name of a linked file. */
   readonly file?: string;
   readonly tablespaceId?: string;
   readonly tablespaceName?: string;
@@ -75,7 +76,7 @@ export interface Manifest {
   readonly label: string;
   readonly type: BackupType;
   readonly prior?: string;
-  /** All labels that hold data of this backup in the order that block maps count them; the last one is the own label. */
+  /** All labels that hold data of this backup, in the order of block map indexes; the last one is its own. */
   readonly references: readonly string[];
   readonly lsnStart?: string;
   readonly lsnStop?: string;
@@ -107,7 +108,7 @@ export interface Manifest {
   readonly paths: readonly ManifestPath[];
   readonly links: readonly ManifestLink[];
   readonly defaults: ManifestDefaults;
-  /** Unknown keys and sections, kept on writing. */
+  /** Unknown keys and sections, preserved on writing. */
   readonly other: readonly InfoEntry[];
 }
 
@@ -148,7 +149,7 @@ const OPTION_KEYS = new Set([
   "option-process-max",
 ]);
 
-/** The defaults that stock derives from the row of the data directory. */
+/** The defaults that stock derives from the data directory's row. */
 export function defaultsOf(pgDataPath: Pick<ManifestPath, "mode" | "user" | "group">): ManifestDefaults {
   const { mode, user, group } = pgDataPath;
   return { file: { user, group, mode: mode & 0o640 }, path: { user, group, mode }, link: { user, group } };
@@ -161,7 +162,10 @@ export function parseManifest(text: string, name: string): Manifest {
   return reader.finish();
 }
 
-/** The manifest that a stream holds, of whose text no more than a chunk is in memory. @throws format, checksum; fileInvalid beyond `limitBytes` */
+/**
+ * Reads a manifest from a stream; memory holds one chunk of its text. @throws format, checksum; fileInvalid beyond
+ * `limitBytes`
+ */
 export async function readManifest(source: ByteStream, name: string, limitBytes: number): Promise<Manifest> {
   const reader = new ManifestReader(name);
   for await (const part of wholeLines(source, limitBytes)) reader.add(part);
@@ -172,7 +176,7 @@ class ManifestReader {
   readonly #name: string;
   readonly #info: InfoReader;
   readonly #rows = new FileRowReader();
-  /** In the order of the file; null for one of `#unusual`. */
+  /** In file order; null for an entry of `#unusual`. */
   readonly #files: (FileRow | null)[] = [];
   readonly #unusual: ParsedEntry[] = [];
 
@@ -192,7 +196,7 @@ class ManifestReader {
     });
   }
 
-  /** Takes whole lines. @throws format */
+  /** Takes complete lines. @throws format */
   add(part: TextPart): void {
     this.#info.add(part);
   }
@@ -203,7 +207,7 @@ class ManifestReader {
     return parseSections(sections, (defaults) => this.#filesWith(defaults), this.#name);
   }
 
-  /** Whatever the rows of files left to the defaults, which stand behind them. */
+  /** Completes rows with the defaults, which follow them in the file. */
   #filesWith(defaults: RowDefaults): readonly ManifestFile[] {
     const unusual = this.#unusual.values();
     for (const [index, row] of this.#files.entries()) {
@@ -273,7 +277,7 @@ export function renderManifest(manifest: Manifest): string {
   return textOf(renderManifestBytes(manifest));
 }
 
-/** Of a file's row, about. */
+/** Approximate size of a file's row. */
 const ROW_SIZE_BYTES = 288;
 const HEAD_SIZE_BYTES = 64 * 1024;
 
@@ -281,7 +285,7 @@ export function renderManifestBytes(manifest: Manifest): Uint8Array {
   return renderInfoBytes(entriesOf(manifest), HEAD_SIZE_BYTES + manifest.files.length * ROW_SIZE_BYTES);
 }
 
-/** The same in parts, none of which is kept. */
+/** The same in parts, without keeping them. */
 export function renderManifestParts(manifest: Manifest): Iterable<Uint8Array> {
   return renderInfoParts(entriesOf(manifest));
 }
@@ -292,7 +296,7 @@ function entriesOf(manifest: Manifest): Iterable<InfoEntry> {
   return other.length === 0 ? knownEntriesOf(manifest) : mergeEntries([...knownEntriesOf(manifest)], other);
 }
 
-/** Made one by one: those of the files are many. */
+/** A generator, because there are many files. */
 function* knownEntriesOf(manifest: Manifest): Iterable<InfoEntry> {
   const { pg, defaults } = manifest;
   const annotations = Object.entries(manifest.annotations).sort((a, b) => compareBytes(a[0], b[0]));
@@ -378,7 +382,7 @@ function parseBackup(fields: Fields, files: readonly ManifestFile[], name: strin
   };
 }
 
-/** The list that manifests older than 2.42 do not have. */
+/** The list that manifests before 2.42 lack. */
 function referencesOf(files: readonly ManifestFile[], label: string): string[] {
   const labels = new Set<string>();
   for (const file of files) if (file.reference !== undefined) labels.add(file.reference);

@@ -1,9 +1,9 @@
 /**
  * One row of `[target:file]`, the part of a manifest that grows with the database.
  *
- * Keys in the order of the file: bi bic bim bni bno checksum checksum-page checksum-page-error group mode rck reference repo-size size szo
- * timestamp user. `bi` counts 8 KiB, `bic` is left out when 6. Rows in this order are read without a JSON parser, which takes half the time
- * for a whole manifest. Errors: format (29). (pgBackRest 2.60 "info/manifest".)
+ * Keys in file order: bi bic bim bni bno checksum checksum-page checksum-page-error group mode rck reference repo-size
+ * size szo timestamp user. `bi` is in units of 8 KiB, `bic` is omitted when 6. Rows in this order are read without a
+ * JSON parser, in half the time for a whole manifest. Errors: format (29). (pgBackRest 2.60 "info/manifest".)
  */
 import { type TextPart, wholeText } from "../../base/bytes";
 import { fail } from "../../base/errors";
@@ -26,7 +26,7 @@ const BLOCK_UNIT_BYTES = 8192;
 const BLOCK_CHECKSUM_SIZE_BYTES = 6;
 const SHA1 = /^[0-9a-f]{40}$/;
 const MODE = /^[0-7]{4}$/;
-/** Escapes, and what JSON wants escaped. */
+/** Escapes, and characters that JSON requires escaped. */
 const UNUSUAL = /[\\\u0000-\u001f]/;
 const SHA1_DIGITS = 40;
 const DIGITS_MAX = 15;
@@ -40,14 +40,14 @@ const CLOSING_BRACE = 0x7d;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** A row as it stands in the file: the default section, which comes later, may have to tell the rest. */
+/** A row as in the file: the default section, which comes later, may supply the rest. */
 export interface FileRow extends Omit<ManifestFile, "mode" | "user" | "group"> {
   mode: number | undefined;
   user: OwnerName | undefined;
   group: OwnerName | undefined;
 }
 
-/** The row itself, now with all that it left to the defaults. `name` is for messages. @throws format */
+/** The same row, completed with the defaults. `name` is for messages. @throws format */
 export function completeRow(row: FileRow, defaults: RowDefaults, name: string): ManifestFile {
   row.mode ??= defaults.mode ?? defaultMode(defaults, `'${name}': file '${row.name}'`);
   if (row.user === undefined) row.user = defaults.user;
@@ -57,20 +57,20 @@ export function completeRow(row: FileRow, defaults: RowDefaults, name: string): 
 }
 
 /**
- * Reads rows with their keys in stock's order; null for any other row, right or wrong, which {@link parseFileRow} judges.
- * Used for one manifest.
+ * Reads rows with keys in stock's order; null for any other row, valid or not, which {@link parseFileRow} decides. For
+ * one manifest.
  */
 export class FileRowReader {
   #part: TextPart = wholeText("");
   #text = "";
   #at = 0;
-  /** What stands before the next key: a brace before the first one. */
+  /** The text before the next key: a brace before the first one. */
   #before = OPENING_BRACE;
   #isRead = true;
   /** Most rows of an increment name the same backup. */
   #reference = "";
 
-  /** The row `name` whose value stands in `part` from `begin` to `end`. */
+  /** The row `name` with its value at `begin` to `end` of `part`. */
   read(name: string, part: TextPart, begin: number, end: number): FileRow | null {
     const { text } = part;
     this.#part = part;
@@ -115,7 +115,7 @@ export class FileRowReader {
     return file;
   }
 
-  /** Goes behind the key when it is the next one. */
+  /** Skips the key if it is the next one. */
   #has(key: string): boolean {
     if (this.#text.charCodeAt(this.#at) !== this.#before || !this.#text.startsWith(key, this.#at + 1)) return false;
     this.#at += key.length + 1;
@@ -123,7 +123,7 @@ export class FileRowReader {
     return true;
   }
 
-  /** A number that a double holds exactly, whatever its digits. */
+  /** A number that a double holds exactly. */
   #number(): number {
     const text = this.#text;
     const begin = this.#at;
@@ -135,7 +135,7 @@ export class FileRowReader {
     return this.#end(at, value);
   }
 
-  /** Behind its opening quote, as every text. */
+  /** After its opening quote, like every text. */
   #sha1(): string {
     const begin = this.#at;
     for (let at = begin; at < begin + SHA1_DIGITS; at++) {
@@ -219,7 +219,7 @@ export function parseFileRow(entry: ParsedEntry, defaults: RowDefaults, name: st
   };
 }
 
-/** The JSON text of a row, put together by hand: there may be a million of them. */
+/** A row's JSON text, built by hand: there may be a million rows. */
 export function renderFileRow(file: ManifestFile, defaults: RowDefaults): string {
   const { block, bundle, pageErrors, sha1Repo, reference, sizeBytes, sizeOriginalBytes, sizeRepoBytes } = file;
   let text = "{";

@@ -1,17 +1,17 @@
 /**
- * The names that a manifest may hold. Whoever can write a repository writes its manifests, and a restore as root makes, empties and gives away
- * what they name: each name is judged before anybody reads it.
+ * The names that a manifest may contain. Any writer of a repository can write manifests, and a restore as root creates,
+ * empties and chowns what they name. So each name is checked before it is used.
  *
- * A name is `pg_data/…` or `pg_tblspc/<oid>/PG_<version>_<catalog>/…`, without empty, `.` and `..` parts; its parent is a row of
- * `[target:path]`. `pg_data/pg_tblspc` holds nothing but links. Everything else that a file system can hold is a name: spaces, `=`, `[`, `#`,
- * backslashes. No name is there twice, and no file has something below it. Errors: format (29).
+ * A name is `pg_data/…` or `pg_tblspc/<oid>/PG_<version>_<catalog>/…`, without empty, `.` and `..` parts; its parent is
+ * a row of `[target:path]`. `pg_data/pg_tblspc` holds only links. Any other name that a file system allows is valid:
+ * spaces, `=`, `[`, `#`, backslashes. Names are unique, and nothing is below a file. Errors: format (29).
  */
 import { fail } from "../../base/errors";
 import { isLabel, labelType } from "./label";
 import type { ManifestFile, ManifestLink, ManifestPath } from "./manifestRows";
 import { parseLsn, parseWalName } from "../wal/walSegment";
 
-/** What is judged; targets are those of `[backup:target]`. */
+/** The rows to check; targets are those of `[backup:target]`. */
 export interface NamedRows {
   readonly pg: { readonly version: string; readonly catalogVersion: number };
   readonly references: readonly string[];
@@ -53,7 +53,7 @@ export function checkNames(rows: NamedRows, where: string): void {
   for (const target of targets.values()) checkTarget(target, paths, files, where);
 }
 
-/** @throws format unless it is "9.6", "10" … "18": it becomes the name of directories */
+/** @throws format unless it is "9.6", "10" … "18": directories are named after it */
 export function checkPgVersion(version: string, where: string): void {
   if (!PG_VERSION.test(version)) throw fail("format", `'${where}': '${version}' is not a version of PostgreSQL`);
 }
@@ -69,7 +69,7 @@ export interface NamedBackup {
   readonly lsnStop?: string | undefined;
 }
 
-/** What manifest and backup.info say alike of a backup: labels, WAL segments and positions. @throws format */
+/** The names that manifest and backup.info share: labels, WAL segments and positions. @throws format */
 export function checkBackupNames(backup: NamedBackup, where: string): void {
   const { label, type, prior, references = [], archiveStart, archiveStop, lsnStart, lsnStop } = backup;
   for (const each of [label, ...(prior === undefined ? [] : [prior]), ...references])
@@ -88,7 +88,7 @@ function wrong(what: string, name: string, where: string): Error {
   });
 }
 
-/** The last part of a name whose parent is known: neither empty nor one that moves, and not too long. */
+/** Checks the last part of a name with a known parent: not empty, `.` or `..`, and not too long. */
 function isPlain(name: string, begin: number): boolean {
   const length = name.length - begin;
   if (length === 0 || name.length > NAME_LENGTH_MAX || name.includes("\0", begin)) return false;
@@ -106,7 +106,7 @@ function isPathName(name: string, paths: ReadonlySet<string>, targets: ReadonlyM
   return !isBelowLinks(parent);
 }
 
-/** What lies beside a tablespace's directory of this version is not the cluster's. */
+/** Other directories beside a tablespace's directory of this version are not the cluster's. */
 function mayHoldFiles(path: string, paths: ReadonlySet<string>): boolean {
   return paths.has(path) && path !== TABLESPACES && !TABLESPACE_NAME.test(path) && !isBelowLinks(path);
 }
@@ -115,7 +115,7 @@ function isBelowLinks(path: string): boolean {
   return path === `${DATA}/${TABLESPACES}`;
 }
 
-/** Files stand in their order and many to a directory: a parent is looked up when it is another one than that of the row before. */
+/** Files are sorted, with many per directory: a parent is looked up only when it differs from the previous row's. */
 function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>, where: string): { has(name: string): boolean } {
   const labels = new Set(references);
   let parent: string | null = null;
@@ -140,7 +140,7 @@ function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>
   return names;
 }
 
-/** A set of a million names would cost more than it is asked for. */
+/** A set of a million names would cost more than these few lookups. */
 function findSorted(files: readonly ManifestFile[], name: string): boolean {
   let low = 0;
   for (let high = files.length; low < high; ) {
@@ -171,7 +171,7 @@ function checkTarget(target: NamedTarget, paths: ReadonlySet<string>, files: { h
     if (type === "link" && file === undefined && name === `${TABLESPACES}/${tablespaceId}` && TABLESPACE_NAME.test(name)) return;
     throw wrong("tablespace", name, where);
   }
-  // Of a link to a file the file itself is in the backup, of one to a directory what is in it.
+  // Of a link to a file the backup holds the file, of one to a directory the directory's content.
   const isFile = file !== undefined;
   const slash = name.lastIndexOf("/");
   const isPlace = type === "link" && mayHoldFiles(name.slice(0, Math.max(slash, 0)), paths) && isPlain(name, slash + 1);

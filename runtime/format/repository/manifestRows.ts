@@ -1,5 +1,5 @@
 /**
- * What the rows of a manifest's `[target:*]` sections are, and what they share: owner, mode, and the default sections that rows lean on.
+ * The row types of a manifest's `[target:*]` sections and their shared parts: owner, mode, and the default sections.
  * Errors: format (29). (pgBackRest 2.60 "info/manifest".)
  */
 import { assert, fail } from "../../base/errors";
@@ -16,19 +16,19 @@ export interface ManifestFile {
   readonly name: string;
   /** Bytes that were backed up. */
   readonly sizeBytes: number;
-  /** Size when the manifest was built, when it differs. */
+  /** Size at the time of the manifest, if it differs. */
   readonly sizeOriginalBytes?: number;
   /** Stored bytes. */
   readonly sizeRepoBytes: number;
-  /** Of the original content; "" while not copied yet. */
+  /** Of the original content; "" before the copy. */
   readonly sha1: string;
-  /** Of the stored bytes; absent when they are the original ones. */
+  /** Of the stored bytes; absent if they are the original ones. */
   readonly sha1Repo?: string;
   readonly modifiedAtS: number;
   readonly mode: number;
   readonly user: OwnerName;
   readonly group: OwnerName;
-  /** Label of the backup that holds the data, when it is another one. */
+  /** Label of the backup with the data, if it is another one. */
   readonly reference?: string;
   readonly bundle?: { readonly id: number; readonly offsetBytes: number };
   readonly block?: { readonly sizeBytes: number; readonly checksumSizeBytes: number; readonly mapSizeBytes: number };
@@ -51,7 +51,7 @@ export interface ManifestLink {
   readonly group: OwnerName;
 }
 
-/** What rows need not repeat; a field that is absent is in every row. */
+/** Values that rows need not repeat; a row contains every field that is absent here. */
 export interface RowDefaults {
   readonly user?: OwnerName;
   readonly group?: OwnerName;
@@ -66,7 +66,7 @@ export function parseMode(text: string, where: string): number {
   return Number.parseInt(text, 8);
 }
 
-/** @throws format when the section has none. */
+/** @throws format without one in the section. */
 export function defaultMode(defaults: RowDefaults, where: string): number {
   if (defaults.mode === undefined) throw fail("format", `${where}: no mode in the row nor in the defaults`);
   return defaults.mode;
@@ -79,7 +79,7 @@ export function parseOwnerName(value: JsonValue | undefined, where: string): Own
   throw fail("format", `${where}: expected a name or false as owner`);
 }
 
-/** The fields of a row that its default section does not tell, in the order of the file: group, mode, user. */
+/** A row's fields that differ from its default section, in file order: group, mode, user. */
 export function rowDifferences(row: { user: OwnerName; group: OwnerName; mode?: number }, defaults: RowDefaults): [string, JsonValue][] {
   const fields: [string, JsonValue][] = [];
   if (row.group !== defaults.group) fields.push(["group", row.group ?? false]);
@@ -94,7 +94,7 @@ export function renderMode(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }
 
-/** A row's owner with the help of the defaults. @throws format */
+/** A row's owner, completed with the defaults. @throws format */
 export function parseOwner(
   row: { readonly user: JsonValue | undefined; readonly group: JsonValue | undefined },
   defaults: RowDefaults,

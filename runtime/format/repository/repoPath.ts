@@ -40,7 +40,10 @@ export function archiveIdPath(stanza: string, archiveId: string): string {
   return `${archivePath(stanza)}/${segment(archiveId)}`;
 }
 
-/** Names that begin with 24 hexadecimal digits have a directory of their first 16; timeline histories stand beside those directories. */
+/**
+ * Names with 24 leading hexadecimal digits have a directory of their first 16; timeline histories are beside those
+ * directories.
+ */
 export function walPath(stanza: string, archiveId: string, fileName: string): string {
   const directory = /^[0-9A-F]{24}/.test(fileName) ? `/${fileName.slice(0, 16)}` : "";
   return `${archiveIdPath(stanza, archiveId)}${directory}/${segment(fileName)}`;
@@ -55,17 +58,17 @@ export function manifestPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/backup.manifest`;
 }
 
-/** Who may write into the directory of a backup that is not listed yet; see `format/repository/attemptFile.ts`. */
+/** The process that may write into the directory of an unlisted backup; see `format/repository/attempt.ts`. */
 export function attemptPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.attempt`;
 }
 
-/** There from the moment in which expire decides to remove the backup: nobody lists it again. */
+/** Exists once expire has decided to remove the backup: nobody lists it again. */
 export function expiredMarkPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.expired`;
 }
 
-/** The directory is the year at the label's beginning, so a whole backup set stands together. */
+/** The directory is the label's first year, so a backup set stays together. */
 export function manifestHistoryPath(stanza: string, label: string): string {
   assert(isLabel(label), `'${label}' is not a backup label`);
   return `${backupHistoryPath(stanza)}/${label.slice(0, 4)}/${label}.manifest.gz`;
@@ -75,7 +78,7 @@ export function backupHistoryPath(stanza: string): string {
   return `${backupsPath(stanza)}/backup.history`;
 }
 
-/** A file that is not in a bundle. `label` is the backup that holds the data: the row's reference, else the backup's own. */
+/** A file outside a bundle. `label` is the backup with the data: the row's reference, else the backup's own. */
 export function dataFilePath(
   stanza: string,
   label: string,
@@ -86,12 +89,12 @@ export function dataFilePath(
   return `${backupPath(stanza, label)}/${file.name}${blocks ? ".pgbi" : extensionOf(compressType)}`;
 }
 
-/** Parent of what is kept beside the backups of a stanza. */
+/** Parent of the files that are kept beside a stanza's backups. */
 export function serverFilesRoot(stanza: string): string {
   return `pgbackstop/${segment(stanza)}`;
 }
 
-/** Configuration files of the server that lay outside of its data directory. */
+/** The server's configuration files from outside its data directory. */
 export function serverFilesPath(stanza: string, label: string): string {
   assert(isLabel(label), `'${label}' is not a backup label`);
   return `${serverFilesRoot(stanza)}/${label}/server-files.json.gz`;
@@ -107,17 +110,17 @@ function segment(name: string): string {
   return name;
 }
 
-/** Where the history of fire drills lies, beside what is kept with the backups: stock looks at `archive` and `backup` only. */
+/** The history of fire drills, beside the server files: stock reads only `archive` and `backup`. */
 export function drillsPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/drills`;
 }
 
-/** WAL of segments that are not full yet, while an agent streams it. */
+/** WAL of incomplete segments that an agent streams. */
 export function streamPath(stanza: string, archiveId: string): string {
   return `${streamRoot(stanza)}/${segment(archiveId)}`;
 }
 
-/** Who may write backups of a stanza into this repository (repository/lease). */
+/** The process that may write a stanza's backups into this repository (repository/lease). */
 export function leasePath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/lease`;
 }

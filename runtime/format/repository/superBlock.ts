@@ -1,32 +1,33 @@
 /**
- * Super blocks: the changed blocks of one file, joined up to a size, compressed and encrypted as one piece.
+ * Super blocks: changed blocks of one file, joined up to a size, compressed and encrypted as one piece.
  *
- * Always the raw variants, whatever the backup says about its bundles: gz as a zlib stream, lz4 without content checksum, the envelope
- * without its magic. The map behind them is encrypted in the same way, but never compressed. Errors: format (29), crypto (95).
- * ("pgbackrest-format" 14.2; pgBackRest 2.60 "command/backup/blockIncr", "command/restore/blockDelta".)
+ * They always use the raw variants, whatever the backup's bundles use: gz as a zlib stream, lz4 without content
+ * checksum, the envelope without its magic. The map after them is encrypted in the same way, but never compressed.
+ * Errors: format (29), crypto (95). ("pgbackrest-format" 14.2; pgBackRest 2.60 "command/backup/blockIncr",
+ * "command/restore/blockDelta".)
  */
 import { fail } from "../../base/errors";
 import type { StoredSuperBlock } from "./blockMap";
 import { decryptBytes, encryptBytes } from "../codec/cipher";
 import { type CompressSpec, type CompressType, compressBytes, decompressBytes, decompressInto } from "../codec/compress";
 
-/** The compressed form, the same for every repository with this compression. */
+/** The compressed form, shared by all repositories with this compression. */
 export function packSuperBlock(bytes: Uint8Array, spec: CompressSpec): Uint8Array {
   return compressBytes(bytes, spec, true);
 }
 
-/** What is stored of a packed super block or of a map; `salt` gives 8 random bytes. */
+/** The stored form of a packed super block or of a map; `salt` returns 8 random bytes. */
 export function sealRaw(bytes: Uint8Array, cipherPass: string | null, salt: () => Uint8Array): Uint8Array {
   return cipherPass === null ? bytes : encryptBytes(bytes, cipherPass, salt(), true);
 }
 
-/** A map as {@link sealRaw} took it. @throws crypto */
+/** Reverses {@link sealRaw}. @throws crypto */
 export function openRaw(stored: Uint8Array, cipherPass: string | null): Uint8Array {
   return cipherPass === null ? stored : decryptBytes(stored, cipherPass, true);
 }
 
 /**
- * The original bytes of the blocks of one super block. With `target`, memory of more bytes than the super block has, they may be in there.
+ * The original bytes of one super block. They may be in `target`, if that is given and larger than the super block.
  * @throws format, crypto; `name` is for the message
  */
 export function openSuperBlock(

@@ -1,12 +1,14 @@
 /**
- * Pieces of WAL segments that are not full yet, as an agent streams them into a repository: `pgbackstop/<stanza>/stream/<archive id>/<name>`.
+ * Chunks of incomplete WAL segments, as an agent streams them: `pgbackstop/<stanza>/stream/<archive id>/<name>`.
  *
  * ```
  * name     <segment>-<session, 12 hex>-<begin, 8 hex>-<end, 8 hex>     offsets within the segment, `end` not included
- * content  "PGBSWAL1", system id (8), timeline (4), position of `begin` (8), size (4), SHA-1 of the WAL (20), compression (1), then the WAL
+ * content  "PGBSWAL1", system id (8), timeline (4), position of `begin` (8), size (4), SHA-1 of the WAL (20),
+ *          compression (1), then the WAL
  * ```
- * Numbers are big-endian; the whole content is encrypted as WAL files are. A session is one connection to the server: all its pieces come from one
- * unbroken stream, so only they are joined. Errors: fileInvalid (28), checksum (26). Pure.
+ * Numbers are big-endian; the whole content is encrypted like WAL files. A session is one connection to the server.
+ * Only chunks of one session are joined, because they come from one unbroken stream. Errors: fileInvalid (28), checksum
+ * (26). Pure.
  */
 import { concatBytes } from "../../base/bytes";
 import { assert, fail } from "../../base/errors";
@@ -16,13 +18,13 @@ import { lsnOfSegment, parseWalName } from "./walSegment";
 
 export interface StreamChunk {
   readonly segment: string;
-  /** Later sessions sort behind earlier ones. */
+  /** Later sessions sort after earlier ones. */
   readonly session: string;
   readonly begin: number;
   readonly end: number;
 }
 
-/** What a piece says of itself. */
+/** A chunk's header. */
 export interface ChunkHead {
   readonly systemId: bigint;
   readonly timeline: number;
@@ -46,7 +48,7 @@ export function chunkFileName({ begin, end, segment, session }: StreamChunk): st
   return name;
 }
 
-/** Null for anything else, such as what a broken write left behind. */
+/** Null for any other name, such as that of an interrupted write. */
 export function parseChunkName(fileName: string): StreamChunk | null {
   const match = NAME.exec(fileName);
   if (match === null) return null;
@@ -55,7 +57,7 @@ export function parseChunkName(fileName: string): StreamChunk | null {
   return begin < end && parseWalName(segment)?.kind === "segment" ? { segment, session, begin, end } : null;
 }
 
-/** The name of a session that begins at this moment. */
+/** The name of a session that begins at this time. */
 export function sessionName(nowMs: number): string {
   return Math.floor(nowMs).toString(16).padStart(SESSION_DIGITS, "0").slice(-SESSION_DIGITS);
 }
@@ -89,7 +91,7 @@ export function parseChunkHead(content: Uint8Array): ChunkHead {
   };
 }
 
-/** What a piece must say that has this name. */
+/** The header that a chunk of this name must have. */
 export function expectedHead(chunk: StreamChunk, segmentSizeBytes: number): Pick<ChunkHead, "timeline" | "lsn" | "sizeBytes"> {
   return {
     timeline: parseWalName(chunk.segment)?.timeline ?? 0,
@@ -98,7 +100,7 @@ export function expectedHead(chunk: StreamChunk, segmentSizeBytes: number): Pick
   };
 }
 
-/** @throws fileInvalid, checksum when the piece is not what its name says, or of another cluster */
+/** @throws fileInvalid, checksum when the chunk does not match its name, or belongs to another cluster */
 export function checkChunk(chunk: StreamChunk, head: ChunkHead, wal: Uint8Array, systemId: bigint, segmentSizeBytes: number): void {
   const expected = expectedHead(chunk, segmentSizeBytes);
   const isSame = head.timeline === expected.timeline && head.lsn === expected.lsn && head.sizeBytes === expected.sizeBytes;
@@ -108,8 +110,8 @@ export function checkChunk(chunk: StreamChunk, head: ChunkHead, wal: Uint8Array,
 }
 
 /**
- * Of one session's pieces of one segment those that together reach furthest from its first byte on, without a gap, in their order. A later one that
- * begins at 0 has taken the place of those before it, so the longest is taken wherever there is a choice.
+ * The chunks of one session and segment that together reach furthest from the first byte without a gap, in order. A
+ * later chunk that begins at 0 replaces the earlier ones, so the longest one wins.
  */
 export function coverOf(chunks: readonly StreamChunk[]): StreamChunk[] {
   const cover: StreamChunk[] = [];
@@ -124,26 +126,26 @@ export function coverOf(chunks: readonly StreamChunk[]): StreamChunk[] {
   }
 }
 
-/** How far they reach from the first byte on: the end of {@link coverOf}, 0 for none. */
+/** How far they reach from the first byte: the end of {@link coverOf}, 0 without any. */
 export function reachOf(chunks: readonly StreamChunk[]): number {
   return coverOf(chunks).at(-1)?.end ?? 0;
 }
 
-/** For pieces of one session and one segment each: a newer session first, of one session those that reach further. */
+/** Sorts sources of one session and segment each: newer sessions first, within a session the furthest reach first. */
 export function newestFirst(left: readonly StreamChunk[], right: readonly StreamChunk[]): number {
   const [leftSession, rightSession] = [left[0]?.session ?? "", right[0]?.session ?? ""];
   if (leftSession !== rightSession) return leftSession < rightSession ? 1 : -1;
   return reachOf(right) - reachOf(left);
 }
 
-/** Sessions that have pieces of a segment, each with its pieces, the latest session first. */
+/** A segment's sessions with their chunks, the latest session first. */
 export function bySession(chunks: readonly StreamChunk[]): StreamChunk[][] {
   const sessions = new Map<string, StreamChunk[]>();
   for (const chunk of chunks) sessions.set(chunk.session, [...(sessions.get(chunk.session) ?? []), chunk]);
   return [...sessions.entries()].sort(([left], [right]) => (left < right ? 1 : -1)).map(([, own]) => own);
 }
 
-/** The content of a piece: its head and the WAL as it is stored. */
+/** A chunk's content: its header and the stored WAL. */
 export function joinChunk(head: ChunkHead, stored: Uint8Array): Uint8Array {
   return concatBytes([renderChunkHead(head), stored]);
 }

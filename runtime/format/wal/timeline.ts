@@ -1,8 +1,4 @@
-/**
- * Timeline history files (`00000002.history`): one line for each ancestor with the position where it was left.
- *
- * `<timeline> TAB <lsn> TAB <reason>`, `#` begins a comment line. Errors: format (29). (PostgreSQL "access/transam/timeline.c".)
- */
+/** Timeline history files (`00000002.history`): one line for each ancestor with the position of the switch. */
 import { fail } from "../../base/errors";
 import { parseLsn } from "./walSegment";
 
@@ -13,7 +9,7 @@ export interface TimelineAncestor {
   readonly reason: string;
 }
 
-/** Ancestors in the order of the file, oldest first. @throws format */
+/** Ancestors in file order, oldest first. @throws format */
 export function parseHistory(text: string): TimelineAncestor[] {
   const ancestors: TimelineAncestor[] = [];
   for (const [lineIndex, line] of text.split("\n").entries()) {

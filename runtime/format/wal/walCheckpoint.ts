@@ -1,6 +1,6 @@
 /**
- * WAL records of checkpoints. (PostgreSQL "catalog/pg_control.h", struct CheckPoint: the places are the same with and without what 17 and 18 put
- * into padding.)
+ * WAL records of checkpoints. (PostgreSQL "catalog/pg_control.h", struct CheckPoint: the offsets are the same with and
+ * without the fields that 17 and 18 put into padding.)
  */
 import { fail } from "../../base/errors";
 import { RESOURCE_MANAGER } from "./walRecord";
@@ -9,9 +9,9 @@ import type { WalRecord } from "./walReader";
 export interface Checkpoint {
   /** Where a recovery from it begins. */
   readonly redo: bigint;
-  /** Which transaction would have been the next at the redo point. */
+  /** The next transaction number at the redo point. */
   readonly nextXid: number;
-  /** Microseconds since 1970; it is kept in whole seconds. */
+  /** Microseconds since 1970; stored in whole seconds. */
   readonly atUs: bigint;
 }
 

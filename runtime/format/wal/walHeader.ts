@@ -1,8 +1,9 @@
 /**
- * The long header at the beginning of a WAL segment: which cluster and PostgreSQL version wrote it. Little-endian hosts only.
+ * The long header at the start of a WAL segment: the cluster and PostgreSQL version that wrote it. Little-endian hosts
+ * only.
  *
- * Errors: fileInvalid (28) when too short, versionNotSupported (46) for an unknown magic, format (29) without the long header or with an
- * impossible size. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface".)
+ * Errors: fileInvalid (28) when too short, versionNotSupported (46) for an unknown magic, format (29) without the long
+ * header or with an impossible size. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface".)
  */
 import { fail } from "../../base/errors";
 

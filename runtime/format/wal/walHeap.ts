@@ -1,7 +1,7 @@
 /**
- * WAL records about rows: what they do to which line of which page. (PostgreSQL "access/heapam_xlog.h".)
+ * WAL records of row changes: what they do to which line of which page. (PostgreSQL "access/heapam_xlog.h".)
  *
- * Records without what a tuple consists of carry an image of the page instead.
+ * Records without tuple data carry a page image instead.
  */
 import { fail } from "../../base/errors";
 import { RESOURCE_MANAGER, type WalBlock, type WalContent } from "./walRecord";
@@ -26,13 +26,13 @@ const UPDATE = 0x20;
 const HOT_UPDATE = 0x40;
 const IN_PLACE = 0x70;
 const MULTI_INSERT = 0x50;
-/** A row that is inserted and taken back at once, and one that an update moves to another partition: no deletions. */
+/** A speculative insertion that is withdrawn, and a row that an update moves to another partition: no deletions. */
 const DELETE_SPECULATIVE = 0x08;
 const DELETE_MOVED = 0x10;
 const UPDATE_PREFIX = 0x20;
 const UPDATE_SUFFIX = 0x40;
 
-/** Null for records that change no row. @throws format */
+/** Null for records without a row change. @throws format */
 export function parseRowChange(record: WalRecord, content: WalContent): RowChange | null {
   try {
     return changeOf(record, content);
@@ -77,18 +77,21 @@ function required(block: WalBlock | undefined): WalBlock {
   return block;
 }
 
-/** Of the header of a tuple in WAL: two times flags, and the offset of the columns in the whole tuple. */
+/** Of a tuple's header in WAL: two flag fields, and the offset of the columns in the whole tuple. */
 const HEADER_SIZE_BYTES = 5;
-/** Of the header that a tuple has on its page, in front of the map of nulls. */
+/** Of a tuple's header on its page, before the null bitmap. */
 const TUPLE_HEADER_SIZE_BYTES = 23;
 
-/** The columns of an inserted row; null where an image of the page stands for it. */
+/** The columns of an inserted row; null if a page image replaces them. */
 export function insertedColumns({ data }: WalBlock): Uint8Array | null {
   if (data.length < HEADER_SIZE_BYTES || (data[4] as number) < TUPLE_HEADER_SIZE_BYTES) return null;
   return data.subarray(HEADER_SIZE_BYTES + (data[4] as number) - TUPLE_HEADER_SIZE_BYTES);
 }
 
-/** The columns of an updated row, of which the record leaves out what is the same at both ends. Null where an image stands for it. @throws format */
+/**
+ * The columns of an updated row: the record omits equal bytes at both ends. Null if a page image replaces them. @throws
+ * format
+ */
 export function updatedColumns(change: Extract<RowChange, { kind: "update" }>, old: Uint8Array | null): Uint8Array | null {
   const { data } = change.to.block;
   const sizesBytes = (change.isPrefixShared ? 2 : 0) + (change.isSuffixShared ? 2 : 0);

@@ -1,9 +1,10 @@
 /**
- * WAL as records: cuts segments into pages, joins records that cross pages and segments, and checks each one's CRC.
+ * Reads WAL as records: cuts segments into pages, joins records that cross pages and segments, and checks each CRC.
  *
- * A page begins with 24 bytes (magic, flags, timeline, position, length of what continues a record), the first one of a segment with 40. A record
- * begins at a multiple of 8 with 24 bytes: length, transaction, previous record, info, resource manager, CRC; its length never crosses a page.
- * What follows a switch record in its segment is no record. (PostgreSQL "access/xlog_internal.h", "access/xlogrecord.h", "xlogreader.c".)
+ * A page begins with 24 bytes (magic, flags, timeline, position, length of the continued record), a segment's first one
+ * with 40. A record begins at a multiple of 8 with 24 bytes: length, transaction, previous record, info, resource
+ * manager, CRC; its length never crosses a page. Bytes after a switch record in its segment are not records.
+ * (PostgreSQL "access/xlog_internal.h", "access/xlogrecord.h", "xlogreader.c".)
  */
 import { concatBytes } from "../../base/bytes";
 import { crc32c } from "../codec/crc32c";
@@ -11,14 +12,14 @@ import { parseWalHeader, type WalHeader } from "./walHeader";
 import { formatLsn } from "./walSegment";
 
 export interface WalRecord {
-  /** Where it begins. */
+  /** Start of the record. */
   readonly lsn: bigint;
-  /** 0 when it belongs to no transaction. */
+  /** 0 without a transaction. */
   readonly xid: number;
   readonly resourceManager: number;
-  /** With the four bits that are the resource manager's own. */
+  /** Including the resource manager's four bits. */
   readonly info: number;
-  /** All of it, valid as long as the segment's bytes. */
+  /** The whole record, valid as long as the segment's bytes. */
   readonly bytes: Uint8Array;
 }
 
@@ -28,7 +29,7 @@ const LONG_PAGE_HEADER_SIZE_BYTES = 40;
 const FLAG_CONTINUES = 0x0001;
 const FLAG_LONG_HEADER = 0x0002;
 const CRC_OFFSET = 20;
-/** XLogRecordMaxSize: what PostgreSQL itself refuses to write. */
+/** XLogRecordMaxSize: PostgreSQL never writes a larger one. */
 const RECORD_SIZE_BYTES_MAX = 1020 * 1024 * 1024;
 const RM_XLOG = 0;
 const XLOG_SWITCH = 0x40;
@@ -48,14 +49,15 @@ export class WalReader {
   #next: bigint | null = null;
   #position = 0n;
 
-  /** Where the next record would begin. */
+  /** Start of the next record. */
   get position(): bigint {
     return this.#position;
   }
 
   /**
-   * Records that end in this segment; one that began in the segment before is among them when that one was read just before. Ends early, with
-   * {@link problem}, at the first byte that cannot be right. @throws fileInvalid, versionNotSupported, format for what is no segment
+   * Records that end in this segment, including one that began in the previous segment if that was just read. Ends
+   * early, with {@link problem}, at the first invalid byte. @throws fileInvalid, versionNotSupported, format for an
+   * invalid segment
    */
   *read(bytes: Uint8Array): Iterable<WalRecord> {
     const header = parseWalHeader(bytes.subarray(0, 512));
@@ -81,7 +83,7 @@ export class WalReader {
         if (this.problem !== null) return;
         if (whole !== null) {
           yield whole;
-          // Of its 24 bytes, 8 or 16 may lie on the page before.
+          // Of its 24 bytes, 8 or 16 may be on the previous page.
           if (isSwitch(whole)) {
             this.#position = this.#next;
             return;
@@ -105,7 +107,7 @@ export class WalReader {
     this.#position = this.#next;
   }
 
-  /** What is there of a record that goes on in the next segment does not matter any more. */
+  /** Discards the part of a record that continues in the next segment. */
   forget(): void {
     this.#pending = null;
     this.#next = null;
@@ -119,7 +121,10 @@ export class WalReader {
     return this.problem === null;
   }
 
-  /** Null while the record goes on in the next page, and where it was given up (PostgreSQL writes another one in its place after a crash). */
+  /**
+   * Null while the record continues on the next page, and where it was abandoned (PostgreSQL writes another one in its
+   * place after a crash).
+   */
   #continue(part: Uint8Array, restBytes: number): WalRecord | null {
     const pending = this.#pending as Pending;
     if (restBytes === 0) {
@@ -137,7 +142,7 @@ export class WalReader {
     return this.#check(concatBytes(pending.parts), pending.lsn);
   }
 
-  /** Null when it goes on in the next page. */
+  /** Null when it continues on the next page. */
   #begin(bytes: Uint8Array, view: DataView, at: number, end: number, lsn: bigint): WalRecord | null {
     const sizeBytes = view.getUint32(at, true);
     if (sizeBytes < RECORD_HEADER_SIZE_BYTES || sizeBytes > RECORD_SIZE_BYTES_MAX) {
@@ -159,7 +164,7 @@ export class WalReader {
   }
 }
 
-/** What PostgreSQL can be built with: 1 to 64 KiB. */
+/** Page sizes that PostgreSQL can be built with: 1 to 64 KiB. */
 function isPageSize(sizeBytes: number): boolean {
   return sizeBytes >= 1024 && sizeBytes <= 65_536 && (sizeBytes & (sizeBytes - 1)) === 0;
 }

@@ -1,8 +1,8 @@
 /**
- * What a WAL record consists of: references to blocks, each with a page image or data of its own, and the main data.
+ * The content of a WAL record: block references, each with a page image or data, and the main data.
  *
- * Headers come first, then images and data of the blocks in their order, then the main data. (PostgreSQL "access/xlogrecord.h",
- * DecodeXLogRecord of "xlogreader.c".) Errors: format (29).
+ * Headers come first, then images and data of the blocks in order, then the main data. (PostgreSQL
+ * "access/xlogrecord.h", DecodeXLogRecord of "xlogreader.c".) Errors: format (29).
  */
 import { fail } from "../../base/errors";
 import { decompressBytes } from "../codec/compress";
@@ -11,7 +11,7 @@ import { decompressPglz } from "../page/pglz";
 import { RECORD_HEADER_SIZE_BYTES, type WalRecord } from "./walReader";
 import { formatLsn } from "./walSegment";
 
-/** Where PostgreSQL keeps a relation's files; `database` is 0 for those that all databases share. */
+/** A relation's files; `database` is 0 for shared relations. */
 export interface RelationFile {
   readonly tablespace: number;
   readonly database: number;
@@ -28,7 +28,7 @@ export interface WalBlock {
   readonly data: Uint8Array;
 }
 
-/** A page without the hole of zeroes in its middle, maybe compressed. */
+/** A page without the zero-filled hole in its middle, possibly compressed. */
 interface PageImage {
   readonly bytes: Uint8Array;
   readonly holeOffset: number;
@@ -43,7 +43,7 @@ export interface WalContent {
 
 export const PAGE_SIZE_BYTES = 8192;
 
-/** Identifiers of resource managers, the same in PostgreSQL 14 to 18 ("access/rmgrlist.h"). */
+/** Resource manager ids, the same in PostgreSQL 14 to 18 ("access/rmgrlist.h"). */
 export const RESOURCE_MANAGER = {
   xlog: 0,
   transaction: 1,
@@ -79,7 +79,7 @@ interface BlockHead {
   readonly image: { readonly sizeBytes: number; readonly holeOffset: number; readonly holeSizeBytes: number; readonly info: number } | null;
 }
 
-/** @param major version of PostgreSQL that wrote it. @throws format */
+/** @param major PostgreSQL version that wrote it. @throws format */
 export function parseRecord(record: WalRecord, major: number): WalContent {
   try {
     return new Parser(record.bytes, major).parse();

@@ -1,9 +1,9 @@
 /**
- * WAL file names and positions (LSN) and the arithmetic between them.
+ * WAL file names and positions (LSN), and the arithmetic between them.
  *
- * A segment's name is timeline, `lsn >> 32` and `(lsn & 0xffffffff) / segment size`, each as eight upper-case hexadecimal digits; an LSN's
- * text is `16/B374D848`. Sizes of segments are powers of two from 1 MiB to 1 GiB. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60
- * "postgres/interface", "command/archive/common".)
+ * A segment's name is timeline, `lsn >> 32` and `(lsn & 0xffffffff) / segment size`, each as eight upper-case
+ * hexadecimal digits; an LSN's text is `16/B374D848`. Segment sizes are powers of two from 1 MiB to 1 GiB. (PostgreSQL
+ * "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface", "command/archive/common".)
  */
 import { assert, fail } from "../../base/errors";
 import { type CompressType, typeOfExtension } from "../codec/compress";
@@ -18,7 +18,7 @@ export interface WalName {
 }
 
 export interface ArchivedName {
-  /** As PostgreSQL names it, with `.partial` when it is one. */
+  /** PostgreSQL's name, with `.partial` if it is partial. */
   readonly name: string;
   readonly kind: "segment" | "partial";
   /** Of the uncompressed content. */
@@ -32,7 +32,7 @@ const MIB = 1024 * 1024;
 const WAL_NAME = /^([0-9A-F]{8})(?:([0-9A-F]{8})([0-9A-F]{8})(\.partial|\.[0-9A-F]{8}\.backup)?|(\.history))$/;
 const ARCHIVED_NAME = /^([0-9A-F]{24}(?:\.partial)?)-([0-9a-f]{40})(\.[a-z0-9]+)?$/;
 
-/** Null when `name` is no name of a WAL file. */
+/** Null when `name` is not a WAL file's. */
 export function parseWalName(name: string): WalName | null {
   const match = WAL_NAME.exec(name);
   if (match === null) return null;
@@ -58,7 +58,9 @@ export function nextSegment(name: string, segmentSizeBytes: number): string {
   return formatSegment(position.timeline, position.number + 1n, segmentSizeBytes);
 }
 
-/** All segments from `start` to `stop`, both included. @throws format when they are of different timelines, or stop is before start. */
+/**
+ * All segments from `start` to `stop`, inclusive. @throws format when their timelines differ, or stop is before start.
+ */
 export function segmentRange(start: string, stop: string, segmentSizeBytes: number): string[] {
   const first = segmentPosition(start, segmentSizeBytes);
   const last = segmentPosition(stop, segmentSizeBytes);
@@ -71,13 +73,16 @@ export function segmentRange(start: string, stop: string, segmentSizeBytes: numb
   return Array.from({ length: Number(count) }, (_, index) => formatSegment(first.timeline, first.number + BigInt(index), segmentSizeBytes));
 }
 
-/** The segment that holds the byte at `lsn`. (PostgreSQL's pg_walfile_name gives the one before at an exact boundary, until version 17.) */
+/**
+ * The segment with the byte at `lsn`. (Before version 17, PostgreSQL's pg_walfile_name returns the previous one at an
+ * exact boundary.)
+ */
 export function segmentOfLsn(timeline: number, lsn: bigint, segmentSizeBytes: number): string {
   checkSegmentSize(segmentSizeBytes);
   return formatSegment(timeline, lsn / BigInt(segmentSizeBytes), segmentSizeBytes);
 }
 
-/** A timeline as names of WAL files begin with it. */
+/** A timeline's digits at the start of WAL file names. */
 export function timelineDigits(timeline: number): string {
   return digitsOf(timeline);
 }

@@ -1,8 +1,9 @@
 /**
  * WAL records that end transactions: commit and abort, also of prepared ones, and prepare.
  *
- * Optional parts follow a bit field in a fixed order; of subtransactions, dropped relations, statistics and invalidations a count comes first.
- * (PostgreSQL "access/xact.h", ParseCommitRecord and ParseAbortRecord of "xactdesc.c"; "access/twophase.h".)
+ * A bit field announces optional parts in a fixed order; subtransactions, dropped relations, statistics and
+ * invalidations begin with a count. (PostgreSQL "access/xact.h", ParseCommitRecord and ParseAbortRecord of
+ * "xactdesc.c"; "access/twophase.h".)
  */
 import { textOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
@@ -10,14 +11,14 @@ import type { RelationFile } from "./walRecord";
 
 export interface TransactionEnd {
   readonly kind: "commit" | "abort" | "prepare";
-  /** Of the whole transaction; of a prepared one that ends, not of the record. */
+  /** Of the whole transaction; for an ending prepared one, not that of the record. */
   readonly xid: number;
   /** Microseconds since 1970. */
   readonly atUs: bigint;
   readonly subtransactions: readonly number[];
-  /** Relations whose files are removed with this record. */
+  /** Relations whose files this record removes. */
   readonly dropped: readonly RelationFile[];
-  /** A transaction that was prepared, by the name that it was given; null for others. */
+  /** Name of a prepared transaction; null for others. */
   readonly preparedAs: string | null;
 }
 
@@ -41,9 +42,9 @@ const PART = {
 } as const;
 const FILE_SIZE_BYTES = 12;
 const INVALIDATION_SIZE_BYTES = 16;
-/** 2000-01-01, where PostgreSQL's timestamps begin. */
+/** 2000-01-01, the epoch of PostgreSQL's timestamps. */
 const EPOCH_US = 946_684_800_000_000n;
-/** Of the fixed part of a prepare record: transaction, time, and the length of the name, which follows it. */
+/** Of a prepare record's fixed part: transaction, time, and the length of the name, which follows it. */
 const PREPARE_XID_OFFSET = 8;
 const PREPARE_TIME_OFFSET = 16;
 
@@ -52,7 +53,7 @@ export function timestampUs(view: DataView, offset: number): bigint {
   return view.getBigInt64(offset, true) + EPOCH_US;
 }
 
-/** Null for records of this resource manager that end nothing. @throws format */
+/** Null for records of this resource manager that end no transaction. @throws format */
 export function parseTransactionEnd(main: Uint8Array, info: number, xid: number, major: number): TransactionEnd | null {
   const kind = info & KIND_MASK;
   const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
@@ -91,7 +92,7 @@ function parseParts(view: DataView, main: Uint8Array, hasParts: boolean, facts: 
   if (has(PART.dropped)) for (let left = count(); left > 0; left--, at += FILE_SIZE_BYTES) dropped.push(fileAt(view, at));
   if (has(PART.statistics)) {
     const items = count();
-    // A number of 64 bits since 18 ("xl_xact_stats_item").
+    // Includes a 64-bit number since 18 ("xl_xact_stats_item").
     at += items * (facts.major >= 18 ? 16 : 12);
   }
   if (facts.isCommit && has(PART.invalidations)) {
@@ -109,7 +110,7 @@ function parseParts(view: DataView, main: Uint8Array, hasParts: boolean, facts: 
 }
 
 function parsePrepare(view: DataView, main: Uint8Array, major: number): TransactionEnd {
-  // Counts of statistics since 15 ("xl_xact_prepare"); the name begins at the next multiple of eight.
+  // Includes counts of statistics since 15 ("xl_xact_prepare"); the name begins at the next multiple of eight.
   const fixedSizeBytes = major >= 15 ? 72 : 64;
   return {
     kind: "prepare",
