@@ -1,10 +1,13 @@
-/** `pg_wal/archive_status`: which files PostgreSQL has ready for the archive. Source: PostgreSQL "src/backend/postmaster/pgarch.c". */
+/**
+ * `pg_wal/archive_status`: the files that PostgreSQL has ready for the archive. Source: PostgreSQL
+ * "src/backend/postmaster/pgarch.c".
+ */
 import { readdir, stat } from "node:fs/promises";
 import { parseWalName } from "../format/wal/walSegment";
 
 /**
- * Names of WAL files that wait for the archive (a `.ready` file is there), ascending, timeline histories first as PostgreSQL sends them;
- * at most `limit`. A directory that cannot be read gives none: looking ahead is a help, never a duty.
+ * Names of WAL files with a `.ready` file, ascending, timeline histories first as in PostgreSQL; at most `limit`. Empty
+ * for an unreadable directory: looking ahead is optional.
  */
 export async function listReady(walDirectory: string, limit: number): Promise<string[]> {
   const names = await readdir(`${walDirectory}/archive_status`).catch(() => [] as string[]);
@@ -18,7 +21,7 @@ export async function listReady(walDirectory: string, limit: number): Promise<st
   return ready.sort((left, right) => (rank(left) < rank(right) ? -1 : 1)).slice(0, limit);
 }
 
-/** How many WAL files wait, and since when the first of them; null where there is no server's directory. */
+/** Number of waiting WAL files, and since when the first one waits; null without a server's directory. */
 export async function waitingWal(walDirectory: string): Promise<{ readonly count: number; readonly oldestAtS: number | null } | null> {
   const directory = `${walDirectory}/archive_status`;
   if ((await stat(directory).catch(() => null)) === null) return null;

@@ -1,6 +1,7 @@
 /**
- * How another server is reached: words as libpq takes them (PostgreSQL "Connection Strings", keyword and value), for our own sessions and for
- * PostgreSQL's programs. A password is never among the words: it comes from a file, and goes to a program in its environment only.
+ * How to reach another server: libpq's keywords and values (PostgreSQL "Connection Strings"), for our own sessions and
+ * for PostgreSQL's programs. A password is never an argument: it comes from a file, and goes to a program only through
+ * its environment.
  */
 import { fail } from "../base/errors";
 import { Secret } from "../base/secret";
@@ -10,11 +11,11 @@ export const SSL_MODES = ["disable", "prefer", "require", "verify-ca", "verify-f
 export type SslMode = (typeof SSL_MODES)[number];
 
 export interface Connection {
-  /** A host name, an address, or the directory of a unix socket. */
+  /** A host name, an address, or a unix socket's directory. */
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  /** To ask what concerns the whole cluster. */
+  /** For queries about the whole cluster. */
   readonly database: string;
   readonly sslMode: SslMode;
   readonly rootCertFile?: string;
@@ -27,8 +28,9 @@ const KEYWORDS = ["host", "port", "user", "dbname", "sslmode", "sslrootcert", "s
 const PORT_MAX = 65_535;
 
 /**
- * `host=old.example.net port=5432 user=postgres sslmode=verify-full`; values with spaces in single quotes, with `\'` and `\\` inside.
- * @throws optionInvalidValue (32) in words of option `option`
+ * `host=old.example.net port=5432 user=postgres sslmode=verify-full`; values with spaces in single quotes, with `\'`
+ * and `\\` inside.
+ * @throws optionInvalidValue (32) naming the option `option`
  */
 export function parseConnection(option: string, text: string, defaultUser: string): Connection {
   const wrong = (what: string, hint: string): Error => fail("optionInvalidValue", `'${option}' option ${what}`, { hint });
@@ -71,8 +73,8 @@ export function parseConnection(option: string, text: string, defaultUser: strin
 }
 
 /**
- * What PostgreSQL's programs read from their environment (PostgreSQL "Environment Variables"). The database goes there too: as a word of a command
- * line a name with `=` in it would be taken for a list of keywords.
+ * Environment variables of PostgreSQL's programs (PostgreSQL "Environment Variables"). They include the database: as an
+ * argument, a name with `=` would be parsed as a list of keywords.
  */
 export function programEnvironment(connection: Connection, database: string): Readonly<Record<string, string>> {
   const { certFile, host, keyFile, password, port, rootCertFile, sslMode, user } = connection;
@@ -93,10 +95,10 @@ export function programEnvironment(connection: Connection, database: string): Re
   };
 }
 
-/** Reads files of certificates; undefined stays undefined. */
+/** Reads certificate files; undefined stays undefined. */
 export type CertificateReader = (path: string) => Promise<Uint8Array | null>;
 
-/** The same connection for a session of our own. @throws fileMissing for a certificate that is not there */
+/** The same connection for our own session. @throws fileMissing for a missing certificate */
 export async function sessionTarget(
   connection: Connection,
   database: string,
@@ -126,8 +128,8 @@ export async function sessionTarget(
 }
 
 /**
- * The password of a connection out of a file of PostgreSQL's own form, lines of `host:port:database:user:password` (PostgreSQL "The Password File").
- * Null when no line fits.
+ * The password of a connection from a password file, lines of `host:port:database:user:password` (PostgreSQL "The
+ * Password File"). Null without a matching line.
  */
 export function findPassword(passFileText: string, { host, port, user }: Connection): Secret | null {
   for (const line of passFileText.split(/\r?\n/)) {

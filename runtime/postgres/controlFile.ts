@@ -1,4 +1,7 @@
-/** pg_control of a data directory: who this cluster is. Source: PostgreSQL "src/include/catalog/pg_control.h"; "pgbackrest-format" 7.1. */
+/**
+ * Reads a data directory's pg_control, which identifies its cluster. Source: PostgreSQL
+ * "src/include/catalog/pg_control.h"; "pgbackrest-format" 7.1.
+ */
 import { open, stat } from "node:fs/promises";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
@@ -16,8 +19,8 @@ export interface ControlFile {
 }
 
 /**
- * Reads `global/pg_control`. PostgreSQL writes it in place, so a torn read is repeated after 50 ms until it is whole or the same damaged
- * bytes are read twice.
+ * Reads `global/pg_control`. PostgreSQL writes it in place, so a torn read is repeated after 50 ms until the file is
+ * valid or the same damaged bytes are read twice.
  * @throws fileMissing, fileOpen, checksum (26), versionNotSupported (46)
  */
 export async function loadControlFile(dataDirectory: string, ctx: Context): Promise<ControlFile> {
@@ -37,8 +40,8 @@ export async function loadControlFile(dataDirectory: string, ctx: Context): Prom
 }
 
 /**
- * Device, inode and birth of `global/pg_control`. PostgreSQL writes it in place for as long as the data directory lives; a restore or a copy makes a
- * new one. @throws fileMissing, fileOpen
+ * Device, inode and birth of `global/pg_control`. PostgreSQL writes it in place as long as the data directory lives; a
+ * restored or copied one differs. @throws fileMissing, fileOpen
  */
 export async function controlFileId(dataDirectory: string): Promise<string> {
   const path = `${dataDirectory}/global/pg_control`;

@@ -1,8 +1,9 @@
 /**
- * What of a data directory belongs into a backup: one walk that yields the rows of a manifest ("pgbackrest-format" 11).
+ * Lists the parts of a data directory that belong into a backup, as rows of a manifest ("pgbackrest-format" 11).
  *
- * Names are the manifest's: `pg_data/…` for the data directory, `pg_tblspc/<oid>/PG_<version>_<catalog>/…` for tablespaces. Nothing is
- * read but names, sizes, times and rights. A file that vanishes during the walk is left out: recovery recreates or removes it.
+ * Names are the manifest's: `pg_data/…` for the data directory, `pg_tblspc/<oid>/PG_<version>_<catalog>/…` for
+ * tablespaces. It reads only names, sizes, times and rights. A file that vanishes during the walk is omitted: recovery
+ * recreates or removes it.
  */
 import { compareBytes } from "../base/bytes";
 import { lstat, readdir, readlink, stat } from "node:fs/promises";
@@ -17,18 +18,18 @@ export interface ScanOptions {
   readonly dataDirectory: string;
   readonly version: string;
   readonly catalogVersion: number;
-  /** Online backups leave the WAL out: recovery takes it from the archive. */
+  /** Online backups omit the WAL: recovery takes it from the archive. */
   readonly online: boolean;
-  /** `exclude` of the configuration: paths relative to the data directory; a trailing `/` drops only the contents. */
+  /** `exclude` of the configuration: paths relative to the data directory; a trailing `/` drops only the content. */
   readonly exclude: readonly string[];
-  /** Tablespace names by oid, asked from the server. */
+  /** Tablespace names by oid, from the server. */
   readonly tablespaces: ReadonlyMap<number, string>;
   readonly users: UserNames;
 }
 
 export interface ScannedFile {
   readonly name: string;
-  /** Where the bytes are on this machine. */
+  /** Path on this machine. */
   readonly sourcePath: string;
   readonly sizeBytes: number;
   readonly modifiedAtS: number;
@@ -66,21 +67,21 @@ export interface Scan {
   readonly links: readonly ScannedLink[];
   readonly targets: readonly ScannedTarget[];
   readonly warnings: readonly string[];
-  /** What `exclude` left out. */
+  /** Entries that `exclude` dropped. */
   readonly notes: readonly string[];
 }
 
-/** Directories of PGDATA whose contents PostgreSQL makes anew at start (PostgreSQL "src/backend/backup/basebackup.c"). */
+/** Directories of PGDATA whose content PostgreSQL recreates at start (PostgreSQL "src/backend/backup/basebackup.c"). */
 const EMPTY_DIRECTORIES = new Set(["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"]);
-/** Files that are looked at before anything else is heard. */
+/** Files between two turns of the event loop. */
 const SEEN_AT_ONCE = 1000;
 const RELATION = /^\d+(_fsm|_vm)?(\.\d+)?$/;
 const TEMPORARY_RELATION = /^t\d+_\d+(_fsm|_vm)?(\.\d+)?$/;
 const DATABASE_DIRECTORY = /^(pg_data\/base\/\d+|pg_data\/global|pg_tblspc\/\d+\/PG_[^/]+\/\d+)$/;
 
 /**
- * @throws pathMissing when the data directory is not there; linkExpected (69) for a file or directory in pg_tblspc; linkDestination (70)
- * for a link into the data directory, to a link, or two links to one place
+ * @throws pathMissing when the data directory does not exist; linkExpected (69) for a file or directory in pg_tblspc;
+ * linkDestination (70) for a link into the data directory, to a link, or two links to one directory
  */
 export async function scanDataDirectory(options: ScanOptions): Promise<Scan> {
   const walk = new Walk(options);
@@ -135,7 +136,7 @@ class Walk {
       if (child.startsWith("pgsql_tmp")) continue;
       const childName = `${name}/${child}`;
       const childSource = `${sourcePath}/${child}`;
-      // At once: the answer is in memory, and a trip through the thread pool for each of 100,000 files takes ten times as long.
+      // Synchronous: the answer is in memory, and 100,000 trips through the thread pool take ten times as long.
       const info = lstatNow(childSource);
       if (++this.#seenCount % SEEN_AT_ONCE === 0) await setImmediate();
       if (info === null || this.#isExcluded(childName, childSource)) continue;
@@ -185,7 +186,7 @@ class Walk {
     const destination = await readlink(sourcePath).catch(vanished<null>(null));
     if (destination === null) return;
     const target = await lstat(sourceOfLink(sourcePath, destination)).catch(async (error: NodeJS.ErrnoException) => {
-      // Dropping a tablespace takes away its directory and its link.
+      // Dropping a tablespace removes its directory and its link.
       if (error.code === "ENOENT" && (await lstat(sourcePath).catch(vanished<null>(null))) === null) return null;
       throw fail("fileOpen", `link '${name}' points to '${destination}', which cannot be read: [${error.code}]`);
     });
@@ -219,7 +220,7 @@ class Walk {
     const name = `pg_tblspc/${oid}`;
     this.#targets.push({ name, type: "link", path: destination, tablespaceId: oid, tablespaceName });
     const base = this.#paths[0] as ScannedPath;
-    // Rows without a directory of their own take the data directory's rights, so they equal the defaults and stay short.
+    // Rows without their own directory take the data directory's rights: they then equal the defaults and stay short.
     if (!this.#paths.some((path) => path.name === "pg_tblspc")) this.#paths.push({ ...base, name: "pg_tblspc" });
     this.#addPath(name, info);
     const content = tablespaceDirectory(version, catalogVersion);
@@ -238,7 +239,10 @@ class Walk {
     return exclusion !== undefined;
   }
 
-  /** Unlogged relations are made anew from their `_init` fork after a crash or a restore: only that fork is kept. */
+  /**
+   * After a crash or a restore, PostgreSQL recreates unlogged relations from their `_init` fork: only that fork is
+   * kept.
+   */
   #withoutUnlogged(): ScannedFile[] {
     const unlogged = new Set<string>();
     for (const file of this.#files) if (file.name.endsWith("_init") && isDatabaseFile(file.name)) unlogged.add(file.name.slice(0, -"_init".length));
@@ -268,7 +272,7 @@ class Walk {
       seen.set(key, target.name);
       if (target.file === undefined) directories.push({ name: target.name, path: directory });
     }
-    // A file link may lie anywhere; a directory inside another one would be backed up twice and restored into itself.
+    // A linked file may be anywhere; nested directories would be backed up twice and restored into themselves.
     for (const inner of directories) {
       const outer = directories.find((other) => other !== inner && inner.path.startsWith(`${other.path}/`));
       if (outer !== undefined) {
@@ -295,8 +299,8 @@ function rootFilesToSkip(version: string): ReadonlySet<string> {
 }
 
 /**
- * The same number as an integer where it has 32 bits, of which V8 needs no box of sixteen bytes: Node's sizes are doubles, and whatever takes
- * a size over, such as the rows of every repository, takes a box too.
+ * The same number as an integer if it has 32 bits, for which V8 needs no box of sixteen bytes. Node's sizes are
+ * doubles, and every copy of one, such as in each repository's rows, takes another box.
  */
 function compact(sizeBytes: number): number {
   const integer = sizeBytes | 0;

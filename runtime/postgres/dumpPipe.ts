@@ -1,8 +1,9 @@
 /**
- * One database out of one server and into another, without a file in between: `pg_dump | psql`, with a look at what passes.
+ * Copies one database between servers without a file: `pg_dump | psql`, with a check of the bytes in between.
  *
- * A pipe of a shell tells the end of its right side only, and a dump that was cut off looks like one that is whole. So psql sees the end of its input
- * only after pg_dump has ended well and its last words ("PostgreSQL database dump complete") have passed; otherwise it is ended instead.
+ * A shell's pipe reports only the right side's result, and a truncated dump looks complete. So psql's input ends only
+ * after pg_dump has succeeded and its last line ("PostgreSQL database dump complete") has passed; otherwise psql is
+ * killed.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,11 +13,11 @@ export interface DumpPipe {
   readonly dumpProgram: string;
   readonly loadProgram: string;
   readonly dumpArgs: readonly string[];
-  /** Of each program, the whole of it: where it connects to. */
+  /** The complete environment of each program: it says where to connect. */
   readonly source: Readonly<Record<string, string>>;
   readonly target: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  /** Told the process id of pg_dump. */
+  /** Receives the process id of pg_dump. */
   readonly began?: (dumpPid: number) => void;
 }
 
@@ -32,8 +33,8 @@ interface Ended {
 }
 
 /**
- * Resolves with the bytes that passed, once both programs have ended with 0.
- * @throws execute (102) with the words of the side that failed; the signal's reason when it aborts
+ * Resolves with the number of bytes, once both programs have ended with 0.
+ * @throws execute (102) with the failed side's output; the signal's reason when it aborts
  */
 export async function pipeDump(pipe: DumpPipe): Promise<number> {
   const { dumpArgs, dumpProgram, loadProgram, signal } = pipe;
@@ -50,13 +51,13 @@ export async function pipeDump(pipe: DumpPipe): Promise<number> {
     const passed = await pass(dump, load);
     const dumped = await dump.ended;
     const isWhole = dumped.code === 0 && passed.tail.includes(COMPLETE);
-    // Its input stays open until the dump is known to be whole.
+    // Its input stays open until the dump is known to be complete.
     if (isWhole) load.input?.end();
     else load.end();
     const loaded = await load.ended;
     signal.throwIfAborted();
     if (isWhole && loaded.code === 0) return passed.sizeBytes;
-    // Who failed first is the reason: psql's end takes pg_dump's output away.
+    // The first failure is the reason: without psql pg_dump's output breaks.
     throw passed.isRefused || isWhole ? load.failure(loaded) : dump.failure(dumped, "it did not say that it was complete");
   } finally {
     signal.removeEventListener("abort", endBoth);
@@ -67,7 +68,7 @@ export async function pipeDump(pipe: DumpPipe): Promise<number> {
 interface Passed {
   readonly sizeBytes: number;
   readonly tail: string;
-  /** psql has ended while there was more. */
+  /** psql ended before the dump did. */
   readonly isRefused: boolean;
 }
 
@@ -83,7 +84,7 @@ async function pass(dump: Program, load: Program): Promise<Passed> {
     sizeBytes += bytes.length;
     tail = Buffer.concat([tail, bytes]).subarray(-TAIL_SIZE);
     if (isRefused || load.input === null || load.input.destroyed) {
-      // Its input is gone a moment before its end is known.
+      // Its input closes shortly before its end is known.
       isRefused = true;
       break;
     }
@@ -105,7 +106,7 @@ class Program {
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_SIZE_MAX);
     });
-    // A program that ends early breaks the pipe: its exit tells why.
+    // A program that ends early breaks the pipe: its exit code tells why.
     this.#child.stdin?.on("error", () => {});
     this.ended = new Promise((resolve) => {
       this.#child.on("error", (error) => {

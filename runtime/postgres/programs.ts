@@ -1,8 +1,8 @@
 /**
- * PostgreSQL's own programs on this machine: where those of a version are, and running one to its end.
+ * PostgreSQL's own programs on this machine: finds those of a version, and runs one to its end.
  *
- * Looked for where Debian (`/usr/lib/postgresql/<version>/bin`), the packages of postgresql.org for Red Hat (`/usr/pgsql-<version>/bin`), SUSE
- * and an installation from source put them; another place is named by an option.
+ * It searches the directories of Debian (`/usr/lib/postgresql/<version>/bin`), of postgresql.org's packages for Red Hat
+ * (`/usr/pgsql-<version>/bin`), of SUSE and of installations from source; an option names another one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
@@ -11,13 +11,13 @@ import { fail } from "../base/errors";
 export interface ProgramResult {
   readonly code: number;
   readonly stdout: string;
-  /** The end of it. */
+  /** The last part of it. */
   readonly stderr: string;
 }
 
 export interface RunOptions {
   readonly signal: AbortSignal;
-  /** False lets standard output go to nowhere. Default true. */
+  /** False discards standard output. Default true. */
   readonly keepsOutput?: boolean;
 }
 
@@ -35,7 +35,10 @@ export class Programs {
     return isExecutable(`${this.directory}/${name}`);
   }
 
-  /** Runs a program in the C locale; another exit code than 0 is the caller's to judge. @throws execute; the signal's reason when it aborts */
+  /**
+   * Runs a program in the C locale; the caller judges exit codes other than 0. @throws execute; the signal's reason
+   * when it aborts
+   */
   run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
     return runProgram(`${this.directory}/${name}`, args, options);
   }
@@ -44,7 +47,7 @@ export class Programs {
 export interface PipeRequest {
   readonly from: ProgramCall;
   readonly to: ProgramCall;
-  /** Go to the second program before and behind what the first one writes; `after` only when that one ended well. */
+  /** Input of the second program before and after the first one's output; `after` only if the first one succeeded. */
   readonly before: string;
   readonly after: string;
   readonly signal: AbortSignal;
@@ -56,8 +59,9 @@ interface ProgramCall {
 }
 
 /**
- * What one program writes goes to another one, through this process: memory holds what a pipe holds. The second one gets `after` only when the
- * first one ended with 0; when that failed, or this process is killed, its input ends early. @throws execute with the words of the one that failed
+ * Pipes one program's output into another through this process; memory holds a pipe's worth. The second one gets
+ * `after` only when the first one ended with 0; if that failed, or this process is killed, its input ends early.
+ * @throws execute with the output of the failed one
  */
 export async function pipePrograms({ after, before, from, signal, to }: PipeRequest): Promise<void> {
   const source = spawn("/usr/bin/env", ["LC_ALL=C", from.program, ...from.args], { stdio: ["ignore", "pipe", "pipe"] });
@@ -69,7 +73,7 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
   const [sourceEnd, sinkEnd] = [endOf(source), endOf(sink)];
-  // A sink that has ended refuses what comes: its own words say why.
+  // A sink that has ended refuses input: its own output says why.
   sink.stdin.on("error", () => source.kill("SIGKILL"));
   try {
     sink.stdin.write(before);
@@ -79,7 +83,7 @@ export async function pipePrograms({ after, before, from, signal, to }: PipeRequ
     else end();
     const [given, taken] = await Promise.all([sourceEnd, sinkEnd]);
     signal.throwIfAborted();
-    // Who failed first is the reason why the other one did.
+    // The first failure caused the other one.
     if (first !== null && first.code !== 0) throw fail("execute", `'${from.program}' failed: ${first.stderr.trim()}`);
     if (taken.code !== 0) throw fail("execute", `'${to.program}' failed: ${taken.stderr.trim()}`);
     if (given.code !== 0) throw fail("execute", `'${from.program}' failed: ${given.stderr.trim()}`);
@@ -102,7 +106,7 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
 
 /**
  * Programs of a major version ("15").
- * @throws fileMissing with every place that was looked at
+ * @throws fileMissing with every searched directory
  */
 export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
   const places =
@@ -122,8 +126,8 @@ export async function findPrograms(major: string, binPath: string | undefined, s
 }
 
 /**
- * Where pg_dump and psql of a major version or a newer one are: a client's packages are enough.
- * @throws fileMissing with every place that was looked at
+ * Directory of pg_dump and psql of a major version or a newer one: a client package is enough.
+ * @throws fileMissing with every searched directory
  */
 export async function findClientPrograms(
   major: string,
@@ -158,7 +162,7 @@ async function isExecutable(path: string): Promise<boolean> {
 
 function runProgram(program: string, args: readonly string[], { keepsOutput = true, signal }: RunOptions): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
-    // Without the user's locale: what these programs say is read.
+    // Without the user's locale, because the output is parsed.
     const child = spawn("/usr/bin/env", ["LC_ALL=C", program, ...args], { stdio: ["ignore", keepsOutput ? "pipe" : "ignore", "pipe"] });
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {

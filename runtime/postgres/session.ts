@@ -1,8 +1,8 @@
 /**
- * One session with the server: who it is, the non-exclusive backup functions, WAL switches, settings.
+ * One session with the server: its facts, the non-exclusive backup functions, WAL switches, settings.
  *
- * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the advisory lock of stock
- * 2.45–2.57 is a session lock as well. Settings of the session are stock's ("pgbackrest-format" 15).
+ * A backup needs the same session from start to stop (PostgreSQL "Continuous Archiving", non-exclusive backup); the
+ * advisory lock of stock 2.45–2.57 is also a session lock. The session uses stock's settings ("pgbackrest-format" 15).
  */
 import type { Client, ClientConfig, QueryResult } from "pg";
 import { fail, toBackupError } from "../base/errors";
@@ -10,9 +10,9 @@ import type { Secret } from "../base/secret";
 import { parseLsn, segmentOfLsn } from "../format/wal/walSegment";
 import { atLeast, majorVersion } from "./versions";
 
-/** The lock that stock takes around a backup ("pgbackrest-format" 15, step 4). */
+/** Stock's lock during a backup ("pgbackrest-format" 15, step 4). */
 const BACKUP_ADVISORY_LOCK = "12340078987004321";
-/** How soon the server sees that a client was killed while a long statement runs, such as the wait for a checkpoint. */
+/** How soon the server notices a killed client during a long statement, such as the wait for a checkpoint. */
 const CONNECTION_CHECK_MS = 2000;
 const SECOND_MS = 1000;
 
@@ -25,15 +25,15 @@ export interface SessionTarget {
   readonly queryTimeoutMs: number;
   readonly applicationName: string;
   readonly password?: Secret;
-  /** Default: none, as over a unix socket. */
+  /** Default: none, as on a unix socket. */
   readonly tls?: SessionTls;
-  /** What may be done when it cannot be reached. Default speaks of pg1. */
+  /** Hints for when it cannot be reached. Default: about pg1. */
   readonly hints?: readonly string[];
-  /** Default: that of a query, a minute at most. */
+  /** Default: a query's, a minute at most. */
   readonly connectTimeoutMs?: number;
 }
 
-/** As libpq's sslmode says; certificates and key are texts in PEM. */
+/** Modes of libpq's sslmode; certificates and key are PEM texts. */
 export interface SessionTls {
   readonly mode: "disable" | "prefer" | "require" | "verify-ca" | "verify-full";
   readonly ca?: string | undefined;
@@ -58,7 +58,7 @@ export interface BackupStart {
 
 export interface BackupStop extends BackupStart {
   readonly backupLabel: string;
-  /** Empty when there is no tablespace. */
+  /** Empty without tablespaces. */
   readonly tablespaceMap: string;
 }
 
@@ -81,18 +81,19 @@ export class Session {
     this.#client = client;
   }
 
-  /** @throws dbConnect (56) with where it tried and what the server said */
+  /** @throws dbConnect (56) with the address and the server's message */
   static async open(target: SessionTarget): Promise<Session> {
     const session = new Session(await connect(target));
     await session.query("set search_path = 'pg_catalog'");
     await session.query("set client_encoding = 'UTF8'");
     await session.query("set max_parallel_workers_per_gather = 0");
-    // Not on every platform of the server; where it is missing, a killed backup keeps its lock until its statement ends.
+    // Not available on every platform of the server; without it a killed backup keeps its lock until its statement
+    // ends.
     await session.query(`set client_connection_check_interval = ${CONNECTION_CHECK_MS}`).catch(() => {});
     return session;
   }
 
-  /** @throws dbQuery (57) with the statement and the server's words */
+  /** @throws dbQuery (57) with the statement and the server's message */
   async query(sql: string, params: readonly unknown[] = []): Promise<QueryResult> {
     try {
       return await this.#client.query(sql, [...params]);
@@ -105,7 +106,7 @@ export class Session {
     await this.#client.end().catch(() => {});
   }
 
-  /** Facts of the server, asked once. */
+  /** Facts of the server, queried once. */
   async facts(): Promise<ServerFacts> {
     if (this.#facts !== undefined) return this.#facts;
     const { rows } = await this.query(
@@ -132,12 +133,12 @@ export class Session {
     return Number(rows[0].now);
   }
 
-  /** The second that the database's clock is in. */
+  /** The current second of the database's clock. */
   async nowS(): Promise<number> {
     return Math.floor((await this.nowMs()) / SECOND_MS);
   }
 
-  /** @throws lockAcquire (50) when a backup of this cluster is running already */
+  /** @throws lockAcquire (50) when a backup of this cluster is already running */
   async takeBackupLock(): Promise<void> {
     const { rows } = await this.query(`select pg_catalog.pg_try_advisory_lock(${BACKUP_ADVISORY_LOCK})::bool as locked`);
     if (rows[0].locked !== true) {
@@ -147,7 +148,7 @@ export class Session {
     }
   }
 
-  /** Begins a non-exclusive backup. `walSegmentSizeBytes` names the segment where the server cannot. */
+  /** Begins a non-exclusive backup. `walSegmentSizeBytes` is used to name the segment when the server cannot. */
   async startBackup(fast: boolean, walSegmentSizeBytes: number): Promise<BackupStart> {
     const { version, inRecovery } = await this.facts();
     const call = atLeast(version, 15) ? "pg_catalog.pg_backup_start" : "pg_catalog.pg_start_backup";
@@ -157,12 +158,13 @@ export class Session {
     const { rows } = await this.query(`select lsn::text as lsn, ${name} as wal from ${call}(${label}, ${fast}${exclusive}) as lsn`);
     const { lsn, wal } = rows[0];
     if (!inRecovery) return { lsn, walName: wal };
-    // The server refuses to name segments in recovery. The backup began at the last restart point, whose timeline pg_control knows.
+    // The server does not name segments in recovery. The backup began at the last restart point, and pg_control knows
+    // its timeline.
     const { timeline } = await this.controlCheckpoint();
     return { lsn, walName: segmentOfLsn(timeline, parseLsn(lsn), walSegmentSizeBytes) };
   }
 
-  /** Ends the backup that this session began. */
+  /** Ends this session's backup. */
   async stopBackup(walSegmentSizeBytes: number): Promise<BackupStop> {
     const { version, inRecovery } = await this.facts();
     const call = atLeast(version, 15) ? "pg_catalog.pg_backup_stop(false)" : "pg_catalog.pg_stop_backup(false, false)";
@@ -178,13 +180,13 @@ export class Session {
     return rows[0].in_recovery;
   }
 
-  /** Position up to which a standby has replayed; 0 before it has replayed anything. */
+  /** Position up to which a standby has replayed; 0 before its first replay. */
   async replayLsn(): Promise<bigint> {
     const { rows } = await this.query("select coalesce(pg_catalog.pg_last_wal_replay_lsn(), '0/0')::text as lsn");
     return parseLsn(rows[0].lsn);
   }
 
-  /** On a standby a restart point at the last checkpoint that was replayed. */
+  /** On a standby, a restart point at the last replayed checkpoint. */
   async checkpoint(): Promise<void> {
     await this.query("checkpoint");
   }
@@ -195,13 +197,13 @@ export class Session {
     return { lsn: parseLsn(rows[0].lsn), timeline: Number(rows[0].timeline) };
   }
 
-  /** The segment that the next record goes to. */
+  /** The segment of the next record. */
   async currentWalName(): Promise<string> {
     const { rows } = await this.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal");
     return rows[0].wal;
   }
 
-  /** Writes a restore point, so that there is something to archive, and switches; tells the segment that is complete now. */
+  /** Writes a restore point, so that there is WAL to archive, and switches; returns the completed segment. */
   async switchWal(restorePoint: string): Promise<string> {
     await this.query("select pg_catalog.pg_create_restore_point($1)", [restorePoint]);
     const { rows } = await this.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal())::text as wal");
@@ -220,13 +222,13 @@ export class Session {
     return rows.map((row) => ({ id: Number(row.id), name: row.name }));
   }
 
-  /** Settings by name with where they come from; unknown names are left out. */
+  /** Settings by name with their source; unknown names are omitted. */
   async settings(names: readonly string[]): Promise<SettingRow[]> {
     const { rows } = await this.query(
       "select name, current_setting(name) as value, source, pending_restart from pg_catalog.pg_settings where name = any($1) order by name",
       [[...names]],
     );
-    // A value set by ALTER SYSTEM that waits for a restart is only in the file's view.
+    // A value set by ALTER SYSTEM that waits for a restart is visible only in the file view.
     const file = await this.query(
       "select name, setting from pg_catalog.pg_file_settings where error is null or error = 'setting could not be applied' order by seqno",
     );
@@ -240,19 +242,19 @@ export class Session {
     }));
   }
 
-  /** `ALTER SYSTEM SET`, or RESET for null; takes effect with {@link reload} or a restart. */
+  /** `ALTER SYSTEM SET`, or RESET for null; {@link reload} or a restart activates it. */
   async alterSystem(name: string, value: string | null): Promise<void> {
     if (!/^[a-z][a-z0-9_.]*$/.test(name)) throw fail("paramInvalid", `'${name}' is not the name of a PostgreSQL setting`);
     const quoted = value === null ? "" : ` = ${this.#client.escapeLiteral(value)}`;
     await this.query(`alter system ${value === null ? "reset" : "set"} ${name}${quoted}`);
   }
 
-  /** Resolves before the server has read its files: {@link configurationReadMs} tells when this session has. */
+  /** Resolves before the server has read its files: {@link configurationReadMs} shows when this session has. */
   async reload(): Promise<void> {
     await this.query("select pg_catalog.pg_reload_conf()");
   }
 
-  /** When this session last read the files of settings, by the server's clock. Microseconds are told apart. */
+  /** When this session last read the settings files, by the server's clock, with microseconds. */
   async configurationReadMs(): Promise<number> {
     const { rows } = await this.query("select (extract(epoch from pg_catalog.pg_conf_load_time()) * 1000)::float8 as ms");
     return Number((rows as { ms: number }[])[0]?.ms);
@@ -260,7 +262,7 @@ export class Session {
 }
 
 async function connect(target: SessionTarget): Promise<Client> {
-  // Loaded here: archive-push and archive-get never ask the server.
+  // Loaded on demand: archive-push and archive-get never query the server.
   const pg = await import("pg");
   const { applicationName, database, host, password, port, queryTimeoutMs, tls, user } = target;
   const attempt = async (ssl: ClientConfig["ssl"]): Promise<Client> => {
@@ -275,14 +277,14 @@ async function connect(target: SessionTarget): Promise<Client> {
       ...(ssl === undefined ? {} : { ssl }),
       ...(password === undefined ? {} : { password: password.reveal() }),
     });
-    // A server that goes away between two queries reports here; the next query fails with its own error.
+    // A lost server is reported here between two queries; the next query fails with its own error.
     client.on("error", () => {});
     await client.connect();
     return client;
   };
   try {
     return await attempt(tls === undefined ? undefined : sslOptions(tls)).catch((error: unknown) => {
-      // Only "prefer" goes on without, and only where the server has said that it cannot.
+      // Only "prefer" falls back to no TLS, and only when the server does not support it.
       if (tls?.mode !== "prefer" || !toBackupError(error).message.includes("does not support SSL")) throw error;
       return attempt(false);
     });
@@ -306,22 +308,22 @@ function sslOptions({ ca, cert, key, mode }: SessionTls): ClientConfig["ssl"] {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
-    // The name counts for verify-full only.
+    // Only verify-full checks the name.
     ...(mode === "verify-ca" ? { checkServerIdentity: () => undefined } : {}),
   };
 }
 
 export interface SettingRow {
   readonly name: string;
-  /** What is in force. */
+  /** The active value. */
   readonly value: string;
-  /** What the configuration files say; null when they say nothing. */
+  /** The configuration files' value; null without one. */
   readonly configured: string | null;
   readonly source: string;
   readonly pendingRestart: boolean;
 }
 
-/** Of the WAL that reaches up to `lsn`: the segment of the byte before it. */
+/** The segment of the byte before `lsn`, which completes the WAL up to it. */
 function segmentBefore(lsn: string, timeline: number, walSegmentSizeBytes: number): string {
   return segmentOfLsn(timeline, parseLsn(lsn) - 1n, walSegmentSizeBytes);
 }

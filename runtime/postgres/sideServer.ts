@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL server of our own beside production's: started from a data directory that was restored for it, reachable by a unix socket in a
- * private directory only, and stopped by us.
+ * Our own PostgreSQL server beside production's: started on a restored data directory, reachable only by a unix socket
+ * in a private directory, and stopped by us.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
@@ -14,7 +14,7 @@ import { Session } from "./session";
 export interface SideServerOptions {
   readonly programs: Programs;
   readonly dataDirectory: string;
-  /** Its settings: nothing else is read but postgresql.auto.conf of the data directory. */
+  /** Its settings: besides this file only postgresql.auto.conf of the data directory is read. */
   readonly configFile: string;
   readonly socketDirectory: string;
   readonly port: number;
@@ -50,12 +50,12 @@ export class SideServer {
     });
   }
 
-  /** Starts the server; it is not ready yet. */
+  /** Starts the server, which is not ready yet. */
   static start(options: SideServerOptions): SideServer {
     const { configFile, dataDirectory, logFile, programs } = options;
     const log = openSync(logFile, "a", 0o600);
     try {
-      // A group of its own: the signals of a terminal are for us, and we end the server.
+      // Its own process group: a terminal's signals are for us, and we stop the server.
       const child = spawn(`${programs.directory}/postgres`, ["-D", dataDirectory, "-c", `config_file=${configFile}`], {
         detached: true,
         stdio: ["ignore", log, log],
@@ -67,7 +67,10 @@ export class SideServer {
     }
   }
 
-  /** The first connection that the server accepts, once recovery is over. @throws dbConnect with the end of its log when it stops instead */
+  /**
+   * The first connection that the server accepts after recovery. @throws dbConnect with the end of its log when it
+   * stops instead
+   */
   async connectFirst(ctx: Context): Promise<Session> {
     for (;;) {
       if (!this.#isRunning) throw await this.#stopped();
@@ -75,7 +78,7 @@ export class SideServer {
         try {
           return await this.connect();
         } catch (error) {
-          // Between the file's word and the first connection there may be a moment; anything else stays as it is.
+          // The server may need a moment after the status in the file; other errors are final.
           if (!isError(error, "dbConnect") || !/starting up|ECONNREFUSED|ENOENT/.test(error.message)) throw error;
         }
       }
@@ -89,14 +92,14 @@ export class SideServer {
     return Session.open({ host: socketDirectory, port, user, database, queryTimeoutMs, applicationName: "pgbackstop drill" });
   }
 
-  /** Shuts it down so that its files need no recovery. Fine when it has ended. */
+  /** Shuts it down cleanly, so that its files need no recovery. Does nothing if it has ended. */
   async stop(ctx: Context): Promise<void> {
     if (this.#isRunning) this.#child.kill("SIGINT");
     await Promise.race([this.#ended, untilAborted(ctx.signal)]);
     if (this.#isRunning) throw ctx.signal.reason;
   }
 
-  /** Ends it at once, whatever becomes of its files. */
+  /** Kills it at once, without regard to its files. */
   async end(ctx: Pick<Context, "clock">): Promise<void> {
     for (const signal of ["SIGQUIT", "SIGKILL"] as const) {
       if (!this.#isRunning) return;
@@ -118,7 +121,7 @@ export class SideServer {
     return fail("dbConnect", message, { hint: "what it says is the reason why this backup could not be used." });
   }
 
-  /** The last lines of the log that tell of something wrong. */
+  /** The last log lines about an error. */
   async logLines(): Promise<string[]> {
     const lines = (await readTail(this.#options.logFile)).split("\n").filter((line) => /\b(FATAL|PANIC|ERROR|HINT|WARN)\b:?/.test(line));
     return lines.slice(-LOG_LINES_MAX).map((line) => line.trim());

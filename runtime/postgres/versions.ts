@@ -1,4 +1,7 @@
-/** What differs between PostgreSQL versions and is not in pg_control. `version` is the text of the major version: "14" … "18". */
+/**
+ * Differences between PostgreSQL versions that are not in pg_control. `version` is the text of the major version: "14"
+ * … "18".
+ */
 
 /** `150004` (server_version_num) → `15`; before 10 two parts: `90603` → `9.6`. */
 export function majorVersion(serverVersionNum: number): string {
@@ -11,7 +14,7 @@ export function atLeast(version: string, minimum: number): boolean {
   return Number(version) >= minimum;
 }
 
-/** Directory of a tablespace's content: `PG_15_202209061`. */
+/** Directory of a tablespace's files: `PG_15_202209061`. */
 export function tablespaceDirectory(version: string, catalogVersion: number): string {
   return `PG_${version}_${catalogVersion}`;
 }

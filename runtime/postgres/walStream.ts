@@ -1,10 +1,11 @@
 /**
- * WAL as the server sends it to a standby: one connection that asks who the server is, then receives ("Streaming Replication Protocol").
+ * Receives WAL like a standby: one connection that identifies the server, then streams ("Streaming Replication
+ * Protocol").
  *
- * The connection is a walsender that is bound to a database (`replication=database`), because that one takes SQL too and needs no line of its own
- * in pg_hba.conf. No slot: what is not archived stays in pg_wal anyway, and a slot that nobody reads would fill it. The answers to the server tell
- * what was received and never what is flushed: so `synchronous_standby_names = '*'` never waits for a repository, while a server that shuts down
- * is told at once that it has sent everything.
+ * The connection is a walsender bound to a database (`replication=database`), because that accepts SQL too and needs no
+ * separate line in pg_hba.conf. It uses no slot: unarchived WAL stays in pg_wal anyway, and a slot without a reader
+ * would fill it. Status messages report received WAL and never flushed WAL. So `synchronous_standby_names = '*'` never
+ * waits for a repository, while a server that shuts down learns at once that everything was sent.
  */
 import type { Connection, Submittable } from "pg";
 import type { Clock } from "../base/clock";
@@ -15,25 +16,25 @@ import type { SessionTarget } from "./session";
 export interface StreamSource {
   readonly systemId: bigint;
   readonly timeline: number;
-  /** What the server has on its disk. */
+  /** The server's flush position. */
   readonly flushLsn: bigint;
   /** A standby: another server writes. */
   readonly inRecovery: boolean;
 }
 
-/** Called with WAL in its order; the bytes are the caller's until it returns. */
+/** Called with WAL in order; the bytes are valid until it returns. */
 export type WalSink = (lsn: bigint, wal: Uint8Array) => void;
 
-/** Words of a copy that goes both ways. */
+/** Message types of a bidirectional copy. */
 const WAL_DATA = 0x77;
 const KEEPALIVE = 0x6b;
 const STATUS = 0x72;
 const WAL_HEAD_SIZE_BYTES = 25;
 const STATUS_SIZE_BYTES = 34;
 const STATUS_EVERY_MS = 10_000;
-/** After so long without a word the server is asked for one, and given up after twice that. */
+/** After this silence the server is asked for a reply; after twice that the connection is given up. */
 const SILENCE_MS = 30_000;
-/** 2000-01-01 in milliseconds since 1970: PostgreSQL counts from there. */
+/** 2000-01-01 in milliseconds since 1970: PostgreSQL's epoch. */
 const EPOCH_MS = 946_684_800_000;
 
 interface StreamClient {
@@ -66,7 +67,7 @@ export class WalStream {
       replication: "database",
     };
     const client: StreamClient = new pg.Client(config);
-    // The end of the connection is what counts; the reason is told by whoever waits for something.
+    // Only the end of the connection counts; the pending call reports the reason.
     client.on("error", () => {});
     try {
       await client.connect();
@@ -97,7 +98,7 @@ export class WalStream {
     }
   }
 
-  /** Receives until the connection ends, which is its only way to: returns why. `signal` ends it too. */
+  /** Receives until the connection ends, and returns why; there is no other end. `signal` ends it too. */
   async receive(start: { readonly timeline: number; readonly lsn: bigint }, sink: WalSink, signal: AbortSignal): Promise<BackupError> {
     const ended = new AbortController();
     const receiver = new Receiver(start, sink, this.#clock, () => ended.abort());
@@ -117,7 +118,7 @@ export class WalStream {
   }
 }
 
-/** What helps, by the code of the server's refusal (PostgreSQL "Error Codes"); an error of the system has none of these. */
+/** The hint for the code of the server's refusal (PostgreSQL "Error Codes"); system errors have other codes. */
 function hintOf(error: unknown, { database, user }: SessionTarget): string {
   switch ((error as { readonly code?: unknown }).code) {
     case "42501":
@@ -134,7 +135,7 @@ function hintOf(error: unknown, { database, user }: SessionTarget): string {
   }
 }
 
-/** One START_REPLICATION as the library's client runs it; its methods' names are the library's. */
+/** One START_REPLICATION as the library's client runs it; the library defines the method names. */
 class Receiver implements Submittable {
   error: BackupError | null = null;
   readonly #start: { readonly timeline: number; readonly lsn: bigint };
@@ -159,7 +160,7 @@ class Receiver implements Submittable {
     copying.once("replicationStart", () => {
       this.#connection = copying;
     });
-    // Of a timeline that has ended: the server goes on with commands, we begin anew.
+    // The timeline has ended: the server would accept commands, but we reconnect.
     copying.once("copyDone", () => this.#ended());
     copying.query(`START_REPLICATION PHYSICAL ${formatLsn(this.#start.lsn)} TIMELINE ${this.#start.timeline}`);
   }
@@ -172,7 +173,7 @@ class Receiver implements Submittable {
       try {
         this.#sink(lsn, wal);
       } catch (error) {
-        // Thrown on, it would end the process: the library calls this from an event.
+        // The library calls this from an event: a thrown error would end the process.
         this.error ??= toBackupError(error);
         return this.#ended();
       }
@@ -180,7 +181,7 @@ class Receiver implements Submittable {
     } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#tell(false);
   }
 
-  /** Tells the server from time to time that somebody is there; ends what has been silent for too long. */
+  /** Sends a status message from time to time; ends a connection that was silent for too long. */
   lookAfter(end: () => void): void {
     const silentMs = this.#clock.monotonicMs() - this.#heardAtMs;
     if (silentMs > 2 * SILENCE_MS) {
@@ -193,7 +194,7 @@ class Receiver implements Submittable {
     const status = Buffer.alloc(STATUS_SIZE_BYTES);
     status.writeUInt8(STATUS, 0);
     status.writeBigUInt64BE(this.#received, 1);
-    // Flushed and applied stay 0: "not known", so that nobody's commit waits for it.
+    // Flushed and applied stay 0, "not known", so that no commit waits for this receiver.
     status.writeBigInt64BE(BigInt(Math.floor(this.#clock.nowMs() - EPOCH_MS)) * 1000n, 25);
     status.writeUInt8(wantsAnswer ? 1 : 0, 33);
     this.#connection?.sendCopyFromChunk(status);
@@ -215,7 +216,7 @@ class Receiver implements Submittable {
   handlePortalSuspended(): void {}
 }
 
-/** What the library's types leave out. */
+/** Members that the library's types omit. */
 interface CopyConnection extends Connection {
   sendCopyFromChunk(bytes: Buffer): void;
 }
