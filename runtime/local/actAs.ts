@@ -1,6 +1,6 @@
 /**
- * Work that root does with the rights of another account, so that the kernel refuses what that account may not do: in a directory that the account
- * may write, it can exchange any name for a link while root works there.
+ * Lets root work with another account's rights, so that the kernel refuses what that account may not do. In a directory
+ * that the account may write, it can swap any name for a link while root works there.
  */
 import { systemError } from "./systemError";
 
@@ -10,11 +10,11 @@ export interface AccountIds {
 }
 
 /**
- * Runs `work` as `account`; as this process when it is not root. The whole process changes its rights until `work` has ended: nothing else of it may
- * run meanwhile. @throws userMissing (89) where root may not become another account
+ * Runs `work` as `account`, or unchanged when this process is not root. The whole process has those rights until `work`
+ * has ended, so nothing else may run meanwhile. @throws userMissing (89) when root may not become another account
  */
 export async function actAs<T>(account: AccountIds, work: () => Promise<T>): Promise<T> {
-  // Node's types have forgotten it.
+  // Missing in Node's types.
   const {
     getegid,
     geteuid,

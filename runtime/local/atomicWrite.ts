@@ -1,13 +1,16 @@
 /**
- * Files that are complete and durable when they appear: written under a temporary name in the same directory, fsync, rename, fsync of
- * the directory (pgBackRest 2.60 "storage/posix/write"). Missing directories are made 0750 and files 0640, both as the umask allows: the
- * program clears its umask at start (`neutral-umask`), so the modes are exact then. A mode that a caller names is exact whatever the umask.
+ * Writes files that are complete and durable when they appear: temporary name in the same directory, fsync, rename,
+ * fsync of the directory (pgBackRest 2.60 "storage/posix/write"). Missing directories get mode 0750 and files 0640,
+ * both less the umask; the program clears its umask at start (`neutral-umask`), so the modes are exact then. A mode
+ * given by the caller is exact under any umask.
  *
- * Repositories have several writers: each has temporary names of its own there. Files of this machine alone keep stock's one name, which the next
- * writer takes over from one that was killed; of two at once the first finds that its file lost the name, and fails.
+ * Repositories have several writers, so each uses its own temporary names there. Files of this machine keep stock's
+ * single temporary name, which the next writer takes over from a killed one; of two concurrent writers the first finds
+ * that its file lost the name, and fails.
  *
- * What is written is always a file of its own: one that is there already gives up its name and is never written into, because it may have other
- * names (hard links). A device, a pipe or a socket of that name is refused: renamed over or removed, `/dev/null` would be gone.
+ * Every write makes a new file. An existing one loses its name but is never written into, because it may have other
+ * names (hard links). A device, a pipe or a socket of that name is refused: a rename or removal would destroy
+ * `/dev/null`.
  */
 import { type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -19,30 +22,33 @@ import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 export const FILE_MODE = 0o640;
 export const DIRECTORY_MODE = 0o750;
-/** Errors of a file system that has no hard links, or no more for this file. */
+/** Errors of a file system without hard links, or without more of them for this file. */
 export const NO_MORE_NAMES: ReadonlySet<string> = new Set(["EMLINK", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"]);
 
 export interface WriteOptions {
   /** Exact mode of the file; absent is 0640 less the umask. */
   readonly mode?: number;
-  /** False where directories cannot be synced (SMB mounts). */
+  /** False if directories cannot be synced (SMB mounts). */
   readonly syncDirectories?: boolean;
-  /** Looked at between two chunks of a stream. */
+  /** Checked between two chunks of a stream. */
   readonly signal?: AbortSignal;
-  /** Gives this writer a temporary name of its own; absent: stock's, which all writers of the file share. */
+  /** Gives this writer its own temporary names; absent: stock's, which all writers of the file share. */
   readonly random?: Random;
 }
 
 interface WriteTarget {
   /** The file's name, for errors. */
   readonly path: string;
-  /** Where its bytes go. */
+  /** The path to write to. */
   readonly written: string;
-  /** True when others may take the name of what is written away. */
+  /** True when another writer may take the temporary name. */
   readonly isShared: boolean;
 }
 
-/** Replaces `path` in one durable step, making missing directories. On an error the old content stays and no temporary file is left. */
+/**
+ * Replaces `path` in one durable step, and creates missing directories. On an error the old content stays and no
+ * temporary file is left.
+ */
 export async function atomicWrite(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
   const { random } = options;
   const temporary = random === undefined ? `${path}${TEMP_SUFFIX}` : temporaryName(path, random);
@@ -58,8 +64,8 @@ export async function atomicWrite(path: string, content: Uint8Array | ByteStream
 }
 
 /**
- * Makes `path` in one durable step, with missing directories; false when something of that name is there, which stays as it is. Of any number of
- * processes one gets true. A file system without hard links shows the file while it is being written.
+ * Creates `path` in one durable step, with missing directories; false if the name exists, which stays unchanged. Of any
+ * number of processes one gets true. On a file system without hard links the file is visible during the write.
  */
 export async function atomicCreate(path: string, bytes: Uint8Array, options: WriteOptions & { readonly random: Random }): Promise<boolean> {
   const temporary = temporaryName(path, options.random);
@@ -98,13 +104,16 @@ async function createInPlace(path: string, bytes: Uint8Array, options: WriteOpti
   }
 }
 
-/** Writes `path` itself, content synced, its name not: {@link syncDirectory} makes that durable. On an error the file is removed again. */
+/**
+ * Writes `path` directly. The content is synced, the name is not: {@link syncDirectory} does that. On an error the file
+ * is removed again.
+ */
 export async function writeInPlace(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
   await writeContent({ path, written: path, isShared: false }, content, options);
 }
 
 /**
- * Another writer of the same file may have taken the temporary name: the file there is not ours, and may never become whole.
+ * Another writer may have taken the shared temporary name: the file there is not ours, and may never be completed.
  * @throws fileMove (74), retryable
  */
 async function requireOwn(handle: FileHandle, written: string): Promise<void> {
@@ -183,8 +192,8 @@ async function writeContent(target: WriteTarget, content: Uint8Array | ByteStrea
 const OPEN_ATTEMPTS = 3;
 
 /**
- * Calls `openNew`, which fails where there is something already, with whatever is missing made and what is in the way taken out of it. `told` is the
- * file's name in errors.
+ * Calls `openNew`, which fails on an existing name. Creates missing directories first and removes what blocks the name.
+ * `told` is the file's name in errors.
  */
 export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean, told = path): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -204,18 +213,21 @@ async function takeAway(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {
-    // EISDIR as open would say it.
+    // EISDIR, as open would report it.
     if (!isMissing(error)) throw systemError("fileOpen", `open file '${path}' for write`, path, error);
   }
 }
 
-/** @throws fileOpen when `path` is, or leads to, something that is neither a file nor a directory */
+/** @throws fileOpen when `path` is, or leads to, neither a file nor a directory */
 async function requireReplaceable(path: string): Promise<void> {
   if (!(await isSpecialFile(path))) return;
   throw fail("fileOpen", `unable to replace '${path}', which is a device, a pipe or a socket and not a file`, { path });
 }
 
-/** True for devices, pipes and sockets, also behind a link; false for what cannot be looked at, which opening it will tell better. */
+/**
+ * True for devices, pipes and sockets, also behind a link; false for an unreadable one, which opening it reports
+ * better.
+ */
 export async function isSpecialFile(path: string): Promise<boolean> {
   const info = await stat(path).catch(() => null);
   return info !== null && !info.isFile() && !info.isDirectory();

@@ -1,16 +1,18 @@
 /**
- * The durable debt: which WAL files PostgreSQL was told are safe although a repository lacks them; and what was dropped on purpose.
+ * Durable records of missing WAL: files that PostgreSQL was told are safe although a repository lacks them, and
+ * deliberately dropped files.
  *
- * One empty file per repository, cluster and WAL file, `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<version>-<system id>/<wal file name>`,
- * made durable before the acknowledgement and removed once the repository holds the file. The cluster is part of the path, because the
- * names of WAL files begin anew after an upgrade. `dropped/` has the same shape. The spool of stock (`<spool-path>/archive/<stanza>`) is not
- * used: stock removes it as a whole at restore.
+ * One empty file per repository, cluster and WAL file,
+ * `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<version>-<system id>/<wal file name>`. It is durable before the
+ * acknowledgement and removed once the repository holds the file. The path contains the cluster, because WAL file names
+ * start over after an upgrade. `dropped/` has the same shape. Stock's spool (`<spool-path>/archive/<stanza>`) is not
+ * used: stock removes all of it at restore.
  */
 import { closeSync, type Dirent, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { isMissing, systemError } from "./systemError";
 
-/** What identifies a cluster in the names of directories. */
+/** Identifies a cluster in directory names. */
 export interface DebtCluster {
   readonly version: string;
   readonly systemId: bigint;
@@ -21,14 +23,14 @@ export interface DebtStore {
   add(repoKey: number, walName: string, cluster: DebtCluster): void;
   /** Names, ascending: of one cluster, or of all. */
   list(repoKey: number, cluster?: DebtCluster): string[];
-  /** Clusters that the repository owes WAL of. */
+  /** Clusters with missing WAL in the repository. */
   clusters(repoKey: number): DebtCluster[];
-  /** Keys of the repositories that have any debt, ascending. */
+  /** Keys of the repositories with missing WAL, ascending. */
   repoKeys(): number[];
   remove(repoKey: number, walName: string, cluster: DebtCluster): void;
-  /** Records that PostgreSQL was allowed to remove a file that no repository holds. Durable when it returns. */
+  /** Records that PostgreSQL may remove a file that no repository holds. Durable when it returns. */
   addDropped(repoKey: number, walName: string, cluster: DebtCluster): void;
-  /** Like {@link list}, of what was dropped. */
+  /** Like {@link list}, for dropped files. */
   listDropped(repoKey: number, cluster?: DebtCluster): string[];
 }
 
@@ -71,7 +73,7 @@ function openNames(root: string): NameStore {
       try {
         const made = mkdirSync(directory, { recursive: true, mode: 0o750 });
         closeSync(openSync(`${directory}/${walName}`, "w", 0o640));
-        // Each directory that was made is a name in the one above it; one that a killed process has made is synced here too.
+        // Each new directory is a name in its parent; a directory that a killed process has made is synced here too.
         const top = made === undefined || made.length > root.length ? root : dirname(made);
         for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
       } catch (error) {

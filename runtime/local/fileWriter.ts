@@ -1,6 +1,6 @@
 /**
- * A file written in place by calls that return when the kernel has the bytes: for worker threads, where a trip through Node's thread pool
- * for every call costs more than the call. Only the sync to the disk goes through the pool, so that a thread syncs several files at once.
+ * Writes a file in place with synchronous calls: in a worker thread a trip through Node's thread pool costs more than
+ * the call. Only the sync to disk uses the pool, so that a thread syncs several files at once.
  *
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
@@ -25,7 +25,7 @@ export class FileWriter {
     this.#signal = signal;
   }
 
-  /** The bytes are taken when it returns: the caller may change them then. */
+  /** The caller may change the bytes when it returns. */
   write(bytes: Uint8Array): void {
     const path = this.#path;
     if (this.#signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
@@ -40,7 +40,7 @@ export class FileWriter {
     }
   }
 
-  /** Content synced, file closed; its name is not durable yet. An error removes the file. */
+  /** Syncs and closes the file; its name is not durable yet. An error removes the file. */
   async finish(): Promise<void> {
     const path = this.#path;
     const fd = this.#open();
@@ -59,7 +59,7 @@ export class FileWriter {
     }
   }
 
-  /** Closes and removes the file; nothing when it is closed already. */
+  /** Closes and removes the file; does nothing when it is closed. */
   abandon(): void {
     if (this.#fd === undefined) return;
     const fd = this.#fd;
@@ -67,7 +67,7 @@ export class FileWriter {
     try {
       closeSync(fd);
     } catch {
-      // Its content is of no use any more.
+      // The file is removed below, so an error does not matter.
     }
     removeQuietly(this.#path);
   }
@@ -78,7 +78,7 @@ export class FileWriter {
   }
 }
 
-/** What stays behind is refused or overwritten later: nothing refers to it. */
+/** A file that stays is refused or overwritten later: nothing refers to it. */
 function removeQuietly(path: string): void {
   try {
     unlinkSync(path);

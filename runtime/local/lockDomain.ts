@@ -1,8 +1,10 @@
 /**
- * Which processes share lock files. Two of one domain cannot hold the same lock at once, so the one that has the lock knows that the other one is dead.
+ * Which processes share lock files. Two of one domain cannot hold the same lock, so the holder knows that the other one
+ * is dead.
  *
- * A domain is the file `pgbackstop.domain` in the lock path with random text in it, the boot of the machine, and the place of the file: a lock path
- * that was copied with an image, or that several machines mount, is not one domain.
+ * A domain consists of the file `pgbackstop.domain` in the lock path with random text, the boot of the machine, and the
+ * file's device and inode. So a lock path that was copied with an image, or that several machines mount, is not one
+ * domain.
  */
 import { closeSync, constants, fstatSync, linkSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,8 +19,8 @@ const ID = /^[0-9a-f]{32}$/;
 const WRITABLE_BY_OTHERS = 0o022;
 
 /**
- * 32 hexadecimal digits; null where nothing proves that two processes share lock files: the machine tells no boot, or the file is not this
- * account's alone. Makes the file when it is missing.
+ * 32 hexadecimal digits. Null when nothing proves that two processes share lock files: the machine has no boot id, or
+ * another account may write the file. Creates a missing file.
  */
 export function lockDomain(lockPath: string, self: { readonly uid: number }, random: Random): string | null {
   const path = join(lockPath, FILE);
@@ -27,12 +29,12 @@ export function lockDomain(lockPath: string, self: { readonly uid: number }, ran
     const found = readId(path, self.uid) ?? make(path, self.uid, random);
     return found === null || bootId === "" ? null : sha1Hex(`${found} ${bootId}`).slice(0, 2 * ID_SIZE_BYTES);
   } catch {
-    // Without a domain the lease works too: a dead holder is found out by its silence.
+    // A lease works without a domain too: a dead holder is then detected by its silence.
     return null;
   }
 }
 
-/** Id and place of the file; null when it is missing. @throws Error when it is not to be trusted */
+/** Content, device and inode of the file; null when it is missing. @throws Error when it is not trusted */
 function readId(path: string, uid: number): string | null {
   let fd: number;
   try {
@@ -53,7 +55,7 @@ function readId(path: string, uid: number): string | null {
   }
 }
 
-/** Whole when it appears: another process may look for it at the same time. */
+/** Created atomically: another process may read it at the same time. */
 function make(path: string, uid: number, random: Random): string | null {
   const id = Buffer.from(random.bytes(ID_SIZE_BYTES)).toString("hex");
   const temporary = `${path}.${id}`;

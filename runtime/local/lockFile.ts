@@ -1,10 +1,11 @@
 /**
- * pgBackRest's lock files: what keeps a stock process and ours from working on one stanza at the same time.
+ * pgBackRest's lock files: they keep stock and this program from working on one stanza at the same time.
  *
- * A lock is `flock(LOCK_EX | LOCK_NB)` on `<lock-path>/<stanza>-<kind>[-<repo key>].lock` (2.53 and newer name the repository, older ones do
- * not); the content is one JSON object that says who holds it and how far a backup has come (pgBackRest 2.60 "common/lock",
- * "command/lock"). Node cannot call flock, but flock(1) can on a descriptor that it inherits: the lock belongs to the open file description
- * that both share, so it stays with this process after flock(1) has ended, and the kernel drops it when this process dies.
+ * A lock is `flock(LOCK_EX | LOCK_NB)` on `<lock-path>/<stanza>-<kind>[-<repo key>].lock` (2.53 and newer name the
+ * repository, older ones do not). The content is one JSON object with the holder and the progress of a backup
+ * (pgBackRest 2.60 "common/lock", "command/lock"). Node cannot call flock, but flock(1) can, on an inherited
+ * descriptor. The lock belongs to the shared open file description, so it stays with this process after flock(1) has
+ * ended, and the kernel drops it when this process dies.
  */
 import { spawnSync } from "node:child_process";
 import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, unlinkSync, writeSync } from "node:fs";
@@ -13,14 +14,14 @@ import { assert, fail } from "../base/errors";
 import { systemCodeOf, systemError } from "./systemError";
 import { findText, TrustedDirectory } from "./trust";
 
-/** `drill` and `heal` are ours: stock knows nothing of them. */
+/** `drill` and `heal` are ours: stock does not know them. */
 export type LockKind = "backup" | "archive" | "drill" | "heal" | "restore";
 
 export interface LockRequest {
   readonly lockPath: string;
   readonly stanza: string;
   readonly kind: LockKind;
-  /** Absent: the name that 2.52 and older use, which carries no repository. */
+  /** Absent: the name of 2.52 and older, without a repository. */
   readonly repoKey?: number;
   /** `<pid>-<8 hex>`. */
   readonly execId: string;
@@ -34,22 +35,22 @@ export interface LockProgress {
   readonly sizeCompleteBytes: number;
 }
 
-/** A lock that is held; it lasts until {@link LockFile.release} or the end of this process. */
+/** A held lock; it lasts until {@link LockFile.release} or the end of this process. */
 export interface LockFile {
   readonly path: string;
-  /** Writes into the file how far the backup has come; stock's `info` shows it. */
+  /** Writes a backup's progress into the file; stock's `info` shows it. */
   setProgress(progress: LockProgress): void;
   /** Removes the file and drops the lock; a second call does nothing. */
   release(): void;
 }
 
-/** What the content of a lock file says about its holder. */
+/** The holder according to a lock file's content. */
 export interface LockHolder {
   readonly pid: number;
   readonly execId: string;
 }
 
-/** Tries when the file is replaced by its last holder between our opening and locking it. */
+/** Attempts when the last holder replaces the file between our opening and locking it. */
 const OPEN_ATTEMPTS_MAX = 16;
 const FLOCK_TIMEOUT_MS = 10_000;
 /** The descriptor number that flock(1) sees. */
@@ -61,9 +62,9 @@ export function lockFileName(stanza: string, kind: LockKind, repoKey?: number): 
 }
 
 /**
- * Takes the lock at once or throws; makes the lock path (0750) when it is missing.
- * @throws lockAcquire when another process holds it, flock(1) is missing, or the file cannot be opened; fileOwner (88) and fileMode (83) when another
- * account could have put the lock path or the file there
+ * Takes the lock at once or throws; creates a missing lock path (0750).
+ * @throws lockAcquire when another process holds it, flock(1) is missing, or the file cannot be opened; fileOwner (88)
+ * and fileMode (83) when another account could have put the lock path or the file there
  */
 export function acquireLock(request: LockRequest): LockFile {
   const { lockPath } = request;
@@ -80,7 +81,7 @@ export function acquireLock(request: LockRequest): LockFile {
       const fd = openLockFile(directory, name);
       try {
         flockOrThrow(fd, join(lockPath, name));
-        // The holder before us removes the file before it drops the lock: what we have locked may have no name any more.
+        // The last holder removes the file before it drops the lock: the locked file may have no name any more.
         if (!isNamed(fd, directory, name)) continue;
         const lock = heldLock(fd, directory, request);
         kept = true;
@@ -99,7 +100,10 @@ export function acquireLock(request: LockRequest): LockFile {
   });
 }
 
-/** Who the content of a lock file names; null when there is no such file or it cannot be read. Says nothing about whether the lock is held. */
+/**
+ * The holder in a lock file's content; null for a missing or unreadable file. It does not show whether the lock is
+ * held.
+ */
 export function findLockHolder(path: string): LockHolder | null {
   try {
     const content: unknown = JSON.parse(findText(path) ?? "");
@@ -113,7 +117,7 @@ export function findLockHolder(path: string): LockHolder | null {
 function openLockFile(directory: TrustedDirectory, name: string): number {
   const path = join(directory.path, name);
   try {
-    // "a+" would be O_APPEND; O_RDWR | O_CREAT keeps the content that names the holder.
+    // "a+" would be O_APPEND; O_RDWR | O_CREAT keeps the content with the holder.
     return directory.openFile(name, constants.O_RDWR | constants.O_CREAT, 0o640);
   } catch (error) {
     throw systemCodeOf(error) === undefined ? error : systemError("lockAcquire", `acquire lock on file '${path}'`, path, error);
@@ -159,7 +163,8 @@ function heldLock(fd: number, directory: TrustedDirectory, request: LockRequest)
     assert(heldFd !== null, `lock '${path}' was already released`);
     const bytes = Buffer.from(JSON.stringify(content), "utf8");
     try {
-      // Written before it is cut, so that a reader finds no empty file: the text only grows while a lock is held.
+      // Written before it is truncated, so that no reader finds an empty file: the text only grows while a lock is
+      // held.
       writeSync(heldFd, bytes, 0, bytes.length, 0);
       ftruncateSync(heldFd, bytes.length);
     } catch (error) {
@@ -178,7 +183,7 @@ function heldLock(fd: number, directory: TrustedDirectory, request: LockRequest)
       const releasedFd = heldFd;
       heldFd = null;
       try {
-        // Removed while still locked: the other way round we might remove the file that the next holder has just locked.
+        // Removed while still locked; otherwise it might be the file that the next holder has just locked.
         if (isNamed(releasedFd, directory, name)) unlinkSync(directory.entry(name));
       } catch (error) {
         if (systemCodeOf(error) !== "ENOENT") throw systemError("fileRemove", `remove '${path}'`, path, error);

@@ -1,7 +1,7 @@
 /**
- * What lock files tell others about their holders: who works on a stanza, and how far (pgBackRest 2.60 "command/lock").
+ * What lock files show about their holders: who works on a stanza, and the progress (pgBackRest 2.60 "command/lock").
  *
- * A file whose lock nobody holds was left behind by a killed process and says nothing.
+ * A file without a held lock was left by a killed process and means nothing.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -13,19 +13,19 @@ import { findText } from "./trust";
 
 export interface LockState {
   readonly held: boolean;
-  /** Of each repository whose holder tells it. */
+  /** Of each repository whose holder reports it. */
   readonly repos: readonly { readonly key: number; readonly sizeBytes: number; readonly sizeCompleteBytes: number }[];
 }
 
 export interface HeldLock {
   readonly path: string;
-  /** From the file's content; null when it tells none. */
+  /** From the file's content; null without one. */
   readonly pid: number | null;
 }
 
 const LOCK_FILE = /^(.+)-(archive|backup|restore)(?:-(\d+))?\.lock$/;
 
-/** Is the process of this number the one that wrote a lock file at that moment? */
+/** True when the process of this number wrote a lock file at that time. */
 export type HolderCheck = (pid: number, writtenAtMs: number) => boolean;
 
 interface LockPlace {
@@ -37,7 +37,7 @@ interface LockPlace {
   readonly owners?: readonly number[];
 }
 
-/** From the files' contents, without touching a lock; `isAlive` sorts out what a killed process has left. */
+/** Reads the files' contents without touching a lock; `isAlive` excludes files of killed processes. */
 export function readLockState(place: LockPlace, isAlive: HolderCheck): LockState {
   const { lockPath, stanza, kind, repoKeys } = place;
   const repos: LockState["repos"][number][] = [];
@@ -53,8 +53,8 @@ export function readLockState(place: LockPlace, isAlive: HolderCheck): LockState
 }
 
 /**
- * Does a process hold one of these locks at this moment? A file whose holder lives by its number is tried: after a reboot, or in another container,
- * that number may be anybody's. What nobody holds is removed.
+ * True when a process holds one of these locks now. A file whose holder's number exists is tried: after a reboot, or in
+ * another container, that number may belong to any process. Files without a held lock are removed.
  */
 export function isLocked(
   { kind, lockPath, owners = [], repoKeys, stanza }: LockPlace,
@@ -74,7 +74,7 @@ export function isLocked(
   });
 }
 
-/** Locks of a stanza, or of all, that a process holds at this moment; files that nobody holds are removed, as stock does. */
+/** Locks of a stanza, or of all, that a process holds now; files without a held lock are removed, as in stock. */
 export function listHeldLocks(
   lockPath: string,
   stanza: string | undefined,
@@ -86,7 +86,7 @@ export function listHeldLocks(
     const path = join(lockPath, name);
     try {
       const place = { lockPath, stanza: owner, kind: kind as LockKind, ...(key === undefined ? {} : { repoKey: Number(key) }) };
-      // Taken and given back: whoever could be in our way is not there.
+      // Taken and released: then no other process holds it.
       const pid = findLockHolder(path)?.pid ?? null;
       try {
         acquireLock({ ...place, ...self }).release();
@@ -117,16 +117,17 @@ function isHeld(path: string, isAlive: HolderCheck): boolean {
   return holder !== null && writtenAtMs !== undefined && isAlive(holder.pid, writtenAtMs);
 }
 
-/** Of a process' start and of a file's time. */
+/** Precision of a process' start and of a file's time. */
 const TIME_STEP_MS = 1000;
-/** What `/proc` counts starts in: 100 a second on every Linux that Node runs on. */
+/** The unit of starts in `/proc`: 100 a second on every Linux that Node runs on. */
 const TICK_MS = 10;
-/** Behind the program's name, which ends with the last bracket (proc_pid_stat(5)). */
+/** After the program's name, which ends with the last bracket (proc_pid_stat(5)). */
 const START_FIELD = 19;
 
 /**
- * True when a process of this number runs, and ran at that moment. A number is given again after a reboot, and at once in another container; who got it
- * then began after the file was written. Where nobody tells when a process began, its number is believed.
+ * True when a process of this number runs and ran at that time. Numbers are reused after a reboot, and at once in
+ * another container; a process that reuses one began after the file was written. If a process' start is unknown, its
+ * number is trusted.
  */
 export function hasRunSince(pid: number, atMs: number, clock: Clock): boolean {
   try {
@@ -136,7 +137,7 @@ export function hasRunSince(pid: number, atMs: number, clock: Clock): boolean {
   }
   const [own, other] = [startTicksOf("self"), startTicksOf(String(pid))];
   if (own === null || other === null) return true;
-  // Node's monotonic clock begins with the process.
+  // Node's monotonic clock starts with the process.
   const ownStartMs = clock.nowMs() - clock.monotonicMs();
   return ownStartMs + (other - own) * TICK_MS <= atMs + TIME_STEP_MS;
 }

@@ -1,4 +1,7 @@
-/** Other programs of this machine, run to their end: how PostgreSQL is stopped and started, and file systems are asked. Never through a shell. */
+/**
+ * Runs other programs of this machine to their end: to stop and start PostgreSQL, and to query file systems. Never
+ * through a shell.
+ */
 import { spawn } from "node:child_process";
 import type { Clock } from "../base/clock";
 import { fail } from "../base/errors";
@@ -8,16 +11,16 @@ export interface ProgramRun {
   /** Ends the program with SIGTERM. */
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  /** The whole environment. */
+  /** The complete environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Given whole lines of both outputs as they come, or only of standard error; absent only keeps them. */
+  /** Receives lines of both outputs as they arrive, or only of standard error; absent only keeps them. */
   readonly told?: (line: string) => void;
   readonly toldError?: (line: string) => void;
   readonly cwd?: string;
 }
 
 export interface ProgramEnd {
-  /** 128 and the number of the signal, as a shell tells it, when one ended it. */
+  /** When a signal ended it, 128 plus the signal's number, as in a shell. */
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -28,7 +31,7 @@ const LEFT_BEHIND_MS = 1000;
 const SIGNALLED = 128 + 15;
 
 /**
- * Ends when the program does, whatever it has left behind that still holds its outputs (a server started by pg_ctl does).
+ * Ends when the program does, even if a child still holds its outputs (a server started by pg_ctl does).
  * @throws execute (102) when it cannot be started
  */
 export function runProgram(words: readonly string[], { clock, cwd, env, signal, told, toldError }: ProgramRun): Promise<ProgramEnd> {
@@ -55,7 +58,7 @@ export function runProgram(words: readonly string[], { clock, cwd, env, signal, 
     };
     child.on("exit", (code) => {
       signal.removeEventListener("abort", end);
-      // Both outputs end with it, unless it has left somebody behind.
+      // Both outputs end with it, unless a child still holds them.
       clock.sleep(LEFT_BEHIND_MS, closed.signal).then(
         () => finish(code),
         () => finish(code),
@@ -64,7 +67,7 @@ export function runProgram(words: readonly string[], { clock, cwd, env, signal, 
   });
 }
 
-/** Lines to whoever listens, and the text. */
+/** Passes lines to the listener, and keeps the text. */
 class Output {
   readonly #told: ((line: string) => void) | undefined;
   #text = "";

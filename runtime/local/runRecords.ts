@@ -1,9 +1,10 @@
 /**
- * How the last run of each command ended: `<spool-path>/pgbackstop/<stanza>/runs/<command>.json`, replaced in one step.
+ * The last run of each command: `<spool-path>/pgbackstop/<stanza>/runs/<command>.json`, replaced in one step.
  *
- *     {"version":1,"command":"verify","endedAtS":1795156859,"exitCode":0,"succeededAtS":1795156859,"repos":{"1":{"ok":true,"endedAtS":1795156859}}}
+ *     {"version":1,"command":"verify","endedAtS":1795156859,"exitCode":0,"succeededAtS":1795156859,
+ *      "repos":{"1":{"ok":true,"endedAtS":1795156859}}}
  *
- * They are for metrics only: nothing is decided by them, and where the directory cannot be written there are none.
+ * For metrics only: no decision uses them, and without a writable directory there are none.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { actAs } from "./actAs";
@@ -14,7 +15,7 @@ export interface RunRecord {
   readonly command: string;
   readonly endedAtS: number;
   readonly exitCode: number;
-  /** End of the last run that ended with 0; null when none is known. */
+  /** End of the last run with exit code 0; null when unknown. */
   readonly succeededAtS: number | null;
   /** By repository key: the last verdict on each. */
   readonly repos?: Readonly<Record<string, RepoVerdict>>;
@@ -28,7 +29,7 @@ export interface RepoVerdict {
 const VERSION = 1;
 const RECORDS_MAX = 64;
 
-/** Ascending by command; what cannot be read is left out. */
+/** Ascending by command; unreadable ones are omitted. */
 export async function loadRuns(spoolPath: string, stanza: string): Promise<RunRecord[]> {
   const directory = directoryOf(spoolPath, stanza);
   const names = await readdir(directory).catch(() => [] as string[]);
@@ -42,9 +43,9 @@ export async function loadRuns(spoolPath: string, stanza: string): Promise<RunRe
 }
 
 /**
- * Replaces the record of a command; what the run before said of repositories that this one left out stays. Does nothing where the spool path
- * is not there. Nothing else of a process of root may run meanwhile.
- * @throws what {@link atomicWrite} throws
+ * Replaces a command's record; earlier verdicts on repositories that this run omitted stay. Does nothing without the
+ * spool path. A process of root must not do anything else meanwhile.
+ * @throws errors of {@link atomicWrite}
  */
 export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRecord, "succeededAtS">): Promise<void> {
   const there = await stat(spoolPath).catch((error: unknown) => {
@@ -57,7 +58,7 @@ export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRe
   const repos = before?.repos === undefined && run.repos === undefined ? {} : { repos: { ...before?.repos, ...run.repos } };
   const record = { version: VERSION, ...run, succeededAtS, ...repos };
   const path = `${directoryOf(spoolPath, stanza)}/${run.command}.json`;
-  // Root leaves nothing that the spool's owner cannot replace, and follows none of its links.
+  // Root leaves only files that the spool's owner can replace, and follows none of its links.
   await actAs(there, () => atomicWrite(path, Buffer.from(`${JSON.stringify(record)}\n`)));
 }
 

@@ -1,9 +1,10 @@
 /**
- * The queues of `archive-async` as stock keeps them: `<spool-path>/archive/<stanza>/out` for pushes and `…/in` for what was fetched ahead.
+ * Stock's queues of `archive-async`: `<spool-path>/archive/<stanza>/out` for pushes and `…/in` for prefetched files.
  *
- * A status file tells the command that PostgreSQL runs what the background process made of a WAL file. `<file>.ok` is empty, or holds `0` and
- * warnings; `<file>.error` holds a code and a message; `global.error` stands for every file without a status of its own. Bytes as in
- * pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program and back in the middle of a queue.
+ * A status file tells PostgreSQL's command what the background process did with a WAL file. `<file>.ok` is empty, or
+ * holds `0` and warnings; `<file>.error` holds a code and a message; `global.error` stands for every file without its
+ * own status. Bytes as in pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program
+ * and back in the middle of a queue.
  */
 import { copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { TEMP_SUFFIX } from "../base/temporaryName";
@@ -12,19 +13,19 @@ import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 export interface SpoolStatus {
   readonly kind: "ok" | "error";
-  /** Of an `.ok` file: not 0 when an operator made it out of an `.error` file. */
+  /** Of an `.ok` file: not 0 when an operator renamed an `.error` file. */
   readonly code: number;
   readonly message: string;
 }
 
 const GLOBAL = "global";
 
-/** The queue that stock uses too. */
+/** The queue shared with stock. */
 export function stockSpool(spoolPath: string, stanza: string, queue: "in" | "out"): Spool {
   return new Spool(`${spoolPath}/archive/${stanza}/${queue}`);
 }
 
-/** Where the agent keeps what it fetches ahead: nobody else writes there. */
+/** The agent's prefetched files: nothing else writes there. */
 export function agentSpool(spoolPath: string, stanza: string): Spool {
   return new Spool(`${spoolPath}/pgbackstop/${stanza}/in`);
 }
@@ -32,7 +33,7 @@ export function agentSpool(spoolPath: string, stanza: string): Spool {
 export class Spool {
   readonly path: string;
 
-  /** Stock's, or another directory of the same shape. */
+  /** Stock's directory, or another one of the same shape. */
   constructor(path: string) {
     this.path = path;
   }
@@ -45,7 +46,7 @@ export class Spool {
     }
   }
 
-  /** Names of all entries, ascending; none when the queue does not exist. */
+  /** Names of all entries, ascending; empty without a queue. */
   async list(): Promise<string[]> {
     try {
       return (await readdir(this.path)).sort();
@@ -55,7 +56,7 @@ export class Spool {
     }
   }
 
-  /** The file's own status, else the global error; null while there is none. */
+  /** The file's own status, else the global error; null without either. */
   async findStatus(walName: string): Promise<SpoolStatus | null> {
     const ok = await this.#read(`${walName}.ok`);
     if (ok !== null) return parseStatus("ok", ok);
@@ -68,12 +69,12 @@ export class Spool {
     await this.remove(`${walName}.error`);
   }
 
-  /** `walName` null is for every file. */
+  /** A null `walName` means every file. */
   async writeError(walName: string | null, code: number, message: string): Promise<void> {
     await this.#write(`${walName ?? GLOBAL}.error`, `${code}\n${message}`);
   }
 
-  /** Forgets earlier failures of a file, so that it is tried anew. */
+  /** Forgets a file's earlier failures, so that it is tried again. */
   async clearErrors(walName: string): Promise<void> {
     await this.remove(`${walName}.error`);
     await this.remove(`${GLOBAL}.error`);
@@ -83,7 +84,7 @@ export class Spool {
     await rm(`${this.path}/${name}`, { recursive: true, force: true });
   }
 
-  /** Moves a whole file out of the queue to `destination`; false when it is not there. */
+  /** Moves a complete file out of the queue to `destination`; false when it is not there. */
   async moveOut(name: string, destination: string): Promise<boolean> {
     const source = `${this.path}/${name}`;
     try {

@@ -1,8 +1,9 @@
 /**
- * Stop files: `<lock-path>/<stanza>.stop` and `<lock-path>/all.stop` forbid every command that writes until `start` removes them
- * (pgBackRest 2.60 "command/stop", "command/start", "common/lock").
+ * Stop files: `<lock-path>/<stanza>.stop` and `<lock-path>/all.stop` forbid every writing command until `start` removes
+ * them (pgBackRest 2.60 "command/stop", "command/start", "common/lock").
  *
- * A stop file counts when an account that is trusted here put it there. One in another account's directory would stop archiving for ever.
+ * A stop file counts only if a trusted account created it. One in another account's directory would stop archiving
+ * forever.
  */
 import { closeSync, constants, mkdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -25,7 +26,7 @@ export function checkStopFile(lockPath: string, stanza: string | undefined, owne
   throw fail("stop", "stop file exists for all stanzas", { path: all, hint: `Run start without a stanza, or remove '${all}'.` });
 }
 
-/** True when this stop file exists and counts; no stanza is that of all stanzas. */
+/** True when this stop file exists and counts; without a stanza, the one of all stanzas. */
 export function hasStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
   const path = stopFileOf(lockPath, stanza);
   try {
@@ -39,7 +40,7 @@ export function hasStopFile(lockPath: string, stanza: string | undefined, owners
   }
 }
 
-/** Makes the stop file, and the lock path when it is missing. False when it was there already. */
+/** Creates the stop file, and a missing lock path. False when it already existed. */
 export function writeStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
   const path = stopFileOf(lockPath, stanza);
   const { O_CREAT, O_EXCL, O_WRONLY } = constants;
@@ -53,7 +54,7 @@ export function writeStopFile(lockPath: string, stanza: string | undefined, owne
   }
 }
 
-/** False when there was none. */
+/** False without one. */
 export function removeStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): boolean {
   const path = stopFileOf(lockPath, stanza);
   try {

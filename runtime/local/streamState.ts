@@ -1,9 +1,10 @@
 /**
- * How far an agent has streamed, for other processes of this machine: `<spool-path>/pgbackstop/<stanza>/stream.json`, replaced every few seconds.
+ * An agent's streaming progress for other processes of this machine: `<spool-path>/pgbackstop/<stanza>/stream.json`,
+ * replaced every few seconds.
  *
  *     {"version":1,"repos":[{"key":1,"lsn":"0/3000148","position":50331976,"at":1795156859}]}
  *
- * For metrics and status only: nothing is decided by it.
+ * For metrics and status only: no decision uses it.
  */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 
@@ -13,14 +14,14 @@ export interface StreamState {
   readonly lsn: string;
   /** The same as a number, exact for the first nine petabytes. */
   readonly positionBytes: number;
-  /** What the server had written by then is in the repository. */
+  /** Everything that the server had written by then is in the repository. */
   readonly atS: number;
 }
 
 const VERSION = 1;
 const FILE_NAME = "stream.json";
 
-/** Empty where nothing was ever streamed, or it cannot be read. */
+/** Empty if nothing was ever streamed, or the file is unreadable. */
 export async function loadStreamState(spoolPath: string, stanza: string): Promise<StreamState[]> {
   const text = await readFile(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, "utf8").catch(() => "");
   try {
@@ -38,7 +39,7 @@ function stateOf(value: unknown): StreamState[] {
   return isState ? [{ key, lsn, positionBytes: position, atS: at }] : [];
 }
 
-/** Not synced to the disk: after a crash of the machine an old one is as good. @throws what the file system throws */
+/** Not synced: after a crash of the machine an old one is as good. @throws the file system's errors */
 export async function saveStreamState(spoolPath: string, stanza: string, states: readonly StreamState[]): Promise<void> {
   const directory = directoryOf(spoolPath, stanza);
   await mkdir(directory, { recursive: true });

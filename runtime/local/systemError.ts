@@ -1,8 +1,10 @@
 /**
- * Errors of the operating system as errors of the runtime, worded as stock words them: `unable to open file '/x' for read: [13] Permission denied`.
+ * System errors as errors of the runtime, in stock's words:
+ * `unable to open file '/x' for read: [13] Permission denied`.
  *
- * A refused right names the entry that refuses it, its mode and owners, and who this process is; a full disk says so. Used by everything
- * that touches this machine's files (pgBackRest 2.60 "storage/posix" for the first words and the kinds).
+ * A permission error names the refusing entry, its mode and owners, and this process' user; a full disk is reported as
+ * such. Used by everything that touches this machine's files (pgBackRest 2.60 "storage/posix" for the first words and
+ * the kinds).
  */
 import { lstatSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
@@ -15,13 +17,13 @@ export function systemCodeOf(error: unknown): string | undefined {
   return error.code;
 }
 
-/** True when `error` says that the named entry, or a directory on the way to it, does not exist. */
+/** True when `error` says that the entry, or a directory on its path, does not exist. */
 export function isMissing(error: unknown): boolean {
   const code = systemCodeOf(error);
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
-/** `unable to <doing>: [errno] text` with rights or hints where the code has them; `path` is the entry that was touched. */
+/** `unable to <doing>: [errno] text` with rights or hints if the code has them; `path` is the entry. */
 export function systemError(kind: ErrorKind, doing: string, path: string, error: unknown): BackupError {
   if (!(error instanceof Error) || systemCodeOf(error) === undefined)
     return fail(kind, `unable to ${doing}: ${String(error)}`, { path, cause: error });
@@ -53,9 +55,9 @@ function errnoText(error: Error): string {
   return `[${-errno}] ${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
-/** Mode and owners of the nearest entry that can be looked at, and the effective user of this process. */
+/** Mode and owners of the nearest readable entry, and this process' effective user. */
 function describeRights(path: string): string {
-  // The kernel gives this directory the effective user and group of the process that looks.
+  // The kernel reports the reading process' effective user and group for this directory.
   const process = lookAt("/proc/self/");
   const self = process === null ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
   let candidate = path;

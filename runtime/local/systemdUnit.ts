@@ -1,15 +1,15 @@
 /**
- * What systemd knows of a unit that has ended: from the environment of the unit that `OnFailure` has started (systemd 251 and later), else by
- * asking `systemctl show`.
+ * systemd's facts about an ended unit: from the environment of a unit started by `OnFailure` (systemd 251 and later),
+ * else from `systemctl show`.
  */
 import { execFile } from "node:child_process";
 
 export interface UnitFacts {
   /** `success`, `exit-code`, `timeout`, `signal`, `oom-kill` … */
   readonly result: string;
-  /** Exit code or the name of a signal; empty when it is not known. */
+  /** Exit code or the name of a signal; empty when unknown. */
   readonly status: string;
-  /** 32 hexadecimal digits; empty when it is not known. */
+  /** 32 hexadecimal digits; empty when unknown. */
   readonly invocationId: string;
 }
 
@@ -18,7 +18,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const TIMEOUT_MS = 5000;
 const UNIT_NAME = /^[A-Za-z0-9:_.\\@-]{1,255}$/;
 
-/** Of the unit whose end has started this process; null in any other process. */
+/** The unit whose end has started this process; null in any other process. */
 export function monitoredUnit(env: Environment): { readonly unit: string; readonly facts: UnitFacts } | null {
   const result = env["MONITOR_SERVICE_RESULT"];
   if (result === undefined || result === "") return null;
@@ -26,14 +26,14 @@ export function monitoredUnit(env: Environment): { readonly unit: string; readon
   return { unit: env["MONITOR_UNIT"] ?? "", facts };
 }
 
-/** Of the unit that this process itself belongs to, in its ExecStartPre, ExecStartPost or ExecStopPost. */
+/** The unit of this process itself, in its ExecStartPre, ExecStartPost or ExecStopPost. */
 export function ownUnit(env: Environment): UnitFacts | null {
   const invocationId = env["INVOCATION_ID"];
   if (invocationId === undefined) return null;
   return { result: env["SERVICE_RESULT"] ?? "success", status: env["EXIT_STATUS"] ?? "", invocationId };
 }
 
-/** Null where there is no systemd, or no such unit. */
+/** Null without systemd, or without such a unit. */
 export function showUnit(unit: string): Promise<UnitFacts | null> {
   if (!UNIT_NAME.test(unit)) return Promise.resolve(null);
   const words = ["show", "--property=LoadState,Result,ExecMainStatus,InvocationID", "--", unit];
@@ -42,7 +42,7 @@ export function showUnit(unit: string): Promise<UnitFacts | null> {
   });
 }
 
-/** `Result=exit-code` and the like, a line each. */
+/** `Result=exit-code` and the like, one per line. */
 export function parseShown(text: string): UnitFacts | null {
   const fields = new Map(text.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)] as const));
   if (fields.get("LoadState") !== "loaded") return null;

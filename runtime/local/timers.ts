@@ -1,20 +1,20 @@
-/** When systemd runs a stanza's units next, from `systemctl list-timers --output=json` (systemd 248 and newer). */
+/** The next runs of a stanza's systemd units, from `systemctl list-timers --output=json` (systemd 248 and newer). */
 
 export interface NextRun {
-  /** `full`, `verify`: the timer's name without what all have in common. */
+  /** `full`, `verify`: the timer's name without the common prefix. */
   readonly name: string;
-  /** Null for a timer that waits for nothing. */
+  /** Null for a timer without a next run. */
   readonly nextAtS: number | null;
   /** Null when it has never run. */
   readonly lastAtS: number | null;
 }
 
-/** Words behind `systemctl` for the timers `pgbackstop-<stanza>-*`. */
+/** Arguments of `systemctl` for the timers `pgbackstop-<stanza>-*`. */
 export function timerWords(stanza: string): string[] {
   return ["list-timers", "--all", "--no-pager", "--output=json", `pgbackstop-${stanza}-*.timer`];
 }
 
-/** The next one first. Null for a text of another form: an older systemd prints a table. */
+/** The next one first. Null for another format: an older systemd prints a table. */
 export function parseTimers(text: string, stanza: string): NextRun[] | null {
   let rows: unknown;
   try {
@@ -33,7 +33,7 @@ export function parseTimers(text: string, stanza: string): NextRun[] | null {
   return runs.sort((left, right) => rank(left) - rank(right) || (left.name < right.name ? -1 : 1));
 }
 
-/** Microseconds since 1970; 0, and the largest number there is, stand for never. */
+/** Microseconds since 1970; 0 and the largest number stand for never. */
 function secondsOf(microseconds: unknown): number | null {
   if (typeof microseconds !== "number" || microseconds <= 0 || microseconds >= Number.MAX_SAFE_INTEGER) return null;
   return Math.floor(microseconds / 1_000_000);

@@ -1,9 +1,10 @@
 /**
- * Files that another account of this host may have planted. A file is judged by its descriptor, so that nobody can exchange it between the look
- * and the use, and no link is followed.
+ * Handles files that another account of this host may have planted. A file is checked through its descriptor, so that
+ * nobody can swap it between check and use, and no link is followed.
  *
- * A directory is trusted when root, this account, or an account that the caller names owns it, or when only root could have put it there; and
- * when not everybody may replace files in it. Node has no openat: on Linux `/proc/self/fd/<n>/<name>` does the same.
+ * A directory is trusted if root, this account, or an account named by the caller owns it, or if only root could have
+ * put it there; and if not everyone may replace files in it. Node has no openat: on Linux `/proc/self/fd/<n>/<name>`
+ * replaces it.
  */
 import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -12,7 +13,7 @@ import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const DESCRIPTORS = "/proc/self/fd";
-/** Holding a directory must not need the right to list it. Node has no name for this flag of Linux. */
+/** Holding a directory must not require the right to list it. Node has no name for this Linux flag. */
 const O_PATH = existsSync(DESCRIPTORS) ? 0o10000000 : O_RDONLY;
 const OTHERS_WRITE = 0o002;
 const GROUP_OR_OTHERS_WRITE = 0o022;
@@ -20,12 +21,12 @@ const STICKY = 0o1000;
 const LINKS_MAX = 40;
 const RECORD_SIZE_MAX = 4 * 1024 * 1024;
 
-/** Account that this process works as. */
+/** This process' effective account. */
 export function ownUid(): number {
   return process.geteuid?.() ?? 0;
 }
 
-/** A directory that is held open: what is done in it is done there, whatever its name leads to by now. */
+/** An open directory: work in it stays in it, wherever its name leads by now. */
 export class TrustedDirectory {
   readonly path: string;
   readonly #fd: number;
@@ -55,22 +56,22 @@ export class TrustedDirectory {
     }
   }
 
-  /** Of an entry, by way of the descriptor. */
+  /** Path of an entry through the descriptor. */
   entry(name: string): string {
     return existsSync(DESCRIPTORS) ? `${DESCRIPTORS}/${this.#fd}/${name}` : join(this.path, name);
   }
 
-  /** Null when there is none; of a link itself. */
+  /** Null without one; a link is not followed. */
   find(name: string): Stats | null {
     return lstatSync(this.entry(name), { throwIfNoEntry: false }) ?? null;
   }
 
-  /** True when root, this account, or the directory's owner owns the file, or nobody else may write here. */
+  /** True when root, this account, or the directory's owner owns the file, or no other account may write here. */
   believes(info: Stats): boolean {
     return this.#owners.has(info.uid) || (fstatSync(this.#fd).mode & OTHERS_WRITE) === 0;
   }
 
-  /** Opens a regular file that has no other name and that a trusted account owns. @throws fileOwner (88) */
+  /** Opens a regular file with a single name and a trusted owner. @throws fileOwner (88) */
   openFile(name: string, flags: number, mode?: number): number {
     const path = join(this.path, name);
     const fd = openUnlinked(this.entry(name), path, flags, mode);
@@ -90,7 +91,10 @@ export class TrustedDirectory {
   }
 }
 
-/** For a log: creates the file or opens it to append, never through a link. @throws fileOwner (88) for anything but a file with one name */
+/**
+ * For a log: creates the file or opens it for appending, never through a link. @throws fileOwner (88) for anything but
+ * a file with a single name
+ */
 export function openToAppend(path: string, mode: number): number {
   const fd = openUnlinked(path, path, O_WRONLY | O_APPEND | O_CREAT, mode);
   try {
@@ -102,7 +106,7 @@ export function openToAppend(path: string, mode: number): number {
   }
 }
 
-/** Text of a small file of any owner; null when it is missing, or is a link, a pipe or the like. */
+/** Text of a small file of any owner; null when it is missing, or not a regular file. */
 export function findText(path: string): string | null {
   try {
     const fd = openUnlinked(path, path, O_RDONLY);
@@ -116,7 +120,7 @@ export function findText(path: string): string | null {
   }
 }
 
-/** Text of a file that only `uid` can have written; null when there is none. @throws fileOwner (88) */
+/** Text of a file that only `uid` can have written; null without one. @throws fileOwner (88) */
 export function readOwnFile(path: string, uid: number): string | null {
   let fd: number;
   try {
@@ -137,8 +141,8 @@ export function readOwnFile(path: string, uid: number): string | null {
 }
 
 /**
- * The directory that `path` is after links, each of which root or one of `owners` must own: another account's link may lead anywhere.
- * What is missing at the end stays as it is. @throws fileOwner (88)
+ * The real directory of `path`. Root or one of `owners` must own each link on the way: another account's link may lead
+ * anywhere. A missing last part stays unchanged. @throws fileOwner (88)
  */
 export function resolveTrusted(path: string, owners: readonly number[]): string {
   const trusted = new Set([0, ...owners]);
@@ -162,7 +166,9 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
   return done === "" ? "/" : done;
 }
 
-/** True when root owns the directory and every one above it, none is a link, and nobody else may change names in them. */
+/**
+ * True when root owns the directory and all its parents, none is a link, and no other account may change names in them.
+ */
 export function isRootsAlone(directory: string): boolean {
   for (let place = resolve(directory); ; place = dirname(place)) {
     const info = lstatSync(place, { throwIfNoEntry: false });
@@ -196,7 +202,7 @@ function openUnlinked(entry: string, path: string, flags: number, mode?: number)
   try {
     return openSync(entry, flags | O_NOFOLLOW | O_NONBLOCK, mode);
   } catch (error) {
-    // ELOOP, or EACCES where the kernel itself distrusts links in directories of everybody's.
+    // ELOOP, or EACCES when the kernel itself distrusts links in shared directories.
     if (isLink(entry)) throw planted(path, "is a symbolic link");
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Names of users and groups of this machine, from /etc/passwd and /etc/group; numbers without a name have none (null). */
+/** Names of this machine's users and groups, from /etc/passwd and /etc/group; null for a number without a name. */
 import { readFileSync } from "node:fs";
 
 export interface UserNames {
@@ -8,7 +8,7 @@ export interface UserNames {
   findGid(name: string): number | null;
 }
 
-/** Reads both files once; a missing file gives no names. */
+/** Reads both files once; a missing file has no names. */
 export function loadUserNames(passwdPath = "/etc/passwd", groupPath = "/etc/group"): UserNames {
   const users = loadNames(passwdPath);
   const groups = loadNames(groupPath);
@@ -27,7 +27,7 @@ function loadNames(path: string): { byId: Map<number, string>; byName: Map<strin
   try {
     text = readFileSync(path, "utf8");
   } catch {
-    // No such file in a minimal container: numbers stay numbers.
+    // Minimal containers have no such file: numbers stay numbers.
   }
   for (const line of text.split("\n")) {
     const [name, , id] = line.split(":");
