@@ -1,8 +1,9 @@
 /**
- * `agent`: one process that holds the repositories open and answers PostgreSQL's archive_command and restore_command over a unix socket.
+ * `agent`: one process that keeps the repositories open and answers PostgreSQL's archive_command and restore_command
+ * over a unix socket.
  *
- * The callers are the ten lines of `pgbackrest-client`. Relative paths are PostgreSQL's, which runs both commands in its data directory. An
- * answer of 0 means what the exit code of the plain command means; every request may be repeated.
+ * The clients are the ten lines of `pgbackrest-client`. Relative paths are PostgreSQL's, which runs both commands in
+ * its data directory. An answer has the same meaning as the plain command's exit code; every request may be repeated.
  */
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
@@ -20,15 +21,15 @@ import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
 
-/** How long requests and files under way may take once the agent is told to end. */
+/** How long running requests and transfers may take after the agent was told to end. */
 const DRAIN_MS = 8000;
-/** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
+/** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
 
 interface Services {
   readonly host: CommandHost;
   readonly wal: WalService;
-  /** Null where full segments are all that is shipped. */
+  /** Null when only complete segments are shipped. */
   readonly stream: StreamService | null;
   readonly gets: GetService;
   readonly places: OwnPlaces;
@@ -36,7 +37,7 @@ interface Services {
 
 export const agentCommand: Command = async (host) => {
   const { config, ctx } = host;
-  // What is under way when the agent is told to end is finished first: nothing of it sees that signal.
+  // Running work does not see the signal that ends the agent, so it can finish.
   const own = { ...ctx, signal: new AbortController().signal };
   const { stream: streaming } = config.settings;
   const stream = streaming === undefined ? null : new StreamService(host, own, streaming.intervalSeconds * 1000);
@@ -46,7 +47,7 @@ export const agentCommand: Command = async (host) => {
   const services = { host, wal, stream, gets, places: new OwnPlaces() };
   const socket = await serveControlSocket(place, (workingDirectory, words, gone) => answer(services, workingDirectory, words, gone), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
-  // Not before it is known that no other agent serves here.
+  // Only after it is known that no other agent serves here.
   for (const name of services.places.removeLeft(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
   stream?.start();
   ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
@@ -57,7 +58,7 @@ export const agentCommand: Command = async (host) => {
   return 0;
 };
 
-/** @throws what kept a file from being fetched when nobody waits for it any more, or the agent's own end did */
+/** @throws the error of a fetch whose client has left, or that the agent's own end interrupted */
 async function answer(services: Services, workingDirectory: string, words: readonly string[], gone: AbortSignal): Promise<Answer> {
   const { host, stream, wal } = services;
   const [verb, ...params] = words;
@@ -74,7 +75,7 @@ async function answer(services: Services, workingDirectory: string, words: reado
     }
   } catch (thrown) {
     const error = toBackupError(thrown);
-    // Without an answer the client decides: a recovery would take any code of ours for the end of the archive.
+    // Without an answer the client decides: a recovery would take any of our codes for the end of the archive.
     if (verb === "archive-get" && (gone.aborted || error.kind === "term")) throw error;
     host.ctx.log.error(error);
     return { exitCode: Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
@@ -96,7 +97,7 @@ function statusLine({ repoKey, waitingCount, debtCount, error }: ReturnType<WalS
   return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
-/** ` streamed=0/3012345` and, while that fails, ` stream-error=049 …` */
+/** ` streamed=0/3012345` and, after a failure, ` stream-error=049 …` */
 function streamText(repoKey: number, stream: StreamService | null): string {
   const lane = stream?.status().find((each) => each.repoKey === repoKey);
   if (stream === null) return "";
@@ -124,7 +125,7 @@ async function get({ host, gets, places }: Services, walName: string, destinatio
   }
 }
 
-/** @throws optionInvalidValue (32) for a path outside of the data directory: the agent serves one cluster */
+/** @throws optionInvalidValue (32) for a path outside the data directory: the agent serves one cluster */
 function pathIn(dataDirectory: string, workingDirectory: string, path = ""): string {
   if (path === "") throw fail("paramRequired", "a path is required", { hint: "archive-push takes %p, archive-get takes %f %p." });
   const full = normalize(isAbsolute(path) ? path : `${workingDirectory}/${path}`);

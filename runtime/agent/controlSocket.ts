@@ -1,10 +1,12 @@
 /**
- * The agent's unix socket: one request and one answer per connection, text, so that the client needs ten lines of perl.
+ * The agent's unix socket: one request and one answer per connection, as text, so that the client needs ten lines of
+ * perl.
  *
- * Request: words, each ended by a NUL byte, the whole ended by a line feed; the first word is the caller's working directory, the second the
- * verb. Answer: lines for the caller's stderr, each after a blank, then `exit N`, then the connection ends. An answer without that last line is no answer: the
- * caller fails and PostgreSQL repeats. The socket is made here (mode 0600, under another name first, so that it is never open to others and
- * replaces a dead one in one step) or taken over from systemd (vps research, socket activation), whose kernel queue outlives a restart.
+ * Request: arguments, each ended by a NUL byte, then a line feed; the first is the caller's working directory, the
+ * second the verb. Answer: lines for the caller's stderr, each after a blank, then `exit N`, then the connection ends.
+ * Without that last line there is no answer: the caller fails and PostgreSQL repeats. The socket is created here (mode
+ * 0600, first under another name, so that it is never open to others and replaces a dead one in one step) or taken over
+ * from systemd (socket activation), whose kernel queue outlives a restart.
  */
 import { chmod, lstat, rename, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -17,20 +19,23 @@ export interface Answer {
   readonly lines: readonly string[];
 }
 
-/** `words` without the working directory; `gone` aborts when the caller leaves. Whoever throws gives no answer. */
+/**
+ * `words` are the arguments after the working directory; `gone` aborts when the caller leaves. A handler that throws
+ * gives no answer.
+ */
 export type Handler = (workingDirectory: string, words: readonly string[], gone: AbortSignal) => Promise<Answer>;
 
-/** A path to listen on, or the descriptor of a socket that listens already. */
+/** A path to listen on, or the descriptor of a listening socket. */
 export type SocketPlace = { readonly path: string } | { readonly fd: number };
 
 export interface ControlSocket {
-  /** Takes no more requests, waits for the answers under way until `signal` aborts, and closes. */
+  /** Takes no more requests, waits for running answers until `signal` aborts, and closes. */
   close(signal: AbortSignal): Promise<void>;
 }
 
 const REQUEST_SIZE_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 64;
-/** For sending a request; an answer may take as long as it takes. */
+/** For sending a request; an answer has no time limit. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const SOCKET_MODE = 0o600;
 
@@ -51,9 +56,9 @@ export async function serveControlSocket(place: SocketPlace, handle: Handler, ct
   return {
     close: async (signal) => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // What still sends its request is not waited for: it fails, and is repeated.
+      // Does not wait for requests that are still being sent: they fail, and are repeated.
       await Promise.race([Promise.all([closed, ...running]), untilAborted(signal)]);
-      // Another agent may have taken the place since this one takes no more requests.
+      // Another agent may have taken the path since this one stopped listening.
       if (!("fd" in place) && own !== null && (await identify(place.path)) === own) await rm(place.path, { force: true });
     },
   };
@@ -75,7 +80,7 @@ async function listenAt(server: Server, path: string): Promise<void> {
   await rename(fresh, path);
 }
 
-/** Which file a path leads to; null when there is none. */
+/** Identity of the file at a path; null without one. */
 async function identify(path: string): Promise<string | null> {
   const info = await lstat(path, { bigint: true }).catch(() => null);
   return info === null ? null : `${info.dev}:${info.ino}`;
@@ -91,7 +96,7 @@ function listen(server: Server, where: { readonly path: string } | { readonly fd
   });
 }
 
-/** True when somebody accepts connections there. */
+/** True when a process accepts connections there. */
 function isServed(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -105,7 +110,7 @@ function isServed(path: string): Promise<boolean> {
 
 async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise<void> {
   const gone = new AbortController();
-  // A caller that left gets no answer; the work goes on, and it will ask again.
+  // A caller that left gets no answer; the work continues, and the caller will ask again.
   socket.on("error", () => {}).once("close", () => gone.abort());
   try {
     const [workingDirectory = "", ...words] = await readRequest(socket);

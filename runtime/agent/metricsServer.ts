@@ -1,7 +1,8 @@
 /**
- * `/metrics` and `/healthz` over HTTP, for a Prometheus that asks: what was gathered in the last minute, so that a scrape costs nothing and waits
- * for no repository. `pgbackstop_collected_timestamp_seconds` tells its age. `/healthz` answers as long as the process does; what is wrong with
- * repositories is the metrics' to say. Metrics hold no secret, and the address is the operator's choice: 127.0.0.1 keeps them on the host.
+ * `/metrics` and `/healthz` over HTTP, for a Prometheus that scrapes. Metrics are gathered once a minute, so a scrape
+ * costs nothing and waits for no repository. `pgbackstop_collected_timestamp_seconds` shows their age. `/healthz`
+ * answers as long as the process lives; the metrics show problems of repositories. Metrics hold no secret. The operator
+ * chooses the address: 127.0.0.1 keeps them on the host.
  */
 import { createServer, type ServerResponse } from "node:http";
 import type { Context } from "../base/context";
@@ -18,13 +19,16 @@ export interface MetricsServer {
 }
 
 const REFRESH_MS = 60_000;
-/** Of refreshes between two looks at whole archives. */
+/** Refreshes between two surveys of whole archives. */
 const SURVEY_TURNS = 10;
 const CONNECTIONS_MAX = 16;
 const REQUEST_TIMEOUT_MS = 5000;
 const HEADER_BYTES_MAX = 8 * 1024;
 
-/** `listen` is `address:port`. @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot be listened on */
+/**
+ * `listen` is `address:port`. @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot listen
+ * there
+ */
 export async function serveMetrics(listen: string, host: CommandHost, lanes: () => readonly LaneFacts[], ctx: Context): Promise<MetricsServer> {
   const place = placeOf(listen);
   const ending = new AbortController();
