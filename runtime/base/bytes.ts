@@ -6,7 +6,7 @@ export type ByteStream = AsyncIterable<Uint8Array>;
 
 export const EMPTY_BYTES = new Uint8Array(0);
 
-/** One array of all the parts. */
+/** Concatenates all parts. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
 }
@@ -28,7 +28,7 @@ export async function* streamOf(...parts: readonly Uint8Array[]): ByteStream {
   yield* parts;
 }
 
-/** The same bytes, `visit` called with each chunk on its way. */
+/** The same bytes; `visit` receives each chunk. */
 export async function* tap(source: ByteStream, visit: (chunk: Uint8Array) => void): ByteStream {
   for await (const chunk of source) {
     visit(chunk);
@@ -44,22 +44,22 @@ export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
 }
 
-/** A text, and copies of pieces of it: V8's own slices are little, but each keeps the whole text in memory. */
+/** A text, and copies of its pieces: V8's own slices are small, but each keeps the whole text in memory. */
 export interface TextPart {
   readonly text: string;
   cut(begin: number, end: number): string;
 }
 
-/** A text that is in memory anyway. */
+/** A text that stays in memory anyway. */
 export function wholeText(text: string): TextPart {
   return { text, cut: (begin, end) => text.slice(begin, end) };
 }
 
 const LINE_FEED = 0x0a;
-/** So little that what nobody needs any more goes with the next short collection of garbage. */
+/** Small enough for the next short garbage collection to free it. */
 const PART_SIZE_BYTES = 64 * 1024;
 
-/** The text of a stream in parts of whole lines. @throws fileInvalid when it is larger than `limitBytes`. */
+/** A stream's text in parts of complete lines. @throws fileInvalid when it is larger than `limitBytes`. */
 export async function* wholeLines(source: ByteStream, limitBytes: number): AsyncIterable<TextPart> {
   let rest: Uint8Array[] = [];
   let sizeBytes = 0;
@@ -83,7 +83,9 @@ export async function* wholeLines(source: ByteStream, limitBytes: number): Async
   if (rest.length > 0) yield textPart(concatBytes(rest));
 }
 
-/** Where a part that begins at `begin` ends: behind the last line that fits, or the only one; 0 when there is no whole line. */
+/**
+ * End of the part that begins at `begin`: after the last line that fits, or the only one; 0 without a complete line.
+ */
 function endOfLines(chunk: Uint8Array, begin: number): number {
   const limit = Math.min(begin + PART_SIZE_BYTES, chunk.length);
   const end = limit === 0 ? 0 : chunk.lastIndexOf(LINE_FEED, limit - 1) + 1;
@@ -97,7 +99,7 @@ function textPart(bytes: Uint8Array): TextPart {
   return { text, cut: (begin, end) => buffer.toString("latin1", begin, end) };
 }
 
-/** The order of C's strcmp over UTF-8, which is that of code points; JavaScript's own differs where surrogates are involved. */
+/** The order of C's strcmp over UTF-8, that of code points; JavaScript's differs for surrogates. */
 export function compareBytes(a: string, b: string): number {
   if (a === b) return 0;
   const end = Math.min(a.length, b.length);

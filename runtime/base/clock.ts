@@ -1,4 +1,7 @@
-/** Time as a value that is passed in: tests hand out their own. The only file of the runtime that reads the clock or sets a timer. */
+/**
+ * Time as a parameter, so that tests can provide their own. The only file of the runtime that reads the clock or sets a
+ * timer.
+ */
 import { fail } from "./errors";
 
 export interface Clock {
@@ -36,7 +39,7 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Does work that ends by itself, and tells it by the signal when `durationMs` are over. */
+/** Runs work that ends without help, and signals it when `durationMs` are over. */
 export async function withTimeTo<T>(durationMs: number, clock: Clock, work: (enough: AbortSignal) => Promise<T>): Promise<T> {
   const done = new AbortController();
   const enough = new AbortController();
@@ -51,13 +54,13 @@ export async function withTimeTo<T>(durationMs: number, clock: Clock, work: (eno
   }
 }
 
-/** `2026-11-20 06:40:59.123` in the local time zone of this process, as stock writes it into its log lines. */
+/** `2026-11-20 06:40:59.123` in this process' local time zone, as in stock's log lines. */
 export function formatLocalTime(timeMs: number): string {
   const date = new Date(timeMs);
   return `${formatLocalSeconds(timeMs)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** `2026-11-20 06:40:59` in the local time zone of this process. */
+/** `2026-11-20 06:40:59` in this process' local time zone. */
 export function formatLocalSeconds(timeMs: number): string {
   const date = new Date(timeMs);
   const two = (value: number): string => String(value).padStart(2, "0");

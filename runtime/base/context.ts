@@ -1,4 +1,4 @@
-/** What every operation gets from its caller instead of reaching for it. */
+/** What every operation gets from its caller instead of accessing it directly. */
 import type { Clock } from "./clock";
 import type { Log } from "./log";
 import type { Random } from "./random";
@@ -7,6 +7,6 @@ export interface Context {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Aborted on SIGTERM, SIGINT and SIGHUP, or by a caller that lost interest. */
+  /** Aborted on SIGTERM, SIGINT and SIGHUP, or by a caller that no longer needs the result. */
   readonly signal: AbortSignal;
 }

@@ -1,9 +1,10 @@
 /**
  * Every error of the runtime: one table of kinds with pgBackRest's exit codes and type names.
  *
- * The numbers and names are stock's ("build/error.yaml" of pgBackRest 2.60): scripts and eyes that know them keep working.
- * A new situation reuses the nearest kind; its message says what happened. Messages are lowercase without a full stop, name both
- * sides of a mismatch and never hold a secret; a hint is a sentence that says what the user can do.
+ * Numbers and names are stock's ("build/error.yaml" of pgBackRest 2.60), so that existing scripts and habits keep
+ * working. A new situation reuses the nearest kind; its message says what happened. Messages are lowercase without a
+ * full stop, name both sides of a mismatch and never hold a secret. A hint is a sentence that tells the user what to
+ * do.
  */
 export const ERRORS = {
   assert: 25,
@@ -80,14 +81,14 @@ export const ERRORS = {
 export type ErrorKind = keyof typeof ERRORS;
 
 export interface ErrorDetails {
-  /** One or more sentences that say what the user can do, without the word HINT. */
+  /** One or more sentences that tell the user what to do, without the word HINT. */
   readonly hint?: string | readonly string[];
-  /** Key of the repository (1 = repo1) that the error belongs to. */
+  /** Key of the affected repository (1 = repo1). */
   readonly repoKey?: number;
   /** Path relative to the repository, or of a local file. */
   readonly path?: string;
   readonly cause?: unknown;
-  /** True when the same request may succeed later without anybody acting. */
+  /** True when the same request may succeed later without intervention. */
   readonly retryable?: boolean;
 }
 
@@ -117,7 +118,7 @@ export function fail(kind: ErrorKind, message: string, details: ErrorDetails = {
   return new BackupError(kind, message, details);
 }
 
-/** True when `error` is a {@link BackupError} of one of `kinds` (of any kind when none is named). */
+/** True when `error` is a {@link BackupError} of one of `kinds` (of any kind without `kinds`). */
 export function isError(error: unknown, ...kinds: readonly ErrorKind[]): error is BackupError {
   return error instanceof BackupError && (kinds.length === 0 || kinds.includes(error.kind));
 }
@@ -134,13 +135,13 @@ export function stockErrorName(kind: ErrorKind): string {
   return `${kind.charAt(0).toUpperCase()}${kind.slice(1)}Error`;
 }
 
-/** pgBackRest's type name of an exit code; null for one that no error has. */
+/** pgBackRest's type name of an exit code; null for a code without an error. */
 export function nameOfCode(code: number): string | null {
   const found = Object.entries(ERRORS).find(([, number]) => number === code);
   return found === undefined ? null : stockErrorName(found[0] as ErrorKind);
 }
 
-/** For our own mistakes only (exit 25): a condition that no input can make false. */
+/** For our own bugs only (exit 25): a condition that no input can make false. */
 export function assert(condition: unknown, text: string): asserts condition {
   if (!condition) throw new BackupError("assert", text, { hint: "This is a defect of pgbackstop: please report it with the stack." });
 }

@@ -2,7 +2,7 @@
 import { createHash, hash } from "node:crypto";
 import type { ByteStream } from "./bytes";
 
-/** SHA-1 of no bytes at all. */
+/** SHA-1 of empty input. */
 export const SHA1_EMPTY = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
 /** 40 lower-case hexadecimal digits. */
@@ -15,7 +15,7 @@ export interface Measure {
   readonly sha1: string;
 }
 
-/** Counts and hashes what passes; `result()` is final once the stream has ended. */
+/** Counts and hashes a passing stream; `result()` is final after its end. */
 export class Measured {
   readonly #hash = createHash("sha1");
   #sizeBytes = 0;
@@ -39,7 +39,7 @@ export class Measured {
   }
 }
 
-/** Reads a stream to its end and tells its size and SHA-1. */
+/** Reads a stream to its end and returns its size and SHA-1. */
 export async function measure(source: ByteStream): Promise<Measure> {
   const measured = new Measured();
   for await (const chunk of source) measured.add(chunk);

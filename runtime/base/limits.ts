@@ -1,16 +1,16 @@
-/** Bounds of queues, loops and buffers. Everything that could grow without end has its number here. */
+/** Limits of queues, loops and buffers: everything that could grow without end has its limit here. */
 export const LIMITS = {
-  /** Bytes that a source is read in where its chunks are kept. */
+  /** Read size for sources whose chunks are kept. */
   chunkSizeBytes: 1024 * 1024,
-  /** Chunks that a slow repository may have waiting before the source is held. */
+  /** Chunks that may wait for a slow repository before the source pauses. */
   targetQueueChunks: 4,
-  /** Small files that one worker copies at the same time: hides the latency of an object store. */
+  /** Small files that one worker copies at the same time: hides an object store's latency. */
   filesPerWorker: 4,
-  /** Segments that one archive-push call looks ahead for. */
+  /** Segments that one archive-push call may push ahead. */
   lookAheadSegments: 64,
-  /** WAL files that a push queue knows of at the same time; the rest waits in its directory. */
+  /** WAL files that a push queue holds at the same time; the rest waits in its directory. */
   queueFiles: 1024,
-  /** Largest file that is loaded as a whole: info files, manifests, history files. */
+  /** Largest file that is loaded whole: info files, manifests, history files. */
   wholeFileSizeBytesMax: 1024 * 1024 * 1024,
   /** Attempts of one idempotent request before its error is final. */
   requestAttempts: 6,

@@ -1,9 +1,9 @@
 /**
- * Log lines like stock's, so that eyes and parsers keep working, or one JSON object a line.
+ * Log lines in stock's format, so that existing parsers keep working, or one JSON object a line.
  *
- * Text: `2026-11-20 06:40:59.123 P00   INFO: text`; an error carries its code, `ERROR: [055]: text`, and each hint follows on a line of
- * its own, indented to the end of the level (pgBackRest 2.60 "common/log"), the last one a pointer into the troubleshooting guide.
- * JSON: `{time, process, level, code?, kind?, repo?, text, hints?, troubleshooting?}`.
+ * Text: `2026-11-20 06:40:59.123 P00   INFO: text`. An error carries its code, `ERROR: [055]: text`. Each hint follows
+ * on its own line, indented to the end of the level (pgBackRest 2.60 "common/log"); the last one points into the
+ * troubleshooting guide. JSON: `{time, process, level, code?, kind?, repo?, text, hints?, troubleshooting?}`.
  */
 import { type Clock, formatLocalTime } from "./clock";
 import { type BackupError, stockErrorName } from "./errors";
@@ -16,7 +16,7 @@ export interface Log {
   error(error: BackupError): void;
   warn(text: string): void;
   info(text: string): void;
-  /** A function is only called where somebody listens: there may be a line for each of 100,000 files. */
+  /** A function is called only if a sink takes the level: there may be a line for each of 100,000 files. */
   detail(text: string | (() => string)): void;
   debug(text: string): void;
   trace(text: string): void;
@@ -25,13 +25,13 @@ export interface Log {
 export interface LogSink {
   readonly level: LogLevel;
   readonly format: "text" | "json";
-  /** False leaves out time and process, as stock does on stderr. */
+  /** False omits time and process, as stock does on stderr. */
   readonly timestamp: boolean;
-  /** Gets whole lines with their line end. */
+  /** Receives complete lines with their line end. */
   write(text: string): void;
 }
 
-/** A log that writes each message to every sink whose level admits it. `processNo` is 0 for the main process, 1… for workers. */
+/** Writes each message to every sink that takes its level. `processNo` is 0 for the main process, 1… for workers. */
 export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0): Log {
   const emit = (level: Exclude<LogLevel, "off">, given: string | (() => string), error?: BackupError): void => {
     const listening = sinks.filter((sink) => LogLevel[sink.level] >= LogLevel[level]);
@@ -52,7 +52,7 @@ export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0
   };
 }
 
-/** A log that drops everything, for code that needs one and has nothing to say. */
+/** Discards everything. */
 export const silentLog: Log = { error() {}, warn() {}, info() {}, detail() {}, debug() {}, trace() {} };
 
 function textLine(timeMs: number, processNo: number, level: LogLevel, text: string, error: BackupError | undefined, sink: LogSink): string {

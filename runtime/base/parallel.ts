@@ -1,7 +1,7 @@
 /** Bounded parallelism and per-repository results. */
 import { type BackupError, toBackupError } from "./errors";
 
-/** What one repository answered: a value or an error, never an exception that hides the others' answers. */
+/** One repository's result: a value or an error, never an exception that hides the others' results. */
 export type RepoResult<T> =
   | { readonly repoKey: number; readonly ok: true; readonly value: T }
   | { readonly repoKey: number; readonly ok: false; readonly error: BackupError };
@@ -27,15 +27,15 @@ export async function mapParallel<T, R>(items: readonly T[], limit: number, work
   return results;
 }
 
-/** One piece of work, and how much of the common capacity it takes while it runs. */
+/** Work, and its share of the common capacity. */
 export interface Weighted {
   readonly weight: number;
   run(): Promise<void>;
 }
 
 /**
- * Starts the tasks in their order as the capacity allows, without a pause between heavy and light ones. A task heavier than the capacity
- * runs alone. The first error stops new work and is thrown when all that runs has ended.
+ * Starts the tasks in order as the capacity allows, without a pause between heavy and light ones. A task heavier than
+ * the capacity runs alone. The first error stops new work and is thrown when all running tasks have ended.
  */
 export async function runWeighted(tasks: Iterable<Weighted>, capacity: number): Promise<void> {
   const running = new Set<Promise<void>>();
@@ -69,7 +69,7 @@ export async function runWeighted(tasks: Iterable<Weighted>, capacity: number): 
   if (failure !== null) throw (failure as { readonly error: unknown }).error;
 }
 
-/** Asks every repository at once; an error becomes that repository's result and leaves the others alone. */
+/** Runs `work` for every repository at once; an error becomes that repository's result only. */
 export function perRepo<R extends { readonly key: number }, T>(repos: readonly R[], work: (repo: R) => Promise<T>): Promise<RepoResult<T>[]> {
   return Promise.all(
     repos.map(async (repo): Promise<RepoResult<T>> => {

@@ -1,4 +1,4 @@
-/** Randomness as a value that is passed in. */
+/** Randomness as a parameter. */
 import { randomBytes } from "node:crypto";
 
 export interface Random {

@@ -1,4 +1,4 @@
-/** Repeats what may succeed later, with growing pauses and an end. */
+/** Repeats work that may succeed later, with growing pauses and a limit. */
 import type { Clock } from "./clock";
 import { isError } from "./errors";
 

@@ -1,4 +1,4 @@
-/** A value that prints as stars wherever it leaks to: logs, JSON, inspection, string building. */
+/** A value that prints as stars in logs, JSON, inspection and string building. */
 const inspect = Symbol.for("nodejs.util.inspect.custom");
 
 export class Secret {
@@ -8,7 +8,7 @@ export class Secret {
     this.#value = value;
   }
 
-  /** The value itself; only signing, encryption and database sessions may open it. */
+  /** The plain value; only signing, encryption and database sessions may read it. */
   reveal(): string {
     return this.#value;
   }

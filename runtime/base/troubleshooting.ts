@@ -1,15 +1,16 @@
 /**
- * Which entry of docs/troubleshooting.md tells more about an error. Pure.
+ * Finds the entry of docs/troubleshooting.md for an error. Pure.
  *
- * Looked up by what the error says and not carried by it: errors travel as text through spools, threads, the agent's socket and the summary of
- * several repositories, and each of them shall end with the same pointer. `pgbackstop explain <anchor>` of the package prints the entry.
+ * The lookup uses the error's text, because errors travel as text through spools, threads, the agent's socket and the
+ * summary of several repositories, and each must end with the same pointer. `pgbackstop explain <anchor>` of the
+ * package prints the entry.
  */
 import { type BackupError, stockErrorName } from "./errors";
 
-/** What comes before the anchor in a hint. */
+/** Precedes the anchor in a hint. */
 const POINTER = "see troubleshooting: ";
 
-/** The first row that fits counts: reasons come before what follows from them. Read against `[KindError] message`. */
+/** The first matching row wins: causes come before their consequences. Matched against `[KindError] message`. */
 const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
   ["stop-file", /\[StopError\]/],
   ["lock-held", /unable to acquire (lock on file '|the advisory backup lock)|another agent serves '/],
@@ -44,13 +45,13 @@ const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
 /** Every anchor that an error can point at. */
 export const TROUBLESHOOTING_ANCHORS: readonly string[] = ENTRIES.map(([anchor]) => anchor);
 
-/** Anchor of the entry about this error; null when there is none. */
+/** Anchor of this error's entry; null without one. */
 export function troubleshootingAnchor(error: BackupError): string | null {
   const text = `[${stockErrorName(error.kind)}] ${error.message}`;
   return ENTRIES.find(([, said]) => said.test(text))?.[0] ?? null;
 }
 
-/** The hints of an error as lines for people, `HINT: …`, the pointer last. */
+/** An error's hints as lines, `HINT: …`, the pointer last. */
 export function hintLines(error: BackupError): string[] {
   const anchor = troubleshootingAnchor(error);
   return [...error.hints, ...(anchor === null ? [] : [`${POINTER}${anchor}`])].map((hint) => `HINT: ${hint}`);

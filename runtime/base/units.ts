@@ -1,7 +1,7 @@
-/** Bytes and durations as people read them. */
+/** Bytes and durations in readable form. */
 const SIZE_UNITS = ["B", "KB", "MB", "GB", "TB", "PB"] as const;
 
-/** As stock prints sizes: `512B`, `8.1KB`, `22.3MB` (powers of 1024, one decimal). */
+/** Stock's form of sizes: `512B`, `8.1KB`, `22.3MB` (powers of 1024, one decimal). */
 export function formatSize(sizeBytes: number): string {
   let value = sizeBytes;
   let unit = 0;
