@@ -1,11 +1,11 @@
 /**
- * Worker threads that run jobs: each is this same program started as a thread, with its own connections to every repository.
+ * Worker threads that run jobs: each runs this same program, with its own connections to every repository.
  *
- * Threads start when there is work for them: each costs a tenth of a second of processor time, and an incremental backup may find nothing to
- * do. Who knows that there will be work warms the pool, so that they start while it still reads what to do. Where the calling thread has little
- * to do but wait, it stands in for one of them: that saves a start, and begins before the others are there. A thread gets a few small jobs at
- * a time, so that one waits for the store while another computes. A thread that dies takes its jobs with it as errors; the pool goes on with
- * the others. An abort answers every job at once: what a thread is busy with may hang as long as it likes.
+ * Threads start on demand: each costs a tenth of a second of processor time, and an incremental backup may need none. A
+ * caller that expects work warms the pool, so that threads start during the preparation. If the calling thread has
+ * little to do but wait, it replaces one of them: that saves a start, and begins earlier. A thread gets a few small
+ * jobs at a time, so that one waits for the store while another computes. A thread that dies fails its jobs; the pool
+ * continues with the others. An abort answers every job at once: a thread's own work may hang.
  */
 import { PerformanceObserver } from "node:perf_hooks";
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
@@ -16,7 +16,7 @@ import type { RepoConfig } from "../config/types";
 import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
 import { pack, unpack } from "./transfer";
 
-/** What a thread is started with. */
+/** Start data of a thread. */
 export interface WorkerStart {
   readonly stanza: string;
   readonly repos: readonly RepoConfig[];
@@ -33,7 +33,7 @@ interface Waiting {
   readonly reject: (error: BackupError) => void;
 }
 
-/** Who does jobs. */
+/** A runner of jobs. */
 interface Hand {
   readonly waiting: Map<number, Waiting>;
   dead: boolean;
@@ -45,14 +45,14 @@ interface Thread extends Hand {
 }
 
 export interface PoolOptions {
-  /** Jobs that make progress at the same time, at least one. */
+  /** Jobs that run at the same time, at least one. */
   readonly slots: number;
   readonly signal: AbortSignal;
-  /** Runs a job in the calling thread, which then stands in for one of the others; absent leaves all to them. */
+  /** Runs a job in the calling thread, which replaces one of the others; absent leaves all jobs to threads. */
   readonly runHere?: (job: Job) => Promise<unknown>;
 }
 
-/** `workerFile` is the bundle of this program; its main file acts as a worker when it is started as a thread. */
+/** `workerFile` is this program's bundle; its main file acts as a worker when it is started as a thread. */
 export function workerPool(workerFile: string, start: WorkerStart, options: PoolOptions): JobPool {
   return new WorkerPool(() => startThread(workerFile, start), options);
 }
@@ -63,7 +63,7 @@ class WorkerPool implements JobPool {
   readonly #signal: AbortSignal;
   readonly #threads: Thread[] = [];
   readonly #threadsMax: number;
-  /** The calling thread, where it works too. */
+  /** The calling thread, if it runs jobs too. */
   readonly #own: readonly Hand[];
   readonly #heapWatch = watchHeap();
   readonly #queue: { readonly job: Job; readonly waiting: Waiting }[] = [];
@@ -106,7 +106,7 @@ class WorkerPool implements JobPool {
   readonly #abort = (): void => {
     const error = toBackupError(this.#signal.reason, "term");
     for (const { waiting } of this.#queue.splice(0)) waiting.reject(error);
-    // They stay in the list, so that `close` knows who is busy.
+    // They stay in the list, so that `close` knows which threads are busy.
     for (const hand of this.#hands()) for (const waiting of hand.waiting.values()) waiting.reject(error);
   };
 
@@ -145,7 +145,7 @@ class WorkerPool implements JobPool {
     }
   }
 
-  /** Who is idle, the calling thread first, else a new thread, else who has the least to do; null when all are full. */
+  /** An idle runner, the calling thread first; else a new thread; else the least busy one; null when all are full. */
   #findHand(): Hand | null {
     const alive = this.#hands()
       .filter((hand) => !hand.dead)
@@ -179,22 +179,22 @@ class WorkerPool implements JobPool {
 }
 
 /**
- * A job's own objects are a few megabytes, but V8 lets buffers that are dead already pile up in proportion to what the heap may become:
- * with the usual limit a copy of large files held up to 100 MiB of them per thread.
+ * A job's own objects take a few megabytes, but V8 keeps dead buffers in proportion to the heap's limit: with the
+ * default limit a copy of large files held up to 100 MiB of them per thread.
  */
 const THREAD_HEAP_MIB_MAX = 64;
-/** What lives longer than a job is little: with V8's own choice each thread holds 48 MiB of new space for it. */
+/** Little outlives a job; by default each thread holds 48 MiB of new space. */
 const THREAD_NEW_SPACE_MIB_MAX = 12;
 /** V8 counts new space as three semi-spaces. */
 const NEW_SPACE_PARTS = 3;
-/** From here on the heap is mostly lists of files, which stay: V8 would let garbage of nearly their size pile up beside them. */
+/** A heap above this size is mostly lists of files, which stay: V8 would let garbage of nearly their size pile up. */
 const LARGE_HEAP_BYTES = 128 * 1024 * 1024;
-/** Of such a heap; a smaller one is left to V8, which is faster. */
+/** For such a heap; a smaller one is left to V8, which is faster. */
 const GARBAGE_PERCENT = 20;
-/** New space as large as this serves as well as the 64 MiB that it would grow to. */
+/** New space of this size works as well as the 64 MiB that it would grow to. */
 const NEW_SPACE_BYTES = 16 * 1024 * 1024;
 
-/** Looks at this thread's heap after each collection, and bounds what a large one may grow by. */
+/** Checks this thread's heap after each collection, and limits the growth of a large one. */
 function watchHeap(): PerformanceObserver {
   const watch = new PerformanceObserver(() => {
     const newSpace = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
@@ -209,7 +209,7 @@ function watchHeap(): PerformanceObserver {
 
 function startThread(workerFile: string, start: WorkerStart): Thread {
   const resourceLimits = { maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX, maxYoungGenerationSizeMb: THREAD_NEW_SPACE_MIB_MAX };
-  // Starting smaller would only collect garbage while the thread starts: what that leaves lives long.
+  // A smaller start would only collect garbage while the thread starts, and long-lived objects remain anyway.
   setFlagsFromString(`--min-semi-space-size=${THREAD_NEW_SPACE_MIB_MAX / NEW_SPACE_PARTS}`);
   const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });
   const give = (id: number, job: Job): void => worker.postMessage({ type: "job", id, job: pack(job) });

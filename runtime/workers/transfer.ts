@@ -1,6 +1,6 @@
 /**
- * Values that cross a thread boundary: plain data with {@link BackupError} and {@link Secret} inside, which structured cloning would turn
- * into something else.
+ * Values that cross a thread boundary: plain data with {@link BackupError} and {@link Secret}, which structured cloning
+ * would change.
  */
 import { BackupError, ERRORS, type ErrorKind } from "../base/errors";
 import { Secret } from "../base/secret";
@@ -36,7 +36,10 @@ function isTagged(value: unknown, tag: string): value is Record<string, unknown>
   return typeof value === "object" && value !== null && TAG in value && (value as Record<string, unknown>)[TAG] === tag;
 }
 
-/** The value itself where no child changes: most jobs and results hold neither an error nor a secret, and there are many. */
+/**
+ * Returns the value itself if no child changes: most jobs and results hold neither an error nor a secret, and there are
+ * many.
+ */
 function mapChildren(value: unknown, map: (child: unknown) => unknown): unknown {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return value;
   if (Array.isArray(value)) {

@@ -1,4 +1,4 @@
-/** The thread's side of the pool: opens the repositories once and answers jobs until it is told to close. */
+/** The worker thread's side of the pool: opens the repositories once and runs jobs until it is closed. */
 import type { MessagePort } from "node:worker_threads";
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
@@ -20,7 +20,7 @@ export function serveJobs(port: MessagePort, workerData: unknown, open: (start: 
     }
     const job = unpack(message.job) as Job;
     runJob(job, byKey, ctx).then(
-      // Compressed WAL goes over without a copy.
+      // Compressed WAL is transferred without a copy.
       (value) => answer({ id: message.id, ok: true, value: pack(value) }, job.kind === "packWal" ? buffersOf(value as PackedWal) : []),
       (error: unknown) => answer({ id: message.id, ok: false, error: pack(toBackupError(error)) }),
     );
