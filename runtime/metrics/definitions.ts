@@ -1,9 +1,9 @@
 /**
- * Every metric that is served: its name, what it says, and the labels that each of its samples has, in their order.
+ * Every served metric: its name, its meaning, and its labels in order.
  *
- * `pgbackrest_…` are those of woblerr's pgbackrest_exporter 0.23, name by name and label by label, so that dashboards made for it go on; what
- * it cannot say, above all what each repository holds by itself, is `pgbackstop_…`. Moments are told as moments, never as ages: an age that is
- * no longer told anew looks young forever.
+ * `pgbackrest_…` are those of woblerr's pgbackrest_exporter 0.23, with the same names and labels, so that its
+ * dashboards keep working. `pgbackstop_…` add what it lacks, above all the content of each repository. Times are
+ * absolute, never ages: an age that is no longer updated looks young forever.
  */
 export interface MetricDefinition {
   readonly name: string;
@@ -24,7 +24,7 @@ const BACKUP = ["backup_name", "backup_type", "block_incr", "database_id", "repo
 const LAST = ["backup_type", "block_incr", "stanza"];
 const OF_LAST = "the last full, differential or incremental backup";
 
-/** The compatible ones. */
+/** Compatible with pgbackrest_exporter. */
 const EXPORTER: readonly MetricDefinition[] = [
   { name: "pgbackrest_exporter_status", help: "pgBackRest exporter get data status.", labels: STANZA },
   { name: "pgbackrest_version_info", help: "Information about pgBackRest version.", labels: [] },
@@ -99,7 +99,7 @@ const EXPORTER: readonly MetricDefinition[] = [
   },
 ];
 
-/** Of one repository; the plugin of CloudNativePG serves these too. */
+/** Of one repository; CloudNativePG's plugin serves these too. */
 export const REPOSITORY: readonly MetricDefinition[] = [
   { name: "pgbackstop_repo_up", help: "1 when the repository could be read the last time", labels: REPO },
   {
@@ -157,7 +157,7 @@ export const DRILLS: readonly MetricDefinition[] = [
   { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
 ];
 
-/** What a process on the host can tell besides. */
+/** Further facts of a process on the host. */
 const HOST: readonly MetricDefinition[] = [
   { name: "pgbackstop_repo_wal_bytes", help: "Bytes that the WAL of the present cluster takes in the repository", labels: REPO },
   {

@@ -1,7 +1,8 @@
 /**
- * The samples that woblerr's pgbackrest_exporter makes of `pgbackrest info`, made of our own report (its 0.23, "backrest" package; labels and
- * meanings are its own). Those of the last backups carry no repository there: a stale second one hides behind a fresh first one, which is what
- * `pgbackstop_repo_…` are for. Of its metrics the databases of a backup are left out: they cost a manifest each, and there too one must ask for them.
+ * The samples of woblerr's pgbackrest_exporter, which reads `pgbackrest info`, made from our own report (its 0.23,
+ * "backrest" package; labels and meanings are its own). Its last-backup samples have no repository: a stale second one
+ * hides behind a fresh first one, hence `pgbackstop_repo_…`. The databases of a backup are omitted: they cost a
+ * manifest each, and are optional there too.
  */
 import { formatLocalSeconds } from "../base/clock";
 import type { BackupInfoEntry } from "../format/repository/backupInfo";
@@ -10,7 +11,7 @@ import type { Sample } from "./definitions";
 
 export interface ExporterInput {
   readonly report: InfoReport;
-  /** Of pgBackRest, `2.60.0`: the one whose format is written. */
+  /** pgBackRest's version whose format is written, `2.60.0`. */
   readonly backrestVersion: string;
   readonly nowS: number;
 }
@@ -55,7 +56,7 @@ function stanzaSamples({ locks, stanza, status }: InfoReport): Sample[] {
   ];
 }
 
-/** Without the names of the segments: they would make a new series of each. */
+/** Without segment names: each would make a new series. */
 function walSamples(stanza: string, repo: InfoRepo): Sample[] {
   return repo.archives.map(({ historyId, max, min }): Sample => {
     const where = { database_id: String(historyId), pg_version: versionOf(repo, historyId), repo_key: String(repo.key), stanza };
@@ -95,14 +96,14 @@ function backupSamples(stanza: string, repo: InfoRepo, entry: BackupInfoEntry): 
   ];
 }
 
-/** What is told of every backup and of the last ones, under names of the same form. */
+/** Facts of every backup and of the last ones, under names of the same form. */
 function factsOf(prefix: string, entry: BackupInfoEntry): Sample[] {
   const hasMap = entry.repoSizeMapBytes !== undefined;
   const facts: Readonly<Record<string, number>> = {
     duration_seconds: entry.stoppedAtS - entry.startedAtS,
     size_bytes: entry.sizeBytes,
     delta_bytes: entry.sizeDeltaBytes,
-    // With a map the size of the set is not known, as in stock's JSON.
+    // Block maps make the set's size unknown, as in stock's JSON.
     repo_size_bytes: hasMap ? 0 : entry.repoSizeBytes,
     repo_size_map_bytes: entry.repoSizeMapBytes ?? 0,
     repo_delta_bytes: entry.repoSizeDeltaBytes,
@@ -123,7 +124,10 @@ function blockIncr(entry: BackupInfoEntry): string {
   return entry.repoSizeMapBytes !== undefined && entry.repoSizeMapDeltaBytes !== undefined ? "y" : "n";
 }
 
-/** A full counts as diff, both count as incr; nothing is told without a full. Over all repositories, the one that ended first of equals, as there. */
+/**
+ * A full counts as diff, both count as incr; nothing without a full. Over all repositories; of equal backups the one
+ * that ended first, as in the exporter.
+ */
 function lastSamples({ repos, stanza }: InfoReport, nowS: number): Sample[] {
   const entries = repos.flatMap((repo) => repo.backups.map((entry) => ({ entry, key: repo.key })));
   entries.sort((left, right) => left.entry.stoppedAtS - right.entry.stoppedAtS || left.key - right.key);

@@ -1,4 +1,4 @@
-/** Gathers what is told of one host: the only file of this room that reads anything. */
+/** Gathers the facts of one host: the only file of this room that reads anything. */
 import { createHash } from "node:crypto";
 import { toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
@@ -17,10 +17,10 @@ import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
 
-/** WAL segment size when no cluster is there to ask. */
+/** WAL segment size without a cluster. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
-/** Everything that is served of one host, gathered now. */
+/** All samples of one host, gathered now. */
 export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
   const { config, ctx } = host;
   const stanza = config.stanza ?? "";
@@ -68,7 +68,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
   ];
 }
 
-/** What one repository cannot tell is missing, and told in the log. */
+/** Facts that a repository cannot provide are missing, with a log line. */
 async function orNull<T>(host: CommandHost, repoKey: number, work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();
@@ -78,12 +78,17 @@ async function orNull<T>(host: CommandHost, repoKey: number, work: () => Promise
   }
 }
 
-/** Of what decides where backups go and how long they stay; secrets show as stars in JSON and count for nothing. */
+/**
+ * Over the settings that decide where backups go and how long they stay; secrets are stars in JSON and do not count.
+ */
 function hashOf({ pgs, repos, settings }: Config): string {
   return createHash("sha256").update(JSON.stringify({ pgs, repos, settings })).digest("hex").slice(0, 16);
 }
 
-/** A look at a whole archive costs more than all else together, and money in some stores: who gathers again and again does it every few turns. */
+/**
+ * A survey of a whole archive costs more than all else, and money in some stores: repeated gathering does it only every
+ * few turns.
+ */
 export class WalSurveys {
   readonly #everyTurns: number;
   readonly #known = new Map<number, { readonly survey: WalSurvey; turnsLeft: number }>();

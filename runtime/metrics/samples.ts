@@ -1,4 +1,4 @@
-/** Our own samples: what each repository holds by itself, and what the host knows. Pure. */
+/** Our own samples: each repository's content, and the host's facts. Pure. */
 import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
@@ -8,17 +8,17 @@ import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
 import type { Sample } from "./definitions";
 
-/** What is known of one repository. */
+/** Known facts of one repository. */
 export interface RepoFacts {
   readonly key: number;
-  /** Null when it could not be read. */
+  /** Null when unreadable. */
   readonly backups: readonly BackupInfoEntry[] | null;
-  /** Null when there is none, or it is not known. */
+  /** Null when there is none or it is unknown. */
   readonly newestWal: StoredWal | null;
   readonly debtCount: number;
 }
 
-/** How the queue of one repository stands, as who serves WAL knows it. */
+/** The state of one repository's queue, from the process that serves WAL. */
 export interface LaneFacts {
   readonly repoKey: number;
   readonly waitingCount: number;
@@ -26,7 +26,7 @@ export interface LaneFacts {
 
 export interface RepoHostFacts {
   readonly key: number;
-  /** Null when it was not made, or failed. */
+  /** Null when it was skipped, or failed. */
   readonly survey: WalSurvey | null;
   readonly droppedCount: number;
   readonly fullExpectedS: number | null;
@@ -34,12 +34,12 @@ export interface RepoHostFacts {
 
 export interface HostFacts {
   readonly repos: readonly RepoHostFacts[];
-  /** Null where there is no server's directory. */
+  /** Null without a server's directory. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
   readonly locks: { readonly backup: LockState; readonly restore: LockState };
   readonly isStopped: boolean;
   readonly runs: readonly RunRecord[];
-  /** Empty where nothing is streamed. */
+  /** Empty without streaming. */
   readonly streams: readonly StreamState[];
   /** Oldest first. */
   readonly drills: readonly DrillRecord[];
@@ -50,7 +50,7 @@ export interface HostFacts {
 
 const TYPES = ["full", "diff", "incr"] as const;
 
-/** Of every repository by itself, and how far it is behind the one that is furthest. */
+/** Of each repository, and how far it is behind the most advanced one. */
 export function repositorySamples(stanza: string, repos: readonly RepoFacts[], walSegmentSizeBytes: number): Sample[] {
   const newest = repos.reduce<StoredWal | null>(
     (best, { newestWal }) => (newestWal !== null && (best === null || newestWal.name > best.name) ? newestWal : best),
@@ -81,7 +81,7 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   });
 }
 
-/** Of queues, at this moment. */
+/** Of queues, now. */
 export function laneSamples(stanza: string, lanes: readonly LaneFacts[]): Sample[] {
   return lanes.map(({ repoKey, waitingCount }): Sample => {
     return { name: "pgbackstop_repo_wal_waiting_files", labels: { stanza, repo_key: String(repoKey) }, value: waitingCount };
@@ -119,7 +119,7 @@ function largest(values: readonly number[]): number {
   return values.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
 }
 
-/** What only a process on the host can tell. */
+/** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   const { configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
   return [
@@ -163,7 +163,7 @@ function streamSamples(stanza: string, { atS, key, positionBytes }: StreamState)
   ];
 }
 
-/** Of `verify` each repository's verdict besides. */
+/** For `verify` also each repository's verdict. */
 function runSamples(stanza: string, run: RunRecord): Sample[] {
   const labels = { stanza, command: run.command };
   const verdicts = run.command === "verify" ? Object.entries(run.repos ?? {}) : [];
@@ -178,7 +178,7 @@ function runSamples(stanza: string, run: RunRecord): Sample[] {
   ];
 }
 
-/** Of each repository the last drill; one that passed is remembered behind later ones that did not. */
+/** Each repository's last drill, and its last successful one. */
 export function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sample[] {
   const keys = [...new Set(drills.map(({ repo }) => repo))].sort((left, right) => left - right);
   return keys.flatMap((key): Sample[] => {

@@ -1,8 +1,11 @@
-/** Prometheus' text format 0.0.4: what a scrape and the textfile collector read. Without timestamps: the collector refuses a file that has some. */
+/**
+ * Prometheus' text format 0.0.4, for scrapes and the textfile collector. Without timestamps: the collector refuses
+ * files with timestamps.
+ */
 import { assert } from "../base/errors";
 import type { MetricDefinition, Sample } from "./definitions";
 
-/** In the order of the definitions; one HELP and TYPE for each name that has samples. All are gauges. */
+/** In the order of the definitions; one HELP and TYPE for each name with samples. All are gauges. */
 export function renderMetrics(definitions: readonly MetricDefinition[], samples: readonly Sample[]): string {
   const byName = new Map<string, Sample[]>();
   for (const sample of samples) {
@@ -35,7 +38,7 @@ function escapeLabel(text: string): string {
   return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 
-/** As Go reads it. */
+/** As Go parses it. */
 function valueText(value: number): string {
   if (Number.isNaN(value)) return "NaN";
   if (Number.isFinite(value)) return String(value);
