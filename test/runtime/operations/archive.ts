@@ -1,4 +1,4 @@
-/** What the tests of the archive's verbs share: segments put into repositories, and read back. */
+/** Shared by the tests of the archive's verbs: stores segments in repositories and reads them back. */
 import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { compressBytes } from "../../../runtime/format/codec/compress";
@@ -8,7 +8,9 @@ import { findWal, isSegment, listWal, openWal, putWal } from "../../../runtime/r
 import { testContext } from "../../harness/context";
 import { walBytes, walName } from "../repository/support";
 
-/** Stores WAL files as the repository compresses and encrypts; segments by their number, or other names with their content. */
+/**
+ * Stores WAL files with the repository's compression and encryption; segments by number, or other names with content.
+ */
 export async function store(repo: Repository, ...files: readonly (number | readonly [string, Uint8Array])[]): Promise<void> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   for (const file of files) {
@@ -20,7 +22,7 @@ export async function store(repo: Repository, ...files: readonly (number | reado
   }
 }
 
-/** Names of all WAL files of a repository whose content can be read back and has its checksum, ascending. */
+/** Names of all readable WAL files of a repository with the right checksum, ascending. */
 export async function readable(repo: Repository): Promise<string[]> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   const names: string[] = [];
@@ -38,7 +40,7 @@ export async function pathOf(repo: Repository, no: number): Promise<string> {
   return `archive/demo/15-1/${walName(no).slice(0, 16)}/${stored.fileName}`;
 }
 
-/** What PostgreSQL writes into the history file of a backup that begins in this segment. */
+/** PostgreSQL's history file of a backup that begins in this segment. */
 export function labelText(segment: string, label = "pgBackRest backup"): string {
   return [
     `START WAL LOCATION: 0/2000028 (file ${segment})`,

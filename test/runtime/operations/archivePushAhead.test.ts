@@ -9,7 +9,7 @@ import { MemoryStorage } from "../../harness/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
 import { readable } from "./archive";
 
-it("what is on its way ahead arrives, although the requested segment is acknowledged already", async () => {
+it("files in transfer ahead arrive, although the requested segment is already acknowledged", async () => {
   const folder = temporaryFolder();
   const walDirectory = makeWalDirectory(folder, [1]);
   for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
@@ -18,7 +18,7 @@ it("what is on its way ahead arrives, although the requested segment is acknowle
   const storage = new FaultyStorage(new MemoryStorage(), clock);
   const repo = repository(1, { storage });
   await stanzaCreate([repo], CONTROL, ctx);
-  // Longer than the time in which files are begun, shorter than what one may take.
+  // Longer than the time in which files are started, shorter than a file's limit.
   storage.plan("putStream", { kind: "delay", durationMs: 2000 }, { path: new RegExp(walName(2)) });
   const options = { walDirectory, walName: walName(1), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000 };
   const run = archivePush([repo], openDebt(join(folder, "spool"), "demo"), { ...options, acknowledge: { mode: "all", repoKeys: [] } }, ctx);
@@ -29,7 +29,7 @@ it("what is on its way ahead arrives, although the requested segment is acknowle
   storage.verifyAllFaultsExercised();
 });
 
-it("nothing is pushed ahead while another process archives, which is asked once and only when there is something", async () => {
+it("nothing is pushed ahead while another process archives, which is checked once and only if needed", async () => {
   const folder = temporaryFolder();
   const walDirectory = makeWalDirectory(folder, [1]);
   const ctx = testContext({ clock: new HeldClock() });

@@ -1,4 +1,7 @@
-/** annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory; beside stock in test/interop/keeping.test.ts. */
+/**
+ * annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory;
+ * test/interop/keeping.test.ts compares them with stock.
+ */
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { currentHistory } from "../../../runtime/format/repository/archiveInfo";
@@ -32,7 +35,7 @@ async function made(storage = new MemoryStorage()): Promise<Repository> {
 }
 
 describe("annotate", () => {
-  it("adds, changes and removes notes, and nothing else", async () => {
+  it("adds, changes and removes annotations, and nothing else", async () => {
     const repo = await made();
     const [before] = (await loadBackupInfo(repo)).backups;
     expect(await annotate(repo, LABEL, { key: "", added: "yes" }, ctx)).toBe(true);
@@ -45,7 +48,7 @@ describe("annotate", () => {
 });
 
 describe("stanza-upgrade", () => {
-  it("begins a history entry in each info, once, wherever a run was cut off", async () => {
+  it("adds a history entry to each info, once, wherever a run was interrupted", async () => {
     for (let writes = 0; ; writes++) {
       const memory = new MemoryStorage();
       await made(memory);
@@ -63,7 +66,7 @@ describe("stanza-upgrade", () => {
     }
   });
 
-  it("gives a cluster that comes back a new id, and leaves infos alone that do not match", async () => {
+  it("gives a returning cluster a new id, and leaves contradictory infos alone", async () => {
     const repo = await made();
     await stanzaUpgrade([repo], OTHER_CONTROL, ctx);
     await stanzaUpgrade([repo], CONTROL, ctx);
@@ -86,7 +89,7 @@ describe("stanza-upgrade", () => {
 });
 
 describe("stanza-delete", () => {
-  it("removes the stanza, with what is kept beside it, and no other", async () => {
+  it("removes the stanza, with the files beside it, and no other", async () => {
     const memory = new MemoryStorage();
     const repo = await made(memory);
     await repo.storage.put("pgbackstop/demo/20260101-000000F/server-files.json.gz", new Uint8Array(1));
@@ -100,7 +103,7 @@ describe("stanza-delete", () => {
 });
 
 describe("repo-ls and repo-get", () => {
-  it("take paths below the repository only", () => {
+  it("accept only paths below the repository", () => {
     expect(repoPathOf("", "/repo")).toBe("");
     expect(repoPathOf("archive/", "/repo")).toBe("archive");
     expect(repoPathOf("/repo/archive/./demo", "/repo/")).toBe("archive/demo");
@@ -113,7 +116,7 @@ describe("repo-ls and repo-get", () => {
     }
   });
 
-  it("list what is there, sorted, filtered, with what lies below", async () => {
+  it("list existing files, sorted, filtered, recursively", async () => {
     const repo = await made();
     const names = async (path: string, more: object = {}): Promise<string[]> =>
       (await listFiles(repo, path, { filter: null, recurse: false, sort: "asc", ...more })).map((file) => file.name);
@@ -123,7 +126,7 @@ describe("repo-ls and repo-get", () => {
     expect(await names("backup/demo/backup.info")).toEqual(["."]);
   });
 
-  it("fail where the storage does, however deep: never an empty or a short listing", async () => {
+  it("fail when the storage does, at any depth: never an empty or a short listing", async () => {
     const repo = await made();
     for (const path of ["", "backup", "backup/demo", `backup/demo/${LABEL}`]) {
       const storage = new FaultyStorage(repo.storage).plan(
@@ -139,7 +142,7 @@ describe("repo-ls and repo-get", () => {
     });
   });
 
-  it("find the key of each place", async () => {
+  it("find the key of each path", async () => {
     const repo = await made();
     const text = async (path: string, raw = false): Promise<string> => (await all(await openRepoFile(repo, path, raw))).toString("latin1");
     for (const path of ["archive/demo/archive.info", "backup/demo/backup.info.copy", `backup/demo/${LABEL}/backup.manifest`]) {
@@ -151,7 +154,7 @@ describe("repo-ls and repo-get", () => {
   });
 });
 
-it("manifest sums up what each backup gives to a file of blocks", () => {
+it("manifest shows each backup's share of a file in blocks", () => {
   const superBlock = (reference: number, offsetBytes: number, sizeBytes: number) => ({
     reference,
     bundleId: reference,

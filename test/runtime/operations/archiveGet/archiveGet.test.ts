@@ -50,7 +50,7 @@ describe("archive-get", () => {
     expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
   });
 
-  it("writes into a device, and puts no file in its place", async () => {
+  it("writes into a device instead of replacing it with a file", async () => {
     await store(repos[0], 1);
     symlinkSync("/dev/null", join(folder, "RECOVERYXLOG"));
     expect(await get(walName(1))).toBe(true);
@@ -73,7 +73,7 @@ describe("archive-get", () => {
     expect(await get(walName(1))).toBe(false);
   });
 
-  it("looks into every archive id of the cluster, the newest first", async () => {
+  it("searches every archive id of the cluster, the newest first", async () => {
     const { version: pgVersion, systemId } = CLUSTER;
     await store(repos[0], 1);
     const history = [
@@ -86,7 +86,7 @@ describe("archive-get", () => {
     expect(texts().at(-1)).toBe(`found ${walName(1)} in the repo1: 15-1 archive`);
   });
 
-  it("says not found only when every repository answered so", async () => {
+  it("answers not found only when every repository said so", async () => {
     expect(await get(walName(1))).toBe(false);
     expect(texts().at(-1)).toBe(`unable to find ${walName(1)} in the archive`);
     for (const broken of [first, second]) {
@@ -101,20 +101,20 @@ describe("archive-get", () => {
     expect(existsSync(join(folder, "RECOVERYXLOG"))).toBe(false);
   });
 
-  it("does not take a repository of another cluster for an answer", async () => {
+  it("does not take the answer of another cluster's repository", async () => {
     await expect(get(walName(1), { ...CLUSTER, systemId: 42n })).rejects.toMatchObject({
       kind: "archiveMismatch",
       message: expect.stringContaining("system-id '42'"),
     });
   });
 
-  it("ends at once, with its own code, where no waiting helps", async () => {
+  it("ends at once, with the error's own code, when waiting does not help", async () => {
     await store(repos[0], 1);
     const locked = [{ ...repos[1], cipherPass: "another" }];
     const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER };
     await expect(archiveGetInTime(locked, options, 60_000, ctx)).rejects.toMatchObject({ kind: "crypto", exitCode: 95, retryable: false });
     expect(ctx.clock.monotonicMs()).toBe(TEST_TIME_MS);
-    // One that only is away may have the file when it comes back.
+    // An unreachable repository may have the file when it returns.
     first.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
     const both = archiveGetInTime([repos[0], ...locked], options, 60_000, ctx);
     await ctx.clock.advance(1500);
@@ -122,7 +122,7 @@ describe("archive-get", () => {
     expect(await ctx.clock.until(both)).toBe(true);
   });
 
-  it("does not take a mount that goes away for an archive without the file", async () => {
+  it("does not take a lost mount for an archive without the file", async () => {
     const storage = new FaultyStorage(new PosixStorage({ root: join(folder, "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }));
     const mounted = repository(3, { storage });
     await stanzaCreate([mounted], CONTROL, ctx);
@@ -140,7 +140,7 @@ describe("archive-get", () => {
     expect(await archiveGet([mounted], options, ctx)).toBe(true);
   });
 
-  it("takes another copy when one is damaged, cut short or cannot be read", async () => {
+  it("takes another copy when one is damaged, truncated or unreadable", async () => {
     for (const no of [1, 2, 3]) for (const repo of repos) await store(repo, no);
     const path = await pathOf(repos[0], 1);
     await first.put(path, Buffer.from(await pathBytes(first, path)).fill(0, 2000, 2100));
@@ -156,7 +156,7 @@ describe("archive-get", () => {
     expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
   });
 
-  it("fails with the last copy's error, and no file, when none can be read", async () => {
+  it("fails with the last copy's error, and no file, when no copy is readable", async () => {
     await store(repos[0], 1);
     const path = await pathOf(repos[0], 1);
     await first.put(path.replace(".lz4", ""), walBytes(2));
@@ -171,7 +171,7 @@ describe("archive-get", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("refuses two different contents (45), and names where they are", async () => {
+  it("refuses two different contents (45), and names their locations", async () => {
     await store(repos[0], 1);
     await store(repos[1], [walName(1), walBytes(2)]);
     const error = await get(walName(1)).catch((thrown: unknown) => thrown);
@@ -183,7 +183,7 @@ describe("archive-get", () => {
     ]);
   });
 
-  it("does not wait for a repository that hangs when another one has the file", async () => {
+  it("does not wait for a hanging repository when another one has the file", async () => {
     await store(repos[1], 1);
     first.plan("read", { kind: "hang", signal: new AbortController().signal }, { path: /archive\.info/ });
     const beganMs = ctx.clock.monotonicMs();

@@ -12,7 +12,7 @@ import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../re
 const ALL: AcknowledgePolicy = { mode: "all", repoKeys: [] };
 const ANY: AcknowledgePolicy = { mode: "any", repoKeys: [] };
 
-/** What `archive-get` throws when repo2 cannot be read and repo1 does not have the segment. */
+/** The error of `archive-get` when repo2 is unreadable and repo1 lacks the segment. */
 async function doubt(): Promise<ReturnType<typeof fail>> {
   const ctx = testContext();
   const storage = new FaultyStorage(new MemoryStorage());
@@ -26,7 +26,7 @@ async function doubt(): Promise<ReturnType<typeof fail>> {
   );
 }
 
-it("aborts a recovery that would end although acknowledged WAL may follow, and leaves alone what may go on", async () => {
+it("aborts a recovery that would end although acknowledged WAL may follow, and no other", async () => {
   const error = await doubt();
   expect(error.kind).toBe("repoInvalid");
   const recovery = (acknowledge: AcknowledgePolicy, ...files: readonly string[]) => ({
@@ -36,11 +36,11 @@ it("aborts a recovery that would end although acknowledged WAL may follow, and l
   });
   const abort = await abortOfRecovery(error, recovery(ANY, "recovery.signal"));
   expect(abort?.hints.at(-1)).toContain("recovery is aborted");
-  // Under policy all repo1 would hold whatever was acknowledged.
+  // Under policy all repo1 would hold every acknowledged file.
   expect(await abortOfRecovery(error, recovery(ALL, "recovery.signal"))).toBeNull();
   expect(await abortOfRecovery(error, recovery(ANY, "recovery.signal", "standby.signal"))).toBeNull();
   expect(await abortOfRecovery(error, recovery(ANY))).toBeNull();
   expect(await abortOfRecovery(fail("term", "terminated"), recovery(ANY, "recovery.signal"))).toBeNull();
-  // Every other error says that the file is there and cannot be had.
+  // Every other error means that the file exists but is not readable.
   expect(await abortOfRecovery(fail("checksum", "damaged"), recovery(ALL, "recovery.signal"))).not.toBeNull();
 });

@@ -9,7 +9,7 @@ const subsets = <T>(items: readonly T[]): T[][] => items.reduce<T[][]>((sets, it
 const POLICIES: AcknowledgePolicy[] = [
   { mode: "all", repoKeys: [] },
   { mode: "any", repoKeys: [] },
-  // 9 is configured nowhere.
+  // 9 is not configured.
   ...subsets([...KEYS, 9]).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
 ];
 
@@ -18,7 +18,7 @@ describe("the acknowledgement policy, for every policy, set of repositories and 
     subsets(KEYS).flatMap((configured) => subsets(configured).map((holding) => ({ policy, configured, holding }))),
   );
 
-  it("is decided by its definition", () => {
+  it("follows its definition", () => {
     for (const { policy, configured, holding } of cases) {
       const has = (key: number): boolean => holding.includes(key);
       const lawful = {
@@ -37,7 +37,7 @@ describe("the acknowledgement policy, for every policy, set of repositories and 
     expect(cases.length).toBeGreaterThan(400);
   });
 
-  it("never acknowledges what a required repository lacks, and owes nothing when all hold it", () => {
+  it("never acknowledges a file that a required repository lacks, and reports none as missing when all hold it", () => {
     for (const { policy, configured, holding } of cases) {
       const accepted = isSatisfied(policy, configured, new Set(holding));
       if (accepted && policy.mode === "named") expect(policy.repoKeys.every((key) => holding.includes(key))).toBe(true);

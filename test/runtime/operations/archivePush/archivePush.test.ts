@@ -51,7 +51,7 @@ function push(no: number, more: Partial<ArchivePushOptions> = {}): Promise<Archi
   return archivePush(repos, debt, options, ctx);
 }
 
-/** Numbers of the segments that a repository holds with the right content, read back whole. */
+/** Numbers of the segments that a repository holds with the right content. */
 async function held(repo: Repository, nos: readonly number[]): Promise<number[]> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   const found: number[] = [];
@@ -68,7 +68,7 @@ const away = fail("hostConnect", "unreachable", { retryable: true });
 const WRITES = /15-1/;
 
 describe("archive-push", () => {
-  it("stores the segment in every repository, compressed and encrypted as each wants it", async () => {
+  it("stores the segment in every repository, with each one's compression and encryption", async () => {
     const outcome = await push(1);
     expect(outcome).toMatchObject({ accepted: true, owingKeys: [], error: null, aheadCount: 0 });
     expect(outcome.results.map((result) => result.ok && result.value)).toEqual(["pushed", "pushed"]);
@@ -79,14 +79,14 @@ describe("archive-push", () => {
     expect(debt.repoKeys()).toEqual([]);
   });
 
-  it("finds what is there already and writes nothing", async () => {
+  it("finds a stored segment and writes nothing", async () => {
     await push(1);
     const outcome = await push(1);
     expect(outcome.results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
     expect(first.calls("putStream")).toHaveLength(1);
   });
 
-  it("pushes what else is ready, each repository at its own pace", async () => {
+  it("pushes the other ready files, each repository at its own pace", async () => {
     for (const no of [2, 3, 4]) addWal(walDirectory, walName(no), walBytes(no));
     const outcome = await push(1);
     expect(outcome.aheadCount).toBe(6);
@@ -94,7 +94,7 @@ describe("archive-push", () => {
     expect((await push(2)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
   });
 
-  it("neither reads nor looks up one by one what it pushed ahead before", async () => {
+  it("neither reads nor looks up one by one the files that it pushed ahead before", async () => {
     for (let no = 2; no <= 20; no++) addWal(walDirectory, walName(no), walBytes(no));
     expect((await push(1)).aheadCount).toBe(38);
     const listed = first.calls("list").length;
@@ -104,7 +104,7 @@ describe("archive-push", () => {
     expect(ctx.lines.filter((line) => line.text.includes("not pushed ahead"))).toEqual([]);
   });
 
-  it("looks ahead for so many segments and no more", async () => {
+  it("looks ahead for a limited number of segments", async () => {
     for (let no = 2; no <= 80; no++) addWal(walDirectory, walName(no), walBytes(no));
     repos = [repository(1, { storage: first })];
     expect((await push(1)).aheadCount).toBe(64);
@@ -129,7 +129,7 @@ describe("archive-push", () => {
 });
 
 describe("archive-push with a repository that fails", () => {
-  it("and policy all: 104 that names it, the other one holds the segment and what follows", async () => {
+  it("and policy all: 104 that names it; the other one holds the segment and the next ones", async () => {
     for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
     second.breakDown(away);
     const outcome = await push(1);
@@ -144,7 +144,7 @@ describe("archive-push with a repository that fails", () => {
     expect(await held(repos[1] as Repository, [1, 2, 3])).toEqual([1, 2, 3]);
   });
 
-  it("and policy any: acknowledged at once, the debt is recorded and paid when it is pushed again", async () => {
+  it("and policy any: acknowledges at once, records the missing file and clears the record when it is pushed again", async () => {
     second.breakDown(away);
     const any = { acknowledge: { mode: "any", repoKeys: [] } } as const;
     expect(await push(1, any)).toMatchObject({ accepted: true, owingKeys: [2], error: null });
@@ -170,7 +170,7 @@ describe("archive-push with a repository that fails", () => {
     expect(debt.repoKeys()).toEqual([]);
   });
 
-  it("in the middle of its write: nothing half is left, the next call stores it", async () => {
+  it("in the middle of its write: leaves no half file, and the next call stores it", async () => {
     second.plan("putStream", { kind: "break", sizeBytes: 1000, error: fail("fileWrite", "no space left") }, { path: WRITES });
     const outcome = await push(1);
     expect(outcome.error?.message).toContain("repo2: [FileWriteError] no space left");
@@ -185,7 +185,7 @@ describe("archive-push with a repository that fails", () => {
     expect((await push(1)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
   });
 
-  it("does not acknowledge when the debt cannot be recorded", async () => {
+  it("does not acknowledge when the missing file cannot be recorded", async () => {
     second.breakDown(away);
     writeFileSync(join(folder, "file"), "in the way");
     debt = openDebt(join(folder, "file"), "demo");
@@ -194,7 +194,7 @@ describe("archive-push with a repository that fails", () => {
     });
   });
 
-  it("ahead of being asked: that lane stops looking ahead, and the call is not affected", async () => {
+  it("ahead of a request: its worker stops looking ahead, and the call succeeds", async () => {
     for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
     second.plan("putStream", { kind: "error", error: away }, { path: new RegExp(walName(2)) });
     expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 2 });
@@ -206,7 +206,7 @@ describe("archive-push with a repository that fails", () => {
 describe("archive-push with a repository that hangs", () => {
   const forever = new AbortController().signal;
 
-  it("and policy any: acknowledges when the grace is over, and records the debt", async () => {
+  it("and policy any: acknowledges after the grace, and records the missing file", async () => {
     second.plan("putStream", { kind: "hang", signal: forever }, { path: WRITES });
     const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
     let ended = false;
@@ -219,7 +219,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(ended).toBe(false);
     expect(debt.list(2)).toEqual([]);
     const outcome = await ctx.clock.until(run);
-    // Far from the time that a call may take at all.
+    // Far below the call's time limit.
     expect(ctx.clock.monotonicMs() - Date.UTC(2026, 10, 20, 6, 40, 59)).toBeLessThan(20_000);
     expect(outcome).toMatchObject({ accepted: true, owingKeys: [2] });
     expect(outcome.results[1]).toMatchObject({
@@ -229,7 +229,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
   });
 
-  it("and owes already: waits a moment only", async () => {
+  it("and is already behind: waits only a moment", async () => {
     debt.add(2, walName(0), CLUSTER);
     second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
     const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
@@ -240,7 +240,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(debt.list(2)).toEqual([walName(0), walName(1)]);
   });
 
-  it("and policy all: 104 that names it when the time is up; meanwhile the other one keeps up with what comes", async () => {
+  it("and policy all: 104 that names it after the timeout; meanwhile the other one keeps up", async () => {
     second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
     const run = push(1, { timeoutMs: 10_000 });
     run.catch(() => {});
@@ -270,7 +270,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(debt.repoKeys()).toEqual([]);
   });
 
-  it("leaves no rejection behind when it fails after the call is over", async () => {
+  it("leaves no unhandled rejection when it fails after the call is over", async () => {
     const late = new AbortController();
     second.plan("putStream", { kind: "hang", signal: late.signal }, { path: WRITES });
     const unhandled: unknown[] = [];
@@ -322,12 +322,12 @@ describe("archive-push refuses", () => {
     await expect(push(1)).rejects.toMatchObject({ kind: "archiveDuplicate", repoKey: 1, message: expect.stringContaining(sha1Hex("b")) });
   });
 
-  it("a file that is not there, as no repository's fault", async () => {
+  it("a missing file, without blaming a repository", async () => {
     rmSync(join(walDirectory, walName(1)));
     await expect(push(1)).rejects.toMatchObject({ kind: "fileMissing", path: join(walDirectory, walName(1)) });
   });
 
-  it("nothing when there is no pg_control: the segment's own header counts", async () => {
+  it("nothing without a pg_control: the segment's own header counts", async () => {
     expect((await push(1, { cluster: null })).accepted).toBe(true);
     addWal(walDirectory, walName(5), walBytes(5, 42n));
     const outcome = await push(5, { cluster: null });

@@ -27,19 +27,19 @@ const drop = (results: readonly RepoResult<unknown>[], queueSizeBytesMax?: numbe
   dropWhenFull(results, debt, { walDirectory, walName: walName(1), cluster: CLUSTER, queueSizeBytesMax }, ctx);
 
 describe("a queue that is too long", () => {
-  it("never drops without the explicit choice, nor below the limit", async () => {
+  it("drops nothing unless configured, nor below the limit", async () => {
     expect(await drop([failed(1), failed(2)])).toBeNull();
     expect(await drop([failed(1), failed(2)], 3 * MIB)).toBeNull();
     expect([debt.list(1), debt.listDropped(1), ctx.lines]).toEqual([[], [], []]);
   });
 
-  it("records what no repository holds as dropped for each of them", async () => {
+  it("records a file that no repository holds as dropped for each of them", async () => {
     expect(await drop([failed(1), failed(2)], 3 * MIB - 1)).toMatch(/^dropped WAL file '0{7}1/);
     for (const key of [1, 2]) expect([debt.list(key), debt.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
     expect(ctx.lines[0]?.level).toBe("warn");
   });
 
-  it("counts in segments when the label file of a backup waits first", async () => {
+  it("counts in segments when a backup's label file is the first in the queue", async () => {
     const label = `${walName(0)}.00000028.backup`;
     writeFileSync(join(walDirectory, label), "START WAL LOCATION");
     writeFileSync(join(walDirectory, "archive_status", `${label}.ready`), "");
@@ -47,14 +47,14 @@ describe("a queue that is too long", () => {
     expect(await drop([failed(1), failed(2)], 4 * MIB)).toBeNull();
   });
 
-  it("loses nothing that one repository holds: the others owe it", async () => {
+  it("loses nothing that one repository holds: the others are behind", async () => {
     expect(await drop([held(1), failed(2)], MIB)).toContain("although repo2 lacks it because archive queue exceeded 1MB");
     expect([debt.list(2), debt.listDropped(2)]).toEqual([[walName(1)], []]);
   });
 });
 
 describe("a gap", () => {
-  it("is open until a backup begins behind it", () => {
+  it("is open until a backup begins after it", () => {
     const dropped = [walName(4), walName(5)];
     expect(openGap(dropped, [])).toEqual(dropped);
     expect(openGap(dropped, [walName(2), null])).toEqual(dropped);

@@ -16,7 +16,7 @@ function preparer(segmentNos: readonly number[], headerCheck = true): { readonly
 }
 
 describe("a prepared WAL file", () => {
-  it("is read and compressed once, whoever asks", async () => {
+  it("is read and compressed once for all callers", async () => {
     const { wal, directory } = preparer([1]);
     const [one, two] = await Promise.all([wal.prepare(walName(1)), wal.prepare(walName(1))]);
     expect(one).toBe(two);
@@ -31,7 +31,7 @@ describe("a prepared WAL file", () => {
     expect(sha1Hex(decompressBytes(other, "gz", LIMIT))).toBe(sha1Hex(walBytes(1)));
   });
 
-  it("is let go when four others were asked for, and read again", async () => {
+  it("is released when four others were requested, and read again", async () => {
     const { wal, directory } = preparer([1, 2, 3, 4, 5]);
     const first = await wal.prepare(walName(1));
     for (const no of [2, 3, 4]) await wal.prepare(walName(no));
@@ -44,7 +44,7 @@ describe("a prepared WAL file", () => {
     await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "fileMissing" });
   });
 
-  it("is streamed, not held, when it is large, and must not change between the two readings", async () => {
+  it("is streamed, not held, when it is large, and must not change between the two reads", async () => {
     const { wal, directory } = preparer([]);
     const large = Buffer.alloc(32 * 1024 * 1024, 7);
     large.set(walBytes(2));
@@ -101,13 +101,13 @@ describe("a prepared WAL file", () => {
     expect(sha1Hex(decompressBytes(streamed, "zst", 1 << 26))).toBe(large.sha1);
   });
 
-  it("counts only when the name leads to the same unchanged file after reading", async () => {
+  it("counts only if the name leads to the same unchanged file after the read", async () => {
     const { wal, directory } = preparer([1]);
     const path = join(directory, walName(1));
     const before = identifyWal(path);
     expect((await wal.prepare(walName(1))).fileId).toBe(before);
     wal.letGo(walName(1));
-    // As PostgreSQL does with a segment that it needs no longer: the file goes on under another name.
+    // PostgreSQL recycles a segment that it no longer needs under another name.
     const reading = wal.prepare(walName(1));
     renameSync(path, join(directory, walName(9)));
     await expect(reading).rejects.toMatchObject({ kind: expect.stringMatching(/fileMissing|fileRead/) });
@@ -115,7 +115,7 @@ describe("a prepared WAL file", () => {
     expect(identifyWal(path)).not.toBe(before);
   });
 
-  it("that failed is tried again", async () => {
+  it("is tried again after a failure", async () => {
     const { wal, directory } = preparer([]);
     await expect(wal.prepare(walName(1))).rejects.toMatchObject({ kind: "fileMissing", message: expect.stringContaining("[ENOENT]") });
     addWal(directory, walName(1), walBytes(1));
@@ -124,7 +124,7 @@ describe("a prepared WAL file", () => {
     await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "fileRead" });
   });
 
-  it("must be of the cluster, unless that is not to be checked", async () => {
+  it("must belong to the cluster, unless the check is off", async () => {
     for (const [headerCheck, systemId] of [
       [true, 42n],
       [false, 42n],

@@ -59,7 +59,7 @@ function acknowledge(no: number): void {
 }
 
 describe("a push queue", () => {
-  it("brings all that is ready into every repository, and then answers from what it knows", async () => {
+  it("pushes all ready files into every repository, and then answers from memory", async () => {
     await queue.look();
     for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
     expect(queue.status()).toEqual([
@@ -73,7 +73,7 @@ describe("a push queue", () => {
     expect(locked).toBe(0);
   });
 
-  it("goes ahead with what it may, and takes the rest when it is asked for", async () => {
+  it("pushes ahead the allowed files, and the rest on request", async () => {
     await queue.look((name) => name !== walName(2) && name !== walName(3));
     for (const repo of repos) await eventually("what may go is stored", async () => (await readable(repo)).length === 2);
     expect(await readable(repos[0])).toEqual(names(1, 4));
@@ -81,7 +81,7 @@ describe("a push queue", () => {
     expect(await readable(repos[0])).toEqual(names(1, 2, 4));
   });
 
-  it("answers for a file that was not looked at before", async () => {
+  it("answers for a file that was not listed before", async () => {
     expect((await request(3)).results).toEqual([
       { repoKey: 1, ok: true, value: "pushed" },
       { repoKey: 2, ok: true, value: "pushed" },
@@ -93,7 +93,7 @@ describe("a push queue", () => {
     ]);
   });
 
-  it("keeps the healthy repository current while the other one is away, and tries that one when it is asked", async () => {
+  it("keeps the healthy repository current while the other one is down, and tries that one on request", async () => {
     storages[1].breakDown(away);
     await queue.look();
     await eventually("repo1 is current", async () => (await readable(repos[0])).length === 4);
@@ -102,7 +102,7 @@ describe("a push queue", () => {
     expect(refused.error?.message).toContain("repo2: [HostConnectError]");
     expect(queue.status()[1]).toMatchObject({ waitingCount: 4, error: { kind: "hostConnect" } });
     expect(debt.repoKeys()).toEqual([]);
-    // Back again: asked by name it is tried at once, whatever its pause; the rest follows.
+    // Available again: a request tries it at once, whatever its pause; the rest follows.
     storages[1].repair();
     expect(await request(1)).toMatchObject({ accepted: true });
     await ctx.clock.advance(2000);
@@ -110,7 +110,7 @@ describe("a push queue", () => {
     expect(queue.status()[1]).toMatchObject({ waitingCount: 0, error: null });
   });
 
-  it("pauses longer each time, and comes back by itself", async () => {
+  it("pauses longer each time, and recovers without a request", async () => {
     storages[1].breakDown(away);
     await queue.look();
     await eventually("a first failure", () => queue.status()[1]?.error !== null);
@@ -125,7 +125,7 @@ describe("a push queue", () => {
     expect(ctx.lines).toContainEqual({ level: "info", text: "repo2 takes WAL again" });
   });
 
-  it("with policy any records the debt before the answer, without the grace for who is in trouble", async () => {
+  it("with policy any records the missing file before the answer, without the grace for a failing repository", async () => {
     storages[1].breakDown(away);
     expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
     expect(debt.list(2, CLUSTER)).toEqual(names(1));
@@ -137,7 +137,7 @@ describe("a push queue", () => {
     expect(await readable(repos[1])).toContain(walName(1));
   });
 
-  it("does not break off who is only slow: what was owed is paid when it arrives, although PostgreSQL has removed the file", async () => {
+  it("does not cut off a slow repository: its missing file is stored when it arrives, although PostgreSQL has removed it", async () => {
     storages[1].plan("putStream", { kind: "delay", durationMs: 20_000 }, { path: new RegExp(walName(1)) });
     expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
     expect(debt.list(2)).toEqual(names(1));
@@ -162,18 +162,18 @@ describe("a push queue", () => {
     ctx.abort();
   });
 
-  it("writes nothing more when a segment of that name with other content is there (45)", async () => {
+  it("writes nothing more when a segment of that name has other content (45)", async () => {
     await store(repos[1], [walName(1), walBytes(77)]);
     await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoKey: 2 });
     await queue.look();
-    // What was on its way when the conflict was seen may still arrive.
+    // Transfers that ran when the conflict was found may still finish.
     await eventually("nothing is on its way", () => locked === 0);
     const writes = storages[0].calls("putStream").length;
     await ctx.clock.advance(500);
     expect(storages[0].calls("putStream").length).toBe(writes);
   });
 
-  it("refuses another cluster's segment for every repository (44), and takes the rest", async () => {
+  it("refuses another cluster's segment for every repository (44), and accepts the rest", async () => {
     addWal(walDirectory, walName(2), walBytes(2, 42n));
     await expect(request(2)).rejects.toMatchObject({ kind: "archiveMismatch", exitCode: 44 });
     expect(await request(3)).toMatchObject({ accepted: true });
@@ -193,14 +193,14 @@ describe("a push queue", () => {
       await queue.look();
       for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
     };
-    /** Somebody deletes the repository and makes it again. */
+    /** The repository is deleted and created again. */
     const recreate = async (): Promise<void> => {
       await storages[0].removePath("archive");
       await storages[0].removePath("backup");
       await stanzaCreate(repos, CONTROL, ctx);
     };
 
-    it("some seconds ago: a repository that was made again meanwhile gets the segment", async () => {
+    it("after some seconds: a repository that was recreated meanwhile gets the segment", async () => {
       await storeAll();
       await recreate();
       await ctx.clock.advance(AGE_MS + 1);
@@ -208,7 +208,7 @@ describe("a push queue", () => {
       expect(await readable(repos[0])).toContain(walName(1));
     });
 
-    it("and nothing of it when it is away", async () => {
+    it("and does not acknowledge when it is down", async () => {
       await storeAll();
       await ctx.clock.advance(AGE_MS + 1);
       storages[0].breakDown(away);
@@ -237,14 +237,14 @@ describe("a push queue", () => {
       await storages[1].removePath("backup");
       await stanzaCreate(repos, CONTROL, ctx);
       await ctx.clock.advance(2000);
-      // Opens the archive, which is another one.
+      // Opens the archive, which is another one now.
       addWal(walDirectory, walName(6), walBytes(6));
       expect(await request(6)).toMatchObject({ accepted: true });
       expect(await request(5)).toMatchObject({ accepted: true });
       expect(await readable(repos[1])).toEqual(names(5, 6));
     });
 
-    it("with one listing for neighbours, and reads and sends nothing again", async () => {
+    it("with one listing for neighbours, without another read or transfer", async () => {
       await storeAll();
       await ctx.clock.advance(AGE_MS + 1);
       const before = { lists: storages[0].calls("list").length, puts: storages[0].calls("putStream").length };
@@ -255,7 +255,7 @@ describe("a push queue", () => {
     });
   });
 
-  it("keeps other writers from a file that is on its way, and its workers from what they claimed", async () => {
+  it("keeps other writers off a file in transfer, and its workers off claimed files", async () => {
     expect(queue.claim(2, walName(1))).toBe(true);
     expect(queue.claim(2, walName(1))).toBe(false);
     await queue.look();
@@ -266,7 +266,7 @@ describe("a push queue", () => {
     await eventually("all stored", async () => (await readable(repos[1])).length === 4);
   });
 
-  it("fails while the lock cannot be had", async () => {
+  it("fails while the lock is not available", async () => {
     const held = fail("lockAcquire", "unable to acquire lock");
     const refusing: WorkLock = {
       enter: () => {
@@ -278,14 +278,14 @@ describe("a push queue", () => {
     expect(await request(1)).toMatchObject({ accepted: false, error: { message: expect.stringContaining("unable to acquire lock") } });
   });
 
-  it("drains what healthy repositories lack, without waiting for one that is away", async () => {
+  it("drains what healthy repositories lack, without waiting for one that is down", async () => {
     storages[1].breakDown(away);
     await queue.look();
     await ctx.clock.until(queue.drain(60_000));
     expect(await readable(repos[0])).toEqual(names(1, 2, 3, 4));
   });
 
-  it("lets arrive what is on its way when it is closed, and begins nothing", async () => {
+  it("finishes transfers when it is closed, and starts nothing", async () => {
     storages[0].plan("putStream", { kind: "delay", durationMs: 3000 }, { times: 4 });
     const running = queue.request(walName(1), { mode: "named", repoKeys: [1] }, 30_000);
     await queue.look();

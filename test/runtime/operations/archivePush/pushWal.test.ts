@@ -28,15 +28,15 @@ beforeEach(async () => {
 });
 
 async function push(no: number): Promise<"pushed" | "present"> {
-  // A preparer of its own: the file may have changed.
+  // Its own preparer: the file may have changed.
   const wal = await new WalPreparer({ walDirectory, headerCheck: true }, CLUSTER).prepare(walName(no));
   return target.push(wal, await target.open(CLUSTER));
 }
 
 const listings = (): string[] => storage.calls("list").filter((path) => path.includes("/15-1/"));
 
-describe("an archive that is pushed to", () => {
-  it("is listed once for segments that come close after one another", async () => {
+describe("the archive that segments are pushed to", () => {
+  it("is listed once for a series of segments", async () => {
     for (const no of [16, 17, 18]) expect(await push(no)).toBe("pushed");
     expect(listings()).toHaveLength(1);
     expect(await push(32)).toBe("pushed");
@@ -44,7 +44,7 @@ describe("an archive that is pushed to", () => {
     expect(await readable(repo)).toEqual([16, 17, 18, 32].map((no) => walName(no)));
   });
 
-  it("knows what it has stored itself since it was listed", async () => {
+  it("knows the segments that it stored since the listing", async () => {
     await push(16);
     expect(await push(16)).toBe("present");
     addWal(walDirectory, walName(16), walBytes(50));
@@ -52,7 +52,7 @@ describe("an archive that is pushed to", () => {
     expect(listings()).toHaveLength(1);
   });
 
-  it("is listed again after a moment, and sees what others have stored", async () => {
+  it("is listed again after a moment, and sees others' segments", async () => {
     await push(16);
     await store(repo, 17);
     ctx.clock.advance(500);
@@ -62,7 +62,7 @@ describe("an archive that is pushed to", () => {
     await expect(push(18)).rejects.toMatchObject({ kind: "archiveDuplicate" });
   });
 
-  it("has not got a segment when its mount went away meanwhile", async () => {
+  it("lacks a segment if its mount went away meanwhile", async () => {
     const mounted = new FaultyStorage(
       new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
     );
@@ -87,7 +87,7 @@ describe("an archive that is pushed to", () => {
       target = new PushTarget(repo, ctx);
     });
 
-    it("makes durable what it finds: who stored it may have been killed before it did", async () => {
+    it("makes found files durable: their writer may have been killed before it did", async () => {
       await store(repo, 16);
       expect(await push(16)).toBe("present");
       const [file, ...directories] = mounted.calls("syncPath");
@@ -95,7 +95,7 @@ describe("an archive that is pushed to", () => {
       expect(directories).toEqual([segment.slice(0, -1), "archive/demo/15-1", "archive/demo"]);
     });
 
-    it("has not got what cannot be made durable", async () => {
+    it("lacks a file that cannot be made durable", async () => {
       await store(repo, 16);
       const broken = fail("pathSync", "unable to sync path", { retryable: true });
       mounted.plan("syncPath", { kind: "error", error: broken }, { path: /archive\/demo\/15-1\/[0-9A-F]{16}$/ });
@@ -104,14 +104,14 @@ describe("an archive that is pushed to", () => {
       expect(await push(16)).toBe("present");
     });
 
-    it("does it for nothing that it has stored itself a moment ago", async () => {
+    it("skips that for files that it has just stored", async () => {
       expect(await push(16)).toBe("pushed");
       expect(await push(16)).toBe("present");
       expect(mounted.calls("syncPath")).toEqual([]);
     });
   });
 
-  it("is listed again after a listing that failed, and after being forgotten", async () => {
+  it("is listed again after a failed listing, and after a reset", async () => {
     storage.plan("list", { kind: "error", error: fail("hostConnect", "unreachable", { retryable: true }) });
     await expect(push(16)).rejects.toMatchObject({ kind: "hostConnect" });
     expect(await push(16)).toBe("pushed");

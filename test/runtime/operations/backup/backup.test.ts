@@ -29,7 +29,7 @@ let repos: [Repository, Repository];
 
 beforeEach(async () => {
   folder = temporaryFolder();
-  // Larger than a chunk, so that both ways of copying are used.
+  // Larger than a chunk, so that both ways of copying run.
   data = makeDataDirectory(folder, { "base/5/large": sampleBytes(1_200_000), "base/5/16386": pages(4) });
   mkdirSync(join(data, "empty_dir"));
   ctx = testContext();
@@ -85,7 +85,7 @@ function tree(root: string): Map<string, string> {
 }
 
 describe("a backup", () => {
-  it("is one pass into every repository under one label, and comes back from each of them", async () => {
+  it("is one pass into every repository under one label, and restores from each of them", async () => {
     const outcome = await runBackup(repos, data, ctx, { annotations: { why: "test" } });
     const [one, two] = outcome.results;
     if (!one?.ok || !two?.ok) throw new Error("a repository failed");
@@ -107,7 +107,7 @@ describe("a backup", () => {
       expect(existsSync(join(target, "empty_dir"))).toBe(true);
       expect(statSync(join(target, "base/5/large")).mtimeMs).toBe(Math.floor(statSync(join(data, "base/5/large")).mtimeMs / 1000) * 1000);
       for (const extra of ["backup_label", "postgresql.auto.conf", "recovery.signal"]) restored.delete(extra);
-      // The checkpoint of the restored pg_control is made unusable without backup_label.
+      // The restored pg_control has a checkpoint that is unusable without backup_label.
       expect(restored.get("global/pg_control")?.slice(32, 34)).toBe("\u00ad\u00de");
       restored.delete("global/pg_control");
       source.delete("global/pg_control");
@@ -115,7 +115,7 @@ describe("a backup", () => {
     }
   });
 
-  it("checks pages, reports bad ones and goes on", async () => {
+  it("checks pages, reports bad ones and continues", async () => {
     const bytes = pages(4);
     bytes[8192 * 2 + 100] = 0;
     writeFileSync(join(data, "base/5/16386"), bytes);
@@ -132,7 +132,7 @@ describe("a backup", () => {
     );
   });
 
-  it("reads no more than the scan saw, and no file that is gone", async () => {
+  it("reads no more than the scan saw, and skips missing files", async () => {
     makeTree(data, { "base/5/shrinks": "0123456789", "base/5/grows": "01234", "base/5/goes": "x" });
     const onCopy = (name: string): void => {
       if (!name.endsWith("large")) return;
@@ -150,7 +150,7 @@ describe("a backup", () => {
     await requireWhole(repos[0]);
   });
 
-  it("waits for its WAL in each repository by itself", async () => {
+  it("waits for its WAL in each repository separately", async () => {
     await store(repos[0], 3, 4);
     await store(repos[1], 3);
     const outcome = await runBackup(repos, data, ctx, { archiveCheck: true });
@@ -162,7 +162,7 @@ describe("a backup", () => {
     expect(await labelsOf(repos[1])).toEqual([]);
   });
 
-  it("removes what an earlier run left unfinished, and takes a later label than any repository knows", async () => {
+  it("removes unfinished attempts of an earlier run, and takes a later label than any repository knows", async () => {
     await runBackup(repos, data, ctx);
     const [known = ""] = await labelsOf(repos[1]);
     await second.put("backup/demo/20261119-000000F/backup.manifest.copy", Buffer.from("x"));
@@ -200,7 +200,7 @@ describe("a backup with a repository that fails", () => {
     await requireWhole(repos[1]);
   });
 
-  it("which is the last one: the backup ends with its error", async () => {
+  it("in the last one: the backup ends with its error", async () => {
     first.breakDown(fail("hostConnect", "unreachable"));
     second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path: /1259/ });
     await expect(runBackup(repos, data, ctx)).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
@@ -213,7 +213,7 @@ describe("a backup with a repository that fails", () => {
     expect(outcome.results).toMatchObject([{ ok: true }, { ok: false, error: { kind: "archiveMismatch" } }]);
   });
 
-  it("dies after any write: it lists only whole backups, and the next run succeeds", async () => {
+  it("and dies after any write: it lists only complete backups, and the next run succeeds", async () => {
     await runBackup(repos, data, ctx);
     const [old = ""] = await labelsOf(repos[1]);
     const clean = new MemoryStorage();
@@ -288,11 +288,11 @@ describe("a restore", () => {
     await expect(restoreFrom([repos[0]], join(folder, "again"))).rejects.toMatchObject({
       kind: expect.stringMatching(/^(format|fileMissing|checksum)$/),
     });
-    // Interrupted: what cannot be started has no pg_control.
+    // An interrupted restore has no pg_control, so it cannot start.
     expect(existsSync(join(folder, "again/global/pg_control"))).toBe(false);
   });
 
-  it("with --delta repairs a directory: keeps what is right, removes what is too much", async () => {
+  it("with --delta repairs a directory: keeps right files, removes extra ones", async () => {
     await runBackup(repos, data, ctx);
     const target = join(folder, "restored");
     await restoreFrom(repos, target);
@@ -306,7 +306,7 @@ describe("a restore", () => {
     expect(beganMs).toBeGreaterThan(0);
   });
 
-  it("with --delta never empties a directory that is no cluster", async () => {
+  it("with --delta never empties a directory that is not a cluster's", async () => {
     await runBackup(repos, data, ctx);
     const home = join(folder, "home");
     makeTree(home, { "photos/one.jpg": "precious", "notes.txt": "precious" });
@@ -318,7 +318,7 @@ describe("a restore", () => {
       ]),
     );
     expect(ctx.lines.some((line) => line.level === "warn" && line.text.includes("--delta and --force have been disabled"))).toBe(true);
-    // A restore that was broken off has its mark.
+    // An interrupted restore has its marker.
     makeTree(home, { "backup.manifest": "x" });
     await restoreFrom(repos, home, { delta: true });
     expect(existsSync(join(home, "notes.txt"))).toBe(false);
@@ -336,7 +336,7 @@ describe("a restore", () => {
     });
   });
 
-  it("brings tablespaces and links back from a repository of directories", async () => {
+  it("restores tablespaces and links from a repository of directories", async () => {
     const storage = new PosixStorage({ root: join(folder, "repo"), syncDirectories: false, symlinks: true, signal: ctx.signal });
     const posix = repository(3, { storage, latestLink: true });
     await stanzaCreate([posix], CONTROL, ctx);

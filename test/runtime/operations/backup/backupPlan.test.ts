@@ -4,7 +4,7 @@ import { formatLabel, isLabel } from "../../../../runtime/format/repository/labe
 import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/backupPlan";
 
 const NOW = 1795157605;
-/** The label of a full backup that all of one repository's labels are known to. */
+/** The label of a full backup in one repository that knows all these labels. */
 function chooseFullLabel(startedAtS: number, labels: readonly string[]): { label: string; waitSeconds: number } {
   const choice = chooseLabels(startedAtS, [{ repoKey: 1, type: "full", fullLabel: null, known: labels }]);
   return { label: choice.labels.get(1) ?? "", waitSeconds: choice.waitSeconds };
@@ -35,7 +35,7 @@ describe("the label of a new backup", () => {
     );
   });
 
-  it("does not depend on the order in which labels are known", () => {
+  it("does not depend on the order of known labels", () => {
     const result = (labels: readonly string[]): string => {
       try {
         return JSON.stringify(chooseFullLabel(NOW, labels));

@@ -14,7 +14,7 @@ function scanned(name: string, sizeBytes: number): ScannedFile {
 interface Repo {
   readonly sizeBytes: number | null;
   readonly limitBytes: number;
-  /** Every so many files are kept; 0 keeps none. */
+  /** Every n-th file is kept; 0 keeps none. */
   readonly keeps: number;
 }
 
@@ -25,7 +25,7 @@ function planOf(files: readonly ScannedFile[], repo: Repo): RepoPlan {
     choices,
     bundle: repo.sizeBytes === null ? null : { sizeBytes: repo.sizeBytes, limitBytes: repo.limitBytes },
   };
-  // The rest of a plan says nothing about batches.
+  // Batches use no other part of a plan.
   return plan as RepoPlan;
 }
 
@@ -37,7 +37,7 @@ const repo = fc.record({
 const sizes = fc.array(fc.integer({ min: 1, max: MIB }), { maxLength: 40 });
 
 describe("batches", () => {
-  it("hold every file once, in order, and put it into one bundle of each repository that wants it there", () => {
+  it("hold every file once, in order, and put it into one bundle of each repository that bundles it", () => {
     fc.assert(
       fc.property(sizes, fc.tuple(repo, repo), (some, repos) => {
         const files = some.map((sizeBytes, no) => scanned(`f${no}`, sizeBytes));
@@ -55,7 +55,7 @@ describe("batches", () => {
               expect(id !== undefined).toBe(wanted);
               if (id === undefined) continue;
               ids.add(id);
-              // Full bundles take nothing more.
+              // A full bundle takes no more files.
               expect(filled.get(id) ?? 0).toBeLessThan(plan.bundle?.sizeBytes ?? 0);
               filled.set(id, (filled.get(id) ?? 0) + file.sizeBytes);
             }
@@ -69,7 +69,7 @@ describe("batches", () => {
     );
   });
 
-  it("go on counting where the last ones ended", () => {
+  it("continue the numbers of the previous ones", () => {
     const files = [scanned("a", 10), scanned("b", 10)];
     const plans = [{ repoKey: 1, plan: planOf(files, { sizeBytes: MIB, limitBytes: MIB, keeps: 0 }) }];
     const nextIds = new Map<number, number>();

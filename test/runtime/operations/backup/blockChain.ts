@@ -1,4 +1,4 @@
-/** A chain of backups of one block incremental file in memory: for the tests of writing and reading. */
+/** A chain of backups of one block incremental file in memory, for tests of writing and reading. */
 import { createHash } from "node:crypto";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { type BlockMap, type BlockSizes, renderBlockMap } from "../../../../runtime/format/repository/blockMap";
@@ -16,7 +16,7 @@ import { repository } from "../../repository/support";
 
 export const FILE_NAME = "pg_data/base/5/16384";
 
-/** Salts that differ from call to call, the same in every run. */
+/** Salts that differ between calls but not between runs. */
 export function testRandom(): { readonly random: { bytes(sizeBytes: number): Uint8Array } } {
   let count = 0;
   return { random: { bytes: (sizeBytes) => createHash("sha256").update(String(count++)).digest().subarray(0, sizeBytes) } };
@@ -26,9 +26,9 @@ export interface ChainOptions extends BlockSizes {
   readonly compress: CompressSpec;
   readonly cipherPass: string | null;
   readonly superBlockSizeBytes: number;
-  /** 0 stores the file by itself. */
+  /** 0 stores the file separately. */
   readonly bundleId: number;
-  /** What a bundle holds before the file. */
+  /** Size of the bundle before the file. */
   readonly offsetBytes: number;
 }
 
@@ -44,7 +44,7 @@ export class BlockChain {
     this.options = options;
   }
 
-  /** Backs the file up once more, on the last backup of it; null when nothing was stored. */
+  /** Backs the file up again, on its last backup; null when nothing was stored. */
   async backup(bytes: Uint8Array, chunkBytes = 1 << 20): Promise<StoredBlocks | null> {
     const { bundleId, offsetBytes, cipherPass, ...settings } = this.options;
     const hash: BlockHash = await loadBlockHash();
@@ -81,7 +81,7 @@ export class BlockChain {
     return this.#source;
   }
 
-  /** The repository with another map of the last backup, of the same size. */
+  /** The repository with another map of the same size in the last backup. */
   async withMap(map: BlockMap): Promise<Repository> {
     const { mapPath, mapOffsetBytes, mapSizeBytes, cipherPass } = this.source();
     const storage = (this.repo.storage as MemoryStorage).clone();
@@ -93,7 +93,7 @@ export class BlockChain {
     return { ...this.repo, storage };
   }
 
-  /** The file as the last backup holds it; with `wanted` only those blocks, over `before`. */
+  /** The file as of the last backup; with `wanted` only those blocks, over `before`. */
   async read(
     sizeBytes: number,
     wanted: (block: number) => boolean = () => true,

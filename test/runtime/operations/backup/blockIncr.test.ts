@@ -28,7 +28,7 @@ beforeAll(async () => {
   hash = await loadBlockHash();
 });
 
-/** Another state of the file: some blocks changed, grown or cut off. */
+/** Another state of the file: some blocks changed, added or cut off. */
 interface Change {
   readonly blocks: readonly number[];
   readonly sizeBytes: number;
@@ -46,7 +46,7 @@ function changed(before: Uint8Array, { blocks, sizeBytes }: Change, seed: number
 describe("a chain of backups of one file", () => {
   const change = fc.record({ blocks: fc.array(fc.nat(20), { maxLength: 6 }), sizeBytes: fc.integer({ min: 1, max: 20 * BLOCK }) });
 
-  it("gives back every state, whatever changed, however the bytes come", async () => {
+  it("restores every state, whatever changed, with any chunk size", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 1, max: 20 * BLOCK }),
@@ -72,7 +72,7 @@ describe("a chain of backups of one file", () => {
     );
   });
 
-  it("stores changed blocks only, joined to super blocks, and names the prior backup for the others", async () => {
+  it("stores only changed blocks, joined to super blocks, and names the prior backup for the others", async () => {
     const chain = new BlockChain(OPTIONS);
     const before = sampleBytes(10 * BLOCK);
     const full = await chain.backup(before);
@@ -98,7 +98,7 @@ describe("a chain of backups of one file", () => {
     expect((incr?.sizeRepoBytes ?? 0) < 3 * BLOCK + 200).toBe(true);
   });
 
-  it("stores nothing for the same file, and just a map for one that lost its end", async () => {
+  it("stores nothing for an equal file, and only a map for a truncated one", async () => {
     const chain = new BlockChain(OPTIONS);
     const bytes = sampleBytes(10 * BLOCK + 5);
     await chain.backup(bytes);
@@ -108,14 +108,14 @@ describe("a chain of backups of one file", () => {
     expect(Buffer.compare(await chain.read(7 * BLOCK), bytes.subarray(0, 7 * BLOCK))).toBe(0);
   });
 
-  it("stores nothing for a file that turned out empty", async () => {
+  it("stores nothing for a file that proves empty", async () => {
     const chain = new BlockChain(OPTIONS);
     expect(await chain.backup(new Uint8Array(0))).toBeNull();
     await chain.backup(sampleBytes(3 * BLOCK));
     expect(await chain.backup(new Uint8Array(0))).toBeNull();
   });
 
-  it("is read back with only the super blocks that are needed", async () => {
+  it("is read back with only the needed super blocks", async () => {
     const chain = new BlockChain(OPTIONS);
     const bytes = sampleBytes(16 * BLOCK);
     await chain.backup(bytes);
@@ -127,8 +127,8 @@ describe("a chain of backups of one file", () => {
 });
 
 describe("the golden files of stock", () => {
-  // Stock's lz4 finds other matches than ours, so stored sizes differ: everything else must not.
-  it.each(BLOCK_VECTORS.filter((name) => name.startsWith("F.")))("%s is cut and mapped as stock did", async (name) => {
+  // Stock's lz4 finds other matches than ours, so stored sizes differ; nothing else may.
+  it.each(BLOCK_VECTORS.filter((name) => name.startsWith("F.")))("%s is cut and mapped as in stock", async (name) => {
     const { extent, map, file, sizes } = blockVector(name);
     const parsed = parseBlockMap(map, sizes, name);
     const superBlocks = [...new Set(parsed.blocks.map(({ superBlock }) => superBlock))];
@@ -144,7 +144,7 @@ describe("the golden files of stock", () => {
     const packed = [...cutter.add(bytes), ...cutter.end()];
     expect(packed.length).toBe(superBlocks.length);
     const store = new BlockStore({ reference: 0, cipherPass: null, prior: null }, testRandom());
-    // The super blocks as stock stored them in the place of ours.
+    // Stock's stored super blocks replace ours.
     for (const each of superBlocks) store.add(extent.subarray(each.offsetBytes - begin, each.offsetBytes - begin + each.sizeRepoBytes));
     const [ours] = [...store.end(cutter, { bundleId: file.bundle?.id ?? 0, offsetBytes: begin })];
     expect(Buffer.from(ours ?? []).toString("hex")).toBe(Buffer.from(map).toString("hex"));
@@ -152,7 +152,7 @@ describe("the golden files of stock", () => {
     expect(store.result()?.sizeRepoBytes).toBe(file.sizeRepoBytes);
   });
 
-  it("without compression come out byte for byte, with all changes of an incremental", async () => {
+  it("without compression are equal byte for byte, with all changes of an incremental", async () => {
     const chain = new BlockChain({ ...OPTIONS, compress: { type: "none", level: 0 } });
     const before = sampleBytes(6 * BLOCK);
     await chain.backup(before);
@@ -179,7 +179,7 @@ describe("a cutter", () => {
     expect(new Set([{}, ...different].map((change) => cutKey({ ...SETTINGS, ...change }))).size).toBe(different.length + 1);
   });
 
-  it("serves several repositories at once, each with its own passphrase and places", async () => {
+  it("serves several repositories at once, each with its own passphrase and offsets", async () => {
     const bytes = sampleBytes(9 * BLOCK);
     const cutter = new BlockCutter(SETTINGS, hash);
     const packed = [...cutter.add(bytes), ...cutter.end()];
@@ -196,7 +196,7 @@ describe("a cutter", () => {
     expect(stored[1]?.result?.map.checksums).toEqual(stored[0]?.result?.map.checksums);
   });
 
-  it("wants whole blocks in a super block and is used once", async () => {
+  it("requires complete blocks in a super block and works once", async () => {
     await errorOf("assert", () => new BlockCutter({ ...SETTINGS, superBlockSizeBytes: BLOCK + 1 }, hash));
     const cutter = new BlockCutter(SETTINGS, hash);
     await errorOf("assert", () => cutter.checksums());
@@ -207,7 +207,7 @@ describe("a cutter", () => {
 });
 
 describe("a stream that may be empty", () => {
-  it("is told before anything is stored", async () => {
+  it("is detected before anything is stored", async () => {
     expect(await unlessEmpty(streamOf())).toBeNull();
     const bytes = sampleBytes(1000);
     expect(Buffer.compare(await all((await unlessEmpty(pieces(bytes, 99))) ?? streamOf()), bytes)).toBe(0);

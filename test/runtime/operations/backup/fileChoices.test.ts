@@ -16,7 +16,7 @@ function row(name: string, sizeBytes: number, modifiedAtS: number, more: Partial
   return { name, sizeBytes, sizeRepoBytes: sizeBytes, sha1: SHA1, modifiedAtS, mode: 0o600, user: "postgres", group: "postgres", ...more };
 }
 
-/** Just what the choice looks at. */
+/** Only the fields that the choice uses. */
 function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Manifest {
   const options = { archiveCheck: true, archiveCopy: false, compressType: "none", hardlink: false, online: true } as const;
   const fake: Pick<Manifest, "label" | "files" | "bundle" | "archiveStop" | "options"> = {
@@ -29,7 +29,7 @@ function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Ma
   return { ...fake, ...more } as Manifest;
 }
 
-/** What is not chosen. */
+/** For a file without a choice. */
 const COPY = { kind: "copy", row: undefined } as const;
 const choose = (file: ScannedFile, before: Manifest | null, more: { delta?: boolean; bundle?: boolean } = {}) =>
   chooseFiles({ files: [file], prior: before, delta: false, bundle: false, checkPages: true, ...more }).get(file.name) ?? COPY;
@@ -47,18 +47,18 @@ describe("what an increment does with a file", () => {
     expect(choose(scanned(name, sizeBytes, modifiedAtS), prior([row(name, 8192, 10)]), more)?.kind).toBe(kind);
   });
 
-  it("copies a large one with another time without comparing it, unless with delta", () => {
+  it("copies a large one with another time without a comparison, except with delta", () => {
     const before = prior([row(name, 2 * MIB, 10)]);
     expect(choose(scanned(name, 2 * MIB, 11), before)?.kind).toBe("copy");
     expect(choose(scanned(name, 2 * MIB, 11), before, { delta: true })?.kind).toBe("compare");
   });
 
-  it("copies what the prior does not know, and everything without a prior", () => {
+  it("copies files that the prior lacks, and everything without a prior", () => {
     expect(choose(scanned(name, 8192, 10), prior([]))?.kind).toBe("copy");
     expect(choose(scanned(name, 8192, 10), null)?.kind).toBe("copy");
   });
 
-  it("refers to where the bytes are: the prior, or what the prior refers to", () => {
+  it("refers to the backup that holds the bytes: the prior, or the one that the prior refers to", () => {
     const file = scanned(name, 8192, 10);
     expect(choose(file, prior([row(name, 8192, 10, { mode: 0o640 })]))?.row).toMatchObject({ reference: LABEL, mode: 0o600, sha1: SHA1 });
     expect(choose(file, prior([row(name, 8192, 10, { reference: "20261119-000000F" })]))?.row).toMatchObject({ reference: "20261119-000000F" });
@@ -71,7 +71,7 @@ describe("what an increment does with a file", () => {
     expect(choose(scanned(control, 8192, 10), prior([row(control, 8192, 10)]))?.kind).toBe("compare");
   });
 
-  it("keeps no bytes of an empty file in bundles, and makes a file of its own otherwise", () => {
+  it("stores no bytes of an empty file in bundles, and a separate file otherwise", () => {
     const empty = scanned(name, 0, 10);
     expect(choose(empty, null, { bundle: true })).toMatchObject({ kind: "keep", row: { sizeBytes: 0, sizeRepoBytes: 0, checksumPage: true } });
     expect(choose(empty, null, { bundle: true })?.row).not.toHaveProperty("reference");
@@ -87,7 +87,7 @@ describe("times are not trusted", () => {
   const reason = (before: Manifest, archiveStart = "000000010000000000000005"): string | null =>
     findDeltaReason({ files, prior: before, archiveStart, times: "primary" });
 
-  it("unless there is a reason", () => {
+  it("only if there is a reason", () => {
     expect(reason(prior([row("a", 10, 100), row("b", 15, 90), row("gone", 1, 500)]))).toBeNull();
   });
 
@@ -121,17 +121,17 @@ describe("times are not trusted", () => {
     expect(since("primary with standby", true)).toBeNull();
   });
 
-  it("of what shrank while the prior was copied its size at that time counts", () => {
+  it("for a file that shrank during the prior's copy; its size at that time counts", () => {
     expect(reason(prior([row("a", 4, 100, { sizeOriginalBytes: 10 })]))).toBeNull();
   });
 
-  it("when they lie behind the start of the copy", () => {
+  it("after the start of the copy", () => {
     expect(findFutureReason(files, 100)).toBeNull();
     expect(findFutureReason(files, 99)).toBe("file 'a' has timestamp (100) in the future (relative to copy start 99)");
   });
 });
 
-it("no choice loses a file, and what is kept has the size that it has now", () => {
+it("no choice loses a file, and a kept file has its current size", () => {
   const size = fc.constantFrom(0, 10, 20, 3 * MIB);
   const name = fc.constantFrom("a", "b", "c", "pg_data/global/pg_control");
   const some = fc.uniqueArray(fc.tuple(name, size, fc.integer({ min: 1, max: 3 })), { selector: ([own]) => own });

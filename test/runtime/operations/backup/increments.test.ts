@@ -1,4 +1,7 @@
-/** Whole backups over storages of the test's choice, one building on the other: priors, bundles, blocks and resumed attempts per repository. */
+/**
+ * Complete backups on given storages, one building on the other: priors, bundles, blocks and resumed attempts per
+ * repository.
+ */
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -30,7 +33,7 @@ let repos: [Repository, Repository];
 
 beforeEach(async () => {
   data = makeDataDirectory(temporaryFolder(), { "base/5/large": sampleBytes(3 * MIB), "base/5/small": sampleBytes(3000) });
-  // Long ago, so that what a test writes has another time.
+  // Long ago, so that files written by a test have another time.
   for (const name of readdirSync(data, { recursive: true }) as string[]) utimesSync(join(data, name), 1_000_000_000, 1_000_000_000);
   ctx = testContext();
   second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
@@ -44,11 +47,11 @@ beforeEach(async () => {
 interface Ran {
   readonly outcome: BackupOutcome;
   readonly manifests: readonly Manifest[];
-  /** Names of the files that were read, once for each time. */
+  /** Names of the files that were read, once per read. */
   readonly read: readonly string[];
 }
 
-/** A backup some seconds after the one before. */
+/** A backup some seconds after the previous one. */
 async function run(
   type: BackupOptions["type"],
   more: Partial<BackupOptions> = {},
@@ -80,7 +83,7 @@ async function requireWhole(...some: readonly Repository[]): Promise<void> {
 }
 
 describe("an increment", () => {
-  it("reads only what may have changed, once for all repositories, and refers to the rest", async () => {
+  it("reads only files that may have changed, once for all repositories, and refers to the rest", async () => {
     const [full] = (await run("full")).manifests;
     writeFileSync(join(data, "base/5/small"), sampleBytes(4000));
     utimesSync(join(data, "base/5/small"), 1_000_000_100, 1_000_000_100);
@@ -99,14 +102,14 @@ describe("an increment", () => {
     expect(entry?.sizeDeltaBytes).toBeLessThan(entry?.sizeBytes ?? 0);
   });
 
-  it("keeps a file that was touched but holds the same bytes", async () => {
+  it("keeps a touched file with the same bytes", async () => {
     const [full] = (await run("full")).manifests;
     utimesSync(join(data, "base/5/small"), 1_000_000_100, 1_000_000_100);
     utimesSync(join(data, "base/5/large"), 1_000_000_100, 1_000_000_100);
     const { manifests } = await run("incr");
     for (const manifest of manifests) {
       expect(rowOf(manifest, "base/5/small")).toMatchObject({ reference: full?.label, modifiedAtS: 1_000_000_100 });
-      // Too large to be compared on the way.
+      // Too large for a comparison during the copy.
       expect(rowOf(manifest, "base/5/large")).not.toHaveProperty("reference");
     }
     utimesSync(join(data, "base/5/large"), 1_000_000_200, 1_000_000_200);
@@ -118,7 +121,7 @@ describe("an increment", () => {
     await requireWhole(...repos);
   });
 
-  it("is a full backup where there is no prior, says why, and stays an increment elsewhere", async () => {
+  it("is a full backup without a prior, says why, and stays an increment elsewhere", async () => {
     await run("full", {}, {}, [repos[0]]);
     const { manifests } = await run("incr");
     expect(manifests.map((manifest) => manifest.type)).toEqual(["incr", "full"]);
@@ -131,7 +134,7 @@ describe("an increment", () => {
     await requireWhole(...repos);
   });
 
-  it("does not trust a prior whose manifest is damaged or gone", async () => {
+  it("does not trust a prior with a damaged or missing manifest", async () => {
     const [full] = (await run("full")).manifests;
     const path = `backup/demo/${full?.label}/backup.manifest`;
     for (const name of [path, `${path}.copy`]) await second.put(name, Buffer.from("damaged"));
@@ -143,7 +146,7 @@ describe("an increment", () => {
     expect((await run("incr")).manifests.map((manifest) => manifest.type)).toEqual(["incr", "full"]);
   });
 
-  it("keeps to its set's compression and page checks", async () => {
+  it("keeps its set's compression and page checks", async () => {
     await run("full", { checksumPage: true });
     const changed = [{ ...repos[0], compress: { type: "lz4", level: 1 } } as Repository];
     const [incr] = (await run("incr", { checksumPage: false }, {}, changed)).manifests;
@@ -155,7 +158,7 @@ describe("an increment", () => {
     await requireWhole(repos[0]);
   });
 
-  it("compares everything after times that cannot be trusted", async () => {
+  it("compares everything after untrusted times", async () => {
     await run("full");
     utimesSync(join(data, "base/5/small"), 900_000_000, 900_000_000);
     const { read, manifests } = await run("incr");
@@ -169,7 +172,7 @@ describe("an increment", () => {
 });
 
 describe("bundles", () => {
-  it("take the small files of a repository, each readable by itself", async () => {
+  it("take the small files of a repository, each readable separately", async () => {
     for (let no = 0; no < 60; no++) writeFileSync(join(data, `base/5/${20000 + no}`), sampleBytes(40_000 + no));
     const [plain, bundled] = (await run("full")).manifests;
     expect(plain?.files.some((file) => file.bundle !== undefined)).toBe(false);
@@ -180,7 +183,7 @@ describe("bundles", () => {
     await requireWhole(...repos);
   });
 
-  it("have no bytes of what shrank to nothing or went away while it was copied", async () => {
+  it("have no bytes of files that shrank to nothing or vanished during the copy", async () => {
     const onCopy = (name: string): void => {
       if (!name.endsWith("large")) return;
       truncateSync(join(data, "base/5/small"), 0);
@@ -194,7 +197,7 @@ describe("bundles", () => {
     await requireWhole(...repos);
   });
 
-  it("that cannot be stored take one repository out", async () => {
+  it("that cannot be stored remove one repository from the run", async () => {
     second.plan("putStream", { kind: "break", sizeBytes: 100, error: fail("fileWrite", "full") }, { path: /bundle\/1$/ });
     const { outcome } = await run("full");
     expect(outcome.results).toMatchObject([{ ok: true }, { ok: false, error: { kind: "fileWrite" } }]);
@@ -203,7 +206,7 @@ describe("bundles", () => {
 });
 
 describe("block increments", () => {
-  it("store changed blocks only, per repository on its own chain of maps", async () => {
+  it("store only changed blocks, per repository on its own chain of maps", async () => {
     const blocks = { block: BLOCK_DEFAULTS, bundle: { sizeBytes: MIB, limitBytes: 64 * 1024 } };
     const both = [
       { ...repos[0], ...blocks },
@@ -215,7 +218,7 @@ describe("block increments", () => {
       bytes[at] = (bytes[at] ?? 0) ^ 255;
       writeFileSync(large, bytes);
     };
-    // Not so old that it would be stored whole.
+    // Young enough not to be stored whole.
     const nowS = Math.floor(ctx.clock.nowMs() / 1000);
     utimesSync(large, nowS - 1000, nowS - 1000);
     await run("full", {}, {}, [both[0]]);
@@ -244,7 +247,7 @@ describe("block increments", () => {
   });
 });
 
-it("a damaged map of the prior copy is told, and every block is stored again", async () => {
+it("a damaged map of the prior copy is reported, and every block is stored again", async () => {
   const repo = { ...repos[0], block: BLOCK_DEFAULTS };
   const large = join(data, "base/5/large");
   const nowS = Math.floor(ctx.clock.nowMs() / 1000);
@@ -269,7 +272,7 @@ it("a damaged map of the prior copy is told, and every block is stored again", a
 });
 
 it.each(["full", "incr"] as const)("a compressor that fails in one repository leaves the others their %s backup", async (type) => {
-  // No such level: making the compressor fails. An increment by checksums goes through batches.
+  // This level does not exist, so the compressor fails. An increment by checksums goes through batches.
   const odd: Repository = { ...repository(3, { compress: { type: "gz", level: 99 } }) };
   await stanzaCreate([odd], CONTROL, ctx);
   if (type === "incr") await run("full");
@@ -278,8 +281,8 @@ it.each(["full", "incr"] as const)("a compressor that fails in one repository le
   await requireWhole(...repos);
 });
 
-it("a changed file whose blocks all have the checksums of the prior copy is stored again, every block of it", async () => {
-  // One byte of checksum: another content with the same one is soon found.
+it("a changed file whose blocks all have the prior copy's checksums is stored again, every block of it", async () => {
+  // A one-byte checksum makes a collision easy to find.
   const settings = { ...BLOCK_DEFAULTS, checksumSizeMap: [{ blockSizeBytes: 8192, checksumSizeBytes: 1 }] };
   const repo = { ...repos[1], block: settings };
   const large = join(data, "base/5/large");
@@ -302,25 +305,25 @@ it("a changed file whose blocks all have the checksums of the prior copy is stor
   await requireWhole(repo);
 });
 
-describe("a full backup that was broken off", () => {
-  /** Breaks off at the stop, with the manifests saved after every file. */
+describe("a full backup that was interrupted", () => {
+  /** Fails at the stop, with the manifests saved after every file. */
   async function breakOff(into: readonly Repository[] = repos): Promise<void> {
     await expect(run("full", { manifestSaveThresholdBytes: 1 }, { onStop: () => ctx.abort() }, into)).rejects.toMatchObject({ kind: "term" });
     ctx = testContext({ startedAtMs: ctx.clock.nowMs() });
   }
 
-  it("is gone on with under its label, without reading again what was stored", async () => {
+  it("is resumed under its label, without reading the stored files again", async () => {
     await breakOff();
     const [label] = await listLabels(repos[0]);
     const { read, manifests } = await run("full");
     expect(manifests.map((manifest) => manifest.label)).toEqual([label, label]);
     expect(warnings()).toContain(`repo1: resumable backup ${label} of same type exists -- invalid files will be removed then the backup will resume`);
-    // In repo2 the small ones were in bundles, which are never gone on with.
+    // In repo2 the small ones were in bundles, which are never resumed.
     expect(read.filter((name) => name === "base/5/large")).toEqual([]);
     await requireWhole(...repos);
   });
 
-  it("does not count what changed since or is damaged", async () => {
+  it("does not count changed or damaged files", async () => {
     await breakOff([repos[0]]);
     const [label] = await listLabels(repos[0]);
     const path = `backup/demo/${label}/pg_data/base/5/large.zst`;
@@ -346,7 +349,7 @@ describe("a full backup that was broken off", () => {
     expect(warnings()).toContain(`repo1: backup '${unfinished}' cannot be resumed: ${reason}`);
   });
 
-  it("is not gone on with where another repository of the run finished under its label", async () => {
+  it("is not resumed when another repository of the run finished under its label", async () => {
     second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path: /backup\.manifest$/ });
     const { outcome } = await run("full", { manifestSaveThresholdBytes: 1 });
     expect(outcome.results.map((result) => result.ok)).toEqual([true, false]);
@@ -362,7 +365,7 @@ describe("a full backup that was broken off", () => {
   it.each([
     ["in the midst", /backup_label/, "repo1 may hold the whole of it and is not in this run"],
     ["at its end", /backup\.manifest$/, "it was at its end, where another repository may hold the whole of it"],
-  ])("%s is not gone on with where a repository that may hold the whole of it is not asked", async (_when, path, reason) => {
+  ])("%s is not resumed when a repository that may hold the complete one does not take part", async (_when, path, reason) => {
     second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path });
     await run("full", { manifestSaveThresholdBytes: 1, annotations: { of: "mine" } });
     const [finished = ""] = await listLabels(repos[0]);
@@ -372,13 +375,13 @@ describe("a full backup that was broken off", () => {
     expect(warnings()).toContain(`repo2: backup '${finished}' cannot be resumed: ${reason}`);
     expect(await listLabels(repos[1])).toEqual([label]);
     expect(label > finished).toBe(true);
-    // What says so is of no concern to a backup that is whole.
+    // A finished backup lacks the annotation.
     expect((await loadBackupInfo(repos[0])).backups.map((entry) => entry.annotations)).toEqual([{ of: "mine" }]);
     await requireWhole(...repos);
   });
 });
 
-it("invalid pages end the backup where they are an error", async () => {
+it("invalid pages end the backup if they count as an error", async () => {
   writeFileSync(join(data, "base/5/16384"), Buffer.alloc(8192, 7));
   await expect(run("full", { checksumPage: true, checksumPageError: true })).rejects.toMatchObject({
     kind: "checksum",
@@ -387,7 +390,7 @@ it("invalid pages end the backup where they are an error", async () => {
   expect((await loadBackupInfo(repos[0])).backups).toEqual([]);
 });
 
-it("links, excluded paths and directories come out as stock's manifest has them", async () => {
+it("links, excluded paths and directories equal those in stock's manifest", async () => {
   const outside = join(data, "..", "outside");
   mkdirSync(join(outside, "log"), { recursive: true });
   writeFileSync(join(outside, "log", "today.log"), "line\n");

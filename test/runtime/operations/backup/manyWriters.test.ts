@@ -1,4 +1,7 @@
-/** What another writer may do to a backup while it runs, and to what it builds on: nothing of it may be listed that cannot be restored. */
+/**
+ * What another writer may do to a running backup and to its base: a backup that cannot be restored must never be
+ * listed.
+ */
 import { copyFileSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -52,7 +55,7 @@ const errorOf = async (run: Promise<BackupOutcome>): Promise<unknown> =>
   );
 
 describe("a backup beside another writer", () => {
-  it("is not listed when another host has expired what it builds on and removed its directory", async () => {
+  it("is not listed when another host has expired its base and removed the directory", async () => {
     await runBackup([repo], data, ctx);
     writeFileSync(join(data, "base/5/16384"), "changed");
     ctx.clock.advance(60_000);
@@ -69,7 +72,7 @@ describe("a backup beside another writer", () => {
     await expectWhole();
   });
 
-  it("is not listed when what it builds on is gone, although its own files are there", async () => {
+  it("is not listed when its base is gone, although its own files exist", async () => {
     await runBackup([repo], data, ctx);
     const [full = ""] = await labelsOf();
     ctx.clock.advance(60_000);
@@ -97,7 +100,7 @@ describe("a backup beside another writer", () => {
   });
 });
 
-describe("a full backup that was broken off", () => {
+describe("a full backup that was interrupted", () => {
   const LARGE = "pg_data/base/5/large";
 
   /** All files of these servers have one time. */
@@ -107,7 +110,7 @@ describe("a full backup that was broken off", () => {
     }
   }
 
-  /** A server with files of the same names, sizes and times, and of other bytes. */
+  /** A server with files of the same names, sizes and times, but other bytes. */
   function otherServer(): string {
     const other = makeDataDirectory(temporaryFolder(), { "base/5/large": Buffer.from(sampleBytes(1_200_000)).reverse() });
     writeFileSync(join(other, "base/1/1259"), Buffer.alloc(16384, 7));
@@ -116,7 +119,7 @@ describe("a full backup that was broken off", () => {
     return other;
   }
 
-  /** The label of what it leaves. */
+  /** The label of the attempt that it leaves. */
   async function breakOff(more: Partial<BackupOptions> = {}, lease: Lease = testLease()): Promise<string> {
     const stop = (): never => {
       throw new Error("the process dies");
@@ -148,7 +151,7 @@ describe("a full backup that was broken off", () => {
     expect(rows.get(LARGE)).toBe(sha1Hex(Buffer.from(sampleBytes(1_200_000)).reverse()));
   });
 
-  it("resumes on the same server without reading what is there", async () => {
+  it("resumes on the same server without reading the stored files", async () => {
     sameTimes(data);
     const label = await breakOff();
     const { manifest, read } = await goOn(data);
@@ -156,7 +159,7 @@ describe("a full backup that was broken off", () => {
     expect(read).not.toContain(LARGE);
   });
 
-  it("is compared with the files when the server was restored in its place meanwhile, or when stock left it", async () => {
+  it("is compared with the files if the server was restored in place meanwhile, or if stock left it", async () => {
     for (const change of ["restored", "stock"] as const) {
       sameTimes(data);
       const label = await breakOff();
@@ -189,7 +192,7 @@ describe("a full backup that was broken off", () => {
     expect(memory.paths().filter((path) => path.includes(label))).toEqual([]);
   });
 
-  it("is not taken for stock's when its attempt file was removed", async () => {
+  it("does not pass for stock's when its attempt file was removed", async () => {
     const label = await breakOff();
     memory.files.delete(`backup/demo/${label}/pgbackstop.attempt`);
     expect((await goOn(data)).text).toContain(`backup '${label}' cannot be resumed: its attempt file is gone`);

@@ -25,7 +25,7 @@ beforeEach(async () => {
 const labels = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 
 describe("a backup of a server that is down", () => {
-  it("asks no server, has no WAL positions, and takes pg_wal along", async () => {
+  it("queries no server, has no WAL positions, and includes pg_wal", async () => {
     await runBackup([repo], data, ctx, OFFLINE);
     const manifest = await loadManifest(repo, (await labels())[0] ?? "", null);
     expect(manifest.options).toMatchObject({ online: false, checksumPage: false });
@@ -35,7 +35,7 @@ describe("a backup of a server that is down", () => {
     expect(names).not.toContain("pg_data/backup_label");
   });
 
-  it("is refused with 38 while there is a postmaster.pid, unless forced, which is told", async () => {
+  it("is refused with 38 while a postmaster.pid exists, unless forced, which is reported", async () => {
     writeFileSync(join(data, "postmaster.pid"), "1\n");
     await expect(runBackup([repo], data, ctx, OFFLINE)).rejects.toMatchObject({ kind: "pgRunning" });
     expect(await labels()).toEqual([]);

@@ -1,6 +1,6 @@
 /**
- * A process that sleeps for an hour before any one of its storage operations, while another host takes its lease, backs up and expires. It wakes
- * and goes on; then everything that is listed is whole, and nothing of the other host's is lost.
+ * A process sleeps for an hour before any one of its storage operations, while another host takes its lease, backs up
+ * and expires. After it wakes and continues, every listed backup is complete, and the other host has lost nothing.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ import { type MemoryFile, MemoryStorage } from "../../../harness/storages";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { runBackup } from "./support";
 
-/** Shares its files with the storage of the other host. */
+/** Shares its files with the other host's storage. */
 class SleepyStorage extends MemoryStorage {
   override readonly files: Map<string, MemoryFile>;
   /** Operations until it sleeps. */
@@ -83,7 +83,7 @@ async function brokenIn(repo: Repository): Promise<string[]> {
 const labelsOf = async (repo: Repository): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 
 interface Stage {
-  /** As the sleeper sees the repository, and as the other host does. */
+  /** The repository in the sleeper's view, and in the other host's. */
   readonly sleepy: Repository;
   readonly repo: Repository;
   readonly storage: SleepyStorage;
@@ -92,7 +92,7 @@ interface Stage {
   readonly ctx: TestContext;
 }
 
-/** One backup is there, and the data has changed since. */
+/** One backup exists, and the data has changed since. */
 async function stage(data: string, seed: number): Promise<Stage> {
   const shared = new MemoryStorage();
   const storage = new SleepyStorage(shared);
@@ -105,7 +105,7 @@ async function stage(data: string, seed: number): Promise<Stage> {
   return { sleepy: repository(1, { storage }), repo, storage, data, lease: testLease({ domain: "host1" }), ctx };
 }
 
-/** What the other host does; the labels that it leaves. */
+/** The other host's work; the labels that it leaves. */
 async function otherHost({ repo, data, lease, ctx }: Stage, type: BackupType): Promise<string[]> {
   lease.isLost = true;
   const other = testContext({ startedAtMs: ctx.clock.nowMs() + 200_000, seed: 9 });
@@ -125,7 +125,7 @@ const expire: Work = async ({ sleepy, repo, data, ctx, lease }) => {
   ctx.clock.advance(60_000);
   await expireRepository(sleepy, KEEP_ONE, REQUEST, lease, ctx);
 };
-/** From a repository with one backup more. */
+/** From a repository with one more backup. */
 const syncOne: Work = async ({ sleepy, repo, data, ctx, lease }) => {
   const source = repository(2, { storage: new MemoryStorage({ files: (repo.storage as MemoryStorage).files }) });
   await runBackup([source], data, ctx, { type: "incr" });
@@ -147,7 +147,7 @@ const WORKS: readonly (readonly [name: string, work: Work])[] = [
 ];
 
 it.each(WORKS.flatMap(([name, work]) => (["full", "incr"] as const).map((type) => [name, type, work] as const)))(
-  "%s leaves only whole backups wherever it sleeps while another host takes a %s one",
+  "%s leaves only complete backups wherever it sleeps while another host takes a %s one",
   async (_name, type, work) => {
     const data = makeDataDirectory(temporaryFolder());
     let lostCount = 0;

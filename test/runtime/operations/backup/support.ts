@@ -1,4 +1,4 @@
-/** A whole backup over storages of the test's choice: real scan, copy and finish, a server that only answers. */
+/** A complete backup on given storages: real scan, copy and finish, with a fake server. */
 import type { Context } from "../../../../runtime/base/context";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
@@ -13,7 +13,7 @@ export interface ServerAnswers {
   readonly facts?: Partial<ServerFacts>;
   readonly stop?: Partial<BackupStop>;
   readonly onStop?: () => void | Promise<void>;
-  /** Before each file of the cluster is copied, with its manifest name. */
+  /** Called before each file of the cluster is copied, with its manifest name. */
   readonly onCopy?: (name: string) => void;
 }
 
@@ -57,7 +57,7 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
     ],
     listTablespaces: async () => [{ id: 16384, name: "ts1" }],
   };
-  // Sessions are made by connecting only; what a backup asks of one is all here.
+  // A real session needs a connection; the fake has everything that a backup queries.
   return fake as typeof fake & Session;
 }
 

@@ -19,7 +19,7 @@ function posix(): { readonly root: string; readonly storage: PosixStorage } {
   return { root, storage: new PosixStorage({ root, syncDirectories: true, symlinks: true, signal }) };
 }
 
-/** The same directory by streams, as an object store has it. */
+/** The same directory through streams, like an object store. */
 function streamed(): { readonly root: string; readonly storage: FaultyStorage } {
   const { root, storage } = posix();
   return { root, storage: new FaultyStorage(storage) };
@@ -28,7 +28,7 @@ function streamed(): { readonly root: string; readonly storage: FaultyStorage } 
 const open = (storage: Storage, encryptor: Encryptor | null = null): Promise<TargetWriter> =>
   TargetWriter.open({ storage, path: "backup/x", repoKey: 2 }, encryptor);
 
-/** Pieces in one buffer that is written over again and again. */
+/** Pieces in one reused buffer. */
 async function feed(writer: TargetWriter, count: number): Promise<Buffer> {
   const buffer = Buffer.alloc(100_000);
   const parts: Buffer[] = [];
@@ -46,7 +46,7 @@ describe.each([
   ["directory", posix],
   ["stream", streamed],
 ])("a target that is a %s", (_, make) => {
-  it("stores all pieces, whatever becomes of their buffer", async () => {
+  it("stores all pieces, although their buffer is reused", async () => {
     const { root, storage } = make();
     const writer = await open(storage);
     const content = await feed(writer, 120);
@@ -54,7 +54,7 @@ describe.each([
     expect(readFileSync(join(root, "backup/x")).equals(content)).toBe(true);
   });
 
-  it("encrypts for itself and measures what is stored", async () => {
+  it("encrypts separately and measures the stored bytes", async () => {
     const { root, storage } = make();
     const writer = await open(storage, new Encryptor("pass", Buffer.alloc(8, 7)));
     const content = await feed(writer, 30);
@@ -82,7 +82,7 @@ describe.each([
 });
 
 describe("a target that fails", () => {
-  it("at its opening takes pieces and tells at the end", async () => {
+  it("at its opening takes pieces and fails at the end", async () => {
     const { storage } = posix();
     await storage.put("backup", utf8("a file in the way"));
     const writer = await open(storage);
@@ -91,7 +91,7 @@ describe("a target that fails", () => {
     await expect(writer.finish()).rejects.toMatchObject({ kind: "fileOpen" });
   });
 
-  it("in the middle of an upload lets the source go on at once", async () => {
+  it("in the middle of an upload lets the source continue at once", async () => {
     const { storage } = streamed();
     storage.plan("putStream", { kind: "break", sizeBytes: MIB, error: fail("hostConnect", "store is gone") });
     const writer = await open(storage);
@@ -113,7 +113,7 @@ describe("a target that fails", () => {
     await expect(writer.finish()).rejects.toMatchObject({ kind: "service", message: "repo2: upload of 'backup/x' could not be started over" });
   });
 
-  it("holds the source back while it is slow", async () => {
+  it("slows the source down to its pace", async () => {
     const { storage } = posix();
     let go: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => {

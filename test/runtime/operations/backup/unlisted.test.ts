@@ -5,7 +5,7 @@ import { ManualClock, TEST_TIME_MS, testContext } from "../../../harness/context
 import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
 import { runBackup } from "./support";
 
-describe("a backup that is whole and not listed", () => {
+describe("a complete backup that is not listed", () => {
   it("is listed before an incremental backup builds on it", async () => {
     const ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
     const repo = repository(1);

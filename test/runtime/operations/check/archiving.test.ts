@@ -3,7 +3,7 @@ import { requireArchiving } from "../../../../runtime/operations/check/archiving
 
 const facts = (archiveMode: string, archiveCommand: string): Parameters<typeof requireArchiving>[0] => ({ archiveMode, archiveCommand });
 
-it("wants stock's word, or the one that the caller names, or none", () => {
+it("requires stock's word, the caller's, or none", () => {
   expect(() => requireArchiving(facts("on", "pgbackrest archive-push %p"), true, "pgbackrest")).not.toThrow();
   const other = facts("on", "/usr/local/bin/wal-archive %p");
   expect(() => requireArchiving(other, true, "pgbackrest")).toThrow(/wal-archive .*' must contain pgbackrest$/);
@@ -11,11 +11,11 @@ it("wants stock's word, or the one that the caller names, or none", () => {
   expect(() => requireArchiving(facts("on", "true"), true, "")).not.toThrow();
 });
 
-it("takes CloudNativePG's own command, which nobody can change, for a plugin's", () => {
+it("accepts CloudNativePG's own command, which users cannot change, as a plugin's", () => {
   expect(() => requireArchiving(facts("on", "/controller/manager wal-archive --log-destination %p"), true, "pgbackrest")).not.toThrow();
 });
 
-it("refuses a server that does not archive, and one that archives on every standby where that is not wanted", () => {
+it("refuses a server that does not archive, and one that archives on every standby unless that is wanted", () => {
   expect(() => requireArchiving(facts("off", "pgbackrest"), false, "")).toThrow("archive_mode must be enabled");
   expect(() => requireArchiving(facts("always", "pgbackrest"), true, "pgbackrest")).toThrow("archive_mode=always not supported");
   expect(() => requireArchiving(facts("always", "pgbackrest"), false, "pgbackrest")).not.toThrow();

@@ -8,7 +8,7 @@ import { backupEntry } from "./support";
 
 const MIB = 1024 * 1024;
 
-/** What `count` drills in a row take, after a history. */
+/** What `count` consecutive drills take, after a history. */
 function turns(count: number, repoKeys: readonly number[], history: readonly Turn[] = []): Turn[] {
   const made: Turn[] = [];
   for (let index = 0; index < count; index++)
@@ -17,7 +17,7 @@ function turns(count: number, repoKeys: readonly number[], history: readonly Tur
 }
 
 describe("whose turn it is", () => {
-  test("every repository, and in each of them every way to pick a backup, before anything comes again", () => {
+  test("goes through every repository with every kind of pick before any repeats", () => {
     const keys = fc.uniqueArray(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 5 });
     fc.assert(
       fc.property(keys, fc.integer({ min: 0, max: 30 }), (repoKeys, before) => {
@@ -30,19 +30,19 @@ describe("whose turn it is", () => {
     );
   });
 
-  test("a new repository comes first, whatever was drilled before", () => {
+  test("begins with a new repository, whatever was drilled before", () => {
     const history = turns(9, [1, 2]);
     expect(planTurn({ repoKeys: [1, 2, 3], history })).toEqual({ repo: 3, pick: "newest" });
   });
 
-  test("what the user names is taken, and counts", () => {
+  test("follows the user's choice, which counts as a turn", () => {
     expect(planTurn({ repoKeys: [1, 2], history: [], repoKey: 2, pick: "oldest" })).toEqual({ repo: 2, pick: "oldest" });
     const history = [{ id: "20261121-100000Z-00000000", repo: 2, pick: "newest" }] as const;
     expect(planTurn({ repoKeys: [1, 2], history, repoKey: 2 })).toEqual({ repo: 2, pick: "oldest" });
     expect(planTurn({ repoKeys: [1, 2], history })).toEqual({ repo: 1, pick: "newest" });
   });
 
-  test("the order of the history does not matter", () => {
+  test("does not depend on the order of the history", () => {
     const history = turns(7, [1, 2]);
     fc.assert(
       fc.property(fc.shuffledSubarray(history, { minLength: history.length }), (shuffled) => {
@@ -67,7 +67,7 @@ describe("which backup", () => {
     return `${backup.label} ${type}${target === undefined ? "" : ` ${target}`}`;
   };
 
-  test("the newest to the end of the archive, others until they are consistent", () => {
+  test("is the newest to the end of the archive, others until they are consistent", () => {
     expect(picked({})).toBe("20261115-020000F default");
     expect(picked({ pick: "oldest" })).toBe("20261101-020000F immediate");
     expect(picked({ pick: "random", random: [0.5, 0] })).toBe("20261108-020000F immediate");
@@ -76,12 +76,12 @@ describe("which backup", () => {
     expect(picked({ set: "20261108-020000F" })).toBe("20261108-020000F default");
   });
 
-  test("by the time when they ended, not by their labels", () => {
+  test("is ordered by end times, not by labels", () => {
     const late = backupEntry("20261031-020000F", { stoppedAtS: (backups[2] as BackupInfoEntry).stoppedAtS + 1 });
     expect(picked({ backups: [late, ...backups] })).toBe("20261031-020000F default");
   });
 
-  test("a moment lies behind the backup that is taken for it, and before the newest segment", () => {
+  test("for a moment: it lies after the chosen backup and before the newest segment", () => {
     const fraction = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     const last = lsnOfSegment("0000000100000000000000C0", MIB);
     fc.assert(
@@ -99,7 +99,7 @@ describe("which backup", () => {
     expect(picked({ pick: "moment" })).toBe(`20261101-020000F lsn ${formatLsn(parseLsn("0/3000100"))}`);
   });
 
-  test("backups of another timeline or cluster are not for a moment", () => {
+  test("for a moment is never of another timeline or cluster", () => {
     const other = backupEntry("20261120-020000F", { archiveStart: "000000020000000000000005", lsnStop: "0/500100" });
     const older = backupEntry("20261002-020000F", { dbId: 1, lsnStop: "0/100" });
     expect(
@@ -110,7 +110,7 @@ describe("which backup", () => {
     ).toBe("20261101-020000F lsn 0/3000100");
   });
 
-  test("without WAL behind a backup there is no moment, and a note says so", () => {
+  test("without WAL after a backup there is no moment, and a note says so", () => {
     for (const newestWal of [null, "000000010000000000000003", "000000020000000000000090"]) {
       const { note, type } = pickBackup(request({ pick: "moment", newestWal, walSegmentSizeBytes: MIB }));
       expect(type).toBe("immediate");
@@ -118,19 +118,19 @@ describe("which backup", () => {
     }
   });
 
-  test("a backup of a server that was down recovers nothing", () => {
+  test("of a stopped server recovers nothing", () => {
     expect(picked({ pick: "oldest", backups: [backupEntry("20261101-020000F", { optionOnline: false, archiveStart: null })] })).toBe(
       "20261101-020000F default",
     );
   });
 
-  test("nothing to restore is an error", () => {
+  test("is an error when there is nothing to restore", () => {
     expect(() => pickBackup(request({ backups: [] }))).toThrow("repo1 holds no backup");
     expect(() => pickBackup(request({ set: "20260101-000000F" }))).toThrow("backup 20260101-000000F is not in repo1");
   });
 });
 
-test("the size of segments is what start positions and names agree on", () => {
+test("shows the segment size at which start positions and names agree", () => {
   const sizes = fc.integer({ min: 20, max: 30 }).map((power) => 2 ** power);
   fc.assert(
     fc.property(sizes, fc.integer({ min: 0, max: 2 ** 20 }), fc.integer({ min: 1, max: 4095 }), (size, high, low) => {

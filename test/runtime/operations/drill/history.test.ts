@@ -13,7 +13,7 @@ import { record } from "./support";
 const ID = (no: number): string => `20261121-${String(100000 + no)}Z-00000000`;
 
 describe("the history of drills", () => {
-  test("is in every repository and on this machine, encrypted where the repository is", async () => {
+  test("is in every repository and on this machine, encrypted if the repository is", async () => {
     const [plain, secret] = [repository(1), repository(2, { pass: "secret" })];
     const spool = temporaryFolder();
     const made = record(ID(1));
@@ -28,7 +28,7 @@ describe("the history of drills", () => {
     expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual([]);
   });
 
-  test("is joined, each drill once and in its order", async () => {
+  test("is merged, each drill once and in order", async () => {
     const repos = [repository(1), repository(2)];
     const spool = temporaryFolder();
     await saveDrill(repos, spool, record(ID(2)), testContext());
@@ -40,7 +40,7 @@ describe("the history of drills", () => {
     expect(turns).toHaveLength(3);
   });
 
-  test("a repository that cannot be read or written is told, and the others have it", async () => {
+  test("an unreadable or read-only repository is reported, and the others have it", async () => {
     const log: string[] = [];
     const ctx = testContext();
     const told = { ...ctx, log: { ...ctx.log, warn: (text: string) => void log.push(text) } };
@@ -56,7 +56,7 @@ describe("the history of drills", () => {
     expect(await loadDrillHistory(repos, ctx)).toHaveLength(1);
   });
 
-  test("keeps 104 in each place, and leaves other files alone", async () => {
+  test("keeps 104 in each location, and leaves other files alone", async () => {
     const repo = repository(1);
     const spool = temporaryFolder();
     mkdirSync(localDrillsPath(spool, "demo"), { recursive: true });
@@ -70,7 +70,7 @@ describe("the history of drills", () => {
     expect(await repo.storage.stat(`${drillsPath("demo")}/notes.json`)).not.toBeNull();
   });
 
-  test("a file that is no record is passed over", async () => {
+  test("an invalid record is skipped", async () => {
     const spool = temporaryFolder();
     mkdirSync(localDrillsPath(spool, "demo"), { recursive: true });
     for (const [no, text] of ["{", "[]", "{}", '{"version":1}'].entries())

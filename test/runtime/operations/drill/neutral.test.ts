@@ -52,7 +52,7 @@ describe("the settings of a drill's server", () => {
     expect(linesOf(17)).toContain("event_triggers = 'off'");
   });
 
-  test("take over libraries, the last setting counts", () => {
+  test("copy libraries; the last setting counts", () => {
     const texts = [
       "#shared_preload_libraries = 'no'\nshared_preload_libraries = 'pg_stat_statements, \"My Lib\"' # why\n",
       "shared_preload_libraries=timescaledb",
@@ -63,7 +63,7 @@ describe("the settings of a drill's server", () => {
   });
 });
 
-test("recovery gets no segment that came after the drill began", () => {
+test("recovery gets no segment that arrived after the drill began", () => {
   expect(boundedRestoreCommand("get %f", null)).toBe("get %f");
   expect(boundedRestoreCommand("get %f", "00000001000000000000000A")).toBe(
     'if [ "%f" ">" "00000001000000000000000A" ]; then exit 1; fi; exec get %f',

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { drillFileName, drillId, parseDrillFileName, parseDrill, renderDrill } from "../../../../runtime/operations/drill/record";
 import { record } from "./support";
 
-test("a record is read as it was written, with the fields of a newer version", () => {
+test("a record is read as written, with the fields of a newer version", () => {
   const made = record("20261121-100000Z-00000000");
   expect(parseDrill(renderDrill(made), "x")).toEqual(made);
   expect(parseDrill(JSON.stringify({ ...made, version: 2, more: true }), "x")).toMatchObject({ version: 2, repo: 1 });
@@ -15,7 +15,7 @@ test("names sort by time", () => {
   expect(ids.toSorted()).toEqual(ids);
 });
 
-test("what is no record is refused with its name", () => {
+test("an invalid record is refused with its name", () => {
   for (const text of ["{", "null", "[]", '{"version":1}']) expect(() => parseDrill(text, "a.json")).toThrow("'a.json' is no record of a drill");
 });
 

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../../repository/support";
 const ID = "20261121-051347Z-1a2b3c4d";
 
 describe("the directory of a drill", () => {
-  test("is for its owner only, and goes as a whole", async () => {
+  test("is private to its owner, and is removed completely", async () => {
     const root = temporaryFolder();
     const scratch = await makeScratch(root, "demo", ID, 54329);
     expect(statSync(scratch.path).mode & 0o777).toBe(0o700);
@@ -20,7 +20,7 @@ describe("the directory of a drill", () => {
     expect([readdirSync(root), existsSync(join(outside, "precious"))]).toEqual([[], true]);
   });
 
-  test("that a killed drill left is removed, wherever it was killed", async () => {
+  test("left by a killed drill is removed, at whatever point it was killed", async () => {
     const root = temporaryFolder();
     await makeScratch(root, "demo", ID, 54329);
     mkdirSync(join(root, "demo-00000000"));
@@ -51,7 +51,7 @@ describe("the directory of a drill", () => {
     expect(readdirSync(root)).toEqual(before);
   });
 
-  test("that has no room for a socket's name is refused", async () => {
+  test("is refused when its path is too long for a socket", async () => {
     await expect(makeScratch(`/tmp/${"x".repeat(90)}`, "demo", ID, 54329)).rejects.toMatchObject({ kind: "optionInvalidValue" });
   });
 });

@@ -1,8 +1,8 @@
-/** Backups and records of drills for the tests of the fire drill. */
+/** Backups and drill records for the tests of the fire drill. */
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 
-/** A full backup that took a minute from the time of its label. */
+/** A full backup that took a minute from its label's time. */
 export function backupEntry(label: string, more: Partial<BackupInfoEntry> = {}): BackupInfoEntry {
   const [, date = "", time = ""] = /^(\d{8})-(\d{6})/.exec(label) ?? [];
   const iso = `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}T${time.slice(0, 2)}:${time.slice(2, 4)}:${time.slice(4)}Z`;
@@ -33,7 +33,7 @@ export function backupEntry(label: string, more: Partial<BackupInfoEntry> = {}):
   };
 }
 
-/** A drill that went well. */
+/** A successful drill. */
 export function record(id: string, more: Partial<DrillRecord> = {}): DrillRecord {
   return {
     version: 1,

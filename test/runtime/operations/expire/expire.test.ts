@@ -1,4 +1,7 @@
-/** What retention keeps is compared with stock in test/interop/expire.test.ts; here is what a crash may leave, and what stock cannot be asked. */
+/**
+ * test/interop/expire.test.ts compares with stock what retention keeps; these tests cover crashes, and what stock does
+ * not have.
+ */
 import { describe, expect, it } from "vitest";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
@@ -28,7 +31,7 @@ const STANZA: MadeStanza = {
 const REQUEST: ExpireRequest = { oldest: false, refusePageErrors: true, dryRun: false };
 const RETENTION: Retention = { full: 1, fullType: "count", archiveType: "full" };
 
-it("leaves after a crash anywhere only whole backups in backup.info, and the next run finishes", async () => {
+it("leaves after a crash anywhere only complete backups in backup.info, and the next run finishes", async () => {
   const made = new MemoryStorage();
   await makeStanza(repository(1, { storage: made, pass: "secret" }), STANZA);
   const whole = made.clone();
@@ -76,7 +79,7 @@ it("adds a finished backup that a killed writer has not listed, before it decide
   expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(STANZA.backups.slice(1).map((backup) => backup.label));
 });
 
-it("writes nothing at all in a dry run", async () => {
+it("writes nothing in a dry run", async () => {
   const storage = new FaultyStorage(new MemoryStorage());
   const repo = repository(1, { storage });
   await makeStanza(repo, STANZA);
@@ -86,7 +89,7 @@ it("writes nothing at all in a dry run", async () => {
   expect(storage.writeCount).toBe(before);
 });
 
-it("takes what depends on a backup with it, directly or not", () => {
+it("removes a backup with its direct and indirect dependants", () => {
   const chain = [
     { label: "20260101-000000F", wal: null },
     { label: "20260101-000000F_20260102-000000D", wal: null },
@@ -100,7 +103,7 @@ it("takes what depends on a backup with it, directly or not", () => {
   expect(plan.kept.map((entry) => entry.label)).toEqual(chain.map((entry) => entry.label));
 });
 
-it("refuses requests that contradict themselves", () => {
+it("refuses contradictory requests", () => {
   const ask = (request: Partial<ExpireRequest>) => () => checkRequest({ ...REQUEST, ...request });
   expect(ask({ set: "20260101-000000F", oldest: true })).toThrow("--oldest and --set cannot be used together");
   expect(ask({ set: "yesterday" })).toThrow("'yesterday' is not a valid backup label format");
@@ -108,7 +111,7 @@ it("refuses requests that contradict themselves", () => {
   expect(ask({ archiveExpireBefore: walName(3) })).not.toThrow();
 });
 
-/** Hides one path from the first listing that would show it, as a store may that is not yet of one mind. */
+/** Hides one path from the first listing that would show it, like an eventually consistent store. */
 class HidingStorage extends MemoryStorage {
   hidden: string | null = null;
 
@@ -122,10 +125,10 @@ class HidingStorage extends MemoryStorage {
   }
 }
 
-describe("what a listing did not show", () => {
+describe("a name that a listing lacked", () => {
   const LABELS = STANZA.backups.map((backup) => backup.label);
 
-  it("is asked for by name: nothing is removed in that run, whether it is listed or not", async () => {
+  it("is looked up directly: nothing is removed in that run, whether it is listed or not", async () => {
     for (const label of LABELS) {
       for (const listed of [true, false]) {
         const storage = new HidingStorage();
@@ -145,7 +148,7 @@ describe("what a listing did not show", () => {
     }
   });
 
-  it("leaves backup.info when it is truly gone, with what depends on it; its bytes go in the next run", async () => {
+  it("leaves backup.info when it is truly gone, with its dependants; the next run removes the bytes", async () => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     await makeStanza(repo, STANZA);

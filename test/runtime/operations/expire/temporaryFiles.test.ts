@@ -11,7 +11,7 @@ import { repository, temporaryFolder, walName } from "../../repository/support";
 
 const HOUR_MS = 60 * 60 * 1000;
 const LABEL = "20260101-000000F";
-/** Where writers of a repository are killed. */
+/** Where a repository's writers are killed. */
 const PLACES = [
   "archive/demo/archive.info",
   "archive/demo/15-1/00000002.history",
@@ -23,7 +23,7 @@ const PLACES = [
   `pgbackstop/demo/stream/15-1/${walName(3)}-000000000001-00000000-0000000b`,
 ];
 
-test("expire removes what killed writers left a day ago, and nothing that may still be written", async () => {
+test("expire removes leftovers of killed writers after a day, and nothing that may still be written", async () => {
   const root = temporaryFolder();
   const ctx = testContext();
   const random = seededRandom(7);

@@ -22,7 +22,7 @@ function manifest(files: Readonly<Record<string, number>>): Manifest {
   };
 }
 
-describe("room for a table to come back", () => {
+describe("space for a restored table", () => {
   it("other databases are holes and need none, shared files and the database's own do", () => {
     const made = manifest({
       "pg_data/global/1262": 10 * MIB,
@@ -35,7 +35,7 @@ describe("room for a table to come back", () => {
     expect(sideBytes(made, [])).toBe(Math.ceil(12_330 * MIB * 1.1) + 256 * MIB);
   });
 
-  it("is looked for in the nearest directory that is there, and told with both sizes", async () => {
+  it("is checked in the nearest existing directory, and reported with both sizes", async () => {
     const folder = temporaryFolder();
     await requireRoom(`${folder}/not/there`, 1, "the dump", "no hint");
     const error = await errorOf("runtime", () => requireRoom(folder, HUGE, "the dump", "name another."));
@@ -43,7 +43,7 @@ describe("room for a table to come back", () => {
     expect(error.hints).toEqual(["name another."]);
   });
 
-  it("of production is for the table and its WAL; where production does not tell its directory nothing is checked", async () => {
+  it("of production is for the table and its WAL; without production's directory nothing is checked", async () => {
     const folder = temporaryFolder();
     await requireProductionRoom(folder, 1);
     await errorOf("runtime", () => requireProductionRoom(folder, HUGE / 2));

@@ -1,4 +1,7 @@
-/** Where WAL is looked for: the archive, what was streamed, pg_wal, and the ways of timelines. What WAL says is in markers.test.ts. */
+/**
+ * Where WAL is read: the archive, streamed WAL, pg_wal, and the paths of timelines. markers.test.ts covers the content
+ * of WAL.
+ */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -36,7 +39,7 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-/** One cluster's WAL, a transaction after the other. */
+/** One cluster's WAL, transaction by transaction. */
 class Story {
   readonly wal: WalWriter;
 
@@ -44,9 +47,9 @@ class Story {
     this.wal = new WalWriter({ segment, timeline, systemId: CLUSTER.systemId });
   }
 
-  /** As a running server writes one: with its redo point just before it. */
+  /** Like a running server's, with its redo point just before it. */
   checkpoint(nextXid: number, atS: number, earlierRedo?: bigint): this {
-    // Behind the long header, where a segment begins.
+    // After the long header at a segment's start.
     const redo = earlierRedo ?? (this.wal.lsn % BigInt(WAL_SIZE_BYTES) === 0n ? this.wal.lsn + 40n : this.wal.lsn);
     const timeS = FROM_US / SECOND_US + BigInt(atS);
     const main = pack([8, redo], [4, 1], [4, 1], [8, 1], [8, nextXid], Buffer.alloc(32), [8, timeS], Buffer.alloc(16));
@@ -127,7 +130,7 @@ async function backups(...entries: readonly { readonly label: string; readonly t
 
 const offset = (lsn: bigint): number => Number(lsn % BigInt(WAL_SIZE_BYTES));
 
-describe("WAL behind the archive", () => {
+describe("WAL after the archive's end", () => {
   /** Segments 2 and 3 are archived, 4 and 5 are not. */
   async function lostHost(): Promise<Story> {
     const story = new Story().checkpoint(700, -60);
@@ -139,7 +142,7 @@ describe("WAL behind the archive", () => {
     return story;
   }
 
-  it("of a lost host is found where it was streamed, up to the last whole record", async () => {
+  it("of a lost host is read from the stream, up to the last complete record", async () => {
     const story = await lostHost();
     const seen = offset(story.wal.lsn);
     story.incident(704, 50);
@@ -164,7 +167,7 @@ describe("WAL behind the archive", () => {
     expect((findJson(found) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
   });
 
-  it("a damaged piece comes from another repository, a later session's before an earlier one's", async () => {
+  it("a damaged chunk comes from another repository, a later session's before an earlier one's", async () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
     await stream(repos[1], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
@@ -181,7 +184,7 @@ describe("WAL behind the archive", () => {
     expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("streamed WAL: repo1: [FileInvalidError]");
   });
 
-  it("a session that was cut off soon hides nothing of the one before it, and of a server that was taken back the newest counts", async () => {
+  it("a short session hides nothing of the previous one; after a server was taken back the newest counts", async () => {
     const story = await lostHost();
     const end = offset(story.wal.lsn);
     await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
@@ -193,7 +196,7 @@ describe("WAL behind the archive", () => {
     expect(xids(await look()).at(-1)).toEqual([702, "stream"]);
   });
 
-  it("pieces that do not begin a segment are of no use, and what lies between is told as unknown", async () => {
+  it("chunks without a segment's start are useless, and the span before them is reported as unknown", async () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 64, 4096);
     await stream(repos[0], walName(5), story.segment(5), 0, offset(story.wal.lsn));
@@ -207,7 +210,7 @@ describe("WAL behind the archive", () => {
     expect(found.transactions.map(({ isCut }) => isCut)).toEqual([false, false, true]);
   });
 
-  it("a segment that was streamed in part is unknown from there on where a later one goes on", async () => {
+  it("a partly streamed segment is unknown from its end when a later one exists", async () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 0, 48);
     await stream(repos[0], walName(5), story.segment(5), 0, offset(story.wal.lsn), "0000000000ff");
@@ -218,7 +221,7 @@ describe("WAL behind the archive", () => {
     ]);
   });
 
-  it("comes from pg_wal where that is here, which is newer than what was streamed", async () => {
+  it("comes from pg_wal if that is here, which is newer than the stream", async () => {
     const story = await lostHost();
     mkdirSync(walDirectory);
     for (const no of [4, 5]) writeFileSync(join(walDirectory, walName(no)), story.segment(no));
@@ -232,14 +235,14 @@ describe("WAL behind the archive", () => {
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(not archived yet\)$/gm)).toHaveLength(2);
     expect(text.match(/pgbackstop check does it now/g)).toHaveLength(1);
     expect(text).not.toContain("pg_wal of the server");
-    // Files of another cluster are not looked at.
+    // Files of another cluster are ignored.
     const other = new WalWriter({ segment: 4 });
     other.fillPage();
     writeFileSync(join(walDirectory, walName(4)), other.segments().get(4) as Uint8Array);
     expect(findText(await look())).toContain("NOTE: pg_wal of the server is not on this machine");
   });
 
-  it("what has been archived meanwhile is looked for once more", async () => {
+  it("WAL that was archived meanwhile is looked up again", async () => {
     const story = await lostHost();
     const wal = await WalArchive.open(repos, { timeline: undefined, walDirectory: null }, ctx);
     const next = { name: walName(4), lsn: BigInt(4 * WAL_SIZE_BYTES), copies: [] };
@@ -255,7 +258,10 @@ describe("timelines", () => {
   let branch: Story;
   let switchLsn: bigint;
 
-  /** Both the same up to the middle of segment 3, where timeline 2 leaves timeline 1; each has incidents of its own behind it. */
+  /**
+   * Both are equal up to the middle of segment 3, where timeline 2 leaves timeline 1; each has its own incidents after
+   * that.
+   */
   beforeEach(async () => {
     [main, branch] = [new Story(2, 1), new Story(2, 2)];
     for (const story of [main, branch]) {
@@ -287,7 +293,7 @@ describe("timelines", () => {
   it("the latest is followed through its history, and a backup of an earlier one leads to it", async () => {
     const found = await look();
     expect(found.timeline).toBe(2);
-    // The later backup is of what timeline 2 has left behind.
+    // The later backup is on the part of timeline 1 that timeline 2 left.
     expect(told(found)).toEqual([
       [700, 10, "20260101-000000F"],
       [701, 20, "20260101-000000F"],
@@ -298,7 +304,7 @@ describe("timelines", () => {
     expect(found.unknown).toEqual([]);
   });
 
-  it("another one is followed where it is named, and so is the recovery", async () => {
+  it("the user can name another one, and the recovery follows it", async () => {
     const found = await look({ timeline: 1 });
     expect(told(found)).toEqual([
       [700, 10, "20260101-000000F"],
@@ -310,7 +316,7 @@ describe("timelines", () => {
     expect(findText(found)).toContain("read WAL of timeline 1 from 0/200000 to 0/500000");
   });
 
-  it("a third one of the second, and a history that is all there is of the newest", async () => {
+  it("a third one follows from the second, also if the newest has only a history", async () => {
     const second = branch.wal.lsn;
     await promoted(3, `1\t${formatLsn(switchLsn)}\tx\n2\t${formatLsn(second)}\ty\n`);
     const found = await look();
@@ -319,7 +325,7 @@ describe("timelines", () => {
     const late = new Story(5, 3);
     late.incident(720, 60);
     await stream(repos[1], walName(5, 3), late.segment(5), 0, offset(late.wal.lsn));
-    // Of timelines that are not on the way nothing is taken.
+    // WAL of timelines off the path is ignored.
     await stream(repos[0], walName(5, 1), main.segment(4), 0, 4096);
     await stream(repos[0], walName(7, 1), main.segment(4), 0, 4096);
     const more = await look();
@@ -327,7 +333,7 @@ describe("timelines", () => {
     expect(more.unknown).toEqual([]);
   });
 
-  it("without its history only the timeline itself is looked at, which is told", async () => {
+  it("without its history only the timeline itself is read, which is reported", async () => {
     await archive(branch, [4], 4);
     const found = await look({ timeline: 4 });
     expect(found.timeline).toBe(4);
@@ -339,15 +345,15 @@ describe("timelines", () => {
   });
 });
 
-describe("transactions that began before what is read", () => {
-  it("are marked, for their rows are counted from there on only", async () => {
+describe("transactions that began before the WAL that is read", () => {
+  it("are marked, because their rows are counted only from there on", async () => {
     const story = new Story().checkpoint(690, -900);
     story.delete(695, 50).commit(691, -800);
     story.next().checkpoint(700, -60);
     story.delete(695, 2).delete(700, 3).delete(701, 1).commit(699, -50);
     story.next().checkpoint(704, -5).commit(695, 10);
     story.commit(700, 20);
-    // A subtransaction has a number of its own.
+    // A subtransaction has its own number.
     story.commit(702, 30, [701]);
     story.next();
     await archive(story, [2, 3, 4]);
@@ -365,12 +371,12 @@ describe("transactions that began before what is read", () => {
     expect(findJson(found)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
   });
 
-  it("behind a span that is missing too, until WAL tells what runs", async () => {
+  it("are marked after a missing span too, until WAL shows the running ones", async () => {
     const story = new Story().checkpoint(700, -60);
     story.incident(700, 10);
     const redo = story.wal.lsn;
     story.delete(701, 9).next().next();
-    // It began before what is missing: of 701 and 703 it does not tell that they are whole.
+    // It began before the gap: it does not prove that 701 and 703 are complete.
     story.checkpoint(701, 15, redo);
     story.delete(701, 1).delete(703, 1).running(705, 701).commit(701, 20);
     story.incident(705, 30);
@@ -387,7 +393,7 @@ describe("transactions that began before what is read", () => {
     ]);
   });
 
-  it("all of them where no checkpoint tells, numbers going round", async () => {
+  it("are all marked without a checkpoint, even if numbers wrap around", async () => {
     const story = new Story();
     story.incident(4_294_967_290, 10);
     story.running(5).incident(5, 20);
@@ -403,8 +409,8 @@ describe("transactions that began before what is read", () => {
   });
 });
 
-describe("what could not be known", () => {
-  it("names that nobody knows are told with the reason, also where they keep something from being found", async () => {
+describe("unknowns", () => {
+  it("unknown names are reported with the reason, also if they hide an incident", async () => {
     const story = new Story().checkpoint(700, -60);
     story.incident(700, 10);
     story.next();
@@ -416,7 +422,7 @@ describe("what could not be known", () => {
     );
   });
 
-  it("a record that cannot be understood is an unknown span, and what is behind it is read", async () => {
+  it("an unreadable record is an unknown span, and WAL after it is read", async () => {
     const story = new Story().checkpoint(700, -60);
     story.incident(700, 10);
     story.wal.add({ resourceManager: 1, info: 0x80, xid: 701, body: { main: pack(pgTime(FROM_US), [4, 2], [4, -1]) } });

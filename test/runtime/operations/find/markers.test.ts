@@ -53,7 +53,7 @@ function counted(relation: number, deletes: number, updates: number): Activity["
 }
 
 describe("what a transaction destroyed", () => {
-  it("what left pg_class was dropped, once, by its kind", () => {
+  it("a relation that left pg_class was dropped, once, by its kind", () => {
     expect(told(activity({}, [{ old: row({}) }]), [16400])).toEqual(["drop table public.orders"]);
     for (const [kind, object] of [
       ["p", "table"],
@@ -62,12 +62,12 @@ describe("what a transaction destroyed", () => {
       ["v", "view"],
     ] as const)
       expect(told(activity({}, [{ old: row({ kind, file: 0 }) }]))).toEqual([`drop ${object} public.orders`]);
-    // Indexes, TOAST, sequences and composite types go with a table.
+    // Indexes, TOAST, sequences and composite types are dropped with a table.
     for (const kind of ["i", "I", "t", "S", "c"]) expect(told(activity({}, [{ old: row({ kind }) }]), [16400])).toEqual([]);
     expect(told(activity({}, [{ old: row({ schema: 999 }) }]))).toEqual(["drop table 999.orders"]);
   });
 
-  it("what was made and dropped in one transaction, and temporary tables, are no incidents", () => {
+  it("objects created and dropped in one transaction, and temporary tables, are no incidents", () => {
     expect(told(activity({}, [{ old: row({}), isNew: true }]), [16400])).toEqual([]);
     expect(told(activity({}, [{ old: row({ isTemporary: true }) }]), [16400])).toEqual([]);
     expect(told(activity(), [16500])).toEqual([]);
@@ -89,7 +89,7 @@ describe("what a transaction destroyed", () => {
     expect(told(activity({ remapped: new Set(["5/16499"]) }), [16499])).toEqual([]);
   });
 
-  it("a file that is removed and that nobody explains is told by its number, or its name", () => {
+  it("a removed file without an explanation is reported by its number, or its name", () => {
     expect(told(activity(), [16400, 16777])).toEqual(["truncate table public.orders", "truncate relation 5/16777 ?"]);
     expect(told(activity({ unknownDrops: 1 }), [16777], NO_NAMES)).toEqual(["drop relation 5/16777 ?"]);
     expect(told(activity(), [1259, 2619])).toEqual([]);
@@ -115,7 +115,7 @@ describe("what a transaction destroyed", () => {
       expect(told(activity({ rows: counted(16400, 9, 0) }), [], { ...NAMES, relation: () => row({ schema }) })).toEqual([]);
   });
 
-  it("what is gone as a whole weighs more than any rows, and a deletion more than an update", () => {
+  it("a removed object weighs more than any rows, and a deletion more than an update", () => {
     const weight = (from: Activity, dropped: readonly number[] = []): number =>
       weightOf(markersOf(from, { dropped: dropped.map((relation) => ({ tablespace: 1663, database: DATABASE, relation })) }, NAMES));
     const drop = weight(activity({}, [{ old: row({}) }]));
@@ -144,7 +144,7 @@ describe.each([
     database: () => undefined,
   };
 
-  it("every incident of it, in order, and nothing else", () => {
+  it("every incident in order, and nothing else", () => {
     const all = ended.flatMap(({ activity: done, end }) =>
       done === null ? [] : markersOf(done, end, names).map(({ kind, name, rows }) => [end.xid - firstXid, kind, name, rows, end.preparedAs]),
     );
@@ -158,7 +158,7 @@ describe.each([
     expect(ended.map(({ end }) => end.kind)).toEqual(["commit", "abort", "commit", "prepare", "commit", "commit", "commit"]);
   });
 
-  it("a record cut short is an error of its own, whatever it is", () => {
+  it("a truncated record is always an error", () => {
     for (const record of new WalReader().read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))) {
       if (record.bytes.length < 40) continue;
       const short = { ...record, bytes: record.bytes.subarray(0, 30) };

@@ -29,8 +29,8 @@ function facts(more: Partial<TargetFacts> = {}): TargetFacts {
 
 const dropped = (lsn: bigint): Activity => ({ ...ACTIVITY, removedDatabases: [{ oid: 5, lsn }] });
 
-describe("where a recovery ends just before", () => {
-  it("by number with the newest backup that ends before it, by position, and by time", () => {
+describe("the target just before a transaction", () => {
+  it("is its number with the newest backup that ends before it, its position, and its time", () => {
     expect(targetsOf(facts())).toEqual([
       {
         type: "xid",
@@ -56,41 +56,41 @@ describe("where a recovery ends just before", () => {
     ]);
   });
 
-  it("by time only where nothing before it was committed at its time or later", () => {
+  it("is its time only if nothing before it was committed at its time or later", () => {
     expect(targetsOf(facts({ isTimeExact: false })).map(({ type }) => type)).toEqual(["xid", "lsn"]);
   });
 
-  it("not at all without a backup before it; one that ends just there is before it", () => {
+  it("does not exist without a backup before it; one that ends exactly there counts", () => {
     expect(targetsOf(facts({ backups: [] }))).toEqual([]);
     expect(targetsOf(facts({ backups: [backup("later", "0/4000001")] }))).toEqual([]);
     expect(targetsOf(facts({ backups: [backup("there", "0/4000000")] }))[0]?.set).toBe("there");
-    // As numbers, not as texts.
+    // Compared as numbers, not as texts.
     expect(targetsOf(facts({ lsn: 0x1_0000_0000n, backups: [backup("small", "0/FF000000"), backup("large", "1/0")] }))[0]?.set).toBe("large");
   });
 
-  it("of a dropped database only by the position of the first thing that it did", () => {
+  it("of a dropped database is only the position of its first action", () => {
     expect(targetsOf(facts({ activity: dropped(0x3000200n) })).map(({ args }) => args)).toEqual([
       ["--type=lsn", "--target=0/3000100", "--target-exclusive"],
     ]);
-    // It was marked before the transaction wrote anything; a later mark is another one's.
+    // It was marked before the transaction wrote anything; a later mark belongs to another one.
     expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000080n }))[0]?.target).toBe("0/3000080");
     expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000180n }))[0]?.target).toBe("0/3000100");
-    // A backup between that position and the commit is of no use.
+    // A backup between that position and the commit is useless.
     expect(targetsOf(facts({ activity: dropped(0x3000200n), backups: [backup("between", "0/3000150")] }))).toEqual([]);
   });
 
-  it("names the timeline and the repository where the user did", () => {
+  it("names the user's timeline and repository", () => {
     for (const { args } of targetsOf(facts({ timeline: 3, repoKey: 2 }))) expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
     expect(targetsOf(facts({ timeline: 3 })).map(({ cluster }) => cluster.timeline)).toEqual(["3", "3", "3"]);
   });
 
-  it("of a prepared transaction by the number of its own", () => {
+  it("of a prepared transaction is its own number", () => {
     const end = { ...facts().end, xid: 690, preparedAs: "two" };
     expect(targetsOf(facts({ end }))[0]?.target).toBe("690");
   });
 });
 
-it("times have microseconds, as PostgreSQL reads them", () => {
+it("has times with microseconds, as PostgreSQL reads them", () => {
   expect(formatTime(0n)).toBe("1970-01-01 00:00:00.000000+00");
   expect(formatTime(1_763_715_153_000_001n)).toBe("2025-11-21 08:52:33.000001+00");
   expect(formatTime(4_102_444_799_999_999n)).toBe("2099-12-31 23:59:59.999999+00");

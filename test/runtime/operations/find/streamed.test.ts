@@ -1,4 +1,6 @@
-/** What `find` reads of a segment that was streamed: always the bytes that a recovery gets, whatever sessions and repositories have of it. */
+/**
+ * `find` reads of a streamed segment exactly the bytes that a recovery gets, whatever sessions and repositories hold.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
@@ -19,7 +21,7 @@ const NAME = walName(6);
 const ORIGIN = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
 const STEP_BYTES = 64;
 const STEPS = 6;
-/** Later positions of this history are another server's: one that was taken back to an earlier state. */
+/** Later positions of this history belong to another state of the server, which was taken back. */
 const LEFT_AT_BYTES = 2 * STEP_BYTES;
 
 interface Piece {
@@ -30,7 +32,9 @@ interface Piece {
   readonly isDamaged: boolean;
 }
 
-/** As an agent cuts them: one step, or all from the first byte on in the place of those before (stream/lane). */
+/**
+ * As an agent cuts them: one step, or a merged chunk from the first byte that replaces the earlier ones (stream/lane).
+ */
 const anyPiece = fc
   .record({ repoKey: fc.constantFrom(1 as const, 2 as const), session: fc.integer({ min: 1, max: 3 }), isDamaged: fc.boolean() })
   .chain(
@@ -46,12 +50,12 @@ const anyPieces = fc.uniqueArray(anyPiece, {
 const MAIN = Buffer.from(walBytes(6)).fill(5, 600);
 const OTHER = Buffer.from(MAIN).fill(7, LEFT_AT_BYTES);
 
-/** What a session has streamed: `others` are those of the server that was taken back. */
+/** The WAL of a session: `others` are sessions of the server that was taken back. */
 function historyOf(session: number, others: readonly number[]): Buffer {
   return others.includes(session) ? OTHER : MAIN;
 }
 
-/** By the rule alone: from the newest session to the oldest, each that goes on where the ones before it were. */
+/** By the rule alone: from the newest session to the oldest, each extends the newer ones. */
 function expected(all: readonly Piece[], others: readonly number[]): Buffer {
   const greedy = (own: readonly Piece[], at = 0): number => {
     const end = Math.max(0, ...own.filter(({ begin }) => begin === at).map((piece) => piece.end));
@@ -80,7 +84,7 @@ async function put(repo: Repository, { begin, end, isDamaged, session }: Piece, 
   if (isDamaged) await repo.storage.put(`pgbackstop/demo/stream/15-1/${chunkFileName(chunk)}`, Buffer.from("damaged"));
 }
 
-it("is what a recovery gets, and all that fits together", async () => {
+it("reads what a recovery gets, which is all that fits together", async () => {
   const folder = temporaryFolder();
   await fc.assert(
     fc.asyncProperty(anyPieces, fc.subarray([1, 2, 3]), async (all, others) => {

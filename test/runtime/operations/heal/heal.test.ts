@@ -67,7 +67,7 @@ async function needFrom(repo: Repository, no: number): Promise<void> {
   await saveBackupInfo(repo, { ...info, backups: [{ ...BACKUP, archiveStart: walName(no), archiveStop: walName(no) }] }, ctx);
 }
 
-/** What is wrong with files whose names carry no checksum. */
+/** Problems of files whose names carry no checksum. */
 async function verifyNames(repo: Repository): Promise<(string | null)[]> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   const problems: (string | null)[] = [];
@@ -76,7 +76,7 @@ async function verifyNames(repo: Repository): Promise<(string | null)[]> {
 }
 
 describe("heal", () => {
-  it("pays a debt from pg_wal", async () => {
+  it("copies a missing segment from pg_wal", async () => {
     debt.add(2, walName(1), CLUSTER);
     local.set(walName(1), walBytes(1));
     expect(await run()).toMatchObject([
@@ -88,13 +88,13 @@ describe("heal", () => {
     expect(debt.repoKeys()).toEqual([]);
   });
 
-  it("pays a debt from another repository, compressed and encrypted anew, when pg_wal has it no longer", async () => {
+  it("copies a missing segment from another repository, with its own compression and encryption, when pg_wal lacks it", async () => {
     await store(repos[0], 1, 2);
     for (const no of [1, 2]) debt.add(2, walName(no), CLUSTER);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
     expect(await readable(repos[1])).toEqual([walName(1), walName(2)]);
     expect(debt.list(2)).toEqual([]);
-    // And the other way round, from the encrypted one.
+    // Also in the other direction, from the encrypted one.
     await store(repos[1], 3);
     debt.add(1, walName(3), CLUSTER);
     expect((await run())[0]).toMatchObject({ ok: true, value: { copied: 1 } });
@@ -102,7 +102,7 @@ describe("heal", () => {
     expect(await pathOf(repos[0], 3)).toMatch(/\.gz$/);
   });
 
-  it("settles a debt that was paid already, without a write", async () => {
+  it("clears the record of a file that is already stored, without a write", async () => {
     await store(repos[1], 1);
     debt.add(2, walName(1), CLUSTER);
     const before = storages[1].writeCount;
@@ -111,7 +111,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([]);
   });
 
-  it("copies what others have from its own oldest backup on, and no older", async () => {
+  it("copies files of the others since its own oldest backup, and no older ones", async () => {
     await store(
       repos[0],
       1,
@@ -126,7 +126,7 @@ describe("heal", () => {
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 0, unhealed: [] } });
   });
 
-  it("replaces a damaged history or label by one that reads well, PostgreSQL's own first, and says where nobody can tell", async () => {
+  it("replaces a damaged history or label by a valid one, PostgreSQL's own first, and reports an undecidable one", async () => {
     const history = Buffer.from("1\t0/1\tx\n");
     const label = `${walName(1)}.00000028.backup`;
     await store(repos[0], ["00000002.history", history], [label, Buffer.from("LABEL: cut")], ["00000003.history", Buffer.from("1\t0/1\ta\n")]);
@@ -148,7 +148,7 @@ describe("heal", () => {
     for (const repo of repos) expect(await verifyNames(repo)).toEqual([]);
   });
 
-  it("leaves alone what PostgreSQL has not been told is safe: archive-push may be writing it", async () => {
+  it("leaves files alone that are not acknowledged: archive-push may be writing them", async () => {
     await store(repos[0], 1, 2, 3);
     await needFrom(repos[1], 1);
     debt.add(2, walName(2), CLUSTER);
@@ -160,12 +160,12 @@ describe("heal", () => {
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
   });
 
-  it("fetches nothing for a repository without backups", async () => {
+  it("copies nothing to a repository without backups", async () => {
     await store(repos[0], 1, 2);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0 } });
   });
 
-  it("says what nobody has any more, and keeps the debt", async () => {
+  it("reports WAL that no repository holds, and keeps the record", async () => {
     debt.add(2, walName(1), CLUSTER);
     debt.add(2, walName(2), CLUSTER);
     await store(repos[0], 2);
@@ -177,7 +177,7 @@ describe("heal", () => {
     expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: cannot heal ${walName(1)}: no repository and no pg_wal holds it` });
   });
 
-  it("lets go of a debt that is nowhere any more once a newer backup does without it, when every repository has answered", async () => {
+  it("clears the record of lost WAL once a newer backup does not need it, when every repository has answered", async () => {
     debt.add(2, walName(1), CLUSTER);
     debt.add(2, walName(3), CLUSTER);
     await needFrom(repos[1], 1);
@@ -201,7 +201,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([]);
   });
 
-  it("never stores what is not the segment: a damaged copy, a foreign file in pg_wal", async () => {
+  it("never stores another file than the segment: a damaged copy, a foreign file in pg_wal", async () => {
     await store(repos[0], 1, 2);
     const memory = storages[0];
     await memory.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
@@ -214,7 +214,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
   });
 
-  it("keeps the debt of what could not be written, and pays the rest", async () => {
+  it("keeps the record of a file that could not be written, and copies the rest", async () => {
     await store(repos[0], 1, 2);
     for (const no of [1, 2]) debt.add(2, walName(no), CLUSTER);
     storages[1].plan("putStream", { kind: "error", error: fail("fileWrite", "no space left") }, { path: new RegExp(walName(1)) });
@@ -224,7 +224,7 @@ describe("heal", () => {
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [] } });
   });
 
-  it("keeps the debt of what it has written when the mount of the repository went away meanwhile", async () => {
+  it("keeps the record of a written file when the repository's mount went away meanwhile", async () => {
     const mounted = new FaultyStorage(
       new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
     );
@@ -232,7 +232,7 @@ describe("heal", () => {
     await stanzaCreate([repos[1]], CONTROL, ctx);
     await store(repos[0], 5);
     debt.add(2, walName(5), CLUSTER);
-    // archive.info and its copy, when they are asked for behind the write.
+    // archive.info and its copy, when they are checked after the write.
     mounted.plan("stat", { kind: "lie" }, { times: 2 });
     const results = await run();
     mounted.verifyAllFaultsExercised();
@@ -240,7 +240,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(5)]);
   });
 
-  it("settles no debt by a file that it finds and cannot make durable", async () => {
+  it("clears no record for a found file that it cannot make durable", async () => {
     const mounted = new FaultyStorage(
       new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
     );
@@ -255,9 +255,9 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([]);
   });
 
-  it("comes to one whole copy of each segment when two hosts do it at once, in directories that both have mounted", async () => {
+  it("ends with one complete copy of each segment when two hosts heal at once, in directories that both have mounted", async () => {
     const root = temporaryFolder();
-    /** The repositories as one host has them. */
+    /** The repositories as one host mounts them. */
     const mount = (): [Repository, Repository] => {
       const open = (name: string) => new PosixStorage({ root: join(root, name), syncDirectories: false, symlinks: true, signal: ctx.signal });
       const [first, second] = repos;
@@ -283,7 +283,7 @@ describe("heal", () => {
     expect(readdirSync(join(root, `two/archive/demo/15-1/${walName(1).slice(0, 16)}`))).toHaveLength(numbers.length);
   });
 
-  it("leaves out a repository that is still away, with its error", async () => {
+  it("skips a repository that is still down, with its error", async () => {
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);
     storages[1].breakDown(fail("hostConnect", "unreachable"));
@@ -291,7 +291,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
   });
 
-  it("stops when it is told to, with nothing lost", async () => {
+  it("stops when it is told to, and loses nothing", async () => {
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);
     ctx.abort();
@@ -299,7 +299,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
   });
 
-  it("comes to the same end however often it is cut off", async () => {
+  it("ends with the same result however often it is interrupted", async () => {
     await store(repos[0], 1, 2, 3);
     await needFrom(repos[1], 1);
     debt.add(2, walName(2), CLUSTER);
@@ -312,7 +312,7 @@ describe("heal", () => {
       const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
       await heal([repos[0], cut], debt, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
       const held = await readable(base);
-      // Several are on their way at once: at least those that were let through have arrived, and no debt is forgotten for one that has not.
+      // Several transfers run at once: all allowed ones have arrived, and no record is cleared for a missing one.
       expect(held.length).toBeGreaterThanOrEqual(writes);
       expect([...held, ...debt.list(2)]).toContain(walName(2));
       await heal([repos[0], base], debt, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
@@ -322,16 +322,16 @@ describe("heal", () => {
   });
 });
 
-describe("the debt of an earlier cluster", () => {
+describe("missing WAL of an earlier cluster", () => {
   const later = { version: "16", systemId: 99n };
 
-  it("is told apart from the same names of the present one, and is paid from the other repository's former archive", async () => {
+  it("is kept apart from the same names of the current one, and copied from the other repository's former archive", async () => {
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);
     debt.add(2, walName(1), later);
     expect(debt.list(2)).toEqual([walName(1), walName(1)]);
     expect(debt.list(2, later)).toEqual([walName(1)]);
-    // The present cluster is the repositories' own: its debt is paid, the other one is told.
+    // The current cluster is the repositories' own: its missing WAL is copied, the other one's is reported.
     const [, answer] = await run();
     expect(answer).toMatchObject({ ok: false, error: { kind: "archiveMismatch" } });
     expect(debt.list(2)).toEqual([walName(1)]);
@@ -341,7 +341,7 @@ describe("the debt of an earlier cluster", () => {
 });
 
 describe("payDebts", () => {
-  it("pays one repository's debt without listing archives, and leaves alone what another writer has", async () => {
+  it("copies one repository's missing WAL without listing archives, and skips another writer's files", async () => {
     await store(repos[0], 1, 2, 3);
     for (const no of [1, 2, 3, 4]) debt.add(2, walName(no), CLUSTER);
     ready = [walName(3)];
@@ -353,11 +353,11 @@ describe("payDebts", () => {
     expect(healed).toEqual({ copied: 1, settled: 0, unhealed: [`${walName(4)}: no repository and no pg_wal holds it`] });
     expect(debt.list(2)).toEqual([walName(2), walName(3), walName(4)]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
-    // One look-up for each name that it was asked for.
+    // One lookup for each requested name.
     expect(storages[0].calls("list").length - before).toBe(2);
   });
 
-  it("says which repository could not be asked", async () => {
+  it("names the repository that did not answer", async () => {
     debt.add(2, walName(1), CLUSTER);
     storages[0].breakDown(fail("hostConnect", "unreachable", { retryable: true }));
     const healed = await payDebts(repos[1], repos, CLUSTER, { debt, local: null, claims: null }, ctx);

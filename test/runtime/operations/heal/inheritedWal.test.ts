@@ -42,7 +42,7 @@ beforeEach(async () => {
   }
 });
 
-/** Timeline 1 was left in the middle of segment 6, timeline 2 exactly behind segment 8. */
+/** Timeline 1 was left in the middle of segment 6, timeline 2 exactly after segment 8. */
 function promote(...names: readonly string[]): Promise<void> {
   const at = (segments: number): string => formatLsn(BigInt(segments * WAL_SIZE_BYTES));
   writeFileSync(join(walDirectory, HISTORY), `1\t${at(6.5)}\tno recovery target specified\n\n2\t${at(9)}\tno recovery target specified\n`);
@@ -53,7 +53,7 @@ function promote(...names: readonly string[]): Promise<void> {
 const owed = (repoKey: number): string[] => debt.list(repoKey, CLUSTER);
 
 describe("what a promoted server inherits", () => {
-  it("is owed where it is missing and a backup needs it, on every timeline before", async () => {
+  it("is recorded as missing if a repository lacks it and a backup needs it, on every earlier timeline", async () => {
     for (const repo of repos) await store(repo, 3, 4);
     await store(repos[1] as Repository, 5);
     await promote(walName(2), walName(3), walName(4), walName(5), walName(6, 2), walName(7, 2), walName(8, 2), walName(9, 3));
@@ -64,12 +64,12 @@ describe("what a promoted server inherits", () => {
     );
   });
 
-  it("is not the segment in which a timeline was left, nor anything behind it", async () => {
+  it("excludes the segment with the switch point and all later ones", async () => {
     await promote(walName(6), walName(7), walName(9, 2), walName(9, 3));
     expect([...owed(1), ...owed(2)]).toEqual([]);
   });
 
-  it("is owed as a whole to a repository that cannot be asked, and nothing to one without backups", async () => {
+  it("counts as missing completely in a repository that does not answer, and never in one without backups", async () => {
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await saveBackupInfo(repos[1] as Repository, { ...(await loadBackupInfo(repos[1] as Repository)), backups: [] }, ctx);
     await promote(walName(2), walName(5));
@@ -77,7 +77,7 @@ describe("what a promoted server inherits", () => {
     expect(owed(2)).toEqual([]);
   });
 
-  it("does not wait for a repository that hangs", async () => {
+  it("does not wait for a hanging repository", async () => {
     const end = new AbortController();
     storages[0]?.plan("read", { kind: "hang", signal: end.signal });
     await store(repos[1] as Repository, 5);
@@ -88,7 +88,7 @@ describe("what a promoted server inherits", () => {
   });
 });
 
-describe("a command behind which nobody works on", () => {
+describe("a command without a later worker", () => {
   const settle = (mayWrite = true): Promise<void> => {
     const parts = { repos, debt, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES };
     const local = openLocalWal(walDirectory, CLUSTER, true);
@@ -103,7 +103,7 @@ describe("a command behind which nobody works on", () => {
     return names.sort();
   };
 
-  it("sends at once what a repository lacks, and owes nothing any more", async () => {
+  it("copies at once what a repository lacks, and records nothing", async () => {
     await store(repos[1] as Repository, 4);
     await promote();
     write(3, 4, 5);
@@ -113,7 +113,7 @@ describe("a command behind which nobody works on", () => {
     expect([...owed(1), ...owed(2)]).toEqual([]);
   });
 
-  it("leaves to others what it may not write, or what one repository does not take, and says so", async () => {
+  it("leaves files that it may not write, or that one repository refuses, to others, and says so", async () => {
     await promote();
     write(4);
     await settle(false);
@@ -127,7 +127,7 @@ describe("a command behind which nobody works on", () => {
     );
   });
 
-  it("does not wait longer than it may for a repository that hangs", async () => {
+  it("does not wait longer than its limit for a hanging repository", async () => {
     const end = new AbortController();
     await promote();
     write(4);

@@ -11,7 +11,7 @@ import { CONTROL, repository } from "../../repository/support";
 
 const ctx = testContext();
 
-/** A repository with stock's info files and an archive that goes on beyond its directory of highest name, which is empty. */
+/** A repository with stock's info files and an archive whose last directory is empty. */
 async function golden(): Promise<MemoryStorage> {
   const storage = new MemoryStorage();
   await storage.put("archive/demo/archive.info", vectorBytes("v2.45/plain/archive.info"));
@@ -24,7 +24,7 @@ async function golden(): Promise<MemoryStorage> {
   return storage;
 }
 
-it("finds the newest full backup and the newest whole segment of each repository; one that cannot be read hides nothing", async () => {
+it("finds the newest full backup and the newest complete segment of each repository; an unreadable one hides nothing", async () => {
   const empty = repository(2);
   await stanzaCreate([empty], CONTROL, ctx);
   const dead = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unable to connect"));
@@ -42,7 +42,7 @@ it("finds the newest full backup and the newest whole segment of each repository
   expect(json.repo[1]).toEqual({ key: 2, full: null, wal: null });
 });
 
-it("tells a repository that cannot be read from one that is empty", () => {
+it("tells an unreadable repository from an empty one", () => {
   const line = destinationLine({ repoKey: 2, ok: false, error: fail("hostConnect", "unable to connect to 's3.example.net'") });
   expect(line).toBe("repo2: cannot be read: [HostConnectError] unable to connect to 's3.example.net'");
   expect(destinationsJson("demo", [{ repoKey: 2, ok: false, error: fail("hostConnect", "unable to connect") }])).toEqual({
@@ -54,7 +54,7 @@ it("tells a repository that cannot be read from one that is empty", () => {
 const NOW_S = 1_800_000_000;
 const newest = { label: "20270107-031500F", stoppedAtS: NOW_S - 9 * 86_400 };
 
-it("judges the newest full backup by what is expected", () => {
+it("compares the newest full backup with the expectation", () => {
   expect(fullError(2, null, "ever", NOW_S)).toMatchObject({
     kind: "backupSetInvalid",
     repoKey: 2,

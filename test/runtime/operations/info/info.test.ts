@@ -18,7 +18,7 @@ const ctx = testContext();
 const FREE = { held: false, repos: [] };
 const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: FREE, restore: FREE } };
 
-/** A repository with stock's info files and an archive of segments 1 to 0x19, as it was when stock printed its info. */
+/** A repository with stock's info files and an archive of segments 1 to 0x19, as when stock printed its info. */
 async function golden(version: "2.45" | "2.60", key: number): Promise<Repository> {
   const sources: Record<string, readonly [archive: string, backup: string, pass: string | undefined, id: string]> = {
     "2.45/1": ["v2.45/plain/archive.info", "v2.45/plain/backup.info", undefined, "15-1"],
@@ -39,7 +39,7 @@ async function golden(version: "2.45" | "2.60", key: number): Promise<Repository
 const report = (repos: readonly Repository[], more: Partial<InfoOptions> = {}): Promise<InfoReport> =>
   collectInfo(repos, openDebt(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more }, ctx);
 
-/** What stock printed, of these repositories only. */
+/** Stock's output for these repositories only. */
 function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
   type Row = { readonly [name: string]: JsonValue };
   const [stanza] = json as Row[];
@@ -50,7 +50,7 @@ function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
   return [{ ...stanza, archive: own("archive"), backup: own("backup"), db: own("db"), repo: own("repo") }];
 }
 
-/** Blocks of stock's text, without those of other repositories. */
+/** Blocks of stock's text without other repositories. */
 function textOf(text: string, keys: readonly number[]): string[] {
   return text
     .split("\n\n")
@@ -77,10 +77,10 @@ describe("info", () => {
     expect(renderJson([infoJson(await report([await golden("2.60", 4)]))])).toBe(renderJson([{ ...expected[0], cipher: "none" }]));
   });
 
-  it("is stock 2.45's JSON for two repositories, but for the restore lock that it does not know", async () => {
+  it("is stock 2.45's JSON for two repositories, except the restore lock that it does not know", async () => {
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
     const found = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
-    // The golden backup.info is of a moment later, when `annotate` had added a key.
+    // The golden backup.info is slightly newer: `annotate` had added a key.
     expect(found.replace('"late":"yes",', "")).toBe(renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])));
   });
 
@@ -100,7 +100,7 @@ describe("info", () => {
     expect(renderJson([infoJson(found)]).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
   });
 
-  it("tells the zone's offset", async () => {
+  it("shows the zone's offset", async () => {
     process.env.TZ = "Asia/Kolkata";
     expect(infoText(await report([await golden("2.60", 4)]))).toContain(
       "timestamp start/stop: 2026-11-20 12:35:17+05:30 / 2026-11-20 12:35:24+05:30",
@@ -108,7 +108,7 @@ describe("info", () => {
     process.env.TZ = "UTC";
   });
 
-  it("tells which locks are held, and how far their holders are", async () => {
+  it("shows held locks, and their holders' progress", async () => {
     const held = { held: true, repos: [] };
     const locked = await report([await golden("2.60", 4)], { locks: { backup: held, restore: held } });
     expect(renderJson(infoJson(locked))).toContain('"lock":{"backup":{"held":true},"restore":{"held":true}}');
@@ -139,7 +139,7 @@ describe("the state of a stanza", () => {
     expect((await report([await golden("2.45", 1)], { set: "20200101-000000F" })).status).toEqual({ code: 6, message: "requested backup not found" });
   });
 
-  it("is mixed when repositories differ, and each says its own", async () => {
+  it("is mixed when repositories differ, and each shows its own", async () => {
     const away = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unable to connect"));
     const found = await report([await golden("2.45", 1), repository(2, { storage: away })]);
     expect(found.status.code).toBe(4);
@@ -159,7 +159,7 @@ describe("the state of a stanza", () => {
     expect(found.status).toEqual({ code: 5, message: "database mismatch across repos" });
   });
 
-  it("shows the debt of a repository", async () => {
+  it("shows a repository's missing WAL", async () => {
     const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
     debt.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
@@ -168,7 +168,7 @@ describe("the state of a stanza", () => {
     expect(renderJson(infoJson(found))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
   });
 
-  it("ignores partial segments and histories when it tells the range of WAL", async () => {
+  it("ignores partial segments and histories in the range of WAL", async () => {
     const repo = repository(1);
     await stanzaCreate([repo], CONTROL, ctx);
     await store(repo, 4097, ["00000001000000000000000F.partial", walBytes(1)], ["00000002.history", Buffer.from("x")]);

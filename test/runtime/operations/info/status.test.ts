@@ -54,11 +54,11 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   ...more,
 });
 const textOf = async (more: Partial<StatusInput> = {}): Promise<string> => statusText(await collectStatus(inputOf(more)));
-/** Times of a store are those of the test's run. */
+/** A store's times are those of the test run. */
 const masked = (text: string): string => text.replaceAll(/to \d{4}-[^)]*\)/g, "to …");
 
 describe("the screen", () => {
-  test("of two repositories that hold the same", async () => {
+  test("of two repositories with the same content", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
     expect(masked(await textOf())).toBe(
       [
@@ -77,7 +77,7 @@ describe("the screen", () => {
     );
   });
 
-  test("of a stream says how far it is, and that it stands still", async () => {
+  test("of a stream shows its progress, and that it stands still", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const states = [
       { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4 },
@@ -93,7 +93,7 @@ describe("the screen", () => {
       { at: NOW_S - 4, behind: 0, lsn: "0/3000148" },
       { at: NOW_S - 3600, behind: 16_777_216, lsn: "0/2000148" },
     ]);
-    // Once an hour was asked for.
+    // The configured interval is an hour.
     expect(await textOf({ streams: { ...streams, intervalSeconds: 3600 } })).not.toContain("last streamed");
     expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain(
       "! [ArchiveTimeoutError] no WAL has been streamed here yet\n",
@@ -101,7 +101,7 @@ describe("the screen", () => {
     expect(await textOf({ streams: null })).not.toContain("streamed");
   });
 
-  test("says what needs attention where it is, and what runs", async () => {
+  test("says what needs attention in which repository, and what runs", async () => {
     const [first, second] = repos;
     if (first === undefined || second === undefined) throw new Error("no repositories");
     await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
@@ -137,7 +137,7 @@ describe("the screen", () => {
     expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
   });
 
-  test("knows the drills of other machines, and when RPO was measured last", async () => {
+  test("knows other machines' drills, and the last measured RPO", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const drill = (no: number, more: object): DrillRecord => ({
       ...DRILL,
@@ -171,7 +171,7 @@ describe("the screen", () => {
     ]);
   });
 
-  test("shows what runs next and how the newest drill of each repository ended", async () => {
+  test("shows the next runs and the result of each repository's newest drill", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const drill = (repo: number, ok: boolean, agoS: number) => ({
       ...DRILL,
@@ -203,7 +203,7 @@ describe("the screen", () => {
     });
   });
 
-  test("goes on with the other repository where one cannot be read", async () => {
+  test("continues with the other repository when one is unreadable", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     storages[1]?.breakDown(fail("fileOpen", "the disk is away"));
     const text = await textOf();
@@ -212,7 +212,7 @@ describe("the screen", () => {
     expect(text).toMatch(/repo2 {2}memory2\n {4}! \[/);
   });
 
-  test("sees a repository that stays behind the other one, though its backups are there", async () => {
+  test("shows a repository that falls behind the other one, although it has the backups", async () => {
     const [first, second] = repos;
     if (first === undefined || second === undefined) throw new Error("no repositories");
     await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": [...FULL.wal, "000000010000000000000005"] } });

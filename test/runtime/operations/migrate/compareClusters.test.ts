@@ -1,4 +1,4 @@
-/** What counts as a difference between two clusters. test/interop/migrate.test.ts tampers with real ones. */
+/** Differences between two clusters. test/interop/migrate.test.ts changes real ones. */
 import { expect, test } from "vitest";
 import {
   type ClusterComparison,
@@ -21,7 +21,7 @@ const contents = (tables: readonly TableSum[], sequence = "50 called", largeObje
 const told = (source: Contents, target: Contents): string[] =>
   compareContents("shop", source, target).differences.map(({ kind, name, text }) => `${kind} ${name}: ${text}`);
 
-test("a table differs by the number of its rows, or by what is in them; a materialized view was made anew", () => {
+test("a table differs by the number of its rows, or by their content; a materialized view was recomputed", () => {
   expect(told(contents([table()]), contents([table()]))).toEqual([]);
   expect(told(contents([table()]), contents([table({ rows: "49", sum: "1 1" })]))).toEqual([
     "table public.goods: 50 rows in the source, 49 in the target",
@@ -32,7 +32,7 @@ test("a table differs by the number of its rows, or by what is in them; a materi
   expect([differences, notes.map(({ kind }) => kind)]).toEqual([[], ["materialized view"]]);
 });
 
-test("a sequence differs by its value, and by whether that was given out", () => {
+test("a sequence differs by its value, and by whether that was used", () => {
   for (const value of ["49 called", "50 not called"])
     expect(told(contents([]), contents([], value))).toEqual([
       `sequence value public.goods_id_seq: '50 called' in the source, '${value}' in the target`,
@@ -60,7 +60,7 @@ test("an object is missing, changed, or only in the target", () => {
   ]);
 });
 
-test("a cluster differs by databases, roles, memberships, settings and passwords of what moves", () => {
+test("a cluster differs by databases, roles, memberships, settings and passwords of migrated ones", () => {
   const membership: Membership = { role: "readers", member: "web", grantor: "postgres", admin: false, inherit: null, set: null };
   const setting = { database: "shop", role: null, name: "work_mem", value: "7MB" };
   const source = cluster({

@@ -5,7 +5,7 @@ import { cluster, database, type PlanChanges, planInput, role } from "./support"
 const shop = (changes = {}) => ({ databases: [...cluster().databases, database("shop", changes)] });
 
 describe("the plan of a migration", () => {
-  test("takes every database and role but PostgreSQL's and an operator's, and guesses the time from sizes", () => {
+  test("takes every database and role except PostgreSQL's and an operator's, and estimates the time from sizes", () => {
     const roles = ["postgres", "streaming_replica", "cnpg_pooler_pgbouncer", "pg_monitor", "app", "boss"].map((name) => role(name));
     const plan = planMigration(planInput({ source: { ...shop(), roles }, target: { roles: [role("postgres"), role("boss")] } }));
     expect(plan).toMatchObject({
@@ -17,7 +17,7 @@ describe("the plan of a migration", () => {
     });
   });
 
-  test("tells who is connected to what goes, and nobody else", () => {
+  test("lists the clients of migrated databases only", () => {
     const client = { user: "u", application: "a", address: "10.0.0.1", count: 2 };
     const plan = planMigration(
       planInput({
@@ -33,7 +33,7 @@ describe("the plan of a migration", () => {
     expect(plan.clients).toEqual([{ ...client, database: "shop" }]);
   });
 
-  test("knows what an earlier run has copied, and whether the source could be written to since", () => {
+  test("knows the copies of an earlier run, and whether the source could be written to since", () => {
     const migration = { from: "1", copiedAtS: 10, verifiedAtS: null, guardAtS: 5 };
     const stateUnder = (guardAtS: number | null): string | undefined => {
       const guard = guardAtS === null ? null : { connectionLimit: -1, readOnly: null, atS: guardAtS };
@@ -98,7 +98,7 @@ describe("the plan of a migration", () => {
     expect(planMigration(planInput(changes)).refusals).toEqual([]);
   });
 
-  test("warns of what stays behind", () => {
+  test("warns of what is left out", () => {
     const { warnings } = planMigration(
       planInput({
         source: {

@@ -15,7 +15,7 @@ describe("statements of a migration", () => {
     expect([identifier('a"b'), literal("it's"), literal("a\\b'")]).toEqual(['"a""b"', "'it''s'", "E'a\\\\b'''"]);
   });
 
-  test("make a role without its password", () => {
+  test("create a role without its password", () => {
     expect(createRole(role("app owner", { canLogIn: false, validUntil: "infinity", comment: "mine" }))).toEqual([
       `CREATE ROLE "app owner" WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB NOLOGIN NOREPLICATION NOBYPASSRLS CONNECTION LIMIT -1 VALID UNTIL 'infinity'`,
       `COMMENT ON ROLE "app owner" IS 'mine'`,
@@ -27,7 +27,7 @@ describe("statements of a migration", () => {
     ["15", { admin: false, inherit: null, set: null }, ""],
     ["16", { admin: false, inherit: null, set: null }, " WITH ADMIN FALSE"],
     ["17", { admin: true, inherit: false, set: true }, " WITH ADMIN TRUE, INHERIT FALSE, SET TRUE"],
-  ])("grant a membership in words that version %s knows", (version, options, words) => {
+  ])("grant a membership in version %s's syntax", (version, options, words) => {
     expect(grantMembership({ role: "r", member: "m", grantor: "postgres", ...options }, version)).toBe(`GRANT "r" TO "m"${words}`);
   });
 
@@ -39,11 +39,11 @@ describe("statements of a migration", () => {
       `ALTER DATABASE "x" SET "search_path" TO '$user', 'app', 'a "b", c'`,
     ],
     [{ database: "a", role: null, name: "search_path", value: "" }, `ALTER DATABASE "x" SET "search_path" TO ''`],
-  ])("set what was set, lists name by name", (setting, statement) => {
+  ])("restore settings, lists name by name", (setting, statement) => {
     expect(alterSetting(setting, "x")).toBe(statement);
   });
 
-  test("make a database of any provider", () => {
+  test("create a database of any provider", () => {
     const begin = `CREATE DATABASE "x" WITH OWNER "postgres" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'`;
     expect(createDatabase(database("a", { tablespace: "fast" }), "x", true)).toBe(`${begin} TABLESPACE "fast"`);
     expect(createDatabase(database("a", { tablespace: "fast", provider: "icu", locale: "de" }), "x", false)).toBe(
@@ -54,7 +54,7 @@ describe("statements of a migration", () => {
     );
   });
 
-  test("grant a database what was granted, by whom it was", () => {
+  test("restore a database's grants with their grantors", () => {
     const grants = [
       { grantor: "postgres", grantee: null, privilege: "CONNECT", isGrantable: false },
       { grantor: "postgres", grantee: "r", privilege: "TEMPORARY", isGrantable: true },

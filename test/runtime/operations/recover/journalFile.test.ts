@@ -21,7 +21,7 @@ const fileOf = (uid: number): JournalFile => new JournalFile("recover", "/srv/pg
 const never = (): boolean => false;
 
 describe.runIf(isRoot)("root's journal", () => {
-  test("lies in a directory that only root writes, is read again, and is removed", async () => {
+  test("is in a directory that only root writes, is read again, and is removed", async () => {
     const file = fileOf(0);
     expect(file.read(never)).toBeNull();
     await file.write({ phase: "stop" });
@@ -45,7 +45,7 @@ describe.runIf(isRoot)("root's journal", () => {
     await expect(file.write({})).rejects.toMatchObject({ kind: "fileOwner" });
   });
 
-  test("is the only one that root obeys: another account's is refused, unless it is over", () => {
+  test("is the only one that root obeys: another account's is refused, unless it is finished", () => {
     writeFileSync(beside, `{"phase":"start"}`);
     chownSync(beside, ACCOUNT, ACCOUNT);
     expect(() => fileOf(0).read(never)).toThrow(/belongs to account 61111 and lies where others than root can write: root does not obey it/);
@@ -55,7 +55,7 @@ describe.runIf(isRoot)("root's journal", () => {
     expect(seen).toEqual([{ phase: "start" }]);
   });
 
-  test("keeps another account from beginning", async () => {
+  test("keeps another account from starting", async () => {
     await fileOf(0).write({});
     expect(() => fileOf(ACCOUNT).read(never)).toThrow(/root has begun a recovery here/);
   });
@@ -65,7 +65,7 @@ describe("another account's journal", () => {
   const uid = process.geteuid?.() || ACCOUNT;
   const own = (path: string): void => (isRoot ? chownSync(path, uid, uid) : undefined);
 
-  test("lies beside the data, and is believed when it is its own", async () => {
+  test("is beside the data, and is trusted if it is its own", async () => {
     const file = fileOf(uid);
     expect(file.path).toBe(beside);
     await file.write({ phase: "move" });
@@ -73,7 +73,7 @@ describe("another account's journal", () => {
     expect(file.read(never)).toEqual({ phase: "move" });
   });
 
-  test("is refused when it is a link, another account's, or no journal", () => {
+  test("is refused when it is a link, another account's, or invalid", () => {
     writeFileSync(join(folder, "elsewhere"), "{}");
     symlinkSync(join(folder, "elsewhere"), beside);
     expect(() => fileOf(uid).read(never)).toThrow("is a symbolic link");
@@ -86,7 +86,7 @@ describe("another account's journal", () => {
   });
 });
 
-test("a journal of another version is refused, unless it is over and nothing is to be undone", () => {
+test("a journal of another version is refused, unless it is finished and nothing is to be undone", () => {
   mkdirSync(join(folder, "data"));
   const file = isRoot ? new JournalFile("recover", "x", beside, ACCOUNT, join(folder, "none")) : recoverJournal(join(folder, "data"));
   const write = (journal: object): void => {

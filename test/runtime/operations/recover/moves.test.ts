@@ -42,7 +42,7 @@ const placeOf = (dataDirectory: string, ...more: readonly string[]) => ({
   stamp: "1",
 });
 
-test("directories get another name, are made again, and get their names back", async () => {
+test("directories are renamed, made again, and renamed back", async () => {
   const data = directory(join(folder, "data"));
   const wal = directory(join(folder, "wal"));
   writeFileSync(join(data, "old"), "");
@@ -56,7 +56,7 @@ test("directories get another name, are made again, and get their names back", a
   expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
 });
 
-test.runIf(isRoot)("what neither the account nor root alone may rename is refused before anything is stopped", async () => {
+test.runIf(isRoot)("a directory that neither the account nor root alone may rename is refused before anything is stopped", async () => {
   const above = directory(join(folder, "above"), false);
   const data = directory(join(above, "data"));
   await expect(requireRights(placeOf(data), rights)).rejects.toMatchObject({ kind: "fileMove", message: expect.stringContaining(`'${above}'`) });
@@ -66,7 +66,7 @@ test.runIf(isRoot)("what neither the account nor root alone may rename is refuse
 });
 
 describe.runIf(isRoot)("for root, an account cannot", () => {
-  test("have a directory of root moved that its pg_wal leads to", async () => {
+  test("make root move its directory through a linked pg_wal", async () => {
     const data = directory(join(folder, "data"));
     const etc = directory(join(folder, "etc"), false);
     const place = placeOf(data, etc);
@@ -99,7 +99,7 @@ describe.runIf(isRoot)("for root, an account cannot", () => {
     }
   });
 
-  test("but where only root may write, root moves and makes what belongs to it", async () => {
+  test("but where only root may write, root moves and makes the account's directories", async () => {
     const above = mkdtempSync("/var/lib/pgb-moves-");
     chmodSync(above, 0o755);
     try {

@@ -77,7 +77,7 @@ const kindOf = (more: Partial<PlanInput>): string => {
 const target = (type: string, text: string) => ({ ...INPUT.request, type, target: text });
 
 describe("the plan of recover", () => {
-  test("moves everything of the cluster within its own parent, the data directory last", () => {
+  test("moves every directory of the cluster within its own parent, the data directory last", () => {
     const plan = planRecover(INPUT);
     expect(plan.moves.map(({ from }) => from)).toEqual(["/space/one/PG_17_202406281", "/wal/17", DATA]);
     expect(plan.moves.every(({ from, to }) => to === `${from}.before-recover-20261121-053000`)).toBe(true);
@@ -85,7 +85,7 @@ describe("the plan of recover", () => {
     expect(planText(plan, INPUT)).toContain("replays  WAL 000000010000000000000002 to 000000010000000000000009, 8 segment(s)");
   });
 
-  test("needs nothing of a host that has lost all", () => {
+  test("needs nothing from a host that has lost everything", () => {
     const facts = { ...FACTS, owner: null, server: null, walDirectory: null, tablespaces: [], walWrittenAtS: null };
     expect(planRecover({ ...INPUT, facts, live: null })).toMatchObject({ moves: [], isStopped: true, finishWal: false, warnings: [] });
   });
@@ -116,13 +116,13 @@ describe("the plan of recover", () => {
     expect(kindOf(more)).toMatch(text);
   });
 
-  test("lets a dead server be recovered to what its pg_wal has", () => {
+  test("lets a dead server be recovered to the end of its pg_wal", () => {
     expect(kindOf({ ...DOWN, request: target("time", "1970-01-01 00:16:00Z") })).toBe("planned");
   });
 });
 
 describe("who stops and starts it", () => {
-  test("the unit that it runs in, else pg_ctl with its own options", () => {
+  test("the unit that runs it, else pg_ctl with its own options", () => {
     expect(serverControl(FACTS, {}, "/log").start).toEqual(["systemctl", "start", "postgresql@17-main.service"]);
     expect(serverControl({ ...FACTS, hasSystemd: false }, {}, "/log")).toMatchObject({
       asAccount: true,
@@ -142,7 +142,7 @@ describe("who stops and starts it", () => {
     });
   });
 
-  test("the settings file before all; a manager of its own is left alone", () => {
+  test("the settings file first; a manager of its own is left alone", () => {
     const patroni = { ...FACTS, server: { pid: 7, unit: "patroni.service" } };
     expect(() => serverControl(patroni, {}, "/log")).toThrow(/run by 'patroni.service'/);
     expect(serverControl(patroni, { stop: ["a"], start: ["b"] }, "/log")).toEqual({ stop: ["a"], start: ["b"], asAccount: false });
@@ -150,27 +150,27 @@ describe("who stops and starts it", () => {
   });
 });
 
-describe("the way of the WAL", () => {
+describe("the path of the WAL", () => {
   const SEGMENT = 16 * 1024 * 1024;
   const stored = (...names: string[]) => new Map(names.map((name) => [name.padStart(24, "0"), 10]));
   const way = (names: Map<string, number>, followed: Parameters<typeof walWay>[2] = null) =>
     walWay(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, followed, SEGMENT);
 
-  test("ends where a segment is missing, and tells it when later ones are there", () => {
+  test("ends where a segment is missing, and reports it if later ones exist", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"];
     expect(way(stored(...names))).toMatchObject({ last: names[1], segmentCount: 2, sizeRepoBytes: 20, missing: "000000010000000000000004" });
     expect(way(stored(...names.slice(0, 2)))).toMatchObject({ last: names[1], missing: null });
     expect(way(stored())).toMatchObject({ last: null, segmentCount: 0, missing: null });
   });
 
-  test("goes over to the next timeline in the segment of the promotion", () => {
+  test("switches to the next timeline in the segment of the promotion", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"];
     const followed = { timeline: 2, ancestors: [{ timeline: 1, lsn: 0x3000060n, reason: "" }] };
     expect(way(stored(...names), followed)).toMatchObject({ last: names[3], segmentCount: 3, missing: null });
   });
 });
 
-test("settings for a new timeline are taken out again without a trace", () => {
+test("settings for a new timeline are removed without a trace", () => {
   const before = "# kept\nwork_mem = '4MB'\n";
   const text = newTimelineSettings(`/usr/bin/node x --stanza='a b' archive-get %f "%p"`);
   expect(text).toContain(`restore_command = 'case "%f" in *.history) /usr/bin/node x --stanza=''a b'' archive-get %f "%p";; *) exit 1;; esac'`);

@@ -16,7 +16,7 @@ const MANIFEST: Manifest = {
     { name: "other", id: 16386, lastSystemId: 4 },
   ],
 };
-/** Numbers of the databases whose relations come back as holes. */
+/** Numbers of the databases whose relations are restored as holes. */
 const zeroed = (include: readonly string[], exclude: readonly string[]): string[] => {
   const { isZeroed } = selectDatabases(MANIFEST, include, exclude);
   return ["1", "4", "5", "16385", "16386", "20000"].filter((id) => isZeroed(`pg_data/base/${id}/1259`));
@@ -30,13 +30,13 @@ describe("a selective restore", () => {
     [["shop", "other"], [], []],
     [[], ["shop"], ["16385"]],
     [["shop"], ["other"], ["16386"]],
-    // System databases stay by themselves, even one that was made again under a user's number, but may be excluded.
+    // System databases stay, even one that was recreated under a user's number, but may be excluded.
     [[], ["postgres", "1"], ["1", "20000"]],
   ])("with include %j and exclude %j leaves out %j", (include, exclude, expected) => {
     expect(zeroed(include, exclude)).toEqual(expected);
   });
 
-  it("leaves out everything of a database but its PG_VERSION", () => {
+  it("excludes all files of a database except its PG_VERSION", () => {
     const { isZeroed, notes } = selectDatabases(MANIFEST, [], ["shop"]);
     expect(isZeroed("pg_data/base/16385/PG_VERSION")).toBe(false);
     expect(isZeroed("pg_tblspc/16384/PG_15_202209061/16385/2619_fsm")).toBe(true);

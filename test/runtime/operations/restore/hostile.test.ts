@@ -1,6 +1,6 @@
 /**
- * Restores of manifests that somebody else wrote: who can write an unencrypted repository writes rows, owners and checksums as he likes.
- * A tree of sentinels lies beside the target; whatever a restore does, not a byte, mode, owner or name of it may change.
+ * Restores of hostile manifests: anyone who can write an unencrypted repository can choose rows, owners and checksums.
+ * A tree of sentinels is beside the target; no restore may change a byte, mode, owner or name of it.
  */
 import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ import { restoreOptions } from "./support";
 
 const CONTENT = "PG_15_202209061";
 const asRoot = process.geteuid?.() === 0;
-/** Somebody else than who runs the test: as root every row's owner is set. */
+/** Not the account that runs the test: as root every row's owner is set. */
 const OTHER_ID = 65_534;
 
 let folder: string;
@@ -65,7 +65,7 @@ interface Row {
   readonly value: unknown;
 }
 
-/** Replaces the manifest by one with these rows more, in place of those of the same name. */
+/** Replaces the manifest by one with these additional rows, in place of those of the same name. */
 async function plant(...rows: readonly Row[]): Promise<void> {
   const planted = new Map(rows.map(({ section, key, value }) => [`${section} ${key}`, { section, key, valueText: JSON.stringify(value) }]));
   const kept = parseInfo(golden, "golden").filter((entry) => !planted.has(`${entry.section} ${entry.key}`));
@@ -114,7 +114,7 @@ async function restoreTo(to: string, more: Partial<RestoreOptions> = {}): Promis
   );
 }
 
-/** What the restore says; null when it succeeds. */
+/** The restore's error; null when it succeeds. */
 async function refusal(run: Promise<void>): Promise<BackupError | null> {
   try {
     await run;
@@ -125,7 +125,7 @@ async function refusal(run: Promise<void>): Promise<BackupError | null> {
   }
 }
 
-/** The restore is refused as `kind`, and nothing outside of it has changed. */
+/** The restore is refused as `kind`, and nothing outside it has changed. */
 async function refused(kind: ErrorKind, more: Partial<RestoreOptions> = {}): Promise<BackupError> {
   const before = treeOf(folder);
   const error = await refusal(restoreTo(target, more));
@@ -134,7 +134,7 @@ async function refused(kind: ErrorKind, more: Partial<RestoreOptions> = {}): Pro
   return error as BackupError;
 }
 
-/** The data directory of the cluster that the golden manifest is of, as `--delta` asks for it. */
+/** The data directory of the golden manifest's cluster, as `--delta` requires. */
 function makeTarget(tree: Readonly<Record<string, string>> = {}): void {
   makeTree(target, { PG_VERSION: "15\n", "pg_tblspc/16384": `-> ${tablespace}`, ...tree });
   chmodSync(target, 0o700);
@@ -178,7 +178,7 @@ describe("a restore writes nowhere but into its target", () => {
     await refused("fileExists", { delta: true, linkAll: true });
   });
 
-  it("when the data directory has a link, which --delta keeps, where a directory shall be", async () => {
+  it("when the data directory has a link, which --delta keeps, in place of a directory", async () => {
     makeTarget({ "backup.manifest": `-> ${outside}/home` });
     await plant(path("pg_data/backup.manifest"), file("pg_data/backup.manifest/letter"));
     const before = treeOf(outside);
@@ -186,7 +186,7 @@ describe("a restore writes nowhere but into its target", () => {
     expect(treeOf(outside)).toEqual(before);
   });
 
-  it.runIf(asRoot)("when a file's link leads into somebody else's directory, unless --link-map says so", async () => {
+  it.runIf(asRoot)("when a file's link leads into somebody else's directory, unless --link-map names it", async () => {
     const place = join(outside, "home/user");
     await plant(linkTarget("pg_data/postgresql.conf", { path: place, file: ".profile" }), link("pg_data/postgresql.conf", `${place}/.profile`));
     rmSync(tablespace, { recursive: true });
@@ -233,7 +233,7 @@ describe("a restore writes nowhere but into its target", () => {
   });
 });
 
-describe("a restore still empties and fills what is the cluster's own", () => {
+describe("a restore still empties and fills the cluster's own directories", () => {
   beforeEach(() => makeTarget({ "odd file": "of later", "base/9/": "" }));
 
   const restored = (): [string[], string] => [readdirSync(join(tablespace, CONTENT, "5")), readFileSync(join(target, "odd =[name]#"), "utf8")];
@@ -254,7 +254,7 @@ describe("a restore still empties and fills what is the cluster's own", () => {
     expect(readlinkSync(join(target, "pg_tblspc/16384"))).toBe(moved);
   });
 
-  it("with --delta --link-all, when the links are there", async () => {
+  it("with --delta --link-all, when the links exist", async () => {
     const logs = join(folder, "logs");
     makeTree(folder, {
       "logs/of later": "x",
@@ -277,7 +277,7 @@ describe("a restore still empties and fills what is the cluster's own", () => {
 });
 
 describe("whatever the manifest says", () => {
-  /** Rows as an enemy writes them, with parts that move, repeat, and lead to the sentinels. */
+  /** Rows of an attacker, with parts that move, repeat, and lead to the sentinels. */
   const rowsOf = (): fc.Arbitrary<Row[]> => {
     const part = fc.constantFrom(
       "..",
@@ -363,13 +363,16 @@ describe("whatever the manifest says", () => {
       .map((rows) => rows.flat());
   };
 
-  /** Everything below the folder but the target and what the run may fill: the tablespace that the data directory leads to, and new places. */
+  /**
+   * Everything below the folder except the target and what the run may fill: the data directory's tablespace, and new
+   * directories.
+   */
   const beside = (): string[] =>
     readdirSync(folder)
       .filter((name) => !["restored", "ts1", "spool", "other"].includes(name))
       .flatMap((name) => treeOf(folder, `/${name}`));
 
-  it("nothing beside the target and the cluster's own tablespace is made, changed, given away or removed", { timeout: 120_000 }, async () => {
+  it("nothing beside the target and the cluster's own tablespace is created, changed, chowned or removed", { timeout: 120_000 }, async () => {
     const outcomes = { refused: 0, restored: 0 };
     const options = fc.record({ delta: fc.boolean(), force: fc.boolean(), linkAll: fc.boolean() });
     await fc.assert(
@@ -382,19 +385,19 @@ describe("whatever the manifest says", () => {
         const error = await refusal(restoreTo(target, more));
         outcomes[error === null ? "restored" : "refused"]++;
         expect(error?.kind).not.toBe("assert");
-        // What is new where a link or tablespace leads to; as root not in somebody else's directory.
+        // New entries at a link's or tablespace's destination; as root not in another account's directory.
         const isPlace = (line: string): boolean => /\/keep\.txt /.test(line) || line.includes(`/${CONTENT}`);
         const made = (line: string): boolean => /^\/outside\/new( |\/)/.test(line) || (!asRoot && isPlace(line) && !before.includes(line));
         expect(beside().filter((line) => !made(line) && !ownEmpty(line))).toEqual(before.filter((line) => !ownEmpty(line)));
       }),
       { numRuns: process.env["PGBACKSTOP_LONG"] === "1" ? 5000 : 150 },
     );
-    // The generator must reach both ends.
+    // The generator must reach both outcomes.
     expect(outcomes.refused).toBeGreaterThan(5);
     expect(outcomes.restored).toBeGreaterThan(0);
   });
 
-  /** A directory that is empty may be taken for a tablespace or a link, as stock does. */
+  /** An empty directory may be used for a tablespace or a link, as in stock. */
   const ownEmpty = (line: string): boolean => /^\/outside\/empty( |\/)/.test(line);
 });
 

@@ -25,7 +25,7 @@ const ROOT = { uid: 0, gid: 0 };
 const ALICE = { uid: 1000, gid: 1000 };
 
 describe("the owner of a restored file", () => {
-  it("is who the backup says, when root restores", () => {
+  it("is the backup's owner when root restores", () => {
     const owners = planOwners(GOLDEN, { users, self: ROOT, dataDirectory: ALICE });
     expect(owners.of({ user: "postgres", group: "postgres" })).toEqual({ uid: 26, gid: 26 });
     expect(owners.warnings).toEqual([]);
@@ -34,19 +34,19 @@ describe("the owner of a restored file", () => {
   it.each([
     ["gone", "unknown user 'gone' in backup manifest mapped to 'alice'"],
     [null, "unknown user in backup manifest mapped to 'alice'"],
-  ])("is that of the data directory where this machine knows nobody called %s", (user, warning) => {
+  ])("is the data directory's owner when this machine knows nobody called %s", (user, warning) => {
     const owners = planOwners(owned(user, "postgres"), { users, self: ROOT, dataDirectory: ALICE });
     expect(owners.of({ user, group: "postgres" })).toEqual({ uid: 1000, gid: 26 });
     expect(owners.warnings).toEqual([warning]);
   });
 
-  it("is root where there is no data directory to go by", () => {
+  it("is root when there is no data directory", () => {
     const owners = planOwners(owned(null, null), { users, self: ROOT, dataDirectory: null });
     expect(owners.of({ user: null, group: null })).toEqual(ROOT);
     expect(owners.warnings).toEqual(["unknown user in backup manifest mapped to 'root'", "unknown group in backup manifest mapped to 'root'"]);
   });
 
-  it("is whoever restores otherwise, who is told when it was somebody else", () => {
+  it("is the restoring account otherwise, with a note about other original owners", () => {
     const others = planOwners(GOLDEN, { users, self: ALICE, dataDirectory: null });
     expect(others.of({ user: "postgres", group: "postgres" })).toBeNull();
     expect(others.warnings).toEqual([

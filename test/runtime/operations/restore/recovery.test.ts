@@ -57,7 +57,7 @@ describe("the recovery settings", () => {
     ]);
   });
 
-  it("leave no target in force but the one that was asked for, however often it is done", () => {
+  it("leave only the requested target active, however often they are written", () => {
     const types = fc.constantFrom<RecoveryRequest["type"]>("default", "immediate", "lsn", "name", "time", "xid", "standby");
     fc.assert(
       fc.property(fc.array(types, { minLength: 1, maxLength: 5 }), (sequence) => {
@@ -84,7 +84,7 @@ describe("the recovery settings", () => {
     expect(settings(request)).toEqual([`restore_command = 'get %f "%p"'`, ...expected]);
   });
 
-  it("take options as they are, sorted, and a restore_command of the user's own", () => {
+  it("take options unchanged, sorted, and a restore_command of the user's own", () => {
     expect(settings({ options: { "recovery-min-apply-delay": "5min", "archive-cleanup-command": "x" } })).toEqual([
       "archive_cleanup_command = 'x'",
       "recovery_min_apply_delay = '5min'",
@@ -93,7 +93,7 @@ describe("the recovery settings", () => {
     expect(settings({ options: { "restore-command": "mine" } })).toEqual(["restore_command = 'mine'"]);
   });
 
-  it("are none for preserve and none, with a signal for the rest", () => {
+  it("are empty for preserve and none, with a signal for the rest", () => {
     const old = "work_mem = '1MB'\nrecovery_target_name = 'x'\n";
     expect(recoveryFiles({ ...PLAIN, type: "preserve" }, old, TIME)).toEqual({ autoConf: null, signal: null });
     expect(recoveryFiles({ ...PLAIN, type: "none" }, "", TIME)).toEqual({ autoConf: null, signal: null });
@@ -133,8 +133,8 @@ describe("the recovery settings", () => {
   });
 });
 
-describe("a word of restore_command", () => {
-  it("comes out of the shell as it went in", () => {
+describe("an argument of restore_command", () => {
+  it("comes out of the shell unchanged", () => {
     const word = fc.string({ unit: fc.constantFrom("a", " ", "'", '"', "$", "\\", "*", "~", ";", "é", "\n", "-", "=") });
     const words = fc.sample(word, { numRuns: 60, seed: 7 });
     const out = execFileSync("/bin/sh", ["-c", `for word in ${words.map(shellWord).join(" ")}; do printf '%s\\001' "$word"; done`]).toString();

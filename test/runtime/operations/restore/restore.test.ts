@@ -45,7 +45,7 @@ beforeEach(async () => {
 
 interface More extends Partial<Omit<RestoreOptions, "recovery">> {
   readonly recovery?: Partial<RestoreOptions["recovery"]>;
-  /** Before each file. */
+  /** Called before each file. */
   readonly onFile?: (name: string) => void;
 }
 
@@ -78,7 +78,7 @@ function requireRestored(to: string): void {
 }
 
 describe("several repositories are one source", () => {
-  it("that goes on with the next one when a file breaks off in the midst", async () => {
+  it("that continues with the next one when a file breaks off", async () => {
     await runBackup(repos, data, ctx);
     first.plan("read", { kind: "break", sizeBytes: 700, error: fail("hostConnect", "connection reset") }, { path: /large\.bin/ });
     expect((await restoreTo(target)).repoKey).toBe(1);
@@ -87,7 +87,7 @@ describe("several repositories are one source", () => {
     first.verifyAllFaultsExercised();
   });
 
-  it("that asks a repository last which answers no more", async () => {
+  it("that asks a silent repository last", async () => {
     await runBackup(repos, data, ctx);
     let filesBefore = 0;
     await restoreTo(target, repos, {
@@ -97,13 +97,13 @@ describe("several repositories are one source", () => {
     });
     requireRestored(target);
     expect(warnings()).toContain("repo1 is asked last from now on");
-    // Those under way when it went down, and the few that it took to see it.
+    // The transfers that ran when it went down, and the few that it took to notice.
     const atOnce = 2 * LIMITS.filesPerWorker;
     expect(warnings().filter((text) => text === "repo1: [HostConnectError] unreachable").length).toBeLessThanOrEqual(2 * atOnce);
     expect(Object.keys(MANY).length).toBeGreaterThan(atOnce + 20);
   });
 
-  it("whatever the backup of one run is called in each", async () => {
+  it("whatever label the run's backup has in each", async () => {
     await runBackup([repos[0]], data, ctx);
     ctx.clock.advance(10_000);
     writeFileSync(join(data, "large.bin"), sampleBytes(1_300_000));
@@ -111,19 +111,19 @@ describe("several repositories are one source", () => {
     const [full = "", incr = ""] = await labels(repos[0]);
     const [own = ""] = await labels(repos[1]);
     expect([incr.startsWith(`${full}_`), incr.endsWith("I"), own.endsWith("F")]).toEqual([true, true, true]);
-    // What the increment has itself, and what it refers to.
+    // The increment's own file, and one that it refers to.
     await first.put(`backup/demo/${incr}/pg_data/large.bin.zst`, Buffer.from("damaged"));
     await first.remove(`backup/demo/${full}/pg_data/notes/20007.zst`);
     expect(await restoreTo(target)).toMatchObject({ repoKey: 1, label: incr });
     requireRestored(target);
     expect(warnings().filter((text) => text.startsWith("repo1: ["))).toHaveLength(2);
-    // And the other way round, by the label of the other one.
+    // Also in the other direction, by the other one's label.
     await second.remove(`backup/demo/${own}/pg_data/notes/20008.gz`);
     expect(await restoreTo(join(folder, "again"), repos, { set: own })).toMatchObject({ repoKey: 2, label: own });
     requireRestored(join(folder, "again"));
   });
 
-  it("even with a backup of its own, when the manifest of the chosen one is nowhere to be had", async () => {
+  it("even with another backup, when no repository can give the chosen one's manifest", async () => {
     await runBackup([repos[0]], data, ctx);
     ctx.clock.advance(10_000);
     await runBackup([repos[1]], data, ctx, {}, { stop: { lsn: "0/400200" } });
@@ -170,7 +170,7 @@ describe("the timelines of the archive", () => {
     await restoreTo(target);
   });
 
-  it("that cannot be read are told and do not stop a restore", async () => {
+  it("are reported when unreadable and do not stop a restore", async () => {
     await runBackup(repos, data, ctx);
     await history(2, "1\t0/500000\tafter it\n");
     first.plan("list", { kind: "error", error: fail("access", "denied") }, { path: /archive\/demo\/15-1/ });
@@ -179,8 +179,8 @@ describe("the timelines of the archive", () => {
   });
 });
 
-describe("before anything is touched, a restore refuses", () => {
-  it("a backup with damaged pages (26), unless told otherwise", async () => {
+describe("before it changes anything, a restore refuses", () => {
+  it("a backup with damaged pages (26), unless they are allowed", async () => {
     const page = Buffer.alloc(8192, 7);
     writeFileSync(join(data, "base/5/30000"), page);
     await runBackup(repos, data, ctx, { checksumPage: true });
@@ -196,7 +196,7 @@ describe("before anything is touched, a restore refuses", () => {
     expect(warnings()).toContain("invalid page checksum(s) found in file pg_data/base/5/30000");
   });
 
-  it("a backup of a PostgreSQL that has another kind of recovery (46)", async () => {
+  it("a backup of a PostgreSQL with another kind of recovery (46)", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[0]);
     const manifest = await loadManifest(repos[0], label, null);
@@ -206,7 +206,7 @@ describe("before anything is touched, a restore refuses", () => {
     expect(existsSync(target)).toBe(false);
   });
 
-  it("a file link whose destination is taken (93), and a directory without rights (53)", async () => {
+  it("a file link with an existing destination (93), and a directory without rights (53)", async () => {
     await runBackup(repos, data, ctx);
     makeTree(folder, { "etc/taken.conf": "x" });
     await expect(restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/taken.conf") } })).rejects.toMatchObject({
@@ -220,7 +220,7 @@ describe("before anything is touched, a restore refuses", () => {
 });
 
 describe("a backup that was named", () => {
-  it("is restored even when it ends behind the target, with a warning", async () => {
+  it("is restored even when it ends after the target, with a warning", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[0]);
     const behind = `backup ${label} ends behind the target`;
@@ -244,7 +244,7 @@ describe("a backup that was named", () => {
 });
 
 describe("a backup of a stopped server", () => {
-  it("recovers nothing, unless a type of recovery is asked for; its pg_control is as it was", async () => {
+  it("recovers nothing, unless a type of recovery is requested; its pg_control is unchanged", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[0]);
     const manifest = await loadManifest(repos[0], label, null);
@@ -263,8 +263,8 @@ describe("a backup of a stopped server", () => {
   });
 });
 
-describe("what is left of earlier days", () => {
-  it("goes: old targets of any configuration file of the directory, WAL that waited in stock's spool", async () => {
+describe("old state", () => {
+  it("is removed: old targets in any configuration file of the directory, WAL in stock's spool", async () => {
     writeFileSync(join(data, "postgresql.conf"), "include_dir 'conf.d'\nrecovery_target_name = 'old'\nwork_mem = '1MB'\n");
     makeTree(data, { "conf.d/a.conf": "recovery_target_action = 'shutdown'\n" });
     makeTree(join(folder, "spool"), { "in/000000010000000000000001": "x", "out/000000010000000000000002.ok": "" });
@@ -275,11 +275,11 @@ describe("what is left of earlier days", () => {
     );
     expect(readFileSync(join(target, "conf.d/a.conf"), "utf8")).toMatch(/^# Removed by .* # recovery_target_action = 'shutdown'\n$/);
     expect([existsSync(join(folder, "spool/in/000000010000000000000001")), existsSync(join(folder, "spool/out"))]).toEqual([false, true]);
-    // The manifest that marks a restore under way is gone, and never held the passphrase.
+    // The manifest that marks a running restore is gone, and never held the passphrase.
     expect(existsSync(join(target, "backup.manifest"))).toBe(false);
   });
 
-  it("is told of where it cannot be looked for or removed, and stops no restore", async () => {
+  it("is reported when it cannot be read or removed, and stops no restore", async () => {
     makeTree(folder, { "etc/server.conf": "recovery_target_xid = '5'\n" });
     writeFileSync(join(data, "postgresql.conf"), `include '${join(folder, "etc/server.conf")}'\n`);
     await runBackup(repos, data, ctx);
@@ -296,7 +296,7 @@ describe("what is left of earlier days", () => {
     );
   });
 
-  it("stays out of the mark of a restore under way: no passphrase is in it", async () => {
+  it("the marker of a running restore holds no passphrase", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[1]);
     const { cipherPass = "" } = await loadManifest(repos[1], label, (await loadBackupInfo(repos[1])).cipherPass ?? null);

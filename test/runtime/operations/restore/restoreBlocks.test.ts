@@ -37,7 +37,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Restores over `before`; the number of bytes that were written. */
+/** Restores over `before`; returns the number of written bytes. */
 async function restoreOver(before: Uint8Array, sizeBytes = SIZE): Promise<number> {
   writeFileSync(path, before);
   const fd = openSync(path, "r+");
@@ -55,13 +55,13 @@ describe("restoring blocks", () => {
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 
-  it("writes nothing into a file that is right, and cuts off what was appended", async () => {
+  it("writes nothing into a right file, and cuts off appended bytes", async () => {
     expect(await restoreOver(bytes)).toBe(0);
     expect(await restoreOver(Buffer.concat([bytes, Buffer.alloc(3 * BLOCK, 9)]))).toBe(0);
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 
-  it("writes just the blocks that differ", async () => {
+  it("writes only the blocks that differ", async () => {
     const before = Buffer.from(bytes);
     before.fill(7, 10 * BLOCK + 5, 10 * BLOCK + 6);
     before.fill(7, SIZE - 1);
@@ -69,7 +69,7 @@ describe("restoring blocks", () => {
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 
-  it("makes the file right whatever was there", async () => {
+  it("makes the file right from any content", async () => {
     const edits = fc.array(fc.record({ offset: fc.nat(SIZE - 1), byte: fc.nat(255) }), { maxLength: 8 });
     await fc.assert(
       fc.asyncProperty(edits, fc.nat(SIZE + 5000), async (changes, sizeBytes) => {
@@ -84,7 +84,7 @@ describe("restoring blocks", () => {
   });
 
   it("fetches only the super blocks of blocks that differ", async () => {
-    // Nothing of the full backup can be read any more, and block 3 is in the incr.
+    // The full backup is unreadable now, and block 3 is in the incr.
     for (const each of ["backup/demo/20261120-060000F/pg_data/base/5/16384.pgbi"]) await chain.repo.storage.remove(each);
     const before = Buffer.from(bytes);
     before.fill(7, 3 * BLOCK, 3 * BLOCK + 1);
@@ -94,7 +94,7 @@ describe("restoring blocks", () => {
     await errorOf("fileMissing", () => restoreOver(before));
   });
 
-  it("refuses a map that is of another size of the file", async () => {
+  it("refuses a map for another size of the file", async () => {
     const error = await errorOf("format", () => restoreOver(bytes, SIZE - 200));
     expect(error.message).toBe("block map of 'pg_data/base/5/16384' has 51 blocks, its 409500 bytes are 50");
     const short = await errorOf("format", () => restoreOver(new Uint8Array(0), SIZE - 20));

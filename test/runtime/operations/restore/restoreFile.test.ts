@@ -45,7 +45,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Restores from the given repositories, which are numbered from 1. */
+/** Restores from the given repositories, numbered from 1. */
 function restore(job: Partial<RestoreFileJob> = {}, repos: readonly Repository[] = [chain.repo]): Promise<RestoreFileResult> {
   const block = chain.source();
   const sources = repos.map((_, index) => ({
@@ -74,7 +74,7 @@ function restore(job: Partial<RestoreFileJob> = {}, repos: readonly Repository[]
   return restoreFile(whole, (key) => repos[key - 1] as Repository, testContext());
 }
 
-/** The same repository with one file changed or, without bytes, gone. */
+/** The same repository with one file changed or, without bytes, removed. */
 function damaged(file: string, content?: Uint8Array): Repository {
   const storage = (chain.repo.storage as MemoryStorage).clone();
   if (content === undefined) storage.files.delete(file);
@@ -86,8 +86,8 @@ function stored(file: string): Buffer {
   return Buffer.from((chain.repo.storage as MemoryStorage).files.get(file)?.bytes ?? []);
 }
 
-describe("the place of a restored file", () => {
-  it("must not be anything but a file: a pipe holds nobody up", async () => {
+describe("the destination of a restored file", () => {
+  it("must be a file: a pipe blocks nothing", async () => {
     execFileSync("mkfifo", [path]);
     for (const job of [{}, { delta: true }, { sizeBytes: 0, sha1: SHA1_EMPTY, delta: true }]) {
       const error = await errorOf("fileOpen", () => restore(job));
@@ -95,7 +95,7 @@ describe("the place of a restored file", () => {
     }
   });
 
-  it("must not be a link, to a device or to a file that is kept elsewhere", async () => {
+  it("must not be a link, to a device or to a file elsewhere", async () => {
     const elsewhere = join(folder, "elsewhere");
     writeFileSync(elsewhere, bytes, { mode: 0o444 });
     const before = statSync(elsewhere);
@@ -113,29 +113,29 @@ describe("the place of a restored file", () => {
 });
 
 describe("restoring a block incremental file", () => {
-  it("brings back its bytes, mode and time", async () => {
+  it("restores its bytes, mode and time", async () => {
     expect(await restore()).toEqual({ repoKey: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
     expect([statSync(path).mode & 0o777, statSync(path).mtimeMs / 1000]).toEqual([0o640, 1_795_158_239]);
   });
 
-  it("without delta is not led by what was there", async () => {
+  it("without delta ignores existing content", async () => {
     writeFileSync(path, Buffer.alloc(SIZE + BLOCK, 9));
     await restore();
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 
-  it("as a delta fetches the blocks that differ only", async () => {
+  it("as a delta fetches only the blocks that differ", async () => {
     const before = concatBytes([bytes, Buffer.alloc(100)]);
     before.fill(7, 3 * BLOCK, 3 * BLOCK + 1);
     writeFileSync(path, before);
-    // Only the incremental, which holds block 3, can be read.
+    // Only the incremental, which holds block 3, is readable.
     expect(await restore({ delta: true }, [damaged(FULL)])).toEqual({ repoKey: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
     expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
   });
 
-  it("as a delta leaves a file alone that is right, and sets a time that is not", async () => {
+  it("as a delta leaves a right file alone, and corrects its time", async () => {
     await restore();
     const before = statSync(path, { bigint: true });
     expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
@@ -145,7 +145,7 @@ describe("restoring a block incremental file", () => {
     expect(statSync(path).mtimeMs).toBe(1_795_158_239_000);
   });
 
-  it("goes on in another repository with what the first one could not give", async () => {
+  it("continues in another repository with the blocks that the first one lacked", async () => {
     const content = stored(FULL);
     const middle = Math.floor(content.length / 2);
     content.fill(0, middle, middle + 64);
@@ -154,17 +154,17 @@ describe("restoring a block incremental file", () => {
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 
-  it("says what failed when nobody has all blocks", async () => {
+  it("reports the failures when no repository has all blocks", async () => {
     const gone = await errorOf("fileMissing", () => restore({}, [damaged(FULL)]));
     expect(gone.message).toContain("20261120-060000F");
     await errorOf("checksum", () => restore({ sha1: "0".repeat(40) }));
   });
 
-  it("fetches everything when blocks that seemed right were not", async () => {
+  it("fetches everything when blocks that seemed right were wrong", async () => {
     const before = Buffer.from(bytes);
     before.fill(7, 20 * BLOCK, 20 * BLOCK + 1);
     writeFileSync(path, before);
-    // The map takes the wrong block 20 for the right one, as if their short checksums were the same.
+    // The map takes the wrong block 20 for the right one, as if their short checksums were equal.
     const map = await loadBlockMap(chain.repo, chain.source());
     const checksums = Buffer.from(map.checksums);
     checksums.set((await loadBlockHash()).hash(before.subarray(20 * BLOCK, 21 * BLOCK), 6), 20 * 6);

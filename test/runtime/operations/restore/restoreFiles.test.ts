@@ -36,7 +36,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "pgbackstop-restore-"));
   memory = new MemoryStorage();
   storage = new FaultyStorage(memory);
-  // One of them is empty, one as large as they come.
+  // One of them is empty, one has the maximum size.
   contents = Array.from({ length: COUNT }, (_, index) => sampleBytes(index === 3 ? 0 : index === 4 ? 128 * 1024 : 100 * index + 1));
 });
 
@@ -48,7 +48,7 @@ interface Plan {
   readonly raw: boolean;
 }
 
-/** All contents as one bundle, with `gapBytes` of something else between them; the jobs that bring them back. */
+/** All contents in one bundle, with `gapBytes` of other bytes between them; the jobs that restore them. */
 async function bundle({ compressType, pass, raw }: Plan, gapBytes = 0): Promise<RestoreFileJob[]> {
   const parts: Uint8Array[] = [];
   let offsetBytes = 0;
@@ -92,8 +92,8 @@ function requireRestored(except: readonly number[] = []): void {
 const failures = (outcomes: readonly RestoreFileOutcome[]): (string | null)[] =>
   outcomes.map((outcome) => (outcome.ok ? null : `${outcome.error.kind}: ${outcome.error.message}`));
 
-describe("files that lie together in a bundle", () => {
-  it.each(PLANS)("come back whole, by one read: %o", async (plan) => {
+describe("adjacent files in a bundle", () => {
+  it.each(PLANS)("are restored by one read: %o", async (plan) => {
     const outcomes = await run(await bundle(plan));
     requireRestored();
     expect(outcomes).toHaveLength(COUNT);
@@ -102,7 +102,7 @@ describe("files that lie together in a bundle", () => {
     expect(storage.calls("read")).toEqual([BUNDLE]);
   });
 
-  it("come back over a small gap by one read, over large ones by many", async () => {
+  it("are restored over a small gap by one read, over large ones by several", async () => {
     await run(await bundle(PLANS[0], 1000));
     requireRestored();
     expect(storage.calls("read")).toHaveLength(1);
@@ -111,7 +111,7 @@ describe("files that lie together in a bundle", () => {
     expect(storage.calls("read")).toHaveLength(1 + COUNT - 1);
   });
 
-  it("come back from a directory", async () => {
+  it("are restored from a directory", async () => {
     const jobs = await bundle(PLANS[1]);
     const root = join(folder, "repo");
     const posix = new PosixStorage({ root, syncDirectories: false, symlinks: false, signal: new AbortController().signal });
@@ -120,7 +120,7 @@ describe("files that lie together in a bundle", () => {
     requireRestored();
   });
 
-  it("fail by themselves where they are damaged, and behind the end of a bundle that was cut off", async () => {
+  it("fail separately when damaged, and after the end of a truncated bundle", async () => {
     const jobs = await bundle(PLANS[1]);
     const stored = Buffer.from(memory.files.get(BUNDLE)?.bytes ?? []);
     const [seventh, last] = [jobs[7]?.sources[0]?.range, jobs[COUNT - 1]?.sources[0]?.range];
@@ -133,7 +133,7 @@ describe("files that lie together in a bundle", () => {
     expect(readFileSync(join(folder, "7"))).toHaveLength(0);
   });
 
-  it("are tried by themselves when they cannot be read together", async () => {
+  it("are tried separately when they cannot be read together", async () => {
     const jobs = await bundle(PLANS[1]);
     storage.plan("read", { kind: "error", error: fail("service", "busy") });
     expect(failures(await run(jobs)).filter((text) => text !== null)).toEqual([]);
@@ -153,7 +153,7 @@ describe("a repository that does not answer", () => {
     expect(storage.calls("read").length).toBeLessThan(10);
   });
 
-  it("is another thing than a file that is gone, and than trouble with this machine's files", async () => {
+  it("differs from a missing file, and from errors of this machine's files", async () => {
     const jobs = await bundle(PLANS[0]);
     memory.files.clear();
     expect(failures(await run(jobs)).filter((text) => text?.startsWith("fileMissing"))).toHaveLength(COUNT - 1);
@@ -166,8 +166,8 @@ describe("a repository that does not answer", () => {
   });
 });
 
-describe("files that are there already", () => {
-  it("stay where they have the right bytes, and cost no read", async () => {
+describe("existing files", () => {
+  it("stay if they have the right bytes, and cost no read", async () => {
     const jobs = (await bundle(PLANS[1])).map((job) => ({ ...job, delta: true }));
     await run(jobs);
     for (const index of [5, 6]) writeFileSync(join(folder, String(index)), "other");

@@ -31,9 +31,9 @@ const TABLESPACE = "/var/lib/pgbr-vec/pg/ts1";
 const OWN = "PG_15_202209061";
 
 describe("the layout of a restore", () => {
-  it("puts everything where it was, but for the data directory", () => {
+  it("restores everything in place except the data directory", () => {
     const layout = planLayout(GOLDEN, OPTIONS);
-    // Of a tablespace only this version's directory is the restore's to empty.
+    // Of a tablespace the restore may empty only this version's directory.
     expect(layout.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`]);
     expect(layout.links).toEqual([
       { path: `${PGDATA}/pg_tblspc/16384`, destination: TABLESPACE, isFile: false, isMapped: false, user: "postgres", group: "postgres" },
@@ -59,7 +59,7 @@ describe("the layout of a restore", () => {
     expect(layout.locate("pg_tblspc/16384")).toBe(destination);
   });
 
-  it("brings other links back as plain directories and files, and says so", () => {
+  it("restores other links as plain directories and files, and says so", () => {
     const layout = planLayout(LINKED, OPTIONS);
     expect(layout.links).toHaveLength(1);
     expect(layout.warnings).toEqual([
@@ -70,7 +70,7 @@ describe("the layout of a restore", () => {
     expect(layout.locate("pg_data/pg_wal/summaries/x")).toBe(`${PGDATA}/pg_wal/summaries/x`);
   });
 
-  it("keeps them with --link-all, or where --link-map says", () => {
+  it("keeps them with --link-all, or with --link-map", () => {
     const all = planLayout(LINKED, { ...OPTIONS, linkAll: true });
     expect(placed(all).slice(1)).toEqual([
       [`${PGDATA}/log`, "/var/log/pg"],
@@ -91,7 +91,7 @@ describe("the layout of a restore", () => {
     expect(one.warnings).toHaveLength(1);
   });
 
-  it("makes a link of what was none, and follows a relative one", () => {
+  it("turns a plain entry into a link, and follows a relative one", () => {
     const layout = planLayout(GOLDEN, { ...OPTIONS, linkMap: { pg_wal: "../wal", "pg_hba.conf": "/etc/postgresql/pg/hba.conf" } });
     expect(placed(layout).slice(1)).toEqual([
       [`${PGDATA}/pg_wal`, "../wal"],
@@ -120,7 +120,7 @@ describe("the layout of a restore", () => {
   });
 
   it.each(["/", "/etc/cron.d", "/var/spool/cron/crontabs", "/home", "/usr", "/tmp/../root/x", "/run/systemd/system", "/dev/shm", "/dev/shm/../x"])(
-    "does not follow the manifest to %s, but who names the place himself",
+    "does not follow the manifest to %s, unless the user names it",
     (place) => {
       const tablespace = { name: "pg_tblspc/16384", type: "link", path: place, tablespaceId: "16384", tablespaceName: "ts1" } as const;
       const moved: Manifest = { ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] };
@@ -134,13 +134,13 @@ describe("the layout of a restore", () => {
     },
   );
 
-  it("follows it into memory that is open to all, as into /tmp", () => {
+  it("follows it into shared memory that is open to all, as into /tmp", () => {
     const tablespace = { name: "pg_tblspc/16384", type: "link", path: "/dev/shm/pg/ts1", tablespaceId: "16384", tablespaceName: "ts1" } as const;
     const layout = planLayout({ ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] }, OPTIONS);
     expect(layout.links[0]?.destination).toBe("/dev/shm/pg/ts1");
   });
 
-  it("takes no name of a tablespace or a link for one that every object has, and none out of the directory for all", () => {
+  it("does not mistake a tablespace or link for a property of every object, nor leave the directory for all", () => {
     const named = (tablespaceName: string): Manifest => ({
       ...GOLDEN,
       targets: [{ name: "pg_tblspc/16384", type: "link", path: TABLESPACE, tablespaceId: "16384", tablespaceName }],
@@ -154,7 +154,7 @@ describe("the layout of a restore", () => {
     expect(planLayout(linked, OPTIONS).links).toEqual([]);
   });
 
-  it("brings a link inside of a tablespace back as what it leads to", () => {
+  it("restores a link inside a tablespace as its target's content", () => {
     const name = `pg_tblspc/16384/${OWN}/5/1`;
     const layout = planLayout(
       { ...GOLDEN, targets: [...GOLDEN.targets, { name, type: "link", path: "/x", file: "y" }] },
@@ -165,7 +165,7 @@ describe("the layout of a restore", () => {
     expect(layout.locate(name)).toBe(`${TABLESPACE}/${OWN}/5/1`);
   });
 
-  it("gives every row a place of its own", () => {
+  it("gives every row its own location", () => {
     const layout = planLayout(LINKED, { ...OPTIONS, linkAll: true });
     const places = GOLDEN.files.map((file) => layout.locate(file.name));
     expect(new Set(places).size).toBe(places.length);
@@ -184,7 +184,7 @@ describe("the order of files", () => {
     expect(names.toSorted()).toEqual(wanted.map((file) => file.name).toSorted());
   });
 
-  it("is largest first, but for small ones, which come as the repository holds them, a bounded number and size at a time", () => {
+  it("is largest first, except small ones, which follow the repository's order in bounded batches", () => {
     const files = fc.array(
       fc.record({ sizeBytes: fc.oneof(fc.nat(BATCH_FILE_SIZE_BYTES_MAX), fc.nat(2 ** 31)), id: fc.nat(3), offsetBytes: fc.nat(), old: fc.boolean() }),
       { maxLength: 300 },
@@ -216,7 +216,7 @@ describe("the order of files", () => {
   });
 });
 
-describe("where the bytes of a file are", () => {
+describe("the location of a file's bytes", () => {
   const find = (name: string): ManifestFile => GOLDEN.files.find((file) => file.name === name) as ManifestFile;
   const row: ManifestFile = {
     name: "pg_data/x",
@@ -229,7 +229,7 @@ describe("where the bytes of a file are", () => {
     group: null,
   };
 
-  it("is the backup's own directory, or that of an earlier one", () => {
+  it("is the backup's own directory, or an earlier one's", () => {
     expect(sourceOf(1, "demo", GOLDEN, find("pg_data/backup_label"))).toEqual({
       repoKey: 1,
       path: `backup/demo/${GOLDEN.label}/pg_data/backup_label`,
@@ -242,7 +242,7 @@ describe("where the bytes of a file are", () => {
     expect(sourceOf(1, "demo", GOLDEN, find("pg_data/PG_VERSION")).path).toBe("backup/demo/20261120-065325F/pg_data/PG_VERSION");
   });
 
-  it("is an extent of a bundle, raw when the backup says so", () => {
+  it("is an extent of a bundle, raw if the backup says so", () => {
     const manifest: Manifest = { ...GOLDEN, bundleRaw: true, cipherPass: "pass", options: { ...GOLDEN.options, compressType: "zst" } };
     expect(sourceOf(2, "demo", manifest, { ...row, bundle: { id: 3, offsetBytes: 100 } })).toEqual({
       repoKey: 2,
@@ -256,7 +256,7 @@ describe("where the bytes of a file are", () => {
     expect(sourceOf(2, "demo", manifest, row)).toMatchObject({ path: `backup/demo/${GOLDEN.label}/pg_data/x.zst`, range: null, raw: false });
   });
 
-  it("of a block incremental are its blocks: the map is told by the row", () => {
+  it("of a block incremental is its blocks: the row locates the map", () => {
     const file: ManifestFile = { ...row, sizeRepoBytes: 100, block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 40 } };
     const source = sourceOf(1, "demo", GOLDEN, file);
     expect(source).toMatchObject({ path: `backup/demo/${GOLDEN.label}/pg_data/x.pgbi`, block: { mapOffsetBytes: 60, mapSizeBytes: 40 } });

@@ -33,13 +33,13 @@ const backupAt = (second: number): BackupInfoEntry => ({
 });
 
 describe("the backup to restore", () => {
-  it("is the newest of the first repository that can be read", () => {
+  it("is the newest of the first readable repository", () => {
     expect(labelOf([repo(1), repo(2)])).toBe("repo1 20261120-065325F_20261120-065552I");
     const broken: RepoBackups = { repoKey: 1, info: null, error: fail("hostConnect", "unreachable") };
     expect(labelOf([broken, repo(2, [], {}), repo(3)])).toBe("repo3 20261120-065325F_20261120-065552I");
   });
 
-  it("is the one that was named, wherever it is; `latest` names none", () => {
+  it("is the named one, in any repository; `latest` names none", () => {
     expect(labelOf([repo(1, [FULL]), repo(2)], { set: "20261120-065325F_20261120-065508D" })).toBe("repo2 20261120-065325F_20261120-065508D");
     expect(labelOf([repo(1)], { set: "latest" })).toBe("repo1 20261120-065325F_20261120-065552I");
     expect(() => labelOf([repo(1, [FULL])], { set: "20200101-000000F" })).toThrow(
@@ -51,7 +51,7 @@ describe("the backup to restore", () => {
     );
   });
 
-  it("of a time is the newest that stopped before it, of an LSN the newest that stops not behind it", () => {
+  it("for a time is the newest that stopped before it, for an LSN the newest that stopped at or before it", () => {
     const stops = fc.uniqueArray(fc.integer({ min: 1, max: 600 }), { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(stops, stops, fc.integer({ min: 0, max: 700 }), (first, second, target) => {
@@ -95,7 +95,7 @@ describe("the backup to restore", () => {
     );
   });
 
-  it("cannot be chosen when no repository can be read (103)", () => {
+  it("cannot be chosen when no repository is readable (103)", () => {
     const broken: RepoBackups = { repoKey: 1, info: null, error: fail("crypto", "wrong passphrase") };
     expect(() => labelOf([broken])).toThrow(
       expect.objectContaining({
@@ -106,7 +106,7 @@ describe("the backup to restore", () => {
     );
   });
 
-  it("tells what it passed over, and whose cluster it is of", () => {
+  it("reports the skipped ones, and its cluster", () => {
     const broken: RepoBackups = { repoKey: 1, info: null, error: fail("hostConnect", "unreachable") };
     const late = backupAt(60);
     expect(selectBackup([broken, repo(2, [backupAt(10), late])], { ...REQUEST, type: "time", target: "x", targetTimeS: 1030 })).toEqual({
@@ -131,7 +131,7 @@ describe("the timeline that recovery follows", () => {
   const TWO = [{ timeline: 1, lsn: at(100), reason: "" }];
   const BACKUPS = [on(1, 50), on(1, 100), on(1, 150), on(2, 180), on(2, 250)];
 
-  it("named by its number, passes over what is not on its way", () => {
+  it("named by its number, skips backups off its path", () => {
     expect(labelOf([repo(1, BACKUPS)], follow(1, true, []))).toBe(`repo1 ${on(1, 150).label}`);
     expect(labelOf([repo(1, BACKUPS)], follow(2, true, TWO))).toBe(`repo1 ${on(2, 250).label}`);
     expect(labelOf([repo(1, BACKUPS.slice(0, 3))], follow(2, true, TWO))).toBe(`repo1 ${on(1, 100).label}`);
@@ -145,7 +145,7 @@ describe("the timeline that recovery follows", () => {
     );
   });
 
-  it("when it is only the latest, refuses rather than choosing an older backup (58)", () => {
+  it("if only the latest, refuses rather than choosing an older backup (58)", () => {
     expect(labelOf([repo(1, BACKUPS)], follow(2, false, TWO))).toBe(`repo1 ${on(2, 250).label}`);
     expect(() => labelOf([repo(1, BACKUPS)], follow(3, false, TWO))).toThrow(
       expect.objectContaining({
@@ -160,11 +160,11 @@ describe("the timeline that recovery follows", () => {
         message: `repo1: ${on(1, 150).label}: target timeline 2 forked from backup timeline 1 at 0/2710 which is before backup lsn of 0/3A98`,
       }),
     );
-    // A history file below the backup's timeline is older news.
+    // A history file of an earlier timeline than the backup's is ignored.
     expect(labelOf([repo(1, [on(3, 50)])], follow(2, false, null))).toBe(`repo1 ${on(3, 50).label}`);
   });
 
-  it("does not fit a backup that was named (58)", () => {
+  it("refuses a named backup off its path (58)", () => {
     expect(() => labelOf([repo(1, BACKUPS)], { ...follow(1, true, []), set: on(2, 180).label })).toThrow(expect.objectContaining({ exitCode: 58 }));
   });
 

@@ -1,4 +1,4 @@
-/** What a restore is asked for when a test says nothing else. */
+/** Default options of a restore in tests. */
 import { join } from "node:path";
 import type { RestoreOptions } from "../../../../runtime/operations/restore/restore";
 

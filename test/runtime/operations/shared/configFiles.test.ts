@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { includesOf, readConfig } from "../../../../runtime/operations/shared/configFiles";
 import { temporaryFolder } from "../../repository/support";
 
-describe("what a configuration file includes", () => {
+describe("the includes of a configuration file", () => {
   it.each([
     ["include 'a.conf'", [{ kind: "file", name: "a.conf" }]],
     ["  INCLUDE_IF_EXISTS = 'it''s.conf' # if", [{ kind: "file", name: "it's.conf" }]],
@@ -38,7 +38,7 @@ describe("what a configuration file includes", () => {
 });
 
 describe("a configuration", () => {
-  it("is the file with all that it includes, each once, whatever is missing", async () => {
+  it("is the file with all its includes, each once, without missing ones", async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, "conf.d"));
     const texts: Record<string, string> = {

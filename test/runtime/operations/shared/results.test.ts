@@ -35,7 +35,7 @@ describe("the outcome of a verb over several repositories", () => {
     });
   });
 
-  it("is fine for a verb that judges as long as those that are fine satisfy the policy", () => {
+  it("is fine for a judging verb as long as the healthy ones satisfy the policy", () => {
     const some = [good(1), bad(2, "a")];
     expect(policyError("check", some, { mode: "any", repoKeys: [] })).toBeNull();
     expect(policyError("check", some, { mode: "named", repoKeys: [1] })).toBeNull();

@@ -30,7 +30,7 @@ let storage: FaultyStorage;
 let plain: Repository;
 let secret: Repository;
 
-/** A server that has its configuration where Debian has it, or where `more` says. */
+/** A server with its configuration in Debian's location, or in that of `more`. */
 function server(more: Readonly<Record<string, string>> = {}): Session {
   const places: Record<string, string> = {
     config_file: join(etc, "postgresql.conf"),
@@ -40,7 +40,7 @@ function server(more: Readonly<Record<string, string>> = {}): Session {
   };
   const rows = Object.entries(places).map(([name, setting]) => ({ name, setting }));
   const answers = { query: async () => ({ rows }) };
-  // Nothing else is asked of it.
+  // The test queries nothing else.
   return answers as typeof answers & Session;
 }
 
@@ -81,8 +81,8 @@ beforeEach(() => {
 
 const ALL = ["conf.d/10.conf", "names", "pg_hba.conf", "postgresql.conf", "start.conf"].map((name) => `etc/postgresql/15/main/${name}`);
 
-describe("configuration files outside of the data directory", () => {
-  it("are kept beside the backup with all that they include, encrypted as it is", async () => {
+describe("configuration files outside the data directory", () => {
+  it("are kept beside the backup with all their includes, encrypted like the backup", async () => {
     await keep();
     expect(Object.keys(await found())).toEqual(ALL);
     expect(await found(secret)).toEqual(await found());
@@ -94,14 +94,14 @@ describe("configuration files outside of the data directory", () => {
     expect(warnings()).toEqual([]);
   });
 
-  it("are none where all of it is inside, whatever the way there", async () => {
+  it("are empty when all of them are inside, under any path", async () => {
     const inside = { config_file: join(data, "inside.conf"), hba_file: join(data, "pg_ident.conf") };
     await keep(server(inside));
     expect(await findServerFiles(plain, { label: LABEL })).toBeNull();
     expect(storage.calls("put")).toEqual([]);
   });
 
-  it("cost no backup when they cannot be had or stored", async () => {
+  it("cost no backup when they cannot be read or stored", async () => {
     rmSync(join(etc, "conf.d"), { recursive: true });
     writeFileSync(join(etc, "conf.d"), "no directory");
     const blind = { query: async () => ({ rows: [] }) };
@@ -122,7 +122,7 @@ describe("configuration files outside of the data directory", () => {
     await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format", message: expect.stringContaining(message) });
   });
 
-  it("are refused when a forged list names no place or time, and come without set-user-ID", async () => {
+  it("are refused when a forged list has no valid path or time, and lose set-user-ID", async () => {
     const row = { path: "/etc/x", mode: "6755", user: "root", group: null, modifiedAtS: 1, content: "" };
     const put = (more: object): Promise<void> => plain.storage.put(PATH, gzipSync(JSON.stringify({ version: 1, files: [{ ...row, ...more }] })));
     await put({});
@@ -133,7 +133,7 @@ describe("configuration files outside of the data directory", () => {
     }
   });
 
-  it("are put below a directory or where they were, and what is there is kept", async () => {
+  it("are written below a directory or in place, and existing ones are kept", async () => {
     await keep();
     const files = (await findServerFiles(plain, { label: LABEL })) ?? [];
     const below = join(folder, "new");
@@ -151,11 +151,11 @@ describe("configuration files outside of the data directory", () => {
     expect(existsSync(join(etc, "start.conf.before-restore"))).toBe(false);
   });
 
-  it("go when their backup has gone, whoever expired it", async () => {
+  it("are removed after their backup, whether we or stock expired it", async () => {
     const labels = [LABEL, `${LABEL}_20261121-064059I`, "20261122-064059F", "20261123-064059F", "20261124-064059F"];
     for (const label of labels) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
     await plain.storage.put("pgbackstop/demo/other/file", Buffer.from("x"));
-    // The last one is under way.
+    // The last one is running.
     const listed = [labels[1] ?? "", labels[3] ?? ""];
     expect(await expireServerFiles(plain, listed, true)).toEqual([LABEL, "20261122-064059F"]);
     expect(await plain.storage.stat(PATH)).not.toBeNull();
@@ -166,7 +166,7 @@ describe("configuration files outside of the data directory", () => {
     expect(await expireServerFiles(plain, [], false)).toEqual([]);
   });
 
-  it("go with expire and with stanza-delete", async () => {
+  it("are removed by expire and by stanza-delete", async () => {
     const cluster = makeDataDirectory(folder, {});
     await stanzaCreate([plain], CONTROL, ctx);
     for (let turn = 0; turn < 2; turn++) {

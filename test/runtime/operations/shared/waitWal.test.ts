@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 
 describe("waiting for a segment", () => {
-  it("ends when it is there", async () => {
+  it("ends when it arrives", async () => {
     const run = waitForWal(repo, "15-1", walName(1), 60_000, ctx);
     await ctx.clock.advance(1000);
     await store(repo, 1);
@@ -29,7 +29,7 @@ describe("waiting for a segment", () => {
     await waitForWal(repo, "15-1", walName(1), 0, ctx);
   });
 
-  it("ends with 82 and the repository's name when the time is up", async () => {
+  it("ends with 82 and the repository's name after the timeout", async () => {
     const run = waitForWal(repo, "15-1", walName(1), 5000, ctx);
     await expect(ctx.clock.until(run)).rejects.toMatchObject({
       kind: "archiveTimeout",

@@ -19,7 +19,7 @@ async function created(pass?: string): Promise<MemoryStorage> {
 }
 
 describe("stanza-create", () => {
-  it("writes the four info files, as stock does", async () => {
+  it("writes the four info files, as in stock", async () => {
     const storage = await created();
     expect(storage.paths()).toEqual(INFOS);
     expect(withoutHead(storage.text(INFOS[0] ?? ""))).toBe(withoutHead(vectorText("v2.45/plain/archive.info")));
@@ -30,7 +30,7 @@ describe("stanza-create", () => {
     });
   });
 
-  it("gives an encrypted repository two passphrases of its own", async () => {
+  it("gives an encrypted repository its own two passphrases", async () => {
     const repos = [1, 2].map((key) => repository(key, { pass: `pass${key}` }));
     expect(await stanzaCreate(repos, CONTROL, ctx)).toEqual([
       { repoKey: 1, ok: true, value: "created" },
@@ -42,13 +42,13 @@ describe("stanza-create", () => {
     for (const pass of passes) expect(pass).toMatch(/^[A-Za-z0-9+/]{64}$/);
   });
 
-  it("run again changes nothing", async () => {
+  it("changes nothing when it runs again", async () => {
     const storage = new FaultyStorage(await created("secret"));
     expect(await stanzaCreate([repository(1, { storage, pass: "secret" })], CONTROL, ctx)).toEqual([{ repoKey: 1, ok: true, value: "valid" }]);
     expect(storage.writeCount).toBe(0);
   });
 
-  it.each(INFOS)("brings back %s when only its twin is left", async (path) => {
+  it.each(INFOS)("restores %s from its twin", async (path) => {
     const storage = await created("secret");
     const repo = repository(1, { storage, pass: "secret" });
     const pass = (await loadArchiveInfo(repo)).cipherPass;
@@ -61,7 +61,7 @@ describe("stanza-create", () => {
   it.each([
     ["backup.info", "archive.info"],
     ["archive.info", "backup.info"],
-  ])("refuses (55) when %s is there and %s is gone", async (there, lacking) => {
+  ])("refuses (55) when %s exists and %s is gone", async (there, lacking) => {
     const storage = await created();
     await store(repository(1, { storage }), 1);
     for (const path of lacking === "archive.info" ? INFOS.slice(0, 2) : INFOS.slice(2)) storage.files.delete(path);
@@ -101,7 +101,7 @@ describe("stanza-create", () => {
     expect(storage.text(INFOS[0] ?? "")).toBe(before);
   });
 
-  it("answers for each repository: one that is away does not stop the others", async () => {
+  it("answers for each repository: one that is down does not stop the others", async () => {
     const away = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unreachable"));
     expect(await stanzaCreate([repository(1, { storage: away }), repository(2)], CONTROL, ctx)).toMatchObject([
       { ok: false, error: { kind: "hostConnect" } },
@@ -109,7 +109,7 @@ describe("stanza-create", () => {
     ]);
   });
 
-  it("can be run again wherever it was cut off", async () => {
+  it("can be run again wherever it was interrupted", async () => {
     for (const pass of [undefined, "secret"]) {
       const options = pass === undefined ? {} : { pass };
       for (let writes = 0; ; writes++) {
@@ -127,7 +127,7 @@ describe("stanza-create", () => {
     }
   });
 
-  it.each([0, 2])("can be run again when it was killed while it wrote a file behind %d others", async (wholeCount) => {
+  it.each([0, 2])("can be run again when it was killed during the write of a file after %d others", async (wholeCount) => {
     const made = await created();
     const storage = new MemoryStorage({ files: new Map([...made.files].filter(([path]) => INFOS.indexOf(path) < wholeCount)) });
     const left = ["archive/demo/archive.info.0123456789abcdef.pgbackrest.tmp", "backup/demo/backup.info.copy.pgbackrest.tmp"];
@@ -136,7 +136,7 @@ describe("stanza-create", () => {
     expect(storage.paths()).toEqual([...INFOS, ...left].sort());
   });
 
-  it("does not complete what another cluster's stanza-create had begun", async () => {
+  it("does not complete another cluster's stanza-create", async () => {
     const memory = new MemoryStorage();
     await stanzaCreate([repository(1, { storage: new FaultyStorage(memory).crashAfter(2) })], OTHER_CONTROL, ctx);
     const [answer] = await stanzaCreate([repository(1, { storage: memory })], CONTROL, ctx);

@@ -32,7 +32,7 @@ async function left(): Promise<string[]> {
   return names.sort().map((name) => name.replace("-000000000001-00000000-0000000a", ""));
 }
 
-it("lets go of what is archived, of what no kept backup reaches, of archives that are gone and of broken writes, and of nothing else", async () => {
+it("removes archived chunks, those before every kept backup, those of removed archives and interrupted writes, and nothing else", async () => {
   await store(repo, 3);
   for (const [no, timeline] of [
     [2, 1],
@@ -52,7 +52,7 @@ it("lets go of what is archived, of what no kept backup reaches, of archives tha
   expect(await left()).toEqual([`15-1/${walName(4)}`, `15-1/${walName(4, 2)}`, "15-1/notes"]);
 });
 
-it("keeps everything that is not archived while there is no backup, and asks nothing where nothing was streamed", async () => {
+it("keeps every unarchived chunk while there is no backup, and requests nothing if nothing was streamed", async () => {
   expect(await expireStream(repo, [], false)).toEqual([]);
   await stream(walName(1));
   expect(await expireStream(repo, [], false)).toEqual([]);

@@ -1,4 +1,7 @@
-/** A lane into a real storage in memory, and what a recovery then gets: never anything but a beginning of what the server wrote. */
+/**
+ * A repository worker on a real storage in memory, and what a recovery then gets: always a start of what the server
+ * wrote.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
@@ -42,7 +45,7 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
 });
 
-/** What the server would write: each byte tells its position. */
+/** The server's WAL: each byte shows its position. */
 function wal(from: bigint, sizeBytes: number): Buffer {
   const bytes = Buffer.alloc(sizeBytes);
   for (let index = 0; index < sizeBytes; index++) bytes[index] = Number((from + BigInt(index)) % 251n) + 1;
@@ -62,7 +65,7 @@ function lane(window: WalWindow, more: Partial<LaneOptions> = {}): StreamLane {
   return new StreamLane(repo, window, { ...options, session: sessionName(++sessions), ...more }, ctx);
 }
 
-/** One whole session: the server sends these amounts, one for each ship, then goes away. */
+/** One complete session: the server sends these amounts, one for each ship, then goes away. */
 async function session(window: WalWindow, amounts: readonly number[], shipping = lane(window)): Promise<StreamLane> {
   const running = shipping.run();
   for (const amount of amounts) {
@@ -86,7 +89,7 @@ async function recovered(name: string, signals: readonly string[] = ["recovery.s
   return (await getLast([repo], wish, recovery, async () => whole, ctx)) ? readFileSync(destination) : null;
 }
 
-/** How many of the segment's first bytes are there, with zeros behind them; null for no file, -1 for anything else. */
+/** How many of the segment's first bytes are there, followed by zeros; null for no file, -1 for anything else. */
 function beginningOf(found: Buffer | null, from: bigint): number | null {
   if (found === null) return null;
   const sizeBytes = found.findLastIndex((byte) => byte !== 0) + 1;
@@ -95,11 +98,11 @@ function beginningOf(found: Buffer | null, from: bigint): number | null {
 
 const names = async (): Promise<string[]> => (await listChunks(repo, "15-1")).map(({ segment, begin, end }) => `${segment} ${begin}-${end}`).sort();
 
-describe("of a timeline that was left", () => {
+describe("of an earlier timeline", () => {
   const old = (no: number): string => segmentOfLsn(1, BigInt(no) * SIZE, WAL_SIZE_BYTES);
   const inArchive = async (no: number): Promise<boolean> => (await findWal(repo, "15-1", old(no))).length > 0;
 
-  it("a damaged piece keeps no other segment out of the archive, and is told once", async () => {
+  it("a damaged chunk keeps no other segment out of the archive, and is reported once", async () => {
     const window = new WalWindow(5n * SIZE);
     await session(window, [WAL_SIZE_BYTES, WAL_SIZE_BYTES, WAL_SIZE_BYTES]);
     const path = `pgbackstop/demo/stream/15-1/${chunkFileName((await listChunks(repo, "15-1", old(5)))[0] as StreamChunk)}`;
@@ -115,7 +118,7 @@ describe("of a timeline that was left", () => {
     promoted.close();
     await running;
     expect([await inArchive(5), await inArchive(6), await inArchive(7)]).toEqual([false, true, true]);
-    // Pieces of what is archived have gone, the damaged one stays for somebody to look at.
+    // Chunks of archived segments are gone; the damaged one stays for inspection.
     expect([...new Set((await listChunks(repo, "15-1")).map(({ segment }) => segment))].sort()).toEqual([
       old(5),
       segmentOfLsn(2, 8n * SIZE, WAL_SIZE_BYTES),
@@ -124,8 +127,8 @@ describe("of a timeline that was left", () => {
   });
 });
 
-describe("a repository's lane", () => {
-  it("ships each new piece once, and a recovery gets all of them in one file of a segment's size", async () => {
+describe("a repository worker", () => {
+  it("ships each new chunk once, and a recovery gets all of them in one file of a segment's size", async () => {
     const shipped = await session(new WalWindow(START), [1000, 5000, 1]);
     expect(await names()).toEqual([`${NAME} 0-1000`, `${NAME} 1000-6000`, `${NAME} 6000-6001`]);
     expect(shipped.status()).toMatchObject({ repoKey: 1, lsn: START + 6001n, error: null });
@@ -134,7 +137,7 @@ describe("a repository's lane", () => {
     expect(await recovered(AFTER)).toBeNull();
   });
 
-  it("gives nothing to a standby, to nobody's recovery, and for what is no segment", async () => {
+  it("gives nothing to a standby, without a recovery, or for another kind of file", async () => {
     await session(new WalWindow(START), [1000]);
     expect(await recovered(NAME, ["recovery.signal", "standby.signal"])).toBeNull();
     expect(await recovered(NAME, ["standby.signal"])).toBeNull();
@@ -142,12 +145,12 @@ describe("a repository's lane", () => {
     expect(await recovered("00000002.history")).toBeNull();
   });
 
-  it("prefers the whole segment that has come into an archive meanwhile", async () => {
+  it("prefers the complete segment that was archived meanwhile", async () => {
     await session(new WalWindow(START), [1000]);
     expect((await recovered(NAME, ["recovery.signal"], true))?.length).toBe(WAL_SIZE_BYTES);
   });
 
-  it("gives nothing to a server that archives always: the archive would get it as a whole segment", async () => {
+  it("gives nothing to a server that archives always: the archive would get it as a complete segment", async () => {
     await session(new WalWindow(START), [1000]);
     writeFileSync(join(folder, "postgresql.conf"), "archive_mode = 'always'\n");
     expect(await recovered(NAME)).toBeNull();
@@ -156,7 +159,7 @@ describe("a repository's lane", () => {
     expect(await recovered(NAME)).not.toBeNull();
   });
 
-  it("takes the pieces of a segment away when it is archived, and not before", async () => {
+  it("removes a segment's chunks when it is archived, and not before", async () => {
     const window = new WalWindow(START);
     const shipping = lane(window);
     const running = shipping.run();
@@ -171,7 +174,7 @@ describe("a repository's lane", () => {
     expect(await names()).toEqual([`${AFTER} 0-10`, `${AFTER} 10-11`]);
   });
 
-  it("finds out by itself what somebody else has archived, and what an earlier session left", async () => {
+  it("detects segments that others archived, and chunks of an earlier session", async () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
     await store(repo, 5);
     const window = new WalWindow(START + SIZE);
@@ -179,14 +182,14 @@ describe("a repository's lane", () => {
     const running = shipping.run();
     window.append(window.end, wal(window.end, 20));
     await settled(() => shipping.status().lsn === window.end);
-    // The manual clock runs while nobody has anything to do.
+    // The manual clock runs while all tasks are idle.
     await settled(async () => (await names()).length === 1);
     window.close();
     await running;
     expect(await names()).toEqual([`${AFTER} 0-20`]);
   });
 
-  it("makes one piece of many", async () => {
+  it("merges many chunks into one", async () => {
     await session(
       new WalWindow(START),
       Array.from({ length: 40 }, () => 100),
@@ -197,7 +200,7 @@ describe("a repository's lane", () => {
     expect(beginningOf(await recovered(NAME), START)).toBe(4000);
   });
 
-  it("tries again what failed, tells it once, and loses nothing", async () => {
+  it("retries after a failure, reports it once, and loses nothing", async () => {
     const error = fail("hostConnect", "no route", { repoKey: 1, retryable: true });
     storage.plan("put", { kind: "error", error }, { times: 2 });
     const window = new WalWindow(START);
@@ -214,7 +217,7 @@ describe("a repository's lane", () => {
     storage.verifyAllFaultsExercised();
   });
 
-  it("goes on with a whole segment when the window has gone on without it", async () => {
+  it("continues with a complete segment when the window has moved past it", async () => {
     const window = new WalWindow(START);
     const shipping = lane(window);
     for (let index = 0; index < 40; index++) window.append(window.end, wal(window.end, WAL_SIZE_BYTES));
@@ -225,7 +228,7 @@ describe("a repository's lane", () => {
     expect(kept.length).toBeGreaterThan(30);
     const current = segmentOfLsn(1, window.end, WAL_SIZE_BYTES);
     expect(beginningOf(await recovered(current), window.end - 17n)).toBe(17);
-    // Nobody has the first segments: what is behind them is not safe yet, and is when they are archived.
+    // No repository has the first segments: later WAL is safe only after they are archived.
     expect(shipping.status()).toMatchObject({ lsn: START, atMs: null, error: null });
     const first = window.end - 17n - BigInt(kept.length - 1) * SIZE;
     for (let lsn = START; lsn < first; lsn += SIZE) shipping.archived(segmentOfLsn(1, lsn, WAL_SIZE_BYTES));
@@ -233,7 +236,7 @@ describe("a repository's lane", () => {
     expect(shipping.status().atMs).not.toBeNull();
   });
 
-  it("keeps what an earlier session has shipped until the new one has got so far, and a recovery gets the more of them", async () => {
+  it("keeps an earlier session's chunks until the new one has reached as far, and a recovery gets the longer one", async () => {
     await session(new WalWindow(START), [5000]);
     const window = new WalWindow(START);
     const shipping = lane(window, { flushLsn: START + 5000n });
@@ -250,7 +253,7 @@ describe("a repository's lane", () => {
     expect(ctx.lines.filter(({ level }) => level === "warn")).toEqual([]);
   });
 
-  it("tells when the server has less than was streamed, and a recovery gets what the newest session has and nothing of the others", async () => {
+  it("reports when the server has less than was streamed, and a recovery gets the newest session and nothing of the others", async () => {
     await session(new WalWindow(START), [5000]);
     const window = new WalWindow(START);
     const shipping = lane(window, { flushLsn: START + 1000n });
@@ -267,7 +270,7 @@ describe("a repository's lane", () => {
     expect(found?.[1499]).toBe(255);
   });
 
-  it("joins one session out of two repositories: of each what is whole", async () => {
+  it("joins one session from two repositories: the valid chunks of each", async () => {
     const other = repository(2);
     await stanzaCreate([other], CONTROL, ctx);
     const [first] = [repo];
@@ -287,7 +290,7 @@ describe("a repository's lane", () => {
     expect(ctx.lines.at(-1)?.text).toBe(`found ${NAME} up to 0/5007D0 in the repo2: 15-1 stream`);
   });
 
-  it("tells nothing as safe while WAL before it is only on the server", async () => {
+  it("reports nothing as safe while earlier WAL is only on the server", async () => {
     const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
     const window = new WalWindow(START);
     const owed = [before, "00000002.history", AFTER, `${before}.00000028.backup`, "000000010000000000000009.partial"];
@@ -299,7 +302,7 @@ describe("a repository's lane", () => {
     shipping.archived("00000002.history");
     await settled(() => shipping.status().lsn !== null);
     expect(shipping.status()).toMatchObject({ lsn: START - SIZE, atMs: null });
-    // By somebody else: it is looked up.
+    // Archived by another process: found by a lookup.
     await store(repo, 4);
     await settled(() => shipping.status().lsn === window.end);
     expect(shipping.status().atMs).not.toBeNull();
@@ -307,14 +310,14 @@ describe("a repository's lane", () => {
     await running;
   });
 
-  it("counts a segment that an earlier session has streamed to its end as there", async () => {
+  it("counts a segment that an earlier session has streamed completely as present", async () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
     const window = new WalWindow(START + SIZE);
     const shipped = await session(window, [20], lane(window, { owed: [NAME] }));
     expect(shipped.status()).toMatchObject({ lsn: START + SIZE + 20n });
   });
 
-  it("archives what was streamed to its end on a timeline that was left, once, and nothing of the present one", async () => {
+  it("archives segments that were streamed completely on an earlier timeline, once, and none of the current one", async () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES - 5000, 5000, 7]);
     await session(new WalWindow(START + SIZE), [20]);
     expect(await findWal(repo, "15-1", NAME)).toEqual([]);
@@ -331,7 +334,7 @@ describe("a repository's lane", () => {
     expect(ctx.lines.filter(({ text }) => text.includes("was streamed to its end and never archived"))).toHaveLength(1);
   });
 
-  it("goes on shipping into a repository that lets nothing be removed, and says so once", async () => {
+  it("continues to ship into a repository that allows no removal, and says so once", async () => {
     await session(new WalWindow(START), [100]);
     const error = fail("access", "no permission to delete", { repoKey: 1 });
     storage.plan("remove", { kind: "error", error }, { times: 1000 });
@@ -344,7 +347,7 @@ describe("a repository's lane", () => {
     expect(beginningOf(await recovered(NAME), START)).toBe(900);
   });
 
-  it("ships nothing for a stanza that the user has stopped", async () => {
+  it("ships nothing for a stopped stanza", async () => {
     const window = new WalWindow(START);
     window.append(window.end, wal(window.end, 17));
     window.close();
@@ -357,7 +360,7 @@ describe("a repository's lane", () => {
     expect(shipping.status()).toMatchObject({ lsn: null, atMs: null, error: { kind: "stop" } });
   });
 
-  it("falls back to an earlier piece, or session, when one is damaged", async () => {
+  it("falls back to an earlier chunk, or session, when one is damaged", async () => {
     await session(new WalWindow(START), [1000, 500]);
     const [, second] = await listChunks(repo, "15-1");
     const path = `pgbackstop/demo/stream/15-1/${NAME}-${second?.session}-${second?.begin.toString(16).padStart(8, "0")}-${second?.end.toString(16).padStart(8, "0")}`;
@@ -366,7 +369,7 @@ describe("a repository's lane", () => {
     expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith("streamed WAL: repo1"))).toBe(true);
   });
 
-  it("whatever dies when: a recovery gets an unbroken beginning, and at least what was acknowledged", async () => {
+  it("after any crashes a recovery gets an unbroken start, and at least what was acknowledged", async () => {
     let meaningful = 0;
     await fc.assert(
       fc.asyncProperty(
@@ -383,7 +386,7 @@ describe("a repository's lane", () => {
           let acknowledged = START;
           for (const [amounts, writes] of lives) {
             repo = repository(1, { storage: new FaultyStorage(inner).crashAfter(writes), pass: "first" });
-            // The agent or the server was away: the segment begins anew.
+            // The agent or the server was away: the segment starts over.
             const window = new WalWindow((flushed / SIZE) * SIZE);
             const again = Number(flushed - window.begin);
             const ended = await session(window, again === 0 ? amounts : [again, ...amounts], lane(window, { flushLsn: flushed }));

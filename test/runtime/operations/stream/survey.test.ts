@@ -30,19 +30,19 @@ async function stream(segment: string, session: string, begin: number, end: numb
   return `pgbackstop/demo/stream/${archiveId}/${segment}-${chunk.session}-${offset(begin)}-${offset(end)}`;
 }
 
-it("tells the newest position that a recovery could reach, and nothing where nothing was streamed", async () => {
+it("shows the newest position that a recovery could reach, and nothing without a stream", async () => {
   expect(await surveyStream(repo)).toBeNull();
   await stream(walName(4), "1", 0, 900);
   await stream(walName(5), "1", 0, 100);
   await stream(walName(5), "1", 100, 0x300);
-  // Of no use without its beginning, of another cluster, broken off.
+  // Useless without its start, of another cluster, interrupted.
   await stream(walName(6), "2", 100, 200);
   await stream(walName(9), "2", 0, 200, "14-1");
   await repo.storage.put(`pgbackstop/demo/stream/15-1/${walName(8)}-000000000001-00000000-0000000b.pgbackrest.tmp`, Buffer.of(1));
   expect(await surveyStream(repo)).toMatchObject({ segment: walName(5), lsn: "0/500300" });
 });
 
-it("shows it in info: in the text, and in JSON under a key of ours that stock's readers pass over", async () => {
+it("shows it in info: in the text, and in JSON under our own key that stock's readers skip", async () => {
   const none = { held: false, repos: [] };
   const options = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: none, restore: none } };
   const look = () => collectInfo([repo], openDebt(`${temporaryFolder()}/spool`, "demo"), options, ctx);
@@ -54,7 +54,7 @@ it("shows it in info: in the text, and in JSON under a key of ours that stock's 
   expect(infoText(report)).toMatch(/^ {4}repo1 wal stream: up to 0\/500064, stored \d{4}-/m);
 });
 
-it("has every piece read by verify, which names those that are damaged, cut, or not what their name says", async () => {
+it("verify reads every chunk and names damaged, truncated or misnamed ones", async () => {
   const run = () => verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx);
   const paths = [
     await stream(walName(5), "1", 0, 100),

@@ -4,7 +4,7 @@ import { WalWindow, WINDOW_SIZE_BYTES_MAX } from "../../../../runtime/operations
 const MIB = 1024 * 1024;
 
 describe("the window of received WAL", () => {
-  it("gives back what came in, across its blocks, and keeps what it gave", () => {
+  it("returns received bytes, across its blocks, and returned bytes stay valid", () => {
     const window = new WalWindow(5n * BigInt(MIB) - 3n);
     window.append(window.end, Buffer.from("abcdef"));
     const parts = window.slice(window.begin + 1n, window.end);
@@ -13,7 +13,7 @@ describe("the window of received WAL", () => {
     expect(Buffer.concat(parts).toString()).toBe("bcdef");
   });
 
-  it("takes only what follows", () => {
+  it("takes only consecutive bytes", () => {
     const window = new WalWindow(100n);
     window.append(100n, Buffer.alloc(10));
     expect(() => window.append(111n, Buffer.alloc(1))).toThrow(/was to come/);
@@ -22,7 +22,7 @@ describe("the window of received WAL", () => {
     expect(() => window.slice(100n, 111n)).toThrow();
   });
 
-  it("is bounded: the oldest goes, the newest two segments stay", () => {
+  it("is bounded: it drops the oldest and keeps the newest two segments", () => {
     const window = new WalWindow(0n);
     for (let index = 0; index < 100; index++) window.append(window.end, Buffer.alloc(MIB, index));
     window.append(window.end, Buffer.from("x"));
@@ -33,7 +33,7 @@ describe("the window of received WAL", () => {
     expect(whole.at(-1)).toBe("x".charCodeAt(0));
   });
 
-  it("wakes who waits: at more, at its end, and when they lose interest", async () => {
+  it("wakes waiting callers: for more bytes, at its end, and when they abort", async () => {
     const window = new WalWindow(0n);
     const interest = new AbortController();
     const first = window.changed(interest.signal);

@@ -1,6 +1,6 @@
 /**
- * A repository that somebody else wrote, copied into one on this machine: whatever its listings, info files and manifests name, `sync` writes
- * nowhere but below the target's own archive and backup paths of the stanza.
+ * Copies a hostile repository into one on this machine: whatever its listings, info files and manifests name, `sync`
+ * writes only below the target's own archive and backup paths of the stanza.
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -82,7 +82,7 @@ const value = fc.constantFrom(
   '{"path":"/","type":"link"}',
   '{"backup-reference":["../x"]}',
 );
-/** A row of an info file or manifest: another value for one that is there, or another name. */
+/** A row of an info file or manifest: another value of an existing one, or another name. */
 const edits = fc.record({
   file: fc.constantFrom("archive.info", "backup.info", "backup.manifest"),
   row: fc.nat(60),

@@ -40,11 +40,11 @@ const target = (storage = new MemoryStorage()): Repository => repository(2, { st
 
 async function problemsOf(repo: Repository): Promise<readonly string[]> {
   const verdict = await verify(repo, inlinePool(new Map([[repo.key, repo]]), testContext(), 2), MADE_WAL_SIZE_BYTES, testContext());
-  // The made segments are empty: of another size than real ones, and with the checksum of nothing.
+  // The test's segments are empty: they have another size than real ones, and the checksum of no bytes.
   return verdict.problems.filter((line) => !line.startsWith("invalid size 'archive/"));
 }
 
-it("brings everything that is missing, from the oldest backup's WAL on, and once only", async () => {
+it("copies everything that is missing, from the oldest backup's WAL on, and only once", async () => {
   const [from, to] = [await source(), target()];
   expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [FULL, DIFF], walCount: 4, problems: [] });
   expect((await loadBackupInfo(to)).backups.map(({ label, prior }) => [label, prior])).toEqual([
@@ -55,7 +55,7 @@ it("brings everything that is missing, from the oldest backup's WAL on, and once
   expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [], walCount: 0, problems: [] });
 });
 
-it("brings one backup with what it depends on", async () => {
+it("copies one backup with its dependencies", async () => {
   const [from, to] = [await source(), target()];
   expect((await sync(from, to, { ...ALL, scope: { kind: "set", label: FULL } }, testContext())).labels).toEqual([FULL]);
   expect((await sync(from, to, { ...ALL, scope: { kind: "latest" } }, testContext())).labels).toEqual([DIFF]);
@@ -63,7 +63,7 @@ it("brings one backup with what it depends on", async () => {
   await expect(unknown).rejects.toMatchObject({ kind: "backupSetInvalid" });
 });
 
-it("leaves after a crash anywhere only whole backups that have their WAL, and the next run finishes", async () => {
+it("leaves after a crash anywhere only complete backups with their WAL, and the next run finishes", async () => {
   const from = await source();
   let crashes = 0;
   for (let writes = 0; ; writes++) {
@@ -81,7 +81,7 @@ it("leaves after a crash anywhere only whole backups that have their WAL, and th
   expect(crashes).toBeGreaterThan(15);
 });
 
-it("does not copy damaged bytes, nor what builds on them", async () => {
+it("does not copy damaged bytes, nor backups that build on them", async () => {
   const [from, to] = [await source(), target()];
   await from.storage.put(`backup/demo/${FULL}/pg_data/PG_VERSION`, Buffer.from("16\n"));
   const { labels, problems } = await sync(from, to, ALL, testContext());
@@ -120,7 +120,7 @@ it("lists no backup whose WAL did not arrive", async () => {
   expect((await sync(from, target(memory), ALL, testContext())).labels).toEqual([FULL, DIFF]);
 });
 
-it("lists no backup whose directory was removed while it was copied", async () => {
+it("lists no backup whose directory was removed during the copy", async () => {
   const [from, memory] = [await source(), new MemoryStorage()];
   const to = target(memory);
   const ctx = testContext();

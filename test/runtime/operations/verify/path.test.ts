@@ -23,8 +23,8 @@ function gaps(stored: readonly string[], ...needed: readonly WalRange[]): string
   return findGaps(stored, [...needed, ...ranges], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
 }
 
-describe("the way to the newest timeline", () => {
-  it("has no gap where each timeline is whole up to the point where it was left", () => {
+describe("the path to the newest timeline", () => {
+  it("has no gap when each timeline is complete up to its switch point", () => {
     expect(gaps(WHOLE, backup(3))).toEqual([]);
     expect(gaps(WHOLE, backup(3), backup(7, 2), backup(10, 3))).toEqual([]);
   });
@@ -39,7 +39,7 @@ describe("the way to the newest timeline", () => {
     expect(gaps([...names(1, 3, 4, 5), ...names(3, 9, 10)], backup(3))).toEqual([`${walName(6, 2)}-${walName(8, 2)}`]);
   });
 
-  it("has one where a new timeline does not begin at the point where it should", () => {
+  it("has one when a new timeline does not begin at its switch point", () => {
     expect(
       gaps(
         WHOLE.filter((name) => name !== walName(6, 2)),
@@ -54,14 +54,14 @@ describe("the way to the newest timeline", () => {
     ).toEqual([`${walName(9, 3)}-${walName(9, 3)}`]);
   });
 
-  it("is not asked for by what does not lie on it", () => {
-    // Behind the point where its timeline was left, on a timeline that nobody came from, and on the newest one.
+  it("ignores backups off the path", () => {
+    // After their timeline's switch point, on a timeline without a successor, and on the newest one.
     expect(gaps([...names(1, 8), ...names(3, 9, 10)], backup(8))).toEqual([]);
     expect(gaps([...names(4, 9, 10)], backup(9, 4))).toEqual([]);
     expect(gaps([...names(3, 10)], backup(10, 3))).toEqual([]);
   });
 
-  it("may end where nothing of the newest timeline is stored yet", () => {
+  it("may end where the newest timeline has no segment yet", () => {
     expect(gaps([...names(1, 3, 4, 5), ...names(2, 6, 7, 8)], backup(3))).toEqual([]);
   });
 });

@@ -34,7 +34,7 @@ beforeEach(async () => {
 
 const run = (options: VerifyOptions = {}): Promise<Verdict> => verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx, options);
 
-/** A backup of these files, stored as they are; `reference` files are not stored again. */
+/** A backup of these files, stored plain; `reference` files are not stored again. */
 async function backup(
   label: string,
   from: number,
@@ -61,7 +61,7 @@ async function backup(
 }
 
 describe("second copies", () => {
-  it("tells a damaged one of each pair, whichever it is, and not that a killed writer left them different", async () => {
+  it("report a damaged one of each pair, whichever it is, and not a difference that a killed writer left", async () => {
     await backup("20261120-064059F", 1, { a: "first" });
     await store(repo, 1);
     expect(await run()).toMatchObject({ ok: true, problems: [] });
@@ -84,7 +84,7 @@ describe("gaps in the archive", () => {
     findGaps(stored, needed, WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
   const gap = (from: number, to: number, timeline = 1): string => `${walName(from, timeline)}-${walName(to, timeline)}`;
 
-  it("are named, at the start, between and at the end", () => {
+  it("are named, at the start, in the middle and at the end", () => {
     expect(gaps(names(1, 2, 3))).toEqual([]);
     expect(gaps(names(1, 4, 5, 9))).toEqual([gap(2, 3), gap(6, 8)]);
     expect(gaps(names(5), [[walName(3), walName(4)]])).toEqual([gap(3, 4)]);
@@ -94,7 +94,7 @@ describe("gaps in the archive", () => {
     expect(gaps([], [])).toEqual([]);
   });
 
-  it("are looked for on each timeline by itself", () => {
+  it("are detected on each timeline separately", () => {
     expect(gaps([...names(1, 2), walName(2, 2), walName(4, 2)], [[walName(1), walName(1)]])).toEqual([gap(3, 3, 2)]);
     expect(gaps([walName(4, 2)], [[walName(1), walName(2)]])).toEqual([gap(1, 2)]);
   });
@@ -109,7 +109,7 @@ describe("gaps in the archive", () => {
     expect(gaps(names(4094, 4097))).toEqual([gap(4095, 4096)]);
   });
 
-  it("are those of a brute force search", () => {
+  it("equal those of a brute force search", () => {
     const nos = fc.uniqueArray(fc.integer({ min: 4070, max: 4120 }), { maxLength: 40 });
     const ranges = fc.array(fc.tuple(fc.integer({ min: 4070, max: 4120 }), fc.integer({ min: 0, max: 3 })), { maxLength: 3 });
     fc.assert(
@@ -135,7 +135,7 @@ describe("gaps in the archive", () => {
 });
 
 describe("verify", () => {
-  it("finds nothing wrong with a whole repository", async () => {
+  it("reports nothing for a complete repository", async () => {
     await store(repo, 1, 2, 3);
     await backup("20261120-000000F", 2, { PG_VERSION: "15\n", "base/1/1": "first" });
     const none = { missing: 0, checksumInvalid: 0, sizeInvalid: 0, other: 0 };
@@ -151,7 +151,7 @@ describe("verify", () => {
     });
   });
 
-  it("looks at one set alone, with the WAL that it needs and the gaps behind it", async () => {
+  it("checks one set alone, with its WAL and the gaps after it", async () => {
     await store(repo, 1, 2, 3, 5);
     await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
     await backup("20261121-000000F", 3, { PG_VERSION: "15\n", "base/1/1": "second" });
@@ -173,7 +173,7 @@ describe("verify", () => {
     expect((await run({ samplePercent: 100 })).backups[0]?.counts.total).toBe(400);
   });
 
-  it("reads the files of a bundle by one request, and names the one that is damaged", async () => {
+  it("reads the files of a bundle by one request, and names the damaged one", async () => {
     await store(repo, 1);
     const label = "20261120-000000F";
     const parts = ["first", "second", "third"].map((text) => Buffer.from(text));
@@ -197,7 +197,7 @@ describe("verify", () => {
     expect(await run()).toMatchObject({ ok: false, backups: [{ counts: { total: 3, valid: 2, sizeInvalid: 1 } }] });
   });
 
-  it("misses a backup that another one refers to", async () => {
+  it("reports a missing backup that another one refers to", async () => {
     await store(repo, 1);
     await backup("20261120-000000F", 1, { PG_VERSION: "15\n", "base/1/1": "first" });
     await backup("20261120-000000F_20261121-000000I", 1, { PG_VERSION: "15\n" }, { "base/1/1": "20261120-000000F" });
@@ -209,7 +209,7 @@ describe("verify", () => {
     expect(verdict.orphans).toEqual(["backup/demo/20261120-000000F is not in backup.info"]);
   });
 
-  it("tells what nobody refers to, as no error", async () => {
+  it("reports unreferenced files, but not as an error", async () => {
     await store(repo, 1);
     await backup("20261120-000000F", 1, { PG_VERSION: "15\n" });
     await storage.put("backup/demo/20261120-000000F/pg_data/base/1/left", Buffer.from("left"));
@@ -225,7 +225,7 @@ describe("verify", () => {
     });
   });
 
-  it("counts damaged, cut, lost and doubled WAL", async () => {
+  it("counts damaged, truncated, lost and duplicate WAL", async () => {
     await store(repo, 1, 2, 3, 4);
     const right = await pathOf(repo, 1);
     await storage.put(right, Buffer.from("damaged"));
@@ -248,7 +248,7 @@ describe("verify", () => {
     expect(verdict.problems).toEqual([`15-1: WAL missing from ${walName(4)} to ${walName(5)}: a restore cannot pass it`]);
   });
 
-  it("finds the damage of a file in every backup that refers to it", async () => {
+  it("reports a damaged file in every backup that refers to it", async () => {
     await store(repo, 1);
     await backup("20261120-000000F", 1, { PG_VERSION: "15\n", "base/1/1": "first" });
     await backup("20261120-000000F_20261121-000000I", 1, { PG_VERSION: "15\n" }, { "base/1/1": "20261120-000000F" });
@@ -264,7 +264,7 @@ describe("verify", () => {
     expect((await run()).backups.map((row) => row.counts.missing)).toEqual([1, 1]);
   });
 
-  it("reads what several backups of a set refer to once, and judges it by what each of them says of it", async () => {
+  it("reads bytes that several backups of a set refer to once, and compares them with each manifest", async () => {
     await store(repo, 1);
     const full = "20261120-000000F";
     const reads = (): number => storage.calls("read").filter((path) => path.endsWith(`${full}/pg_data/base/1/1`)).length;
@@ -273,7 +273,7 @@ describe("verify", () => {
     const before = reads();
     expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 2 } }, { counts: { total: 2 } }, { counts: { total: 2 } }] });
     expect(reads() - before).toBe(1);
-    // Whole for the full backup, but not what the others once found there.
+    // Right for the full backup, but other bytes than the others recorded.
     await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "other" });
     const verdict = await run();
     expect(verdict.backups.map((row) => row.counts.checksumInvalid)).toEqual([0, 1, 1]);
@@ -305,7 +305,7 @@ describe("verify", () => {
     expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 1, valid: 1 } }] });
   });
 
-  it("says when a listed backup has no manifest that can be read", async () => {
+  it("reports a listed backup without a readable manifest", async () => {
     const [entry] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
     if (entry === undefined) throw new Error("no golden backup");
     await store(repo, 3);
@@ -317,7 +317,7 @@ describe("verify", () => {
     });
   });
 
-  it("tells a store that fails from bytes that are wrong", async () => {
+  it("tells a failing store from wrong bytes", async () => {
     await store(repo, 1);
     storage.plan("read", { kind: "error", error: fail("hostConnect", "away") }, { path: new RegExp(walName(1)) });
     expect((await run()).archives[0]?.counts).toMatchObject({ other: 1, checksumInvalid: 0 });
@@ -327,7 +327,7 @@ describe("verify", () => {
     expect(await readable(repo)).toEqual([walName(1)]);
   });
 
-  it("reads histories and backup labels, whose names carry no checksum, and keeps their own for a comparison", async () => {
+  it("reads histories and backup labels, whose names carry no checksum, and returns their checksums for a comparison", async () => {
     const label = `${walName(1)}.00000028.backup`;
     const history = Buffer.from("1\t0/1\tx\n");
     await store(repo, 1, ["00000002.history", history], [label, Buffer.from(labelText(walName(1)))], [`${walName(1)}.partial`, walBytes(8)]);
