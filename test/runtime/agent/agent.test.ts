@@ -1,4 +1,7 @@
-/** The agent over repositories in memory: what PostgreSQL is told, and what lies at its path, when a fetch takes longer than somebody waits. */
+/**
+ * The agent over repositories in memory: its answers, and the files at PostgreSQL's path, when a fetch takes longer
+ * than the caller waits.
+ */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -16,7 +19,7 @@ import { CONTROL, repository, temporaryFolder, walBytes, walName } from "../repo
 const ctx = testContext({ clock: systemClock });
 const WAIT = { timeout: 20_000 };
 
-/** Of an agent that was killed. */
+/** Of a killed agent. */
 const LEFT = ["RECOVERYXLOG.pgbackstop-1", "RECOVERYXLOG.pgbackstop-2.pgbackrest.tmp", `${walName(9)}.pgbackstop-3`, "RECOVERYHISTORY.pgbackstop-1"];
 
 let folder: string;
@@ -77,7 +80,7 @@ it("gives no answer to a restore_command when it ends before it has the file: Po
   expect(readdirSync(join(data, "pg_wal"))).toEqual(["archive_status"]);
 });
 
-it("leaves the path alone that a caller has left: the next one may have got another file there", async () => {
+it("leaves the path alone after its caller has left: the next one may have another file there", async () => {
   const destination = join(data, "pg_wal/RECOVERYXLOG");
   let open = (): void => {};
   const gate = new Promise<void>((resolve) => {
@@ -105,6 +108,6 @@ it("leaves the path alone that a caller has left: the next one may have got anot
   expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
 });
 
-it("removes at its start what a killed agent has left in pg_wal", async () => {
+it("removes at its start a killed agent's files in pg_wal", async () => {
   await vi.waitFor(() => expect(readdirSync(join(data, "pg_wal")).filter((name) => LEFT.includes(name))).toEqual([]), WAIT);
 });

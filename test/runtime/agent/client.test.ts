@@ -24,7 +24,7 @@ describe("the client without an agent", async () => {
     expect(await code(...get)).toBe(49);
   });
 
-  it.skipIf(perl === null)("takes an agent that ends the connection without an answer for none", async () => {
+  it.skipIf(perl === null)("treats an agent that ends the connection without an answer as absent", async () => {
     const cwd = temporaryFolder();
     const path = join(cwd, "a.sock");
     const server = createServer((socket) => void socket.on("data", () => socket.destroy()).on("error", () => {}));

@@ -18,7 +18,7 @@ async function serve(handle: Handler, path = join(temporaryFolder(), "a.sock")):
   return path;
 }
 
-/** All that the agent sends until it ends the connection. */
+/** Everything that the agent sends until it ends the connection. */
 function ask(path: string, bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -37,13 +37,13 @@ describe("the agent's socket", () => {
     expect(await ask(path, "/data\0archive-push\0pg_wal/a b\0\n")).toBe(" /data\n archive-push\n pg_wal/a b\n two\n lines\nexit 7\n");
   });
 
-  it("gives no answer to a request that is too long, and none when the handler fails", async () => {
+  it("gives no answer to a request that is too long, or when the handler fails", async () => {
     const path = await serve(async () => Promise.reject(new Error("broken")));
     expect(await ask(path, "x".repeat(20_000))).toBe("");
     expect(await ask(path, "/\0y\0\n")).toBe("");
   });
 
-  it("refuses a second agent at the same place, takes the place of a dead one, and leaves nothing behind", async () => {
+  it("refuses a second agent at the same path, replaces a dead one, and leaves nothing behind", async () => {
     const path = await serve(echo);
     await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({ kind: "lockAcquire", exitCode: 50 });
     await served?.close(AbortSignal.abort());
@@ -56,7 +56,7 @@ describe("the agent's socket", () => {
     await expect(serveControlSocket({ path: "/nonexistent/x.sock" }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
   });
 
-  it("leaves the socket of another agent that has taken its place while it was ending", async () => {
+  it("leaves the socket of another agent that has replaced it while it was ending", async () => {
     let finish = (): void => {};
     let hasBegun = false;
     const path = await serve(() => {
@@ -76,14 +76,14 @@ describe("the agent's socket", () => {
     expect(await ask(path, "/\0z\0\n")).toContain("exit 7");
   });
 
-  it("takes no other file's place", async () => {
+  it("replaces no other file", async () => {
     const path = join(temporaryFolder(), "notes");
     writeFileSync(path, "text");
     await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
     expect(readFileSync(path, "utf8")).toBe("text");
   });
 
-  it("waits for answers under way when it is closed", async () => {
+  it("waits for running answers when it is closed", async () => {
     let finish: (() => void) | undefined;
     const path = await serve(
       () =>

@@ -48,7 +48,7 @@ async function scrape(origin: string): Promise<string> {
 }
 
 describe("the agent's metrics", () => {
-  test("tell what was gathered, and the queues of this moment", async () => {
+  test("show what was gathered, and the current queues", async () => {
     const text = await scrape(await serve());
     expect(text).toContain('pgbackstop_repo_up{stanza="demo",repo_key="1"} 1\n');
     expect(text).toContain('pgbackstop_repo_wal_waiting_files{stanza="demo",repo_key="1"} 7\n');
@@ -82,7 +82,7 @@ describe("the agent's metrics", () => {
     }
   });
 
-  test("a port that is taken and an address that is none are told", async () => {
+  test("a port in use and an invalid address are reported", async () => {
     const origin = await serve();
     const first = served;
     await expect(serve(new URL(origin).host)).rejects.toMatchObject({ kind: "fileOpen" });

@@ -4,10 +4,10 @@ import { expect, test } from "vitest";
 import { OwnPlaces, removeLeftPlaces } from "../../../runtime/archiver/ownPlace";
 import { temporaryFolder } from "../repository/support";
 
-test("what is left of killed requests goes, but not what is on its way", async () => {
+test("removes leftovers of killed requests, but not files in transfer", async () => {
   const folder = temporaryFolder();
   const destination = join(folder, "RECOVERYXLOG");
-  // Of the sidecar, whose places have random names.
+  // Of the sidecar, whose temporary names are random.
   for (const name of ["RECOVERYXLOG.pgbackstop-0a1b2c3d", "00000002.history.pgbackstop-7"]) writeFileSync(join(folder, name), "left");
   const others = [`${"0".repeat(23)}1`, "RECOVERYXLOG.pgbackstop", "notes.pgbackstop-1", "RECOVERYXLOG.pgbackstop-1.gz"];
   for (const name of others) writeFileSync(join(folder, name), "no place of a request");
@@ -23,7 +23,7 @@ test("what is left of killed requests goes, but not what is on its way", async (
   expect(places.removeLeft(folder)).toEqual(["RECOVERYXLOG.pgbackstop-1.pgbackrest.tmp"]);
 });
 
-test("a directory that is not there, or holds something else of that name, is no error", () => {
+test("accepts a missing directory, and other entries of that name", () => {
   const folder = temporaryFolder();
   expect(removeLeftPlaces(join(folder, "none"))).toEqual([]);
   mkdirSync(join(folder, "RECOVERYXLOG.pgbackstop-1"));

@@ -1,4 +1,4 @@
-/** The WAL of one cluster as the agent keeps it: what it does beside other programs of the same host. */
+/** The agent's WAL service beside other programs of the same host. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -15,7 +15,7 @@ import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../repos
 let ctx: TestContext<HeldClock>;
 let repos: [Repository, Repository];
 let own: TestHost;
-/** Locks that another process has. */
+/** Locks of another process. */
 let taken: Set<LockKind>;
 let service: WalService;
 
@@ -37,7 +37,7 @@ beforeEach(async () => {
 });
 afterEach(() => service.close(AbortSignal.abort()));
 
-test("pays no debt while heal is run by hand, and pays it afterwards", async () => {
+test("copies no missing WAL while heal is run by hand, and copies it afterwards", async () => {
   await store(repos[0], 1);
   own.debt().add(2, walName(1), CLUSTER);
   taken.add("heal");

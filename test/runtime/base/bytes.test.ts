@@ -18,7 +18,7 @@ describe("byte streams", () => {
     );
   });
 
-  it("can be watched on their way", async () => {
+  it("can be observed", async () => {
     const seen: number[] = [];
     const bytes = await collect(
       tap(streamOf(utf8("ab"), utf8("cde")), (chunk) => seen.push(chunk.length)),
@@ -28,7 +28,7 @@ describe("byte streams", () => {
     expect(seen).toEqual([2, 3]);
   });
 
-  it("are measured whole, in one go or on their way", async () => {
+  it("are measured, at once or as a stream", async () => {
     await fc.assert(
       fc.asyncProperty(parts, async (chunks) => {
         const expected = { sizeBytes: Buffer.concat(chunks).length, sha1: sha1Hex(Buffer.concat(chunks)) };
@@ -42,7 +42,7 @@ describe("byte streams", () => {
     expect(sha1Hex("")).toBe(SHA1_EMPTY);
   });
 
-  it("of text come as whole lines, from which pieces can be cut", async () => {
+  it("of text yield complete lines, from which pieces can be cut", async () => {
     const lines = fc.array(
       fc.oneof(fc.string({ maxLength: 20 }), fc.string({ unit: "grapheme", maxLength: 20 })).map((line) => line.replaceAll("\n", "")),
       {
@@ -74,7 +74,7 @@ describe("byte streams", () => {
     await expect(limited()).rejects.toMatchObject({ kind: "fileInvalid" });
   });
 
-  it("of text in a slice of a larger buffer are just the slice", () => {
+  it("of text in a slice of a larger buffer are only the slice", () => {
     expect(textOf(utf8("xxäöyy").subarray(2, 6))).toBe("äö");
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { assert, BackupError, ERRORS, fail, isError, stockErrorName, toBackupError } from "../../../runtime/base/errors";
 
-/** Numbers and names of pgBackRest 2.60's "build/error.yaml" for every kind that is in use here. */
+/** Numbers and names of pgBackRest 2.60's "build/error.yaml" for every kind used here. */
 const STOCK = `AssertError 25 ChecksumError 26 ConfigError 27 FileInvalidError 28 FormatError 29 CommandRequiredError 30 OptionInvalidError 31
   OptionInvalidValueError 32 OptionRequiredError 37 PgRunningError 38 ProtocolError 39 PathNotEmptyError 40 FileOpenError 41 FileReadError 42
   ParamRequiredError 43 ArchiveMismatchError 44 ArchiveDuplicateError 45 VersionNotSupportedError 46 PathCreateError 47 CommandInvalidError 48
@@ -46,7 +46,7 @@ describe("an error", () => {
     expect("cause" in fail("crypto", "x")).toBe(false);
   });
 
-  it("is told by its kind", () => {
+  it("is recognised by its kind", () => {
     const error = fail("fileMissing", "gone");
     expect([isError(error), isError(error, "fileMissing"), isError(error, "access", "fileMissing"), isError(error, "access")]).toEqual([
       true,
@@ -57,7 +57,7 @@ describe("an error", () => {
     expect(isError(new Error("gone"))).toBe(false);
   });
 
-  it("is made of anything that was thrown", () => {
+  it("is made from any thrown value", () => {
     const own = fail("access", "refused");
     expect(toBackupError(own)).toBe(own);
     const system = Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
@@ -65,7 +65,7 @@ describe("an error", () => {
     expect(toBackupError("just text")).toMatchObject({ kind: "unhandled", message: "just text" });
   });
 
-  it("of our own making asks for a report", () => {
+  it("of our own bugs asks for a report", () => {
     expect(() => assert("".length > 2, "numbers are broken")).toThrow(BackupError);
     expect(() => assert(false, "x")).toThrow(expect.objectContaining({ exitCode: 25, hints: [expect.stringContaining("report")] }));
     expect(assert(true, "x")).toBeUndefined();

@@ -22,13 +22,13 @@ describe("log lines", () => {
     else process.env.TZ = zone;
   });
 
-  it("are stock's own line, byte for byte", () => {
+  it("equal stock's line, byte for byte", () => {
     const { log, text } = capture();
     log.info("new backup label = 20261120-065325F");
     expect(vectorText("v2.45/output/backup-r1-full.log.txt").split("\n")).toContain(text().trimEnd());
   });
 
-  it("for each file are only made where somebody reads them", () => {
+  it("for each file are made only if a sink takes them", () => {
     let made = 0;
     const line = (): string => `file ${++made}`;
     const quiet = capture({ level: "info" });
@@ -46,7 +46,7 @@ describe("log lines", () => {
     expect(golden.slice(1, 3)).toEqual(text().trimEnd().split("\n"));
   });
 
-  it("on stderr carry no time, and hints stand under the text after the level", () => {
+  it("on stderr have no time, and hints are indented below the text", () => {
     const { log, text } = capture({ timestamp: false });
     log.warn(
       "WAL file '000000010000000000000003' already exists in the repo2 archive with the same checksum\nHINT: this is valid in some recovery scenarios but may also indicate a problem.",
@@ -59,7 +59,7 @@ describe("log lines", () => {
     expect(other.text().split("\n")[1]).toBe("       HINT: see troubleshooting: two-writers");
   });
 
-  it("of an error show its code, and its hints on lines of their own", () => {
+  it("of an error show its code, and its hints on separate lines", () => {
     const { log, text } = capture();
     log.error(fail("fileMissing", "unable to load\nFileMissingError: gone", { hint: ["first.", "second."] }));
     expect(text()).toBe(
@@ -73,7 +73,7 @@ describe("log lines", () => {
     );
   });
 
-  it("call our own mistakes ASSERT and number worker processes", () => {
+  it("call our own bugs ASSERT and number worker processes", () => {
     const { log, text } = capture({}, undefined, 3);
     log.error(fail("assert", "impossible"));
     expect(text()).toBe("2026-11-20 06:54:05.755 P03 ASSERT: [025]: impossible\n");
@@ -115,7 +115,7 @@ describe("log lines", () => {
     ]);
   });
 
-  it("can be dropped", () => {
+  it("can be discarded", () => {
     for (const name of LEVELS.slice(1)) expect(silentLog[name as "info"]("nobody hears")).toBeUndefined();
     expect(silentLog.error(fail("config", "nobody hears"))).toBeUndefined();
   });

@@ -24,7 +24,7 @@ describe("mapParallel", () => {
     );
   });
 
-  it("throws the first error, starts nothing more and waits for what runs", async () => {
+  it("throws the first error, starts nothing more and waits for running work", async () => {
     const started: number[] = [];
     const ended: number[] = [];
     const run = mapParallel([0, 1, 2, 3, 4, 5], 2, async (item) => {
@@ -40,7 +40,7 @@ describe("mapParallel", () => {
 });
 
 describe("runWeighted", () => {
-  it("starts in order, fills the capacity and never exceeds it but for one task that is heavier", async () => {
+  it("starts in order, fills the capacity and never exceeds it except for one heavier task", async () => {
     const weights = fc.array(fc.record({ weight: fc.integer({ min: 1, max: 7 }), turns: fc.integer({ min: 0, max: 4 }) }), { maxLength: 30 });
     await fc.assert(
       fc.asyncProperty(weights, fc.integer({ min: 1, max: 6 }), async (specs, capacity) => {
@@ -79,7 +79,7 @@ describe("runWeighted", () => {
     await all;
   });
 
-  it("throws the first error, starts nothing more and waits for what runs", async () => {
+  it("throws the first error, starts nothing more and waits for running work", async () => {
     const ended: number[] = [];
     const task = (no: number) => ({
       weight: 1,

@@ -18,7 +18,7 @@ describe("retry", () => {
     expect(clock.sleeps).toEqual([100, 200, 300, 300]);
   });
 
-  it("gives the first result", async () => {
+  it("returns the first result", async () => {
     const { clock, signal } = testContext();
     const result = await retry(POLICY, clock, signal, async (attempt) => {
       if (attempt < 3) throw fail("hostConnect", "not yet", { retryable: true });
@@ -27,7 +27,7 @@ describe("retry", () => {
     expect(result).toBe(3);
   });
 
-  it("does not repeat what cannot pass by itself", async () => {
+  it("does not repeat a permanent error", async () => {
     const { clock, signal } = testContext();
     for (const error of [fail("access", "wrong key"), new Error("a bug")]) {
       await expect(retry(POLICY, clock, signal, () => Promise.reject(error))).rejects.toBe(error);
@@ -35,7 +35,7 @@ describe("retry", () => {
     expect(clock.sleeps).toEqual([]);
   });
 
-  it("ends its pause when it is aborted", async () => {
+  it("ends its pause on an abort", async () => {
     const clock = new HeldClock();
     const context = testContext({ clock });
     const run = retry(POLICY, clock, context.signal, () => Promise.reject(fail("service", "busy", { retryable: true })));

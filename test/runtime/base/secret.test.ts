@@ -5,7 +5,7 @@ import { Secret } from "../../../runtime/base/secret";
 describe("a secret", () => {
   const secret = new Secret("hunter2-planted");
 
-  it("opens only when asked", () => {
+  it("is readable only on request", () => {
     expect(secret.reveal()).toBe("hunter2-planted");
   });
 

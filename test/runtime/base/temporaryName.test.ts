@@ -4,7 +4,7 @@ import { seededRandom } from "../../harness/context";
 
 const SEGMENT = `00000001000000010000000A-${"a".repeat(40)}.gz`;
 
-test("each name is another one, keeps stock's ending, and leads back to the file's", () => {
+test("each name is unique, keeps stock's suffix, and leads back to the file's", () => {
   const random = seededRandom(1);
   const names = Array.from({ length: 1000 }, () => temporaryName(SEGMENT, random));
   expect(new Set(names).size).toBe(1000);

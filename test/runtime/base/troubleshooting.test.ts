@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { hintLines, troubleshootingAnchor } from "../../../runtime/base/troubleshooting";
 
-describe("the entry about an error", () => {
-  it("is that of its reason, also where several repositories are summed up", () => {
+describe("an error's entry", () => {
+  it("is that of its cause, also in the summary of several repositories", () => {
     const load = "unable to load info file 'archive/main/archive.info' or 'archive/main/archive.info.copy':";
     const cases = [
       [fail("stop", "stop file exists for stanza main"), "stop-file"],
@@ -22,7 +22,7 @@ describe("the entry about an error", () => {
     expect(cases.map(([error]) => troubleshootingAnchor(error))).toEqual(cases.map(([, anchor]) => anchor));
   });
 
-  it("is named behind the hints", () => {
+  it("is named after the hints", () => {
     expect(hintLines(fail("lockAcquire", "unable to acquire lock on file '/a'", { hint: "is another running?" }))).toEqual([
       "HINT: is another running?",
       "HINT: see troubleshooting: lock-held",

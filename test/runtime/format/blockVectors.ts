@@ -1,4 +1,4 @@
-/** The golden block incremental files of stock, and maps made up for property tests. */
+/** Stock's golden block incremental files, and generated maps for property tests. */
 import { fc } from "../../harness/properties";
 import type { BlockMap, MappedBlock, StoredSuperBlock } from "../../../runtime/format/repository/blockMap";
 import type { ManifestFile } from "../../../runtime/format/repository/manifest";
@@ -14,7 +14,7 @@ export const BLOCK_VECTORS = [
   "I.pg_data_base_5_16385_fsm",
 ] as const;
 
-/** One line of the expected map, as the decoder of the vectors wrote it. */
+/** One line of the expected map, as the vectors' decoder wrote it. */
 export interface ExpectedItem {
   readonly ref: number;
   readonly sbs: number;
@@ -58,7 +58,7 @@ export function blockVector(name: (typeof BLOCK_VECTORS)[number]): BlockVector {
   };
 }
 
-/** Maps as a chain of backups makes them: each one changes, adds or cuts off some blocks. */
+/** Maps of a chain of backups: each one changes, adds or cuts off some blocks. */
 export const chainedMaps: fc.Arbitrary<BlockMap> = fc
   .record({
     blockSizeBytes: fc.constantFrom(8192, 24_576),
@@ -90,7 +90,7 @@ export const chainedMaps: fc.Arbitrary<BlockMap> = fc
         const isShort = backup.lastShort && own.at(-1) === backup.blockCount - 1;
         const sizeRepoBytes = backup.sizesRepo[begin] as number;
         const superBlock: StoredSuperBlock = {
-          // Ascending, with some that the chain leaves out.
+          // Ascending, with gaps in the chain.
           reference: step * 3 + backup.reference,
           bundleId: backup.bundleId,
           offsetBytes,

@@ -1,4 +1,4 @@
-/** The golden files of stock pgBackRest (see test/vectors/README.md) and small means that the format tests share. */
+/** Stock pgBackRest's golden files (see test/vectors/README.md) and helpers of the format tests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -8,7 +8,7 @@ import { type BackupError, type ErrorKind, isError } from "../../../runtime/base
 
 const ROOT = join(__dirname, "../../vectors");
 
-/** Passphrases of the throw-away repositories that the vectors come from. */
+/** Passphrases of the throw-away repositories of the vectors. */
 export const PASS = {
   repo2: "zWaf6XtpjIVZC5444yXB+cgFDFl7MxGlgkZSaoPvTGirhPygu4jOKOXf9LO4vjfO",
   repo3: "thirdrepopass",
@@ -18,7 +18,7 @@ export function vectorBytes(path: string): Uint8Array {
   return readFileSync(join(ROOT, path));
 }
 
-/** The text of a vector; `.gz` files are unpacked. */
+/** The text of a vector; unpacks `.gz` files. */
 export function vectorText(path: string): string {
   const bytes = vectorBytes(path);
   return Buffer.from(path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
@@ -65,7 +65,7 @@ export function sampleBytes(sizeBytes: number, seed = 1): Uint8Array {
   return concatBytes(parts).subarray(0, sizeBytes);
 }
 
-/** The error that `run` throws, checked to be of `kind`. */
+/** The error that `run` throws, which must be of `kind`. */
 export async function errorOf(kind: ErrorKind, run: () => unknown): Promise<BackupError> {
   try {
     await run();

@@ -1,6 +1,6 @@
 /**
- * Writes WAL as PostgreSQL lays it out ("access/xlog_internal.h", "access/xlogrecord.h"), by rules of its own: nothing of it comes from what reads
- * WAL here.
+ * Writes WAL in PostgreSQL's layout ("access/xlog_internal.h", "access/xlogrecord.h"), independent of the code that
+ * reads WAL.
  */
 
 export const PAGE_BYTES = 8192;
@@ -11,7 +11,7 @@ export const MAGIC: Readonly<Record<number, number>> = { 14: 0xd10d, 15: 0xd110,
 export interface WrittenBlock {
   readonly id?: number;
   readonly fork?: number;
-  /** Tablespace, database, file; absent is that of the block before. */
+  /** Tablespace, database, file; absent is the previous block's. */
   readonly file?: readonly [number, number, number];
   readonly block: number;
   readonly data?: Uint8Array;
@@ -32,7 +32,7 @@ export interface Written {
   readonly body?: Body | Uint8Array;
 }
 
-/** Little-endian numbers and bytes, one behind the other: `[size, value]`. */
+/** Little-endian numbers and bytes, concatenated: `[size, value]`. */
 export function pack(...parts: readonly (readonly [1 | 2 | 4 | 8, number | bigint] | Uint8Array | string)[]): Uint8Array {
   return Buffer.concat(
     parts.map((part) => {
@@ -45,7 +45,7 @@ export function pack(...parts: readonly (readonly [1 | 2 | 4 | 8, number | bigin
   );
 }
 
-/** What is behind the header of a record. */
+/** A record without its header. */
 export function bodyOf({ blocks = [], main, origin, topXid }: Body): Uint8Array {
   const heads: Uint8Array[] = [];
   const contents: Uint8Array[] = [];
@@ -95,7 +95,7 @@ export class WalWriter {
     return BigInt(this.#at);
   }
 
-  /** Gives its position. */
+  /** Returns its position. */
   add({ body = {}, info = 0, resourceManager, xid = 0 }: Written): bigint {
     const content = body instanceof Uint8Array ? body : bodyOf(body);
     const bytes = Buffer.concat([
@@ -116,7 +116,7 @@ export class WalWriter {
     return BigInt(lsn);
   }
 
-  /** A record of exactly so many bytes that changes nothing (XLOG_NOOP). */
+  /** A record of this exact size that changes nothing (XLOG_NOOP). */
   fill(sizeBytes: number): bigint {
     const rest = sizeBytes - 24;
     if (rest === 0) return this.add({ resourceManager: 0, info: 0x20, body: new Uint8Array(0) });
@@ -124,19 +124,19 @@ export class WalWriter {
     return this.add({ resourceManager: 0, info: 0x20, body: { main } });
   }
 
-  /** What is left of the page, up to `leftBytes`. */
+  /** Fills the page, except `leftBytes`. */
   fillPage(leftBytes = 0): void {
     if (this.#at % PAGE_BYTES === 0) this.#page(0);
     this.fill(PAGE_BYTES - (this.#at % PAGE_BYTES) - leftBytes);
   }
 
-  /** The rest of the segment stays empty. */
+  /** Leaves the rest of the segment empty. */
   switchSegment(): void {
     this.add({ resourceManager: 0, info: 0x40, body: new Uint8Array(0) });
     this.#at = Math.ceil(this.#at / SEGMENT_BYTES) * SEGMENT_BYTES;
   }
 
-  /** By their numbers; the last one as far as it was written, with zeros behind. */
+  /** By number; the last one as far as it was written, followed by zeros. */
   segments(): Map<number, Uint8Array> {
     return new Map(this.#segments);
   }
@@ -189,7 +189,7 @@ export interface CommitParts {
   readonly name?: string;
 }
 
-/** Main data of a commit or an abort, and whether it has parts: bit 0x80 of the record's info then. */
+/** Main data of a commit or an abort, and the info flag 0x80 if it has parts. */
 export function endOf(parts: CommitParts, major = 15): { readonly main: Uint8Array; readonly flag: number } {
   const { atUs, database, dropped, invalidations, name, statistics, subtransactions, twoPhaseXid } = parts;
   const bits: readonly (readonly [number, Uint8Array | null])[] = [

@@ -8,7 +8,7 @@ import { actAs } from "../../../runtime/local/actAs";
 const STRANGER = { uid: 61_111, gid: 61_112 };
 const ids = (): unknown => [process.geteuid?.(), process.getegid?.(), process.getgroups?.()];
 
-test.runIf(process.geteuid?.() === 0)("root works with an account's rights, and has its own back, also after an error", async () => {
+test.runIf(process.geteuid?.() === 0)("root works with an account's rights, and gets its own back, also after an error", async () => {
   const folder = mkdtempSync(join(tmpdir(), "act-"));
   const before = ids();
   try {
@@ -26,7 +26,7 @@ test.runIf(process.geteuid?.() === 0)("root works with an account's rights, and 
   }
 });
 
-test("an account that is no root works as it is, and so does root for itself", async () => {
+test("an account other than root works unchanged, and so does root for itself", async () => {
   const uid = process.geteuid?.() ?? 0;
   expect(await actAs({ uid, gid: 0 }, async () => process.geteuid?.() ?? 0)).toBe(uid);
 });

@@ -18,7 +18,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
-test("writes bytes and streams, making directories", async () => {
+test("writes bytes and streams, and creates directories", async () => {
   await atomicWrite(join(root, "a/b/f"), utf8("bytes"));
   expect(readFileSync(join(root, "a/b/f"), "utf8")).toBe("bytes");
   const source = async function* (): ByteStream {
@@ -30,7 +30,7 @@ test("writes bytes and streams, making directories", async () => {
   expect([modeOf(join(root, "a")), modeOf(join(root, "a/b")), modeOf(join(root, "a/b/f"))]).toEqual([0o750, 0o750, 0o640]);
 });
 
-test("a mode that is asked for is exact, whatever the umask and the old file", async () => {
+test("a requested mode is exact, whatever the umask and the old file", async () => {
   const umask = process.umask(0o077);
   try {
     await atomicWrite(join(root, "f"), utf8("x"), { mode: 0o664 });
@@ -43,7 +43,7 @@ test("a mode that is asked for is exact, whatever the umask and the old file", a
   }
 });
 
-test("an error of the source comes out as it is and leaves no file", async () => {
+test("passes on an error of the source and leaves no file", async () => {
   const broken = fail("checksum", "damaged");
   const source = async function* (): ByteStream {
     yield utf8("x");
@@ -55,7 +55,7 @@ test("an error of the source comes out as it is and leaves no file", async () =>
 });
 
 test("syncs the file before its rename and the directory after, and every new directory's parent", async () => {
-  // Every FileHandle has the one prototype: what is synced is read from its descriptor.
+  // All FileHandles share one prototype: the synced path is read from its descriptor.
   const handle = await open(root, "r");
   const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
   await handle.close();
@@ -83,7 +83,7 @@ test("syncs the file before its rename and the directory after, and every new di
   }
 });
 
-test("a missing directory cannot be synced", async () => {
+test("cannot sync a missing directory", async () => {
   await expect(syncDirectory(join(root, "missing"))).rejects.toMatchObject({
     kind: "pathOpen",
     message: `unable to open path '${join(root, "missing")}' for sync: [2] No such file or directory`,
@@ -91,7 +91,7 @@ test("a missing directory cannot be synced", async () => {
 });
 
 test.each([false, true])(
-  "of two that write one file at once none gives the file's name to what the other has not finished (halves as long as the whole: %s)",
+  "of two concurrent writers none gives the file's name to the other's unfinished content (halves as long as the whole: %s)",
   async (sameSize) => {
     const path = join(root, "f");
     const opens: (() => void)[] = [];
@@ -107,7 +107,7 @@ test.each([false, true])(
     const inode = statSync(`${path}.pgbackrest.tmp`).ino;
     const second = atomicWrite(path, source(two, sameSize));
     await vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).ino).not.toBe(inode));
-    // The second's half is as long as the first's whole: only the inode tells them apart.
+    // The second's half is as long as the first's whole: only the inode differs.
     await began(sameSize ? 9 : 4);
     opens[0]?.();
     expect(await first).toMatchObject({ kind: "fileMove", retryable: true });
@@ -119,7 +119,7 @@ test.each([false, true])(
   },
 );
 
-test("writers with temporary names of their own both succeed, and the last one's content stays", async () => {
+test("writers with their own temporary names both succeed, and the last one's content stays", async () => {
   const path = join(root, "f");
   const options = { random: seededRandom(1) };
   const other = { random: seededRandom(2) };
@@ -137,8 +137,8 @@ test("writers with temporary names of their own both succeed, and the last one's
   expect(readdirSync(root)).toEqual(["f"]);
 });
 
-describe("what is in the way", () => {
-  test("gives up its name: other names of the file keep the old content", async () => {
+describe("an existing entry", () => {
+  test("loses its name: other names of the file keep the old content", async () => {
     writeFileSync(join(root, "f"), "old");
     for (const [name, write] of [
       ["put", (path: string) => atomicWrite(path, utf8("new"))],
@@ -181,7 +181,7 @@ async function writeByThread(path: string): Promise<void> {
   await writer.finish();
 }
 
-test("creates a file once: with missing directories, durable, with nothing left beside it", async () => {
+test("creates a file once: with missing directories, durable, and leaves nothing beside it", async () => {
   const path = join(root, "a/b/f");
   expect(await atomicCreate(path, utf8("first"), { random: systemRandom })).toBe(true);
   expect(await atomicCreate(path, utf8("second"), { random: systemRandom })).toBe(false);
@@ -190,7 +190,7 @@ test("creates a file once: with missing directories, durable, with nothing left 
   expect([modeOf(path), statSync(path).nlink]).toEqual([0o640, 1]);
 });
 
-test("creates over nothing, not even over a link that leads nowhere", async () => {
+test("creates over nothing, not even over a dangling link", async () => {
   symlinkSync(join(root, "nowhere"), join(root, "f"));
   expect(await atomicCreate(join(root, "f"), utf8("x"), { random: systemRandom })).toBe(false);
   expect(readdirSync(root)).toEqual(["f"]);

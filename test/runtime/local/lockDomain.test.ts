@@ -14,7 +14,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 const self = { uid: process.getuid?.() ?? 0 };
 const domainOf = (path: string, seed = 1, owner = self): string | null => lockDomain(path, owner, seededRandom(seed));
 
-test("is the same for every process that uses a lock path, and another one for another path", () => {
+test("is the same for every process of a lock path, and another one for another path", () => {
   const first = domainOf(join(root, "a"), 1);
   expect(first).toMatch(/^[0-9a-f]{32}$/);
   expect(domainOf(join(root, "a"), 2)).toBe(first);
@@ -30,7 +30,7 @@ test("of a lock path that was copied with an image is another one", () => {
   expect(domainOf(join(root, "b"))).not.toBe(first);
 });
 
-test("is none where another account may have made or may change the file", () => {
+test("is null if another account may have made or may change the file", () => {
   const path = join(root, "a");
   domainOf(path);
   expect(domainOf(path, 1, { uid: self.uid + 1 })).toBeNull();
@@ -38,7 +38,7 @@ test("is none where another account may have made or may change the file", () =>
   expect(domainOf(path)).toBeNull();
 });
 
-test("is none behind a link, of an empty file, or where nothing can be made", () => {
+test("is null behind a link, with an empty file, or when nothing can be created", () => {
   writeFileSync(join(root, "planted"), "0".repeat(32), { mode: 0o600 });
   symlinkSync(join(root, "planted"), join(root, "pgbackstop.domain"));
   expect(domainOf(root)).toBeNull();

@@ -25,7 +25,7 @@ const request = (more: object = {}) => ({
   ...more,
 });
 
-/** What flock(1) of another process, with a descriptor of its own, says about the file. */
+/** The result of another process' flock(1), with its own descriptor, on the file. */
 const otherProcessGetsIt = (path: string): boolean => spawnSync("flock", ["-n", "-x", path, "true"]).status === 0;
 
 const thrownBy = (work: () => unknown): unknown => {
@@ -37,7 +37,7 @@ const thrownBy = (work: () => unknown): unknown => {
   return undefined;
 };
 
-/** A process of its own that takes the lock with the code under test, says so, and then stays. */
+/** A separate process that takes the lock with the code under test, says so, and then stays. */
 async function startHolder(): Promise<{ child: ChildProcess; path: string }> {
   const script = join(folder, "holder.cjs");
   buildSync({
@@ -61,7 +61,7 @@ async function startHolder(): Promise<{ child: ChildProcess; path: string }> {
 }
 
 describe("names", () => {
-  test("carry the repository since 2.53 and did not before", () => {
+  test("include the repository since 2.53 and not before", () => {
     expect(lockFileName("demo", "backup", 2)).toBe("demo-backup-2.lock");
     expect(lockFileName("demo", "archive")).toBe("demo-archive.lock");
     expect(lockFileName("demo", "restore", 1)).toBe("demo-restore-1.lock");
@@ -72,7 +72,7 @@ describe("acquireLock", () => {
   let lock: LockFile | undefined;
   afterEach(() => lock?.release());
 
-  test("makes path and file with stock's modes and content", () => {
+  test("creates path and file with stock's modes and content", () => {
     lock = acquireLock(request());
     expect(lock.path).toBe(join(lockPath, "demo-backup-1.lock"));
     expect(readFileSync(lock.path, "utf8")).toBe('{"execId":"4711-0a1b2c3d","pid":4711}');
@@ -111,7 +111,7 @@ describe("acquireLock", () => {
     expect(readFileSync(lock.path, "utf8")).toBe('{"execId":"4711-0a1b2c3d","pid":4711}');
   });
 
-  test("takes over the file of a process that died, whatever it holds", () => {
+  test("takes over a dead process' file with any content", () => {
     const path = join(lockPath, "demo-backup-1.lock");
     acquireLock(request()).release();
     writeFileSync(path, `{"execId":"1-00000000","pctCplt":9019,"pid":1,"sz":100795221,"szCplt":90912234}`);
@@ -124,7 +124,7 @@ describe("acquireLock", () => {
     for (const more of [{ repoKey: 2 }, { kind: "archive" as const }, { stanza: "other" }]) acquireLock(request(more)).release();
   });
 
-  test("leaves the file alone when it was replaced by somebody else's", () => {
+  test("leaves the file alone when another process has replaced it", () => {
     const first = acquireLock(request());
     rmSync(first.path);
     lock = acquireLock(request({ pid: 4712 }));
@@ -135,7 +135,7 @@ describe("acquireLock", () => {
   test("does not take a file for the lock that its last holder has just removed", () => {
     const path = join(lockPath, "demo-backup-1.lock");
     const real = process.env["PATH"] ?? "";
-    // As if the holder let go between our opening of the file and our locking of it.
+    // As if the holder released it between our opening and locking of the file.
     const script = `#!/bin/sh\nPATH='${real}'\nif [ ! -e '${folder}/once' ]; then touch '${folder}/once'; rm '${path}'; fi\nexec flock "$@"\n`;
     writeFileSync(join(folder, "flock"), script, { mode: 0o755 });
     process.env["PATH"] = folder;
@@ -149,7 +149,7 @@ describe("acquireLock", () => {
     expect(otherProcessGetsIt(path)).toBe(false);
   });
 
-  test("says what is missing when there is no flock", () => {
+  test("says that flock is missing", () => {
     const path = process.env["PATH"];
     process.env["PATH"] = folder;
     try {

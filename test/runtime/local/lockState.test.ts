@@ -17,7 +17,7 @@ afterEach(() => rmSync(lockPath, { recursive: true, force: true }));
 const SELF = { pid: process.pid, execId: `${process.pid}-00000000` };
 const state = (alive: boolean): unknown => readLockState({ lockPath, stanza: "main", kind: "backup", repoKeys: [1, 2] }, () => alive);
 
-test("tells who works and how far, as long as the holder lives", () => {
+test("shows the worker and its progress, as long as the holder lives", () => {
   expect(state(true)).toEqual({ held: false, repos: [] });
   writeFileSync(join(lockPath, "main-backup.lock"), '{"execId":"7-a","pid":7}');
   expect(state(true)).toEqual({ held: true, repos: [] });
@@ -26,7 +26,7 @@ test("tells who works and how far, as long as the holder lives", () => {
   expect(state(false)).toEqual({ held: false, repos: [] });
 });
 
-test("a killed holder's number may be another process's by now: it counts when that one was there when the file was written", async () => {
+test("a killed holder's number may be another process's by now: it counts if that one existed when the file was written", async () => {
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
   await once(child, "spawn");
   const pid = child.pid ?? 0;
@@ -40,7 +40,7 @@ test("a killed holder's number may be another process's by now: it counts when t
     utimesSync(path, aMinuteAgoS, aMinuteAgoS);
     expect(held()).toBe(false);
     expect(existsSync(path)).toBe(true);
-    // This one is older than the child, but not so old.
+    // This one is older than the child, but not that old.
     writeFileSync(path, `{"execId":"${process.pid}-0000000a","pid":${process.pid}}`);
     expect(held()).toBe(true);
     utimesSync(path, 1, 1);
@@ -52,11 +52,11 @@ test("a killed holder's number may be another process's by now: it counts when t
   expect(hasRunSince(pid, systemClock.nowMs(), systemClock)).toBe(false);
 });
 
-test("a file whose holder's number is another process's by now keeps nobody waiting", () => {
+test("a file whose holder's number is another process's by now blocks nobody", () => {
   const place = { lockPath, stanza: "main", kind: "archive", repoKeys: [1] } as const;
   const locked = (): boolean => isLocked(place, SELF, () => true);
   expect(locked()).toBe(false);
-  // After a reboot somebody else has the number.
+  // After a reboot another process has the number.
   const left = join(lockPath, "main-archive.lock");
   writeFileSync(left, `{"execId":"1-a","pid":${process.pid}}`);
   expect(locked()).toBe(false);
@@ -67,11 +67,11 @@ test("a file whose holder's number is another process's by now keeps nobody wait
   expect(locked()).toBe(false);
 });
 
-test("finds the locks that are really held, and removes files that nobody holds", () => {
+test("finds the locks that are really held, and removes files without a held lock", () => {
   expect(listHeldLocks(join(lockPath, "none"), undefined, SELF)).toEqual([]);
   const request = { lockPath, kind: "backup", pid: 42, execId: "42-00000000" } as const;
   const held = [acquireLock({ ...request, stanza: "main", repoKey: 1 }), acquireLock({ ...request, stanza: "my-other" })];
-  // Left by a process that was killed: whoever has its number now must not be ended for it.
+  // Left by a killed process: the process with its number now must not be ended.
   writeFileSync(join(lockPath, "main-restore-1.lock"), `{"execId":"1-a","pid":${process.pid}}`);
   writeFileSync(join(lockPath, "main.stop"), "");
   expect(listHeldLocks(lockPath, "main", SELF)).toEqual([{ path: join(lockPath, "main-backup-1.lock"), pid: 42 }]);

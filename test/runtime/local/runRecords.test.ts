@@ -10,7 +10,7 @@ beforeEach(() => {
   mkdirSync(spool);
 });
 
-test("the last run of each command is kept, with the last that ended well", async () => {
+test("keeps the last run of each command, and the last successful one", async () => {
   await saveRun(spool, "demo", { command: "backup", endedAtS: 10, exitCode: 0 });
   await saveRun(spool, "demo", { command: "backup", endedAtS: 20, exitCode: 50 });
   await saveRun(spool, "demo", { command: "archive-get", endedAtS: 30, exitCode: 1 });
@@ -21,7 +21,7 @@ test("the last run of each command is kept, with the last that ended well", asyn
   expect(await loadRuns(spool, "other")).toEqual([]);
 });
 
-test("verdicts on repositories stay until there are newer ones", async () => {
+test("keeps verdicts on repositories until there are newer ones", async () => {
   await saveRun(spool, "demo", {
     command: "verify",
     endedAtS: 10,
@@ -34,7 +34,7 @@ test("verdicts on repositories stay until there are newer ones", async () => {
   expect(run?.repos).toEqual({ 1: { ok: true, endedAtS: 10 }, 2: { ok: true, endedAtS: 20 } });
 });
 
-test("what is no record is left out", async () => {
+test("skips invalid records", async () => {
   await saveRun(spool, "demo", { command: "backup", endedAtS: 10, exitCode: 0 });
   const directory = join(spool, "pgbackstop", "demo", "runs");
   for (const [name, text] of Object.entries({ "expire.json": "{", "heal.json": '{"version":2}', "sync.json": "[]", "x.tmp": "{}" })) {
@@ -43,7 +43,7 @@ test("what is no record is left out", async () => {
   expect((await loadRuns(spool, "demo")).map(({ command }) => command)).toEqual(["backup"]);
 });
 
-test("without a spool path nothing is written", async () => {
+test("writes nothing without a spool path", async () => {
   await saveRun(join(spool, "none"), "demo", { command: "backup", endedAtS: 10, exitCode: 0 });
   expect(existsSync(join(spool, "none"))).toBe(false);
 });

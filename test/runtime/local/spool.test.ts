@@ -11,7 +11,7 @@ beforeEach(() => {
   spool = stockSpool(temporaryFolder(), "demo", "out");
 });
 
-it("lies where stock's lies; the agent's own does not", () => {
+it("is in stock's location; the agent's own is not", () => {
   expect(stockSpool("/spool", "demo", "in").path).toBe("/spool/archive/demo/in");
   expect(agentSpool("/spool", "demo").path).toBe("/spool/pgbackstop/demo/in");
 });
@@ -31,7 +31,7 @@ it("writes status files in stock's bytes and reads them back", async () => {
   expect(await spool.findStatus(NAME)).toEqual({ kind: "ok", code: 0, message: "one\ntwo" });
 });
 
-it("takes a global error for every file without a status, and what an operator renamed for a skip", async () => {
+it("applies a global error to every file without a status, and takes an operator's renamed file for a skip", async () => {
   await spool.make();
   await spool.writeError(null, 103, "unable to find a valid repository");
   expect(await spool.findStatus(NAME)).toMatchObject({ kind: "error", code: 103 });
@@ -41,7 +41,7 @@ it("takes a global error for every file without a status, and what an operator r
   expect(await spool.list()).toEqual([`${NAME}.ok`]);
 });
 
-it("moves whole files out, once", async () => {
+it("moves complete files out, once", async () => {
   await spool.make();
   writeFileSync(join(spool.path, NAME), "wal");
   const destination = join(temporaryFolder(), "RECOVERYXLOG");

@@ -42,7 +42,7 @@ test("all.stop stops every stanza", () => {
   expect(thrownBy(() => checkStopFile(lockPath, undefined))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
 });
 
-test("is made and removed once, with its directory", () => {
+test("is created and removed once, with its directory", () => {
   const path = join(lockPath, "not", "there");
   for (const stanza of ["main", undefined]) {
     expect(hasStopFile(path, stanza)).toBe(false);

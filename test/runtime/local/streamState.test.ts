@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { loadStreamState, saveStreamState } from "../../../runtime/local/streamState";
 import { temporaryFolder } from "../repository/support";
 
-test("what was written down is read again, and what is none of it is nothing", async () => {
+test("reads the written state back, and nothing from an invalid file", async () => {
   const folder = temporaryFolder();
   const states = [{ key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: 1_795_156_859 }];
   expect(await loadStreamState(folder, "main")).toEqual([]);

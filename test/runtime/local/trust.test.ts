@@ -45,7 +45,7 @@ describe("a directory", () => {
     expect(thrownBy(() => open(folder))).toMatchObject({ kind: "fileMode", message: `lock path '${folder}' may be written by every account` });
   });
 
-  test.runIf(isRoot)("of another account is trusted only when that account is named, or only root could put it there", () => {
+  test.runIf(isRoot)("of another account is trusted only if that account is named, or only root could put it there", () => {
     const path = join(folder, "lock");
     mkdirSync(path);
     chownSync(path, STRANGER, STRANGER);
@@ -65,7 +65,7 @@ describe("a directory", () => {
     }
   });
 
-  test.runIf(isRoot)("behind a link is trusted when root or this account made the link", () => {
+  test.runIf(isRoot)("behind a link is trusted if root or this account made the link", () => {
     const link = join(folder, "link");
     mkdirSync(join(folder, "lock"));
     symlinkSync(join(folder, "lock"), link);
@@ -88,7 +88,7 @@ describe("a file in a trusted directory", () => {
     }
   };
 
-  test("is made, opened again, and refused when it is a link, has a second name, is no file, or is everybody's", () => {
+  test("is created, opened again, and refused when it is a link, has a second name, is no file, or belongs to everybody", () => {
     open("new");
     open("new");
     writeFileSync(join(folder, "precious"), "precious");
@@ -113,7 +113,7 @@ describe("a file in a trusted directory", () => {
     expect(thrownBy(() => open("lock"))).toMatchObject({ kind: "fileOwner", message: expect.stringContaining(`belongs to account ${STRANGER}`) });
   });
 
-  test("is that of the directory which was opened, whatever has its name by now", () => {
+  test("belongs to the opened directory, whatever has its name by now", () => {
     mkdirSync(join(folder, "lock"));
     const directory = TrustedDirectory.open("lock path", join(folder, "lock"));
     rmSync(join(folder, "lock"), { recursive: true });
@@ -124,7 +124,7 @@ describe("a file in a trusted directory", () => {
   });
 });
 
-test("a log is made and appended to, never through a link or a second name", () => {
+test("a log is created and appended to, never through a link or a second name", () => {
   const path = join(folder, "log");
   for (const text of ["one\n", "two\n"]) {
     const fd = openToAppend(path, 0o640);
@@ -138,7 +138,7 @@ test("a log is made and appended to, never through a link or a second name", () 
   expect(thrownBy(() => openToAppend(path, 0o640))).toMatchObject({ kind: "fileOwner" });
 });
 
-test("an own file is read; another account's, a link's, and one that others may write are refused", () => {
+test("an own file is read; another account's, a link, and one that others may write are refused", () => {
   const path = join(folder, "own");
   expect(readOwnFile(path, ownUid())).toBeNull();
   writeFileSync(path, "text", { mode: 0o600 });
@@ -163,7 +163,7 @@ test("a path is followed through links of named accounts only", () => {
   expect(thrownBy(() => resolveTrusted(join(folder, "loop"), [ownUid()]))).toMatchObject({ kind: "pathOpen" });
 });
 
-test("root's alone are directories that nobody else can exchange", () => {
+test("a directory is root's alone only if nobody else can swap it", () => {
   expect(isRootsAlone("/usr")).toBe(true);
   expect(isRootsAlone("/tmp")).toBe(false);
   expect(isRootsAlone(folder)).toBe(false);

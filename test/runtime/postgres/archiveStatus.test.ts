@@ -3,7 +3,7 @@ import { listReady } from "../../../runtime/postgres/archiveStatus";
 import { makeTree, temporaryFolder } from "../repository/support";
 
 describe("the list of files that wait for the archive", () => {
-  it("is in the order in which PostgreSQL sends them: histories first", async () => {
+  it("is in PostgreSQL's order: histories first", async () => {
     const folder = temporaryFolder();
     const names = [
       "00000002000000000000000B.ready",
@@ -20,7 +20,7 @@ describe("the list of files that wait for the archive", () => {
     expect(await listReady(folder, 2)).toEqual(expected.slice(0, 2));
   });
 
-  it("is empty where it cannot be read", async () => {
+  it("is empty when unreadable", async () => {
     expect(await listReady("/nowhere/pg_wal", 10)).toEqual([]);
   });
 });

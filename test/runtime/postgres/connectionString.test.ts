@@ -3,8 +3,8 @@ import { findPassword, parseConnection, programEnvironment } from "../../../runt
 
 const parse = (text: string) => parseConnection("from-server", text, "me");
 
-describe("words of a connection", () => {
-  test("are those of libpq, quoted or not", () => {
+describe("connection keywords", () => {
+  test("are libpq's, quoted or not", () => {
     expect(parse("host=a.example")).toEqual({ host: "a.example", port: 5432, user: "me", database: "postgres", sslMode: "prefer" });
     expect(parse(String.raw` host = '/var/run/my pg'  port=5433 user='o\'neil' dbname=x\ y sslmode=require `)).toEqual({
       host: "/var/run/my pg",
@@ -25,12 +25,12 @@ describe("words of a connection", () => {
     ["host=a sslmode=verify-full", "no sslrootcert"],
     ["user=a", "names no host"],
     ["host", "is no list"],
-  ])("%s is refused, and no password told", (text, words) => {
+  ])("%s is refused, without showing a password", (text, words) => {
     expect(() => parse(text)).toThrow(words);
     expect(() => parse(text)).not.toThrow("geheim");
   });
 
-  test("go to programs by their environment, the database too", () => {
+  test("reach programs through their environment, the database too", () => {
     const password = findPassword("#c\nb:*:*:me:no\na:5432:*:me:p\\:w\\\\\n", parse("host=a"));
     expect(password?.reveal()).toBe("p:w\\");
     expect(programEnvironment({ ...parse("host=a"), ...(password === null ? {} : { password }) }, "host=evil")).toEqual({

@@ -44,7 +44,7 @@ const BASE = ["PG_VERSION", "base/1/1259", "global/1262"];
 const withBase = (...names: string[]): string[] => [...BASE, ...names].sort(compareBytes);
 
 describe("the files of a data directory", () => {
-  it("are rows with size, time, mode and owner, in the order of bytes", async () => {
+  it("are rows with size, time, mode and owner, in byte order", async () => {
     writeFileSync(join(data, "base/1/1259"), "12345");
     utimesSync(join(data, "base/1/1259"), 1000, 1795157583.9);
     makeTree(data, { "base/1/B": "", "base/1/a": "", "base/1/ä": "", "base/1-": "" });
@@ -64,10 +64,10 @@ describe("the files of a data directory", () => {
     expect(links).toEqual([]);
   });
 
-  it("leave out what the server makes anew, and keep its directories", async () => {
+  it("omit what the server recreates, and keep its directories", async () => {
     const empty = ["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"];
     makeTree(data, Object.fromEntries(empty.map((name) => [`${name}/sub/file`, "x"])));
-    // Elsewhere the same name is a directory like any other.
+    // Elsewhere the same name is an ordinary directory.
     makeTree(data, { "base/pg_notify/file": "x" });
     const { files, paths } = await scan();
     expect(files.map((file) => file.name.slice(8))).toEqual(withBase("base/pg_notify/file"));
@@ -77,7 +77,7 @@ describe("the files of a data directory", () => {
     }
   });
 
-  it("leave out the WAL of a running server, but not what lies in other directories there", async () => {
+  it("omit a running server's WAL, but not other directories there", async () => {
     makeTree(data, {
       "pg_wal/000000010000000000000001": "x",
       "pg_wal/archive_status/000000010000000000000001.ready": "",
@@ -91,7 +91,7 @@ describe("the files of a data directory", () => {
     );
   });
 
-  it("leave out the files of a running or recovering server in the root only", async () => {
+  it("omit files of a running or recovering server only in the root", async () => {
     const always = ["postgresql.auto.conf.tmp", "backup_label", "backup_label.old", "postmaster.opts", "postmaster.pid"];
     const newer = ["recovery.signal", "standby.signal", "backup_manifest", "backup_manifest.tmp"];
     const older = ["recovery.conf", "recovery.done"];
@@ -109,13 +109,13 @@ describe("the files of a data directory", () => {
     expect(await fileNames({ version: "11" })).toEqual(withBase(...kept, ...newer));
   });
 
-  it("leave out whatever begins with pgsql_tmp, anywhere", async () => {
+  it("omit every name that begins with pgsql_tmp, anywhere", async () => {
     makeTree(data, { "base/pgsql_tmp/pgsql_tmp1.0": "x", "base/1/pgsql_tmp12.3": "x", pgsql_tmpfile: "x", "base/1/xpgsql_tmp": "x" });
     expect(await fileNames()).toEqual(withBase("base/1/xpgsql_tmp"));
     expect((await scan()).paths.some((path) => path.name.includes("pgsql_tmp"))).toBe(false);
   });
 
-  it("leave out caches and temporary relations of databases", async () => {
+  it("omit caches and temporary relations of databases", async () => {
     const gone = ["pg_internal.init", "pg_internal.init.123", "t3_16384", "t3_16384_fsm", "t12_16384_vm.2", "t3_16384.1"];
     const kept = ["pg_internal.initx", "t3", "t_16384", "t3_16384_init", "tx3_16384", "pg_internal.init.x"];
     makeTree(
@@ -129,16 +129,16 @@ describe("the files of a data directory", () => {
     expect(await fileNames()).toEqual(withBase(...expected));
   });
 
-  it("leave out unlogged relations but for their init fork", async () => {
+  it("omit unlogged relations except their init fork", async () => {
     const gone = ["16390", "16390_fsm", "16390_vm", "16390.1", "16390_fsm.2"];
     const kept = ["16390_init", "163900", "16391", "16391_fsm", "1639", "16390x"];
     makeTree(data, Object.fromEntries([...gone, ...kept].map((name) => [`base/5/${name}`, "x"])));
-    // The same number in another database, and outside of databases, is another relation.
+    // The same number in another database, and outside databases, is another relation.
     makeTree(data, { "base/6/16390": "x", "base/16390": "x", "16390": "x" });
     expect(await fileNames()).toEqual(withBase(...kept.map((name) => `base/5/${name}`), "base/6/16390", "base/16390", "16390"));
   });
 
-  it("leave out what is excluded, with or without its directory", async () => {
+  it("omit excluded paths, with or without their directory", async () => {
     makeTree(data, { "junk/a": "x", "junk/deep/b": "x", "junk2/a": "x", "base/1/16384": "x" });
     const { files, paths } = await scan({ exclude: ["junk", "base/1/16384", "none"] });
     expect(files.map((file) => file.name.slice(8))).toEqual(withBase("junk2/a"));
@@ -149,7 +149,7 @@ describe("the files of a data directory", () => {
     expect(contents.paths.map((path) => path.name)).not.toContain("pg_data/junk/deep");
   });
 
-  it("leave out special files with a warning", async () => {
+  it("omit special files with a warning", async () => {
     execFileSync("mkfifo", [join(data, "pipe")]);
     const server = createServer().listen(join(data, ".s.sock"));
     await new Promise((resolve) => server.once("listening", resolve));
@@ -161,7 +161,7 @@ describe("the files of a data directory", () => {
     expect([...warnings].sort()).toEqual([".s.sock", "null", "pipe"].map((name) => `exclude special file '${join(data, name)}' from backup`));
   });
 
-  it("may vanish at any moment", async () => {
+  it("may vanish at any time", async () => {
     makeTree(data, { "base/5/1": "x", "base/5/2": "x", "base/7/1": "x", pg_link: `-> ${folder}` });
     const real = await vi.importActual<typeof fsPromises>("node:fs/promises");
     const realNow = await vi.importActual<typeof fs>("node:fs");
@@ -182,7 +182,7 @@ describe("the files of a data directory", () => {
     expect(["base/5", "base/7/1", "pg_link"].filter((name) => existsSync(join(data, name)))).toEqual([]);
   });
 
-  it("cannot be scanned when the directory is not there", async () => {
+  it("cannot be scanned without the directory", async () => {
     await expect(scan({ dataDirectory: join(folder, "none") })).rejects.toMatchObject({ kind: "pathMissing", exitCode: 73 });
   });
 });
@@ -219,7 +219,7 @@ describe("tablespaces and links", () => {
     expect(found.links).toEqual([{ name: "pg_data/pg_tblspc/16384", destination: space("ts1"), user: "postgres", group: null }]);
   });
 
-  it("without a name are our mistake online, and named by their number offline", async () => {
+  it("without a name are our bug online, and named by their number offline", async () => {
     symlinkSync(space("ts1"), join(data, "pg_tblspc/16399"));
     await expect(scan()).rejects.toMatchObject({ kind: "assert", message: "tablespace with oid 16399 not found in tablespace map" });
     expect((await scan({ online: false })).targets[1]?.tablespaceName).toBe("ts16399");
@@ -266,7 +266,7 @@ describe("tablespaces and links", () => {
     await expect(scan()).rejects.toMatchObject({ kind: "linkDestination", exitCode: 70, message: expect.stringContaining(message) });
   });
 
-  it("may lie beside each other, and files anywhere", async () => {
+  it("may be side by side, and files anywhere", async () => {
     mkdirSync(space("elsewhere/log2"));
     makeTree(data, { a: "-> ../elsewhere/log", b: "-> ../elsewhere/log2", c: "-> ../elsewhere/postgresql.conf" });
     expect((await scan()).targets.map((target) => target.name)).toEqual(["pg_data", "pg_data/a", "pg_data/b", "pg_data/c"]);

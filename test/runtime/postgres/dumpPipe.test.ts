@@ -1,6 +1,6 @@
 /**
- * A dump from one program into another: which end of which side is taken for a whole one. Scripts stand in for pg_dump and psql;
- * test/interop/migrate.test.ts has the real ones.
+ * A dump from one program into another: when it counts as complete. Scripts stand in for pg_dump and psql;
+ * test/interop/migrate.test.ts uses the real ones.
  */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +24,7 @@ function pipe(dump: string, load: string, signal = new AbortController().signal)
   return pipeDump({ dumpProgram: dumpProgram ?? "", loadProgram: loadProgram ?? "", dumpArgs: [], source: env, target: env, signal });
 }
 
-test("a dump that is whole is loaded, and its bytes are told", async () => {
+test("a complete dump is loaded, and its bytes are counted", async () => {
   expect(await pipe(WHOLE, `cat > ${loaded}`)).toBe(readFileSync(loaded).length);
   expect(readFileSync(loaded, "utf8")).toContain("CREATE TABLE a ();");
 });
@@ -45,16 +45,16 @@ test.each([
   ["is killed behind its last words", `${WHOLE}; kill -9 $$`, "cat > /dev/null", "pg_dump was ended by SIGKILL"],
   ["is loaded by what fails in the end", WHOLE, "cat > /dev/null; echo 'no space left' >&2; exit 3", "psql ended with exit code 3: no space left"],
   ["is not taken", `${WHOLE}; yes | head -c 10000000`, "echo 'syntax error' >&2; exit 3", "psql ended with exit code 3: syntax error"],
-])("a dump that %s is not whole", async (_what, dump, load, told) => {
+])("a dump that %s is incomplete", async (_what, dump, load, told) => {
   await expect(pipe(dump, load)).rejects.toThrow(told);
 });
 
-test("what loads sees the end of its input only behind a dump that is whole", async () => {
+test("the loading program sees the end of its input only after a complete dump", async () => {
   await expect(pipe("echo 'CREATE TABLE a ();'", `cat > /dev/null; echo committed > ${loaded}`)).rejects.toThrow("complete");
   expect(readFileSync(loaded, "utf8")).not.toContain("committed");
 });
 
-test("both are ended when it is told to end", async () => {
+test("both are killed on an abort", async () => {
   const controller = new AbortController();
   const piped = pipe("exec sleep 600", "exec sleep 600", controller.signal);
   controller.abort(new Error("told to end"));

@@ -10,7 +10,7 @@ const PATH = `backup/demo/${LABEL}/pgbackstop.attempt`;
 const ctx = testContext();
 
 describe("the attempt file of a backup", () => {
-  it.each([null, "pass"])("is this process's own as long as its token is there: %s", async (pass) => {
+  it.each([null, "pass"])("belongs to this process as long as its token is there: %s", async (pass) => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     const [lease, other] = [testLease(), testLease()];
@@ -30,7 +30,7 @@ describe("the attempt file of a backup", () => {
     await expect(requireAttempt(repo, LABEL, other, pass)).rejects.toMatchObject({ kind: "lockAcquire" });
   });
 
-  it("is of no domain when it cannot be read", async () => {
+  it("has no domain when it is unreadable", async () => {
     const repo = repository(1);
     const lease = testLease();
     for (const pass of [null, "pass"]) {
@@ -44,8 +44,8 @@ describe("the attempt file of a backup", () => {
   });
 });
 
-describe("a right that is watched", () => {
-  it("is looked at again when time has passed, once for all that ask", async () => {
+describe("a watched right", () => {
+  it("is checked again after some time, once for all callers", async () => {
     const held = testContext();
     let checks = 0;
     const watch = new Watch(async () => {

@@ -38,7 +38,7 @@ describe("a manifest", () => {
     await expect(loadManifest(repo, LABEL, null)).rejects.toMatchObject({ path: undefined });
   });
 
-  it("of a backup under way is no backup, although its copy could be read", async () => {
+  it("of an unfinished backup is no backup, although its copy is readable", async () => {
     const repo = await stanza();
     await saveManifestCopy(repo, GOLDEN, null, ctx);
     await expect(loadManifest(repo, LABEL, null)).rejects.toMatchObject({ kind: "fileMissing" });
@@ -58,8 +58,8 @@ describe("a manifest", () => {
   });
 });
 
-describe("what was left unfinished", () => {
-  it("can be removed, a finished backup cannot", async () => {
+describe("an unfinished backup", () => {
+  it("can be removed, a finished one cannot", async () => {
     const storage = new MemoryStorage();
     const repo = await stanza({ storage });
     await placeBackup(repo, GOLDEN, null);

@@ -39,7 +39,7 @@ async function readAll(): Promise<number> {
 }
 
 describe("reading a block incremental", () => {
-  it("joins super blocks that lie one after the other to one read, per backup", async () => {
+  it("joins adjacent super blocks into one read, per backup", async () => {
     const map = await loadBlockMap(chain.repo, chain.source());
     const shapes = planReads(map, everything).map((read) => read.map(({ superBlock, blocks }) => [superBlock.reference, blocks.length]));
     expect(shapes).toEqual([
@@ -52,21 +52,21 @@ describe("reading a block incremental", () => {
     ]);
   });
 
-  it("keeps backups apart whose places happen to follow each other", () => {
+  it("keeps backups apart whose offsets happen to be adjacent", () => {
     const superBlock = { reference: 0, bundleId: 1, offsetBytes: 0, sizeRepoBytes: 100, sizeBytes: BLOCK };
     const blocks = [0, 1, 1].map((reference, place) => ({ superBlock: { ...superBlock, reference, offsetBytes: place * 100 }, index: 0 }));
     const map = { blockSizeBytes: BLOCK, checksumSizeBytes: 6, blocks, checksums: new Uint8Array(18) };
     expect(planReads(map, everything).map((read) => read.map(({ superBlock: { offsetBytes } }) => offsetBytes))).toEqual([[0], [100, 200]]);
   });
 
-  it("leaves out what is not wanted", async () => {
+  it("skips unwanted blocks", async () => {
     const map = await loadBlockMap(chain.repo, chain.source());
     const shapes = planReads(map, (block) => block === 1 || block > 20).map((read) => read.map(({ blocks }) => blocks.map(({ block }) => block)));
     expect(shapes).toEqual([[[1]], [[21, 22, 23]]]);
     expect(planReads(map, () => false)).toEqual([]);
   });
 
-  it("gives the file, with or without what came with the map", async () => {
+  it("returns the file, with or without the bytes read with the map", async () => {
     expect(Buffer.compare(await chain.read(SIZE), bytes)).toBe(0);
     const { map, held } = await openBlockFile(chain.repo, chain.source());
     expect(held).toMatchObject({ path: chain.source().mapPath, offsetBytes: 777 });
@@ -75,7 +75,7 @@ describe("reading a block incremental", () => {
       parts.push([each.block, each.count]);
       expect(Buffer.compare(each.bytes, bytes.subarray(each.block * BLOCK, (each.block + each.count) * BLOCK))).toBe(0);
     });
-    // Blocks stay together as far as they follow each other.
+    // Adjacent blocks stay together.
     expect(parts).toEqual([
       [0, 3],
       [4, 4],
@@ -87,7 +87,7 @@ describe("reading a block incremental", () => {
     ]);
   });
 
-  it("asks once for a small file that no other backup has a part of", async () => {
+  it("sends one request for a small file without parts in other backups", async () => {
     const single = new BlockChain({ ...chain.options, cipherPass: null });
     await single.backup(sampleBytes(5 * BLOCK));
     const read = vi.spyOn(single.repo.storage, "read");
@@ -95,7 +95,7 @@ describe("reading a block incremental", () => {
     expect(read).toHaveBeenCalledTimes(1);
   });
 
-  it("reads whole super blocks at a time from a directory, while other files are read", async () => {
+  it("reads complete super blocks from a directory, while other files are read", async () => {
     const { signal } = new AbortController();
     const storage = new PosixStorage({ root: temporaryFolder(), syncDirectories: false, symlinks: true, signal });
     for (const compress of [
@@ -129,13 +129,13 @@ describe("reading a block incremental", () => {
     expect((await openBlockFile(single.repo, single.source())).held).toBeNull();
   });
 
-  it("says which backup is gone", async () => {
+  it("names a missing backup", async () => {
     await chain.repo.storage.remove("backup/demo/20261120-060000F/bundle/2");
     const error = await errorOf("fileMissing", readAll);
     expect(error.message).toContain("20261120-060000F/bundle/2");
   });
 
-  it("says that stored blocks end early", async () => {
+  it("reports stored blocks that end early", async () => {
     const path = "backup/demo/20261120-060000F/bundle/2";
     await chain.repo.storage.put(
       path,
@@ -145,7 +145,7 @@ describe("reading a block incremental", () => {
     expect(error.message).toBe("stored blocks of 'pg_data/base/5/16384' end early: 0 of 3 super blocks are there");
   });
 
-  it("refuses a map that is not there, not whole, or names a backup that the manifest does not", async () => {
+  it("refuses a map that is missing, truncated, or names a backup that the manifest does not", async () => {
     const source = chain.source();
     await errorOf("fileMissing", () => loadBlockMap(chain.repo, { ...source, mapPath: "backup/demo/x" }));
     const beyond = await errorOf("format", () => loadBlockMap(chain.repo, { ...source, mapOffsetBytes: source.mapOffsetBytes + 40 }));

@@ -4,7 +4,7 @@ import { type Extent, readExtents, runsOf } from "../../../runtime/repository/bu
 import { FaultyStorage } from "../../harness/faults";
 import { MemoryStorage } from "../../harness/storages";
 
-it("gives the bytes of each extent, whatever lies between them", async () => {
+it("returns the bytes of each extent, whatever is between them", async () => {
   const content = Buffer.from(Array.from({ length: 3000 }, (_, index) => index % 251));
   const storage = new MemoryStorage();
   await storage.put("bundle", content);
@@ -26,7 +26,7 @@ it("gives the bytes of each extent, whatever lies between them", async () => {
   );
 });
 
-it("asks once for neighbours, and again behind a long gap", async () => {
+it("sends one request for neighbours, and another one after a long gap", async () => {
   const near = { offsetBytes: 100, sizeBytes: 50 };
   const next = { offsetBytes: 200, sizeBytes: 10 };
   const far = { offsetBytes: 1_000_000, sizeBytes: 1 };

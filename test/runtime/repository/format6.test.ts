@@ -1,4 +1,4 @@
-/** What the hidden format 6 of stock 2.60 looks like in each place that is read: always the same plain answer. */
+/** The hidden format 6 of stock 2.60 in each file that is read: always the same plain error. */
 import { describe, expect, it } from "vitest";
 import { decrypt } from "../../../runtime/format/codec/cipher";
 import { loadManifest } from "../../../runtime/repository/backupStore";
@@ -41,7 +41,7 @@ describe.each([
 });
 
 describe("format 6", () => {
-  it("is recognised in archived files, however they come", async () => {
+  it("is recognised in archived files, with any chunk size", async () => {
     const bytes = vectorBytes(`v2.60/format6-encrypted/${LABEL_FILE}`);
     const repo = repository(1, { pass: PASS });
     await repo.storage.put(`archive/demo/18-1/${LABEL_FILE.slice(0, 16)}/${LABEL_FILE}`, bytes);

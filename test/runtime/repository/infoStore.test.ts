@@ -91,11 +91,11 @@ describe("info files", () => {
     storage.verifyAllFaultsExercised();
   });
 
-  describe("of which neither can be read", () => {
+  describe("of which neither is readable", () => {
     const HINT_PASSPHRASE = "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
     const HINT_DAMAGED = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
 
-    it("are missing (55) when there is none, with what to do", async () => {
+    it("are missing (55) when there is none, with a hint", async () => {
       const error = await loadArchiveInfo(repository(2)).catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ kind: "fileMissing", exitCode: 55, repoKey: 2, path: MAIN });
       expect(error).toHaveProperty("hints", expect.arrayContaining(["has a stanza-create been performed?"]));
@@ -131,7 +131,7 @@ describe("info files", () => {
       expect(error).toHaveProperty("hints", ["check the key."]);
     });
 
-    it("ask whether the repository is encrypted when the passphrase does not fit", async () => {
+    it("suggest a wrong passphrase when it does not fit", async () => {
       for (const [pass, found] of [
         ["right", "planted-wrong"],
         [undefined, "planted-needless"],
@@ -143,7 +143,7 @@ describe("info files", () => {
       }
     });
 
-    it("tell of the passphrase even when what comes out is padded as it should be, once in 256", async () => {
+    it("report the passphrase even if the padding is valid by chance, once in 256", async () => {
       const storage = await stored("right");
       for (let round = 0; round < 1500; round++) {
         const error = await loadArchiveInfo(repository(1, { storage, pass: `wrong-${round}` })).catch((thrown: unknown) => thrown);
@@ -151,7 +151,7 @@ describe("info files", () => {
       }
     });
 
-    it("may be asked for again when the store was only away", async () => {
+    it("are retryable when the store was only down", async () => {
       const storage = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unreachable", { retryable: true }));
       await expect(loadBackupInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "hostConnect", retryable: true });
     });

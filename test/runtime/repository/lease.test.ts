@@ -1,4 +1,7 @@
-/** The lease on storages in memory, by clocks that stand still: every pause, lost answer and hidden listing at the moment that a test chooses. */
+/**
+ * The lease on storages in memory, with stopped clocks: a test chooses the time of every pause, lost answer and hidden
+ * listing.
+ */
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
@@ -13,7 +16,7 @@ const LOST_ANSWER = fail("hostConnect", "the answer was lost", { retryable: true
 const clock = (): HeldClock => new HeldClock();
 let seeds = 0;
 
-/** A process on a host of its own; `time` is shared where processes live at the same time. */
+/** A process on its own host; processes that live at the same time share `time`. */
 function host(name: string, storage: Storage, time: HeldClock, more: Partial<LeaseRequest> = {}) {
   const ctx = testContext({ clock: time, seed: ++seeds });
   const place = { key: 1, name: "repo1", stanza: "demo", storage };
@@ -25,7 +28,7 @@ function host(name: string, storage: Storage, time: HeldClock, more: Partial<Lea
   };
 }
 
-/** Moves time on until `work` has ended. */
+/** Advances time until `work` has ended. */
 async function until<T>(time: HeldClock, work: Promise<T>): Promise<T> {
   let isEnded = false;
   const done = work.finally(() => {
@@ -42,14 +45,14 @@ async function until<T>(time: HeldClock, work: Promise<T>): Promise<T> {
 const names = (storage: MemoryStorage): string[] => storage.paths().map((path) => path.slice(DIRECTORY.length + 1));
 const content = (storage: MemoryStorage, name: string): Record<string, unknown> => JSON.parse(storage.text(`${DIRECTORY}/${name}`));
 
-/** Storages of both kinds: with exclusive creation, and with a ticket for each claimant. */
+/** Storages of both kinds: with exclusive creation, and with a claim file for each claimant. */
 describe.each([
   ["exclusive creation", true],
   ["tickets", false],
 ])("with %s", (_kind, createsExclusively) => {
   const memory = (): MemoryStorage => new MemoryStorage({ createsExclusively });
 
-  test("takes term after term, and gives each back", async () => {
+  test("takes term after term, and releases each", async () => {
     const storage = memory();
     const time = clock();
     for (let term = 1; term <= 3; term++) {
@@ -63,7 +66,7 @@ describe.each([
     expect(found.map(({ term, state }) => [term, state])).toEqual([1, 2, 3].map((term) => [term, "released"]));
   });
 
-  test("says within seconds of its next beat who lives and holds it, and changes nothing", async () => {
+  test("reports a living holder within seconds of its next beat, and changes nothing", async () => {
     const storage = memory();
     const time = clock();
     const holder = await host("b", storage, time).acquire();
@@ -94,7 +97,7 @@ describe.each([
     expect(next.texts("warn")).toEqual(["repo1: the lease was held by host 'a' process 12 (backup), which is gone: term 2 takes over"]);
   });
 
-  test("takes over from a process of another host when it has been silent for two minutes, not sooner", async () => {
+  test("takes over from another host's process when it has been silent for two minutes, not sooner", async () => {
     const storage = memory();
     await host("b", storage, clock()).acquire();
     const time = clock();
@@ -104,7 +107,7 @@ describe.each([
     expect(time.monotonicMs() - startedMs).toBeLessThan(LEASE_TIMES.deadMs + 10_000);
   });
 
-  test("believes no file that it read before a pause of its own", async () => {
+  test("ignores files that it read before its own pause", async () => {
     const storage = memory();
     const theirs = clock();
     const holder = await host("b", storage, theirs).acquire();
@@ -120,7 +123,7 @@ describe.each([
     await holder.release();
   });
 
-  test("that was lost to another host fails every check, beats no more and stays as the other one left it", async () => {
+  test("that was lost to another host fails every check, beats no more and leaves the other one's files", async () => {
     const storage = memory();
     const theirs = clock();
     const sleeper = host("b", storage, theirs);
@@ -138,7 +141,7 @@ describe.each([
     await lease.release();
   });
 
-  test("a holder that wakes writes into its own dead term only", async () => {
+  test("a holder that wakes writes only into its own dead term", async () => {
     const storage = memory();
     const theirs = clock();
     const sleeper = host("b", storage, theirs);
@@ -152,7 +155,7 @@ describe.each([
     expect(names(storage)).toHaveLength(2);
   });
 
-  test("of two that claim at once gives one the lease, or none of them yet", async () => {
+  test("gives one of two simultaneous claimants the lease, or none of them yet", async () => {
     for (let round = 0; round < 30; round++) {
       const storage = memory();
       const time = clock();
@@ -165,7 +168,7 @@ describe.each([
     }
   });
 
-  test("finds out that it got the lease although the answer was lost", async () => {
+  test("detects that it got the lease although the answer was lost", async () => {
     const inner = memory();
     const storage = new FaultyStorage(inner).plan(createsExclusively ? "create" : "put", { kind: "errorAfter", error: LOST_ANSWER });
     const lease = await host("a", storage, clock()).acquire();
@@ -174,14 +177,14 @@ describe.each([
     storage.verifyAllFaultsExercised();
   });
 
-  test("fails when the claim did not get there, and leaves nothing", async () => {
+  test("fails when the claim did not arrive, and leaves nothing", async () => {
     const inner = memory();
     const storage = new FaultyStorage(inner).plan(createsExclusively ? "create" : "put", { kind: "error", error: LOST_ANSWER });
     await expect(host("a", storage, clock()).acquire()).rejects.toBe(LOST_ANSWER);
     expect(names(inner)).toEqual([]);
   });
 
-  test("goes on when beats fail, and says so once", async () => {
+  test("continues when beats fail, and says so once", async () => {
     const inner = memory();
     const storage = new FaultyStorage(inner);
     const time = clock();
@@ -197,7 +200,7 @@ describe.each([
     await lease.release();
   });
 
-  test("beats until it is given back, and not afterwards", async () => {
+  test("beats until its release, and not afterwards", async () => {
     const storage = memory();
     const time = clock();
     const lease = await host("a", storage, time).acquire();
@@ -212,7 +215,7 @@ describe.each([
     await expect(lease.check()).rejects.toMatchObject({ kind: "assert" });
   });
 
-  test("takes a file that cannot be read for a holder, until it has not changed for two minutes", async () => {
+  test("takes an unreadable file for a holder, until it has not changed for two minutes", async () => {
     const storage = memory();
     await storage.put(`${DIRECTORY}/00000005.json`, utf8('{"version":1,"te'));
     const time = clock();
@@ -223,7 +226,7 @@ describe.each([
     expect(next.texts("info")[0]).toContain("held by a file that cannot be read");
   });
 
-  test("gives way to a claim of the other form", async () => {
+  test("yields to a claim of the other form", async () => {
     const storage = memory();
     const other = new MemoryStorage({ createsExclusively: !createsExclusively });
     // One tree, two configurations of it.
@@ -236,7 +239,7 @@ describe.each([
     expect(await until(time, host("a", storage, time).acquire())).toMatchObject({ term: 2 });
   });
 
-  test("keeps the last eight terms, removes older ones now and then, and never counts from one again", async () => {
+  test("keeps the last eight terms, sometimes removes older ones, and never restarts at one", async () => {
     const storage = memory();
     const time = clock();
     let most = 0;
@@ -268,7 +271,7 @@ describe.each([
     expect(await waiting).toMatchObject({ term: 1 });
   });
 
-  test("is given back after an abort by a storage that still works", async () => {
+  test("is released after an abort by a storage that still works", async () => {
     const inner = memory();
     const time = clock();
     const storage = new FaultyStorage(inner);
@@ -282,7 +285,7 @@ describe.each([
     expect(holder.texts("warn")).toEqual([]);
   });
 
-  test("cannot be given back when the storage is away, says so and does not fail", async () => {
+  test("cannot be released when the storage is down, says so and does not fail", async () => {
     const storage = new FaultyStorage(memory());
     const holder = host("a", storage, clock());
     const lease = await holder.acquire();
@@ -291,7 +294,7 @@ describe.each([
     expect(holder.texts("warn")).toEqual(["repo1: the lease could not be given back, others wait 120 s for it: the answer was lost"]);
   });
 
-  test("does not hold the end of a command when the storage does not answer", async () => {
+  test("does not delay the end of a command when the storage does not answer", async () => {
     const storage = new FaultyStorage(memory());
     const time = clock();
     const holder = host("a", storage, time);
@@ -327,7 +330,7 @@ describe("a listing that hides terms", () => {
     });
   }
 
-  test("does not hide a living holder where files are created exclusively", async () => {
+  test("does not hide a living holder when files are created exclusively", async () => {
     for (const terms of [0, 5, 30]) {
       const storage = new MemoryStorage();
       const time = clock();
@@ -362,7 +365,7 @@ describe("a listing that hides terms", () => {
     await expect(sleeper.check()).rejects.toMatchObject({ message: expect.stringContaining("term 2 has taken over") });
   });
 
-  test("ends a claim with tickets that it does not show", async () => {
+  test("ends a claim whose own file it does not show", async () => {
     const storage = new MemoryStorage({ createsExclusively: false });
     const time = clock();
     const claim = host(
@@ -375,7 +378,7 @@ describe("a listing that hides terms", () => {
   });
 });
 
-test("a server that ignores the condition of a creation leaves one holder, and the other one finds out", async () => {
+test("a server that ignores the condition of a creation leaves one holder, and the other one notices", async () => {
   const storage = new MemoryStorage();
   const ignoring = new Proxy(storage, {
     get: (target, property) => {

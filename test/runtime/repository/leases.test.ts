@@ -33,7 +33,7 @@ async function until<T>(clock: HeldClock, work: Promise<T>): Promise<T> {
 }
 
 describe("leases of a command", () => {
-  test("are taken once for each repository and given back together", async () => {
+  test("are taken once for each repository and released together", async () => {
     const clock = new HeldClock();
     const [first, second] = two() as [Repository, Repository];
     const { leases } = command("a", clock, 1);
@@ -59,14 +59,14 @@ describe("leases of a command", () => {
     }
   });
 
-  test("nothing is written where the stanza is missing, and the reason is told", async () => {
+  test("nothing is written without a stanza, and the reason is reported", async () => {
     const storage = new MemoryStorage();
     const { leases } = command("a", new HeldClock(), 1);
     await expect(leases.take(repository(1, { storage }))).rejects.toMatchObject({ kind: "fileMissing" });
     expect(storage.paths()).toEqual([]);
   });
 
-  test("a busy repository stays busy for the command, one that was away is asked again", async () => {
+  test("a busy repository stays busy for the command, an unreachable one is tried again", async () => {
     const clock = new HeldClock();
     const inner = new MemoryStorage();
     const storage = new FaultyStorage(inner);
@@ -87,7 +87,7 @@ describe("leases of a command", () => {
   });
 });
 
-test("work is done where the lease can be had, and the others say why not", async () => {
+test("work runs where the lease is available, and the others say why not", async () => {
   const clock = new HeldClock();
   const repos = two();
   const [first] = repos as [Repository];

@@ -31,7 +31,7 @@ const ctx = testContext();
 const lease = testLease();
 const GOLDEN = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
 const LABEL = GOLDEN.label;
-/** A few files are enough where their number is not the point. */
+/** For tests in which the number of files does not matter. */
 const FEW: Manifest = { ...GOLDEN, files: GOLDEN.files.filter((file) => file.reference === undefined).slice(0, 5) };
 const withLabel = (label: string): Manifest => ({ ...FEW, label, references: [label] });
 
@@ -41,7 +41,7 @@ async function stanza(options: Parameters<typeof repository>[1] = {}): Promise<R
   return repo;
 }
 
-/** The files of the manifest with the sizes that it says, and an attempt file: a backup that only has to be listed. */
+/** The manifest's files with the right sizes, and an attempt file: a backup that only needs to be listed. */
 async function copied(repo: Repository, manifest: Manifest, pass: string | null = null): Promise<void> {
   await saveAttempt(repo, manifest.label, { lease, source: null, pass }, ctx);
   for (const file of manifest.files) {
@@ -82,7 +82,7 @@ describe("a finished backup", () => {
     expect(await loadArchiveInfo(repo)).toMatchObject({ currentId: 1 });
   });
 
-  it.each([null, "pass"])("of very many files is written part by part, to the same text: %s", async (pass) => {
+  it.each([null, "pass"])("with very many files is written in parts, to the same text: %s", async (pass) => {
     const memory = new MemoryStorage();
     const repo = await stanza({ storage: memory, ...(pass === null ? {} : { pass }) });
     const [row] = GOLDEN.files;
@@ -107,7 +107,7 @@ describe("a finished backup", () => {
     expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20261120-000000F", "20261121-000000F", "20261122-000000F"]);
   });
 
-  it("is only ever listed when it is whole, wherever a crash comes", async () => {
+  it("is listed only when it is complete, wherever a crash happens", async () => {
     const base = new MemoryStorage();
     const pass = "info-pass";
     const old = await stanza({ storage: base, pass });
@@ -133,7 +133,7 @@ describe("a finished backup", () => {
     expect(listed).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
   });
 
-  it("has a link `latest` where the storage has links", async () => {
+  it("has a link `latest` if the storage has links", async () => {
     const root = temporaryFolder();
     const storage = new PosixStorage({ root, syncDirectories: true, symlinks: true, signal: ctx.signal });
     const repo = await stanza({ storage, latestLink: true });
@@ -144,7 +144,7 @@ describe("a finished backup", () => {
   });
 });
 
-/** Calls `act` before the first put of a path that ends so. */
+/** Calls `act` before the first put of a path with this ending. */
 class ActingStorage extends MemoryStorage {
   acts: { readonly end: string; readonly act: () => void | Promise<void> } | null = null;
 
@@ -192,7 +192,7 @@ describe("a backup that another process has harmed", () => {
     }
   });
 
-  it("is not listed under the label of another one, nor after the stanza was upgraded", async () => {
+  it("is not listed under another one's label, nor after the stanza was upgraded", async () => {
     const repo = await stanza();
     await finish(repo, withLabel(BASE));
     await copied(repo, withLabel(BASE));
@@ -203,7 +203,7 @@ describe("a backup that another process has harmed", () => {
     await expect(finishBackup(repo, strange, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "backupMismatch" });
   });
 
-  it("is listed again when a process that woke has written its older list over it", async () => {
+  it("is listed again when a process that woke has overwritten the list with its older one", async () => {
     const storage = new ActingStorage();
     const repo = await stanza({ storage });
     await finish(repo, withLabel(BASE));

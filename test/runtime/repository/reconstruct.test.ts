@@ -1,4 +1,4 @@
-/** What joins backup.info and what leaves it; what `expire` and `backup` make of it is tested with them. */
+/** Backups that join and leave backup.info; the tests of `expire` and `backup` cover how those use it. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { saveAttempt } from "../../../runtime/repository/attempt";
 import { markExpired } from "../../../runtime/repository/expireStore";
@@ -43,15 +43,15 @@ async function mend(): Promise<string[]> {
   return found.adopted.map((entry) => entry.label);
 }
 
-describe("a whole backup that is not listed", () => {
-  it("joins the list with what it builds on", async () => {
+describe("a complete backup that is not listed", () => {
+  it("joins the list with its base", async () => {
     await forget(FULL, DIFF);
     expect(await mend()).toEqual([FULL, DIFF]);
     expect(await labelsOf()).toEqual([FULL, DIFF, NEXT]);
     expect(await mend()).toEqual([]);
   });
 
-  it("joins the list from an attempt of this host, whose file goes", async () => {
+  it("joins the list from an attempt of this host, whose file is removed", async () => {
     await forget(NEXT);
     await saveAttempt(repo, NEXT, { lease: testLease(), source: null, pass: null }, ctx);
     expect(await mend()).toEqual([NEXT]);
@@ -92,7 +92,7 @@ describe("a whole backup that is not listed", () => {
     expect(warnings()).toContain(`invalid backup '${DIFF}' cannot be added to current backups: it builds on '${FULL}', which is not listed`);
   });
 
-  it("is a doubt about the listing when its base is there and was not shown", async () => {
+  it("makes the listing doubtful when its base exists and was not shown", async () => {
     await forget(FULL, DIFF);
     const hiding = new FaultyStorage(storage);
     const list = hiding.list.bind(hiding);
@@ -112,7 +112,7 @@ describe("a whole backup that is not listed", () => {
 });
 
 describe("a listed backup", () => {
-  it("leaves with what depends on it only when manifest and copy are gone", async () => {
+  it("leaves with its dependants only when manifest and copy are gone", async () => {
     await storage.remove(`backup/demo/${FULL}/backup.manifest`);
     const doubtful = await loadReconstructedInfo(repo, lease, ctx);
     expect(doubtful).toMatchObject({ lost: [], doubts: [expect.stringContaining("of a listed backup is gone and its copy is there")] });
@@ -127,7 +127,7 @@ describe("a listed backup", () => {
     expect(await labelsOf()).toEqual([FULL, DIFF, NEXT]);
   });
 
-  it("has not left when the whole repository has gone away", async () => {
+  it("stays when the whole repository is unreachable", async () => {
     for (const path of storage.paths()) if (!path.includes("backup.info")) storage.files.delete(path);
     await expect(loadReconstructedInfo(repo, lease, ctx)).rejects.toMatchObject({ kind: "fileMissing" });
   });

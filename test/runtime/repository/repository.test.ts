@@ -8,7 +8,7 @@ import { repository } from "./support";
 const ctx = testContext();
 
 describe("a file of a repository", () => {
-  it("is stored as it is, or encrypted with a fresh salt", async () => {
+  it("is stored plain, or encrypted with a fresh salt", async () => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     const content = Buffer.from("archive and backup");
@@ -33,7 +33,7 @@ describe("a file of a repository", () => {
   });
 });
 
-describe("a passphrase of the hierarchy", () => {
+describe("a sub-passphrase", () => {
   it("is 48 random bytes in base64, a new one each time", () => {
     const [first, second] = [newSubPass(ctx), newSubPass(ctx)];
     expect(first).toMatch(/^[A-Za-z0-9+/]{64}$/);

@@ -9,7 +9,7 @@ import { repository } from "./support";
 const GOLDEN = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
 const LABEL = GOLDEN.label;
 
-describe("what the repository holds", () => {
+describe("a backup's stored files", () => {
   const row = (name: string, more: Partial<ManifestFile>): ManifestFile => ({
     ...(GOLDEN.files.find((file) => file.name === "pg_data/PG_VERSION") as ManifestFile),
     name,
@@ -31,7 +31,7 @@ describe("what the repository holds", () => {
   };
   const SIZES = { "pg_data/own.zst": 5, "pg_data/own.pgbi.zst": 6, "pg_data/blocks.pgbi": 7, "bundle/1": 7 };
 
-  it("is compared by the names and sizes that each way of storing has", async () => {
+  it("are compared by the names and sizes of each kind of storage", async () => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     const pathOf = (name: string): string => `backup/demo/${LABEL}/${name}`;
@@ -47,7 +47,7 @@ describe("what the repository holds", () => {
     }
   });
 
-  it("is asked for by name when a listing does not show it", async () => {
+  it("are looked up directly when a listing lacks them", async () => {
     const memory = new MemoryStorage();
     const repo = repository(1, { storage: memory });
     for (const [name, sizeBytes] of Object.entries(SIZES)) await memory.put(`backup/demo/${LABEL}/${name}`, new Uint8Array(sizeBytes));

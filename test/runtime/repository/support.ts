@@ -1,4 +1,7 @@
-/** Repositories in memory, WAL segments of one MiB and data directories for the tests of the repository room and the operations. */
+/**
+ * Repositories in memory, WAL segments of one MiB and data directories for the tests of the repository room and the
+ * operations.
+ */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -29,7 +32,7 @@ export interface RepositoryOptions {
   readonly latestLink?: boolean;
 }
 
-/** A repository over `storage`, an empty memory by default; encrypted when there is a passphrase. */
+/** A repository over `storage`, by default an empty memory; encrypted with a passphrase. */
 export function repository(key: number, options: RepositoryOptions = {}): Repository {
   return {
     key,
@@ -46,7 +49,7 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
   };
 }
 
-/** The bytes of a segment: a true header of the cluster and content that differs by `seed`. */
+/** A segment's bytes: a real header of the cluster and content that differs by `seed`. */
 export function walBytes(seed: number, systemId: bigint = CLUSTER.systemId): Uint8Array {
   const bytes = Buffer.alloc(WAL_SIZE_BYTES, seed % 251);
   bytes.set(vectorBytes("wal-header.pg15.first512.bin"));
@@ -67,14 +70,14 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A folder that is gone after the test. */
+/** A folder that is removed after the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "pgb-unit-"));
   folders.push(folder);
   return folder;
 }
 
-/** `pg_wal` with these segments (content by their number), each ready for the archive unless told otherwise. */
+/** `pg_wal` with these segments (content by number), each ready for the archive by default. */
 export function makeWalDirectory(folder: string, segmentNos: readonly number[]): string {
   const directory = join(folder, "pg_wal");
   mkdirSync(join(directory, "archive_status"), { recursive: true });
@@ -87,7 +90,9 @@ export function addWal(directory: string, name: string, bytes: Uint8Array): void
   writeFileSync(join(directory, "archive_status", `${name}.ready`), "");
 }
 
-/** Makes files (text or bytes), links (`-> target`) and, for names that end in a slash, directories below `folder`. */
+/**
+ * Makes files (text or bytes), links (`-> target`) and, for names with a trailing slash, directories below `folder`.
+ */
 export function makeTree(folder: string, tree: Readonly<Record<string, string | Uint8Array>>): void {
   for (const [name, content] of Object.entries(tree)) {
     const path = join(folder, name);
@@ -98,7 +103,7 @@ export function makeTree(folder: string, tree: Readonly<Record<string, string | 
   }
 }
 
-/** The least of a data directory that can be backed up: pg_control, a version and a table. */
+/** A minimal data directory that can be backed up: pg_control, a version and a table. */
 export function makeDataDirectory(folder: string, more: Readonly<Record<string, string | Uint8Array>> = {}): string {
   const directory = join(folder, "data");
   makeTree(directory, {

@@ -34,7 +34,7 @@ describe("the WAL archive", () => {
     ["gz", ".gz"],
     ["lz4", ".lz4"],
     ["zst", ".zst"],
-  ] as const)("stores a segment as %s under its checksum, and gives it back", async (type, extension) => {
+  ] as const)("stores a segment as %s under its checksum, and returns it", async (type, extension) => {
     for (const pass of [null, "archive-pass"]) {
       const storage = new MemoryStorage();
       const repo = repository(1, { storage });
@@ -78,7 +78,7 @@ describe("the WAL archive", () => {
     expect([walName(1), `${walName(1)}.partial`, label, "00000002.history", "x"].map(isSegment)).toEqual([true, true, false, false, false]);
   });
 
-  it("shows every copy of a damaged archive, and no foreign file", async () => {
+  it("shows every copy in a damaged archive, and no foreign file", async () => {
     const storage = new MemoryStorage();
     const repo = repository(1, { storage });
     await put(repo, walName(1), walBytes(1), "gz");

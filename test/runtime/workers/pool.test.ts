@@ -15,7 +15,7 @@ import { temporaryFolder } from "../repository/support";
 const OUT = join(__dirname, "../../../node_modules/.cache/pgbackstop");
 const THREAD = join(OUT, `thread-${process.pid}.cjs`);
 
-/** The thread's side as main starts it, with three ways of going wrong that a file's name asks for. */
+/** The worker thread as main starts it, with three kinds of failure that a file's name selects. */
 const SOURCE = `
   import { parentPort, workerData } from "node:worker_threads";
   import { systemClock } from "./runtime/base/clock";
@@ -91,7 +91,7 @@ describe("the calling thread", () => {
     await threads.close();
   });
 
-  it("needs no thread for jobs one after the other, and gives their errors", async () => {
+  it("needs no thread for consecutive jobs, and returns their errors", async () => {
     const threads = pool(2, async (given) => {
       if (given.kind === "verifyFile" && given.path === "file1") throw fail("fileMissing", "gone");
       return { status: "ok" };
@@ -111,7 +111,7 @@ describe("the calling thread", () => {
 });
 
 describe("worker threads", () => {
-  it("run all jobs, more than they have room for, and end when they are closed", async () => {
+  it("run all jobs, also more than they have slots for, and end when they are closed", async () => {
     const threads = pool(2);
     expect(threads.slots).toBe(2);
     const results = await Promise.all(Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, no === 7 ? "other" : `content ${no}`)));
@@ -151,14 +151,14 @@ describe("worker threads", () => {
   it.each([
     ["exit", /worker thread ended: exit 7/],
     ["crash", /worker thread ended: thread crashed/],
-  ])("that die (%s) give an error for their jobs, and the others go on", async (path, message) => {
+  ])("that die (%s) fail their jobs, and the others continue", async (path, message) => {
     const threads = pool(2);
     await expect(run(threads, path)).rejects.toMatchObject({ kind: "assert", message: expect.stringMatching(message) });
     for (let no = 0; no < 10; no++) expect((await run(threads, `file${no}`, `content ${no}`)).status).toBe("ok");
     await threads.close();
   });
 
-  it("that have all died give an error instead of waiting", async () => {
+  it("that have all died return an error instead of waiting", async () => {
     const threads = pool(1);
     const waiting = [run(threads, "exit"), ...Array.from({ length: 12 }, (_, no) => run(threads, `file${no}`))];
     const results = await Promise.allSettled(waiting);
@@ -167,7 +167,7 @@ describe("worker threads", () => {
     await threads.close();
   });
 
-  it("that hang are left behind when they are told to stop, and closed", async () => {
+  it("that hang are abandoned when they are told to stop, and closed", async () => {
     const threads = pool(2);
     const waiting = Array.from({ length: 12 }, () => run(threads, "hang"));
     const settled = Promise.allSettled(waiting);

@@ -4,11 +4,11 @@ import { BackupError, fail } from "../../../runtime/base/errors";
 import { Secret } from "../../../runtime/base/secret";
 import { pack, unpack } from "../../../runtime/workers/transfer";
 
-/** What happens on the way to a thread. */
+/** Sends a value as to a thread. */
 const across = (value: unknown): unknown => unpack(structuredClone(pack(value)));
 
 describe("a value that crosses a thread boundary", () => {
-  it("arrives as it was", () => {
+  it("arrives unchanged", () => {
     const plain = fc.letrec((tie) => ({
       value: fc.oneof(
         { maxDepth: 3 },
@@ -30,7 +30,7 @@ describe("a value that crosses a thread boundary", () => {
     );
   });
 
-  it("keeps errors as errors, with everything but their cause", () => {
+  it("keeps errors as errors, with everything except their cause", () => {
     const error = fail("access", "refused", { hint: ["one", "two"], repoKey: 2, path: "a/b", retryable: true, cause: new Error("socket") });
     const found = across({ results: [{ ok: false, error }] }) as { results: { error: BackupError }[] };
     const [copy] = found.results.map((result) => result.error);

@@ -5,7 +5,7 @@ import { isError } from "../../../../runtime/base/errors";
 import { Bz2Decompressor, decompressBz2Bytes } from "../../../../runtime/format/codec/bz2";
 import { errorOf, sampleBytes, vectorBytes } from "../vectors";
 
-/** What `bzip2 -1` and `-9` were given; the cycle has several blocks at level 1. */
+/** Input of `bzip2 -1` and `-9`; the cycle has several blocks at level 1. */
 const CONTENTS: readonly (readonly [string, Uint8Array])[] = [
   ["sample.level1", sampleBytes(250_000)],
   ["cycle.level1", Uint8Array.from({ length: 350_000 }, (_, index) => (index * 7) % 251)],
@@ -34,7 +34,7 @@ function inPieces(bytes: Uint8Array, size: number): Uint8Array {
   const chunk = Buffer.alloc(size);
   for (let begin = 0; begin < bytes.length; begin += size) {
     const piece = bytes.subarray(begin, begin + size);
-    // The same memory for each chunk, as readers use it.
+    // Reuses its memory for each chunk, like readers do.
     chunk.set(piece);
     parts.push(...decompressor.update(chunk.subarray(0, piece.length)));
   }
@@ -44,15 +44,15 @@ function inPieces(bytes: Uint8Array, size: number): Uint8Array {
 }
 
 describe("bzip2", () => {
-  it.each(CONTENTS)("%s is read whole", (name, content) => {
+  it.each(CONTENTS)("%s is read completely", (name, content) => {
     expect(Buffer.compare(decompressBz2Bytes(stored(name), content.length), content)).toBe(0);
   });
 
-  it.each(CONTENTS)("%s is read however it is cut", (name, content) => {
+  it.each(CONTENTS)("%s is read with any chunk size", (name, content) => {
     for (const size of [1, 7, 4096, 1 << 20]) expect(Buffer.compare(inPieces(stored(name), size), content)).toBe(0);
   });
 
-  it("comes in pieces, however long the runs", () => {
+  it("yields pieces, however long the runs", () => {
     const decompressor = new Bz2Decompressor();
     const sizes: number[] = [];
     for (const pieces of [decompressor.update(stored("runs.level1")), decompressor.finish()]) for (const piece of pieces) sizes.push(piece.length);
@@ -70,14 +70,14 @@ describe("bzip2", () => {
     await errorOf("format", () => decompressBz2Bytes(stored("one.level1"), 0));
   });
 
-  it("that was cut short is refused wherever the cut is", async () => {
+  it("that is truncated is refused at any length", async () => {
     for (const name of ["one.level1", "empty.level1", "values.level1", "runs.level1"]) {
       const bytes = stored(name);
       for (let size = 0; size < bytes.length; size++) await errorOf("format", () => decompressBz2Bytes(bytes.subarray(0, size), 1 << 20));
     }
   });
 
-  it("with another bit is refused, or the bit did not matter", () => {
+  it("with a flipped bit is refused, or the bit did not matter", () => {
     for (const [name, content] of CONTENTS.filter(([each]) => /one|values|runs/.test(each))) {
       const bytes = stored(name);
       let refused = 0;
@@ -91,12 +91,12 @@ describe("bzip2", () => {
           refused++;
         }
       }
-      // A larger level, tables of codes that are not used, and the bits that fill the last byte.
+      // These bits do not matter: a larger level, unused code tables, and padding of the last byte.
       expect(refused).toBeGreaterThan(bytes.length * 8 * 0.9);
     }
   });
 
-  it("that is no bzip2 at all is refused, and never takes the process with it", () => {
+  it("refuses other data, and never crashes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (noise, hasHead) => {
         const bytes = hasHead ? concatBytes([Buffer.from("BZh11AY&SY", "latin1"), noise]) : noise;

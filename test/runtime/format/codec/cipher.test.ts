@@ -19,12 +19,12 @@ function excerpt(path: string): { pass: string; rows: Record<string, { checksum:
 }
 
 describe("files that stock encrypted", () => {
-  it.each(["archive.info", "backup.info"])("%s is decrypted to what openssl makes of it", (name) => {
+  it.each(["archive.info", "backup.info"])("%s is decrypted as openssl does", (name) => {
     const plain = decryptBytes(vectorBytes(`v2.45/encrypted/${name}`), PASS.repo2);
     expect(Buffer.from(plain).toString()).toBe(vectorText(`v2.45/encrypted/${name}.plain.txt`));
   });
 
-  it("data files have the content that their manifest rows tell", () => {
+  it("data files match their manifest rows", () => {
     const { pass, rows } = excerpt("v2.45/encrypted/manifest-rows.txt");
     for (const [file, row] of [
       ["backup_label.gz", rows["pg_data/backup_label"]],
@@ -48,7 +48,7 @@ describe("files that stock encrypted", () => {
     expect(decryptBytes(blocks.subarray(blocks.length - 40), pass, true)[0]).toBe(0);
   });
 
-  it("lead from the configured passphrase to those below", () => {
+  it("lead from the configured passphrase to the sub-passphrases", () => {
     const info = parseBackupInfo(
       Buffer.from(decryptBytes(vectorBytes("v2.60/block-zst-encrypted/backup.info"), PASS.repo3)).toString(),
       "backup.info",
@@ -73,7 +73,7 @@ describe("files that we encrypt", () => {
     expect(output.equals(plain)).toBe(true);
   });
 
-  it("give back any content, fed whole and byte by byte", async () => {
+  it("return any content, fed whole and byte by byte", async () => {
     const content = fc.uint8Array({ maxLength: 200 });
     await fc.assert(
       fc.asyncProperty(content, fc.boolean(), fc.string({ minLength: 1 }), fc.constantFrom(1, 7, 16, 1000), async (plain, raw, pass, size) => {
@@ -86,14 +86,14 @@ describe("files that we encrypt", () => {
     );
   });
 
-  it("pass in pieces of at most 1 MiB even when they come in one", async () => {
+  it("yield pieces of at most 1 MiB even from a single chunk", async () => {
     const plain = sampleBytes(3_500_000);
     for await (const chunk of encrypt(pieces(plain, plain.length), "pass", SALT)) expect(chunk.length).toBeLessThanOrEqual(1024 * 1024 + 16);
     expect((await all(decrypt(encrypt(pieces(plain, plain.length), "pass", SALT), "pass"))).equals(plain)).toBe(true);
   });
 });
 
-describe("what cannot be decrypted", () => {
+describe("undecryptable content", () => {
   const stored = encryptBytes(sampleBytes(1000), "right", SALT);
 
   it.each([

@@ -28,7 +28,7 @@ const CODED: readonly CompressType[] = ["gz", "lz4", "zst"];
 describe.each(WRITTEN)("%s", (type) => {
   const spec = { type, level: defaultLevel(type) };
 
-  it.each([false, true])("gives back large content in chunks of any size (raw: %s)", async (raw) => {
+  it.each([false, true])("returns large content in chunks of any size (raw: %s)", async (raw) => {
     const content = sampleBytes(5_000_000);
     for (const size of [100_000, 1_048_576, 5_000_000]) {
       const stored = await all(compress(pieces(content, size), spec, raw));
@@ -37,7 +37,7 @@ describe.each(WRITTEN)("%s", (type) => {
     }
   });
 
-  it("gives back any content, whole and byte by byte", async () => {
+  it("returns any content, whole and byte by byte", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), fc.boolean(), fc.constantFrom(1, 1000), async (content, raw, size) => {
         const stored = Buffer.from(compressBytes(content, spec, raw));
@@ -71,7 +71,7 @@ describe.each(CODED)("%s, damaged", (type) => {
     }
   });
 
-  it("is refused when nothing is left of it, also by a codec that has read something else before", async () => {
+  it("is refused when it is empty, also by a codec that has read other content before", async () => {
     for (const content of [stored, stored.subarray(0, 0)]) {
       const isWhole = content.length > 0;
       const unpacked = async (): Promise<Buffer> => all(through(content));
@@ -92,7 +92,7 @@ describe.each(CODED)("%s, damaged", (type) => {
     }
   });
 
-  it("is refused when it is something else", async () => {
+  it("is refused when it is another format", async () => {
     await errorOf("format", () => all(decompress(pieces(sampleBytes(100_000), 1000), type)));
     await errorOf("format", () => decompressBytes(sampleBytes(1000), type, LIMIT));
   });
@@ -136,7 +136,7 @@ describe.each(CODED)("%s streams", (type) => {
     expect(state.returned).toBe(true);
   });
 
-  it("hold the source back while the consumer waits", async () => {
+  it("pause the source while the consumer waits", async () => {
     const { source, state } = watched(10_000);
     const iterator = compress(source, spec)[Symbol.asyncIterator]();
     await iterator.next();
@@ -147,13 +147,13 @@ describe.each(CODED)("%s streams", (type) => {
     expect(state.returned).toBe(true);
   });
 
-  it("pass the source's error on unchanged", async () => {
+  it("pass on the source's error unchanged", async () => {
     const { source, state } = watched(100, 5);
     expect((await errorOf("fileRead", () => all(compress(source, spec)))).message).toBe("disk broke");
     expect(state.returned).toBe(true);
   });
 
-  it("release the source when the content turns out to be damaged", async () => {
+  it("release the source when the content is damaged", async () => {
     const { source, state } = watched(10_000);
     await errorOf("format", () => all(decompress(source, type)));
     expect(state.returned).toBe(true);
@@ -180,7 +180,7 @@ describe.each(["gz", "zst"] as const)("decompressors of %s in the calling thread
     return Buffer.concat(parts);
   }
 
-  it.each([false, true])("are used again after whole contents only (raw: %s)", async (raw) => {
+  it.each([false, true])("are reused only after complete contents (raw: %s)", async (raw) => {
     const contents = [0, 1, 8192, 500_000, 100].map((size) => sampleBytes(size));
     const packed = contents.map((content) => compressBytes(content, { type, level: 1 }, raw));
     for (let turn = 0; turn < 3; turn++) {
@@ -194,7 +194,7 @@ describe.each(["gz", "zst"] as const)("decompressors of %s in the calling thread
     }
   });
 
-  it("do not get in each other's way", async () => {
+  it("do not interfere with each other", async () => {
     const contents = Array.from({ length: 9 }, (_, index) => sampleBytes(300_000, index));
     const packed = contents.map((content) => compressBytes(content, { type, level: 1 }));
     for (let turn = 0; turn < 2; turn++) {
@@ -219,7 +219,7 @@ describe("other readers", () => {
     ["zst", "zstd", ["-dc"]],
   ];
 
-  it.each(tools)("of %s take our streams", async (type, tool, args) => {
+  it.each(tools)("of %s accept our streams", async (type, tool, args) => {
     if (spawnSync(tool, ["--version"]).status !== 0) {
       process.stderr.write(`SKIPPED: ${tool} is not on PATH\n`);
       return;
@@ -240,7 +240,7 @@ describe("other readers", () => {
     expect((await head("gz", true)).slice(0, 2)).toEqual([0x78, 0x9c]);
     const zst = await head("zst", false);
     expect(zst.slice(0, 4)).toEqual([0x28, 0xb5, 0x2f, 0xfd]);
-    // No checksum, as in stock; each frame tells the size of its content and is one segment, which stock's do not.
+    // No checksum, as in stock; each frame has its content size and is a single segment, unlike stock's.
     expect((zst[4] as number) & 0x04).toBe(0);
     expect((zst[4] as number) & 0x20).toBe(0x20);
   });

@@ -79,7 +79,7 @@ describe("our frames", () => {
     ],
   ];
 
-  it.each(contents)("of %s give it back, whole and in pieces, with any level and checksum", async (_name, content) => {
+  it.each(contents)("of %s return it, whole and in pieces, with any level and checksum", async (_name, content) => {
     for (const [level, checksum] of [
       [1, true],
       [-5, false],
@@ -94,7 +94,7 @@ describe("our frames", () => {
     }
   });
 
-  it("of any content give it back, also byte by byte", async () => {
+  it("of any content return it, also byte by byte", async () => {
     const part = fc.oneof(
       fc.uint8Array({ maxLength: 40 }),
       fc.tuple(fc.nat(255), fc.nat(400)).map(([byte, size]) => new Uint8Array(size).fill(byte)),
@@ -103,7 +103,7 @@ describe("our frames", () => {
       fc.asyncProperty(fc.array(part, { maxLength: 8 }), fc.boolean(), async (parts, checksum) => {
         const content = concatBytes([...parts, ...parts]);
         const stream = await all(compressLz4(pieces(content, 1), 1, checksum));
-        // The stream finds other matches (its hash table has another size), but both must give the content back.
+        // The stream finds other matches (its hash table has another size), but both must return the content.
         expect(Buffer.from(decompressLz4Bytes(compressLz4Bytes(content, 1, checksum), LIMIT)).equals(content)).toBe(true);
         expect((await all(decompressLz4(pieces(stream, 1)))).equals(content)).toBe(true);
       }),
@@ -159,7 +159,7 @@ describe("damaged frames", () => {
     await errorOf("format", () => all(decompressLz4(pieces(frame.subarray(0, frame.length - 1), 1000))));
   });
 
-  it("never give other content when a bit changed anywhere (a match may be found at another distance)", async () => {
+  it("never return other content after a flipped bit (a match may be at another distance)", async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(frame.length - 1), fc.nat(7), async (position, bit) => {
         const broken = Buffer.from(frame);
@@ -172,7 +172,7 @@ describe("damaged frames", () => {
     );
   });
 
-  it("without checksum never write outside of their buffer", async () => {
+  it("without checksum never write outside their buffer", async () => {
     const raw = compressLz4Bytes(content, 1, false);
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 7, max: raw.length - 1 }), fc.nat(255), async (position, byte) => {
@@ -188,7 +188,7 @@ describe("damaged frames", () => {
     );
   });
 
-  it("are ended by the end mark: what follows is ignored", () => {
+  it("end at the end mark: later bytes are ignored", () => {
     expect(Buffer.from(decompressLz4Bytes(concatBytes([frame, Buffer.from("rest")]), LIMIT)).equals(content)).toBe(true);
   });
 

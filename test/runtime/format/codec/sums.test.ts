@@ -6,14 +6,14 @@ import { projectFolder } from "../../../../tools/parts/cache";
 import { compileSums } from "../../../../tools/parts/wasm";
 
 describe("the compiled sums", () => {
-  it("are what their source compiles to", async () => {
+  it("equal what their source compiles to", async () => {
     const root = projectFolder();
     expect(readFileSync(join(root, "runtime", "format", "codec", "sumsWasm.ts"), "utf8")).toBe(await compileSums(root));
   });
 });
 
 describe("a read area", () => {
-  it("has one holder at a time and is used again", () => {
+  it("has one holder at a time and is reused", () => {
     const first = takeReadArea();
     const second = takeReadArea();
     expect(second.bytes.buffer).not.toBe(first.bytes.buffer);

@@ -7,12 +7,12 @@ import { all, pieces, sampleBytes } from "../vectors";
 const same = (error: unknown): unknown => error;
 
 describe("a stream through a transform", () => {
-  it("comes out as the transform makes it", async () => {
+  it("is the transform's output", async () => {
     const upper = (): Transform => new Transform({ transform: (chunk, _encoding, done) => done(null, Buffer.from(String(chunk).toUpperCase())) });
     expect((await all(throughTransform(streamOf(Buffer.from("ab"), Buffer.from("c")), upper, same))).toString()).toBe("ABC");
   });
 
-  it("survives sources that are much larger than all buffers", async () => {
+  it("may be much larger than all buffers", async () => {
     const content = sampleBytes(10_000_000);
     expect((await all(throughTransform(pieces(content, 9_999), () => new PassThrough(), same))).equals(content)).toBe(true);
   });
@@ -28,7 +28,7 @@ describe("a stream through a transform", () => {
     expect(made?.destroyed).toBe(true);
   });
 
-  it("destroys the transform when nobody reads to the end", async () => {
+  it("destroys the transform when its reader leaves early", async () => {
     let made: Transform | undefined;
     const create = (): Transform => {
       made = new PassThrough();

@@ -13,7 +13,7 @@ describe("xxHash32", () => {
     expect(xxHash32(Buffer.from(text))).toBe(expected);
   });
 
-  it("does not depend on how the bytes are cut", () => {
+  it("does not depend on chunk sizes", () => {
     fc.assert(
       fc.property(fc.array(fc.nat(40), { maxLength: 12 }), (sizes) => {
         const bytes = sampleBytes(sizes.reduce((sum, size) => sum + size, 0));

@@ -11,7 +11,7 @@ beforeAll(async () => {
   blockHash = await loadBlockHash();
 });
 
-/** The buffer of the reference implementation's own sanity check. */
+/** The buffer of the reference implementation's own self-test. */
 function sanityBytes(sizeBytes: number): Uint8Array {
   const bytes = new Uint8Array(sizeBytes);
   let generator = 2654435761n;
@@ -27,7 +27,7 @@ function hex(bytes: Uint8Array): string {
 }
 
 describe("XXH3-128", () => {
-  // High half first, as published with the reference implementation: every way that it treats a length.
+  // High half first, as published with the reference implementation: covers every length class.
   it.each([
     [0, "99aa06d3014798d86001c324468d497f"],
     [1, "a6cd5e9392000f6ac44bdff4074eecdb"],
@@ -46,7 +46,7 @@ describe("XXH3-128", () => {
     expect(hex(sanityBytes(sizeBytes))).toBe(expected);
   });
 
-  it("is that of another implementation, for every length up to four rounds and any place", async () => {
+  it("equals another implementation's, for every length up to four rounds and at any offset", async () => {
     const other = await createXXHash128(0, 0);
     const bytes = Buffer.from(sampleBytes(4200, 7));
     for (let sizeBytes = 0; sizeBytes <= 4100; sizeBytes++) {
@@ -55,7 +55,7 @@ describe("XXH3-128", () => {
     }
   });
 
-  it("of many blocks is that of each, in a read area and elsewhere", async () => {
+  it("of many blocks equals that of each, in a read area and elsewhere", async () => {
     const other = await createXXHash128(0, 0);
     const area = takeReadArea();
     fc.assert(
@@ -100,14 +100,14 @@ describe("XXH3-128", () => {
     expect(hex(bytes)).toBe(other.init().update(bytes).digest("hex"));
   });
 
-  it("is cut off at the end, and one call leaves nothing behind for the next", () => {
+  it("is truncated to the requested length, and keeps no state between calls", () => {
     const bytes = sanityBytes(90_112);
     const whole = hex(bytes);
     blockHash.hash(sanityBytes(5), 6);
     expect(Buffer.from(blockHash.hash(bytes, 6)).toString("hex")).toBe(whole.slice(0, 12));
   });
 
-  it("is loaded once for a thread", async () => {
+  it("is loaded once per thread", async () => {
     expect(await loadBlockHash()).toBe(blockHash);
   });
 });

@@ -19,7 +19,7 @@ async function take(parts: Uint8Array[], made: Pieces): Promise<void> {
   for await (const piece of made) parts.push(Buffer.from(piece));
 }
 
-/** Everything through one buffer that is written over again, as the callers do. */
+/** Runs everything through one reused buffer, as the callers do. */
 async function run(codec: Codec, content: Uint8Array, chunkSize: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   const buffer = Buffer.alloc(chunkSize);
@@ -38,7 +38,7 @@ async function run(codec: Codec, content: Uint8Array, chunkSize: number): Promis
 }
 
 describe.each(CODECS)("a codec driven %s", (_, create) => {
-  it.each(KINDS)("gives %s content back, whatever the chunks", async (_type, compressor, decompressor) => {
+  it.each(KINDS)("returns %s content with any chunk size", async (_type, compressor, decompressor) => {
     for (const size of [0, 1, 1000, 1_500_000]) {
       for (const chunkSize of [7_001, 131_072, 1_048_576]) {
         const content = sampleBytes(size);
@@ -48,7 +48,7 @@ describe.each(CODECS)("a codec driven %s", (_, create) => {
     }
   });
 
-  it.each(KINDS)("tells of strange and of missing %s content", async (type, _compressor, decompressor) => {
+  it.each(KINDS)("refuses invalid and missing %s content", async (type, _compressor, decompressor) => {
     const stored = type === "gz" ? gzipSync(sampleBytes(500_000)) : zstdCompressSync(sampleBytes(500_000));
     const cases = { short: stored.subarray(0, stored.length - 1), head: stored.subarray(0, 5), noise: sampleBytes(1000), nothing: new Uint8Array(0) };
     for (const [name, content] of Object.entries(cases)) {
@@ -57,11 +57,11 @@ describe.each(CODECS)("a codec driven %s", (_, create) => {
   });
 });
 
-describe.each(KINDS)("a decompressor of whole %s contents", (type, compressor, decompressor) => {
+describe.each(KINDS)("a one-shot decompressor of %s contents", (type, compressor, decompressor) => {
   const target = Buffer.alloc(600_001);
   const create = (): WholeDecompressor => new WholeDecompressor(decompressor, type === "zst");
 
-  it("gives one after the other, of frames of known and of unknown size", async () => {
+  it("returns one after the other, of frames of known and of unknown size", async () => {
     const one = create();
     for (const size of [0, 1, 1000, 600_000, 70_000]) {
       const content = sampleBytes(size);
@@ -79,7 +79,7 @@ describe.each(KINDS)("a decompressor of whole %s contents", (type, compressor, d
     one.close();
   });
 
-  it("tells of strange and of missing content, wherever it is cut", async () => {
+  it("refuses invalid and missing content, truncated anywhere", async () => {
     const content = sampleBytes(300_000);
     const stored = await run(new HandleCodec(compressor), content, 100_000);
     for (const end of [0, 1, 5, 1000, stored.length - 9, stored.length - 4, stored.length - 3, stored.length - 2, stored.length - 1]) {
@@ -89,7 +89,7 @@ describe.each(KINDS)("a decompressor of whole %s contents", (type, compressor, d
     expect(() => create().unpack(sampleBytes(1000), target)).toThrow("mapped");
   });
 
-  it("does not take what fills all of the memory for the whole content", async () => {
+  it("does not take content that fills all of the memory for complete", async () => {
     const stored = await run(new HandleCodec(compressor), sampleBytes(300_000), 100_000);
     for (const size of [0, 1, 299_999, 300_000]) expect(create().unpack(stored, target.subarray(0, size))).toBeNull();
     expect(create().unpack(stored, target.subarray(0, 300_001))).toBe(300_000);
@@ -97,13 +97,13 @@ describe.each(KINDS)("a decompressor of whole %s contents", (type, compressor, d
 });
 
 describe("the handle of Node's codecs", () => {
-  it("is what this Node is driven by", () => {
+  it("drives this Node's codecs", () => {
     const codec = zlibCodec({ ...GZ, create: () => createGzip() });
     codec.close();
     expect(codec).toBeInstanceOf(HandleCodec);
   });
 
-  it("makes pieces of bounded size from content that unpacks to much", () => {
+  it("makes pieces of bounded size from content with a high compression ratio", () => {
     const stored = zstdCompressSync(Buffer.alloc(64 * 1024 * 1024));
     const codec = new HandleCodec({ ...ZST, create: () => createZstdDecompress() });
     const piece = { count: 0, sizeBytes: 0, largest: 0 };

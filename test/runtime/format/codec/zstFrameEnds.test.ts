@@ -35,7 +35,7 @@ function frameOf(sizeBytes: number, params: Record<number, number>, isPledged: b
   return { stored: zstdCompressSync(content, { params, ...(isPledged ? { pledgedSrcSize: sizeBytes } : {}) }), content };
 }
 
-/** RFC 8878, 3.1.2: for notes of whoever wrote it, of no content. */
+/** RFC 8878, 3.1.2: a writer's own data, without content. */
 function skippable(sizeBytes: number, kind: number): Frame {
   const head = Buffer.alloc(8);
   head.writeUInt32LE(0x184d2a50 + kind);
@@ -60,7 +60,7 @@ const someFrame: fc.Arbitrary<Frame> = fc.oneof(
 );
 const someFrames = fc.array(someFrame, { minLength: 1, maxLength: 5 });
 
-test("all frames are read, of whatever lengths and in whatever pieces, where Node's own stream ends with one of them", async () => {
+test("reads all frames, of any lengths and in any pieces, where Node's own stream ends after one of them", async () => {
   await fc.assert(
     fc.asyncProperty(someFrames, fc.integer({ min: 1, max: 100_000 }), async (frames, anySize) => {
       const stored = Buffer.concat(frames.map((frame) => frame.stored));
@@ -76,7 +76,7 @@ test("all frames are read, of whatever lengths and in whatever pieces, where Nod
   );
 });
 
-test("the end of each frame is found, in whatever pieces", () => {
+test("finds the end of each frame, in any pieces", () => {
   fc.assert(
     fc.property(someFrames, fc.integer({ min: 1, max: 1000 }), (frames, pieceSize) => {
       const stored = Buffer.concat(frames.map((frame) => frame.stored));
@@ -94,7 +94,7 @@ test("the end of each frame is found, in whatever pieces", () => {
   );
 });
 
-test("a frame that is cut short, and what is no frame behind one, is told by each of the readers", async () => {
+test("every reader refuses a truncated frame, and other data after one", async () => {
   const { stored } = frameOf(100_000, {}, true);
   const cases = {
     cut: Buffer.concat([stored, stored.subarray(0, -1)]),

@@ -24,7 +24,7 @@ function countFrames(stored: Buffer): number {
 
 const SIZES = [0, 1, 1000, FRAME_SIZE_BYTES - 1, FRAME_SIZE_BYTES, FRAME_SIZE_BYTES + 1, 3 * FRAME_SIZE_BYTES, 3 * FRAME_SIZE_BYTES + 77] as const;
 
-test.each(SIZES)("%i bytes make as many frames by all three ways, whatever the pieces, and read back", async (sizeBytes) => {
+test.each(SIZES)("%i bytes make the expected frames in all three ways, in any pieces, and read back", async (sizeBytes) => {
   const bytes = sampleBytes(sizeBytes, 7);
   const whole = Buffer.from(zstFrames(bytes, 3));
   expect(countFrames(whole)).toBe(Math.max(1, Math.ceil(sizeBytes / FRAME_SIZE_BYTES)));
@@ -39,7 +39,7 @@ test.each(SIZES)("%i bytes make as many frames by all three ways, whatever the p
   expect((await all(decompress(pieces(whole, 65_536), "zst"))).equals(bytes)).toBe(true);
 });
 
-test("content that does not compress has room too", async () => {
+test("incompressible content has enough space too", async () => {
   const noise = Buffer.alloc(2 * FRAME_SIZE_BYTES);
   let state = 1;
   for (let at = 0; at < noise.length; at++) {
@@ -49,7 +49,7 @@ test("content that does not compress has room too", async () => {
   expect(zstdDecompressSync(await throughFrames(noise, 128 * 1024)).equals(noise)).toBe(true);
 });
 
-test("the decompressor of the worker threads reads frames in pieces of any length", async () => {
+test("the worker threads' decompressor reads frames in pieces of any length", async () => {
   const bytes = sampleBytes(5 * FRAME_SIZE_BYTES + 5, 3);
   const stored = zstFrames(bytes, 3);
   await fc.assert(

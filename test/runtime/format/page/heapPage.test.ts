@@ -11,7 +11,7 @@ interface Row {
   readonly state?: number;
 }
 
-/** A page with these rows from its end on, as PostgreSQL fills it. */
+/** A page filled with these rows from its end, as in PostgreSQL. */
 function page(rows: readonly Row[]): Buffer {
   const bytes = Buffer.alloc(8192);
   bytes.writeUInt16LE(24 + rows.length * 4, 12);
@@ -35,7 +35,7 @@ function name(text: string): Buffer {
   return bytes;
 }
 
-/** pg_class until relpersistence and relkind ("catalog/pg_class.h"); relallfrozen is new in 18. */
+/** pg_class up to relpersistence and relkind ("catalog/pg_class.h"); relallfrozen is new in 18. */
 function classRow(major: number, text: string, kind = "r", persistence = "p"): Uint8Array {
   const allFrozen: (readonly [4, number])[] = major >= 18 ? [[4, 0]] : [];
   return pack(
@@ -62,7 +62,7 @@ function classRow(major: number, text: string, kind = "r", persistence = "p"): U
 }
 
 describe("pages of tables", () => {
-  it("give each row that still lies on them, and whether it is old", () => {
+  it("yield each row that is still on them, and whether it is old", () => {
     const rows = rowsOf(
       page([
         { columns: "live" },
@@ -85,7 +85,7 @@ describe("pages of tables", () => {
     expect(rowsOf(Buffer.alloc(8192))).toEqual([]);
   });
 
-  it("whatever their bytes are, rows lie on the page", () => {
+  it("with any bytes yield only rows on the page", () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 24, maxLength: 400 }), fc.nat(0xffff), (bytes, lower) => {
         const content = Buffer.alloc(8192);
@@ -114,7 +114,7 @@ describe("rows of catalogs", () => {
     for (let cut = 0; cut < (major >= 18 ? 120 : 116); cut++) expect(parseClassRow(row.subarray(0, cut), major)).toBeNull();
   });
 
-  it("of 18 is not that of 17", () => {
+  it("of 18 differs from 17", () => {
     expect(parseClassRow(classRow(18, "orders"), 17)?.kind).not.toBe("r");
   });
 
@@ -123,7 +123,7 @@ describe("rows of catalogs", () => {
     expect(parseNamedRow(pack([4, 16390], name("x")).subarray(0, 67))).toBeNull();
   });
 
-  it("a database that is about to go is told apart, wherever its version keeps the limit", () => {
+  it("a database that is being dropped is recognised, wherever its version keeps the limit", () => {
     const old = (limit: number): Uint8Array => pack([4, 5], name("shop"), [4, 10], [4, 6], name("C"), name("C"), [1, 0], [1, 1], [2, 0], [4, limit]);
     const now = (limit: number): Uint8Array => pack([4, 5], name("shop"), [4, 10], [4, 6], "c", [1, 0], [1, 1], [1, 0], [4, limit]);
     for (const [major, row] of [
@@ -137,7 +137,7 @@ describe("rows of catalogs", () => {
     }
   });
 
-  it("the map of mapped catalogs, and nothing else", () => {
+  it("parses the map of mapped catalogs, and nothing else", () => {
     const map = pack([4, 0x592717], [4, 2], [4, 1259], [4, 16500], [4, 1262], [4, 1262], Buffer.alloc(500));
     expect([...parseFileMap(map)]).toEqual([
       [1259, 16500],

@@ -6,7 +6,7 @@ import { decompressLz4Bytes } from "../../../../runtime/format/codec/lz4";
 import { giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";
 import { sampleBytes, vectorBytes } from "../vectors";
 
-/** PostgreSQL's checksum in the plainest form, with exact integers. */
+/** PostgreSQL's checksum in its simplest form, with exact integers. */
 function reference(page: Uint8Array, blockNo: number): number {
   const seeds =
     "5b1f36e9 b8525960 02ab50aa 1de66d2a 79ff467a 9bb9f8a3 217e7cd2 83e13d2c f8d4474f e39eb970 42c6ae16 993216fa 7b093b5d 98daff3c f718902a 0b1c9cdb " +
@@ -24,7 +24,7 @@ function reference(page: Uint8Array, blockNo: number): number {
   return Number((folded % 65535n) + 1n);
 }
 
-/** A page with header and a checksum that fits. */
+/** A page with header and a matching checksum. */
 function goodPage(size: number, blockNo: number, seed: number): Buffer {
   const page = Buffer.from(sampleBytes(size, seed));
   page.writeUInt16LE(size - 32, 14);
@@ -33,7 +33,7 @@ function goodPage(size: number, blockNo: number, seed: number): Buffer {
 }
 
 describe("the checksum of a page", () => {
-  it("is that of the plain form, for every page size and block number", () => {
+  it("equals the simple form's, for every page size and block number", () => {
     fc.assert(
       fc.property(fc.constantFrom(1024, 2048, 4096, 8192, 16384, 32768), fc.nat(2 ** 32 - 1), fc.nat(), fc.nat(7), (size, blockNo, seed, shift) => {
         const page = Buffer.alloc(size + 8).subarray(shift, shift + size);
@@ -44,7 +44,7 @@ describe("the checksum of a page", () => {
     );
   });
 
-  it("is what PostgreSQL wrote into the pages of a real relation", () => {
+  it("equals PostgreSQL's in the pages of a real relation", () => {
     const extent = vectorBytes("v2.60/block-lz4/F.pg_data_base_1_1247_fsm.extent.bin");
     const relation = Buffer.from(decompressLz4Bytes(extent.subarray(0, 271), 1 << 20));
     expect(relation).toHaveLength(24_576);
@@ -74,7 +74,7 @@ describe("a relation file", () => {
   );
   const errors = [[FIRST + 1, FIRST + 3], FIRST + 7];
 
-  it("is checked alike however it is cut and aligned, in a read area and elsewhere", () => {
+  it("gets the same result with any chunk size and alignment, in a read area and elsewhere", () => {
     const area = takeReadArea();
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 3000 }), { maxLength: 12 }), fc.nat(5), fc.boolean(), (sizes, shift, inArea) => {
@@ -101,7 +101,7 @@ describe("a relation file", () => {
     giveBack(area);
   });
 
-  it("is valid once all suspects changed on reading again", () => {
+  it("is valid when all suspects changed on the second read", () => {
     const checker = new PageChecker(options);
     checker.add(file);
     checker.acquit(FIRST + 2);
@@ -110,7 +110,7 @@ describe("a relation file", () => {
     expect(checker.finish()).toEqual({ valid: true, errors: [], misaligned: false });
   });
 
-  it("with a block number of another segment is wrong everywhere", () => {
+  it("with another segment's block numbers is wrong everywhere", () => {
     const checker = new PageChecker({ ...options, segmentNo: 0 });
     checker.add(file);
     expect(checker.finish().errors).toEqual([
@@ -126,7 +126,7 @@ describe("a relation file", () => {
     expect(checker.finish()).toEqual({ valid: false, errors: [], misaligned: true });
   });
 
-  it("tells new pages by pd_upper, or by the checksum without header checks", () => {
+  it("detects new pages by pd_upper, or by the checksum without header checks", () => {
     const newButDirty = Buffer.alloc(SIZE);
     newButDirty[500] = 1;
     const withoutChecksum = goodPage(SIZE, FIRST, 1);

@@ -50,7 +50,7 @@ describe("pg_control", () => {
     await errorOf("fileInvalid", () => parsePgControl(PG18.subarray(0, 511)));
   });
 
-  it("of a restore has the checkpoint that stock writes, byte for byte", () => {
+  it("of a restore has stock's checkpoint, byte for byte", () => {
     expect(parsePgControl(RESTORED).checkpointLsn).toBe(INVALID_CHECKPOINT);
     const started = Buffer.from(RESTORED);
     started.writeBigUInt64LE(0x92244d0n, 32);
@@ -64,7 +64,7 @@ describe("pg_control", () => {
     expect(parsePgControl(invalid)).toEqual({ ...parsePgControl(PG15), checkpointLsn: INVALID_CHECKPOINT });
   });
 
-  it("is stored as its beginning and zeros", () => {
+  it("is stored as its header and zeros", () => {
     const image = imageOf(Buffer.concat([PG18, Buffer.alloc(100, 7)]));
     expect(image).toHaveLength(8192);
     expect(Buffer.from(image.subarray(0, 512)).equals(PG18)).toBe(true);

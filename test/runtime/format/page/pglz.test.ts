@@ -6,7 +6,7 @@ import { errorOf } from "../vectors";
 
 type Step = number | { readonly length: number; readonly distance: number };
 
-/** Steps as PostgreSQL writes them ("common/pg_lzcompress.c"): literal bytes and references, eight to a control byte. */
+/** Steps as PostgreSQL writes them ("common/pg_lzcompress.c"): literal bytes and references, eight per control byte. */
 function encode(steps: readonly Step[]): Uint8Array {
   const bytes: number[] = [];
   for (let first = 0; first < steps.length; first += 8) {
@@ -54,7 +54,7 @@ const STEPS = fc
   .filter((steps) => steps.length > 0);
 
 describe("PostgreSQL's own compression", () => {
-  it("literals and references become what they stand for", () => {
+  it("expands literals and references", () => {
     fc.assert(
       fc.property(STEPS, (steps) => {
         const expected = expand(steps);
@@ -64,9 +64,9 @@ describe("PostgreSQL's own compression", () => {
     );
   });
 
-  it("known bytes", () => {
+  it("expands known bytes", () => {
     const text = (hex: string, sizeBytes: number): string => Buffer.from(decompressPglz(Buffer.from(hex, "hex"), sizeBytes)).toString("latin1");
-    // Three literals, then 12 from 3 back: the copy reaches into what it writes.
+    // Three literals, then 12 from 3 back: the copy overlaps its own output.
     expect(text("086162630903", 15)).toBe("abcabcabcabcabc");
     // 273, the longest: a third byte.
     expect(text("02780f01ff", 274)).toBe("x".repeat(274));
@@ -76,7 +76,7 @@ describe("PostgreSQL's own compression", () => {
     expect(decompressPglz(new Uint8Array(0), 0)).toEqual(new Uint8Array(0));
   });
 
-  it("anything else is refused, and never has another size than was asked for", async () => {
+  it("refuses anything else, and never returns another size than requested", async () => {
     const good = encode([97, 98, 99, { length: 12, distance: 3 }]);
     expect(decompressPglz(good, 15)).toHaveLength(15);
     for (const sizeBytes of [0, 14, 16, 8192]) await errorOf("format", () => decompressPglz(good, sizeBytes));

@@ -5,13 +5,13 @@ import { errorOf, vectorText } from "../vectors";
 
 describe("archive.info", () => {
   it.each(["v2.45/plain/archive.info", "v2.45/encrypted/archive.info.plain.txt", "v2.60/block-lz4/archive.info"])(
-    "%s is written again to the same bytes",
+    "%s is rewritten to the same bytes",
     (path) => {
       expect(renderArchiveInfo(parseArchiveInfo(vectorText(path), path))).toBe(vectorText(path));
     },
   );
 
-  it("tells versions, ids, the exact system identifier and the passphrase", () => {
+  it("has versions, ids, the exact system identifier and the passphrase", () => {
     const info = parseArchiveInfo(vectorText("v2.45/encrypted/archive.info.plain.txt"), "archive.info");
     expect(info.backrestVersion).toBe("2.45");
     expect(info.history).toEqual([{ id: 1, systemId: 7710143016304328199n, pgVersion: "15" }]);

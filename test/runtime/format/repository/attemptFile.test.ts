@@ -11,7 +11,7 @@ const SOURCE: SourceIdentity = {
 const ATTEMPT: Attempt = { token: "00ff", term: 42, domain: "host", source: SOURCE };
 
 describe("an attempt file", () => {
-  it("comes back as it was written", () => {
+  it("is read as it was written", () => {
     expect(renderAttempt(ATTEMPT)).toBe(
       '{"version":1,"token":"00ff","term":42,"domain":"host","source":{"systemId":7710141224171239387,"timeline":3,' +
         '"dataDirectory":"/var/lib/postgresql/15/main","controlFile":"2049:131:1700000000000000001",' +
@@ -33,13 +33,13 @@ describe("an attempt file", () => {
     renderAttempt(ATTEMPT).replace('"timeline":3', '"timeline":1e999'),
     renderAttempt(ATTEMPT).replace('"term":42', '"term":1e999'),
     renderAttempt(ATTEMPT).replace(/"systemId":\d+/, '"systemId":1.5'),
-  ])("is refused when it says something else: %s", (text) => {
+  ])("is refused with invalid content: %s", (text) => {
     expect(() => parseAttempt(text, "x")).toThrow();
   });
 });
 
 describe("the source of an attempt", () => {
-  it("is the same only when all of it is, and never when it is not known", () => {
+  it("is the same only if all of it is, and never if it is unknown", () => {
     expect(isSameSource(SOURCE, { ...SOURCE })).toBe(true);
     const others: SourceIdentity[] = [
       { ...SOURCE, systemId: 1n },

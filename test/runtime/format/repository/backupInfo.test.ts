@@ -7,20 +7,20 @@ import { errorOf, PASS, vectorBytes, vectorText } from "../vectors";
 
 describe("backup.info", () => {
   it.each(["v2.45/plain/backup.info", "v2.45/encrypted/backup.info.plain.txt", "v2.60/block-lz4/backup.info"])(
-    "%s is written again to the same bytes",
+    "%s is rewritten to the same bytes",
     (path) => {
       expect(renderBackupInfo(parseBackupInfo(vectorText(path), path))).toBe(vectorText(path));
     },
   );
 
-  it("of an encrypted repository is written again to the same bytes", () => {
+  it("of an encrypted repository is rewritten to the same bytes", () => {
     const text = Buffer.from(decryptBytes(vectorBytes("v2.60/block-zst-encrypted/backup.info"), PASS.repo3)).toString();
     const info = parseBackupInfo(text, "backup.info");
     expect(info.backups.map((backup) => backup.type)).toEqual(["full", "diff", "incr"]);
     expect(renderBackupInfo(info)).toBe(text);
   });
 
-  it("tells every field of a row", () => {
+  it("has every field of a row", () => {
     const { backups, history } = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "backup.info");
     expect(history).toEqual([{ id: 1, systemId: 7710143016304328199n, pgVersion: "15", catalogVersion: 202209061, controlVersion: 1300 }]);
     expect(backups[0]?.annotations).toEqual({ key: "value", late: "yes", note: 'a "quoted" = text' });
@@ -61,7 +61,7 @@ describe("backup.info", () => {
     ["v2.60/block-lz4", "full.manifest.gz", 0],
     ["v2.60/block-lz4", "diff.manifest.gz", 1],
     ["v2.60/block-lz4", "incr.manifest.gz", 2],
-  ] as const)("has the row that follows from the manifest %s/%s", (folder, file, index) => {
+  ] as const)("has the row that the manifest %s/%s implies", (folder, file, index) => {
     const { backups } = parseBackupInfo(vectorText(`${folder}/backup.info`), "backup.info");
     const { annotations: _late, ...expected } = backups[index] as (typeof backups)[number];
     const { annotations: _own, ...entry } = backupInfoEntryOf(parseManifest(vectorText(`${folder}/${file}`), file));
@@ -75,7 +75,7 @@ describe("backup.info", () => {
     });
   });
 
-  it("keeps unknown fields at their place, and null for an offline backup", () => {
+  it("keeps unknown fields at their position, and null for an offline backup", () => {
     const entries = parseInfo(vectorText("v2.45/plain/backup.info"), "x").map((entry) =>
       entry.key === "20261120-065325F"
         ? {
@@ -101,7 +101,7 @@ describe("backup.info", () => {
     expect(renderBackupInfo({ ...info, backups: [] })).not.toContain("backup:current");
   });
 
-  it("names file, row and field of what is wrong", async () => {
+  it("names file, row and field of an error", async () => {
     const broken = renderInfo(
       parseInfo(vectorText("v2.45/plain/backup.info"), "x").map((entry) => ({
         ...entry,

@@ -20,17 +20,17 @@ function itemsOf(map: BlockMap): unknown[] {
 }
 
 describe("stock's block maps", () => {
-  it.each(BLOCK_VECTORS)("%s is read as it was decoded", (name) => {
+  it.each(BLOCK_VECTORS)("%s is read as decoded", (name) => {
     const { map, sizes, items } = blockVector(name);
     expect(itemsOf(parseBlockMap(map, sizes, name))).toEqual(items);
   });
 
-  it.each(BLOCK_VECTORS)("%s comes out again byte for byte", (name) => {
+  it.each(BLOCK_VECTORS)("%s is rewritten byte for byte", (name) => {
     const { map, sizes } = blockVector(name);
     expect(Buffer.from(renderBlockMap(parseBlockMap(map, sizes, name))).toString("hex")).toBe(Buffer.from(map).toString("hex"));
   });
 
-  it("shares one super block among its blocks, also where another backup's blocks interrupt it", () => {
+  it("shares one super block among its blocks, even if another backup's blocks interrupt it", () => {
     const { map, sizes } = blockVector("D.pg_data_base_1_2696");
     const { blocks } = parseBlockMap(map, sizes, "map");
     expect(blocks.map(({ superBlock }) => superBlock.reference)).toEqual([0, 0, 1, 0]);
@@ -50,7 +50,7 @@ describe("any block map", () => {
     );
   });
 
-  it("that is cut short is refused", async () => {
+  it("that is truncated is refused", async () => {
     for (const name of BLOCK_VECTORS) {
       const { map, sizes } = blockVector(name);
       for (let sizeBytes = 0; sizeBytes < map.length; sizeBytes += 1 + Math.floor(map.length / 60)) {
@@ -60,7 +60,7 @@ describe("any block map", () => {
     }
   });
 
-  it("with other bytes is read to some map or refused, and never takes the process with it", () => {
+  it("with other bytes is read to some map or refused, and never crashes", () => {
     const { map, sizes } = blockVector("I.pg_data_base_5_16385");
     fc.assert(
       fc.property(fc.nat(map.length - 1), fc.nat(255), (position, byte) => {
@@ -99,7 +99,7 @@ describe("any block map", () => {
   });
 });
 
-describe("a block map to be written", () => {
+describe("a block map in memory", () => {
   const superBlock = { reference: 0, bundleId: 1, offsetBytes: 100, sizeRepoBytes: 50, sizeBytes: 16_384 };
   const mapOf = (blocks: BlockMap["blocks"], checksumCount = blocks.length): BlockMap => ({
     ...SIZES,
@@ -139,7 +139,7 @@ describe("a block map to be written", () => {
         { superBlock: { ...superBlock, sizeRepoBytes: 51 }, index: 1 },
       ]),
     ],
-  ])("%s is our mistake", async (_, map) => {
+  ])("%s is our own bug", async (_, map) => {
     await errorOf("assert", () => renderBlockMap(map));
   });
 });

@@ -32,7 +32,7 @@ describe("the blocks of a file", () => {
     [740 * MIB, [80, 7]],
     [914 * MIB, [88, 7]],
     [GIB, [88, 7]],
-  ])("of %i bytes are as large as stock's, with its checksums", (sizeBytes, expected) => {
+  ])("of %i bytes have stock's size and checksums", (sizeBytes, expected) => {
     expect(sizesOf(sizeBytes)).toEqual(expected);
   });
 
@@ -61,7 +61,7 @@ describe("the blocks of a file", () => {
     expect(sized(100, DAY_S)).toEqual({ blockSizeBytes: 8 * MIB, checksumSizeBytes: 16 });
   });
 
-  it("are what stock chose for every file of a real full backup", () => {
+  it("equal stock's for every file of a real full backup", () => {
     const manifest = parseManifest(vectorText("v2.60/block-lz4/full.manifest.gz"), "manifest");
     const chosen = manifest.files.map((file) => [file.name, blockSizesOf(BLOCK_DEFAULTS, file, manifest.startedAtS)]);
     const stocks = manifest.files.map((file) => [
@@ -82,7 +82,7 @@ describe("super blocks", () => {
     expect(superBlockSizeOf(BLOCK_DEFAULTS, "incr", 352 * KIB)).toBe(352 * KIB);
   });
 
-  it("are whole blocks and not smaller than the setting", () => {
+  it("are complete blocks and not smaller than the setting", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 600 }), fc.constantFrom("full", "diff", "incr"), (blocks, type) => {
         const sizeBytes = superBlockSizeOf(BLOCK_DEFAULTS, type, blocks * 8 * KIB);
@@ -93,15 +93,15 @@ describe("super blocks", () => {
   });
 });
 
-describe("a file that the prior backup holds", () => {
+describe("a file in the prior backup", () => {
   const block = { sizeBytes: 16 * KIB, checksumSizeBytes: 7, mapSizeBytes: 90 };
 
-  it("keeps its blocks while it is as large as one of them", () => {
+  it("keeps its blocks while it is at least as large as one of them", () => {
     expect(keptBlockSizes({ block }, 16 * KIB)).toEqual({ blockSizeBytes: 16 * KIB, checksumSizeBytes: 7 });
     expect(keptBlockSizes({ block }, 16 * KIB - 1)).toBeNull();
   });
 
-  it("is cut anew when it has no map", () => {
+  it("is cut again when it has no map", () => {
     expect(keptBlockSizes({}, GIB)).toBeNull();
     expect(keptBlockSizes({ block: { ...block, mapSizeBytes: 0 } }, GIB)).toBeNull();
   });

@@ -3,7 +3,7 @@ import { findBlockSource } from "../../../../runtime/format/repository/blockSour
 import { parseManifest } from "../../../../runtime/format/repository/manifest";
 import { vectorText } from "../vectors";
 
-describe("where a block incremental file is", () => {
+describe("the location of a block incremental file", () => {
   const manifest = parseManifest(vectorText("v2.60/block-lz4/incr.manifest.gz"), "manifest");
   const row = (name: string): (typeof manifest.files)[number] => {
     const file = manifest.files.find((each) => each.name === name);
@@ -11,7 +11,7 @@ describe("where a block incremental file is", () => {
     return file;
   };
 
-  it("is told by its row: map at the end of the extent", () => {
+  it("follows from its row: map at the end of the extent", () => {
     expect(findBlockSource("demo", manifest, row("pg_data/base/5/16385"))).toMatchObject({
       mapPath: "backup/demo/20261120-070517F_20261120-070627I/bundle/1",
       mapOffsetBytes: 254 + 62_821 - 1416,
@@ -20,7 +20,7 @@ describe("where a block incremental file is", () => {
     });
   });
 
-  it("is the backup that the row refers to, or a file of its own", () => {
+  it("is the backup that the row refers to, or a separate file", () => {
     const file = { ...row("pg_data/base/5/16385"), reference: "20261120-070517F" };
     const { bundle: _, ...unbundled } = file;
     expect(findBlockSource("demo", manifest, file)?.mapPath).toBe("backup/demo/20261120-070517F/bundle/1");
@@ -30,7 +30,7 @@ describe("where a block incremental file is", () => {
     });
   });
 
-  it("is no question for a file that is stored whole", () => {
+  it("is null for a file that is stored whole", () => {
     expect(findBlockSource("demo", manifest, row("pg_data/PG_VERSION"))).toBeNull();
     expect(
       findBlockSource("demo", manifest, { ...row("pg_data/base/5/16385"), block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 0 } }),

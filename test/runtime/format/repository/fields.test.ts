@@ -26,13 +26,13 @@ describe("fields", () => {
     [() => FIELDS.boolean("text"), "'f' section 's': expected true or false in 'text'"],
     [() => FIELDS.bigint("text"), "'f' section 's': expected an integer in 'text'"],
     [() => FIELDS.text("nothing"), "'f' section 's': required 'nothing' is missing"],
-  ])("tell where a wrong one is (%#)", async (run, message) => {
+  ])("say where a wrong one is (%#)", async (run, message) => {
     expect((await errorOf("format", run)).message).toBe(message);
   });
 });
 
 describe("sections", () => {
-  it("keep what nobody asked for", () => {
+  it("keep unread entries", () => {
     const entries = [
       ...headEntries("2.60.0"),
       ...sectionEntries("a", [

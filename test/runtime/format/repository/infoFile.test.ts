@@ -8,7 +8,7 @@ const FILES = ["v2.45/plain/archive.info", "v2.45/plain/backup.info", "v2.60/blo
 const HEAD = headEntries("2.60.0");
 
 describe("info files of stock", () => {
-  it.each(FILES)("%s is read and written again to the same bytes", (path) => {
+  it.each(FILES)("%s is read and rewritten to the same bytes", (path) => {
     const text = vectorText(path);
     expect(renderInfo(parseInfo(text, path))).toBe(text);
   });
@@ -54,17 +54,17 @@ describe("the syntax", () => {
     expect((await errorOf("format", () => parseInfo(text, "x"))).message).toBe(message);
   });
 
-  it("wants a format", async () => {
+  it("requires a format", async () => {
     expect((await errorOf("format", () => parseInfo(renderInfo([{ section: "a", key: "b", valueText: "1" }]), "x"))).message).toBe(
       "'x' has no backrest-format",
     );
   });
 
-  it("cannot express a name with a line feed", async () => {
+  it("cannot contain a name with a line feed", async () => {
     await errorOf("format", () => renderInfo([...HEAD, { section: "target:file", key: "pg_data/a\nb", valueText: "{}" }]));
   });
 
-  it("refuses to read a key twice, whatever the section: it could not be written again", async () => {
+  it("refuses to read a duplicate key in any section: it could not be written again", async () => {
     for (const section of ["backup:current", "custom"]) {
       const text = renderInfo([...HEAD, { section, key: "a", valueText: "1" }, { section, key: "b", valueText: "1" }]).replace("\nb=1", "\na=1");
       const error = await errorOf("format", () => parseInfo(text, "x"));
@@ -76,7 +76,7 @@ describe("the syntax", () => {
     await errorOf("assert", () => renderInfo([...HEAD, ...HEAD.slice(1)]));
   });
 
-  it("gives back any entries", () => {
+  it("returns any entries", () => {
     const name = fc.string({ unit: "grapheme-ascii", minLength: 1 });
     const section = name.filter((text) => text !== "backrest");
     const value = fc
@@ -96,7 +96,7 @@ describe("the syntax", () => {
 });
 
 describe("unknown entries", () => {
-  it("find their place by byte order, behind [backrest]", () => {
+  it("go to their position by byte order, after [backrest]", () => {
     const known = [...HEAD, { section: "db", key: "db-id", valueText: "1" }];
     const other = [
       { section: "custom", key: "x", valueText: "1" },

@@ -11,30 +11,30 @@ describe("reading JSON", () => {
     expect(parseJson("-9223372036854775808")).toBe(-9223372036854775808n);
   });
 
-  it("leaves long digits inside of strings alone", () => {
+  it("leaves long digits inside strings alone", () => {
     expect(parseJson('{"checksum":"0000000000000000000000001234567890123456"}')).toEqual({ checksum: "0000000000000000000000001234567890123456" });
   });
 
-  it("takes control characters raw, as stock writes them", () => {
+  it("reads raw control characters, as stock writes them", () => {
     expect(parseJson('"a\u0001b\u001f"')).toBe("a\u0001b\u001f");
     expect(tryParseJson("{,\u0001}")).toBeUndefined();
   });
 
-  it("refuses what could not be written again: thousands of levels, numbers without an end", async () => {
+  it("refuses text that could not be written again: thousands of levels, numbers without an end", async () => {
     const nested = (levels: number): string => `${"[".repeat(levels)}${"]".repeat(levels)}`;
     expect(renderJson(parseJson(nested(60)))).toBe(nested(60));
-    // With long digits each value is looked at by a function of ours, level by level.
+    // Long digits make our own function check each value, level by level.
     for (const text of [nested(100), nested(20_000), nested(20_000).replace("[]", "[1234567890123456789]"), `{"a":${"9".repeat(400)}e9}`, "1e300"])
       await errorOf("jsonFormat", () => parseJson(text));
   });
 
-  it("names the text that is no JSON", async () => {
+  it("names the invalid text", async () => {
     expect((await errorOf("jsonFormat", () => parseJson("{bad"))).message).toBe("invalid JSON '{bad'");
   });
 });
 
 describe("writing JSON", () => {
-  it("escapes like stock: short escapes only, slashes and other characters raw", () => {
+  it("escapes like stock: only short escapes, slashes and other characters raw", () => {
     expect(renderString('a"b\\c\n\r\t\b\f/\u0001é\u{1f600}')).toBe('"a\\"b\\\\c\\n\\r\\t\\b\\f/\u0001é\u{1f600}"');
   });
 
@@ -47,12 +47,12 @@ describe("writing JSON", () => {
     expect(renderJson(parseJson('{"10":1,"2":2,"a":3}'))).toBe('{"10":1,"2":2,"a":3}');
   });
 
-  it("refuses numbers that a reader would take for others", async () => {
+  it("refuses numbers that a reader would change", async () => {
     await errorOf("assert", () => renderJson(2 ** 53));
     await errorOf("assert", () => renderJson(Number.NaN));
   });
 
-  it("gives back what was written", () => {
+  it("returns the written value", () => {
     const key = fc.string({ unit: "grapheme" }).filter((text) => !/^\d+$/.test(text) && text !== "__proto__");
     const { tree } = fc.letrec<{ tree: JsonValue }>((tie) => ({
       tree: fc.oneof(

@@ -13,7 +13,7 @@ describe("backup labels", () => {
     else process.env.TZ = zone;
   });
 
-  it("are those of stock", () => {
+  it("equal stock's", () => {
     expect(formatLabel("full", 1795157605)).toBe("20261120-065325F");
     expect(formatLabel("diff", 1795157708, "20261120-065325F")).toBe("20261120-065325F_20261120-065508D");
     expect(formatLabel("incr", 1795157752, "20261120-065325F_20261120-065508D")).toBe("20261120-065325F_20261120-065552I");
@@ -25,7 +25,7 @@ describe("backup labels", () => {
     process.env.TZ = "UTC";
   });
 
-  it("tell their type and their full backup", () => {
+  it("show their type and their full backup", () => {
     expect(["20261120-065325F", "20261120-065325F_20261120-065508D", "20261120-065325F_20261120-065552I"].map(labelType)).toEqual([
       "full",
       "diff",
@@ -35,13 +35,13 @@ describe("backup labels", () => {
   });
 
   it.each(["latest", "20261120-065325", "20261120-065325D", "20261120-065325F_20261120-065552F", "20261120-065325F.tmp", " 20261120-065325F"])(
-    "%j is none",
+    "%j is invalid",
     (text) => {
       expect(isLabel(text)).toBe(false);
     },
   );
 
-  it("need the full backup's label for what builds on it", async () => {
+  it("need the full backup's label for a backup that builds on it", async () => {
     await errorOf("assert", () => formatLabel("incr", 1));
     await errorOf("assert", () => formatLabel("diff", 1, "nonsense"));
   });

@@ -22,7 +22,7 @@ const TERM: LeaseTerm = {
 };
 
 describe("names of terms", () => {
-  test("sort by their number, whichever form they have", () => {
+  test("sort by number in either form", () => {
     const exclusive = leaseTermPath("demo", { term: 42, token: null });
     const ticket = leaseTermPath("demo", { term: 42, token: TOKEN });
     expect(exclusive).toBe("pgbackstop/demo/lease/00000042.json");
@@ -30,14 +30,14 @@ describe("names of terms", () => {
     expect(leaseFloorPath("demo")).toBe("pgbackstop/demo/lease/floor.json");
   });
 
-  test("are read back, and other files are not taken for them", () => {
+  test("are read back, and other files are not recognised", () => {
     expect(parseLeaseName("00000042.json")).toEqual({ term: 42, token: null });
     expect(parseLeaseName(`00000042-${TOKEN}.json`)).toEqual({ term: 42, token: TOKEN });
     for (const name of ["floor.json", "00000000.json", "42.json", "00000042-xyz.json", "00000042.json.pgbackrest.tmp", "000000042.json", ""])
       expect(parseLeaseName(name)).toBeNull();
   });
 
-  test("of temporary files tell their term", () => {
+  test("of temporary files show their term", () => {
     expect(leaseTermOf("00000042.json.a1.pgbackrest.tmp")).toBe(42);
     expect(leaseTermOf(`00000007-${TOKEN}.json`)).toBe(7);
     expect(leaseTermOf("floor.json")).toBeNull();
@@ -53,7 +53,7 @@ describe("a term", () => {
     expect(parseLeaseTerm(renderLeaseTerm({ ...TERM, state: "released" }))?.state).toBe("released");
   });
 
-  test("that was cut off, or that a later version wrote, is unreadable", () => {
+  test("that was truncated, or that a later version wrote, is unreadable", () => {
     const text = renderLeaseTerm(TERM);
     for (let length = 0; length < text.length - 1; length++) expect(parseLeaseTerm(text.slice(0, length))).toBeNull();
     for (const change of ['"version":2', '"beat":-1', '"beat":"x"', '"state":"gone"', '"token":7']) {
@@ -63,7 +63,7 @@ describe("a term", () => {
     for (const other of ["", "[]", "null", "7", "\0\0\0"]) expect(parseLeaseTerm(other)).toBeNull();
   });
 
-  test("shows no control characters of whoever wrote it", () => {
+  test("shows no control characters from its writer", () => {
     const holder = { host: "a\u001b[31m\nred", pid: 1, verb: "x".repeat(1000) };
     const found = parseLeaseTerm(renderLeaseTerm({ ...TERM, holder }));
     expect(found?.holder.host).toBe("a?[31m?red");

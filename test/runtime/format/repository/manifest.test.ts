@@ -9,7 +9,7 @@ import { errorOf, MANIFESTS, vectorText } from "../vectors";
 const FULL = "v2.45/plain/full.manifest.gz";
 const INCR = "v2.45/plain/incr.backup.manifest";
 
-/** The vector with its entries changed and a checksum that fits again. */
+/** The vector with changed entries and a new matching checksum. */
 function changed(path: string, change: (key: string, valueText: string, section: string) => string | null): string {
   const entries = parseInfo(vectorText(path), path).flatMap((entry) => {
     const valueText = change(entry.key, entry.valueText, entry.section);
@@ -24,13 +24,13 @@ function inPieces(text: string, sizeBytes: number): Uint8Array[] {
 }
 
 describe("manifests of stock", () => {
-  it.each(MANIFESTS)("%s is read and written again to the same bytes", (path) => {
+  it.each(MANIFESTS)("%s is read and rewritten to the same bytes", (path) => {
     const manifest = parseManifest(vectorText(path), path);
     expect(manifest.other).toEqual([]);
     expect(renderManifest(manifest)).toBe(vectorText(path));
   });
 
-  it("tell header, options, targets and databases", () => {
+  it("have header, options, targets and databases", () => {
     const { files, paths, links, ...head } = parseManifest(vectorText(INCR), INCR);
     expect(head).toEqual({
       backrestVersion: "2.45",
@@ -87,7 +87,7 @@ describe("manifests of stock", () => {
     expect(head.defaults).toEqual(defaultsOf({ mode: 0o700, user: "postgres", group: "postgres" }));
   });
 
-  it("tell bundles, blocks and annotations", () => {
+  it("have bundles, blocks and annotations", () => {
     const full = parseManifest(vectorText("v2.60/block-lz4/full.manifest.gz"), "m");
     expect([full.bundle, full.bundleRaw, full.blockIncr, full.options.compressType]).toEqual([true, true, true, "lz4"]);
     expect(full.files.find((file) => file.name === "pg_tblspc/16384/PG_18_202506291/5/16390")).toEqual({
@@ -111,7 +111,7 @@ describe("manifests of stock", () => {
 });
 
 describe("other manifests", () => {
-  it("of a backup in progress can be written and read", () => {
+  it("of an unfinished backup can be written and read", () => {
     const full = parseManifest(vectorText(FULL), FULL);
     const { archiveStop: _a, lsnStop: _l, ...rest } = full;
     const partial: Manifest = {
@@ -173,7 +173,7 @@ describe("other manifests", () => {
     expect((await errorOf("format", () => parseManifest(text, "m"))).message).toBe(message);
   });
 
-  it("are not written when they contradict themselves", async () => {
+  it("are not written with contradictions", async () => {
     const incr = parseManifest(vectorText(INCR), INCR);
     await errorOf("assert", () => renderManifest({ ...incr, references: incr.references.slice(0, -1) }));
     await errorOf("assert", () => renderManifest({ ...incr, type: "full" }));

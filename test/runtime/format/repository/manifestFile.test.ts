@@ -12,7 +12,7 @@ function entryOf(valueText: string): { section: string; key: string; valueText: 
   return { section: "target:file", key: "pg_data/x", valueText, value: parseJson(valueText) };
 }
 
-/** What the reader makes of a row that stands in the middle of a text. */
+/** Reads a row in the middle of a text. */
 function readRow(valueText: string): ManifestFile | null {
   const row = new FileRowReader().read("pg_data/x", wholeText(`pg_data/x=${valueText}\npg_data/y={}`), 10, 10 + valueText.length);
   return row === null ? null : completeRow(row, DEFAULTS, "m");
@@ -25,7 +25,7 @@ describe("file rows", () => {
       .filter((line) => line.startsWith("pg_data/")),
   );
 
-  it.each(rows)("of stock are written again to the same text: %s", (row) => {
+  it.each(rows)("of stock are rewritten to the same text: %s", (row) => {
     const valueText = row.slice(row.indexOf("=") + 1);
     expect(renderFileRow(parseFileRow(entryOf(valueText), DEFAULTS, "m"), DEFAULTS)).toBe(valueText);
   });
@@ -35,7 +35,7 @@ describe("file rows", () => {
     expect(readRow(valueText)).toStrictEqual(parseFileRow(entryOf(valueText), DEFAULTS, "m"));
   });
 
-  it("are left to the JSON parser, or read as it reads them, whatever was changed", () => {
+  it("are left to the JSON parser, or read with its result, after any change", () => {
     const usual =
       '{"bi":4,"bic":7,"bim":40,"bni":1,"bno":112,"checksum":"56c5e28a7f5fd92b41e8f868c32fc467f1aec1c3","checksum-page":true,"group":"dba","mode":"0640",' +
       '"rck":"2b03032b24cdeab8897a70ee61095ba4ee288dc2","reference":"20261120-065325F","repo-size":208,"size":24576,"szo":8192,"timestamp":1795158254,"user":"me"}';
@@ -62,9 +62,9 @@ describe("file rows", () => {
     '{"size":1,"timestamp":1,"user":"a\\"b"}',
     '{"size":1,"timestamp":-5}',
     "[1]",
-  ])("%s is no row for the reader", (valueText) => expect(readRow(valueText)).toBeNull());
+  ])("%s is not a row for the reader", (valueText) => expect(readRow(valueText)).toBeNull());
 
-  it("hold every field at its place", () => {
+  it("hold every field at its position", () => {
     const valueText =
       '{"bi":4,"bic":7,"bim":40,"bni":1,"bno":112,"checksum":"56c5e28a7f5fd92b41e8f868c32fc467f1aec1c3","checksum-page":false,"checksum-page-error":[1,[4,7]],' +
       '"group":"dba","mode":"0640","rck":"2b03032b24cdeab8897a70ee61095ba4ee288dc2","reference":"20261120-065325F","repo-size":208,"size":24576,"szo":8192,"timestamp":1795158254,"user":false}';

@@ -12,7 +12,7 @@ const FULL_LABEL = "20261120-065325F";
 
 type Row = readonly [section: string, key: string, value: unknown];
 
-/** The vector with these rows more, or instead of those of their name; a checksum that fits. */
+/** The vector with these additional rows, or replacing those of their name; with a matching checksum. */
 function changed(vector: string, rows: readonly Row[], isSorted = true): string {
   const planted = rows.map(([section, key, value]): InfoEntry => ({ section, key, valueText: JSON.stringify(value) }));
   const names = new Set(planted.map((row) => `${row.section} ${row.key}`));
@@ -44,7 +44,7 @@ function refusalOf(parse: () => unknown): BackupError | null {
 
 const LONG = "n".repeat(255);
 
-describe("a manifest may hold every name that a file system can hold", () => {
+describe("a manifest may hold every name that a file system allows", () => {
   it.each([
     "with space",
     " ",
@@ -91,7 +91,7 @@ describe("a manifest may hold every name that a file system can hold", () => {
     expect(manifest.links.map((each) => each.name)).toContain(`pg_data/odd3/${name}`);
   });
 
-  it("in any order, with links to directories, to files, inside of tablespaces, and several tablespaces", () => {
+  it("in any order, with links to directories, to files, inside tablespaces, and several tablespaces", () => {
     const rows = [
       file("pg_data/zz"),
       file("pg_data/aa"),
@@ -110,7 +110,7 @@ describe("a manifest may hold every name that a file system can hold", () => {
     for (const isSorted of [true, false]) expect(parseManifest(changed(INCR, rows, isSorted), "m").targets).toHaveLength(6);
   });
 
-  it("as all those of stock", () => {
+  it("and all names of stock", () => {
     for (const vector of MANIFESTS) expect(() => parseManifest(vectorText(vector), vector)).not.toThrow();
   });
 });
@@ -174,11 +174,11 @@ describe("a manifest is refused", () => {
     expect(refusalOf(() => parseManifest(changed(INCR, rows), "m"))?.kind).toBe("format");
   });
 
-  it.each(["target:file", "target:path", "target:link", "backup:target"])("for a row of %s that is there twice", (section) => {
+  it.each(["target:file", "target:path", "target:link", "backup:target"])("for a duplicate row of %s", (section) => {
     const entries = parseInfo(vectorText(INCR), INCR);
     const at = entries.findIndex((entry) => entry.section === section);
     const doubled = [...entries.slice(0, at + 1), { ...(entries[at] as InfoEntry), key: `${entries[at]?.key}#` }, ...entries.slice(at + 1)];
-    // The renderer refuses to write it: the name is doubled in the text, and the checksum comes from what the parser says.
+    // The renderer refuses to write it: the text gets the duplicate name, and the checksum from the parser's message.
     const text = renderInfo(doubled).replace(`${entries[at]?.key}#=`, `${entries[at]?.key}=`);
     const actual = /actual '([0-9a-f]{40})'/.exec(refusalOf(() => parseManifest(text, "m"))?.message ?? "")?.[1] ?? "";
     const error = refusalOf(() => parseManifest(text.replace(/backrest-checksum="[0-9a-f]{40}"/, `backrest-checksum="${actual}"`), "m"));

@@ -8,14 +8,14 @@ describe("owners and modes of rows", () => {
     expect(parseOwner({ user: false, group: undefined }, { user: "b", group: null }, "w")).toEqual({ user: null, group: null });
   });
 
-  it("are errors when neither tells them", async () => {
+  it("are errors when neither has them", async () => {
     expect((await errorOf("format", () => parseOwner({ user: "a", group: undefined }, {}, "w"))).message).toBe(
       "w: no owner in the row nor in the defaults",
     );
     expect((await errorOf("format", () => defaultMode({}, "w"))).message).toBe("w: no mode in the row nor in the defaults");
   });
 
-  it("are written only when the defaults do not tell them", () => {
+  it("are written only when they differ from the defaults", () => {
     const defaults = { user: "a", group: null, mode: 0o700 };
     expect(rowDifferences({ user: "a", group: null, mode: 0o700 }, defaults)).toEqual([]);
     expect(rowDifferences({ user: null, group: "g", mode: 0o1750 }, defaults)).toEqual([

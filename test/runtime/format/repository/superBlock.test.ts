@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 
 describe("stock's super blocks", () => {
-  it("of a full backup give the file and the checksums of its map", () => {
+  it("of a full backup yield the file and the checksums of its map", () => {
     const { extent, map, file, sizes } = blockVector("F.pg_data_base_1_1247_fsm");
     const parsed = parseBlockMap(map, sizes, file.name);
     const superBlock = parsed.blocks[0]?.superBlock;
@@ -29,7 +29,7 @@ describe("stock's super blocks", () => {
     }
   });
 
-  it("are read encrypted too, like the map behind them", () => {
+  it("are read encrypted too, like the map after them", () => {
     const rows = vectorText("v2.60/block-zst-encrypted/manifest-rows.txt").split("\n");
     const pass = /^cipher-pass="(.*)"$/.exec(rows[0] ?? "")?.[1] ?? "";
     const file = fileOfRow(rows.find((row) => row.includes("1247_fsm")) ?? "");
@@ -67,7 +67,7 @@ describe("a super block", () => {
     ).toBe("saltsalt");
   });
 
-  it("of another size than its map says is refused", async () => {
+  it("with another size than in its map is refused", async () => {
     const stored = packSuperBlock(bytes, { type: "zst", level: 1 });
     const packing = { compressType: "zst", cipherPass: null } as const;
     const long = await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 100_001 }, packing, "pg_data/base/1/2"));
@@ -75,7 +75,7 @@ describe("a super block", () => {
     await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 99_999 }, packing, "pg_data/base/1/2"));
   });
 
-  it.each(["none", "gz", "lz4", "zst"] as const)("of %s comes into memory that is used again, also after a damaged one", async (compressType) => {
+  it.each(["none", "gz", "lz4", "zst"] as const)("of %s is unpacked into reused memory, also after a damaged one", async (compressType) => {
     const packing = { compressType, cipherPass: null };
     const target = Buffer.alloc(200_000);
     const stored = packSuperBlock(bytes, { type: compressType, level: 1 });

@@ -20,8 +20,8 @@ const SEGMENT = "00000002000000010000000A";
 const SIZE = 16 * 1024 * 1024;
 const chunk = (begin: number, end: number, session = "0193a1b2c3d4"): StreamChunk => ({ segment: SEGMENT, session, begin, end });
 
-describe("pieces of WAL", () => {
-  it("are named so that their names tell all", () => {
+describe("chunks of WAL", () => {
+  it("have names that identify them", () => {
     expect(chunkFileName(chunk(0, 0x12000))).toBe(`${SEGMENT}-0193a1b2c3d4-00000000-00012000`);
     fc.assert(
       fc.property(fc.nat(0x3fffffff), fc.integer({ min: 1, max: 0x40000000 }), fc.nat(Number.MAX_SAFE_INTEGER), (begin, size, nowMs) => {
@@ -31,7 +31,7 @@ describe("pieces of WAL", () => {
     );
   });
 
-  it("are told from what else may lie there", () => {
+  it("are distinguished from other files", () => {
     const name = chunkFileName(chunk(0, 16));
     for (const other of ["", SEGMENT, `${name}.pgbackrest.tmp`, `x${name}`, name.replace(/10$/, "00"), `00000002.history-${name.slice(25)}`])
       expect(parseChunkName(other)).toBeNull();
@@ -46,7 +46,7 @@ describe("pieces of WAL", () => {
     );
   });
 
-  it("say of themselves what they are, and are not believed when that is something else", () => {
+  it("have a header, and are refused when it does not match", () => {
     const wal = Buffer.from("some WAL of sixteen");
     const piece = chunk(0x2000, 0x2000 + wal.length);
     const head = { ...expectedHead(piece, SIZE), systemId: 7n, sha1: sha1Hex(wal), compressType: "zst" as const };
@@ -68,13 +68,13 @@ describe("pieces of WAL", () => {
       expect(() => parseChunkHead(wrong)).toThrow(/no piece of WAL/);
   });
 
-  it("cover a segment from its first byte on as far as there is no gap, whatever else is there", () => {
+  it("cover a segment from its first byte up to the first gap, whatever else exists", () => {
     expect(coverOf([])).toEqual([]);
     expect(coverOf([chunk(5, 9)])).toEqual([]);
     expect(coverOf([chunk(5, 9), chunk(0, 5), chunk(12, 20)])).toEqual([chunk(0, 5), chunk(5, 9)]);
     expect(coverOf([chunk(0, 5), chunk(5, 9), chunk(0, 9), chunk(9, 10)])).toEqual([chunk(0, 9), chunk(9, 10)]);
     fc.assert(
-      // Pieces as they are shipped; now and then all before become one, and the old ones may be there still.
+      // Chunks as shipped; sometimes all earlier ones are merged, and the old ones may still exist.
       fc.property(fc.array(fc.record({ size: fc.integer({ min: 1, max: 50 }), merged: fc.boolean(), kept: fc.boolean() })), (ships) => {
         let pieces: StreamChunk[] = [];
         let end = 0;

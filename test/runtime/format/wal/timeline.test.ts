@@ -3,7 +3,7 @@ import { parseHistory } from "../../../../runtime/format/wal/timeline";
 import { errorOf } from "../vectors";
 
 describe("timeline history", () => {
-  it("lists the ancestors with the positions where they were left", () => {
+  it("lists the ancestors with their switch points", () => {
     const text = "# a comment\n1\t0/3000110\tno recovery target specified\n\n  2\t1/B374D848\tbefore 2026-11-20 07:00:00+00\n";
     expect(parseHistory(text)).toEqual([
       { timeline: 1, lsn: 0x3000110n, reason: "no recovery target specified" },
@@ -12,7 +12,7 @@ describe("timeline history", () => {
     expect(parseHistory("")).toEqual([]);
   });
 
-  it("refuses what it does not understand", async () => {
+  it("refuses invalid lines", async () => {
     expect((await errorOf("format", () => parseHistory("1\t0/1\tx\nnonsense\n"))).message).toBe(
       "timeline history line 2: expected timeline, position and reason",
     );

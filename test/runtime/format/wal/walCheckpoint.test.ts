@@ -8,7 +8,7 @@ import { pack } from "../walWriter";
 const MAIN = pack([8, 0x1000028n], [4, 1], [4, 1], [8, 1], [8, 0x5_0000_02bcn], Buffer.alloc(32), [8, 1_763_715_153], Buffer.alloc(16));
 
 describe("checkpoints in WAL", () => {
-  it("tell where a recovery begins, which transaction is next and when it was", async () => {
+  it("have the start of recovery, the next transaction and the time", async () => {
     expect(checkpointOf(MAIN)).toEqual({ redo: 0x1000028n, nextXid: 700, atUs: 1_763_715_153_000_000n });
     for (const cut of [0, 71]) await errorOf("format", () => checkpointOf(MAIN.subarray(0, cut)));
   });

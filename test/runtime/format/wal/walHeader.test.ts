@@ -6,7 +6,7 @@ const PG15 = vectorBytes("wal-header.pg15.first512.bin");
 const PG18 = vectorBytes("wal-header.pg18.first512.bin");
 
 describe("WAL headers", () => {
-  it("tell version, timeline, cluster and size", () => {
+  it("have version, timeline, cluster and size", () => {
     const size = { timeline: 1, segmentSizeBytes: 16 * 1024 * 1024 };
     expect(parseWalHeader(PG15)).toMatchObject({ pgVersion: "15", systemId: 7710143016304328199n, ...size });
     expect(parseWalHeader(PG18)).toMatchObject({ pgVersion: "18", systemId: 7710145945351894468n, ...size });

@@ -20,11 +20,11 @@ function change(info: number, main: Uint8Array, blocks: readonly WalBlock[] = [b
 
 const deletion = (line: number, flags: number): Uint8Array => pack([4, 700], [2, line], [1, 0], [1, flags]);
 const update = (from: number, to: number, flags: number): Uint8Array => pack([4, 700], [2, from], [1, 0], [1, flags], [4, 0], [2, to]);
-/** A tuple as WAL has it: flags, flags, offset of the columns; what is between header and columns; columns. */
+/** A tuple in WAL: flags, flags, offset of the columns; bytes between header and columns; columns. */
 const tuple = (columns: string, hoff = 24): Uint8Array => pack([2, 3], [2, 0], [1, hoff], Buffer.alloc(hoff - 23), columns);
 
-describe("what WAL says of rows", () => {
-  it("tells insertions, deletions and updates, and the line that they are about", () => {
+describe("row changes in WAL", () => {
+  it("are insertions, deletions and updates with their line", () => {
     expect(change(0x00, pack([2, 9], [1, 0]))).toEqual({ kind: "insert", block: block(0), line: 9 });
     expect(change(0x80, pack([2, 9], [1, 0]))).toMatchObject({ kind: "insert" });
     expect(change(0x70, pack([2, 4]))).toMatchObject({ kind: "inPlace", line: 4 });
@@ -32,11 +32,11 @@ describe("what WAL says of rows", () => {
     expect(change(0x50, pack([1, 0], [1, 0], [2, 40]), [block(0)], HEAP2)).toEqual({ kind: "inserts", block: block(0), count: 40 });
   });
 
-  it("a row taken back at once and one that moves to another partition are no deletions", () => {
+  it("exclude withdrawn insertions and moves to another partition", () => {
     for (const flags of [0x08, 0x10, 0x18]) expect(change(0x10, deletion(5, flags))).toBeNull();
   });
 
-  it("an update leads from one page to another, or stays on one", () => {
+  it("of an update lead from one page to another, or stay on one", () => {
     const [to, from] = [block(0, tuple("new"), 3), block(1, new Uint8Array(0), 2)];
     expect(change(0x20, update(5, 6, 0x60), [to, from])).toEqual({
       kind: "update",
@@ -48,12 +48,12 @@ describe("what WAL says of rows", () => {
     expect(change(0x40, update(5, 6, 0), [to])).toMatchObject({ from: { block: to, line: 5 }, to: { block: to, line: 6 }, isPrefixShared: false });
   });
 
-  it("locks, confirmations, truncation for replicas and clean-up change no row", () => {
+  it("exclude locks, confirmations, truncation for replicas and clean-up", () => {
     for (const info of [0x30, 0x50, 0x60]) expect(change(info, new Uint8Array(0))).toBeNull();
     for (const info of [0x00, 0x10, 0x20, 0x30, 0x40, 0x60, 0x70]) expect(change(info, new Uint8Array(0), [block(0)], HEAP2)).toBeNull();
   });
 
-  it("short or without a page it is an error", async () => {
+  it("that are short or without a page are an error", async () => {
     for (const [info, main] of [
       [0x00, pack([1, 9])],
       [0x70, pack([1, 9])],
@@ -89,21 +89,21 @@ describe("columns of rows in WAL", () => {
     return text(updatedColumns(told as Extract<RowChange, { kind: "update" }>, old === null ? null : Buffer.from(old)));
   };
 
-  it("of inserted rows, behind a header of whatever length", () => {
+  it("of inserted rows, after a header of any length", () => {
     for (const hoff of [24, 32, 40]) expect(text(insertedColumns(block(0, tuple("columns", hoff))))).toBe("columns");
     expect(insertedColumns(block(0))).toBeNull();
     expect(insertedColumns(block(0, pack([2, 3], [2, 0], [1, 22], "columns")))).toBeNull();
     expect(text(insertedColumns(block(0, pack([2, 3], [2, 0], [1, 255], "columns"))))).toBe("");
   });
 
-  it("of updated rows, with what the record leaves out at both ends", () => {
+  it("of updated rows, with equal bytes at both ends that the record omits", () => {
     expect(updated(tuple("whole"), 0, null)).toBe("whole");
     expect(updated(Buffer.concat([pack([2, 3]), tuple("NEW")]), 0x20, "oldrow")).toBe("oldNEW");
     expect(updated(Buffer.concat([pack([2, 3]), tuple("NEW")]), 0x40, "oldrow")).toBe("NEWrow");
     expect(updated(Buffer.concat([pack([2, 2], [2, 1]), tuple("NEW")]), 0x60, "oldrow")).toBe("olNEWw");
   });
 
-  it("is not known where the old row is not, or is too short, or an image stands for it", () => {
+  it("are unknown when the old row is missing or too short, or an image replaces it", () => {
     expect(updated(Buffer.concat([pack([2, 3]), tuple("NEW")]), 0x20, null)).toBeNull();
     expect(updated(Buffer.concat([pack([2, 7]), tuple("NEW")]), 0x20, "oldrow")).toBeNull();
     expect(updated(Buffer.concat([pack([2, 7]), tuple("NEW")]), 0x40, "oldrow")).toBeNull();

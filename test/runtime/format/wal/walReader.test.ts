@@ -9,11 +9,13 @@ const HEAP = 10;
 interface Expected {
   readonly lsn: bigint;
   readonly xid: number;
-  /** As a text of bytes, which compares quickly. */
+  /** Bytes as text, which compares quickly. */
   readonly body: string;
 }
 
-/** What a reader gives for these segments, in the form of what was written; copies, because segments may be changed. */
+/**
+ * The reader's result for these segments, in the form of the written records; copies, because segments may be changed.
+ */
 function readAll(segments: Iterable<Uint8Array>): { readonly records: Expected[]; readonly problems: (string | null)[] } {
   const reader = new WalReader();
   const records: Expected[] = [];
@@ -33,7 +35,7 @@ function contentOf(sizeBytes: number, seed: number): Uint8Array {
   return Buffer.from(Array.from({ length: sizeBytes }, (_, index) => (index * 31 + seed) & 0xff));
 }
 
-/** Records of these sizes with transactions 100, 101, …, the segment filled up behind them when it is to end well. */
+/** Records of these sizes with transactions 100, 101, …; the segment is then filled up if it must end well. */
 function write(writer: WalWriter, sizesBytes: readonly number[]): Expected[] {
   return sizesBytes.map((sizeBytes, index) => {
     const xid = 100 + index;
@@ -52,11 +54,11 @@ const SIZES = fc.array(
 );
 
 describe("WAL as records", () => {
-  it("whatever their sizes and wherever they begin, those that were written are read", () => {
+  it("are read as written, with any sizes and offsets", () => {
     fc.assert(
       fc.property(SIZES, fc.integer({ min: 0, max: 40 }), fc.constantFrom(14, 15, 16, 17, 18), (sizes, leftBytes, major) => {
         const writer = new WalWriter({ major, segment: 7 });
-        // So that pages and segments end at all places of a record.
+        // So that pages and segments end at every position of a record.
         writer.fill(126 * PAGE_BYTES);
         writer.fillPage();
         writer.fillPage(leftBytes * 8);
@@ -70,11 +72,11 @@ describe("WAL as records", () => {
     );
   });
 
-  it("a record goes on over pages and into the next segment, whose first page has the long header", () => {
+  it("a record continues over pages and into the next segment, whose first page has the long header", () => {
     const writer = new WalWriter();
     for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES - 1; page++) writer.fillPage();
     writer.fillPage(24);
-    // Its header ends the segment, what it carries fills two pages of the next one.
+    // Its header ends the segment, its data fills two pages of the next one.
     const [expected] = write(writer, [2 * PAGE_BYTES]);
     const segments = [...writer.segments().values()];
     expect(segments).toHaveLength(2);
@@ -85,7 +87,7 @@ describe("WAL as records", () => {
     expect(reader.problem).toMatch(/^there is no record at /);
   });
 
-  it("a record that spans whole segments is put together", () => {
+  it("a record that spans complete segments is assembled", () => {
     const writer = new WalWriter();
     const expected = write(writer, [2 * SEGMENT_BYTES + 12_345, 10]);
     const { problems, records } = readAll(writer.segments().values());
@@ -93,7 +95,7 @@ describe("WAL as records", () => {
     expect(problems.slice(0, 2)).toEqual([null, null]);
   });
 
-  it("the end of a record whose beginning was not read is passed over, also behind a segment that was left out", () => {
+  it("the end of a record with an unread start is skipped, also after a skipped segment", () => {
     const writer = new WalWriter();
     const expected = write(writer, [SEGMENT_BYTES + 500, 10, SEGMENT_BYTES, 20]);
     const segments = [...writer.segments().values()];
@@ -106,7 +108,7 @@ describe("WAL as records", () => {
     expect([...reader.read(segments[1] as Uint8Array)].map(told)).toEqual([expected[1]]);
   });
 
-  it("behind a switch the segment holds nothing, and the next one follows", () => {
+  it("after a switch the rest of the segment is ignored, and the next one follows", () => {
     const writer = new WalWriter();
     const [one] = write(writer, [10]);
     writer.switchSegment();
@@ -119,7 +121,7 @@ describe("WAL as records", () => {
     expect(problems[0]).toBeNull();
   });
 
-  it("a switch that goes on in the next page, or the next segment, is one too", () => {
+  it("a switch that continues in the next page, or the next segment, counts too", () => {
     for (const leftBytes of [8, 16]) {
       for (const pages of [3, SEGMENT_BYTES / PAGE_BYTES - 1]) {
         const writer = new WalWriter();
@@ -135,14 +137,14 @@ describe("WAL as records", () => {
     }
   });
 
-  it("what a crash left unfinished is given up where the next page says so", () => {
+  it("a record that a crash left unfinished is discarded where the next page says so", () => {
     const writer = new WalWriter();
     writer.fillPage(64);
     const at = writer.add({ resourceManager: HEAP, xid: 100, body: { main: contentOf(100, 1) } });
     const [expected] = write(writer, [30]);
     const [segment] = [...writer.segments().values()] as [Buffer];
     expect(at % 8192n).toBe(8192n - 64n);
-    // The second page without what it continues, and its record at once.
+    // The second page without the continuation, directly followed by its record.
     const page = Buffer.from(segment.subarray(PAGE_BYTES, 2 * PAGE_BYTES));
     const restBytes = page.readUInt32LE(16);
     const begin = 24 + Math.ceil(restBytes / 8) * 8;
@@ -154,7 +156,7 @@ describe("WAL as records", () => {
     expect(records.map(({ body, xid }) => ({ body, xid })).filter(({ xid }) => xid >= 100)).toEqual([{ body: expected?.body, xid: 100 }]);
   });
 
-  it("a byte that differs ends it with a reason, and never gives a record that was not written", () => {
+  it("a changed byte ends it with a reason, and never yields a record that was not written", () => {
     const writer = new WalWriter();
     const expected = write(writer, [10, 9000, 0, 255, 256, 20_000, 33]);
     const end = Number(writer.lsn) - SEGMENT_BYTES;
@@ -171,7 +173,7 @@ describe("WAL as records", () => {
     );
   });
 
-  it("cut off anywhere it has a reason, and only whole records before it", async () => {
+  it("truncated anywhere it has a reason, and only complete records before it", async () => {
     const writer = new WalWriter();
     for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES; page++) writer.fillPage();
     const [segment] = [...writer.segments().values()] as [Buffer];
@@ -185,7 +187,7 @@ describe("WAL as records", () => {
     for (const sizeBytes of [0, 39]) await errorOf("fileInvalid", () => readAll([segment.subarray(0, sizeBytes)]));
   });
 
-  it("a page of another position, as a file that is used again has them, is the end", () => {
+  it("a page of another position, as in a recycled file, is the end", () => {
     const old = new WalWriter({ segment: 3 });
     for (let page = 0; page < 4; page++) old.fillPage();
     const writer = new WalWriter({ segment: 9 });
@@ -203,7 +205,7 @@ describe("WAL as records", () => {
     expect(readAll([foreign]).problems[0]).toBe("there is no page at 0/902000");
   });
 
-  it("pages of no possible size end it at once", () => {
+  it("pages of an impossible size end it at once", () => {
     const [segment] = [...fullSegment().values()] as [Buffer];
     for (const sizeBytes of [0, 1, 512, 8191, 131_072, 0xffffffff]) {
       const changed = Buffer.from(segment);
@@ -212,7 +214,7 @@ describe("WAL as records", () => {
     }
   });
 
-  it("a length that no record has ends it", () => {
+  it("an impossible length ends it", () => {
     for (const sizeBytes of [1, 23, 0x3fc00001, 0xffffffff]) {
       const [segment] = [...fullSegment().values()] as [Buffer];
       segment.writeUInt32LE(sizeBytes, 40);
@@ -220,7 +222,7 @@ describe("WAL as records", () => {
     }
   });
 
-  it("what continues with another length than is missing is no continuation", () => {
+  it("a continuation with another length than the missing one is refused", () => {
     const writer = new WalWriter();
     write(writer, [3 * PAGE_BYTES]);
     const [segment] = [...writer.segments().values()] as [Buffer];

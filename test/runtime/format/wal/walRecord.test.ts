@@ -26,7 +26,7 @@ const PAGE = Buffer.concat([bytes(100), Buffer.alloc(7900), bytes(192, 9)]);
 const WITHOUT_HOLE = Buffer.concat([bytes(100), bytes(192, 9)]);
 
 describe("the parts of a WAL record", () => {
-  it("blocks with their files, forks, data and images, and the main data", () => {
+  it("are blocks with their files, forks, data and images, and the main data", () => {
     const { blocks, main } = parse({
       blocks: [
         { file: [1663, 5, 16400], block: 7, data: bytes(20) },
@@ -50,7 +50,7 @@ describe("the parts of a WAL record", () => {
     expect(parse({ main: new Uint8Array(0) }).main).toHaveLength(0);
   });
 
-  it("whatever was written is read", () => {
+  it("are read as written", () => {
     const file = fc.tuple(fc.nat(0xffffffff), fc.nat(0xffffffff), fc.nat(0xffffffff));
     const block = fc.record({ file, block: fc.nat(0xffffffff), fork: fc.nat(3), data: fc.uint8Array({ minLength: 1, maxLength: 300 }) });
     const body = fc.record({ blocks: fc.array(block, { maxLength: 8 }), main: fc.uint8Array({ maxLength: 600 }) });
@@ -72,7 +72,7 @@ describe("the parts of a WAL record", () => {
     );
   });
 
-  it("cut off anywhere, or with more than its parts, it is an error and no record", async () => {
+  it("are an error when truncated anywhere, or with extra bytes", async () => {
     const whole = bodyOf({
       blocks: [
         { file: [1663, 5, 16400], block: 7, data: bytes(20) },
@@ -81,8 +81,8 @@ describe("the parts of a WAL record", () => {
       main: bytes(40),
     });
     expect(parse(whole).main).toHaveLength(40);
-    // Nothing at all is a record without parts, as a switch is.
-    // Blocks without main data are whole records too: cut off just there, only its checksum tells.
+    // An empty record is valid, as a switch is. Blocks without main data are valid too: truncated exactly there, only
+    // the checksum shows it.
     const alsoWhole = [20 + 20, 33 + 20 + WITHOUT_HOLE.length];
     for (let cut = 1; cut < whole.length; cut++) {
       if (alsoWhole.includes(cut)) continue;
@@ -105,7 +105,7 @@ describe("the parts of a WAL record", () => {
     );
   });
 
-  it("parts that cannot be are refused", async () => {
+  it("impossible parts are refused", async () => {
     const head = (flags: number, dataSize: number): Uint8Array => pack([1, 0], [1, flags], [2, dataSize]);
     const file = pack([4, 1], [4, 2], [4, 3], [4, 4]);
     await errorOf("format", () => parse(pack([1, 33], bytes(30))));
@@ -113,7 +113,7 @@ describe("the parts of a WAL record", () => {
     await errorOf("format", () => parse(Buffer.concat([head(0, 5), file, bytes(5)])));
     const image = (sizeBytes: number, holeOffset: number, info: number, more: Uint8Array): Uint8Array =>
       Buffer.concat([head(0x10, 0), pack([2, sizeBytes], [2, holeOffset], [1, info]), more, file, Buffer.alloc(sizeBytes)]);
-    // A page is as large as a page is.
+    // A page has exactly its size.
     await errorOf("format", () => parse(image(8193, 0, 0x01, new Uint8Array(0))));
     await errorOf("format", () => parse(image(100, 0, 0x00, new Uint8Array(0))));
     await errorOf("format", () => parse(image(100, 101, 0x01, new Uint8Array(0))));
@@ -128,7 +128,7 @@ describe("images of pages", () => {
     for (let at = 0; at < content.length; at += 8) parts.push(Buffer.from([0]), content.subarray(at, at + 8));
     return Buffer.concat(parts);
   };
-  // Bits of 14 and of 15 and newer, with a hole and to be applied.
+  // Flags of 14 and of 15 and newer, with a hole and to be applied.
   it.each([
     [14, "plain", 0x05, WITHOUT_HOLE],
     [14, "pglz", 0x07, literals(WITHOUT_HOLE)],
@@ -164,7 +164,7 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
   const reader = new WalReader();
   const records = [...reader.read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))];
 
-  it("has the records that pg_waldump tells", () => {
+  it("has the records that pg_waldump shows", () => {
     const told = records.map((record) => {
       const refs = parseRecord(record, major).blocks.map(
         ({ block, file, image }) => `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
@@ -181,7 +181,7 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
     expect(new Set(images.map(({ compression }) => compression))).toContain({ 15: "pglz", 17: "lz4", 18: "zstd" }[major]);
     for (const image of images) {
       const page = Buffer.from(pageOf(image));
-      // Size and version of the layout, and where special space begins ("storage/bufpage.h").
+      // Size and version of the layout, and start of the special space ("storage/bufpage.h").
       expect([page.readUInt16LE(18), page.readUInt16LE(14) <= page.readUInt16LE(16), page.readUInt16LE(12) <= page.readUInt16LE(14)]).toEqual([
         8196,
         true,

@@ -21,12 +21,12 @@ describe("WAL file names", () => {
     ["0000000A00000001000000FF.partial", { kind: "partial", timeline: 10, logNo: 1, segmentNo: 255 }],
     ["0000000A00000001000000FF.00000028.backup", { kind: "backupLabel", timeline: 10, logNo: 1, segmentNo: 255 }],
     ["0000000A.history", { kind: "history", timeline: 10 }],
-  ])("%s is told apart", (name, expected) => {
+  ])("%s is recognised", (name, expected) => {
     expect(parseWalName(name)).toEqual(expected);
   });
 
   it.each(["0000000a00000001000000ff", "0000000A00000001000000F", "0000000A00000001000000FF.part", "0000000A.history.tmp", "x0000000A.history", ""])(
-    "%j is none",
+    "%j is invalid",
     (name) => {
       expect(parseWalName(name)).toBeNull();
     },
@@ -68,7 +68,7 @@ describe("WAL arithmetic", () => {
     ]);
   });
 
-  it("refuses ranges that make no sense", async () => {
+  it("refuses invalid ranges", async () => {
     await errorOf("format", () => segmentRange("000000010000000000000002", "000000010000000000000001", 16 * MIB));
     await errorOf("format", () => segmentRange("000000010000000000000001", "000000020000000000000001", 16 * MIB));
     await errorOf("format", () => segmentRange("000000010000000000000000", "0000000100FFFFFF00000000", 16 * MIB));

@@ -11,7 +11,9 @@ const ABORT = 0x20;
 const COMMIT_PREPARED = 0x30;
 const ABORT_PREPARED = 0x40;
 
-/** The head of what PREPARE TRANSACTION writes ("access/twophase.c", TwoPhaseFileHeader); counts of statistics since 15. */
+/**
+ * The header that PREPARE TRANSACTION writes ("access/twophase.c", TwoPhaseFileHeader); counts of statistics since 15.
+ */
 function prepared(xid: number, name: string, major: number): Uint8Array {
   const counts = major >= 15 ? 6 : 4;
   const head = pack(
@@ -31,7 +33,7 @@ function prepared(xid: number, name: string, major: number): Uint8Array {
 }
 
 describe("records that end transactions", () => {
-  it.each([14, 15, 16, 17, 18])("of PostgreSQL %i: every part in its order", (major) => {
+  it.each([14, 15, 16, 17, 18])("of PostgreSQL %i have every part in order", (major) => {
     const all = {
       atUs: AT_US,
       database: [5, 1663],
@@ -56,7 +58,7 @@ describe("records that end transactions", () => {
     };
     const commit = endOf({ ...all, invalidations: 4 }, major);
     expect(parseTransactionEnd(commit.main, COMMIT_PREPARED | commit.flag, 0, major)).toEqual({ kind: "commit", ...expected });
-    // Rolled back, it carries no invalidations.
+    // An abort carries no invalidations.
     const abort = endOf(all, major);
     expect(parseTransactionEnd(abort.main, ABORT_PREPARED | abort.flag, 0, major)).toEqual({ kind: "abort", ...expected });
     expect(parseTransactionEnd(prepared(690, "a b'c", major), 0x10, 690, major)).toEqual({
@@ -67,7 +69,7 @@ describe("records that end transactions", () => {
     });
   });
 
-  it("a plain one has its time alone", () => {
+  it("may have only a time", () => {
     const { main } = endOf({ atUs: AT_US });
     const plain = { xid: 700, atUs: AT_US, subtransactions: [], dropped: [], preparedAs: null };
     expect(parseTransactionEnd(main, COMMIT, 700, 15)).toEqual({ kind: "commit", ...plain });
@@ -76,7 +78,7 @@ describe("records that end transactions", () => {
     expect(parseTransactionEnd(before2000.main, COMMIT, 1, 15)?.atUs).toBe(900_000_000_000_000n);
   });
 
-  it("any choice of parts is read", () => {
+  it("are read with any choice of parts", () => {
     const nat = fc.nat(0xffffffff);
     const some = fc.record(
       {
@@ -101,11 +103,11 @@ describe("records that end transactions", () => {
     );
   });
 
-  it("what ends nothing is none", () => {
+  it("exclude other records", () => {
     for (const info of [0x50, 0x60]) expect(parseTransactionEnd(new Uint8Array(8), info, 700, 15)).toBeNull();
   });
 
-  it("cut off anywhere it is an error, and so are lists of less than nothing", async () => {
+  it("are an error when truncated anywhere, or with negative counts", async () => {
     const { flag, main } = endOf({ atUs: AT_US, subtransactions: [701], dropped: [[1, 2, 3]], invalidations: 1, twoPhaseXid: 690, name: "gone" });
     for (let cut = 0; cut < main.length; cut++)
       await errorOf("format", () => parseTransactionEnd(main.subarray(0, cut), COMMIT_PREPARED | flag, 0, 15));
