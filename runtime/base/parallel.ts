@@ -6,7 +6,10 @@ export type RepoResult<T> =
   | { readonly repoKey: number; readonly ok: true; readonly value: T }
   | { readonly repoKey: number; readonly ok: false; readonly error: BackupError };
 
-/** Runs `work` for every item, at most `limit` at a time, results in the order of the items. The first error stops new work and is thrown. */
+/**
+ * Runs `work` for every item, at most `limit` at a time, with results in the order of the items. The first error stops
+ * new work and is thrown.
+ */
 export async function mapParallel<T, R>(items: readonly T[], limit: number, work: (item: T, index: number) => Promise<R>): Promise<R[]> {
   const results: R[] = new Array(items.length);
   let next = 0;

@@ -9,8 +9,8 @@ export interface RetryPolicy {
 }
 
 /**
- * Calls `work` until it succeeds, throws an error that is not `retryable`, or `policy.attempts` are used up; the last error is thrown.
- * Pauses double from `firstDelayMs` to `delayMsMax`. An abort ends the wait with `term`.
+ * Calls `work` until it succeeds, throws an error that is not `retryable`, or `policy.attempts` are used up; the last
+ * error is thrown. Pauses double from `firstDelayMs` to `delayMsMax`. An abort ends the wait with `term`.
  */
 export async function retry<T>(policy: RetryPolicy, clock: Clock, signal: AbortSignal, work: (attempt: number) => Promise<T>): Promise<T> {
   let delayMs = policy.firstDelayMs;

@@ -15,7 +15,10 @@ export interface Extent {
 /** A gap that is cheaper to read than a new request. */
 const GAP_SIZE_BYTES_MAX = 256 * 1024;
 
-/** The stored bytes of each extent, ascending by offset. Memory holds one extent. @throws fileMissing, fileRead when the file ends early */
+/**
+ * The stored bytes of each extent, ascending by offset. Memory holds one extent. @throws fileMissing, fileRead when the
+ * file ends early
+ */
 export async function* readExtents<E extends Extent>(
   storage: Storage,
   path: string,

@@ -1,8 +1,9 @@
 /**
  * WAL segments, partial segments, backup labels and timeline histories in a repository ("pgbackrest-format" 8).
  *
- * A segment's name carries the SHA-1 of its plain content: `<24>-<40 hex>[.ext]`; it is never replaced by other content. History and
- * backup-label files are stored under their own name, never compressed, and may be overwritten. All are encrypted with the archive's key.
+ * A segment's name contains the SHA-1 of its plain content: `<24>-<40 hex>[.ext]`; other content never replaces it.
+ * History and backup-label files are stored under their own name, never compressed, and may be overwritten. All are
+ * encrypted with the archive's key.
  */
 import { basename } from "node:path";
 import type { ByteStream } from "../base/bytes";

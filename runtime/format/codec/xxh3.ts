@@ -1,6 +1,6 @@
 /**
- * XXH3-128 with seed 0, the checksum of blocks in block incremental backups: 16 bytes in canonical (big-endian) order, of which a map keeps
- * the first few. (xxHash specification 0.2.0; pgBackRest 2.60 "common/crypto/xxhash".)
+ * XXH3-128 with seed 0, the checksum of blocks in block incremental backups: 16 bytes in canonical (big-endian) order,
+ * of which a map keeps the first few. (xxHash specification 0.2.0; pgBackRest 2.60 "common/crypto/xxhash".)
  */
 import { blockDigests, DIGEST_SIZE_BYTES } from "./sums";
 

@@ -45,7 +45,10 @@ interface Layout {
 
 const CHECKPOINT_OFFSET = 32;
 
-/** Columns: version, control, catalog, then offsets of redo LSN, timeline, page size, WAL segment size, data checksum version, CRC. */
+/**
+ * Columns: version, control, catalog, then offsets of redo LSN, timeline, page size, WAL segment size, data checksum
+ * version, CRC.
+ */
 const LAYOUTS: readonly Layout[] = (
   [
     ["9.6", 960, 201608131, 48, 56, 216, 228, 252, 256],

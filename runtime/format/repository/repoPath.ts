@@ -1,13 +1,13 @@
 /**
- * Where things are in a repository: paths relative to the repository's base, without a leading slash.
+ * Where files are in a repository: paths relative to the repository's base, without a leading slash.
  *
  * ```
- * archive/<stanza>/archive.info(.copy)                       archive/<stanza>/<archive id>/<first 16 of the name>/<name>
- * backup/<stanza>/backup.info(.copy)                         archive/<stanza>/<archive id>/<timeline>.history
- * backup/<stanza>/<label>/backup.manifest(.copy)             backup/<stanza>/backup.history/<year>/<label>.manifest.gz
- * backup/<stanza>/<label>/pgbackstop.attempt                  (ours, until the backup is listed)
- * backup/<stanza>/<label>/<manifest name><extension>         backup/<stanza>/<label>/bundle/<id>
- * pgbackstop/<stanza>/<label>/server-files.json.gz           (ours; stock looks at archive and backup only)
+ * archive/<stanza>/archive.info(.copy)                    archive/<stanza>/<archive id>/<first 16 of the name>/<name>
+ * backup/<stanza>/backup.info(.copy)                      archive/<stanza>/<archive id>/<timeline>.history
+ * backup/<stanza>/<label>/backup.manifest(.copy)          backup/<stanza>/backup.history/<year>/<label>.manifest.gz
+ * backup/<stanza>/<label>/pgbackstop.attempt              (ours, until the backup is listed)
+ * backup/<stanza>/<label>/<manifest name><extension>      backup/<stanza>/<label>/bundle/<id>
+ * pgbackstop/<stanza>/<label>/server-files.json.gz        (ours; stock reads only archive and backup)
  * ```
  * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
  */

@@ -67,7 +67,9 @@ export class OnlineCluster implements Cluster {
     this.#servers = servers;
   }
 
-  /** @throws dbConnect (56), dbMismatch (58), versionNotSupported (46), archiveDisabled (87), archiveCommandInvalid (68) */
+  /**
+   * @throws dbConnect (56), dbMismatch (58), versionNotSupported (46), archiveDisabled (87), archiveCommandInvalid (68)
+   */
   static async open(candidates: readonly ServerCandidate[], options: OpenOnline, ctx: Context): Promise<OnlineCluster> {
     const servers = await chooseServers(candidates, options.standby, ctx);
     const { facts } = servers.main;

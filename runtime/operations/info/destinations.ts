@@ -58,7 +58,9 @@ export function fullError(repoKey: number, newest: StoredFull | null, expected: 
   return fail("backupSetInvalid", fact, { repoKey, hint: [hint, "see the log of the scheduled backups for why they failed."] });
 }
 
-/** `repo1: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, newest WAL 00000001000000000000000A of 2025-12-17T03:50:00Z`. */
+/**
+ * `repo1: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, newest WAL 0000…000A of 2025-12-17T03:50:00Z`.
+ */
 export function destinationLine(result: RepoResult<Destination>): string {
   const repo = `repo${result.repoKey}`;
   if (!result.ok) return `${repo}: cannot be read: [${result.error.name}] ${result.error.message}`;

@@ -16,7 +16,7 @@ export interface FinishReport {
   /** By the target's clock; null when nothing was copied. */
   readonly copiedAtS: number | null;
   readonly databases: number;
-  /** The first backup of each repository that began after the copy; null where there is none. */
+  /** Each repository's first backup that began after the copy; null without one. */
   readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
   /** Of the newest successful drill with such a backup. */
   readonly drill: string | null;

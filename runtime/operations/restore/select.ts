@@ -52,8 +52,8 @@ export interface Selected {
 }
 
 /**
- * @throws backupSetInvalid (75) with one line per refused candidate; dbMismatch (58) when the timeline does not fit; repoInvalid (103) when no
- *   repository could be read
+ * @throws backupSetInvalid (75) with one line per refused candidate; dbMismatch (58) when the timeline does not fit;
+ * repoInvalid (103) when no repository could be read
  */
 export function selectBackup(repos: readonly RepoBackups[], request: SelectRequest): Selected {
   const refused: string[] = [];

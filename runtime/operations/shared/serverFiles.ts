@@ -4,7 +4,8 @@
  * without them a new machine has data and no server.
  *
  * ```
- * pgbackstop/<stanza>/<label>/server-files.json.gz   {"version":1,"files":[{"path","mode","user","group","modifiedAtS","content"}]}
+ * pgbackstop/<stanza>/<label>/server-files.json.gz
+ *     {"version":1,"files":[{"path","mode","user","group","modifiedAtS","content"}]}
  * ```
  * One file, written in one step before the backup is listed; `content` is base64. It is encrypted with the backup's own
  * passphrase if the repository is encrypted. Stock pgBackRest 2.45 to 2.60 reads only `archive` and `backup`: info,

@@ -17,7 +17,9 @@ export interface SpoolWait<T> {
   /** `push` or `get`, for the timeout message. */
   readonly verb: "push" | "get";
   readonly timeoutMs: number;
-  /** The result, if it exists. Called before anything else, and told whether this call has started a process. */
+  /**
+   * The result, if it exists. Called before anything else; `hasStarted` says whether this call has started a process.
+   */
   look?(hasStarted: boolean): Promise<T | undefined>;
   /** What an `.ok` file means. */
   accept(status: SpoolStatus): Promise<T>;
