@@ -2,7 +2,7 @@
  * The map at the end of a block incremental file: for each block of the original file, in file order, its super block.
  *
  * ```
- * varint 0 · for each run of blocks of one backup: reference (index into the manifest's references), new location or none
+ * varint 0 · for each run of blocks of one backup: reference (index into the manifest's references), location if new
  *            · for each super block in the run: stored size minus the previous one's, original size if it changed,
  *              number and first of its blocks unless the run has all of them · the checksums of the blocks
  * ```
