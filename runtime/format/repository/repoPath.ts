@@ -58,7 +58,7 @@ export function manifestPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/backup.manifest`;
 }
 
-/** The process that may write into the directory of an unlisted backup; see `format/repository/attempt.ts`. */
+/** The process that may write into the directory of an unlisted backup; see `format/repository/attemptFile.ts`. */
 export function attemptPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.attempt`;
 }
