@@ -39,7 +39,6 @@ export class StreamService {
     this.#intervalMs = intervalMs;
   }
 
-  /** Starts it, once. */
   start(): void {
     this.#running = [this.#run(), this.#tellState()];
   }

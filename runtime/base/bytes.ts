@@ -6,7 +6,6 @@ export type ByteStream = AsyncIterable<Uint8Array>;
 
 export const EMPTY_BYTES = new Uint8Array(0);
 
-/** Concatenates all parts. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
 }
@@ -23,7 +22,6 @@ export async function collect(source: ByteStream, limitBytes: number): Promise<U
   return concatBytes(parts);
 }
 
-/** A stream of the given parts. */
 export async function* streamOf(...parts: readonly Uint8Array[]): ByteStream {
   yield* parts;
 }

@@ -39,7 +39,6 @@ export class Measured {
   }
 }
 
-/** Reads a stream to its end and returns its size and SHA-1. */
 export async function measure(source: ByteStream): Promise<Measure> {
   const measured = new Measured();
   for await (const chunk of source) measured.add(chunk);

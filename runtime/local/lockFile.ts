@@ -56,7 +56,6 @@ const FLOCK_TIMEOUT_MS = 10_000;
 /** The descriptor number that flock(1) sees. */
 const CHILD_FD = 3;
 
-/** File name of a lock inside the lock path. */
 export function lockFileName(stanza: string, kind: LockKind, repoKey?: number): string {
   return repoKey === undefined ? `${stanza}-${kind}.lock` : `${stanza}-${kind}-${repoKey}.lock`;
 }

@@ -20,7 +20,6 @@ import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } fr
 /** WAL segment size without a cluster. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
-/** All samples of one host, gathered now. */
 export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
   const { config, ctx } = host;
   const stanza = config.stanza ?? "";

@@ -8,7 +8,6 @@ import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
 import type { Sample } from "./definitions";
 
-/** Known facts of one repository. */
 export interface RepoFacts {
   readonly key: number;
   /** Null when unreadable. */

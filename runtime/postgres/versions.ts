@@ -9,7 +9,6 @@ export function majorVersion(serverVersionNum: number): string {
   return `${Math.floor(serverVersionNum / 10000)}.${Math.floor((serverVersionNum % 10000) / 100)}`;
 }
 
-/** True when `version` is at least `minimum`. */
 export function atLeast(version: string, minimum: number): boolean {
   return Number(version) >= minimum;
 }

@@ -67,7 +67,6 @@ export interface LeaseRequest {
   readonly storageAfterAbort?: () => Storage;
 }
 
-/** The parts of a repository that a lease needs. */
 export type LeasePlace = Pick<Repository, "key" | "name" | "stanza" | "storage">;
 
 export const LEASE_TIMES = {

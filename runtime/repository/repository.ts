@@ -123,7 +123,6 @@ export function unpack(stored: ByteStream, { cipherPass, compressType, raw }: Pa
   return compressType === "none" ? packed : decompress(packed, compressType, raw);
 }
 
-/** An empty stream, for empty files. */
 export const emptyStream = (): ByteStream => streamOf(EMPTY_BYTES);
 
 /** A new sub-passphrase: the base64 text of 48 random bytes ("pgbackrest-format" 4.1). */

@@ -17,7 +17,6 @@ import { type Repository, unpack } from "./repository";
 export interface StoredWal {
   /** Name without checksum and extension. */
   readonly name: string;
-  /** Name in the repository. */
   readonly fileName: string;
   /** SHA-1 of the plain content; null for files without one in the name. */
   readonly sha1: string | null;

@@ -16,7 +16,6 @@ import type { RepoConfig } from "../config/types";
 import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
 import { pack, unpack } from "./transfer";
 
-/** Start data of a thread. */
 export interface WorkerStart {
   readonly stanza: string;
   readonly repos: readonly RepoConfig[];
@@ -33,7 +32,6 @@ interface Waiting {
   readonly reject: (error: BackupError) => void;
 }
 
-/** A runner of jobs. */
 interface Hand {
   readonly waiting: Map<number, Waiting>;
   dead: boolean;

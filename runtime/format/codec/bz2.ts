@@ -169,7 +169,6 @@ class BitReader {
   }
 }
 
-/** One Huffman code. */
 interface CodeTable {
   readonly lengthMin: number;
   readonly lengthMax: number;

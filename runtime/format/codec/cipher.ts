@@ -100,13 +100,11 @@ export class Decryptor implements Codec {
   }
 }
 
-/** {@link encrypt} for bytes in memory. */
 export function encryptBytes(bytes: Uint8Array, pass: string, salt: Uint8Array, raw = false): Uint8Array {
   const cipher = createCipher(pass, salt);
   return concatBytes([envelopeHead(salt, raw), cipher.update(bytes), cipher.final()]);
 }
 
-/** {@link decrypt} for bytes in memory. */
 export function decryptBytes(bytes: Uint8Array, pass: string, raw = false): Uint8Array {
   const headSize = headSizeBytes(raw);
   if (bytes.length < headSize) throw headMissing(bytes);

@@ -26,7 +26,6 @@ export interface PgControl {
 
 /** Bytes of pg_control to read. */
 export const PG_CONTROL_READ_BYTES = 512;
-/** Size of the file. */
 export const PG_CONTROL_FILE_BYTES = 8192;
 /** The checkpoint in a restored pg_control: PostgreSQL cannot start from it without backup_label. */
 export const INVALID_CHECKPOINT = 0xdeadn;

@@ -64,7 +64,6 @@ interface ReferenceState {
   nextIndex: number;
 }
 
-/** The checksum of one block of a map. */
 export function blockChecksum(map: Pick<BlockMap, "checksums" | "checksumSizeBytes">, block: number): Uint8Array {
   return map.checksums.subarray(block * map.checksumSizeBytes, (block + 1) * map.checksumSizeBytes);
 }

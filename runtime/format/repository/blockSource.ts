@@ -17,7 +17,6 @@ export interface BlockSource extends BlockSizes {
   readonly references: readonly string[];
   /** Start of the bytes that this backup stored of the file: its super blocks, then the map. */
   readonly extentOffsetBytes: number;
-  /** The stored map. */
   readonly mapPath: string;
   readonly mapOffsetBytes: number;
   readonly mapSizeBytes: number;

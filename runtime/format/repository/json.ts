@@ -63,7 +63,6 @@ export function renderObject(fields: Iterable<readonly [string, JsonValue]>): st
   return text === "" ? "{}" : `${text}}`;
 }
 
-/** A JSON string with its quotes. */
 export function renderString(text: string): string {
   return ESCAPED.test(text) ? `"${text.replace(ESCAPED_ALL, (char) => ESCAPES[char] as string)}"` : `"${text}"`;
 }

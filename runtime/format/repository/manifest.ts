@@ -487,7 +487,6 @@ function checkBeforeRender(manifest: Manifest): void {
   }
 }
 
-/** The object without its undefined fields. */
 function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }

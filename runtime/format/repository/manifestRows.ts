@@ -18,7 +18,6 @@ export interface ManifestFile {
   readonly sizeBytes: number;
   /** Size at the time of the manifest, if it differs. */
   readonly sizeOriginalBytes?: number;
-  /** Stored bytes. */
   readonly sizeRepoBytes: number;
   /** Of the original content; "" before the copy. */
   readonly sha1: string;

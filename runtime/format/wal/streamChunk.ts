@@ -24,7 +24,6 @@ export interface StreamChunk {
   readonly end: number;
 }
 
-/** A chunk's header. */
 export interface ChunkHead {
   readonly systemId: bigint;
   readonly timeline: number;

@@ -52,7 +52,6 @@ export function parseArchivedName(fileName: string): ArchivedName | null {
   return { name, kind: name.endsWith(".partial") ? "partial" : "segment", sha1: match[2] as string, compressType };
 }
 
-/** The segment after `name` on the same timeline. */
 export function nextSegment(name: string, segmentSizeBytes: number): string {
   const position = segmentPosition(name, segmentSizeBytes);
   return formatSegment(position.timeline, position.number + 1n, segmentSizeBytes);
@@ -91,7 +90,6 @@ function digitsOf(value: bigint | number): string {
   return value.toString(16).toUpperCase().padStart(8, "0");
 }
 
-/** The position of a segment's first byte. */
 export function lsnOfSegment(name: string, segmentSizeBytes: number): bigint {
   return segmentPosition(name, segmentSizeBytes).number * BigInt(segmentSizeBytes);
 }

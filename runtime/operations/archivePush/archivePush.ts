@@ -214,7 +214,6 @@ class Lane {
     this.#ctx = ctx;
   }
 
-  /** True once the repository has answered. */
   get answers(): boolean {
     return this.#target.opened !== null;
   }

@@ -38,7 +38,6 @@ export class PushTarget {
   readonly repo: Repository;
   readonly #ctx: Context;
   #opened: OpenArchive | undefined;
-  /** The last listing. */
   #listing: Listing | undefined;
 
   constructor(repo: Repository, ctx: Context) {

@@ -19,7 +19,6 @@ import type { BundleSpec } from "../../repository/repository";
 import type { Choice } from "./fileChoices";
 import type { BlockPlan } from "./fileTargets";
 
-/** What one repository gets. */
 export interface RepoPlan {
   /** As at the start of the copy but without file rows, which the copy collects. */
   readonly manifest: Manifest;

@@ -44,7 +44,6 @@ export interface Begin {
   readonly startedAtS: number;
   /** When the wait for the copy's first second began. */
   readonly scannedAtS: number;
-  /** Resolves in that second. */
   readonly secondOver: Promise<void>;
   /** Null for a backup of a server that is down. */
   readonly begun: BackupStart | null;

@@ -13,7 +13,6 @@ import { atLeast } from "../../postgres/versions";
 
 export type StandbyMode = "n" | "prefer" | "y";
 
-/** One configured cluster. */
 export interface ServerCandidate {
   /** 1 for `pg1-…`. */
   readonly key: number;

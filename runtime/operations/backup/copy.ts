@@ -99,7 +99,6 @@ function isLittle(files: readonly ScannedFile[]): boolean {
   return files.length <= LITTLE_FILES_MAX && files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) <= LITTLE_SIZE_BYTES_MAX;
 }
 
-/** True when some repository still lacks the file. */
 function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
   return run.alive.some(({ repo }) => run.plan(repo.key).choices.get(name)?.kind !== "keep");
 }

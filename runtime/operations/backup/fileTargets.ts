@@ -36,7 +36,6 @@ export interface PieceTarget extends CopyTarget {
 }
 
 export interface StoredPiece extends StoredCopy {
-  /** Offset of the piece in its bundle. */
   readonly bundleOffsetBytes?: number;
   readonly mapSizeBytes?: number;
   /** Why the prior copy's blocks could not be used: the whole file was stored. */

@@ -14,7 +14,6 @@ export interface SourceFile {
   readonly sizeBytes: number;
 }
 
-/** A file that is copied. */
 export interface CopySource extends SourceFile {
   readonly name: string;
   /** Null for files that have no pages. */

@@ -137,7 +137,6 @@ async function listLocal(directory: string): Promise<string[]> {
   }
 }
 
-/** Names of records, oldest first. */
 function recordsIn(names: readonly string[]): string[] {
   return names.filter((name) => parseDrillFileName(name) !== null).sort();
 }

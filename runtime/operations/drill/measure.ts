@@ -10,7 +10,6 @@ export interface Heartbeat {
   readonly sql: string;
 }
 
-/** Where a recovery ended. */
 export interface Replayed {
   /** Seconds since 1970 of the last commit; null when none was replayed. */
   readonly commitAtS: number | null;

@@ -20,7 +20,6 @@ import { readBackupFile } from "./backupFiles";
 import type { Catalogs } from "./catalogs";
 import type { Names } from "./markers";
 
-/** A backup to look for names in. */
 export interface NamesBackup {
   readonly repo: Repository;
   readonly label: string;

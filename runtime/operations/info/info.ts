@@ -67,7 +67,6 @@ export interface InfoReport {
   readonly manifests: ReadonlyMap<number, Manifest>;
 }
 
-/** What runs on this host. */
 export interface InfoLocks {
   readonly backup: LockState;
   readonly restore: LockState;
@@ -76,7 +75,6 @@ export interface InfoLocks {
 export interface InfoOptions {
   readonly stanza: string;
   readonly set: string | undefined;
-  /** Only backups of this type. */
   readonly type: BackupType | undefined;
   /** True also reads streams: a listing per repository, and one file. */
   readonly streams: boolean;

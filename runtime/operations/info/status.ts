@@ -43,7 +43,6 @@ export interface StatusInput {
   readonly next: readonly NextRun[] | null;
   /** This host's drills, oldest first; repositories add those of other hosts. */
   readonly drills: readonly DrillRecord[];
-  /** What runs on this host. */
   readonly running: readonly { readonly what: "backup" | "restore"; readonly percent: number | null }[];
   readonly nowS: number;
 }
@@ -162,7 +161,6 @@ function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
   return own === null || (own.name < newest.name && own.storedAtS < newest.storedAtS - BEHIND_S);
 }
 
-/** The report as text for a terminal. */
 export function statusText(report: StatusReport): string {
   const { next, nowS, repos, running, stanza, waiting } = report;
   const troubled = repos.filter(({ troubles }) => troubles.length > 0).length;

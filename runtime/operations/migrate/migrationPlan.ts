@@ -101,7 +101,6 @@ export function planMigration(input: PlanInput): MigrationPlan {
   };
 }
 
-/** Roles of the source that are migrated. */
 export function movedRoles(source: ClusterFacts): readonly RoleFacts[] {
   return source.roles.filter(({ name }) => isMoved(name, source));
 }
@@ -111,7 +110,6 @@ export function movedMemberships(source: ClusterFacts): readonly Membership[] {
   return source.memberships.filter(({ member, role }) => isMoved(member, source) && (isMoved(role, source) || role.startsWith("pg_")));
 }
 
-/** Settings of migrated databases and roles. */
 export function movedSettings(source: ClusterFacts, databases: readonly string[]): readonly SettingFacts[] {
   return source.settings.filter(
     ({ database, role }) => (database === null || databases.includes(database)) && (role === null ? database !== null : isMoved(role, source)),

@@ -63,7 +63,6 @@ export interface VerifyReport {
 
 export const DIFFERENCES_MAX = 1000;
 const OBJECTS_TOLD_MAX = 20;
-/** The MAINTAIN privilege exists since 17. */
 const MAINTAIN_SINCE = 17;
 
 interface Compared {

@@ -21,7 +21,6 @@ export interface HostFacts {
   readonly owner: Owner | null;
   /** Null when it is unreadable: the directory is damaged or empty. */
   readonly control: PgControl | null;
-  /** Mount points. */
   readonly mounts: readonly string[];
   /** Directories of this cluster in the locations of its tablespaces. */
   readonly tablespaces: readonly string[];

@@ -28,7 +28,6 @@ export interface RecoverTools {
 }
 
 export interface SelfEnd extends ProgramEnd {
-  /** The error that ended it. */
   readonly error?: BackupError;
 }
 
@@ -44,7 +43,6 @@ const WATCH_MS = 1000;
 /** A server that its manager is restarting is briefly absent. */
 const ABSENT_MAX = 3;
 
-/** A recovery in progress. */
 export interface Begun {
   readonly journal: Journal;
   readonly file: JournalFile;

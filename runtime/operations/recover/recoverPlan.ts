@@ -209,7 +209,6 @@ function requireRoom({ room, source }: PlanInput): void {
   }
 }
 
-/** The plan as text for a terminal. */
 export function planText(plan: RecoverPlan, { control, facts, request, source }: PlanInput): string {
   const { wal } = source;
   const sizeBytes = source.targets.reduce((sum, target) => sum + target.sizeBytes, 0);

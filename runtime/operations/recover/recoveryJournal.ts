@@ -14,7 +14,6 @@ export type Phase = (typeof PHASES)[number];
 export interface Journal {
   readonly version: 2;
   readonly phase: Phase;
-  /** Of the working process. */
   readonly pid: number;
   readonly request: RecoverRequest;
   readonly label: string;

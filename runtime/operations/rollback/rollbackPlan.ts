@@ -83,7 +83,6 @@ export function planRollback(input: RollbackInput): RollbackPlan {
 
 const NAMED_MAX = 5;
 
-/** The plan as text for a terminal. */
 export function rollbackText(plan: RollbackPlan, { facts, snapshot, snapshots, stanza }: RollbackInput, control: ServerControl): string {
   const chosen = snapshots.findIndex((other) => other.name === snapshot);
   const newer = snapshots.slice(chosen + 1).map((other) => other.name);

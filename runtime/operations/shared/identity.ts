@@ -4,7 +4,6 @@ import { type ArchiveHistoryEntry, type ArchiveInfo, archiveIdOf, currentHistory
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { Repository } from "../../repository/repository";
 
-/** Identifies a cluster. */
 export interface ClusterIdentity {
   readonly version: string;
   readonly systemId: bigint;

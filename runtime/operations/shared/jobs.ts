@@ -18,7 +18,6 @@ import { type VerifyBundleJob, type VerifyBundleResult, verifyBundle } from "../
 import { type VerifyFileJob, type VerifyFileResult, verifyFile } from "../verify/verifyFile";
 import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile";
 
-/** Input and result of each kind of job. */
 interface JobKinds {
   readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
   readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };

@@ -3,7 +3,6 @@ import { archiveIdPath } from "../../format/repository/repoPath";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 
-/** Lowest and highest segment of an archive id. */
 export async function walRange(repo: Repository, archiveId: string): Promise<{ min: string | null; max: string | null }> {
   const directories = await segmentDirectories(repo, archiveId);
   let min: string | null = null;

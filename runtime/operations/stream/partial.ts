@@ -32,7 +32,6 @@ export interface PartialOptions {
   readonly segmentSizeBytes: number;
 }
 
-/** The recovery that asks. */
 export interface Recovery {
   readonly dataDirectory: string;
   /** True when a file of this name is in the data directory. */

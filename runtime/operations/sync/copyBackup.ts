@@ -33,7 +33,6 @@ export interface SyncSide {
   readonly infoPass: string | null;
 }
 
-/** The destination of the copy. */
 export interface SyncTarget extends SyncSide {
   readonly lease: Lease;
 }
@@ -77,7 +76,6 @@ export async function copyBackup(source: SyncSide, target: SyncTarget, entry: Ba
   return { label: entry.label, sizeBytes: copy.copiedBytes, fileCount: finished.files.length, resumedCount: resumed };
 }
 
-/** Source and target. */
 interface Pair {
   readonly from: Repository;
   readonly to: Repository;
