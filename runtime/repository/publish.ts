@@ -8,6 +8,7 @@
  */
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
+import { mapParallel } from "../base/parallel";
 import { type BackupInfo, backupInfoEntryOf } from "../format/repository/backupInfo";
 import type { Manifest } from "../format/repository/manifest";
 import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
@@ -34,7 +35,8 @@ export interface Publication {
 export async function finishBackup(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
   const { label } = manifest;
   await requireAttempt(repo, label, lease, pass);
-  await requireStored(repo, manifest);
+  const strays = await requireStored(repo, manifest);
+  if (overwritesInOneStep(repo)) await removeStrays(repo, label, strays, lease);
   await requireReferences(repo, manifest, await loadBackupInfo(repo));
 
   const packed = await saveManifest(repo, manifest, pass, ctx);
@@ -64,6 +66,27 @@ async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ct
   };
   await saveListed(repo, lease, update, ctx);
 }
+
+/**
+ * Where a put replaces a file in one step, the files of an earlier attempt are overwritten or removed before the backup is listed. They are not removed
+ * first: a removal that the storage repeats late would hit the new file.
+ */
+export function overwritesInOneStep({ storage }: Repository): boolean {
+  return !storage.features.directories;
+}
+
+/** @throws lockAcquire (50) */
+async function removeStrays({ storage, stanza }: Repository, label: string, strays: readonly string[], lease: Lease): Promise<void> {
+  const own = new Set([attemptPath(stanza, label), manifestPath(stanza, label), copyOf(manifestPath(stanza, label))]);
+  const paths = strays.filter((path) => !own.has(path));
+  for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
+    await lease.check();
+    await mapParallel(paths.slice(start, start + REMOVED_AT_ONCE), REMOVED_AT_ONCE, (path) => storage.remove(path));
+  }
+}
+
+/** Between two checks of the lease. */
+const REMOVED_AT_ONCE = 16;
 
 function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
   const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];

@@ -17,17 +17,22 @@ const QUESTIONS_AT_ONCE = 16;
 const BLOCK_SUFFIX = ".pgbi";
 const HINT = "another process has removed or replaced it meanwhile. The backup was not listed: take another one.";
 
-/** @throws fileMissing (55), fileInvalid (28) naming the first file or bundle that differs from the manifest */
-export async function requireStored(repo: Repository, manifest: Manifest): Promise<void> {
+/**
+ * Gives the paths of the directory that the manifest does not name.
+ * @throws fileMissing (55), fileInvalid (28) naming the first file or bundle that differs from the manifest
+ */
+export async function requireStored(repo: Repository, manifest: Manifest): Promise<readonly string[]> {
+  const strays: string[] = [];
   const expected = new Expected(repo.stanza, manifest);
   for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
-    if (entry.type === "file") expected.see(repo, entry.path, entry.sizeBytes);
+    if (entry.type === "file" && !expected.see(repo, entry.path, entry.sizeBytes)) strays.push(entry.path);
   }
   await mapParallel(expected.unseen(), QUESTIONS_AT_ONCE, async (path) => {
     const found = await repo.storage.stat(path);
     if (found !== null) expected.see(repo, path, found.sizeBytes);
     else throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, { hint: HINT, repoKey: repo.key, path });
   });
+  return strays;
 }
 
 /**
@@ -64,19 +69,20 @@ class Expected {
     this.#seen = new Uint8Array(rows.length);
   }
 
-  /** @throws fileInvalid (28) for another size */
-  see(repo: Repository, path: string, sizeBytes: number): void {
+  /** False for a path that the manifest does not name. @throws fileInvalid (28) for another size */
+  see(repo: Repository, path: string, sizeBytes: number): boolean {
     const leastBytes = this.#bundles.get(path);
     if (leastBytes !== undefined) {
       if (sizeBytes < leastBytes) throw this.#wrongSize(repo, path, sizeBytes, leastBytes);
       this.#bundles.delete(path);
-      return;
+      return true;
     }
     const index = this.#indexOf(path);
     const row = this.#rows[index];
-    if (row === undefined) return;
+    if (row === undefined) return false;
     if (sizeBytes !== row.sizeRepoBytes) throw this.#wrongSize(repo, path, sizeBytes, row.sizeRepoBytes);
     this.#seen[index] = 1;
+    return true;
   }
 
   unseen(): string[] {

@@ -23,6 +23,7 @@ import { storedAt } from "../restore/restorePlan";
 import { type Choice, chooseFiles, type DeltaInput, findDeltaReason, findFutureReason, uncopied } from "./fileChoices";
 import { type BlockSpec, chooseLabels, type LabelChoice, newManifest } from "./backupPlan";
 import type { Prior } from "./prior";
+import { overwritesInOneStep } from "../../repository/publish";
 import { cleanResumed, findResumable, type Resumable, rowsToKeep, withResumed } from "./resume";
 import type { BackupRun, OpenBackup } from "./run";
 import { sharersOf, withSharers } from "./sharers";
@@ -129,7 +130,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   if (resumable !== null && resumed !== null) {
     const isCompared = delta || !resumable.isSameSource;
     const rows = rowsToKeep(scan.files, resumed, isCompared);
-    await cleanResumed(repo, resumed, rows, ctx);
+    if (!overwritesInOneStep(repo)) await cleanResumed(repo, resumed, rows, ctx);
     withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), isCompared);
   }
   const fresh = newManifest({

@@ -19,7 +19,7 @@ import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
 import { removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
-import { finishBackup } from "../../repository/publish";
+import { finishBackup, overwritesInOneStep } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { BlockPlan } from "../backup/fileTargets";
 import type { JobPool } from "../shared/jobs";
@@ -128,7 +128,7 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   // Another host may have left an unlisted manifest.
   if (isForeign) await removeManifests(repo, label);
   // Leftovers of another attempt under this label are useless, and may be linked to files of other backups.
-  if (partial === null && !(await hasManifest(repo, label))) await removeLeft(repo, label, lease);
+  if (partial === null && !overwritesInOneStep(repo) && !(await hasManifest(repo, label))) await removeLeft(repo, label, lease);
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
   return partial;
 }

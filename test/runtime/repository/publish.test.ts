@@ -56,6 +56,22 @@ async function finish(repo: Repository, manifest: Manifest, pass: string | null 
 }
 
 describe("a finished backup", () => {
+  it("has no files of an earlier attempt, which a store that overwrites in one step removes last", async () => {
+    const strayPath = `backup/demo/${LABEL}/pg_data/base/1/of an earlier attempt`;
+    const strayOf = async (repo: Repository): Promise<string[]> => {
+      await repo.storage.put(strayPath, Buffer.from("stray"));
+      await finish(repo, FEW);
+      return (await repo.storage.stat(strayPath)) === null ? [] : [strayPath];
+    };
+    expect(await strayOf(await stanza({ storage: new MemoryStorage() }))).toEqual([]);
+    // A directory is cleaned before files are written into it.
+    expect(
+      await strayOf(
+        await stanza({ storage: new PosixStorage({ root: temporaryFolder(), syncDirectories: true, symlinks: true, signal: ctx.signal }) }),
+      ),
+    ).toEqual([strayPath]);
+  });
+
   it("is in the manifests, the history and backup.info, in this order", async () => {
     const memory = new MemoryStorage();
     const repo = await stanza({ storage: memory });
