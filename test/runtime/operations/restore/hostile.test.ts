@@ -372,7 +372,7 @@ describe("whatever the manifest says", () => {
       .filter((name) => !["restored", "ts1", "spool", "other"].includes(name))
       .flatMap((name) => treeOf(folder, `/${name}`));
 
-  it("nothing beside the target and the cluster's own tablespace is created, changed, chowned or removed", { timeout: 120_000 }, async () => {
+  it("nothing beside the target and the cluster's own tablespace is created, changed, chowned or removed", { timeout: 1_800_000 }, async () => {
     const outcomes = { refused: 0, restored: 0 };
     const options = fc.record({ delta: fc.boolean(), force: fc.boolean(), linkAll: fc.boolean() });
     await fc.assert(
