@@ -192,11 +192,7 @@ const RULE_TEXTS: Readonly<Record<string, RuleText>> = {
   PB094: rule("a public bucket", "everybody can read the backups", "block public access"),
   PB095: rule("snapshots without a WAL archive", "only the moments of the snapshots can be restored", "a plugin that archives WAL"),
   PB097: rule("a repository on the database's own machine", "it is lost with the machine", "another machine over SFTP, or `requireMount` on a NAS"),
-  PB098: rule(
-    "an entry of `acknowledgeWeaker` that fits no change",
-    "the weakened change that is meant stays unacknowledged, and CI fails",
-    "one of the keys that the message lists, with a reason",
-  ),
+  PB098: rule("an entry of `acknowledgeWeaker` without a reason", "the weakened change that is meant stays unacknowledged, and CI fails", "a reason"),
   PB099: rule("a reader's keys for a database that is backed up", "nothing could be written with them", "`target`, or `restoreOnly` on the host"),
   PB100: rule(
     "backups of a host that only restores",

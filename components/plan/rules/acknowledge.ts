@@ -1,9 +1,6 @@
 /** When PostgreSQL may forget a WAL segment, and changes to something weaker that are said to be meant. Pure. */
-import { fitsPossible, keysLike, possibleKeys } from "../diff/possible";
-import { REMOVED_DATABASE } from "../diff";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterPlan, DatabasePlan, HostPlan } from "../model/plan";
-import { topologyOf } from "../topology/topology";
 
 const ACKNOWLEDGE_MODES = ["all", "any", "named"];
 
@@ -46,17 +43,9 @@ export function checkAcknowledge({ acknowledge, repositories }: DatabasePlan): F
   return [];
 }
 
-/** Entries that no comparison will ever count: a slip of the pen, a value that is not the declared one (any more), or no reason. */
-export function checkAcknowledgeWeaker(plan: HostPlan | ClusterPlan): Finding[] {
-  const entries = Object.entries(plan.acknowledgeWeaker);
-  if (entries.length === 0) return [];
-  const topology = topologyOf(plan);
-  const possible = possibleKeys(topology);
-  return entries.flatMap(([key, reason]) => {
-    const path = `acknowledgeWeaker.${key}`;
-    if (reason.trim() === "") return [finding("PB098", path, "it has no reason, and counts for nothing without one", "write why it is meant")];
-    if (key === REMOVED_DATABASE || fitsPossible(key, topology, possible)) return [];
-    const fact = `no change to what is declared is called "${key}": it acknowledges nothing`;
-    return [finding("PB098", path, fact, `remove it, or write what is meant: ${keysLike(key, possible).join("; ")}`)];
-  });
+/** Entries without a reason. Whether an entry fits a change is told by `pgbackstop topology diff`, which knows the state before. */
+export function checkAcknowledgeWeaker({ acknowledgeWeaker }: HostPlan | ClusterPlan): Finding[] {
+  return Object.entries(acknowledgeWeaker)
+    .filter(([, reason]) => reason.trim() === "")
+    .map(([key]) => finding("PB098", `acknowledgeWeaker.${key}`, "it has no reason, and counts for nothing without one", "write why it is meant"));
 }
