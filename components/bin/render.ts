@@ -3,12 +3,12 @@
  * module of NixOS. Reads one file or stdin, needs no engine, no cluster and no network. Exit codes: 0, 1 where the file says what cannot be, 2 for words and files that cannot be
  * read.
  */
-import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { loadArchiveClient, loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { findingText } from "../plan/findings/findings";
 import { type GitopsFile, renderGitops } from "../render/kubernetes/gitops";
 import { type NixosFile, renderNixosHost } from "../render/host/nixosFile";
+import { nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 
 const HELP = `pgbackstop render: the objects of clusters of CloudNativePG with their backups, as YAML; a host as a module of NixOS
 
@@ -36,9 +36,6 @@ interface Yaml {
   dump(value: unknown, options: object): string;
 }
 
-/** Wrong words on the command line, or a file that is none. */
-class UsageError extends Error {}
-
 interface Order {
   readonly file: string;
   readonly format: "yaml" | "json" | "nixos";
@@ -52,26 +49,22 @@ interface Order {
  * @public loaded by pgbackstop.ts when it is asked for
  */
 export function renderMain(argv: readonly string[]): number {
-  if (argv.includes("--help") || argv.length === 0) {
-    process.stdout.write(HELP);
-    return argv.length === 0 ? 2 : 0;
-  }
-  try {
-    const order = readWords(argv);
-    if (order.format === "nixos") return renderHost(order);
-    const bundle = { gzipBase64: order.withRuntime ? runtimeBundleGzip() : "", sha256: runtimeBundleSha256() };
-    const { findings, manifests } = renderGitops(readFile(order.file), bundle, order.withRuntime);
-    for (const found of findings) process.stderr.write(`${found.severity}: ${findingText(found)}\n`);
-    if (findings.some(({ severity }) => severity === "error")) return 1;
-    const text = order.format === "json" ? listText(manifests) : manifests.map((manifest) => `---\n${yaml().dump(manifest, YAML)}`).join("");
-    if (order.output === null) process.stdout.write(text);
-    else writeFile(order.output, text);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`pgbackstop render: ${error.message}\n`);
-    return 2;
-  }
+  return runCommand("render", argv, HELP, [UsageError], () => {
+    const order = readOrder(argv);
+    return order.format === "nixos" ? renderHost(order) : renderObjects(order);
+  });
+}
+
+function renderObjects(order: Order): number {
+  const bundle = { gzipBase64: order.withRuntime ? runtimeBundleGzip() : "", sha256: runtimeBundleSha256() };
+  const { findings, manifests } = renderGitops(readFile(order.file), bundle, order.withRuntime);
+  for (const found of findings) process.stderr.write(`${found.severity}: ${findingText(found)}\n`);
+  if (findings.some(({ severity }) => severity === "error")) return 1;
+  writeOutput(
+    order.output,
+    order.format === "json" ? listText(manifests) : manifests.map((manifest) => `---\n${yaml().dump(manifest, YAML)}`).join(""),
+  );
+  return 0;
 }
 
 /** One host of the file as a module, with the program beside it. */
@@ -86,14 +79,11 @@ function renderHost(order: Order): number {
   const { findings, text } = renderNixosHost(name, host);
   for (const found of findings) process.stderr.write(`${found.severity}: ${findingText(found)}\n`);
   if (text === null) return 1;
-  if (order.output === null) process.stdout.write(text);
-  else {
-    writeFile(order.output, text);
-    if (order.withRuntime) {
-      const folder = dirname(order.output);
-      writeFile(join(folder, "runtime.cjs"), loadRuntimeBundle());
-      writeFile(join(folder, "pgbackrest-client"), loadArchiveClient());
-    }
+  writeOutput(order.output, text);
+  if (order.output !== null && order.withRuntime) {
+    const folder = dirname(order.output);
+    writeOutput(join(folder, "runtime.cjs"), loadRuntimeBundle());
+    writeOutput(join(folder, "pgbackrest-client"), loadArchiveClient());
   }
   return 0;
 }
@@ -111,10 +101,11 @@ function listText(items: readonly object[]): string {
 }
 
 function readFile(file: string): GitopsFile & NixosFile {
-  const name = file === "-" ? "stdin" : file;
+  const name = nameOf(file);
+  const text = readText(file);
   let value: unknown;
   try {
-    value = yaml().load(readFileSync(file === "-" ? 0 : file, "utf8"));
+    value = yaml().load(text);
   } catch (error) {
     throw new UsageError(`unable to read ${name}: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -124,28 +115,12 @@ function readFile(file: string): GitopsFile & NixosFile {
   return value;
 }
 
-function writeFile(file: string, text: string | Uint8Array): void {
-  try {
-    writeFileSync(file, text);
-  } catch (error) {
-    throw new UsageError(`unable to write ${file}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function readWords(argv: readonly string[]): Order {
-  const files = argv.filter((word) => !word.startsWith("-") || word === "-");
-  const words = new Map(argv.filter((word) => word.startsWith("--")).map((word): [string, string | undefined] => splitWord(word)));
-  const unknown = [...words.keys()].find((word) => !["--format", "--host", "--output", "--without-runtime"].includes(word));
-  if (unknown !== undefined) throw new UsageError(`unknown option '${unknown}': there is --format, --host, --output, --without-runtime, --help`);
+function readOrder(argv: readonly string[]): Order {
+  const { files, options } = readArguments(argv, { format: "string", host: "string", output: "string", "without-runtime": "boolean" });
+  const last = (name: string): string | undefined => options.findLast((option) => option.name === name)?.value;
   const [file] = files;
   if (file === undefined || files.length > 1) throw new UsageError(`render takes one file, found ${files.length}`);
-  const format = words.get("--format") ?? "yaml";
+  const format = last("format") ?? "yaml";
   if (format !== "yaml" && format !== "json" && format !== "nixos") throw new UsageError(`--format takes yaml, json or nixos, found '${format}'`);
-  if (words.has("--output") && (words.get("--output") ?? "") === "") throw new UsageError("--output takes a value: --output=FILE");
-  return { file, format, host: words.get("--host") ?? null, output: words.get("--output") ?? null, withRuntime: !words.has("--without-runtime") };
-}
-
-function splitWord(word: string): [string, string | undefined] {
-  const place = word.indexOf("=");
-  return place === -1 ? [word, undefined] : [word.slice(0, place), word.slice(place + 1)];
+  return { file, format, host: last("host") ?? null, output: last("output") ?? null, withRuntime: last("without-runtime") === undefined };
 }

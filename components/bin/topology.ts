@@ -3,7 +3,6 @@
  * network. Exit codes: 0, 1 where something is weakened and nobody said that it is meant or a runbook is stale, 2 for words and files that cannot
  * be read.
  */
-import { readFileSync, writeFileSync } from "node:fs";
 import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
 import { parseStackFile, type StackFile, StackFileError } from "../plan/topology/stackFiles";
 import { renderDiffDocument, renderTopologyDocument } from "../render/topology/topologyDocument";
@@ -15,6 +14,7 @@ import { MeasuredError } from "../plan/runbook/measured";
 import { renderRunbook } from "../render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/runbookPage";
+import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 import { checkRunbook, originOf, runbooksOf } from "./runbook";
 
 const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them
@@ -48,9 +48,6 @@ Exit codes: 0; 1 when something is weakened and not acknowledged (diff), or a ru
 const FORMATS = ["markdown", "json", "html", "svg"] as const;
 type Format = (typeof FORMATS)[number];
 
-/** Wrong words on the command line. */
-class UsageError extends Error {}
-
 interface Order {
   readonly verb: "diff" | "show" | "runbook";
   readonly files: readonly string[];
@@ -66,19 +63,10 @@ interface Order {
  * @public loaded by pgbackstop.ts when it is asked for
  */
 export function topologyMain(argv: readonly string[]): number {
-  if (argv.includes("--help") || argv.length === 0) {
-    process.stdout.write(HELP);
-    return argv.length === 0 ? 2 : 0;
-  }
-  try {
-    const order = readWords(argv);
+  return runCommand("topology", argv, HELP, [UsageError, StackFileError, MeasuredError], () => {
+    const order = readOrder(argv);
     return VERBS[order.verb](order);
-  } catch (error) {
-    if (![UsageError, StackFileError, MeasuredError].some((kind) => error instanceof kind)) throw error;
-    const { message } = error as Error;
-    process.stderr.write(`pgbackstop topology: ${message}\n`);
-    return 2;
-  }
+  });
 }
 
 const VERBS: Readonly<Record<Order["verb"], (order: Order) => number>> = { diff, show, runbook };
@@ -146,14 +134,6 @@ function sidesOf(files: readonly string[]): { readonly before: TopologySet; read
   return { before: old.after, after: now.after, findings: now.findings };
 }
 
-function readText(file: string): string {
-  try {
-    return readFileSync(file === "-" ? 0 : file, "utf8");
-  } catch (error) {
-    throw new UsageError(`unable to read ${nameOf(file)}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
 function readFile(file: string): StackFile {
   const text = readText(file);
   try {
@@ -165,71 +145,43 @@ function readFile(file: string): StackFile {
 }
 
 function write(outputs: Order["outputs"], render: Readonly<Record<Format, () => string>>): void {
-  for (const { file, format } of outputs) {
-    const text = render[format]();
-    if (file === null) {
-      process.stdout.write(text);
-      continue;
-    }
-    try {
-      writeFileSync(file, text);
-    } catch (error) {
-      throw new UsageError(`unable to write ${file}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
+  for (const { file, format } of outputs) writeOutput(file, render[format]());
 }
 
-/** `--name=value` and `--name value`; each `--output` takes the format before it. */
-function readWords(argv: readonly string[]): Order {
-  const files: string[] = [];
-  const measured: string[] = [];
-  let check: string | null = null;
-  const outputs: { format: Format; file: string | null }[] = [];
-  let format: Format = "markdown";
-  let isPending = true;
-  for (let index = 0; index < argv.length; index++) {
-    const word = argv[index] ?? "";
-    const option = /^--(check|format|measured|output)(?:=(.*))?$/s.exec(word);
-    if (option === null) {
-      if (word.startsWith("-") && word !== "-")
-        throw new UsageError(`unknown option '${word}': there is --format, --output, --measured, --check, --help`);
-      files.push(word);
-      continue;
-    }
-    const value = option[2] ?? argv[++index];
-    if (value === undefined || value === "") throw new UsageError(`--${option[1]} takes a value`);
-    if (option[1] === "measured") {
-      measured.push(value);
-      continue;
-    }
-    if (option[1] === "check") {
-      check = value;
-      continue;
-    }
-    if (option[1] === "output") {
-      outputs.push({ format, file: value === "-" ? null : value });
-      isPending = false;
-      continue;
-    }
-    const found = FORMATS.find((each) => each === value);
-    if (found === undefined) throw new UsageError(`--format takes ${FORMATS.join(", ")}, found '${value}'`);
-    format = found;
-    isPending = true;
-  }
-  if (isPending && check === null) outputs.push({ format, file: null });
-  const [verb = "", ...rest] = files;
+function readOrder(argv: readonly string[]): Order {
+  const given = readArguments(argv, { format: "string", output: "string", measured: "string", check: "string" });
+  const valuesOf = (name: string): string[] => given.options.filter((option) => option.name === name).map(({ value }) => value);
+  const [verb = "", ...files] = given.files;
+  const measured = valuesOf("measured");
+  const check = valuesOf("check").at(-1) ?? null;
+  const outputs = outputsOf(given.options, check === null);
   if (verb !== "diff" && verb !== "show" && verb !== "runbook")
     throw new UsageError(`'${verb}' is none of diff, show, runbook: see pgbackstop topology --help`);
   const most = verb === "diff" ? 2 : 1;
-  if (rest.length < 1 || rest.length > most)
-    throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${rest.length}`);
+  if (files.length < 1 || files.length > most)
+    throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${files.length}`);
   if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured belongs to a runbook");
   if (check !== null && verb !== "runbook") throw new UsageError("--check belongs to a runbook");
-  if ([...rest, ...measured, ...(check === null ? [] : [check])].filter((file) => file === "-").length > 1)
-    throw new UsageError("only one of the files can be stdin");
-  return { verb, files: rest, measured, check, outputs };
+  if ([...files, ...measured, check].filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
+  return { verb, files, measured, check, outputs };
 }
 
-function nameOf(file: string): string {
-  return file === "-" ? "stdin" : file;
+/** Each `--output` takes the format before it; a last format without one goes to stdout, and so does the default format. */
+function outputsOf(options: Arguments["options"], hasDefault: boolean): Order["outputs"] {
+  const outputs: { format: Format; file: string | null }[] = [];
+  let format: Format = "markdown";
+  let isPending = true;
+  for (const { name, value } of options) {
+    if (name === "output") outputs.push({ format, file: value === "-" ? null : value });
+    if (name === "format") format = formatOf(value);
+    if (name === "output" || name === "format") isPending = name === "format";
+  }
+  if (isPending && hasDefault) outputs.push({ format, file: null });
+  return outputs;
+}
+
+function formatOf(text: string): Format {
+  const format = FORMATS.find((each) => each === text);
+  if (format === undefined) throw new UsageError(`--format takes ${FORMATS.join(", ")}, found '${text}'`);
+  return format;
 }

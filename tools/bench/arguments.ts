@@ -4,6 +4,8 @@
  * A default's kind tells what is allowed: a number (whole, at least 1), a list of words of which the first one is the default, or false for
  * an option without a value. Anything else is a `UsageError`, one line that names what is wrong and what there is.
  */
+import { parseArgs } from "node:util";
+
 export class UsageError extends Error {}
 
 type Default = number | false | readonly string[];
@@ -16,18 +18,15 @@ export function readArguments<const T extends Readonly<Record<string, Default>>>
 ): { readonly [K in keyof T]: Value<T[K]> } {
   const values: Record<string, number | boolean | string> = {};
   for (const [name, value] of Object.entries(defaults)) values[name] = typeof value === "object" ? (value[0] ?? "") : value;
-  for (let index = 0; index < argv.length; index++) {
-    const word = argv[index] ?? "";
-    const [, name = "", joined] = /^--([a-z-]+)(?:=(.*))?$/s.exec(word) ?? [];
-    const kind = Object.hasOwn(defaults, name) ? defaults[name] : undefined;
-    if (kind === undefined) throw new UsageError(`unknown argument '${word}': there is ${usageOf(defaults)}`);
-    if (kind === false) {
-      if (joined !== undefined) throw new UsageError(`--${name} takes no value: '${word}'`);
-      values[name] = true;
-      continue;
-    }
-    if (joined === undefined) index += 1;
-    values[name] = valueOf(name, kind, joined ?? argv[index]);
+  const options = Object.fromEntries(
+    Object.entries(defaults).map(([name, value]) => [name, { type: value === false ? "boolean" : "string" } as const]),
+  );
+  for (const token of parseArgs({ args: [...argv], options, strict: false, tokens: true }).tokens) {
+    const kind = token.kind === "option" && Object.hasOwn(defaults, token.name) ? defaults[token.name] : undefined;
+    if (token.kind !== "option" || kind === undefined)
+      throw new UsageError(`unknown argument '${argv[token.index] ?? ""}': there is ${usageOf(defaults)}`);
+    if (kind === false && token.value !== undefined) throw new UsageError(`--${token.name} takes no value: '${argv[token.index] ?? ""}'`);
+    values[token.name] = kind === false ? true : valueOf(token.name, kind, token.value);
   }
   return values as { readonly [K in keyof T]: Value<T[K]> };
 }

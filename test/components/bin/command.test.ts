@@ -1,0 +1,68 @@
+/** Arguments of the package's commands, and what `pgbackstop topology` makes of them. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { readArguments, UsageError } from "../../../components/bin/command";
+import { topologyMain } from "../../../components/bin/topology";
+import { renderTopology } from "../../../components/plan/topology/topology";
+import { temporaryFolder } from "../../runtime/repository/support";
+import { topology } from "../topologies";
+
+const TYPES = { format: "string", output: "string", plain: "boolean" } as const;
+
+let folder: string;
+let file: string;
+const printed: string[] = [];
+beforeEach(() => {
+  folder = temporaryFolder();
+  file = join(folder, "topology.json");
+  writeFileSync(file, renderTopology(topology()));
+  printed.length = 0;
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
+});
+afterEach(() => vi.restoreAllMocks());
+
+test("values are joined or apart, options keep their order, and - is a file", () => {
+  expect(readArguments(["show", "--output=a", "-", "--format", "json", "--plain", "--output", "-"], TYPES)).toEqual({
+    files: ["show", "-"],
+    options: [
+      { name: "output", value: "a" },
+      { name: "format", value: "json" },
+      { name: "plain", value: "" },
+      { name: "output", value: "-" },
+    ],
+  });
+});
+
+test.each([
+  [["--toString=1"], "unknown option '--toString': there is --format, --output, --plain, --help"],
+  [["-x"], "unknown option '-x'"],
+  [["--format"], "--format takes a value"],
+  [["--format="], "--format takes a value"],
+  [["--plain=yes"], "--plain takes no value"],
+])("wrong arguments are a usage error: %j", (argv, message) => {
+  expect(() => readArguments(argv, TYPES)).toThrow(UsageError);
+  expect(() => readArguments(argv, TYPES)).toThrow(message);
+});
+
+test("each output of a topology takes the format before it, and the last format alone goes to stdout", () => {
+  const [page, document] = [join(folder, "a.html"), join(folder, "a.json")];
+  expect(topologyMain(["show", file, "--format=html", `--output=${page}`, "--format=json", `--output=${document}`, "--format", "svg"])).toBe(0);
+  expect([readFileSync(page, "utf8"), readFileSync(document, "utf8"), printed.join("")].map((text) => text.slice(0, 4))).toEqual([
+    "<!do",
+    "{\n  ",
+    "<svg",
+  ]);
+});
+
+test.each([
+  [["shown", "FILE"], "'shown' is none of diff, show, runbook"],
+  [["show", "FILE", "FILE"], "topology show takes one file, found 2"],
+  [["show", "FILE", "--check=a"], "--check belongs to a runbook"],
+  [["diff", "-", "-"], "only one of the files can be stdin"],
+  [["show", "FILE", "--format=pdf"], "--format takes markdown, json, html, svg, found 'pdf'"],
+])("wrong arguments of topology exit with 2: %j", (argv, message) => {
+  expect(topologyMain(argv.map((word) => (word === "FILE" ? file : word)))).toBe(2);
+  expect(printed.join("")).toContain(`pgbackstop topology: ${message}`);
+});
