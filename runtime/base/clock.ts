@@ -44,7 +44,7 @@ export async function withTimeTo<T>(durationMs: number, clock: Clock, work: (eno
   const done = new AbortController();
   const enough = new AbortController();
   clock.sleep(durationMs, done.signal).then(
-    () => enough.abort(),
+    () => enough.abort(new Error(`not within ${durationMs} ms`)),
     () => {},
   );
   try {

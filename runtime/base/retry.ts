@@ -1,26 +1,88 @@
 /** Repeats work that may succeed later, with growing pauses and a limit. */
 import type { Clock } from "./clock";
-import { isError } from "./errors";
+import { type BackupError, fail, isError } from "./errors";
+import { LIMITS } from "./limits";
+import type { Random } from "./random";
 
 export interface RetryPolicy {
   readonly attempts: number;
-  readonly firstDelayMs: number;
-  readonly delayMsMax: number;
+  /** After each failure; the last one counts for all that follow. */
+  readonly pausesMs: readonly number[];
+  /** Varies each pause from half to one and a half of it. */
+  readonly random?: Random;
+  /** All attempts and pauses together. */
+  readonly limitMs?: number;
+  /** The last error says how many attempts there were. */
+  readonly isCounted?: boolean;
 }
 
-/**
- * Calls `work` until it succeeds, throws an error that is not `retryable`, or `policy.attempts` are used up; the last
- * error is thrown. Pauses double from `firstDelayMs` to `delayMsMax`. An abort ends the wait with `term`.
- */
+/** Pauses as parts of the io-timeout: their sum is two thirds, so with jitter of a half up they still fit. */
+const PAUSES = [1 / 320, 1 / 80, 1 / 20, 1 / 5, 2 / 5] as const;
+
+/** What storages do about a lost connection or a service that is busy: as long as stock's `io-timeout`. */
+export function ioRetryPolicy({ ioTimeoutMs, random }: { readonly ioTimeoutMs: number; readonly random: Random }): RetryPolicy {
+  return { attempts: LIMITS.requestAttempts, pausesMs: PAUSES.map((share) => share * ioTimeoutMs), random, limitMs: ioTimeoutMs, isCounted: true };
+}
+
+/** The attempts of one request, or of one transfer between two bytes that got through. */
+export class Retries {
+  readonly #policy: RetryPolicy;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  #failures = 0;
+  #startedMs: number;
+
+  constructor(policy: RetryPolicy, clock: Clock, signal: AbortSignal) {
+    this.#policy = policy;
+    this.#clock = clock;
+    this.#signal = signal;
+    this.#startedMs = clock.monotonicMs();
+  }
+
+  /** Something got through: counting starts again. */
+  reset(): void {
+    this.#failures = 0;
+    this.#startedMs = this.#clock.monotonicMs();
+  }
+
+  /**
+   * Waits before the next attempt, at least `pauseMsMin`.
+   * @throws the error when it is not retryable, or when attempts or time are used up; term
+   */
+  async pause(error: BackupError, pauseMsMin = 0): Promise<void> {
+    const { attempts, pausesMs, random, limitMs = Number.POSITIVE_INFINITY } = this.#policy;
+    if (this.#signal.aborted) throw error.kind === "term" ? error : fail("term", "terminated while waiting for a connection", { cause: error });
+    this.#failures++;
+    const wholeMs = pausesMs[Math.min(this.#failures, pausesMs.length) - 1] ?? 0;
+    const jitter = random === undefined ? 1 : 0.5 + (random.bytes(1)[0] ?? 0) / 256;
+    const pauseMs = Math.max(wholeMs * jitter, pauseMsMin);
+    const usedMs = this.#clock.monotonicMs() - this.#startedMs;
+    if (!error.retryable || this.#failures >= attempts || usedMs + pauseMs >= limitMs) throw this.#final(error);
+    await this.#clock.sleep(pauseMs, this.#signal);
+  }
+
+  #final(error: BackupError): BackupError {
+    if (this.#failures === 1 || this.#policy.isCounted !== true) return error;
+    const { kind, message, hints, repoKey, path, retryable } = error;
+    return fail(kind, `${message} (after ${this.#failures} attempts)`, {
+      hint: hints,
+      retryable,
+      cause: error.cause ?? error,
+      ...(repoKey === undefined ? {} : { repoKey }),
+      ...(path === undefined ? {} : { path }),
+    });
+  }
+}
+
+/** Calls `work` until it succeeds or {@link Retries.pause} throws. Errors that are not BackupErrors are not retried. */
 export async function retry<T>(policy: RetryPolicy, clock: Clock, signal: AbortSignal, work: (attempt: number) => Promise<T>): Promise<T> {
-  let delayMs = policy.firstDelayMs;
+  const retries = new Retries(policy, clock, signal);
   for (let attempt = 1; ; attempt++) {
     try {
       return await work(attempt);
     } catch (error) {
-      if (attempt >= policy.attempts || !isError(error) || !error.retryable) throw error;
-      await clock.sleep(delayMs, signal);
-      delayMs = Math.min(delayMs * 2, policy.delayMsMax);
+      if (!isError(error)) throw error;
+      await retries.pause(error);
     }
   }
 }

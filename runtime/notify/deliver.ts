@@ -26,7 +26,7 @@ export interface Delivery {
 }
 
 const ATTEMPT_MS = 10_000;
-const POLICY = { attempts: 3, firstDelayMs: 1000, delayMsMax: 4000 };
+const POLICY = { attempts: 3, pausesMs: [1000, 2000] };
 /** Shorter ones would blot out ordinary words. */
 const SECRET_CHARS_MIN = 4;
 const STARS = "******";

@@ -64,9 +64,15 @@ export const ROOMS: readonly Room[] = [
   },
   { prefix: "runtime/local", about: "files, locks, spool and programs of this machine", mayImport: ["runtime/base"] },
   {
+    prefix: "runtime/web",
+    about: "one question to a web service that is no storage, and its answer",
+    mayImport: ["runtime/base"],
+    packages: ["undici"],
+  },
+  {
     prefix: "runtime/storage",
     about: "one interface, and its drivers: POSIX, S3, SFTP",
-    mayImport: ["runtime/base"],
+    mayImport: ["runtime/base", "runtime/web"],
     mayImportTypes: ["runtime/config/types"],
     packages: ["undici", "@smithy/signature-v4", "ssh2"],
   },
@@ -115,7 +121,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/notify",
     about: "notices by e-mail, ntfy, Alertmanager and webhook",
-    mayImport: ["runtime/base"],
+    mayImport: ["runtime/base", "runtime/web"],
     mayImportTypes: ["runtime/local"],
   },
   {
@@ -140,7 +146,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/cnpg",
     about: "the plugin of CloudNativePG: operator, sidecar, restore, drills, migration",
-    mayImport: ["runtime/archiver", ...COMMAND_ROOMS, "runtime/version", "runtime/format"],
+    mayImport: ["runtime/archiver", ...COMMAND_ROOMS, "runtime/version", "runtime/format", "runtime/web"],
     mayImportTypes: ["runtime/commands/host"],
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
   },

@@ -3,8 +3,8 @@
  * changes and deletions over HTTPS, nothing else.
  */
 import { readFile } from "node:fs/promises";
-import { request } from "node:https";
 import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
+import { askWeb, type WebQuestion } from "../../web/ask";
 import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clusterObject";
 
 /** `postgresql.cnpg.io/v1` and `backups`; `v1` and `events` */
@@ -58,8 +58,7 @@ const TIMEOUT_MS = 30_000;
 /** @throws fileOpen when the pod has no account */
 export async function openKubernetes({ accountPath, host, port }: KubernetesPlace, signal: AbortSignal): Promise<KubernetesApi> {
   const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
-  const call = (method: string, path: string, body?: object): Promise<Answer> =>
-    send({ host, port, ca, method, path, headers: { authorization: `Bearer ${token}`, accept: "application/json" }, signal }, body);
+  const call = caller({ accountPath, host, port }, ca ?? "", token ?? "", signal);
   const pathOf = ({ api, plural, namespace: other = namespace ?? "" }: Collection): string =>
     `/${api.includes("/") ? "apis" : "api"}/${api}/namespaces/${encodeURIComponent(other)}/${plural}`;
 
@@ -113,29 +112,25 @@ export async function openKubernetes({ accountPath, host, port }: KubernetesPlac
 interface Answer {
   readonly status: number;
   readonly dateMs: number | undefined;
-  readonly body: Buffer;
+  readonly body: Uint8Array;
 }
 
-function send(options: Parameters<typeof request>[1] & object, body: object | undefined): Promise<Answer> {
-  const text = body === undefined ? "" : JSON.stringify(body);
-  const type = options.method === "PATCH" ? "application/merge-patch+json" : "application/json";
-  const headers = { ...options.headers, ...(text === "" ? {} : { "content-type": type, "content-length": Buffer.byteLength(text) }) };
-  return new Promise((resolve, reject) => {
-    const failed = (error: Error): void =>
-      reject(fail("hostConnect", `unable to reach the API server at ${options.host}:${options.port}: ${error.message}`));
-    const sent = request({ ...options, headers, timeout: TIMEOUT_MS }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-      answer.on("error", failed);
-      answer.on("end", () => {
-        const dateMs = Date.parse(answer.headers.date ?? "");
-        resolve({ status: answer.statusCode ?? 0, dateMs: Number.isFinite(dateMs) ? dateMs : undefined, body: Buffer.concat(chunks) });
-      });
+type Call = (method: WebQuestion["method"], path: string, body?: object) => Promise<Answer>;
+
+function caller({ host, port }: KubernetesPlace, ca: string, token: string, signal: AbortSignal): Call {
+  const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return async (method, path, body) => {
+    const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const common = { method, url: `https://${authority}${path}`, ca: [ca], idleMs: TIMEOUT_MS, answerBytesMax: Number.POSITIVE_INFINITY };
+    const headers = { authorization: `Bearer ${token}`, accept: "application/json" };
+    const question =
+      body === undefined ? { ...common, headers } : { ...common, headers: { ...headers, "content-type": type }, body: JSON.stringify(body) };
+    const answer = await askWeb(question, signal).catch((error: unknown) => {
+      throw fail("hostConnect", `unable to reach the API server at ${host}:${port}: ${toBackupError(error).message}`);
     });
-    sent.on("timeout", () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
-    sent.on("error", failed);
-    sent.end(text);
-  });
+    const dateMs = Date.parse(String(answer.headers["date"] ?? ""));
+    return { status: answer.status, dateMs: Number.isFinite(dateMs) ? dateMs : undefined, body: answer.bytes };
+  };
 }
 
 /** With the server's own words, which name the right that is missing. */

@@ -313,8 +313,8 @@ export class S3Storage implements Storage {
     const endBytes = endOf(first, startBytes);
     const request = this.#getRequest(path, range);
     let answer = first;
+    const retries = this.#http.bodyRetries();
     let position = startBytes;
-    let failures = 0;
     let checkpoint = position;
     for (;;) {
       let failure: unknown;
@@ -328,10 +328,9 @@ export class S3Storage implements Storage {
       }
       if (failure === undefined && (endBytes === undefined || position === endBytes)) return;
       const error = this.#http.errorOf(failure ?? new Error(`the body ended at byte ${position} of ${endBytes}`), request);
-      failures = position - checkpoint >= LIMITS.chunkSizeBytes ? 1 : failures + 1;
+      if (position - checkpoint >= LIMITS.chunkSizeBytes) retries.reset();
       checkpoint = position;
-      if (!error.retryable || failures >= LIMITS.requestAttempts) throw error;
-      await this.#deps.clock.sleep(this.#http.pauseMs(failures), this.#deps.signal);
+      await retries.pause(error);
       const rest = endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
       if (rest.sizeBytes === 0) return;
       answer = await this.#get(path, rest);

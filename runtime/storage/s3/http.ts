@@ -12,8 +12,8 @@ import type { buildConnector, Pool } from "undici";
 import { type ByteStream, concatBytes, textOf } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { type BackupError, fail, isError } from "../../base/errors";
-import { LIMITS } from "../../base/limits";
 import type { Random } from "../../base/random";
+import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
 import type { S3Address } from "./address";
 import { answerError, type FailureScene, parseErrorAnswer, transportError } from "./failure";
 import { encodePath, encodeQuery, SHA256_EMPTY, type Signer } from "./sign";
@@ -69,8 +69,6 @@ export interface HttpOptions {
   readonly signal: AbortSignal;
 }
 
-/** Pauses between tries as parts of the io-timeout: their sum is two thirds, so with jitter of a half up they still fit. */
-const PAUSES = [1 / 320, 1 / 80, 1 / 20, 1 / 5, 2 / 5] as const;
 const CONNECTIONS_MAX = 64;
 const KEEP_ALIVE_MS = 15_000;
 /** Pieces in which a body goes to the socket: each one restarts the clock, so that a slow line is not taken for a dead one. */
@@ -83,26 +81,23 @@ type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: fals
 
 export class S3Http {
   readonly #options: HttpOptions;
+  readonly #policy: RetryPolicy;
   #pool: Promise<Pool> | undefined;
 
   constructor(options: HttpOptions) {
     this.#options = options;
+    this.#policy = ioRetryPolicy(options);
   }
 
   /** Sends until `consume` has made something of a good answer; what it throws as retryable is retried like a failed request. */
   async exchange<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>): Promise<T> {
-    const { clock, ioTimeoutMs } = this.#options;
     const signal = request.signal ?? this.#options.signal;
-    const startedMs = clock.monotonicMs();
-    const attemptsMax = request.attempts ?? LIMITS.requestAttempts;
+    const retries = new Retries({ ...this.#policy, attempts: request.attempts ?? this.#policy.attempts }, this.#options.clock, signal);
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#attempt(request, consume, attempt, signal);
       if (outcome.ok) return outcome.value;
       if (signal.aborted) throw terminated(request);
-      const pauseMs = Math.max(this.pauseMs(attempt), outcome.retryAfterMs);
-      const usedMs = clock.monotonicMs() - startedMs;
-      if (!outcome.error.retryable || attempt >= attemptsMax || usedMs + pauseMs >= ioTimeoutMs) throw afterAttempts(outcome.error, attempt);
-      await clock.sleep(pauseMs, signal);
+      await retries.pause(outcome.error, outcome.retryAfterMs);
     }
   }
 
@@ -119,11 +114,9 @@ export class S3Http {
     });
   }
 
-  /** Pause after the given failed try, half to one and a half of its share. */
-  pauseMs(attempt: number): number {
-    const share = PAUSES[Math.min(attempt, PAUSES.length) - 1] ?? 0;
-    const jitter = 0.5 + (this.#options.random.bytes(1)[0] ?? 0) / 256;
-    return share * this.#options.ioTimeoutMs * jitter;
+  /** For a body that breaks off: as often as for a request, in as much time as its bytes take. */
+  bodyRetries(): Retries {
+    return new Retries({ ...this.#policy, limitMs: Number.POSITIVE_INFINITY, isCounted: false }, this.#options.clock, this.#options.signal);
   }
 
   /** An error of the HTTP client that reached somebody who reads a body by himself. */
@@ -297,18 +290,6 @@ function* pieces(chunks: readonly Uint8Array[]): Iterable<Uint8Array> {
 function retryAfterOf(answer: S3Answer): number {
   const text = headerOf(answer, "retry-after");
   return text !== undefined && /^[0-9]{1,6}$/.test(text) ? Number(text) * 1000 : 0;
-}
-
-function afterAttempts(error: BackupError, attempt: number): BackupError {
-  if (attempt === 1) return error;
-  const { kind, message, hints, repoKey, path, retryable } = error;
-  return fail(kind, `${message} (after ${attempt} attempts)`, {
-    hint: hints,
-    retryable,
-    cause: error.cause ?? error,
-    ...(repoKey === undefined ? {} : { repoKey }),
-    ...(path === undefined ? {} : { path }),
-  });
 }
 
 function terminated(request: S3Request): BackupError {

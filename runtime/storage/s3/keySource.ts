@@ -8,12 +8,13 @@
 import { execFile } from "node:child_process";
 import { rootCertificates } from "node:tls";
 import { textOf } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
+import { type Clock, withTimeTo } from "../../base/clock";
 import { type BackupError, type ErrorDetails, fail, isError } from "../../base/errors";
+import { retry } from "../../base/retry";
 import { Secret } from "../../base/secret";
 import type { S3KeySource } from "../../config/types";
+import { askWeb, type WebAnswer, type WebQuestion } from "../../web/ask";
 import type { TemporaryCredentials } from "./credentials";
-import { askWeb, type WebAnswer, type WebQuestion } from "./webClient";
 import { findChild, findText, parseXml, type XmlElement } from "./xml";
 
 export interface KeySourceDeps {
@@ -32,7 +33,7 @@ export interface KeySourceScene {
 
 const TRIES = 3;
 const TRY_MS = 5_000;
-const PAUSE_MS = 200;
+const PAUSES_MS = [200, 400];
 const METADATA_ORIGIN = "http://169.254.169.254";
 const ROLE_PATH = "/latest/meta-data/iam/security-credentials";
 const TOKEN_SECONDS = "60";
@@ -77,20 +78,17 @@ class Asker {
   async ask(question: WebQuestion, doing: string, hint: string): Promise<WebAnswer> {
     const { clock, signal, ioTimeoutMs } = this.deps;
     const origin = new URL(question.url).host;
-    for (let attempt = 1; ; attempt++) {
-      let reason: string;
-      try {
-        const answer = await askWeb(question, Math.min(TRY_MS, ioTimeoutMs), { clock, signal });
-        if (attempt === TRIES || (answer.status < 500 && answer.status !== 429)) return answer;
-        reason = "";
-      } catch (error) {
-        if (signal.aborted) throw this.fail("hostConnect", `unable to ${doing}: terminated`);
-        reason = error instanceof Error ? error.message : String(error);
-        if (attempt === TRIES) {
-          throw this.fail("hostConnect", `unable to ${doing}: no answer from '${origin}' in ${TRIES} tries: ${reason}`, { hint, cause: error });
-        }
-      }
-      await clock.sleep(PAUSE_MS * attempt, signal);
+    const limitMs = Math.min(TRY_MS, ioTimeoutMs);
+    try {
+      return await retry({ attempts: TRIES, pausesMs: PAUSES_MS }, clock, signal, async (attempt) => {
+        const answer = await withTimeTo(limitMs, clock, (late) => askWeb(question, AbortSignal.any([late, signal])));
+        if (attempt < TRIES && (answer.status >= 500 || answer.status === 429)) throw this.fail("service", "try again", { retryable: true });
+        return answer;
+      });
+    } catch (error) {
+      if (signal.aborted) throw this.fail("hostConnect", `unable to ${doing}: terminated`);
+      const reason = error instanceof Error ? error.message : String(error);
+      throw this.fail("hostConnect", `unable to ${doing}: no answer from '${origin}' in ${TRIES} tries: ${reason}`, { hint, cause: error });
     }
   }
 
@@ -117,11 +115,11 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   const ask = (question: WebQuestion): Promise<WebAnswer> => asker.ask(question, doing, away);
   const session = await ask({ method: "PUT", url: `${origin}/latest/api/token`, headers: { "x-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS } });
   // What knows no sessions answers as version 1 did.
-  const headers: Record<string, string> = session.status === 200 ? { "x-aws-ec2-metadata-token": session.text.trim() } : {};
+  const headers: Record<string, string> = session.status === 200 ? { "x-aws-ec2-metadata-token": textOf(session.bytes).trim() } : {};
   const get = (path: string): Promise<WebAnswer> => ask({ method: "GET", url: `${origin}${path}`, headers });
   const findRole = async (): Promise<string> => {
     const answer = await get(`${ROLE_PATH}/`);
-    const name = answer.text.trim().split("\n")[0] ?? "";
+    const name = textOf(answer.bytes).trim().split("\n")[0] ?? "";
     if (answer.status === 404 || (answer.status === 200 && name === "")) {
       throw asker.fail("access", "role to retrieve temporary credentials not found", { hint: "is a valid IAM role associated with this instance?" });
     }
@@ -134,7 +132,7 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
     throw asker.fail("access", `role '${role}' not found`, { hint: `is '${role}' a valid IAM role associated with this instance?` });
   }
   if (answer.status !== 200) throw asker.fail("service", `unable to ${doing}: [${answer.status}]`, { hint: away });
-  const fields = parseFields(answer.text, doing, asker);
+  const fields = parseFields(textOf(answer.bytes), doing, asker);
   const code = fields["Code"];
   if (code !== undefined && code !== "Success") {
     const told = typeof code === "string" ? code.slice(0, 100) : "no code";
@@ -194,7 +192,7 @@ async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: Asker): 
     "does the pod identity agent run on this node?",
   );
   if (answer.status !== 200) throw refused(answer, undefined, doing, asker);
-  return credentialsOf(parseFields(answer.text, doing, asker), "Token", doing, asker);
+  return credentialsOf(parseFields(textOf(answer.bytes), doing, asker), "Token", doing, asker);
 }
 
 async function fromProcess(source: S3KeySource & { type: "process" }, asker: Asker): Promise<TemporaryCredentials> {
@@ -239,7 +237,7 @@ function parseFields(text: string, doing: string, asker: Asker): Readonly<Record
 
 function parseAnswer(answer: WebAnswer, doing: string, asker: Asker): XmlElement {
   try {
-    return parseXml(answer.text);
+    return parseXml(textOf(answer.bytes));
   } catch {
     throw asker.fail(answer.status === 200 ? "format" : "service", `unable to ${doing}: [${answer.status}] the answer is not one of STS`);
   }

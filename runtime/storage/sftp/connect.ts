@@ -10,13 +10,7 @@ import type { SftpConfig } from "../../config/types";
 import { lost, type SftpScene } from "./failure";
 import { algorithmsOf, describeKey, findFingerprint, fingerprintOf, isExpectedKey, type KnownKey, keyTypeOf, listKnownKeys } from "./hostKey";
 import { expandHome, type PrivateKey } from "./privateKey";
-import type { RetryDeps } from "./retries";
-import { SftpSession } from "./session";
-
-export interface SessionDeps extends RetryDeps {
-  /** Reads a small local file: keys and known hosts. */
-  readonly readFile: (path: string) => Uint8Array;
-}
+import { type SessionDeps, SftpSession } from "./session";
 
 const KEEP_ALIVE_MS = 15_000;
 /** Where ssh looks when it is not told, as in stock. */

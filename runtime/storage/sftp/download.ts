@@ -5,10 +5,10 @@
 import type { Stats } from "ssh2";
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
+import type { Retries } from "../../base/retry";
 import type { ByteRange } from "../storage";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
 import { closeHandle, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readPiece, readWholePiece, statHandle } from "./requests";
-import type { Retries } from "./retries";
 import type { SftpSession } from "./session";
 
 export interface DownloadSource {

@@ -9,18 +9,18 @@ import type { FileEntryWithStats, Stats } from "ssh2";
 import { type ByteStream, streamOf } from "../../base/bytes";
 import { type ErrorKind, fail } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
+import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
 import { temporaryName } from "../../base/temporaryName";
 import type { SftpConfig } from "../../config/types";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
-import { openSession, type SessionDeps } from "./connect";
+import { openSession } from "./connect";
 import { download } from "./download";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
 import { isComplete, makePath, statOf } from "./requests";
 import { probeSftp } from "./probe";
 import { PrivateKey } from "./privateKey";
-import { Retries } from "./retries";
-import type { SftpSession } from "./session";
+import type { SessionDeps, SftpSession } from "./session";
 import { createFrom, upload } from "./upload";
 
 export interface SftpOptions extends SftpConfig {
@@ -44,12 +44,14 @@ export class SftpStorage implements Storage {
   readonly #deps: SessionDeps;
   readonly #scene: SftpScene;
   readonly #privateKey = new PrivateKey();
+  readonly #retryPolicy: RetryPolicy;
   #opening: Promise<SftpSession> | undefined;
   #session: SftpSession | undefined;
 
   constructor(options: SftpOptions, deps: SessionDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#retryPolicy = ioRetryPolicy(deps);
     const { user, host, port, root, repoKey } = options;
     this.#scene = { repoKey, server: `${user}@${host}:${port}` };
     this.name = `sftp://${user}@${host}:${port}${root}`;
@@ -176,8 +178,12 @@ export class SftpStorage implements Storage {
       signal: this.#deps.signal,
       random: this.#deps.random,
       connect: () => this.#connect(),
-      retries: () => new Retries(this.#deps),
+      retries: () => this.#retries(),
     };
+  }
+
+  #retries(): Retries {
+    return new Retries(this.#retryPolicy, this.#deps.clock, this.#deps.signal);
   }
 
   /** The connection, a new one when there is none; those who ask meanwhile wait for the same. */
@@ -196,7 +202,7 @@ export class SftpStorage implements Storage {
 
   /** One repeatable request, again on a new connection when the old one breaks. */
   async #run<T>(kind: ErrorKind, doing: string, path: string, work: (session: SftpSession) => Promise<T>): Promise<T> {
-    const retries = new Retries(this.#deps);
+    const retries = this.#retries();
     for (;;) {
       try {
         return await work(await this.#connect());

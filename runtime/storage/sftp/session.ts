@@ -5,9 +5,19 @@
  * `ioTimeoutMs`, or with `term` at once when the signal aborts.
  */
 import type { Client, SFTPWrapper } from "ssh2";
+import type { Clock } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
+import type { Random } from "../../base/random";
 import { lost, type SftpScene, STATUS, StatusError } from "./failure";
-import type { RetryDeps } from "./retries";
+
+export interface SessionDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  readonly ioTimeoutMs: number;
+  /** Reads a small local file: keys and known hosts. */
+  readonly readFile: (path: string) => Uint8Array;
+}
 
 type Answer<T> = (error: Error | null | undefined, value: T) => void;
 
@@ -18,7 +28,7 @@ export class SftpSession {
   readonly #client: Client;
   readonly #sftp: SFTPWrapper;
   readonly #scene: SftpScene;
-  readonly #deps: RetryDeps;
+  readonly #deps: SessionDeps;
   readonly #pending = new Set<(error: BackupError) => void>();
   readonly #closing = new AbortController();
   #postedCount = 0;
@@ -27,7 +37,7 @@ export class SftpSession {
   #watching = false;
   #dead: BackupError | undefined;
 
-  constructor(client: Client, sftp: SFTPWrapper, scene: SftpScene, deps: RetryDeps) {
+  constructor(client: Client, sftp: SFTPWrapper, scene: SftpScene, deps: SessionDeps) {
     this.#client = client;
     this.#sftp = sftp;
     this.#scene = scene;

@@ -13,11 +13,11 @@ import { crc32 } from "node:zlib";
 import type { Stats } from "ssh2";
 import { type ByteStream, concatBytes } from "../../base/bytes";
 import { type BackupError, fail, isError } from "../../base/errors";
+import type { Retries } from "../../base/retry";
 import type { Random } from "../../base/random";
 import { temporaryName } from "../../base/temporaryName";
 import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
 import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readWholePiece, spaceHint, statOf } from "./requests";
-import type { Retries } from "./retries";
 import type { SftpSession } from "./session";
 
 const FILE_MODE = 0o640;

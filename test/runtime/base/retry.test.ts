@@ -3,7 +3,7 @@ import { fail } from "../../../runtime/base/errors";
 import { retry } from "../../../runtime/base/retry";
 import { HeldClock, testContext } from "../../harness/context";
 
-const POLICY = { attempts: 5, firstDelayMs: 100, delayMsMax: 300 };
+const POLICY = { attempts: 5, pausesMs: [100, 200, 300] };
 
 describe("retry", () => {
   it("repeats with doubling pauses up to the largest, and throws the last error", async () => {

@@ -1,0 +1,60 @@
+/** One question to a web service and its answer: key sources, notifications, the API server of Kubernetes. Buckets have their own client. */
+import type { Agent } from "undici";
+import { concatBytes } from "../base/bytes";
+import { untilAborted } from "../base/clock";
+import { fail } from "../base/errors";
+
+export interface WebQuestion {
+  readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Trusted authorities; absent: those of Node. */
+  readonly ca?: readonly string[];
+  /** How long the connection may be silent; absent: until the signal aborts. */
+  readonly idleMs?: number;
+  readonly answerBytesMax?: number;
+}
+
+export interface WebAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly bytes: Uint8Array;
+}
+
+const ANSWER_BYTES_MAX = 64 * 1024;
+
+/** Redirects are answers like others. @throws hostConnect (retryable) without a whole answer */
+export async function askWeb(question: WebQuestion, signal: AbortSignal): Promise<WebAnswer> {
+  const undici = await import("undici");
+  const { ca, idleMs = 0 } = question;
+  const connect = { timeout: idleMs, ...(ca === undefined ? {} : { ca: [...ca] }) };
+  const agent = new undici.Agent({ connect, headersTimeout: idleMs, bodyTimeout: idleMs });
+  const ended = new AbortController();
+  // The client looks at a signal only once it is connected.
+  const aborted = untilAborted(AbortSignal.any([signal, ended.signal])).then((): never => {
+    throw signal.reason;
+  });
+  try {
+    return await Promise.race([exchange(question, agent, undici.request), aborted]);
+  } catch (error) {
+    throw fail("hostConnect", error instanceof Error ? error.message : String(error), { cause: error, retryable: true });
+  } finally {
+    ended.abort();
+    aborted.catch(() => undefined);
+    void agent.destroy();
+  }
+}
+
+async function exchange(question: WebQuestion, agent: Agent, request: typeof import("undici").request): Promise<WebAnswer> {
+  const { method, url, headers, body, answerBytesMax = ANSWER_BYTES_MAX } = question;
+  const response = await request(url, { method, headers: { ...headers }, dispatcher: agent, ...(body === undefined ? {} : { body }) });
+  const parts: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const part of response.body as AsyncIterable<Uint8Array>) {
+    sizeBytes += part.length;
+    if (sizeBytes > answerBytesMax) throw new Error(`the answer is larger than ${answerBytesMax} bytes`);
+    parts.push(part);
+  }
+  return { status: response.statusCode, headers: response.headers, bytes: concatBytes(parts) };
+}
