@@ -208,7 +208,7 @@ export const ROOMS: readonly Room[] = [
   // Hosts show the same keys, whether they keep a repository or PostgreSQL.
   {
     prefix: "components/host/ssh",
-    mayImport: ["components", "runtime/storage/sftp/hostKey", "runtime/storage/sftp/privateKey"],
+    mayImport: ["components", "runtime/storage/sftp/handshake", "runtime/storage/sftp/hostKey", "runtime/storage/sftp/privateKey"],
     packages: ["ssh2"],
   },
   // Files of GitOps are YAML.

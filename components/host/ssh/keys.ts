@@ -1,5 +1,6 @@
 /** Keys that sign in by SSH: made here, or told apart from what somebody gave. */
-import { type ParsedKey, utils } from "ssh2";
+import { utils } from "ssh2";
+import { privateKeyOf } from "../../../runtime/storage/sftp/privateKey";
 
 export interface KeyPair {
   /** In OpenSSH's form. */
@@ -16,9 +17,7 @@ export function makeKeyPair(comment: string): KeyPair {
 
 /** The public half. @throws Error for what is no private key, or is locked; its text tells nothing of the key */
 export function publicKeyOf(privateKey: string, passphrase: string | undefined): string {
-  const found: unknown = utils.parseKey(privateKey, passphrase);
-  const key = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
-  if (key instanceof Error) throw new Error(`the private key cannot be used: ${key.message}`);
-  if (!key.isPrivateKey()) throw new Error("the private key cannot be used: it is a public key");
+  const key = privateKeyOf(utils.parseKey(privateKey, passphrase));
+  if ("reason" in key) throw new Error(`the private key cannot be used: ${key.reason}`);
   return `${key.type} ${key.getPublicSSH().toString("base64")}`;
 }

@@ -3,35 +3,35 @@
  * with its own key. There is no first time that is believed: a host whose key nobody named is refused.
  */
 import type { Duplex } from "node:stream";
-import { Client, type ParsedKey, utils } from "ssh2";
-import { algorithmsOf, describeKey, type KnownKey, keyTypeOf, listKnownKeys } from "../../../runtime/storage/sftp/hostKey";
-import { expandHome } from "../../../runtime/storage/sftp/privateKey";
+import { type AnyAuthMethod, Client, utils } from "ssh2";
+import { shakeHands, type Start } from "../../../runtime/storage/sftp/handshake";
+import { describeKey, type KnownKey, keyTypeOf, listKnownKeys } from "../../../runtime/storage/sftp/hostKey";
+import { expandHome, privateKeyOf } from "../../../runtime/storage/sftp/privateKey";
 import type { SshTarget } from "./sshTarget";
 
 type ReadText = (path: string) => Promise<string>;
 
 const READY_MS = 30_000;
-/** A host that is gone shows within a minute. */
-const KEEP_ALIVE_MS = 15_000;
-const KEEP_ALIVE_COUNT = 4;
 
 /** The connected client; it and those on the way to it are added to `clients`, to be ended in reverse. @throws Error */
 export async function openSshClient(target: SshTarget, clients: Client[], readText: ReadText): Promise<Client> {
   const known = await loadKnown(target, readText);
-  const seen: Buffer[] = [];
-  // A fingerprint does not say of which of the host's keys it is: each kind is asked for, until one fits.
-  const byFingerprint = target.hostKeys.some((key) => key.trim().startsWith("SHA256:"));
-  const types = byFingerprint || known.length === 0 ? null : known.map((key) => key.type);
-  for (;;) {
-    const serverHostKey = algorithmsOf(types, seen.map(keyTypeOf));
-    if (serverHostKey.length === 0) throw wrongHostKey(target, known, seen);
-    const through = target.jump === undefined ? undefined : await throughJump(target.jump, target, clients, readText);
+  const isByFingerprint = target.hostKeys.some((key) => key.trim().startsWith("SHA256:"));
+  const start = async (): Promise<Start> => {
+    const sock = target.jump === undefined ? undefined : await throughJump(target.jump, target, clients, readText);
     const client = new Client();
     clients.push(client);
-    const outcome = await signIn(client, target, { known, serverHostKey, through, seen });
-    if (outcome === "ready") return client;
-    if (outcome === "no-more-keys" || !byFingerprint) throw wrongHostKey(target, known, seen);
-  }
+    return { client, to: sock === undefined ? { host: target.host, port: target.port } : { sock }, method: methodOf(target) };
+  };
+  const outcome = await shakeHands(start, {
+    keyTypes: isByFingerprint || known.length === 0 ? null : known.map((key) => key.type),
+    isByFingerprint,
+    isExpected: (shown) => isExpected(shown, target, known),
+    errorOf: (error) => connectError(target, error),
+    readyTimeoutMs: READY_MS,
+  });
+  if ("length" in outcome) throw wrongHostKey(target, known, outcome);
+  return outcome;
 }
 
 async function throughJump(jump: SshTarget, target: SshTarget, clients: Client[], readText: ReadText): Promise<Duplex> {
@@ -44,50 +44,7 @@ async function throughJump(jump: SshTarget, target: SshTarget, clients: Client[]
   });
 }
 
-interface Attempt {
-  readonly known: readonly KnownKey[];
-  readonly serverHostKey: ReturnType<typeof algorithmsOf>;
-  readonly through: Duplex | undefined;
-  /** Keys that were shown and refused. */
-  readonly seen: Buffer[];
-}
-
-function signIn(
-  client: Client,
-  target: SshTarget,
-  { known, seen, serverHostKey, through }: Attempt,
-): Promise<"ready" | "wrong-key" | "no-more-keys"> {
-  const method = methodOf(target);
-  let refused = false;
-  return new Promise((resolve, reject) => {
-    client.once("ready", () => resolve("ready"));
-    client.on("error", (error: Error & { readonly level?: string }) => {
-      if (refused) resolve("wrong-key");
-      else if (/no matching host key/i.test(error.message)) resolve("no-more-keys");
-      else reject(connectError(target, error));
-    });
-    client.once("close", () => reject(connectError(target, new Error("the host closed the connection"))));
-    client.connect({
-      ...(through === undefined ? { host: target.host, port: target.port } : { sock: through }),
-      username: target.user,
-      authHandler: [method],
-      readyTimeout: READY_MS,
-      keepaliveInterval: KEEP_ALIVE_MS,
-      keepaliveCountMax: KEEP_ALIVE_COUNT,
-      algorithms: { serverHostKey },
-      hostVerifier: (shown: Buffer): boolean => {
-        if (isExpected(shown, target, known)) return true;
-        refused = true;
-        seen.push(Buffer.from(shown));
-        return false;
-      },
-    });
-  });
-}
-
-type Method = { type: "publickey"; username: string; key: ParsedKey } | { type: "agent"; username: string; agent: string };
-
-function methodOf(target: SshTarget): Method {
+function methodOf(target: SshTarget): AnyAuthMethod {
   const { agent, host, passphrase, privateKey, user } = target;
   if (privateKey === undefined) {
     if (agent === undefined) {
@@ -95,13 +52,9 @@ function methodOf(target: SshTarget): Method {
     }
     return { type: "agent", username: user, agent };
   }
-  const found: unknown = utils.parseKey(privateKey, passphrase);
-  const key = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
-  if (!(key instanceof Error) && key.isPrivateKey()) return { type: "publickey", username: user, key };
-  // The library's messages are about the form of the key, never its content.
-  const reason = key instanceof Error ? key.message : "it is a public key";
-  const isLocked = /passphrase|decrypt|integrity/i.test(reason);
-  throw new Error(`the key for ${user} on ${host} cannot be used: ${reason}${isLocked ? ": set passphrase" : ""}`);
+  const key = privateKeyOf(utils.parseKey(privateKey, passphrase));
+  if (!("reason" in key)) return { type: "publickey", username: user, key };
+  throw new Error(`the key for ${user} on ${host} cannot be used: ${key.reason}${key.isLocked ? ": set passphrase" : ""}`);
 }
 
 async function loadKnown({ host, hostKeys, knownHostsFiles, port }: SshTarget, readText: ReadText): Promise<KnownKey[]> {

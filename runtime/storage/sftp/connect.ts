@@ -3,97 +3,65 @@
  *
  * ssh2 is loaded with the first connection: it would cost every call that needs none tens of milliseconds.
  */
-import type { PublicKeyAuthMethod, SFTPWrapper } from "ssh2";
+import type { Client, SFTPWrapper } from "ssh2";
 import { textOf } from "../../base/bytes";
-import { type BackupError, fail, isError } from "../../base/errors";
+import { type BackupError, fail } from "../../base/errors";
 import type { SftpConfig } from "../../config/types";
 import { lost, type SftpScene } from "./failure";
-import { algorithmsOf, describeKey, findFingerprint, fingerprintOf, isExpectedKey, type KnownKey, keyTypeOf, listKnownKeys } from "./hostKey";
+import { shakeHands, type Start } from "./handshake";
+import { describeKey, findFingerprint, fingerprintOf, isExpectedKey, type KnownKey, keyTypeOf, listKnownKeys } from "./hostKey";
 import { expandHome, type PrivateKey } from "./privateKey";
 import { type SessionDeps, SftpSession } from "./session";
 
-const KEEP_ALIVE_MS = 15_000;
 /** Where ssh looks when it is not told, as in stock. */
 const KNOWN_HOSTS_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
 /** Connects, checks the host's key and signs in. @throws hostConnect (retryable), service for a wrong host key, access, fileOpen, crypto */
 export async function openSession(config: SftpConfig, privateKey: PrivateKey, scene: SftpScene, deps: SessionDeps): Promise<SftpSession> {
-  const { hostKeyCheck: check } = config;
+  const { hostKeyCheck: check, host, port, user } = config;
+  const { signal } = deps;
   const known = check.type === "known-hosts" ? loadKnownKeys(config, check.files, deps) : [];
-  const types = known.length === 0 ? null : known.map((key) => key.type);
-  const seen: Buffer[] = [];
-  // A fingerprint does not say of which of the host's keys it is: each is asked for, until one fits or there are no more.
-  for (;;) {
-    const serverHostKey = algorithmsOf(types, seen.map(keyTypeOf));
-    const outcome = serverHostKey.length === 0 ? "no-more-keys" : await connect(config, privateKey, known, serverHostKey, seen, scene, deps);
-    if (outcome instanceof SftpSession) return outcome;
-    if (outcome === "no-more-keys" || check.type !== "fingerprint") throw wrongHostKey(config, known, seen, scene);
-  }
-}
-
-/** One try with some of the host's keys; the key that was refused is added to `seen`. */
-async function connect(
-  config: SftpConfig,
-  privateKey: PrivateKey,
-  known: readonly KnownKey[],
-  serverHostKey: ReturnType<typeof algorithmsOf>,
-  seen: Buffer[],
-  scene: SftpScene,
-  deps: SessionDeps,
-): Promise<SftpSession | "wrong-key" | "no-more-keys"> {
-  const { signal, ioTimeoutMs } = deps;
-  if (signal.aborted) throw fail("term", `terminated while connecting to '${scene.server}'`);
-  const ssh2 = await import("ssh2");
-  const key = privateKey.load(ssh2.utils.parseKey, config, scene, deps.readFile);
-  const method: PublicKeyAuthMethod = { type: "publickey", username: config.user, key };
-  const client = new ssh2.Client();
-  let refused: Buffer | undefined;
-  let abort: () => void = () => undefined;
-  const connected = new Promise<SFTPWrapper>((resolve, reject) => {
-    abort = () => reject(fail("term", `terminated while connecting to '${scene.server}'`));
-    signal.addEventListener("abort", abort, { once: true });
-    client.on("error", reject);
-    client.on("close", () => reject(new Error("the server closed the connection")));
-    client.on("ready", () => {
-      client.setNoDelay(true);
-      client.sftp((error, sftp) => (error === undefined ? resolve(sftp) : reject(noSftp(error, scene))));
-    });
-  });
-  client.connect({
-    host: config.host,
-    port: config.port,
-    username: config.user,
-    authHandler: [method],
-    readyTimeout: ioTimeoutMs,
-    keepaliveInterval: KEEP_ALIVE_MS,
-    algorithms: { serverHostKey },
-    hostVerifier: (shown: Buffer): boolean => {
-      if (isExpectedKey(shown, config.hostKeyCheck, known)) return true;
-      refused = Buffer.from(shown);
-      return false;
-    },
-  });
+  const terminated = (): BackupError => fail("term", `terminated while connecting to '${scene.server}'`);
+  let client: Client | undefined;
+  const abort = (): void => void client?.destroy();
+  signal.addEventListener("abort", abort);
+  const start = async (): Promise<Start> => {
+    if (signal.aborted) throw terminated();
+    const ssh2 = await import("ssh2");
+    const key = privateKey.load(ssh2.utils.parseKey, config, scene, deps.readFile);
+    client = new ssh2.Client();
+    return { client, to: { host, port }, method: { type: "publickey", username: user, key } };
+  };
   try {
-    return new SftpSession(client, await connected, scene, deps);
+    const outcome = await shakeHands(start, {
+      keyTypes: known.length === 0 ? null : known.map((key) => key.type),
+      isByFingerprint: check.type === "fingerprint",
+      isExpected: (shown) => isExpectedKey(shown, check, known),
+      errorOf: (error) => connectError(error, config, scene),
+      readyTimeoutMs: deps.ioTimeoutMs,
+    });
+    if ("length" in outcome) throw wrongHostKey(config, known, outcome, scene);
+    return new SftpSession(outcome, await sftpOf(outcome, scene), scene, deps);
   } catch (error) {
-    client.on("error", () => undefined);
-    client.destroy();
-    if (refused !== undefined) {
-      seen.push(refused);
-      return "wrong-key";
-    }
-    if (isError(error)) throw error;
-    if (error instanceof Error && /no matching host key/i.test(error.message)) return "no-more-keys";
-    throw connectError(error, config, scene);
+    client?.destroy();
+    throw signal.aborted ? terminated() : error;
   } finally {
     signal.removeEventListener("abort", abort);
   }
 }
 
-function connectError(error: unknown, config: SftpConfig, scene: SftpScene): BackupError {
-  const text = error instanceof Error ? error.message : String(error);
-  const level = error instanceof Error && "level" in error ? error.level : undefined;
-  if (level !== "client-authentication") return lost(scene, text, error);
+function sftpOf(client: Client, scene: SftpScene): Promise<SFTPWrapper> {
+  client.setNoDelay(true);
+  return new Promise((resolve, reject) => {
+    client.once("error", (error) => reject(lost(scene, error.message, error)));
+    client.once("close", () => reject(lost(scene, "the server closed the connection")));
+    client.sftp((error, sftp) => (error === undefined ? resolve(sftp) : reject(noSftp(error, scene))));
+  });
+}
+
+function connectError(error: Error, config: SftpConfig, scene: SftpScene): BackupError {
+  const text = error.message;
+  if (!("level" in error) || error.level !== "client-authentication") return lost(scene, text, error);
   return fail("access", `unable to sign in to '${scene.server}' with the key of '${config.privateKeyFile}': ${text}`, {
     repoKey: scene.repoKey,
     cause: error,

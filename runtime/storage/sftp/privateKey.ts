@@ -17,22 +17,24 @@ export class PrivateKey {
     const path = expandHome(config.privateKeyFile);
     const text = readKeyFile(path, scene, readFile);
     if (this.#parsed !== undefined && this.#text?.equals(text) === true) return this.#parsed;
-    const found: unknown = parseKey(text, config.privateKeyPassphrase?.reveal());
-    // A file may hold several; the first is the one.
-    const parsed = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
-    const reason = parsed instanceof Error ? parsed.message : parsed.isPrivateKey() ? undefined : "it is a public key";
-    if (parsed instanceof Error || reason !== undefined) {
-      // The library's messages are about the form of the key, never its content.
-      const encrypted = /passphrase|decrypt|integrity/i.test(reason ?? "");
-      throw fail("crypto", `unable to use private key '${path}': ${reason}`, {
+    const parsed = privateKeyOf(parseKey(text, config.privateKeyPassphrase?.reveal()));
+    if ("reason" in parsed) {
+      throw fail("crypto", `unable to use private key '${path}': ${parsed.reason}`, {
         repoKey: scene.repoKey,
-        hint: encrypted ? `is repo${scene.repoKey}-sftp-private-key-passphrase set and right?` : "keys as ssh-keygen makes them can be used.",
+        hint: parsed.isLocked ? `is repo${scene.repoKey}-sftp-private-key-passphrase set and right?` : "keys as ssh-keygen makes them can be used.",
       });
     }
     this.#text = text;
     this.#parsed = parsed;
     return parsed;
   }
+}
+
+/** The first key of a file, or why it cannot be used: the library's messages are about the form of the key, never its content. */
+export function privateKeyOf(found: unknown): ParsedKey | { readonly reason: string; readonly isLocked: boolean } {
+  const key = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
+  if (!(key instanceof Error)) return key.isPrivateKey() ? key : { reason: "it is a public key", isLocked: false };
+  return { reason: key.message, isLocked: /passphrase|decrypt|integrity/i.test(key.message) };
 }
 
 function readKeyFile(path: string, scene: SftpScene, readFile: (path: string) => Uint8Array): Buffer {
