@@ -7,6 +7,9 @@
  * written there the program is compiled each time. The kept code is as trustworthy as who wrote it: it counts only when it belongs to the
  * owner of the program or to the user who runs it, and nobody else can write it. V8 does not look for damage in it: the checksum is ours.
  *
+ * `module.enableCompileCache` buys the same (processor time of a start: 66 ms with this, 69 with it, 96 with neither), but not for the file that calls
+ * it: this one file would first have to unpack another one into a directory that only its owner can write.
+ *
  * A Node that is too old is refused before anything else: stanza-create would succeed there, and what reads zstd would fail later.
  */
 import { createHash } from "node:crypto";
