@@ -3,12 +3,13 @@
  * before stays beside the new one, in the same text, for as long as it is valid: whoever knows only one of them goes on working.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { belongTogether, type CertificateUsage, findValidity, makeCertificate } from "./certificates";
+import { belongTogether, findValidity } from "./certificates";
+import { makeKeys, privateKeyText, signCertificate } from "./x509";
 
 export interface CertificateInputs {
   readonly commonName: string;
   readonly dnsNames: readonly string[];
-  readonly usage: CertificateUsage;
+  readonly usage: "server" | "client";
   readonly validDays: number;
   /** Days before the end from which on an update makes another one. */
   readonly renewDays: number;
@@ -29,9 +30,9 @@ const DAY_MS = 86_400_000;
 const EARLIER_MS = 3_600_000;
 
 /** @throws Error for days that are none */
-export function certificateCreate(inputs: CertificateInputs, nowMs = Date.now()): pulumi.dynamic.CreateResult<CertificateState> {
+export async function certificateCreate(inputs: CertificateInputs, nowMs = Date.now()): Promise<pulumi.dynamic.CreateResult<CertificateState>> {
   checkDays(inputs);
-  return { id: inputs.commonName, outs: stateOf(inputs, nowMs, "") };
+  return { id: inputs.commonName, outs: await stateOf(inputs, nowMs, "") };
 }
 
 /** Another one is made in its place; nothing is replaced, so that what names it stays. */
@@ -40,24 +41,26 @@ export function certificateDiff(_id: string, olds: CertificateState, news: Certi
   return { changes: isAnother(olds, news) || isDue(olds, news, nowMs) };
 }
 
-export function certificateUpdate(
+export async function certificateUpdate(
   _id: string,
   olds: CertificateState,
   news: CertificateInputs,
   nowMs = Date.now(),
-): pulumi.dynamic.UpdateResult<CertificateState> {
+): Promise<pulumi.dynamic.UpdateResult<CertificateState>> {
   checkDays(news);
   const [before = ""] = olds.certificatePem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/) ?? [];
   const isValid = (findValidity(before)?.notAfterMs ?? 0) > nowMs;
-  return { outs: stateOf(news, nowMs, isValid ? before : "") };
+  return { outs: await stateOf(news, nowMs, isValid ? before : "") };
 }
 
-function stateOf(inputs: CertificateInputs, nowMs: number, before: string): CertificateState {
+async function stateOf(inputs: CertificateInputs, nowMs: number, before: string): Promise<CertificateState> {
   const notAfter = new Date(Math.floor((nowMs + inputs.validDays * DAY_MS) / 1000) * 1000);
   const { commonName, dnsNames, usage } = inputs;
-  const made = makeCertificate({ commonName, dnsNames, usage, notBefore: new Date(nowMs - EARLIER_MS), notAfter });
-  if (!belongTogether(made)) throw new Error(`the certificate ${commonName} does not fit its own key`);
-  return { ...inputs, certificatePem: `${made.certificatePem}${before}`, privateKeyPem: made.privateKeyPem, notAfter: notAfter.toISOString() };
+  const keys = await makeKeys();
+  const certificate = await signCertificate({ commonName, dnsNames, usage, keys, notBefore: new Date(nowMs - EARLIER_MS), notAfter });
+  const privateKeyPem = await privateKeyText(keys);
+  if (!belongTogether(certificate, privateKeyPem)) throw new Error(`the certificate ${commonName} does not fit its own key`);
+  return { ...inputs, certificatePem: `${certificate}${before}`, privateKeyPem, notAfter: notAfter.toISOString() };
 }
 
 function isAnother(olds: CertificateState, news: CertificateInputs): boolean {

@@ -211,6 +211,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components", "runtime/storage/sftp/handshake", "runtime/storage/sftp/hostKey", "runtime/storage/sftp/privateKey"],
     packages: ["ssh2"],
   },
+  { prefix: "components/dynamic/x509", mayImport: [], packages: ["@peculiar/x509", "reflect-metadata"] },
   // Files of GitOps are YAML.
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.

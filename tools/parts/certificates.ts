@@ -2,11 +2,10 @@
  * Certificates for servers on this machine: a certificate authority of our own and server certificates that it signs. Names are given as DNS
  * names as well as addresses: pgBackRest up to 2.45 compares DNS names only.
  */
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
-import { signCertificate } from "../../components/dynamic/x509";
+import { type KeyPair, makeKeys, privateKeyText, signCertificate } from "../../components/dynamic/x509";
 
 export interface CertificateFiles {
   /** Certificate of the authority, PEM: what a client is told to trust. */
@@ -21,7 +20,7 @@ export interface CertificateFiles {
 
 interface Authority {
   readonly commonName: string;
-  readonly privateKey: KeyObject;
+  readonly keys: KeyPair;
   readonly pem: string;
 }
 
@@ -31,15 +30,15 @@ interface Validity {
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const LOOPBACK = [Uint8Array.of(127, 0, 0, 1), Uint8Array.from({ length: 16 }, (_, position) => (position === 15 ? 1 : 0))];
+const LOOPBACK = ["127.0.0.1", "::1"];
 
 /** Writes an authority and server certificates for localhost, 127.0.0.1, ::1 and `moreNames` (DNS names and IPv4 addresses) into `folder`. */
-export function makeCertificates(folder: string, moreNames: readonly string[] = []): CertificateFiles {
+export async function makeCertificates(folder: string, moreNames: readonly string[] = []): Promise<CertificateFiles> {
   mkdirSync(folder, { recursive: true });
   const now = Date.now();
   const validity = between(now - DAY_MS, now + 30 * DAY_MS);
-  const authority = makeAuthority("pgbackstop test authority", validity);
-  const keys = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+  const authority = await makeAuthority("pgbackstop test authority", validity);
+  const keys = await makeKeys();
   const files = {
     caFile: join(folder, "ca.crt"),
     certFile: join(folder, "server.crt"),
@@ -48,29 +47,28 @@ export function makeCertificates(folder: string, moreNames: readonly string[] = 
     otherCaFile: join(folder, "other-ca.crt"),
   };
   writeFileSync(files.caFile, authority.pem);
-  writeFileSync(files.otherCaFile, makeAuthority("pgbackstop other authority", validity).pem);
-  writeFileSync(files.certFile, serverCertificate(authority, keys.publicKey, validity, moreNames));
-  writeFileSync(files.expiredCertFile, serverCertificate(authority, keys.publicKey, between(now - 30 * DAY_MS, now - DAY_MS), moreNames));
-  writeFileSync(files.keyFile, keys.privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+  writeFileSync(files.otherCaFile, (await makeAuthority("pgbackstop other authority", validity)).pem);
+  writeFileSync(files.certFile, await serverCertificate(authority, keys, validity, moreNames));
+  writeFileSync(files.expiredCertFile, await serverCertificate(authority, keys, between(now - 30 * DAY_MS, now - DAY_MS), moreNames));
+  writeFileSync(files.keyFile, await privateKeyText(keys), { mode: 0o600 });
   chmodSync(files.keyFile, 0o600);
   return files;
 }
 
-function makeAuthority(commonName: string, validity: Validity): Authority {
-  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-  const pem = signCertificate({ ...validity, commonName, publicKey, issuer: { commonName, privateKey }, usage: "authority" });
-  return { commonName, privateKey, pem };
+async function makeAuthority(commonName: string, validity: Validity): Promise<Authority> {
+  const keys = await makeKeys();
+  return { commonName, keys, pem: await signCertificate({ ...validity, commonName, keys, usage: "authority" }) };
 }
 
-function serverCertificate(issuer: Authority, publicKey: KeyObject, validity: Validity, moreNames: readonly string[]): string {
+function serverCertificate(issuer: Authority, keys: KeyPair, validity: Validity, moreNames: readonly string[]): Promise<string> {
   return signCertificate({
     ...validity,
     commonName: "localhost",
-    publicKey,
+    keys,
     issuer,
     usage: "server",
     dnsNames: ["localhost", ...moreNames.filter((name) => !isIPv4(name))],
-    addresses: [...moreNames.filter((name) => isIPv4(name)).map((name) => Uint8Array.from(name.split("."), Number)), ...LOOPBACK],
+    addresses: [...moreNames.filter((name) => isIPv4(name)), ...LOOPBACK],
   });
 }
 

@@ -31,6 +31,10 @@ export interface S3ServerOptions {
   readonly users?: boolean;
 }
 
+function bucketOf({ bucket = "pgbackstop" }: S3ServerOptions): string {
+  return bucket;
+}
+
 export class S3Server {
   readonly kind: "s3rver" | "versitygw";
   readonly host = "localhost";
@@ -49,16 +53,16 @@ export class S3Server {
   #process: Started | null = null;
   #users: Started | null = null;
 
-  private constructor(options: S3ServerOptions, folder: string, port: number, usersPort: number) {
+  private constructor(options: S3ServerOptions, folder: string, certificates: CertificateFiles, port: number, usersPort: number) {
     this.kind = options.kind;
     this.port = port;
     this.usersPort = usersPort;
     this.#versioning = options.versioning ?? false;
-    this.bucket = options.bucket ?? "pgbackstop";
+    this.bucket = bucketOf(options);
     this.#folder = folder;
     this.#ownsFolder = options.folder === undefined;
     this.#expired = options.expiredCertificate ?? false;
-    this.certificates = makeCertificates(join(folder, "certificates"), [`${this.bucket}.${this.host}`, ...(options.moreNames ?? [])]);
+    this.certificates = certificates;
     this.logFile = join(folder, "server.log");
     mkdirSync(this.#objects, { recursive: true });
   }
@@ -67,7 +71,9 @@ export class S3Server {
   static async create(options: S3ServerOptions): Promise<S3Server> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), "pgb-s3-"));
     mkdirSync(folder, { recursive: true });
-    const server = new S3Server(options, folder, await freePort(), options.users === true ? await freePort() : 0);
+    const names = [`${bucketOf(options)}.localhost`, ...(options.moreNames ?? [])];
+    const certificates = await makeCertificates(join(folder, "certificates"), names);
+    const server = new S3Server(options, folder, certificates, await freePort(), options.users === true ? await freePort() : 0);
     await server.start();
     return server;
   }

@@ -55,7 +55,7 @@ export async function startControlPlane(parts: ApiServerParts, place: Place, run
   const onLoopback = place.address === "127.0.0.1";
   const apiPort = onLoopback ? await freePort() : API_PORT;
   const [etcdUrl, peerUrl] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
-  const files = writeFiles(runFolder, `https://${place.address}:${apiPort}`, place.address);
+  const files = await writeFiles(runFolder, `https://${place.address}:${apiPort}`, place.address);
   const etcd = await place.start(
     "etcd",
     parts.etcd,
@@ -143,10 +143,10 @@ interface Files extends Omit<ControlPlane, "kubectl" | "place" | "shell"> {
   readonly tokens: string;
 }
 
-function writeFiles(runFolder: string, url: string, address: string): Files {
+async function writeFiles(runFolder: string, url: string, address: string): Promise<Files> {
   const pki = join(runFolder, "pki");
   mkdirSync(pki, { recursive: true, mode: 0o700 });
-  const { caFile, certFile, keyFile } = makeCertificates(pki, [...SERVER_NAMES, address]);
+  const { caFile, certFile, keyFile } = await makeCertificates(pki, [...SERVER_NAMES, address]);
   const { privateKey } = generateKeyPairSync("ec", {
     namedCurve: "prime256v1",
     privateKeyEncoding: { type: "sec1", format: "pem" },

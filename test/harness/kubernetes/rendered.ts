@@ -12,9 +12,9 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
-      newResource: ({ type, name, inputs }) => {
+      newResource: async ({ type, name, inputs }) => {
         if (type.startsWith("kubernetes:")) found.push(plain(inputs as Value) as object);
-        return { id: name, state: outputsOf(type, inputs as object) };
+        return { id: name, state: await outputsOf(type, inputs as object) };
       },
     },
     "shop",
@@ -29,6 +29,7 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
   return found;
 }
 
-function outputsOf(type: string, inputs: object): object {
-  return type.endsWith(":SelfSignedCertificate") ? (certificateCreate(inputs as CertificateInputs).outs ?? {}) : inputs;
+async function outputsOf(type: string, inputs: object): Promise<object> {
+  if (!type.endsWith(":SelfSignedCertificate")) return inputs;
+  return (await certificateCreate(inputs as CertificateInputs)).outs ?? {};
 }

@@ -159,7 +159,7 @@ describe("what goes wrong", () => {
 
 describe("over TLS", () => {
   test("a server whose authority is named is trusted, another one is not", async () => {
-    const files = makeCertificates(`${temporaryFolder()}/c`);
+    const files = await makeCertificates(`${temporaryFolder()}/c`);
     const secure = await startWebServer(files);
     try {
       const target = { type: "webhook", url: `${secure.origin}/hook`, caFile: files.caFile };
@@ -176,8 +176,8 @@ describe("over TLS", () => {
 describe("email", () => {
   let files: CertificateFiles;
   let ca: Uint8Array;
-  beforeEach(() => {
-    files = makeCertificates(`${temporaryFolder()}/certificates`);
+  beforeEach(async () => {
+    files = await makeCertificates(`${temporaryFolder()}/certificates`);
     ca = readFileSync(files.caFile);
   });
 

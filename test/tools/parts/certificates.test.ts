@@ -10,9 +10,9 @@ import { type CertificateFiles, makeCertificates } from "../../../tools/parts/ce
 
 let folder = "";
 let files: CertificateFiles;
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pgb-cert-"));
-  files = makeCertificates(folder, ["bucket.localhost", "10.244.0.1"]);
+  files = await makeCertificates(folder, ["bucket.localhost", "10.244.0.1"]);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -40,9 +40,10 @@ let runs: Fields[][] = [];
 /** What fails as if the pod were killed: the call's text. */
 let dies = "";
 let server: Server;
-const certificate = certificateCreate({ commonName: "api", dnsNames: ["localhost"], usage: "server", validDays: 2, renewDays: 1, rotation: "" }).outs;
 
 beforeAll(async () => {
+  const wish = { commonName: "api", dnsNames: ["localhost"], usage: "server", validDays: 2, renewDays: 1, rotation: "" } as const;
+  const { outs: certificate } = await certificateCreate(wish);
   server = createServer({ key: certificate?.privateKeyPem ?? "", cert: certificate?.certificatePem ?? "" }, (request, response) => {
     let body = "";
     request.on("data", (chunk: Buffer) => (body += chunk.toString()));

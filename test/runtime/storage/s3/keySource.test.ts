@@ -113,7 +113,7 @@ describe("the role of an instance", () => {
 
 describe("a web identity", () => {
   const open = async (): Promise<{ service: SecurityTokenService; ca: string; stsHost: string }> => {
-    const certificates = makeCertificates(folder());
+    const certificates = await makeCertificates(folder());
     const service = new SecurityTokenService(KEYS, ROLE_ARN, "planted.web.token");
     await service.listen(certificates);
     cleanups.push(() => service.stop());
