@@ -2,7 +2,7 @@
  * Two clusters of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2: one with VectorChord for Immich, one for everything else,
  * PgBouncer before both, keys from 1Password shared by all.
  *
- * What is different from the published set-up (settings.ts), and why: one pass brings each backup into both buckets, so that there is one
+ * What is different from the published set-up, and why: one pass brings each backup into both buckets, so that there is one
  * schedule in the place of two an hour apart; it is written with five fields and runs once a day, where the published one ran every hour
  * (PB070); backups are encrypted before they leave the cluster (PB007), certificates are checked (PB088), the plugin is the WAL archiver
  * (PB074), no WAL is thrown away when a bucket is down (PB079), and nothing is called `pgbackrest` (PB052). With engine "pgbackrest" the same

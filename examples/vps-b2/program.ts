@@ -2,7 +2,7 @@
  * PostgreSQL on this machine with a second machine for fast restores (SFTP, nothing of ours runs there) and an encrypted bucket at Backblaze B2
  * that this program makes, with a key that cannot delete versions.
  *
- * What is different from the published set-up (settings.ts), and why: the local copy is on another machine, as its text asks for; the three
+ * What is different from the published set-up, and why: the local copy is on another machine, as its text asks for; the three
  * schedules never meet (PB027); `archive_timeout` follows from the promised five minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";

@@ -1,7 +1,7 @@
 /**
  * PostgreSQL on this machine with a NAS for fast restores and an encrypted bucket at Cloudflare R2 for disasters.
  *
- * What is different from the published set-up (settings.ts), and why: the NAS must be mounted (PB031), the bucket gets nothing but encrypted
+ * What is different from the published set-up, and why: the NAS must be mounted (PB031), the bucket gets nothing but encrypted
  * files (PB007), the three schedules never meet (PB027), and `archive_timeout` follows from the promised five minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";

@@ -10,7 +10,7 @@ import type { AlertGroup } from "../../components/plan/alerts/rule";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";
 import { type Topology, topologyOf } from "../../components/plan/topology/topology";
 import { renderAlertFile } from "../../components/render/monitoring/prometheusRule";
-import { PUBLISHED } from "../../examples/vps-nas-r2/settings";
+import { PUBLISHED } from "../components/published/vpsNasR2";
 import { dashboardOf } from "../../components/render/monitoring/dashboard";
 import { run, runOk, waitFor } from "../../tools/parts/process";
 import { giveTo } from "../../tools/parts/users";

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { Monitoring, type MonitoringArgs } from "../../../components/monitoring/monitoring";
 import { resolveHost } from "../../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../../components/plan/topology/topology";
-import { PUBLISHED } from "../../../examples/vps-nas-r2/settings";
+import { PUBLISHED } from "../published/vpsNasR2";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
 import { topology } from "../topologies";
 

@@ -5,10 +5,10 @@ import { copiesText } from "../../../components/plan/storage/copies";
 import { resolveCluster, resolveHost } from "../../../components/plan/model/resolveDatabase";
 import type { ClusterSettings, HostSettings } from "../../../components/plan/model/databaseSettings";
 import { topologyOf } from "../../../components/plan/topology/topology";
-import * as cnpgB2R2 from "../../../examples/cnpg-b2-r2/settings";
-import * as cnpgMinio from "../../../examples/cnpg-barman-minio/settings";
-import * as vpsB2 from "../../../examples/vps-b2/settings";
-import * as vpsNasR2 from "../../../examples/vps-nas-r2/settings";
+import * as cnpgB2R2 from "../published/cnpgB2R2";
+import * as cnpgMinio from "../published/cnpgBarmanMinio";
+import * as vpsB2 from "../published/vpsB2";
+import * as vpsNasR2 from "../published/vpsNasR2";
 
 function host(settings: HostSettings): { codes: string[]; text: string } {
   const plan = resolveHost("seed", settings, "/usr/bin/node");

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PUBLISHED } from "../../../../examples/vps-nas-r2/settings";
+import { PUBLISHED } from "../../published/vpsNasR2";
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import { topologyOf } from "../../../../components/plan/topology/topology";
 import { dashboardOf, renderDashboard } from "../../../../components/render/monitoring/dashboard";

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { describe, expect, test } from "vitest";
-import { PUBLISHED } from "../../../../examples/vps-nas-r2/settings";
+import { PUBLISHED } from "../../published/vpsNasR2";
 import { alertGroupOf, alertGroupsOf } from "../../../../components/plan/alerts";
 import type { AlertGroup, AlertOptions } from "../../../../components/plan/alerts/rule";
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";

@@ -1,8 +1,8 @@
 /**
  * A tutorial's set-up as it was published, as plain values: a directory on the machine and an encrypted bucket at Backblaze B2, a crontab with
- * weekly full, daily differential and hourly incremental backups. Its mistakes are kept; program.ts is the same set-up without them.
+ * weekly full, daily differential and hourly incremental backups. Its mistakes are kept; examples/vps-b2/program.ts is the same set-up without them.
  */
-import type { HostSettings } from "../../components/plan/model/databaseSettings";
+import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 
 export const PUBLISHED: HostSettings = {
   connection: { local: {} },

@@ -1,8 +1,8 @@
 /**
  * The set-up of a homelab as it was published, as plain values: a NAS and a bucket at R2, daily full, hourly incremental and six-hourly
- * differential backups. Its mistakes are kept; program.ts is the same set-up without them.
+ * differential backups. Its mistakes are kept; examples/vps-nas-r2/program.ts is the same set-up without them.
  */
-import type { HostSettings } from "../../components/plan/model/databaseSettings";
+import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 
 export const PUBLISHED: HostSettings = {
   connection: { local: {} },

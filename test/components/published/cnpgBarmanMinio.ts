@@ -2,7 +2,7 @@
  * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, as it was published, and as this package would have it: the same
  * bucket, and a second one elsewhere. Plain values.
  */
-import type { ClusterSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
+import type { ClusterSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 
 const MINIO: RepositorySettings = {
   at: {

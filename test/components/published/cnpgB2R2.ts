@@ -2,7 +2,7 @@
  * A cluster of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2, as it was published (with Dalibo's plugin, after Barman's
  * had left the second bucket empty) and as this package would have it. Plain values.
  */
-import type { ClusterSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
+import type { ClusterSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 
 const B2: RepositorySettings = {
   at: {
