@@ -217,7 +217,7 @@ export const ROOMS: readonly Room[] = [
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
   { prefix: "components/internal/cloudPackages", mayImport: [], packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"] },
   { prefix: "components/policy", about: "the policy pack", mayImport: ["components/plan"], packages: ["@pulumi/policy"] },
-  { prefix: "examples", about: "programs that users start from", mayImport: ["components"], packages: ["@pulumi/pulumi", "pgbackstop"] },
+  { prefix: "examples", about: "programs that users start from", mayImport: [], packages: ["@pulumi/pulumi", "pgbackstop"] },
   {
     prefix: "tools",
     about: "build, checks, tests, benchmarks, demo, and the real parts that they run on",
