@@ -103,6 +103,11 @@ describe("each service gets what its documentation asks for", () => {
     expect(request?.headers["x-pgbackstop-signature"]).toBe(`sha256=${digest}`);
     expect(json()).toMatchObject({ version: 1, event: "failure", ok: false, stanza: "main", unit: UNIT, unitFacts: { status: "50" } });
   });
+
+  test("a name and a password in an address sign in", async () => {
+    await tell({ type: "webhook", url: `${web.origin.replace("://", "://me:s%40cret@")}/hook` });
+    expect(web.requests[0]).toMatchObject({ path: "/hook", headers: { authorization: `Basic ${Buffer.from("me:s@cret").toString("base64")}` } });
+  });
 });
 
 describe("what goes wrong", () => {
