@@ -49,24 +49,26 @@ export async function requirePresent({ storage, stanza, key, name }: Repository)
 }
 
 /**
- * Changes backup.info: `update` gets what is there now and gives what shall be; the same object changes nothing. Where the storage has conditions, a
- * write that arrives after another process's changes nothing, however late it is, and `update` is asked again. Elsewhere the last write stands.
- * @throws lockAcquire (50) when others change the file all the time; what loading and `update` throw
+ * Changes backup.info: `update` returns the new content for the current one; the same object changes nothing. If the
+ * storage supports conditions, a write that arrives after another process's changes nothing, however late, and `update`
+ * is called again. Elsewhere the last write wins.
+ * @throws lockAcquire (50) when others keep changing the file; errors of loading and of `update`
  */
 export function updateBackupInfo(repo: Repository, update: Update<BackupInfo>, ctx: Context): Promise<BackupInfo> {
   const { stanza } = repo;
   return updateBoth(repo, { path: backupInfoPath(stanza), load: () => loadBackupInfo(repo), render: renderBackupInfo }, update, ctx);
 }
 
-/** {@link updateBackupInfo} of archive.info. */
+/** {@link updateBackupInfo} for archive.info. */
 export function updateArchiveInfo(repo: Repository, update: Update<ArchiveInfo>, ctx: Context): Promise<ArchiveInfo> {
   const { stanza } = repo;
   return updateBoth(repo, { path: archiveInfoPath(stanza), load: () => loadArchiveInfo(repo), render: renderArchiveInfo }, update, ctx);
 }
 
 /**
- * Before backups are removed: backup.info gets bytes that it never had, so that the write of a process that has read it and sleeps changes nothing, even
- * where `update` brings back an earlier list. They are empty lines at the end, which stock and ours skip. As {@link updateBackupInfo} otherwise.
+ * Called before backups are removed: gives backup.info bytes that it never had. So the write of a process that has read
+ * it and sleeps changes nothing, even if `update` restores an earlier list. The bytes are empty lines at the end, which
+ * stock and ours skip. Otherwise like {@link updateBackupInfo}.
  */
 export function fenceBackupInfo(repo: Repository, update: Update<BackupInfo>, ctx: Context): Promise<BackupInfo> {
   const isFencing = repo.storage.replace !== undefined;
@@ -90,7 +92,7 @@ const UPDATES_MAX = 5;
 async function updateBoth<T>(repo: Repository, { path, load, render }: InfoFile<T>, update: Update<T>, ctx: Context): Promise<T> {
   const { storage, cipherPass, key, name } = repo;
   for (let updates = 0; updates < UPDATES_MAX; updates++) {
-    // Before the content is read: then the version is at most too old.
+    // Read before the content: the version can then only be too old.
     const version = storage.replace === undefined ? null : ((await storage.stat(path))?.version ?? null);
     const info = await load();
     const updated = await update(info);

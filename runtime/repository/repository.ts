@@ -63,8 +63,8 @@ export async function writeFile(repo: Repository, path: string, plain: Uint8Arra
 }
 
 /**
- * {@link writeFile} of a small file that still has `version`, or, when null, is not there yet; false when another process was faster. Where the storage
- * has no conditions it is an ordinary write.
+ * {@link writeFile} for a small file that still has `version`, or does not exist if that is null; false when another
+ * process was faster. Without conditions in the storage it is an ordinary write.
  */
 export async function replaceFile(
   repo: Repository,
@@ -82,7 +82,7 @@ export async function replaceFile(
   return true;
 }
 
-/** As {@link writeFile}, of parts that are made while they are written, and again when the storage begins anew. */
+/** Like {@link writeFile}, with parts that are rendered during the write, and again if the storage starts over. */
 export async function writeParts(
   repo: Repository,
   path: string,

@@ -216,7 +216,7 @@ async function removeDirectories(run: Run, unlisted: Directories["unlisted"], pl
     }
     run.tell("info", `remove expired backup ${label}`);
     if (request.dryRun) continue;
-    // Its process may sleep just before it lists the backup.
+    // Its process may be asleep just before it lists the backup.
     if (stamp !== undefined && (await hasManifest(repo, label))) await fenceBackupInfo(repo, (info) => info, ctx);
     // Repeated because a killed run may have left them: without manifests a half-removed directory never passes for a
     // backup.

@@ -1,4 +1,4 @@
-/** How what came back differs from what is there: text, pure. */
+/** Text of how the restored objects differ from the current ones; pure. */
 import type { Difference } from "./compareRows";
 import { identifier } from "./tableObjects";
 

@@ -26,7 +26,7 @@ export interface FindDeps {
   openProduction(database?: string): Promise<Session>;
 }
 
-/** @throws repoInvalid, fileMissing when there is no WAL to look at */
+/** @throws repoInvalid, fileMissing without WAL to read */
 export async function find(deps: FindDeps, options: FindOptions, ctx: Context): Promise<Found> {
   const { timeline, walDirectory } = options;
   const archive = await WalArchive.open(deps.repos, { timeline, walDirectory }, ctx);

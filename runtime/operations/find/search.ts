@@ -22,11 +22,11 @@ const USER_ID_MIN = 16384;
 export interface FindOptions {
   readonly fromUs: bigint;
   readonly toUs: bigint;
-  /** `schema.table`, or a table's name alone. */
+  /** `schema.table`, or only a table's name. */
   readonly table: string | undefined;
   readonly database: string | undefined;
   readonly kind: MarkerKind | undefined;
-  /** So many transactions are told of, those that destroyed most. */
+  /** Maximum number of transactions to report, the most destructive ones. */
   readonly limit: number;
   readonly timeline: number | undefined;
   /** Named by the user. */
@@ -37,46 +37,46 @@ export interface FindOptions {
 export interface FoundTransaction {
   readonly xid: number;
   readonly atUs: bigint;
-  /** Of the record that commits it. */
+  /** Of its commit record. */
   readonly lsn: bigint;
-  /** Of what it did first, as far as it was looked at. */
+  /** Of its first action that was read. */
   readonly firstLsn: bigint;
   readonly preparedAs: string | null;
   readonly markers: readonly (Marker & { readonly databaseName: string })[];
-  /** Where its end was read. What is only in pg_wal no recovery gets to before it is archived. */
+  /** Where its end was read. A recovery reaches WAL in pg_wal only after it is archived. */
   readonly source: WalSource;
-  /** It began before what was read, or may have: rows that it changed before are not counted. */
+  /** It began, or may have begun, before the WAL that was read: earlier row changes are not counted. */
   readonly isCut: boolean;
   readonly targets: readonly Target[];
 }
 
 export type WalSource = "archive" | "stream" | "pg_wal";
 
-/** What could not be read. */
+/** A span that could not be read. */
 export interface UnknownSpan {
   readonly fromSegment: string;
   readonly toSegment: string;
   readonly reason: string;
-  /** Last time before it and first one behind it; null when there is none. */
+  /** Last commit time before it and first one after it; null without one. */
   readonly afterUs: bigint | null;
   readonly beforeUs: bigint | null;
 }
 
 export interface Found {
   readonly timeline: number;
-  /** What was read. */
+  /** Where reading began. */
   readonly fromLsn: bigint;
   readonly toLsn: bigint;
   readonly lastUs: bigint | null;
   readonly transactions: readonly FoundTransaction[];
-  /** How many more there are. */
+  /** Number of transactions beyond the limit. */
   readonly leftOut: number;
-  /** Everything that was committed between the two times. */
+  /** All commits between the two times. */
   readonly committed: number;
-  /** How many of these are cut, whatever they did: {@link FoundTransaction}. */
+  /** Number of cut transactions, whatever they did: {@link FoundTransaction}. */
   readonly cut: number;
   readonly unknown: readonly UnknownSpan[];
-  /** What could not be known besides: sentences. */
+  /** Further unknowns, as sentences. */
   readonly notes: readonly string[];
 }
 

@@ -36,7 +36,7 @@ export interface Healed {
   readonly unhealed: readonly string[];
 }
 
-/** Keeps two writers of one process from the same file. */
+/** Keeps two writers of one process off the same file. */
 export interface WalClaims {
   /** False while another writer writes the file into that repository; otherwise reserves it until `release`. */
   claim(repoKey: number, name: string): boolean;

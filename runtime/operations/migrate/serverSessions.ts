@@ -1,4 +1,4 @@
-/** The two ends of a migration: sessions with either, in any of their databases. */
+/** The two servers of a migration: sessions with any of their databases. */
 import { type CertificateReader, type Connection, sessionTarget } from "../../postgres/connectionString";
 import { Session } from "../../postgres/session";
 

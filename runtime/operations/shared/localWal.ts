@@ -4,11 +4,11 @@ import { listReady } from "../../postgres/archiveStatus";
 import type { ClusterIdentity } from "./identity";
 import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
 
-/** `pg_wal` as heal needs it. */
+/** `pg_wal` for heal. */
 export interface LocalWal {
-  /** A WAL file, or null when PostgreSQL has removed it. @throws fileRead when it changed while it was read */
+  /** A WAL file, or null when PostgreSQL has removed it. @throws fileRead when it changed during the read */
   prepare(name: string): Promise<PreparedWal | null>;
-  /** Names that still wait for the archive. */
+  /** Names that wait for the archive. */
   listReady(): Promise<readonly string[]>;
 }
 

@@ -1,4 +1,4 @@
-/** Copies WAL from one repository's archive into another's: what the target lacks from a segment on. */
+/** Copies WAL between archives: the files that the target lacks from a segment on. */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";

@@ -1,4 +1,6 @@
-/** The job that copies one WAL file, checked against its SHA-1 and packed with the target's own compression and keys. */
+/**
+ * The job that copies one WAL file, checked against its SHA-1 and packed with the target's own compression and keys.
+ */
 import { collect, streamOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -22,7 +24,7 @@ export interface CopyWalJob {
   readonly stored: StoredWal;
 }
 
-/** @throws checksum and whatever either storage says */
+/** @throws checksum and either storage's errors */
 export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Repository, ctx: Context): Promise<undefined> {
   const { from, to, archiveId, stored } = job;
   const [source, target] = [
@@ -32,7 +34,7 @@ export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Reposi
   const bytes = await collect(await openWal(source.repo, archiveId, stored, source.pass), LIMITS.wholeFileSizeBytesMax);
   const sha1 = sha1Hex(bytes);
   if (stored.sha1 !== null && sha1 !== stored.sha1) throw fail("checksum", `content has checksum ${sha1} but its name says ${stored.sha1}`);
-  // archive-push may have brought it in the meantime.
+  // archive-push may have stored it meanwhile.
   if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return undefined;
   const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
   const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });

@@ -6,7 +6,7 @@
 import { type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalName, segmentOfLsn } from "../../format/wal/walSegment";
 
-/** First and last segment that a backup needs to become consistent. */
+/** First and last segment that make a backup consistent. */
 export type WalRange = readonly [string, string];
 
 export interface NewestTimeline {

@@ -164,7 +164,7 @@ describe("info files", () => {
       history: [...info.history, { id, systemId: BigInt(id), pgVersion: "16" }],
     });
 
-    it("once more on top of what another process wrote meanwhile, where the storage has versions", async () => {
+    it("again on top of another process's write, if the storage has versions", async () => {
       for (const pass of [undefined, "secret"]) {
         const storage = await stored(pass);
         const repo = repository(1, { storage, ...(pass === undefined ? {} : { pass }) });
@@ -196,7 +196,7 @@ describe("info files", () => {
       expect((await loadArchiveInfo(repo)).currentId).toBe(2);
     });
 
-    it("by expire to bytes that were never there, so that an earlier list has no earlier version", async () => {
+    it("by expire to new bytes, so that an earlier list has no earlier version", async () => {
       const storage = new MemoryStorage();
       const repo = repository(1, { storage });
       const path = "backup/demo/backup.info";
@@ -211,20 +211,20 @@ describe("info files", () => {
       expect(directory.text(path)).toBe(vectorText("v2.45/plain/backup.info"));
     });
 
-    it("not at all when the same object comes back", async () => {
+    it("not at all when the same object is returned", async () => {
       const storage = new FaultyStorage(await stored());
       await updateArchiveInfo(repository(1, { storage }), (info) => info, ctx);
       expect(storage.calls("put")).toEqual([]);
     });
 
-    it("by creating the file when only its copy is there", async () => {
+    it("by creating the file when only its copy exists", async () => {
       const storage = await stored();
       await storage.remove(MAIN);
       await updateArchiveInfo(repository(1, { storage }), (info) => withId(info, 2), ctx);
       expect(storage.text(MAIN)).toBe(storage.text(COPY));
     });
 
-    it("not for ever while others change it all the time", async () => {
+    it("only a limited number of times while others keep changing them", async () => {
       const repo = repository(1, { storage: await stored() });
       const work = updateArchiveInfo(
         repo,

@@ -54,7 +54,7 @@ describe("the label of a new backup", () => {
   });
 });
 
-it("large files are copied first, in an order that is always the same", () => {
+it("large files are copied first, in a stable order", () => {
   const file = (name: string, sizeBytes: number) => ({ name, sizeBytes, sourcePath: name, modifiedAtS: 0, mode: 0, user: null, group: null });
   fc.assert(
     fc.property(fc.uniqueArray(fc.tuple(fc.string(), fc.integer({ min: 0, max: 3 })), { selector: ([name]) => name }), (rows) => {

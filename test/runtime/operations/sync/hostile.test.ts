@@ -101,7 +101,7 @@ function edited(text: string, row: number, edit: { readonly value: string | null
   );
 }
 
-it("sync writes nowhere but into its stanza, and every failure has a kind", { timeout: LONG ? 3_600_000 : 600_000 }, async () => {
+it("sync writes only into its stanza, and every failure has a kind", { timeout: LONG ? 3_600_000 : 600_000 }, async () => {
   let copied = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(keys, { maxLength: 4 }), fc.option(edits), async (more, edit) => {
