@@ -68,8 +68,8 @@ async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ct
 }
 
 /**
- * Where a put replaces a file in one step, the files of an earlier attempt are overwritten or removed before the backup is listed. They are not removed
- * first: a removal that the storage repeats late would hit the new file.
+ * True when a put replaces a file in one step. Files of an earlier attempt are then overwritten, or removed before the
+ * backup is listed. They are not removed first: a removal that the storage repeats late would hit the new file.
  */
 export function overwritesInOneStep({ storage }: Repository): boolean {
   return !storage.features.directories;
@@ -85,7 +85,7 @@ async function removeStrays({ storage, stanza }: Repository, label: string, stra
   }
 }
 
-/** Between two checks of the lease. */
+/** Files removed between two checks of the lease. */
 const REMOVED_AT_ONCE = 16;
 
 function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {

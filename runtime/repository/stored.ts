@@ -18,7 +18,7 @@ const BLOCK_SUFFIX = ".pgbi";
 const HINT = "another process has removed or replaced it meanwhile. The backup was not listed: take another one.";
 
 /**
- * Gives the paths of the directory that the manifest does not name.
+ * Returns the directory's paths that are not in the manifest.
  * @throws fileMissing (55), fileInvalid (28) naming the first file or bundle that differs from the manifest
  */
 export async function requireStored(repo: Repository, manifest: Manifest): Promise<readonly string[]> {
@@ -69,7 +69,7 @@ class Expected {
     this.#seen = new Uint8Array(rows.length);
   }
 
-  /** False for a path that the manifest does not name. @throws fileInvalid (28) for another size */
+  /** False for a path that is not in the manifest. @throws fileInvalid (28) for another size */
   see(repo: Repository, path: string, sizeBytes: number): boolean {
     const leastBytes = this.#bundles.get(path);
     if (leastBytes !== undefined) {
