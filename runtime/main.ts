@@ -12,11 +12,12 @@ import { BackupError, fail, toBackupError } from "./base/errors";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
 import { systemRandom } from "./base/random";
 import type { Command, OtherConfiguration } from "./commands/host";
-import { COMMAND_TABLE } from "./commands/table";
+import { loadCommand } from "./commands/table";
+import { COMMAND_TABLE } from "./config/commands";
 import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
-import { type CommandName, type Config, SERVING_COMMANDS } from "./config/types";
+import type { Config } from "./config/types";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
@@ -56,40 +57,8 @@ const MANAGER_NAMES = [
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
-/** Scheduled ones: how their last run ended is written down for metrics. */
-const REMEMBERED_COMMANDS: ReadonlySet<string> = new Set(["backup", "drill", "expire", "heal", "sync", "verify"]);
-/** What root would make files by that the account of PostgreSQL, or of the repository, needs afterwards. */
-const WRITING_COMMANDS: ReadonlySet<string> = new Set([
-  "annotate",
-  "archive-get",
-  "archive-push",
-  "backup",
-  "expire",
-  "heal",
-  "stanza-create",
-  "stanza-upgrade",
-  "sync",
-  "verify",
-]);
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
-/** Commands whose standard output is their result, often JSON. */
-const PRINTING_COMMANDS: ReadonlySet<string> = new Set([
-  "doctor",
-  "drill",
-  "extract-table",
-  "find",
-  "info",
-  "manifest",
-  "metrics",
-  "migrate",
-  "pg-settings",
-  "recover-step",
-  "repo-get",
-  "repo-ls",
-  "status",
-]);
-
 async function main(argv: readonly string[]): Promise<number> {
   let loaded: Loaded;
   try {
@@ -102,41 +71,11 @@ async function main(argv: readonly string[]): Promise<number> {
     const { command, output, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version") return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
-    return await runCommand(loaded, await commandOf(command));
+    return await runCommand(loaded, await loadCommand(command));
   } catch (error) {
     const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
     log.error(toBackupError(error, "config"));
     return exitCodeOf(error);
-  }
-}
-
-async function commandOf(command: Exclude<CommandName, "help" | "version">): Promise<Command> {
-  switch (command) {
-    // Loaded when they are asked for: the largest parts of the bundle.
-    case "agent":
-      return (await import("./agent/agent.js")).agentCommand;
-    case "cnpg-drill":
-      return (await import("./cnpg/drill/drillCommand.js")).clusterDrillCommand;
-    case "cnpg-expire":
-      return (await import("./cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand;
-    case "cnpg-instance":
-      return (await import("./cnpg/sidecar/instance.js")).instanceCommand;
-    case "cnpg-migrate":
-      return (await import("./cnpg/migrate/migrateStep.js")).migrationStepCommand;
-    case "cnpg-operator":
-      return (await import("./cnpg/operator/operator.js")).operatorCommand;
-    case "migrate":
-      return (await import("./commands/migrate.js")).migrateCommand;
-    case "recover":
-      return (await import("./commands/recover.js")).recoverCommand;
-    case "rollback":
-      return (await import("./commands/rollback.js")).rollbackCommand;
-    case "recover-step":
-      return (await import("./commands/recoverStep.js")).recoverStepCommand;
-    case "cnpg-restore":
-      return (await import("./cnpg/restore/restoreSidecar.js")).restoreJobCommand;
-    default:
-      return COMMAND_TABLE[command];
   }
 }
 
@@ -146,7 +85,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   const log = createLog(systemClock, sinksOf(config));
   for (const warning of warnings) log.warn(warning);
   // As in stock: the frame of a command whose result goes to standard output is told at debug only, so that the output stays parseable.
-  const frame = PRINTING_COMMANDS.has(config.command) ? log.debug : log.info;
+  const frame = COMMAND_TABLE[config.command].prints === true ? log.debug : log.info;
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
@@ -171,7 +110,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
 
 /** Stock since 2.59 refuses. A warning stops no backup that has run as root for years. */
 function warnRoot(config: Config, owners: readonly number[], log: Log): void {
-  if (process.geteuid?.() !== 0 || config.allowRoot || !WRITING_COMMANDS.has(config.command)) return;
+  if (process.geteuid?.() !== 0 || config.allowRoot || COMMAND_TABLE[config.command].writes !== true) return;
   const owner = owners.find((uid) => uid !== 0);
   if (owner === undefined) return;
   log.warn(
@@ -182,7 +121,7 @@ function warnRoot(config: Config, owners: readonly number[], log: Log): void {
 
 /** For metrics: a run that cannot be written down has ended as it has. */
 async function rememberRun({ command, dryRun, spoolPath, stanza }: Config, exitCode: number, log: Log): Promise<void> {
-  if (!REMEMBERED_COMMANDS.has(command) || stanza === undefined || dryRun) return;
+  if (COMMAND_TABLE[command].remembered !== true || stanza === undefined || dryRun) return;
   const endedAtS = Math.floor(systemClock.nowMs() / 1000);
   await saveRun(spoolPath, stanza, { command, endedAtS, exitCode }).catch((error: unknown) =>
     log.debug(`the end of this run was not written down: ${toBackupError(error).message}`),
@@ -200,7 +139,7 @@ function exitCodeOf(error: unknown): number {
 }
 
 function graceOf({ command }: Config): number {
-  return command !== "agent" && SERVING_COMMANDS.includes(command) ? SERVING_ABORT_GRACE_MS : ABORT_GRACE_MS;
+  return command !== "agent" && COMMAND_TABLE[command].serves === true ? SERVING_ABORT_GRACE_MS : ABORT_GRACE_MS;
 }
 
 function listenForSignals(log: Log, graceMs: number): AbortController {

@@ -6,7 +6,8 @@ import type { Context } from "./base/context";
 import type { Log } from "./base/log";
 import { assert, ERRORS, fail } from "./base/errors";
 import type { CommandHost, OtherConfiguration } from "./commands/host";
-import { type Config, type PgConfig, type RepoConfig, SERVING_COMMANDS } from "./config/types";
+import { COMMAND_TABLE } from "./config/commands";
+import type { Config, PgConfig, RepoConfig } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/repository/blockSize";
 import { type DebtStore, openDebt } from "./local/debt";
 import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
@@ -63,7 +64,7 @@ export interface ProcessFacts {
   loadOther(configuration: OtherConfiguration, log: Log): Config;
 }
 
-const INFO_TIMEOUT_MS = 5000;
+const SOON_TIMEOUT_MS = 5000;
 
 /** Opens repositories as configured; worker threads use it too. No I/O yet: a dead repository shows at its first use. */
 export function openRepositories(stanza: string, repos: readonly RepoConfig[], ioTimeoutMs: number, ctx: Context): Repository[] {
@@ -240,8 +241,7 @@ export class ProcessHost implements CommandHost {
     const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
     if (processMax === 1 && !isServing(this.config)) this.#pool = inlinePool(this.#reposByKey(), this.ctx, 1);
     else {
-      // While these work on files they have little else to do in this thread.
-      const here = ["backup", "restore"].includes(this.config.command) ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) } : {};
+      const here = COMMAND_TABLE[this.config.command].idleMain === true ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) } : {};
       const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs };
       this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
     }
@@ -360,9 +360,9 @@ export class ProcessHost implements CommandHost {
     for (const lock of this.#locks) lock.release();
   }
 
-  /** A person waits for `info` and `status`, a scrape for `metrics`: a repository that does not answer soon is shown as such. */
   get #ioTimeoutMs(): number {
-    return ["info", "metrics", "status"].includes(this.config.command) ? Math.min(this.config.ioTimeoutMs, INFO_TIMEOUT_MS) : this.config.ioTimeoutMs;
+    const { command, ioTimeoutMs } = this.config;
+    return COMMAND_TABLE[command].soon === true ? Math.min(ioTimeoutMs, SOON_TIMEOUT_MS) : ioTimeoutMs;
   }
 
   #reposByKey(): ReadonlyMap<number, Repository> {
@@ -370,9 +370,8 @@ export class ProcessHost implements CommandHost {
   }
 
   #repoConfigs(): readonly RepoConfig[] {
-    const { repos, repoKey } = this.config;
-    // A drill restores from one, and writes its history into all.
-    if (repoKey === undefined || this.config.command === "drill" || this.config.command === "cnpg-drill") return repos;
+    const { command, repos, repoKey } = this.config;
+    if (repoKey === undefined || COMMAND_TABLE[command].everyRepository === true) return repos;
     const chosen = repos.filter((repo) => repo.key === repoKey);
     if (chosen.length === 0) {
       throw fail("optionInvalidValue", `'${repoKey}' is not allowed for 'repo' option: it is not configured`, {
@@ -384,7 +383,7 @@ export class ProcessHost implements CommandHost {
 }
 
 function isServing({ command }: Config): boolean {
-  return SERVING_COMMANDS.includes(command);
+  return COMMAND_TABLE[command].serves === true;
 }
 
 function ownerOf(path: string): number | null {

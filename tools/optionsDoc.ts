@@ -4,7 +4,7 @@
  * Rows that are not acted on need a reason below; a test fails without one, and when the document is not what this makes.
  */
 import { OPTIONS, type OptionRow } from "../runtime/config/options";
-import { COMMANDS } from "../runtime/config/types";
+import { COMMANDS } from "../runtime/config/commands";
 
 /** Why options do nothing or are refused, by the beginning of their names; the first that fits counts. */
 const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
@@ -118,7 +118,7 @@ function commandsOf(row: OptionRow): string {
   const working = COMMANDS.filter((command) => command !== "help" && command !== "version");
   const missing = working.filter((command) => !row.commands.includes(command));
   if (missing.length === 0) return "all";
-  return missing.length <= 4 ? `all but ${missing.join(", ")}` : row.commands.join(", ");
+  return missing.length <= 4 ? `all but ${missing.join(", ")}` : COMMANDS.filter((command) => row.commands.includes(command)).join(", ");
 }
 
 function lines(...texts: readonly string[]): string {

@@ -1,78 +1,48 @@
-/** Every verb of the command line and the file that runs it; `help` and `version` need no repository and, like those that serve, are main's. */
-import type { CommandName } from "../config/types";
-import { annotateCommand } from "./annotate";
-import { archiveGetCommand } from "./archiveGet";
-import { archivePushCommand } from "./archivePush";
-import { backupCommand } from "./backup";
-import { checkCommand } from "./check";
-import { doctorCommand } from "./doctor";
-import { drillCommand } from "./drill";
-import { expireCommand } from "./expire";
-import { extractTableCommand } from "./extractTable";
-import { findCommand } from "./find";
-import { healCommand } from "./heal";
+/** The file that runs each command of `runtime/config/commands.ts`; it is loaded when the command is asked for. */
+import type { WorkingCommand } from "../config/commands";
 import type { Command } from "./host";
-import { infoCommand } from "./info";
-import { manifestCommand } from "./manifest";
-import { metricsCommand } from "./metrics";
-import { notifyCommand } from "./notify";
-import { pgSettingsCommand } from "./pgSettings";
-import { repoGetCommand, repoLsCommand } from "./repoFiles";
-import { restoreCommand } from "./restore";
-import { statusCommand } from "./status";
-import { stanzaCreateCommand } from "./stanzaCreate";
-import { stanzaDeleteCommand } from "./stanzaDelete";
-import { stanzaUpgradeCommand } from "./stanzaUpgrade";
-import { startCommand, stopCommand } from "./startStop";
-import { syncCommand } from "./sync";
-import { verifyCommand } from "./verify";
 
-export const COMMAND_TABLE: Readonly<
-  Record<
-    Exclude<
-      CommandName,
-      | "agent"
-      | "cnpg-drill"
-      | "cnpg-expire"
-      | "cnpg-instance"
-      | "cnpg-migrate"
-      | "cnpg-operator"
-      | "cnpg-restore"
-      | "help"
-      | "migrate"
-      | "recover"
-      | "recover-step"
-      | "rollback"
-      | "version"
-    >,
-    Command
-  >
-> = {
-  annotate: annotateCommand,
-  "archive-get": archiveGetCommand,
-  "archive-push": archivePushCommand,
-  backup: backupCommand,
-  check: checkCommand,
-  doctor: doctorCommand,
-  drill: drillCommand,
-  expire: expireCommand,
-  "extract-table": extractTableCommand,
-  find: findCommand,
-  heal: healCommand,
-  info: infoCommand,
-  manifest: manifestCommand,
-  metrics: metricsCommand,
-  notify: notifyCommand,
-  "pg-settings": pgSettingsCommand,
-  "repo-get": repoGetCommand,
-  "repo-ls": repoLsCommand,
-  restore: restoreCommand,
-  "stanza-create": stanzaCreateCommand,
-  "stanza-delete": stanzaDeleteCommand,
-  "stanza-upgrade": stanzaUpgradeCommand,
-  start: startCommand,
-  status: statusCommand,
-  stop: stopCommand,
-  sync: syncCommand,
-  verify: verifyCommand,
+const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
+  agent: async () => (await import("../agent/agent.js")).agentCommand,
+  annotate: async () => (await import("./annotate.js")).annotateCommand,
+  "archive-get": async () => (await import("./archiveGet.js")).archiveGetCommand,
+  "archive-push": async () => (await import("./archivePush.js")).archivePushCommand,
+  backup: async () => (await import("./backup.js")).backupCommand,
+  check: async () => (await import("./check.js")).checkCommand,
+  "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
+  "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,
+  "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand,
+  "cnpg-migrate": async () => (await import("../cnpg/migrate/migrateStep.js")).migrationStepCommand,
+  "cnpg-operator": async () => (await import("../cnpg/operator/operator.js")).operatorCommand,
+  "cnpg-restore": async () => (await import("../cnpg/restore/restoreSidecar.js")).restoreJobCommand,
+  doctor: async () => (await import("./doctor.js")).doctorCommand,
+  drill: async () => (await import("./drill.js")).drillCommand,
+  expire: async () => (await import("./expire.js")).expireCommand,
+  "extract-table": async () => (await import("./extractTable.js")).extractTableCommand,
+  find: async () => (await import("./find.js")).findCommand,
+  heal: async () => (await import("./heal.js")).healCommand,
+  info: async () => (await import("./info.js")).infoCommand,
+  manifest: async () => (await import("./manifest.js")).manifestCommand,
+  metrics: async () => (await import("./metrics.js")).metricsCommand,
+  migrate: async () => (await import("./migrate.js")).migrateCommand,
+  notify: async () => (await import("./notify.js")).notifyCommand,
+  "pg-settings": async () => (await import("./pgSettings.js")).pgSettingsCommand,
+  recover: async () => (await import("./recover.js")).recoverCommand,
+  "recover-step": async () => (await import("./recoverStep.js")).recoverStepCommand,
+  "repo-get": async () => (await import("./repoFiles.js")).repoGetCommand,
+  "repo-ls": async () => (await import("./repoFiles.js")).repoLsCommand,
+  restore: async () => (await import("./restore.js")).restoreCommand,
+  rollback: async () => (await import("./rollback.js")).rollbackCommand,
+  "stanza-create": async () => (await import("./stanzaCreate.js")).stanzaCreateCommand,
+  "stanza-delete": async () => (await import("./stanzaDelete.js")).stanzaDeleteCommand,
+  "stanza-upgrade": async () => (await import("./stanzaUpgrade.js")).stanzaUpgradeCommand,
+  start: async () => (await import("./startStop.js")).startCommand,
+  status: async () => (await import("./status.js")).statusCommand,
+  stop: async () => (await import("./startStop.js")).stopCommand,
+  sync: async () => (await import("./sync.js")).syncCommand,
+  verify: async () => (await import("./verify.js")).verifyCommand,
 };
+
+export function loadCommand(command: WorkingCommand): Promise<Command> {
+  return LOADERS[command]();
+}

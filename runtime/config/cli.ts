@@ -4,9 +4,10 @@
  * "config/parse"; the value of an unknown option is not repeated, for it may be a secret.
  */
 import { type BackupError, fail } from "../base/errors";
+import { COMMAND_TABLE, COMMANDS, type CommandName, commandsWith } from "./commands";
 import { type Entries, type Entry, entryId, isMultiple } from "./entry";
 import { findOption, type NamedOption, optionName, similarNames } from "./optionName";
-import { COMMANDS, type CommandName, type Config } from "./types";
+import type { Config } from "./types";
 
 export interface CommandLine {
   readonly command: CommandName;
@@ -14,21 +15,6 @@ export interface CommandLine {
   readonly params: readonly string[];
   readonly entries: Entries;
 }
-
-const WITH_PARAMS: readonly CommandName[] = [
-  "archive-get",
-  "archive-push",
-  "cnpg-migrate",
-  "help",
-  "migrate",
-  "pg-settings",
-  "recover-step",
-  "repo-get",
-  "repo-ls",
-];
-
-/** Commands that have a background process, `archive-push:async`; it is started by the command itself. */
-const WITH_ASYNC: readonly CommandName[] = ["archive-get", "archive-push"];
 
 /** Commands of stock that this program leaves to stock. */
 const OTHER_COMMANDS = ["repo-rm", "server", "server-ping"];
@@ -63,11 +49,11 @@ function chooseCommand(words: readonly string[], help: boolean, version: boolean
     if (!help && entries.size > 0) throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
     return { command: "help", role: "main", params: [] };
   }
-  const role = WITH_ASYNC.some((name) => first === `${name}:async`) ? "async" : "main";
+  const role = commandsWith((row) => row.background === true).some((name) => first === `${name}:async`) ? "async" : "main";
   const command = commandOf(role === "main" ? first : first.slice(0, -":async".length));
   if (help && command !== "help") return { command: "help", role: "main", params: [command] };
   if (version) throw fail("optionInvalid", `option 'version' not valid for command '${command}'`);
-  if (params.length > 0 && !WITH_PARAMS.includes(command)) throw fail("paramInvalid", "command does not allow parameters");
+  if (params.length > 0 && COMMAND_TABLE[command].params === undefined) throw fail("paramInvalid", "command does not allow parameters");
   return { command, role, params };
 }
 

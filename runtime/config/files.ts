@@ -4,10 +4,10 @@
  */
 import { posix } from "node:path";
 import { fail } from "../base/errors";
+import type { CommandName } from "./commands";
 import { type Entries, entryId, isMultiple } from "./entry";
 import { type IniEntry, parseIni } from "./ini";
 import { findOption, optionName, rowOf } from "./optionName";
-import type { CommandName } from "./types";
 import { parseValue } from "./values";
 
 /** Where stock looked before its files had a directory of their own. */

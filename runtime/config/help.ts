@@ -1,56 +1,9 @@
-/** The text of `help`, `help COMMAND` and `help COMMAND OPTION`, from the option table. */
+/** The text of `help`, `help COMMAND` and `help COMMAND OPTION`, from the tables of commands and options. */
 import { fail } from "../base/errors";
 import { commandOf } from "./cli";
+import { COMMAND_TABLE, COMMANDS, type CommandName } from "./commands";
 import { findOption, optionName, similarNames } from "./optionName";
 import { OPTIONS, type OptionRow, type OptionRule } from "./options";
-import { COMMANDS, type CommandName } from "./types";
-
-/** One line each, in the order of the commands; `params` are the words after the options. */
-const COMMAND_DOCS: Readonly<Record<CommandName, { readonly doc: string; readonly params?: string }>> = {
-  agent: { doc: "serve archive_command and restore_command over a unix socket, push ahead and heal" },
-  annotate: { doc: "add, change or remove notes of a backup" },
-  "archive-get": { doc: "get a WAL segment from the repositories", params: "SEGMENT DESTINATION" },
-  "archive-push": { doc: "push a WAL segment to all repositories", params: "PATH" },
-  backup: { doc: "back up the cluster once into all repositories" },
-  check: { doc: "check the configuration and that WAL arrives in every repository" },
-  "cnpg-drill": { doc: "restore a backup of a cluster of CloudNativePG into a throw-away one, check and time it, and remove it again" },
-  "cnpg-expire": { doc: "remove volume snapshots of a cluster of CloudNativePG that retention no longer asks for" },
-  "cnpg-instance": { doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics" },
-  "cnpg-migrate": {
-    doc: "stop, repoint and start what uses the databases of a migration in Kubernetes, and hand over its report",
-    params: "stop|start|resume|repoint|restore|report VERB",
-  },
-  "cnpg-operator": { doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods" },
-  "cnpg-restore": { doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL" },
-  doctor: { doc: "try what each repository and its key can do, in a directory of its own that is removed afterwards" },
-  drill: { doc: "restore a backup beside production, check and time it, and remove it again" },
-  expire: { doc: "remove backups and WAL that retention no longer asks for" },
-  "extract-table": { doc: "bring one table or schema back out of a backup, beside what is there or in its place" },
-  find: { doc: "find what was dropped, truncated, deleted or updated, and where to recover to just before it" },
-  heal: { doc: "copy to each repository the WAL that it lacks" },
-  help: { doc: "this text", params: "[COMMAND [OPTION]]" },
-  info: { doc: "show backups and WAL in the repositories" },
-  manifest: { doc: "show what a backup consists of" },
-  metrics: { doc: "print for Prometheus where the backups stand, or write it into a file for the textfile collector" },
-  migrate: { doc: "bring databases and roles of another cluster into this one, compared to the last row", params: "plan|copy|verify|release|finish" },
-  notify: { doc: "tell people and services what has happened to a unit, or how a fire drill went" },
-  "pg-settings": { doc: "show or set settings of the PostgreSQL server", params: "[NAME=VALUE …]" },
-  recover: { doc: "bring this host's cluster back from a backup: plan, stop, keep the old data, restore, start, check" },
-  "recover-step": { doc: "a step of recover, as PostgreSQL's account; for recover only", params: "STEP" },
-  "repo-get": { doc: "print a file of a repository", params: "FILE" },
-  "repo-ls": { doc: "list files of a repository", params: "[PATH]" },
-  restore: { doc: "restore the cluster from a backup" },
-  rollback: { doc: "bring a cluster on ZFS back to a snapshot of its file system, and keep its archive alive" },
-  "stanza-create": { doc: "prepare the repositories for a cluster" },
-  "stanza-delete": { doc: "remove everything that a repository holds of a stanza" },
-  "stanza-upgrade": { doc: "tell the repositories that the cluster was upgraded" },
-  start: { doc: "allow again what stop has forbidden" },
-  status: { doc: "show on one screen where the backups stand and what needs attention" },
-  stop: { doc: "forbid what writes, until start" },
-  sync: { doc: "copy backups and their WAL from one repository into another" },
-  verify: { doc: "verify what is in the repositories" },
-  version: { doc: "show the version" },
-};
 
 const GROUP_TITLES = { "command-line": "Command Options", general: "General Options", pg: "PostgreSQL Options", repo: "Repository Options" } as const;
 
@@ -63,7 +16,7 @@ export function helpText(params: readonly string[]): string {
 }
 
 function generalHelp(): string {
-  const rows = COMMANDS.map((command) => [command, COMMAND_DOCS[command].doc] as const);
+  const rows = COMMANDS.map((command) => [command, COMMAND_TABLE[command].doc] as const);
   return lines(
     "pgbackstop - general help",
     "",
@@ -78,7 +31,7 @@ function generalHelp(): string {
 }
 
 function commandHelp(command: CommandName): string {
-  const { doc, params } = COMMAND_DOCS[command];
+  const { doc, params } = COMMAND_TABLE[command];
   const rows = OPTIONS.filter((row) => row.commands.includes(command));
   const sections = (Object.keys(GROUP_TITLES) as (keyof typeof GROUP_TITLES)[]).flatMap((group) => {
     const members = rows.filter((row) => groupOf(row) === group);

@@ -9,6 +9,7 @@ import { type BackupError, fail } from "../base/errors";
 import type { LogLevel } from "../base/log";
 import { Secret } from "../base/secret";
 import { parseCommandLine } from "./cli";
+import { COMMAND_TABLE } from "./commands";
 import { type Entries, entryId } from "./entry";
 import { addEnvironment } from "./env";
 import { addFiles, type ConfigFiles, type FileAccess, givenText, readConfigFiles } from "./files";
@@ -18,16 +19,7 @@ import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
 import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
-import {
-  type CompressType,
-  type Config,
-  type DrillLevelName,
-  type DrillPickName,
-  type PgConfig,
-  type RepoConfig,
-  SERVING_COMMANDS,
-  type Settings,
-} from "./types";
+import { type CompressType, type Config, type DrillLevelName, type DrillPickName, type PgConfig, type RepoConfig, type Settings } from "./types";
 
 export interface LoadInput extends FileAccess {
   /** Words after the program's name. */
@@ -175,13 +167,13 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     recover: recoverOf(values),
     migrate: migrateOf(values),
     cmd: values.text("cmd"),
-    carriedOptions: carriedOptionsOf(resolved, SERVING_COMMANDS.includes(resolved.command) ? "backup" : "archive-get"),
+    carriedOptions: carriedOptionsOf(resolved, COMMAND_TABLE[resolved.command].serves === true ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
   };
 }
 
 function isRestore({ command }: Resolved): boolean {
-  return ["extract-table", "recover", "recover-step", "restore"].includes(command);
+  return rowOf("target").commands.includes(command);
 }
 
 function recoverOf(values: ResolvedValues): Config["recover"] {

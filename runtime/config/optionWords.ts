@@ -1,7 +1,7 @@
 /** Options as words again: the line that stock logs at a command's begin, and the words that another command needs. Never a secret. */
+import type { CommandName } from "./commands";
 import { isMultiple } from "./entry";
 import type { Resolved, ResolvedOption } from "./resolve";
-import type { CommandName } from "./types";
 
 /** Of use to the command at hand only: recovery goes on with what its own configuration says (pgBackRest 2.60 "restore/config"). */
 const NOT_CARRIED = [

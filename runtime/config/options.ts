@@ -7,7 +7,8 @@
  * pgBackRest, and change nothing; `refused` names the ones that would be dangerous to ignore: a command for which they are valid fails.
  * Values in this table are texts as a user would write them.
  */
-import { COMMANDS, type CommandName, COMPRESS_TYPES, SERVING_COMMANDS } from "./types";
+import { COMMANDS, type CommandName, commandsWith, type Use } from "./commands";
+import { COMPRESS_TYPES } from "./types";
 
 export type OptionType = "string" | "path" | "enum" | "boolean" | "integer" | "size" | "time" | "list" | "hash";
 
@@ -70,62 +71,19 @@ export interface OptionRow extends OptionDetails {
 export const OPTION_KEY_MAX = 256;
 
 const ALL: readonly CommandName[] = COMMANDS;
-const WORK = without(COMMANDS, "help", "version");
-/** Commands that open repositories. */
-const REPO = without(WORK, "cnpg-expire", "cnpg-migrate", "cnpg-operator", "notify", "pg-settings", "recover", "rollback", "start", "stop");
+const WORK = COMMANDS.filter((command) => command !== "help" && command !== "version");
+const SERVING = commandsWith((row) => row.serves === true);
+const REPO = using("repositories");
+const COPY = using("copy");
+const PUSH = using("push");
+const WRITE = using("write");
+const ARCHIVE = using("archive");
+const PG = using("cluster");
+const SESSION = using("session");
+const KUBERNETES = using("kubernetes");
 /** Commands that tell somebody. */
 const TELLING: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "notify"];
-const COPY: readonly CommandName[] = [
-  ...SERVING_COMMANDS,
-  "archive-get",
-  "archive-push",
-  "backup",
-  "drill",
-  "extract-table",
-  "heal",
-  "restore",
-  "verify",
-  "sync",
-];
-const PUSH: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "heal"];
-const WRITE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-push", "backup", "heal", "sync"];
-const ARCHIVE: readonly CommandName[] = [...SERVING_COMMANDS, "archive-get", "archive-push", "heal"];
-const PG: readonly CommandName[] = [
-  ...SERVING_COMMANDS,
-  "archive-get",
-  "archive-push",
-  "backup",
-  "check",
-  "drill",
-  "extract-table",
-  "find",
-  "heal",
-  "pg-settings",
-  "recover",
-  "recover-step",
-  "restore",
-  "rollback",
-  "stanza-create",
-  "stanza-delete",
-  "stanza-upgrade",
-];
 const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
-const SESSION: readonly CommandName[] = [
-  "agent",
-  "backup",
-  "check",
-  "cnpg-instance",
-  "drill",
-  "extract-table",
-  "find",
-  "migrate",
-  "pg-settings",
-  "recover-step",
-  "stanza-create",
-  "stanza-delete",
-  "stanza-upgrade",
-];
-const KUBERNETES: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "cnpg-migrate", "cnpg-restore"];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
@@ -176,8 +134,8 @@ function accepted(
   return { ...details, name, type, section, commands, doc, acted: false };
 }
 
-function without(commands: readonly CommandName[], ...left: readonly CommandName[]): readonly CommandName[] {
-  return commands.filter((command) => !left.includes(command));
+function using(use: Use): readonly CommandName[] {
+  return commandsWith((row) => row.uses.includes(use));
 }
 
 const COMMAND_LINE: readonly OptionRow[] = [
@@ -259,18 +217,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
   }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
-    forCommand: {
-      "cnpg-expire": { required: false },
-      "cnpg-migrate": { required: false },
-      "cnpg-operator": { required: false },
-      doctor: { required: false },
-      info: { required: false },
-      migrate: { required: false },
-      "repo-get": { required: false },
-      "repo-ls": { required: false },
-      start: { required: false },
-      stop: { required: false },
-    },
+    forCommand: Object.fromEntries(commandsWith((row) => row.stanza === "optional").map((command) => [command, { required: false }])),
   }),
   acted(
     "repo",
@@ -652,7 +599,7 @@ const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
   acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
   acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
   acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
-  acted("archive-get-queue-max", "size", "global", [...SERVING_COMMANDS, "archive-get"], "bytes of WAL to fetch ahead", {
+  acted("archive-get-queue-max", "size", "global", [...SERVING, "archive-get"], "bytes of WAL to fetch ahead", {
     default: "128MiB",
     range: ["0B", "4PiB"],
   }),

@@ -4,10 +4,10 @@
  * even when the option is of no use to the command, so that a mistake shows on the first run and not on the night of the first backup.
  */
 import { type BackupError, fail } from "../base/errors";
+import type { CommandName } from "./commands";
 import { type Entries, type Entry, type EntrySource, entryId } from "./entry";
 import { optionName, rowOf } from "./optionName";
 import { OPTIONS, type OptionDepend, type OptionRow, type OptionRule } from "./options";
-import type { CommandName } from "./types";
 import { type OptionValue, parseNumber, parseValue } from "./values";
 
 export interface ResolvedOption {

@@ -6,56 +6,10 @@
 import type { BackupError } from "../base/errors";
 import type { LogLevel } from "../base/log";
 import type { Secret } from "../base/secret";
+import type { CommandName } from "./commands";
 
 export const COMPRESS_TYPES = ["none", "gz", "lz4", "zst", "bz2"] as const;
 export type CompressType = (typeof COMPRESS_TYPES)[number];
-
-export const COMMANDS = [
-  "agent",
-  "annotate",
-  "archive-get",
-  "archive-push",
-  "backup",
-  "check",
-  "cnpg-drill",
-  "cnpg-expire",
-  "cnpg-instance",
-  "cnpg-migrate",
-  "cnpg-operator",
-  "cnpg-restore",
-  "doctor",
-  "drill",
-  "expire",
-  "extract-table",
-  "find",
-  "heal",
-  "help",
-  "info",
-  "manifest",
-  "metrics",
-  "migrate",
-  "notify",
-  "pg-settings",
-  "recover",
-  "recover-step",
-  "repo-get",
-  "repo-ls",
-  "restore",
-  "rollback",
-  "stanza-create",
-  "stanza-delete",
-  "stanza-upgrade",
-  "start",
-  "status",
-  "stop",
-  "sync",
-  "verify",
-  "version",
-] as const;
-export type CommandName = (typeof COMMANDS)[number];
-
-/** Commands that go on answering others: they finish what was asked before they end, and never compute in the thread that answers. */
-export const SERVING_COMMANDS: readonly CommandName[] = ["agent", "cnpg-instance", "cnpg-restore"];
 
 export interface PgConfig {
   readonly key: number;

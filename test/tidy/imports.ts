@@ -130,6 +130,8 @@ export const ROOMS: readonly Room[] = [
     mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
     mayImportTypes: ["runtime/format"],
   },
+  // Names the file of each command.
+  { prefix: "runtime/commands/table", mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"] },
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
   {
     prefix: "runtime/archiver",

@@ -2,6 +2,7 @@
  * The command `pgbackstop` of a host. With an agent, root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
  * the repositories for as long as they run; nobody else ever has them. Without, that account can read them, and its verbs are run as it. Pure.
  */
+import { commandsWith } from "../../../runtime/config/commands";
 import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../../plan/host/hostCommand";
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
@@ -10,8 +11,7 @@ import { hostCredentials } from "./systemdCredentials";
 import type { HostFile } from "../hostEngines/engine";
 import { UNIT_HEAD } from "../units/unit";
 
-/** Verbs that stop and start PostgreSQL and move its directory. */
-const VERBS_OF_ROOT = "recover | rollback";
+const VERBS_OF_ROOT = commandsWith((row) => row.root === true).join(" | ");
 
 /** Null where there is none: there every verb is run as PostgreSQL's account, by its own words. */
 export function launcherFile(plan: HostPlan): HostFile | null {

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { COMMAND_TABLE } from "../../../runtime/commands/table";
+import { loadCommand } from "../../../runtime/commands/table";
+import type { WorkingCommand } from "../../../runtime/config/commands";
 import { openDebt } from "../../../runtime/local/debt";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import type { Session } from "../../../runtime/postgres/session";
@@ -30,7 +31,10 @@ beforeEach(async () => {
 });
 
 const make = (argv: readonly string[], more: Partial<HostParts> = {}): TestHost => host({ argv, repos, ctx, folder, ...more });
-const run = (test: TestHost): Promise<number> => ctx.clock.until(COMMAND_TABLE[test.config.command as keyof typeof COMMAND_TABLE](test));
+const run = async (test: TestHost): Promise<number> => {
+  const command = await loadCommand(test.config.command as WorkingCommand);
+  return ctx.clock.until(command(test));
+};
 const texts = (level = "info"): string[] => ctx.lines.filter((line) => line.level === level).map((line) => line.text);
 
 const withPolicy = (mode: "all" | "any"): Partial<HostParts> => ({

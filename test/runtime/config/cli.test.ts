@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../runtime/config/cli";
-import { COMMANDS } from "../../../runtime/config/types";
+import { COMMANDS } from "../../../runtime/config/commands";
 import { failure } from "./support";
 
 const EVERY_COMMAND = `commands are ${COMMANDS.join(", ")}.`;

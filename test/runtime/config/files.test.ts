@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseCommandLine } from "../../../runtime/config/cli";
 import { addFiles, isGlobalSection, readConfigFiles, sectionsOf } from "../../../runtime/config/files";
 import { parseIni } from "../../../runtime/config/ini";
-import type { CommandName } from "../../../runtime/config/types";
+import type { CommandName } from "../../../runtime/config/commands";
 import { failure } from "./support";
 
 const FILES: Readonly<Record<string, string>> = {

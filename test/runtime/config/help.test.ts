@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { helpText } from "../../../runtime/config/help";
 import { OPTIONS } from "../../../runtime/config/options";
-import { COMMANDS } from "../../../runtime/config/types";
+import { COMMANDS } from "../../../runtime/config/commands";
 import { failure } from "./support";
 
 describe("help", () => {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { findOption } from "../../../runtime/config/optionName";
-import { COMMANDS } from "../../../runtime/config/types";
+import { COMMANDS } from "../../../runtime/config/commands";
 import { load } from "./support";
 
 const VECTORS = join(__dirname, "../../vectors");

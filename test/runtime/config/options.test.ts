@@ -1,8 +1,9 @@
 /** The table itself, and that each of its rows does through loadConfig what it says. */
 import { describe, expect, test } from "vitest";
+import { COMMANDS, type CommandName } from "../../../runtime/config/commands";
 import { optionName, rowOf } from "../../../runtime/config/optionName";
 import { OPTIONS, type OptionRow, type OptionRule } from "../../../runtime/config/options";
-import { COMMANDS, type CommandName, type Config } from "../../../runtime/config/types";
+import type { Config } from "../../../runtime/config/types";
 import { parseNumber } from "../../../runtime/config/values";
 import { failure, load, MAIN_FILE } from "./support";
 

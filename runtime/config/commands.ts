@@ -1,0 +1,323 @@
+/**
+ * The one command table: what parser, help text, option table, process and documents know about a command comes from its row.
+ * The file that runs it is in `runtime/commands/table.ts`, because this room imports no other.
+ */
+
+/** What a command works with. It decides which of the shared options the command takes. */
+export type Use =
+  /** Opens repositories: `repo-*`. */
+  | "repositories"
+  /** Knows the cluster's data directory: `pg-*`. */
+  | "cluster"
+  /** Connects to the server: `db-timeout`. */
+  | "session"
+  /** Compresses and transfers files: `process-max`. */
+  | "copy"
+  /** Stores new files in repositories: `compress-type`. */
+  | "write"
+  /** Gets or pushes WAL while PostgreSQL waits: `archive-async`. */
+  | "archive"
+  /** Pushes WAL: `archive-timeout`, `archive-push-queue-max`. */
+  | "push"
+  /** Asks the API server of Kubernetes: `kubernetes-*`. */
+  | "kubernetes";
+
+export interface CommandRow {
+  /** One sentence without the full stop. */
+  readonly doc: string;
+  /** Parameters, as `help` shows them; a command without them refuses any. */
+  readonly params?: string;
+  readonly uses: readonly Use[];
+  /** `optional`: it also works without `--stanza`. */
+  readonly stanza?: "optional";
+  /** pgBackRest has no such command. */
+  readonly own?: true;
+  /** Other parts of pgbackstop call it, not people. */
+  readonly internal?: true;
+  /** Goes on answering others: it finishes what was asked before it ends, and never computes in the thread that answers. */
+  readonly serves?: true;
+  /** Has a background process, `archive-push:async`, that the command starts. */
+  readonly background?: true;
+  /** Standard output is its result, often JSON. */
+  readonly prints?: true;
+  /** As root it makes files that the account of PostgreSQL, or of the repository, needs afterwards. */
+  readonly writes?: true;
+  /** Stops PostgreSQL and moves its directory, so that launchers of hosts run it as root. */
+  readonly root?: true;
+  /** Metrics tell how its last run ended. */
+  readonly remembered?: true;
+  /** A person or a scrape waits: a repository that does not answer soon is shown as such. */
+  readonly soon?: true;
+  /** Opens every repository, whatever `--repo` says: a drill restores from one, and writes its history into all. */
+  readonly everyRepository?: true;
+  /** Has little to do in the main thread while its jobs run, so that this thread takes jobs too. */
+  readonly idleMain?: true;
+}
+
+const ROWS = {
+  agent: {
+    doc: "serve archive_command and restore_command over a unix socket, push ahead and heal",
+    uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
+    own: true,
+    serves: true,
+  },
+  annotate: {
+    doc: "add, change or remove notes of a backup",
+    uses: ["repositories"],
+    writes: true,
+  },
+  "archive-get": {
+    doc: "get a WAL segment from the repositories",
+    params: "SEGMENT DESTINATION",
+    uses: ["repositories", "cluster", "copy", "archive"],
+    background: true,
+    writes: true,
+  },
+  "archive-push": {
+    doc: "push a WAL segment to all repositories",
+    params: "PATH",
+    uses: ["repositories", "cluster", "copy", "write", "archive", "push"],
+    background: true,
+    writes: true,
+  },
+  backup: {
+    doc: "back up the cluster once into all repositories",
+    uses: ["repositories", "cluster", "session", "copy", "write"],
+    writes: true,
+    remembered: true,
+    idleMain: true,
+  },
+  check: {
+    doc: "check the configuration and that WAL arrives in every repository",
+    uses: ["repositories", "cluster", "session"],
+  },
+  "cnpg-drill": {
+    doc: "restore a backup of a cluster of CloudNativePG into a throw-away one, check and time it, and remove it again",
+    uses: ["repositories", "kubernetes"],
+    own: true,
+    internal: true,
+    everyRepository: true,
+  },
+  "cnpg-expire": {
+    doc: "remove volume snapshots of a cluster of CloudNativePG that retention no longer asks for",
+    uses: ["kubernetes"],
+    stanza: "optional",
+    own: true,
+    internal: true,
+  },
+  "cnpg-instance": {
+    doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics",
+    uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
+    own: true,
+    internal: true,
+    serves: true,
+  },
+  "cnpg-migrate": {
+    doc: "stop, repoint and start what uses the databases of a migration in Kubernetes, and hand over its report",
+    params: "stop|start|resume|repoint|restore|report VERB",
+    uses: ["kubernetes"],
+    stanza: "optional",
+    own: true,
+    internal: true,
+  },
+  "cnpg-operator": {
+    doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods",
+    uses: [],
+    stanza: "optional",
+    own: true,
+    internal: true,
+  },
+  "cnpg-restore": {
+    doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL",
+    uses: ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
+    own: true,
+    internal: true,
+    serves: true,
+  },
+  doctor: {
+    doc: "try what each repository and its key can do, in a directory of its own that is removed afterwards",
+    uses: ["repositories"],
+    stanza: "optional",
+    own: true,
+    prints: true,
+  },
+  drill: {
+    doc: "restore a backup beside production, check and time it, and remove it again",
+    uses: ["repositories", "cluster", "session", "copy"],
+    own: true,
+    prints: true,
+    remembered: true,
+    everyRepository: true,
+  },
+  expire: {
+    doc: "remove backups and WAL that retention no longer asks for",
+    uses: ["repositories"],
+    writes: true,
+    remembered: true,
+  },
+  "extract-table": {
+    doc: "bring one table or schema back out of a backup, beside what is there or in its place",
+    uses: ["repositories", "cluster", "session", "copy"],
+    own: true,
+    prints: true,
+  },
+  find: {
+    doc: "find what was dropped, truncated, deleted or updated, and where to recover to just before it",
+    uses: ["repositories", "cluster", "session"],
+    own: true,
+    prints: true,
+  },
+  heal: {
+    doc: "copy to each repository the WAL that it lacks",
+    uses: ["repositories", "cluster", "copy", "write", "archive", "push"],
+    own: true,
+    writes: true,
+    remembered: true,
+  },
+  help: {
+    doc: "this text",
+    params: "[COMMAND [OPTION]]",
+    uses: [],
+  },
+  info: {
+    doc: "show backups and WAL in the repositories",
+    uses: ["repositories"],
+    stanza: "optional",
+    prints: true,
+    soon: true,
+  },
+  manifest: {
+    doc: "show what a backup consists of",
+    uses: ["repositories"],
+    prints: true,
+  },
+  metrics: {
+    doc: "print for Prometheus where the backups stand, or write it into a file for the textfile collector",
+    uses: ["repositories"],
+    own: true,
+    prints: true,
+    soon: true,
+  },
+  migrate: {
+    doc: "bring databases and roles of another cluster into this one, compared to the last row",
+    params: "plan|copy|verify|release|finish",
+    uses: ["repositories", "session"],
+    stanza: "optional",
+    own: true,
+    prints: true,
+  },
+  notify: {
+    doc: "tell people and services what has happened to a unit, or how a fire drill went",
+    uses: [],
+    own: true,
+  },
+  "pg-settings": {
+    doc: "show or set settings of the PostgreSQL server",
+    params: "[NAME=VALUE …]",
+    uses: ["cluster", "session"],
+    own: true,
+    internal: true,
+    prints: true,
+  },
+  recover: {
+    doc: "bring this host's cluster back from a backup: plan, stop, keep the old data, restore, start, check",
+    uses: ["cluster"],
+    own: true,
+    root: true,
+  },
+  "recover-step": {
+    doc: "a step of recover, as PostgreSQL's account; for recover only",
+    params: "STEP",
+    uses: ["repositories", "cluster", "session"],
+    own: true,
+    internal: true,
+    prints: true,
+  },
+  "repo-get": {
+    doc: "print a file of a repository",
+    params: "FILE",
+    uses: ["repositories"],
+    stanza: "optional",
+    prints: true,
+  },
+  "repo-ls": {
+    doc: "list files of a repository",
+    params: "[PATH]",
+    uses: ["repositories"],
+    stanza: "optional",
+    prints: true,
+  },
+  restore: {
+    doc: "restore the cluster from a backup",
+    uses: ["repositories", "cluster", "copy"],
+    idleMain: true,
+  },
+  rollback: {
+    doc: "bring a cluster on ZFS back to a snapshot of its file system, and keep its archive alive",
+    uses: ["cluster"],
+    own: true,
+    root: true,
+  },
+  "stanza-create": {
+    doc: "prepare the repositories for a cluster",
+    uses: ["repositories", "cluster", "session"],
+    writes: true,
+  },
+  "stanza-delete": {
+    doc: "remove everything that a repository holds of a stanza",
+    uses: ["repositories", "cluster", "session"],
+  },
+  "stanza-upgrade": {
+    doc: "tell the repositories that the cluster was upgraded",
+    uses: ["repositories", "cluster", "session"],
+    writes: true,
+  },
+  start: {
+    doc: "allow again what stop has forbidden",
+    uses: [],
+    stanza: "optional",
+  },
+  status: {
+    doc: "show on one screen where the backups stand and what needs attention",
+    uses: ["repositories"],
+    own: true,
+    prints: true,
+    soon: true,
+  },
+  stop: {
+    doc: "forbid what writes, until start",
+    uses: [],
+    stanza: "optional",
+  },
+  sync: {
+    doc: "copy backups and their WAL from one repository into another",
+    uses: ["repositories", "copy", "write"],
+    own: true,
+    writes: true,
+    remembered: true,
+  },
+  verify: {
+    doc: "verify what is in the repositories",
+    uses: ["repositories", "copy"],
+    writes: true,
+    remembered: true,
+  },
+  version: {
+    doc: "show the version",
+    uses: [],
+  },
+} as const satisfies Readonly<Record<string, CommandRow>>;
+
+export type CommandName = keyof typeof ROWS;
+/** Those that run: the others only print a text. */
+export type WorkingCommand = Exclude<CommandName, "help" | "version">;
+
+export const COMMAND_TABLE: Readonly<Record<CommandName, CommandRow>> = ROWS;
+
+/** In the order of the table. */
+export const COMMANDS = Object.keys(ROWS) as readonly CommandName[];
+
+/** The commands of whose rows something is true, in the order of the table. */
+export function commandsWith(isMeant: (row: CommandRow) => boolean): readonly CommandName[] {
+  return COMMANDS.filter((command) => isMeant(COMMAND_TABLE[command]));
+}
