@@ -155,14 +155,14 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
 }
 
 function sinksOf(config: Config): LogSink[] {
-  const { logFormat: format, logTimestamp: timestamp } = config;
+  const { format, timestamp } = config.log;
   // A line of the log among metrics, which are told above all when something is wrong, would make all of them unreadable.
   const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined;
   const sinks: LogSink[] = [
-    stream(isRead ? process.stderr : process.stdout, config.logLevelConsole, format, timestamp),
-    stream(process.stderr, config.logLevelStderr, format, false),
+    stream(isRead ? process.stderr : process.stdout, config.log.levelConsole, format, timestamp),
+    stream(process.stderr, config.log.levelStderr, format, false),
   ];
-  if (config.logLevelFile !== "off") sinks.push(fileSink(config, sinks));
+  if (config.log.levelFile !== "off") sinks.push(fileSink(config, sinks));
   return sinks;
 }
 
@@ -173,7 +173,7 @@ function stream(out: NodeJS.WriteStream, level: LogSink["level"], format: LogSin
 /** One file per stanza and command, each run under a heading; a log that cannot be written is told once and never stops a backup. */
 function fileSink(config: Config, others: readonly LogSink[]): LogSink {
   const role = config.role === "async" ? "-async" : "";
-  const path = `${config.logPath}/${config.stanza ?? "all"}-${config.command}${role}.log`;
+  const path = `${config.log.path}/${config.stanza ?? "all"}-${config.command}${role}.log`;
   let broken = false;
   const append = (text: string): void => {
     if (broken) return;
@@ -194,9 +194,9 @@ function fileSink(config: Config, others: readonly LogSink[]): LogSink {
   };
   let begun = false;
   return {
-    level: config.logLevelFile,
-    format: config.logFormat,
-    timestamp: config.logTimestamp,
+    level: config.log.levelFile,
+    format: config.log.format,
+    timestamp: config.log.timestamp,
     write: (text) => {
       if (!begun) append(`${readSize(path) > 0 ? "\n" : ""}-------------------PROCESS START-------------------\n`);
       begun = true;

@@ -43,7 +43,7 @@ export const agentCommand: Command = async (host) => {
   const stream = streaming === undefined ? null : new StreamService(host, own, streaming.intervalSeconds * 1000);
   const wal = new WalService(host, own, undefined, (repoKey, walName) => stream?.stored(repoKey, walName));
   const gets = new GetService(host, own);
-  const place = host.listenFd === null ? { path: config.agentSocket } : { fd: host.listenFd };
+  const place = host.listenFd === null ? { path: config.agent.socket } : { fd: host.listenFd };
   const services = { host, wal, stream, gets, places: new OwnPlaces() };
   const socket = await serveControlSocket(place, (workingDirectory, words, gone) => answer(services, workingDirectory, words, gone), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);

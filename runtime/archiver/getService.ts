@@ -40,7 +40,7 @@ export class GetService {
     const { config } = this.#host;
     const control = await this.#host.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
-    if (wish.ahead !== false && SEGMENT.test(walName) && config.archiveGetQueueSizeBytesMax > 0) {
+    if (wish.ahead !== false && SEGMENT.test(walName) && config.archive.getQueueSizeBytesMax > 0) {
       const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
       if ((await prefetcher?.take(walName, destination)) === true) {
         this.#ctx.log.detail(`found ${walName} in the queue`);
@@ -50,7 +50,7 @@ export class GetService {
     return archiveGetInTime(
       this.#host.repositories(),
       { walName, destination, cluster, fetch: this.#fetch, mayLackStanza: wish.mayLackStanza ?? false },
-      wish.timeoutMs ?? config.archiveTimeoutMs,
+      wish.timeoutMs ?? config.archive.timeoutMs,
       this.#ctx,
     );
   }
@@ -93,7 +93,8 @@ export class GetService {
       this.#prefetcher = null;
       return null;
     }
-    const { archiveGetQueueSizeBytesMax: queueSizeBytesMax, processMax } = this.#host.config;
+    const { archive, processMax } = this.#host.config;
+    const queueSizeBytesMax = archive.getQueueSizeBytesMax;
     const options = { cluster, segmentSizeBytes: cluster.segmentSizeBytes, queueSizeBytesMax, processMax, fetch: this.#fetch };
     this.#prefetcher = new Prefetcher(this.#host.repositories(), this.#spool, options, this.#ctx);
     return this.#prefetcher;

@@ -89,9 +89,9 @@ export class WalService {
     const { config } = this.#host;
     const { queue, cluster } = await this.#open();
     if (walName.endsWith(".history")) await this.#inherit(walName, cluster);
-    const answer = await queue.request(walName, config.settings.acknowledge, config.archiveTimeoutMs);
+    const answer = await queue.request(walName, config.settings.acknowledge, config.archive.timeoutMs);
     if (answer.accepted) return { answer, warnings: [] };
-    const options = { walDirectory: this.walDirectory, walName, cluster, queueSizeBytesMax: config.archivePushQueueSizeBytesMax };
+    const options = { walDirectory: this.walDirectory, walName, cluster, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
     const dropped = await dropWhenFull(answer.results, this.#debt, options, this.#ctx);
     return dropped === null ? { answer, warnings: [] } : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
   }
@@ -108,7 +108,7 @@ export class WalService {
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
     const { cluster, queue } = await this.#open();
-    const local = openLocalWal(this.walDirectory, cluster, this.#host.config.archiveHeaderCheck);
+    const local = openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck);
     this.#bothLocks.enter();
     try {
       const bounds = { claims: queue, copiesMax };
@@ -169,7 +169,7 @@ export class WalService {
     const options = {
       walDirectory: this.walDirectory,
       cluster,
-      headerCheck: config.archiveHeaderCheck,
+      headerCheck: config.archive.headerCheck,
       processMax: config.processMax,
       graceMs: GRACE_MS,
       pack: (job: PackWalJob) => this.#host.pool().run(job),
@@ -187,7 +187,7 @@ export class WalService {
   #healing(): ReturnType<Parameters<typeof healForever>[0]["present"]> {
     if (this.#present === null) return null;
     const { cluster, queue } = this.#present;
-    return { cluster, claims: queue, local: openLocalWal(this.walDirectory, cluster, this.#host.config.archiveHeaderCheck) };
+    return { cluster, claims: queue, local: openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck) };
   }
 
   #closeGaps(): Promise<void> {

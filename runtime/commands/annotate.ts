@@ -20,7 +20,7 @@ export const annotateCommand: Command = async (host) => {
   for (const repo of repos) {
     try {
       await host.leases.take(repo, loadBackupInfo);
-      found = (await annotate(repo, set, config.annotations, ctx)) || found;
+      found = (await annotate(repo, set, config.backup.annotations, ctx)) || found;
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);

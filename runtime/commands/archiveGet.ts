@@ -47,15 +47,15 @@ async function get(host: CommandHost): Promise<number> {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const repos = host.repositories();
   const ask = (name: string, path: string, fetch = fetchTo): Promise<boolean> =>
-    archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archiveTimeoutMs, ctx);
+    archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archive.timeoutMs, ctx);
   // Histories and partial segments are single files: nothing follows them.
-  if (config.archiveAsync && SEGMENT.test(walName)) {
+  if (config.archive.async && SEGMENT.test(walName)) {
     const options: SpoolGetOptions = {
       walName,
       destination: absolute,
       segmentSizeBytes: control.walSegmentSizeBytes,
-      queueSizeBytesMax: config.archiveGetQueueSizeBytesMax,
-      timeoutMs: config.archiveTimeoutMs,
+      queueSizeBytesMax: config.archive.getQueueSizeBytesMax,
+      timeoutMs: config.archive.timeoutMs,
     };
     const spool = stockSpool(config.spoolPath, config.stanza ?? "", "in");
     if (config.role === "async") {

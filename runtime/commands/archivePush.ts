@@ -33,7 +33,7 @@ export const archivePushCommand: Command = async (host) => {
   const slash = absolute.lastIndexOf("/");
   const wal = { walDirectory: absolute.slice(0, slash), walName: absolute.slice(slash + 1) };
   if (config.role === "async") return pushInBackground(host, wal);
-  if (config.archiveAsync) return pushAsync(host, wal);
+  if (config.archive.async) return pushAsync(host, wal);
   return pushNow(host, wal);
 };
 
@@ -56,16 +56,16 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
       walDirectory,
       walName,
       cluster,
-      headerCheck: config.archiveHeaderCheck,
+      headerCheck: config.archive.headerCheck,
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
-      timeoutMs: config.archiveTimeoutMs,
+      timeoutMs: config.archive.timeoutMs,
       mayPushAhead: mayWrite,
     },
     ctx,
   );
   if (outcome.error !== null) {
-    const options = { walDirectory, walName, cluster: cluster ?? UNKNOWN_CLUSTER, queueSizeBytesMax: config.archivePushQueueSizeBytesMax };
+    const options = { walDirectory, walName, cluster: cluster ?? UNKNOWN_CLUSTER, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
     if ((await dropWhenFull(outcome.results, debt, options, ctx)) === null) throw outcome.error;
     return 0;
   }
@@ -82,16 +82,16 @@ async function sendInherited(host: CommandHost, { walDirectory, walName }: WalPa
   const { config, ctx } = host;
   const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
   const cluster = { version, systemId };
-  const local = openLocalWal(walDirectory, cluster, config.archiveHeaderCheck);
+  const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck);
   const place = { repos: host.repositories(), debt: host.debt(), cluster, walDirectory, walSegmentSizeBytes };
-  await settleInherited(walName, { ...place, local, timeoutMs: config.archiveTimeoutMs, mayWrite }, ctx);
+  await settleInherited(walName, { ...place, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
 async function pushAsync(host: CommandHost, { walName }: WalPath): Promise<number> {
   const { config, ctx } = host;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
   const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
-  await pushThroughSpool(spool, walName, background, config.archiveTimeoutMs, ctx);
+  await pushThroughSpool(spool, walName, background, config.archive.timeoutMs, ctx);
   return 0;
 }
 
@@ -104,15 +104,16 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
   try {
     const control = await host.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
-    const { archiveHeaderCheck: headerCheck, processMax } = config;
+    const { archive, processMax } = config;
+    const { headerCheck } = archive;
     const debt = host.debt();
     const queue = new PushQueue(repos, debt, { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS }, null, ctx);
-    const queueSizeBytesMax = config.archivePushQueueSizeBytesMax;
+    const queueSizeBytesMax = config.archive.pushQueueSizeBytesMax;
     const options = {
       walDirectory,
       acknowledge: config.settings.acknowledge,
-      timeoutMs: config.archiveTimeoutMs,
-      batchSizeBytes: config.archivePushBatchSizeBytes,
+      timeoutMs: config.archive.timeoutMs,
+      batchSizeBytes: config.archive.pushBatchSizeBytes,
       drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
         dropWhenFull(results, debt, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
     };

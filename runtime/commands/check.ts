@@ -21,11 +21,11 @@ export const checkCommand: Command = async (host) => {
     await host.loadControl(),
     {
       dataDirectory: host.dataDirectory,
-      archiveCheck: config.archiveCheck,
-      archiveTimeoutMs: config.archiveTimeoutMs,
+      archiveCheck: config.archive.check,
+      archiveTimeoutMs: config.archive.timeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
       dropped: (repoKey) => debt.listDropped(repoKey),
-      expectFull: (repoKey) => (config.fullCheck ? config.settings.repos[repoKey]?.expectFullWithinS : undefined),
+      expectFull: (repoKey) => (config.check.full ? config.settings.repos[repoKey]?.expectFullWithinS : undefined),
     },
     ctx,
   );
@@ -42,7 +42,7 @@ export const checkCommand: Command = async (host) => {
   const error = policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
   if (error !== null) throw error;
   // Who asks about archiving alone gets an answer to that.
-  if (streamError !== null && config.fullCheck) throw streamError;
+  if (streamError !== null && config.check.full) throw streamError;
   if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
   return 0;
 };
@@ -53,7 +53,7 @@ async function checkStream(host: CommandHost): Promise<BackupError | null> {
   if (error !== null || inRecovery) return error;
   if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one for each stanza is enough`);
   // An update of the host asks before it starts the agent.
-  else if (agentCount === 0 && host.config.fullCheck) host.ctx.log.warn("no agent receives WAL from this server now: is its unit running?");
+  else if (agentCount === 0 && host.config.check.full) host.ctx.log.warn("no agent receives WAL from this server now: is its unit running?");
   else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
   else host.ctx.log.info("the agent receives WAL from this server");
   return null;

@@ -28,7 +28,7 @@ export const drillCommand: Command = async (host) => {
   // In the directory of the drills itself: two of one stanza must not clean up each other's, whatever their lock path.
   const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
   try {
-    await cleanScratch(path, stanza, config.drill.binPath, ctx);
+    await cleanScratch(path, stanza, config.binPath, ctx);
     const record = await makeDrill(host, asked, path, ctx);
     await saveDrill(host.repositories(), config.spoolPath, record, ctx);
     host.print(config.output === "json" ? renderDrill(record) : drillText(record));
@@ -55,7 +55,7 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
       openProduction: (database) => host.newSession(database),
     },
     {
-      binPath: config.drill.binPath,
+      binPath: config.binPath,
       pick: asked.pick,
       level: asked.level,
       maxMinutes: asked.maxMinutes,

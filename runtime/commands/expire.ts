@@ -58,12 +58,12 @@ async function expireEach(
 }
 
 /** @throws optionInvalid, optionInvalidValue */
-function requestOf(config: Config): ExpireRequest {
-  const { set, oldest, archiveExpireBefore, checksumPageError, dryRun } = config;
+function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRequest {
+  const { archiveBefore, oldest } = expire;
   const request: ExpireRequest = {
     ...(set === undefined ? {} : { set }),
     oldest,
-    ...(archiveExpireBefore === undefined ? {} : { archiveExpireBefore }),
+    ...(archiveBefore === undefined ? {} : { archiveExpireBefore: archiveBefore }),
     refusePageErrors: checksumPageError,
     dryRun,
   };

@@ -17,7 +17,7 @@ export const healCommand: Command = async (host) => {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const repos = host.repositories();
-  const local = openLocalWal(walDirectory, cluster, host.config.archiveHeaderCheck);
+  const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck);
   const results = await heal(repos, host.debt(), cluster, local, ctx, repos.length === host.config.repos.length);
   for (const result of results) {
     if (!result.ok) continue;

@@ -15,14 +15,14 @@ import type { Command, CommandHost } from "./host";
 
 export const infoCommand: Command = async (host) => {
   const { config } = host;
-  if (config.set !== undefined && config.detailLevel !== "full") {
-    throw fail("optionInvalid", `option 'set' cannot be used with option 'detail-level' = '${config.detailLevel}'`);
+  if (config.set !== undefined && config.info.detailLevel !== "full") {
+    throw fail("optionInvalid", `option 'set' cannot be used with option 'detail-level' = '${config.info.detailLevel}'`);
   }
   const stanzas = config.stanza === undefined ? await listStanzas(host.repositories()) : [config.stanza];
-  if (config.detailLevel === "destinations") return printDestinations(host, stanzas);
+  if (config.info.detailLevel === "destinations") return printDestinations(host, stanzas);
   const reports: InfoReport[] = [];
   for (const stanza of stanzas) reports.push(await reportOf(host, stanza));
-  host.print(config.output === "json" ? jsonOf(config, reports) : textOf(config, reports));
+  host.print(config.output === "json" ? jsonOf(config.info, reports) : textOf(config.info, reports));
   const codes = reports.map((report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0);
   return codes.find((code) => code !== 0) ?? 0;
 };
@@ -44,16 +44,16 @@ async function printDestinations(host: CommandHost, stanzas: readonly string[]):
 
 function reportOf(host: CommandHost, stanza: string): Promise<InfoReport> {
   const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
-  const { set, infoType } = host.config;
+  const { info, set } = host.config;
   const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };
-  return collectInfo(repos, host.debt(stanza), { stanza, set, type: infoType, locks, streams: true }, host.ctx);
+  return collectInfo(repos, host.debt(stanza), { stanza, set, type: info.type, locks, streams: true }, host.ctx);
 }
 
-function jsonOf({ detailLevel }: Config, reports: readonly InfoReport[]): string {
+function jsonOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {
   return renderJson(reports.map(detailLevel === "progress" ? progressJson : infoJson));
 }
 
-function textOf({ detailLevel }: Config, reports: readonly InfoReport[]): string {
+function textOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {
   if (reports.length === 0) return "No stanzas exist in the repository.\n";
   return reports.map(detailLevel === "progress" ? progressText : infoText).join("\n");
 }

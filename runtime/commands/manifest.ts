@@ -16,7 +16,7 @@ export const manifestCommand: Command = async (host) => {
   if (label === undefined) throw fail("backupSetInvalid", `no backup in ${repo.name} to show`, { repoKey: repo.key });
   requireLabel(label);
   const manifest = await loadManifest(repo, label, info.cipherPass ?? null);
-  const report = await reportManifest(repo, manifest, config.filter, config.reference);
+  const report = await reportManifest(repo, manifest, config.files.filter, config.files.reference);
   host.print(config.output === "json" ? renderJson(manifestJson(report)) : manifestText(report));
   return 0;
 };

@@ -45,7 +45,8 @@ async function copy(host: CommandHost, ctx: Context): Promise<number> {
     show(host, planned, planText);
     return ERRORS.dbInvalid;
   }
-  const { binPath, replace, rolePasswords } = host.config.migrate;
+  const { binPath, migrate } = host.config;
+  const { replace, rolePasswords } = migrate;
   const major = planned.target.version.split(".")[0] ?? "";
   const programs = await findClientPrograms(major.replace(/\D.*$/, ""), binPath, ctx.signal);
   const report = await copyDatabases(servers, planned, { ...optionsOf(host), replace, rolePasswords, programs }, ctx);

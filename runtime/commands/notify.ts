@@ -16,7 +16,7 @@ import type { Command, CommandHost } from "./host";
 
 export const notifyCommand: Command = async (host) => {
   const { config, ctx } = host;
-  const { event, unit } = config.monitoring;
+  const { event = "failure", unit } = config.monitoring;
   const targets = await loadTargets(host);
   const { environment, hostName } = host.machine;
   const monitored = monitoredUnit(environment);

@@ -110,8 +110,9 @@ async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
   const { config } = host;
   const { file, journal } = begun;
   const began = `a recovery from backup ${journal.label} was begun ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
-  const isAnother = config.set !== undefined && config.set !== "latest" ? config.set !== journal.label : config.target !== journal.request.target;
-  if (isAnother && (config.target !== undefined || config.set !== undefined)) {
+  const isAnother =
+    config.set !== undefined && config.set !== "latest" ? config.set !== journal.label : config.restore.target !== journal.request.target;
+  if (isAnother && (config.restore.target !== undefined || config.set !== undefined)) {
     throw fail("optionInvalid", `${began}; it cannot be gone on with to another target`, {
       hint: "run recover without a target to go on, or recover --undo to put the old data back; then begin anew.",
     });
@@ -190,7 +191,11 @@ async function requireAlone(host: CommandHost, journal: Journal): Promise<void> 
 }
 
 function requestOf({ config }: CommandHost): RecoverRequest {
-  const { repoKey, restoreType: type, set, target, targetAction, targetExclusive, targetTimeline } = config;
+  const {
+    repoKey,
+    set,
+    restore: { type, target, targetAction, targetExclusive, targetTimeline },
+  } = config;
   return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoKey, set };
 }
 

@@ -18,7 +18,7 @@ export const recoverStepCommand: Command = async (host) => {
       host.print(`${JSON.stringify(await findLiveServer(() => host.session()))}\n`);
       return 0;
     case "finish-wal":
-      await finishWal(await host.session(), config.archiveTimeoutMs, ctx);
+      await finishWal(await host.session(), config.archive.timeoutMs, ctx);
       return 0;
     case "wait":
       host.print(`${JSON.stringify(await waitUntilOpen(() => host.newSession(), ctx))}\n`);
@@ -34,12 +34,12 @@ async function plan(host: CommandHost): Promise<object> {
   const { config, ctx } = host;
   const control = await host.loadControl().catch(() => null);
   const recovery = {
-    type: config.restoreType,
-    target: config.target,
-    targetAction: config.targetAction,
-    targetExclusive: config.targetExclusive,
-    targetTimeline: config.targetTimeline,
-    archiveMode: config.archiveMode,
+    type: config.restore.type,
+    target: config.restore.target,
+    targetAction: config.restore.targetAction,
+    targetExclusive: config.restore.targetExclusive,
+    targetTimeline: config.restore.targetTimeline,
+    archiveMode: config.restore.archiveMode,
     restoreCommand: "",
     options: {},
   };

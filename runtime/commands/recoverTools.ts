@@ -44,7 +44,7 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
 /** What the configuration has for a restore (a host's agent answers it), else this program. */
 function archiveGetOf(host: CommandHost, words: readonly string[]): string {
   try {
-    const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config;
+    const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config.restore;
     return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
   } catch {
     // Without any key it cannot be read as a restore's.

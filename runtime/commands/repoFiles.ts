@@ -10,7 +10,7 @@ export const repoLsCommand: Command = async (host) => {
   if (config.params.length > 1) throw fail("paramInvalid", "only one path may be specified");
   const { repo, basePath } = firstRepo(host);
   const path = repoPathOf(config.params[0] ?? "", basePath);
-  const files = await listFiles(repo, path, { filter: filterOf(config.filter), recurse: config.recurse, sort: config.sort });
+  const files = await listFiles(repo, path, { filter: filterOf(config.files.filter), recurse: config.files.recurse, sort: config.files.sort });
   if (config.output === "json") {
     host.print(`${renderJson(Object.fromEntries(files.map((file) => [file.name, fileJson(file)])))}\n`);
     return 0;
@@ -27,10 +27,10 @@ export const repoGetCommand: Command = async (host) => {
   if (word === undefined || config.params.length > 1) throw fail("paramRequired", "source file required");
   const { repo, basePath } = firstRepo(host);
   try {
-    for await (const chunk of await openRepoFile(repo, repoPathOf(word, basePath), config.raw)) await host.printBytes(chunk);
+    for await (const chunk of await openRepoFile(repo, repoPathOf(word, basePath), config.files.raw)) await host.printBytes(chunk);
     return 0;
   } catch (error) {
-    if (config.ignoreMissing && isError(error, "fileMissing")) return 1;
+    if (config.files.ignoreMissing && isError(error, "fileMissing")) return 1;
     throw error;
   }
 };

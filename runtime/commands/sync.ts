@@ -10,8 +10,8 @@ import type { Command, CommandHost } from "./host";
 
 export const syncCommand: Command = async (host) => {
   const { config, ctx } = host;
-  const from = repoOf(host, "from-repo", config.fromRepoKey);
-  const to = repoOf(host, "to-repo", config.toRepoKey);
+  const from = repoOf(host, "from-repo", config.sync.fromRepoKey);
+  const to = repoOf(host, "to-repo", config.sync.toRepoKey);
   if (from === to) throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is where the backups come from`);
   host.requireStarted();
   host.lock("backup", [from.key, to.key]);
@@ -33,7 +33,7 @@ function repoOf(host: CommandHost, option: string, key: number | undefined): Rep
   });
 }
 
-function scopeOf({ set, latest }: Config): SyncScope {
+function scopeOf({ set, sync: { latest } }: Config): SyncScope {
   if (set !== undefined && latest) throw fail("optionInvalid", "--latest and --set cannot be used together");
   if (set !== undefined) return { kind: "set", label: set };
   return latest ? { kind: "latest" } : { kind: "all" };

@@ -21,7 +21,7 @@ export const verifyCommand: Command = async (host) => {
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const options = {
     ...(config.set === undefined ? {} : { set: config.set }),
-    ...(config.samplePercent === undefined ? {} : { samplePercent: config.samplePercent }),
+    ...(config.verify.samplePercent === undefined ? {} : { samplePercent: config.verify.samplePercent }),
   };
   const results: RepoResult<Verdict>[] = [];
   // One repository after the other: each has the whole pool, and the report reads in order.
@@ -41,7 +41,7 @@ export const verifyCommand: Command = async (host) => {
   if (config.output === "json") host.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
   else if (config.output !== "none") {
     const text = results.map((result) =>
-      result.ok ? verdictText(config.stanza ?? "", result.value, config.verbose) : errorText(result.repoKey, result.error),
+      result.ok ? verdictText(config.stanza ?? "", result.value, config.verify.verbose) : errorText(result.repoKey, result.error),
     );
     host.print(text.join(""));
   }

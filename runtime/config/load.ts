@@ -6,7 +6,6 @@
  */
 import { posix } from "node:path";
 import { type BackupError, fail } from "../base/errors";
-import type { LogLevel } from "../base/log";
 import { Secret } from "../base/secret";
 import { parseCommandLine } from "./cli";
 import { COMMAND_TABLE } from "./commands";
@@ -19,7 +18,8 @@ import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
 import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
-import { type CompressType, type Config, type DrillLevelName, type DrillPickName, type PgConfig, type RepoConfig, type Settings } from "./types";
+import type { CompressType } from "./options";
+import type { Config, PgConfig, RepoConfig, Settings } from "./types";
 
 export interface LoadInput extends FileAccess {
   /** Words after the program's name. */
@@ -104,11 +104,15 @@ function replaceCompress(entries: Entries, warn: (text: string) => void): void {
 
 function buildConfig(resolved: Resolved, role: Config["role"], params: readonly string[], settings: Settings, env: LoadInput["env"]): Config {
   const values = new ResolvedValues(resolved);
+  const groups = values.groups();
   const compress = compressOf(values);
-  const backup = resolved.command === "backup";
+  const { command } = resolved;
+  const isRestore = rowOf("target").commands.includes(command);
+  const type = values.text("type");
   const set = values.text("set");
   return {
-    command: resolved.command,
+    ...groups,
+    command,
     role,
     params,
     stanza: values.text("stanza"),
@@ -116,125 +120,20 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     repos: buildRepos(values, resolved.repoKeys, compress, settings, usableOthers(resolved, values), env),
     pgs: buildPgs(values, resolved.pgKeys),
     settings,
-    ...buildGeneral(resolved, values),
-    compressType: compress.type,
-    compressLevel: compress.level,
-    backupType: ((backup ? values.text("type") : undefined) ?? "incr") as Config["backupType"],
-    checksumPage: values.findFlag("checksum-page"),
-    pageHeaderCheck: values.flag("page-header-check"),
-    startFast: values.flag("start-fast"),
-    backupStandby: values.text("backup-standby") as Config["backupStandby"],
-    manifestSaveThresholdBytes: values.number("manifest-save-threshold") ?? 0,
-    resume: values.flag("resume"),
-    expireAuto: values.flag("expire-auto"),
-    exclude: values.list("exclude"),
-    annotations: values.hash("annotation"),
-    restoreType: ((isRestore(resolved) ? values.text("type") : undefined) ?? "default") as Config["restoreType"],
-    restoreTypeIsDefault: isRestore(resolved) && resolved.find("type")?.entry === undefined,
-    target: values.text("target"),
-    targetAction: values.text("target-action") as Config["targetAction"],
-    targetExclusive: values.flag("target-exclusive"),
-    targetTimeline: values.text("target-timeline"),
+    compress,
+    dbTimeoutMs: dbTimeoutOf(resolved, values),
+    backup: { ...groups.backup, type: ((command === "backup" ? type : undefined) ?? "incr") as Config["backup"]["type"] },
+    restore: {
+      ...groups.restore,
+      type: ((isRestore ? type : undefined) ?? "default") as Config["restore"]["type"],
+      typeIsDefault: isRestore && resolved.find("type")?.entry === undefined,
+    },
+    info: { ...groups.info, type: (command === "info" ? type : undefined) as Config["info"]["type"] },
+    drill: { ...groups.drill, given: { level: values.isGiven("level"), maxMinutes: values.isGiven("max-minutes") } },
     set: set === "latest" ? undefined : set,
-    delta: values.flag("delta"),
-    force: values.flag("force"),
-    online: values.flag("online"),
-    tablespaceMap: values.hash("tablespace-map"),
-    tablespaceMapAll: values.text("tablespace-map-all"),
-    linkMap: values.hash("link-map"),
-    linkAll: values.flag("link-all"),
-    databaseInclude: values.list("db-include"),
-    databaseExclude: values.list("db-exclude"),
-    serverFiles: values.text("server-files"),
-    recoveryOptions: values.hash("recovery-option"),
-    dryRun: values.flag("dry-run"),
-    oldest: values.flag("oldest"),
-    fromRepoKey: values.number("from-repo"),
-    toRepoKey: values.number("to-repo"),
-    latest: values.flag("latest"),
-    infoType: (resolved.command === "info" ? values.text("type") : undefined) as Config["infoType"],
-    detailLevel: (values.text("detail-level") ?? "full") as Config["detailLevel"],
-    filter: values.text("filter"),
-    reference: values.text("reference"),
-    recurse: values.flag("recurse"),
-    sort: values.text("sort") as Config["sort"],
-    raw: values.flag("raw"),
-    ignoreMissing: values.flag("ignore-missing"),
-    archiveExpireBefore: values.text("archive-expire-before"),
-    checksumPageError: values.flag("checksum-page-error"),
     output: resolved.find("output")?.entry === undefined ? undefined : (values.text("output") as Config["output"]),
-    ...proofsOf(values),
-    recover: recoverOf(values),
-    migrate: migrateOf(values),
-    cmd: values.text("cmd"),
-    carriedOptions: carriedOptionsOf(resolved, COMMAND_TABLE[resolved.command].serves === true ? "backup" : "archive-get"),
+    carriedOptions: carriedOptionsOf(resolved, COMMAND_TABLE[command].serves === true ? "backup" : "archive-get"),
     beginLine: beginLineOf(resolved, params),
-  };
-}
-
-function isRestore({ command }: Resolved): boolean {
-  return rowOf("target").commands.includes(command);
-}
-
-function recoverOf(values: ResolvedValues): Config["recover"] {
-  return {
-    yes: values.flag("yes"),
-    undo: values.flag("undo"),
-    finishWal: values.flag("finish-wal"),
-    launcher: values.text("launcher"),
-    snapshot: values.text("snapshot"),
-  };
-}
-
-function migrateOf(values: ResolvedValues): Config["migrate"] {
-  return {
-    fromServer: values.text("from-server"),
-    toServer: values.text("to-server"),
-    fromPasswordFile: values.text("from-password-file"),
-    toPasswordFile: values.text("to-password-file"),
-    passFile: values.text("pass-file"),
-    binPath: values.text("bin-path"),
-    disconnect: values.flag("disconnect"),
-    keepRoles: values.list("keep-role"),
-    rolePasswords: values.flag("role-passwords"),
-    replace: values.flag("replace"),
-    tablespaces: values.flag("tablespaces"),
-  };
-}
-
-/** Of the verbs that show whether backups are good. */
-function proofsOf(values: ResolvedValues): Pick<Config, "drill" | "extract" | "find" | "fullCheck" | "samplePercent" | "verbose"> {
-  return {
-    verbose: values.flag("verbose"),
-    fullCheck: values.flag("full-check"),
-    samplePercent: values.number("sample"),
-    drill: {
-      path: values.text("drill-path"),
-      binPath: values.text("bin-path"),
-      pick: values.text("pick") as DrillPickName | undefined,
-      level: (values.text("level") ?? "thorough") as DrillLevelName,
-      maxMinutes: values.number("max-minutes") ?? 0,
-      maxBytes: values.number("max-bytes"),
-      given: { level: values.isGiven("level"), maxMinutes: values.isGiven("max-minutes") },
-      name: values.text("name"),
-      now: values.flag("now"),
-    },
-    extract: {
-      schema: values.text("schema"),
-      as: values.text("as"),
-      swap: values.flag("swap"),
-      toFile: values.text("to-file"),
-    },
-    find: {
-      from: values.text("from"),
-      to: values.text("to"),
-      table: values.text("table"),
-      database: values.text("database"),
-      kind: values.text("kind") as Config["find"]["kind"],
-      limit: values.number("limit") ?? 0,
-      targetForm: (values.text("target-form") ?? "options") as Config["find"]["targetForm"],
-      timeline: values.number("timeline"),
-    },
   };
 }
 
@@ -245,111 +144,6 @@ function usableOthers(resolved: Resolved, values: ResolvedValues): ReadonlyMap<n
   const [first] = keys.flatMap((key) => resolved.unusable.get(key) ?? []);
   if (first !== undefined && keys.every((key) => resolved.unusable.has(key))) throw first;
   return resolved.unusable;
-}
-
-type General = Pick<
-  Config,
-  | "archiveTimeoutMs"
-  | "archiveCheck"
-  | "archiveCopy"
-  | "archiveHeaderCheck"
-  | "archiveModeCheck"
-  | "archiveMode"
-  | "archiveAsync"
-  | "archiveGetQueueSizeBytesMax"
-  | "archivePushBatchSizeBytes"
-  | "archivePushQueueSizeBytesMax"
-  | "agentSocket"
-  | "plugin"
-  | "kubernetes"
-  | "snapshots"
-  | "clusterDrill"
-  | "migrationFile"
-  | "monitoring"
-  | "dbTimeoutMs"
-  | "ioTimeoutMs"
-  | "bufferSizeBytes"
-  | "processMax"
-  | "allowRoot"
-  | "lockPath"
-  | "spoolPath"
-  | "logPath"
-  | "logLevelConsole"
-  | "logLevelFile"
-  | "logLevelStderr"
-  | "logTimestamp"
-  | "logFormat"
-  | "neutralUmask"
->;
-
-function buildGeneral(resolved: Resolved, values: ResolvedValues): General {
-  return {
-    archiveTimeoutMs: values.number("archive-timeout") ?? 0,
-    archiveCheck: values.flag("archive-check"),
-    archiveCopy: values.flag("archive-copy"),
-    archiveHeaderCheck: values.flag("archive-header-check"),
-    archiveModeCheck: values.flag("archive-mode-check"),
-    archiveMode: values.text("archive-mode") as Config["archiveMode"],
-    archiveAsync: values.flag("archive-async"),
-    archiveGetQueueSizeBytesMax: values.number("archive-get-queue-max") ?? 0,
-    archivePushBatchSizeBytes: values.number("archive-push-batch-size") ?? 0,
-    archivePushQueueSizeBytesMax: values.number("archive-push-queue-max"),
-    agentSocket: values.text("agent-socket") ?? "",
-    plugin: {
-      socket: values.text("plugin-socket") ?? "",
-      heartbeatFile: values.text("plugin-heartbeat"),
-      instance: values.text("plugin-instance") ?? "",
-      watchPaths: values.list("plugin-watch"),
-      sourceStanza: values.text("plugin-source-stanza"),
-      newestWal: values.text("plugin-newest-wal"),
-      listen: values.text("plugin-listen") ?? "",
-      serverPath: values.text("plugin-server-path") ?? "",
-      clientPath: values.text("plugin-client-path") ?? "",
-      image: values.text("plugin-image"),
-    },
-    kubernetes: {
-      host: values.text("kubernetes-host") ?? "",
-      port: values.number("kubernetes-port") ?? 0,
-      accountPath: values.text("kubernetes-account-path") ?? "",
-    },
-    migrationFile: values.text("migration-file"),
-    clusterDrill: {
-      cluster: values.text("drill-cluster") ?? "",
-      name: values.text("throw-away") ?? "",
-      job: values.text("drill-job"),
-      jobUid: values.text("drill-job-uid"),
-      secretPath: values.text("drill-secret-path"),
-      resources: values.hash("drill-resource"),
-    },
-    snapshots: {
-      cluster: values.text("snapshot-cluster") ?? "",
-      schedules: values.list("snapshot-schedule"),
-      keepDays: values.number("snapshot-keep-days"),
-      keepCount: values.number("snapshot-keep-count"),
-    },
-    monitoring: {
-      outputFile: values.text("output-file"),
-      listen: values.text("metrics-listen"),
-      walGaps: values.flag("wal-gaps"),
-      event: (values.text("event") ?? "failure") as Config["monitoring"]["event"],
-      unit: values.text("unit"),
-      notifyFile: values.text("notify-file"),
-    },
-    dbTimeoutMs: dbTimeoutOf(resolved, values),
-    ioTimeoutMs: values.number("io-timeout") ?? 0,
-    bufferSizeBytes: values.number("buffer-size") ?? 0,
-    processMax: values.number("process-max") ?? 1,
-    allowRoot: values.flag("allow-root"),
-    lockPath: values.text("lock-path") ?? "",
-    spoolPath: values.text("spool-path") ?? "",
-    logPath: values.text("log-path") ?? "",
-    logLevelConsole: values.text("log-level-console") as LogLevel,
-    logLevelFile: values.text("log-level-file") as LogLevel,
-    logLevelStderr: values.text("log-level-stderr") as LogLevel,
-    logTimestamp: values.flag("log-timestamp"),
-    logFormat: values.text("log-format") as Config["logFormat"],
-    neutralUmask: values.flag("neutral-umask"),
-  };
 }
 
 function compressOf(values: ResolvedValues): CompressDefault {

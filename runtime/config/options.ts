@@ -8,7 +8,6 @@
  * Values in this table are texts as a user would write them.
  */
 import { COMMANDS, type CommandName, commandsWith, type Use } from "./commands";
-import { COMPRESS_TYPES } from "./types";
 
 export type OptionType = "string" | "path" | "enum" | "boolean" | "integer" | "size" | "time" | "list" | "hash";
 
@@ -50,6 +49,8 @@ export interface OptionDetails extends OptionRule {
   readonly aliases?: readonly string[];
   /** Not an option of stock. */
   readonly own?: boolean;
+  /** Where its value stands in `Config`: `group.field`, or `field` of an option that several groups need. Absent: `load.ts` says where. */
+  readonly config?: string | undefined;
   /** Why a command that it is valid for fails when it is set. */
   readonly refused?: string;
   /** The same for single values. */
@@ -66,6 +67,9 @@ export interface OptionRow extends OptionDetails {
   readonly doc: string;
   readonly acted: boolean;
 }
+
+export const COMPRESS_TYPES = ["none", "gz", "lz4", "zst", "bz2"] as const;
+export type CompressType = (typeof COMPRESS_TYPES)[number];
 
 /** Largest key of `repoN` and `pgN`. */
 export const OPTION_KEY_MAX = 256;
@@ -90,7 +94,7 @@ const NONE: readonly CommandName[] = [];
 /** As stock has it for `retention-full`. */
 const RETENTION_RANGE = ["1", "9999999"] as const;
 
-const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"];
+const LOG_LEVELS = ["off", "error", "warn", "info", "detail", "debug", "trace"] as const;
 const OBJECT_STORES = ["azure", "gcs", "s3"];
 const TARGET_TYPES = ["lsn", "name", "time", "xid"];
 const RECOVER: readonly CommandName[] = ["recover", "recover-step", "restore"];
@@ -112,15 +116,23 @@ function on(option: string, ...values: readonly string[]): { readonly depend: Op
   return { depend: values.length === 0 ? { option } : { option, values } };
 }
 
-function acted(
+type ActedRow<T extends OptionType, D extends OptionDetails> = D &
+  Omit<OptionRow, keyof OptionDetails | "type"> & {
+    readonly type: T;
+    // Named in each row, because an array's type drops a row that another one's type covers.
+    readonly config: D extends { readonly config: infer C } ? C : undefined;
+  };
+
+/** The row as it is written: {@link OptionValues} is made of its name, type, default and allowed values. */
+function acted<const T extends OptionType, const D extends OptionDetails = Record<never, never>>(
   name: string,
-  type: OptionType,
+  type: T,
   section: OptionSection,
   commands: readonly CommandName[],
   doc: string,
-  details: OptionDetails = {},
-): OptionRow {
-  return { ...details, name, type, section, commands, doc, acted: true };
+  details?: D,
+): ActedRow<T, D> {
+  return { ...details, config: details?.config, name, type, section, commands, doc, acted: true } as ActedRow<T, D>;
 }
 
 function accepted(
@@ -138,19 +150,26 @@ function using(use: Use): readonly CommandName[] {
   return commandsWith((row) => row.uses.includes(use));
 }
 
-const COMMAND_LINE: readonly OptionRow[] = [
+const COMMAND_LINE = [
   acted("config", "string", "command-line", ALL, "configuration file", { default: `${CONFIG_PATH}/pgbackrest.conf`, negate: true }),
   acted("config-path", "path", "command-line", ALL, "directory in which pgbackrest.conf and conf.d are looked for", { default: CONFIG_PATH }),
   acted("config-include-path", "path", "command-line", ALL, "directory whose *.conf files are read too", { default: `${CONFIG_PATH}/conf.d` }),
   acted("settings", "string", "command-line", ALL, "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file", {
     own: true,
   }),
-  acted("log-format", "enum", "command-line", ALL, "form of the log lines", { own: true, default: "text", allowed: ["text", "json"] }),
+  acted("log-format", "enum", "command-line", ALL, "form of the log lines", {
+    config: "log.format",
+    own: true,
+    default: "text",
+    allowed: ["text", "json"],
+  }),
   acted("agent-socket", "path", "command-line", ["agent"], "unix socket to listen on, unless systemd hands one over", {
+    config: "agent.socket",
     own: true,
     default: "/run/pgbackstop/agent.sock",
   }),
   acted("plugin-socket", "path", "command-line", ["cnpg-instance", "cnpg-restore"], "unix socket that CloudNativePG's instance manager calls", {
+    config: "plugin.socket",
     own: true,
     default: "/plugins/pgbackstop",
   }),
@@ -160,58 +179,93 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "command-line",
     ["cnpg-instance", "cnpg-restore"],
     "file that holds the time of the last call that was answered",
-    {
-      own: true,
-    },
+    { config: "plugin.heartbeatFile", own: true },
   ),
-  acted("plugin-instance", "string", "command-line", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", { own: true }),
-  acted("plugin-watch", "list", "command-line", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, to be started again", {
+  acted("plugin-instance", "string", "command-line", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", {
+    config: "plugin.instance",
     own: true,
   }),
-  acted("plugin-source-stanza", "string", "command-line", ["cnpg-instance"], "name of the cluster that a replica cluster follows", { own: true }),
-  acted("plugin-newest-wal", "string", "command-line", ["cnpg-restore"], "newest WAL segment that the recovery may know, for drills", { own: true }),
+  acted("plugin-watch", "list", "command-line", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, to be started again", {
+    config: "plugin.watchPaths",
+    own: true,
+  }),
+  acted("plugin-source-stanza", "string", "command-line", ["cnpg-instance"], "name of the cluster that a replica cluster follows", {
+    config: "plugin.sourceStanza",
+    own: true,
+  }),
+  acted("plugin-newest-wal", "string", "command-line", ["cnpg-restore"], "newest WAL segment that the recovery may know, for drills", {
+    config: "plugin.newestWal",
+    own: true,
+  }),
   acted("plugin-listen", "string", "command-line", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
+    config: "plugin.listen",
     own: true,
     default: "0.0.0.0:9090",
   }),
   acted("plugin-server-path", "path", "command-line", ["cnpg-operator"], "directory of the plugin's own tls.crt and tls.key", {
+    config: "plugin.serverPath",
     own: true,
     default: "/pgbackstop/server",
   }),
   acted("plugin-client-path", "path", "command-line", ["cnpg-operator"], "directory of the tls.crt that the operator shows", {
+    config: "plugin.clientPath",
     own: true,
     default: "/pgbackstop/client",
   }),
-  acted("plugin-image", "string", "command-line", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", { own: true }),
+  acted("plugin-image", "string", "command-line", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", {
+    config: "plugin.image",
+    own: true,
+  }),
   acted("kubernetes-host", "string", "command-line", KUBERNETES, "host of the API server of Kubernetes", {
+    config: "kubernetes.host",
     own: true,
     default: "kubernetes.default.svc",
   }),
   acted("kubernetes-port", "integer", "command-line", KUBERNETES, "port of the API server of Kubernetes", {
+    config: "kubernetes.port",
     own: true,
     default: "443",
     range: ["1", "65535"],
   }),
   acted("kubernetes-account-path", "path", "command-line", KUBERNETES, "directory of the account's token, ca.crt and namespace", {
+    config: "kubernetes.accountPath",
     own: true,
     default: "/var/run/secrets/kubernetes.io/serviceaccount",
   }),
-  acted("drill-cluster", "string", "command-line", ["cnpg-drill"], "name of the Cluster that is drilled", { own: true }),
-  acted("throw-away", "string", "command-line", ["cnpg-drill"], "name of the throw-away Cluster", { own: true }),
-  acted("drill-job", "string", "command-line", ["cnpg-drill"], "Job that the throw-away Cluster ends with", { own: true }),
-  acted("drill-job-uid", "string", "command-line", ["cnpg-drill"], "uid of that Job", { own: true }),
-  acted("drill-secret-path", "path", "command-line", ["cnpg-drill"], "directory of username and password to ask production with", { own: true }),
-  acted("drill-resource", "hash", "command-line", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
+  acted("drill-cluster", "string", "command-line", ["cnpg-drill"], "name of the Cluster that is drilled", {
+    config: "clusterDrill.cluster",
     own: true,
   }),
-  acted("migration-file", "path", "command-line", ["cnpg-migrate"], "file of what is stopped, started and changed around a migration", { own: true }),
-  acted("snapshot-cluster", "string", "command-line", ["cnpg-expire"], "name of the Cluster", { own: true }),
-  acted("snapshot-schedule", "list", "command-line", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { own: true }),
+  acted("throw-away", "string", "command-line", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name", own: true }),
+  acted("drill-job", "string", "command-line", ["cnpg-drill"], "Job that the throw-away Cluster ends with", {
+    config: "clusterDrill.job",
+    own: true,
+  }),
+  acted("drill-job-uid", "string", "command-line", ["cnpg-drill"], "uid of that Job", { config: "clusterDrill.jobUid", own: true }),
+  acted("drill-secret-path", "path", "command-line", ["cnpg-drill"], "directory of username and password to ask production with", {
+    config: "clusterDrill.secretPath",
+    own: true,
+  }),
+  acted("drill-resource", "hash", "command-line", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
+    config: "clusterDrill.resources",
+    own: true,
+  }),
+  acted("migration-file", "path", "command-line", ["cnpg-migrate"], "file of what is stopped, started and changed around a migration", {
+    config: "migrate.file",
+    own: true,
+  }),
+  acted("snapshot-cluster", "string", "command-line", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster", own: true }),
+  acted("snapshot-schedule", "list", "command-line", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", {
+    config: "snapshots.schedules",
+    own: true,
+  }),
   acted("snapshot-keep-days", "integer", "command-line", ["cnpg-expire"], "days for which every snapshot is kept", {
+    config: "snapshots.keepDays",
     own: true,
     range: RETENTION_RANGE,
   }),
   acted("snapshot-keep-count", "integer", "command-line", ["cnpg-expire"], "how many of the newest snapshots are kept whatever their age", {
+    config: "snapshots.keepCount",
     own: true,
     range: RETENTION_RANGE,
   }),
@@ -286,13 +340,16 @@ const COMMAND_LINE: readonly OptionRow[] = [
     },
   ),
   acted("server-files", "path", "command-line", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
+    config: "restore.serverFiles",
     own: true,
   }),
   acted("target", "string", "command-line", TARGETED, "where recovery ends: a time, name, LSN or transaction", {
+    config: "restore.target",
     required: true,
     ...on("type", ...TARGET_TYPES),
   }),
   acted("target-action", "enum", "command-line", RECOVER, "what PostgreSQL does when it has reached the target", {
+    config: "restore.targetAction",
     default: "pause",
     allowed: ["pause", "promote", "shutdown"],
     forCommand: {
@@ -301,10 +358,12 @@ const COMMAND_LINE: readonly OptionRow[] = [
     ...on("type", "immediate", ...TARGET_TYPES),
   }),
   acted("target-exclusive", "boolean", "command-line", TARGETED, "stop just before the target instead of just after it", {
+    config: "restore.targetExclusive",
     default: "n",
     ...on("type", "lsn", "time", "xid"),
   }),
   acted("target-timeline", "string", "command-line", TARGETED, "timeline to recover along: a number, current or latest", {
+    config: "restore.targetTimeline",
     ...on("type", "default", "standby", ...TARGET_TYPES),
   }),
   acted(
@@ -313,9 +372,9 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "command-line",
     ["backup", "restore", "stanza-delete", "stop"],
     "restore: over existing files, copying only those of another size or time; stanza-delete, backup of a server that is down: whatever runs; stop: end what runs",
-    { default: "n", forCommand: { backup: { ...on("online", "n") } } },
+    { config: "force", default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
-  acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { default: "n" }),
+  acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { config: "verify.verbose", default: "n" }),
   acted(
     "output",
     "enum",
@@ -328,22 +387,32 @@ const COMMAND_LINE: readonly OptionRow[] = [
       forCommand: { verify: { allowed: ["none", "text", "json"] } },
     },
   ),
-  acted("output-file", "path", "command-line", ["metrics"], "file to write, replaced in one step, instead of standard output", { own: true }),
+  acted("output-file", "path", "command-line", ["metrics"], "file to write, replaced in one step, instead of standard output", {
+    config: "monitoring.outputFile",
+    own: true,
+  }),
   acted("metrics-listen", "string", "command-line", ["agent"], "address and port to serve /metrics and /healthz on, as 127.0.0.1:9854", {
+    config: "monitoring.listen",
     own: true,
   }),
   acted("wal-gaps", "boolean", "command-line", ["agent", "metrics"], "list the whole WAL archive of each repository and count what is missing", {
+    config: "monitoring.walGaps",
     own: true,
     default: "y",
     negate: true,
   }),
   acted("event", "enum", "command-line", ["notify"], "what has happened", {
+    config: "monitoring.event",
     own: true,
     required: true,
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
-  acted("unit", "string", "command-line", TELLING, "name of the systemd unit, or of the CronJob, that it happened to", { own: true }),
+  acted("unit", "string", "command-line", TELLING, "name of the systemd unit, or of the CronJob, that it happened to", {
+    config: "monitoring.unit",
+    own: true,
+  }),
   acted("notify-file", "path", "command-line", TELLING, "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", {
+    config: "monitoring.notifyFile",
     own: true,
   }),
   acted(
@@ -352,10 +421,7 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "command-line",
     ["backup", "stanza-create", "stanza-upgrade"],
     "the server runs; with n its files are copied while it is down",
-    {
-      default: "y",
-      negate: true,
-    },
+    { config: "backup.online", default: "y", negate: true },
   ),
   acted(
     "dry-run",
@@ -363,88 +429,142 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "command-line",
     ["cnpg-expire", "expire", "extract-table", "recover", "rollback", "sync"],
     "show what would be done and change nothing",
-    {
-      default: "n",
-    },
+    { config: "dryRun", default: "n" },
   ),
-  acted("snapshot", "string", "command-line", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", { own: true, required: true }),
-  acted("yes", "boolean", "command-line", ["extract-table", "recover", "rollback"], "go on without asking", { own: true, default: "n" }),
-  acted("undo", "boolean", "command-line", ["recover"], "put the old data back", { own: true, default: "n" }),
+  acted("snapshot", "string", "command-line", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", {
+    config: "recover.snapshot",
+    own: true,
+    required: true,
+  }),
+  acted("yes", "boolean", "command-line", ["extract-table", "recover", "rollback"], "go on without asking", {
+    config: "recover.yes",
+    own: true,
+    default: "n",
+  }),
+  acted("undo", "boolean", "command-line", ["recover"], "put the old data back", { config: "recover.undo", own: true, default: "n" }),
   acted("finish-wal", "boolean", "command-line", ["recover"], "archive the server's last WAL before it is stopped", {
+    config: "recover.finishWal",
     own: true,
     default: "y",
     negate: true,
   }),
   acted("launcher", "path", "command-line", ["recover", "rollback"], "program that runs this one as PostgreSQL's account, with its keys", {
+    config: "recover.launcher",
     own: true,
   }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
+    config: "expire.oldest",
     default: "n",
   }),
-  acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment"),
+  acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment", { config: "expire.archiveBefore" }),
   acted("detail-level", "enum", "command-line", ["info"], "how much info tells; destinations is the newest full backup and WAL of each repository", {
+    config: "info.detailLevel",
     default: "full",
     allowed: ["full", "progress", "destinations"],
   }),
   acted("full-check", "boolean", "command-line", ["check"], "fail without the full backups that the settings file expects", {
+    config: "check.full",
     own: true,
     default: "y",
     negate: true,
   }),
-  acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself"),
+  acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself", {
+    config: "files.reference",
+  }),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
   acted("sample", "integer", "command-line", ["verify"], "percent of the data files to read; WAL is read in any case", {
+    config: "verify.samplePercent",
     own: true,
     range: ["1", "100"],
   }),
-  acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", { own: true, required: true, range: ["1", "256"] }),
-  acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", { own: true, required: true, range: ["1", "256"] }),
-  acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", { own: true, default: "n" }),
+  acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", {
+    config: "sync.fromRepoKey",
+    own: true,
+    required: true,
+    range: ["1", "256"],
+  }),
+  acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", {
+    config: "sync.toRepoKey",
+    own: true,
+    required: true,
+    range: ["1", "256"],
+  }),
+  acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", {
+    config: "sync.latest",
+    own: true,
+    default: "n",
+  }),
   acted(
     "bin-path",
     "path",
     "command-line",
     ["drill", "extract-table", "migrate"],
     "directory of PostgreSQL's programs, instead of the usual places",
-    {
-      own: true,
-    },
+    { config: "binPath", own: true },
   ),
   acted("drill-path", "path", "command-line", ["drill", "extract-table"], "directory to restore below; by default pg1-path with -drill behind it", {
+    config: "drill.path",
     own: true,
   }),
   acted("pick", "enum", "command-line", DRILL, "which backup, and how far; by default each in its turn", {
+    config: "drill.pick",
     own: true,
     allowed: ["newest", "oldest", "random", "moment"],
   }),
   acted("level", "enum", "command-line", DRILL, "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
+    config: "drill.level",
     own: true,
     default: "thorough",
     allowed: ["quick", "standard", "thorough"],
   }),
   acted("from-server", "string", "command-line", ["migrate"], "where the old cluster is, as host=old.example.net user=postgres sslmode=verify-full", {
+    config: "migrate.fromServer",
     own: true,
   }),
-  acted("to-server", "string", "command-line", ["migrate"], "where the new cluster is, in the same words; by default pg1", { own: true }),
-  acted("from-password-file", "path", "command-line", ["migrate"], "file with the password for the old cluster, and nothing else", { own: true }),
-  acted("to-password-file", "path", "command-line", ["migrate"], "file with the password for the new cluster, and nothing else", { own: true }),
-  acted("pass-file", "path", "command-line", ["migrate"], "file of passwords in PostgreSQL's own form (.pgpass), for both clusters", { own: true }),
+  acted("to-server", "string", "command-line", ["migrate"], "where the new cluster is, in the same words; by default pg1", {
+    config: "migrate.toServer",
+    own: true,
+  }),
+  acted("from-password-file", "path", "command-line", ["migrate"], "file with the password for the old cluster, and nothing else", {
+    config: "migrate.fromPasswordFile",
+    own: true,
+  }),
+  acted("to-password-file", "path", "command-line", ["migrate"], "file with the password for the new cluster, and nothing else", {
+    config: "migrate.toPasswordFile",
+    own: true,
+  }),
+  acted("pass-file", "path", "command-line", ["migrate"], "file of passwords in PostgreSQL's own form (.pgpass), for both clusters", {
+    config: "migrate.passFile",
+    own: true,
+  }),
   acted("disconnect", "boolean", "command-line", ["migrate"], "end whoever is connected to the databases of the old cluster", {
+    config: "migrate.disconnect",
     own: true,
     default: "n",
   }),
-  acted("keep-role", "list", "command-line", ["migrate"], "role that stays in the new cluster as it is there", { own: true }),
-  acted("role-passwords", "boolean", "command-line", ["migrate"], "bring the hashes of passwords along", { own: true, default: "y", negate: true }),
+  acted("keep-role", "list", "command-line", ["migrate"], "role that stays in the new cluster as it is there", {
+    config: "migrate.keepRoles",
+    own: true,
+  }),
+  acted("role-passwords", "boolean", "command-line", ["migrate"], "bring the hashes of passwords along", {
+    config: "migrate.rolePasswords",
+    own: true,
+    default: "y",
+    negate: true,
+  }),
   acted("replace", "boolean", "command-line", ["migrate"], "make databases anew that an earlier run has copied and compared, and that differ now", {
+    config: "migrate.replace",
     own: true,
     default: "n",
   }),
   acted("tablespaces", "boolean", "command-line", ["migrate"], "databases and tables keep their tablespaces", {
+    config: "migrate.tablespaces",
     own: true,
     default: "y",
     negate: true,
   }),
   acted("max-minutes", "integer", "command-line", DRILL, "a drill that takes longer fails", {
+    config: "drill.maxMinutes",
     own: true,
     default: "1440",
     range: ["1", "10080"],
@@ -455,65 +575,93 @@ const COMMAND_LINE: readonly OptionRow[] = [
     "command-line",
     ["cnpg-drill", "drill", "extract-table"],
     "what would restore more is not begun; a drill also not when it would fetch more",
-    {
-      own: true,
-      range: ["1MiB", "1PiB"],
-    },
+    { config: "drill.maxBytes", own: true, range: ["1MiB", "1PiB"] },
   ),
-  acted("name", "string", "command-line", DRILL, "a drill that is declared in the settings file, as it is declared there", { own: true }),
-  acted("now", "boolean", "command-line", DRILL, "the drill that is declared, where there is but one", { own: true, default: "n" }),
-  acted("from", "string", "command-line", ["find"], "look at what was committed from this time on; by default an hour before --to", { own: true }),
-  acted("to", "string", "command-line", ["find"], "look at what was committed until this time; by default now", { own: true }),
-  acted("table", "string", "command-line", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", { own: true }),
-  acted("database", "string", "command-line", ["extract-table", "find"], "the database that it is in", { own: true }),
-  acted("schema", "string", "command-line", ["extract-table"], "a whole schema instead of a table", { own: true }),
-  acted("as", "string", "command-line", ["extract-table"], "schema to bring it back into; by default that of the table with _restored behind it", {
+  acted("name", "string", "command-line", DRILL, "a drill that is declared in the settings file, as it is declared there", {
+    config: "drill.name",
     own: true,
   }),
-  acted("swap", "boolean", "command-line", ["extract-table"], "put it into its place, and keep the old one in a schema of its own", {
+  acted("now", "boolean", "command-line", DRILL, "the drill that is declared, where there is but one", {
+    config: "drill.now",
     own: true,
     default: "n",
   }),
-  acted("to-file", "path", "command-line", ["extract-table"], "write a dump for pg_restore instead", { own: true }),
+  acted("from", "string", "command-line", ["find"], "look at what was committed from this time on; by default an hour before --to", {
+    config: "find.from",
+    own: true,
+  }),
+  acted("to", "string", "command-line", ["find"], "look at what was committed until this time; by default now", { config: "find.to", own: true }),
+  acted("table", "string", "command-line", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", {
+    config: "find.table",
+    own: true,
+  }),
+  acted("database", "string", "command-line", ["extract-table", "find"], "the database that it is in", { config: "find.database", own: true }),
+  acted("schema", "string", "command-line", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema", own: true }),
+  acted("as", "string", "command-line", ["extract-table"], "schema to bring it back into; by default that of the table with _restored behind it", {
+    config: "extract.as",
+    own: true,
+  }),
+  acted("swap", "boolean", "command-line", ["extract-table"], "put it into its place, and keep the old one in a schema of its own", {
+    config: "extract.swap",
+    own: true,
+    default: "n",
+  }),
+  acted("to-file", "path", "command-line", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile", own: true }),
   acted("kind", "enum", "command-line", ["find"], "only what was destroyed in this way", {
+    config: "find.kind",
     own: true,
     allowed: ["drop", "truncate", "delete", "update"],
   }),
   acted("limit", "integer", "command-line", ["find"], "how many transactions to show, of those that destroyed most", {
+    config: "find.limit",
     own: true,
     default: "20",
     range: ["1", "10000"],
   }),
   acted("target-form", "enum", "command-line", ["find"], "show targets as options of recover, or as the target of a CnpgRestore", {
+    config: "find.targetForm",
     own: true,
     default: "options",
     allowed: ["options", "cluster"],
   }),
-  acted("timeline", "integer", "command-line", ["find"], "timeline to follow; by default the latest", { own: true, range: ["1", "4294967295"] }),
-  acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file"),
-  acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", { default: "n" }),
-  acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { default: "n" }),
-  acted("recurse", "boolean", "command-line", ["repo-ls"], "go into directories", { default: "n" }),
-  acted("sort", "enum", "command-line", ["repo-ls"], "order of listed names", { default: "asc", allowed: ["none", "asc", "desc"] }),
+  acted("timeline", "integer", "command-line", ["find"], "timeline to follow; by default the latest", {
+    config: "find.timeline",
+    own: true,
+    range: ["1", "4294967295"],
+  }),
+  acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file", {
+    config: "files.filter",
+  }),
+  acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", {
+    config: "files.ignoreMissing",
+    default: "n",
+  }),
+  acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { config: "files.raw", default: "n" }),
+  acted("recurse", "boolean", "command-line", ["repo-ls"], "go into directories", { config: "files.recurse", default: "n" }),
+  acted("sort", "enum", "command-line", ["repo-ls"], "order of listed names", {
+    config: "files.sort",
+    default: "asc",
+    allowed: ["none", "asc", "desc"],
+  }),
 ];
 
-const GENERAL: readonly OptionRow[] = [
+const GENERAL = [
   acted(
     "archive-timeout",
     "time",
     "global",
     ["archive-get", "backup", "check", "extract-table", "recover-step", ...PUSH],
     "how long to wait for a WAL segment",
-    {
-      default: "1m",
-      range: ["100ms", "1d"],
-    },
+    { config: "archive.timeoutMs", default: "1m", range: ["100ms", "1d"] },
   ),
   acted("buffer-size", "size", "global", WORK, "size of the parts that files are read in", {
+    config: "bufferSizeBytes",
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted("cmd", "string", "global", [...COPY, "recover", "rollback"], "program that restore_command shall call; by default this one"),
+  acted("cmd", "string", "global", [...COPY, "recover", "rollback"], "program that restore_command shall call; by default this one", {
+    config: "cmd",
+  }),
   acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
   acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
     default: "gz",
@@ -530,19 +678,35 @@ const GENERAL: readonly OptionRow[] = [
     },
   }),
   acted("db-timeout", "time", "global", SESSION, "how long a statement may run", { default: "30m", range: ["100ms", "7d"] }),
-  acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", { default: "n" }),
-  acted("io-timeout", "time", "global", WORK, "how long to wait for storage or network, with retries", { default: "1m", range: ["100ms", "1h"] }),
-  acted("lock-path", "path", "global", WORK, "directory of lock and stop files", { default: "/tmp/pgbackrest" }),
-  acted("log-level-console", "enum", "global", ALL, "level of the log on stdout", { default: "warn", allowed: LOG_LEVELS }),
-  acted("log-level-file", "enum", "global", ALL, "level of the log files", { default: "info", allowed: LOG_LEVELS }),
-  acted("log-level-stderr", "enum", "global", ALL, "level of the log on stderr", { default: "off", allowed: LOG_LEVELS }),
-  acted("log-path", "path", "global", ALL, "directory of the log files", { default: "/var/log/pgbackrest" }),
-  acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", { default: "y" }),
-  acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", { default: "y" }),
-  acted("process-max", "integer", "global", [...COPY, "migrate"], "workers that compress and transfer", { default: "1", range: ["1", "999"] }),
+  acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", { config: "delta", default: "n" }),
+  acted("io-timeout", "time", "global", WORK, "how long to wait for storage or network, with retries", {
+    config: "ioTimeoutMs",
+    default: "1m",
+    range: ["100ms", "1h"],
+  }),
+  acted("lock-path", "path", "global", WORK, "directory of lock and stop files", { config: "lockPath", default: "/tmp/pgbackrest" }),
+  acted("log-level-console", "enum", "global", ALL, "level of the log on stdout", {
+    config: "log.levelConsole",
+    default: "warn",
+    allowed: LOG_LEVELS,
+  }),
+  acted("log-level-file", "enum", "global", ALL, "level of the log files", { config: "log.levelFile", default: "info", allowed: LOG_LEVELS }),
+  acted("log-level-stderr", "enum", "global", ALL, "level of the log on stderr", { config: "log.levelStderr", default: "off", allowed: LOG_LEVELS }),
+  acted("log-path", "path", "global", ALL, "directory of the log files", { config: "log.path", default: "/var/log/pgbackrest" }),
+  acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", { config: "log.timestamp", default: "y" }),
+  acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", { config: "neutralUmask", default: "y" }),
+  acted("process-max", "integer", "global", [...COPY, "migrate"], "workers that compress and transfer", {
+    config: "processMax",
+    default: "1",
+    range: ["1", "999"],
+  }),
   acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
-  acted("spool-path", "path", "global", REPO, "directory of WAL queues and of what repositories still lack", { default: "/var/spool/pgbackrest" }),
+  acted("spool-path", "path", "global", REPO, "directory of WAL queues and of what repositories still lack", {
+    config: "spoolPath",
+    default: "/var/spool/pgbackrest",
+  }),
   acted("allow-root", "boolean", "global", WORK, "do not warn when root runs what another account's directories are for", {
+    config: "allowRoot",
     default: "n",
     forCommand: { restore: { default: "y" } },
   }),
@@ -575,74 +739,104 @@ const GENERAL: readonly OptionRow[] = [
   accepted("tls-cipher-13", "string", "global", WORK, "ciphers of TLS 1.3"),
 ];
 
-const ARCHIVE_AND_BACKUP: readonly OptionRow[] = [
-  acted("archive-header-check", "boolean", "global", PUSH, "compare WAL headers with the stanza before pushing", { default: "y" }),
+const ARCHIVE_AND_BACKUP = [
+  acted("archive-header-check", "boolean", "global", PUSH, "compare WAL headers with the stanza before pushing", {
+    config: "archive.headerCheck",
+    default: "y",
+  }),
   acted("archive-check", "boolean", "global", ["backup", "check", ...PUSH], "wait until the WAL of a backup is in the repositories", {
+    config: "archive.check",
     default: "y",
     forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
   }),
   acted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
+    config: "archive.copy",
     default: "n",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
   acted("archive-mode-check", "boolean", "global", ["backup", "check", ...PUSH], "refuse archive_mode=always", {
+    config: "archive.modeCheck",
     default: "y",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
   }),
   acted("annotation", "hash", "global", ["annotate", "backup"], "notes kept with the backup, as key=value", {
+    config: "backup.annotations",
     forCommand: { annotate: { required: true } },
   }),
-  acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them"),
-  acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", { default: "y" }),
-  acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out"),
-  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { default: "y" }),
-  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { default: "y" }),
-  acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { default: "n" }),
-  acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { default: "n" }),
+  acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them", {
+    config: "backup.checksumPage",
+  }),
+  acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", {
+    config: "backup.pageHeaderCheck",
+    default: "y",
+  }),
+  acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out", { config: "backup.exclude" }),
+  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { config: "backup.expireAuto", default: "y" }),
+  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { config: "backup.resume", default: "y" }),
+  acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { config: "backup.startFast", default: "n" }),
+  acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { config: "archive.async", default: "n" }),
   acted("archive-get-queue-max", "size", "global", [...SERVING, "archive-get"], "bytes of WAL to fetch ahead", {
+    config: "archive.getQueueSizeBytesMax",
     default: "128MiB",
     range: ["0B", "4PiB"],
   }),
   accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "ask again for a segment that was missing", { default: "y" }),
-  acted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", { default: "16GiB", range: ["1MiB", "4PiB"] }),
+  acted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", {
+    config: "archive.pushBatchSizeBytes",
+    default: "16GiB",
+    range: ["1MiB", "4PiB"],
+  }),
   acted(
     "archive-push-queue-max",
     "size",
     "global",
     PUSH,
     "bytes of waiting WAL after which WAL that no repository takes is dropped; never by default",
-    {
-      range: ["0B", "4PiB"],
-      aliases: ["archive-queue-max"],
-    },
+    { config: "archive.pushQueueSizeBytesMax", range: ["0B", "4PiB"], aliases: ["archive-queue-max"] },
   ),
   acted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
+    config: "backup.standby",
     default: "n",
     allowed: ["n", "prefer", "y"],
     booleanLike: true,
   }),
   acted("checksum-page-error", "boolean", "global", ["backup", "expire", "restore"], "fail on invalid pages", {
+    config: "checksumPageError",
     default: "n",
     forCommand: { expire: { default: "y" }, restore: { default: "y" } },
   }),
   acted("manifest-save-threshold", "size", "global", ["backup"], "bytes copied between two saves of the manifest", {
+    config: "backup.manifestSaveThresholdBytes",
     default: "1GiB",
     range: ["1B", "1TiB"],
   }),
   accepted("stop-auto", "boolean", "global", ["backup"], "without effect since PostgreSQL 9.6", { default: "n" }),
 ];
 
-const RESTORE: readonly OptionRow[] = [
-  acted("archive-mode", "enum", "global", ["restore"], "archive_mode of the restored cluster", { default: "preserve", allowed: ["preserve", "off"] }),
-  acted("link-all", "boolean", "global", ["restore"], "restore all links as links", { default: "n" }),
-  acted("link-map", "hash", "global", ["restore"], "new destination of a link, as link=path"),
+const RESTORE = [
+  acted("archive-mode", "enum", "global", ["restore"], "archive_mode of the restored cluster", {
+    config: "restore.archiveMode",
+    default: "preserve",
+    allowed: ["preserve", "off"],
+  }),
+  acted("link-all", "boolean", "global", ["restore"], "restore all links as links", { config: "restore.linkAll", default: "n" }),
+  acted("link-map", "hash", "global", ["restore"], "new destination of a link, as link=path", { config: "restore.linkMap" }),
   acted("recovery-option", "hash", "global", ["restore"], "further recovery settings, as name=value", {
+    config: "restore.recoveryOptions",
     ...on("type", "default", "immediate", "standby", ...TARGET_TYPES),
   }),
-  acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path"),
-  acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own"),
-  acted("db-exclude", "list", "global", ["migrate", "restore"], "databases to leave out; of restore their files come back as zeroes"),
-  acted("db-include", "list", "global", ["migrate", "restore"], "databases to bring, and no others; of restore besides the system databases"),
+  acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path", {
+    config: "restore.tablespaceMap",
+  }),
+  acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own", {
+    config: "restore.tablespaceMapAll",
+  }),
+  acted("db-exclude", "list", "global", ["migrate", "restore"], "databases to leave out; of restore their files come back as zeroes", {
+    config: "databaseExclude",
+  }),
+  acted("db-include", "list", "global", ["migrate", "restore"], "databases to bring, and no others; of restore besides the system databases", {
+    config: "databaseInclude",
+  }),
 ];
 
 const POSTGRES: readonly OptionRow[] = [
@@ -1070,3 +1264,24 @@ export const OPTIONS: readonly OptionRow[] = [
   ...STORAGE,
   ...SERVER,
 ].sort((left, right) => (left.name < right.name ? -1 : 1));
+
+type ConfigRow = Extract<(typeof COMMAND_LINE | typeof GENERAL | typeof ARCHIVE_AND_BACKUP | typeof RESTORE)[number], { readonly config: string }>;
+type GroupName = ConfigRow["config"] extends infer P ? (P extends `${infer G}.${string}` ? G : never) : never;
+type FieldOf<P, G extends string> = P extends `${G}.${infer F}` ? F : never;
+type TextOf<R> = R extends { readonly allowed: readonly (infer A)[] } ? A : string;
+type Given<R> = R extends { readonly type: "boolean" }
+  ? boolean
+  : R extends { readonly type: "list" }
+    ? readonly string[]
+    : R extends { readonly type: "hash" }
+      ? Readonly<Record<string, string>>
+      : R extends { readonly type: "integer" | "size" | "time" }
+        ? number
+        : TextOf<R>;
+/** Lists and hashes are empty without a value. */
+type ValueOf<R> = R extends { readonly default: string } | { readonly type: "list" | "hash" } ? Given<R> : Given<R> | undefined;
+
+/** What the rows with a `config` make of a command line: numbers in bytes and milliseconds. */
+export type OptionValues = {
+  readonly [R in ConfigRow as R["config"] extends `${string}.${string}` ? never : R["config"]]: ValueOf<R>;
+} & { readonly [G in GroupName]: { readonly [R in ConfigRow as FieldOf<R["config"], G>]: ValueOf<R> } };

@@ -4,7 +4,8 @@ import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
 import type { ResolvedValues } from "./resolvedValues";
 import { checkLevel, levelRangeOf } from "./settings";
-import type { CompressType, RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
+import type { CompressType } from "./options";
+import type { RepoConfig, S3Config, S3KeySource, Settings, SftpConfig, SftpHostKeyCheck } from "./types";
 
 export interface CompressDefault {
   readonly type: CompressType;

@@ -4,6 +4,7 @@
  */
 import { assert } from "../base/errors";
 import { rowOf } from "./optionName";
+import { OPTIONS, type OptionValues } from "./options";
 import type { Resolved } from "./resolve";
 import { type OptionValue, parseValue } from "./values";
 
@@ -53,6 +54,19 @@ export class ResolvedValues {
   isGiven(name: string): boolean {
     const option = this.#resolved.find(name, undefined);
     return option !== null && option.source !== "default";
+  }
+
+  /** The options whose rows say where they stand in the configuration. */
+  groups(): OptionValues {
+    const found: Record<string, OptionValue | undefined | Record<string, OptionValue | undefined>> = {};
+    for (const { config, name, type } of OPTIONS) {
+      if (config === undefined) continue;
+      const value = this.#value(name, undefined) ?? (type === "list" ? [] : type === "hash" ? {} : undefined);
+      const [group = "", field] = config.split(".");
+      if (field === undefined) found[group] = value;
+      else found[group] = { ...(found[group] as Record<string, OptionValue | undefined>), [field]: value };
+    }
+    return found as OptionValues;
   }
 
   #value(name: string, key: number | undefined): OptionValue | undefined {

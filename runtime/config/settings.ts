@@ -9,15 +9,8 @@
 import { type BackupError, fail } from "../base/errors";
 import { rowOf } from "./optionName";
 import { OPTION_KEY_MAX } from "./options";
-import {
-  COMPRESS_TYPES,
-  type CompressType,
-  type DeclaredDrill,
-  type DrillLevelName,
-  type DrillPickName,
-  type DrillSettings,
-  type Settings,
-} from "./types";
+import { COMPRESS_TYPES, type CompressType } from "./options";
+import type { DeclaredDrill, DrillLevelName, DrillPickName, DrillSettings, Settings } from "./types";
 
 /** Name of the file beside pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { CompressType } from "../../runtime/config/types";
+import type { CompressType } from "../../runtime/config/options";
 import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
 import type { PostgresBinaries } from "../../tools/parts/postgres";
 import { run, type RunOptions, type RunResult, waitFor } from "../../tools/parts/process";

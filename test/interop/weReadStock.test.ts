@@ -5,7 +5,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { CompressType } from "../../runtime/config/types";
+import type { CompressType } from "../../runtime/config/options";
 import type { StockVersion } from "../../tools/parts/pgbackrest";
 import { S3Server } from "../../tools/parts/s3Server";
 import { comparableInfo, labelsOf, parseInfo } from "../harness/infoJson";

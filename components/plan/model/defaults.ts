@@ -1,6 +1,6 @@
 /** Defaults that the documentation of the arguments repeats, and the closed sets that arguments choose from. */
 import { levelRangeOf } from "../../../runtime/config/settings";
-import type { CompressType } from "../../../runtime/config/types";
+import type { CompressType } from "../../../runtime/config/options";
 
 /** Repository keys of pgBackRest. */
 export const REPO_KEY_MAX = 256;

@@ -1,6 +1,6 @@
 /** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
 import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../../runtime/config/settings";
-import type { CompressType } from "../../../runtime/config/types";
+import type { CompressType } from "../../../runtime/config/options";
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";

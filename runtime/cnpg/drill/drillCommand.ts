@@ -48,14 +48,15 @@ const EXIT_CODE_MAX = 125;
 
 export const clusterDrillCommand: Command = async (host) => {
   const { clusterDrill, kubernetes, output } = host.config;
+  const { cluster = "", jobUid, name = "" } = clusterDrill;
   const ctx = output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
-  for (const [option, value] of Object.entries({ "drill-cluster": clusterDrill.cluster, "throw-away": clusterDrill.name }))
+  for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
-  return tellJob(host, clusterDrill.cluster, ctx, async () => {
+  return tellJob(host, cluster, ctx, async () => {
     const asked = askedDrill(host.config.settings, host.config.drill);
     // Its own signal: what was made is removed although the command was told to end.
     const api = await openKubernetes(kubernetes, new AbortController().signal);
-    await clearName(api, clusterDrill.name, clusterDrill.cluster, clusterDrill.jobUid, ctx);
+    await clearName(api, name, cluster, jobUid, ctx);
     const drill = new ClusterDrill(
       { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
       asked,
@@ -72,7 +73,7 @@ export const clusterDrillCommand: Command = async (host) => {
 
 /** By the Secret of an application: production's counts need no more. @throws dbConnect where there is none */
 async function openProduction({ config, readFile }: CommandHost, api: KubernetesApi, database: string | undefined): Promise<Session> {
-  const { cluster, secretPath } = config.clusterDrill;
+  const { cluster = "", secretPath } = config.clusterDrill;
   const text = async (name: string): Promise<string> => {
     const bytes = secretPath === undefined ? null : await readFile(`${secretPath}/${name}`);
     if (bytes === null) throw fail("dbConnect", "there is no Secret to connect with");
@@ -150,8 +151,7 @@ class ClusterDrill {
   /** From production as it stands now. */
   async #create({ info, newestWal, picked, repo }: Chosen): Promise<MadeCluster> {
     const { api } = this.#deps;
-    const { clusterDrill } = this.#config;
-    const { cluster, job, jobUid, name, resources } = clusterDrill;
+    const { cluster = "", job, jobUid, name = "", resources } = this.#config.clusterDrill;
     const production = await api.find(CLUSTERS, cluster);
     if (production === null) throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";

@@ -71,7 +71,8 @@ export const migrationStepCommand: Command = async (host) => {
 };
 
 async function openWork(host: CommandHost): Promise<Work> {
-  const { kubernetes, migrationFile } = host.config;
+  const { kubernetes, migrate } = host.config;
+  const migrationFile = migrate.file;
   if (migrationFile === undefined) throw fail("optionRequired", "cnpg-migrate command requires option: migration-file");
   const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);
   return {

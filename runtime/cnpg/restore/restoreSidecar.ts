@@ -14,7 +14,7 @@ import { walService } from "../sidecar/wal";
 
 export const restoreJobCommand: Command = async (host) => {
   const { config, ctx, dataDirectory } = host;
-  const isJob = config.plugin.instance === "";
+  const isJob = config.plugin.instance === undefined;
   const own = { ...ctx, signal: new AbortController().signal };
   const gets = new GetService(host, own);
   const { newestWal = null } = config.plugin;

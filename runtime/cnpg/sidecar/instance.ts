@@ -27,7 +27,7 @@ export const instanceCommand: Command = async (host) => {
   const timelines = new Timelines();
   const wal = new WalService(host, own, (walName) => timelines.isAllowed(walName));
   const gets = new GetService(host, own);
-  const { instance: instanceId, sourceStanza } = config.plugin;
+  const { instance: instanceId = "", sourceStanza } = config.plugin;
   const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
   const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
     sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
@@ -67,7 +67,7 @@ export const instanceCommand: Command = async (host) => {
     backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),
   });
   const settled = (): Promise<void> => first.settled();
-  const backups = backupService({ repos, instanceId, archiveTimeoutMs: config.archiveTimeoutMs, run, isStandby, settled }, ctx);
+  const backups = backupService({ repos, instanceId, archiveTimeoutMs: config.archive.timeoutMs, run, isStandby, settled }, ctx);
   const beginning = first.takeThem(own, ending.signal);
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
   const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);

@@ -25,7 +25,7 @@ export const SNAPSHOTS: Collection = { api: "snapshot.storage.k8s.io/v1", plural
 
 export const expireSnapshotsCommand: Command = async (host) => {
   const { config, ctx } = host;
-  const { cluster, keepCount, keepDays, schedules } = config.snapshots;
+  const { cluster = "", keepCount, keepDays, schedules } = config.snapshots;
   const lacking = Object.entries({
     "snapshot-cluster": cluster !== "",
     "snapshot-schedule": schedules.length > 0,

@@ -1,13 +1,13 @@
 /** Reads drills from the settings file. Pure. */
 import { fail } from "../../base/errors";
-import type { DeclaredDrill, DrillConfig, Settings } from "../../config/types";
+import type { Config, DeclaredDrill, Settings } from "../../config/types";
 import type { DrillObjectives } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
-export type AskedDrill = Pick<DrillConfig, "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoKeys" | "path">;
+export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoKeys" | "path">;
 
 /** The command line wins. @throws optionInvalidValue, optionRequired */
-export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinutes, name, now, path, pick }: DrillConfig): AskedDrill {
+export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"]): AskedDrill {
   const declared = declaredDrill(settings, name, now);
   return {
     ...declared,

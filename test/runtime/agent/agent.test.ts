@@ -50,7 +50,7 @@ beforeEach(async () => {
   };
   const stop = new AbortController();
   const own = { ...ctx, signal: stop.signal };
-  const config = { agentSocket: socket, spoolPath: join(folder, "spool") };
+  const config = { agent: { socket }, spoolPath: join(folder, "spool") };
   const ended = agentCommand({ ...host({ argv: ["agent"], repos, ctx: own, folder, config }), pool: () => pool });
   agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
   await vi.waitFor(() => expect(existsSync(socket)).toBe(true), WAIT);

@@ -29,8 +29,8 @@ it("the background process of archive-async leaves only durable segments in the 
     synced.push(readlinkSync(`/proc/self/fd/${this.fd}`));
   });
   try {
-    const config = { role: "async", archiveAsync: true, spoolPath: join(folder, "spool") } as const;
-    const argv = ["archive-get", walName(1), join(folder, "RECOVERYXLOG")];
+    const config = { role: "async", spoolPath: join(folder, "spool") } as const;
+    const argv = ["--archive-async", "archive-get", walName(1), join(folder, "RECOVERYXLOG")];
     expect(await archiveGetCommand(host({ argv, repos, ctx, folder, config }))).toBe(0);
   } finally {
     spy.mockRestore();

@@ -102,10 +102,7 @@ describe("what commands need", () => {
       "optionRequired: restore command requires option: target\nHINT: it is needed when type is lsn or name or time or xid.",
     );
     expect(load(restore("--type=time", "--target=2026-01-01 00:00:00+00", "--target-action=promote")).config).toMatchObject({
-      restoreType: "time",
-      target: "2026-01-01 00:00:00+00",
-      targetAction: "promote",
-      targetExclusive: false,
+      restore: { type: "time", target: "2026-01-01 00:00:00+00", targetAction: "promote", targetExclusive: false },
     });
     expect(load(restore("--set=latest")).config.set).toBeUndefined();
     expect(load({ argv: ["info", "--stanza=main", "--set=latest"] }).config.set).toBeUndefined();
@@ -131,13 +128,17 @@ describe("what commands need", () => {
 
   test("backup is incremental unless said otherwise, and of a running server", () => {
     const argv = ["backup", "--stanza=main", "--pg1-path=/pg"];
-    expect(load({ argv }).config.backupType).toBe("incr");
-    expect(load({ argv: [...argv, "--type=full"] }).config.backupType).toBe("full");
+    expect(load({ argv }).config.backup.type).toBe("incr");
+    expect(load({ argv: [...argv, "--type=full"] }).config.backup.type).toBe("full");
     expect(failure(() => load({ argv: [...argv, "--type=time"] }))).toBe(
       "optionInvalidValue: 'time' is not allowed for 'type' option\nHINT: allowed values are 'full', 'diff', 'incr'",
     );
-    expect(load({ argv }).config).toMatchObject({ online: true, archiveCheck: true, force: false });
-    expect(load({ argv: [...argv, "--no-online", "--force"] }).config).toMatchObject({ online: false, archiveCheck: false, force: true });
+    expect(load({ argv }).config).toMatchObject({ backup: { online: true }, archive: { check: true }, force: false });
+    expect(load({ argv: [...argv, "--no-online", "--force"] }).config).toMatchObject({
+      backup: { online: false },
+      archive: { check: false },
+      force: true,
+    });
     expect(failure(() => load({ argv: [...argv, "--force"] }))).toBe("optionInvalid: option 'force' not valid without option 'no-online'");
   });
 });
@@ -149,7 +150,7 @@ describe("help and version", () => {
     expect(load({ ...broken, argv: ["--version"] }).config).toMatchObject({ command: "version", output: undefined });
     expect(load({ ...broken, argv: ["version", "--output=json", "--log-level-console=debug"] }).config).toMatchObject({
       output: "json",
-      logLevelConsole: "debug",
+      log: { levelConsole: "debug" },
     });
     expect(failure(() => load({ ...broken, files: {}, argv: ["info"] }))).toContain("is not valid for 'process-max' option");
     expect(failure(() => load({ ...broken, env: {}, argv: ["info"] }))).toBe(
@@ -275,9 +276,9 @@ describe("secrets and shape", () => {
   test("the configuration is frozen in depth and can be handed to a worker once its secrets are opened", () => {
     const { config } = load({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", "--link-map=a=/b", "--tablespace-map=t=/u"] });
     expect(Object.isFrozen(config)).toBe(true);
-    for (const part of [config.repos, config.repos[0], config.pgs[0], config.linkMap, config.settings.acknowledge, config.carriedOptions])
+    for (const part of [config.repos, config.repos[0], config.pgs[0], config.restore.linkMap, config.settings.acknowledge, config.carriedOptions])
       expect(Object.isFrozen(part)).toBe(true);
     expect(structuredClone(config)).toEqual(config);
-    expect(config).toMatchObject({ linkMap: { a: "/b" }, tablespaceMap: { t: "/u" } });
+    expect(config).toMatchObject({ restore: { linkMap: { a: "/b" }, tablespaceMap: { t: "/u" } } });
   });
 });

@@ -51,7 +51,7 @@ interface Intended {
   readonly processMax: number;
   readonly archiveTimeoutS: number;
   readonly bufferSizeBytes: number;
-  readonly compress: readonly [Config["compressType"], number];
+  readonly compress: readonly [Config["compress"]["type"], number];
   readonly annotations: Readonly<Record<string, string>>;
   readonly exclude: readonly string[];
   readonly pgPath: string;
@@ -181,11 +181,11 @@ describe("rendering pgbackrest.conf", () => {
         const { config } = load({ argv: ["backup", "--stanza=main", "--config=/f"], files: { "/f": renderConf(sectionsFor(want), "x") } });
         expect({
           processMax: config.processMax,
-          archiveTimeoutS: config.archiveTimeoutMs / 1000,
+          archiveTimeoutS: config.archive.timeoutMs / 1000,
           bufferSizeBytes: config.bufferSizeBytes,
-          compress: [config.compressType, config.compressLevel],
-          annotations: config.annotations,
-          exclude: config.exclude,
+          compress: [config.compress.type, config.compress.level],
+          annotations: config.backup.annotations,
+          exclude: config.backup.exclude,
           pgPath: config.pgs[0]?.path,
           repos: config.repos.map(({ key, type, cipherPass, s3 }) => ({
             key,

@@ -72,7 +72,7 @@ test("the runtime loads it without a warning and means the same", () => {
     stanza: "main",
     processMax: 4,
     lockPath: "/run/lock/b",
-    logPath: "/srv/log",
+    log: { path: "/srv/log" },
     spoolPath: "/srv/spool",
     pgs: [{ key: 1, path: "/var/lib/postgresql/18/main", port: 5433, socketPath: "/run/postgresql", user: "backup" }],
     repos: [

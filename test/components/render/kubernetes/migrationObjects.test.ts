@@ -60,7 +60,10 @@ const read = (argv: readonly string[]) =>
 test("the program reads the words of every container", () => {
   const [, step] = copyPod().initContainers ?? [];
   const { config, warnings } = read(["--bin-path=/usr/lib/postgresql/18/bin", ...(step?.args ?? []), ...COPY_WORDS]);
-  expect(config.migrate).toMatchObject({ binPath: "/usr/lib/postgresql/18/bin", fromPasswordFile: "/pgbackstop/servers/from-password" });
+  expect(config).toMatchObject({
+    binPath: "/usr/lib/postgresql/18/bin",
+    migrate: { fromPasswordFile: "/pgbackstop/servers/from-password" },
+  });
   expect(warnings).toEqual([]);
   const finish = podOf(
     renderMigrateJob(
@@ -77,7 +80,7 @@ test("the program reads the words of every container", () => {
   expect(finish.initContainers?.[1]).toMatchObject({ env: [{ name: "PGBACKSTOP_SECRETS", value: "/pgbackstop/secrets" }] });
   expect(read(copyPod().containers[0]?.args ?? []).config).toMatchObject({
     params: ["report", "copy"],
-    migrationFile: "/pgbackstop/migration/steps.json",
+    migrate: { file: "/pgbackstop/migration/steps.json" },
   });
   const changes = {
     "stop-workloads": "stop",

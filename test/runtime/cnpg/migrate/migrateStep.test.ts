@@ -118,7 +118,7 @@ function merge(target: unknown, patch: unknown): unknown {
 async function run(params: readonly string[], files: Readonly<Record<string, string>> = {}): Promise<number> {
   const { port } = server.address() as AddressInfo;
   const given: Record<string, string> = { "/steps.json": FILE, "/pgbackstop/values/0-host": "new", "/pgbackstop/values/0-extra": "more", ...files };
-  const config: Partial<Config> = { params, migrationFile: "/steps.json", kubernetes: { host: "localhost", port, accountPath: folder } };
+  const config = { params, migrate: { file: "/steps.json" }, kubernetes: { host: "localhost", port, accountPath: folder } };
   const host: Partial<CommandHost> = {
     config: config as Config,
     ctx: testContext(),

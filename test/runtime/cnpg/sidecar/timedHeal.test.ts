@@ -152,7 +152,7 @@ test("the archiver of a sidecar heals whole archives beside its own work, under 
   mkdirSync(join(folder, "pg_wal", "archive_status"), { recursive: true });
   const locks: { taken: string[]; released: number } = { taken: [], released: 0 };
   const host: Partial<CommandHost> = {
-    config: { archiveHeaderCheck: true, processMax: 1, settings: DEFAULT_SETTINGS } as Config,
+    config: { archive: { headerCheck: true }, processMax: 1, settings: DEFAULT_SETTINGS } as Config,
     dataDirectory: folder,
     debt: () => openDebt(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
