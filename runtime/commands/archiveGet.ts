@@ -13,7 +13,7 @@ import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../operations/
 import { Prefetcher } from "../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../operations/stream/partial";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../operations/archiveGet/spoolGet";
-import type { Command, CommandHost } from "./host";
+import type { Command, CommandHost, Invocation, LockAccess, MachineAccess, RepositoryAccess } from "./host";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
 
@@ -75,7 +75,7 @@ async function get(host: CommandHost): Promise<number> {
 }
 
 /** @throws paramRequired (37) */
-function paramsOf({ config, workingDirectory }: CommandHost): { readonly walName: string; readonly absolute: string } {
+function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): { readonly walName: string; readonly absolute: string } {
   const [walName, destination] = config.params;
   if (config.params.length !== 2 || walName === undefined || destination === undefined) {
     throw fail("paramRequired", "WAL segment to get and path to copy it to are required", { hint: "restore_command passes them as %f and %p." });
@@ -92,7 +92,7 @@ async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promis
 }
 
 /** False when another process works already. */
-function lockArchive(host: CommandHost): boolean {
+function lockArchive(host: RepositoryAccess & LockAccess): boolean {
   try {
     host.lock(
       "archive",

@@ -12,7 +12,7 @@ import { PushQueue } from "../operations/archivePush/pushQueue";
 import { listReady } from "../postgres/archiveStatus";
 import { repoErrorLine } from "../operations/shared/results";
 import { pushSpool, pushThroughSpool } from "../operations/archivePush/spoolPush";
-import type { Command, CommandHost } from "./host";
+import type { ClusterAccess, Command, CommandHost, Invocation, LockAccess, ProgramAccess, RepositoryAccess } from "./host";
 
 /** How long a slow repository may go on once the policy is satisfied, before what it lacks becomes debt. */
 const GRACE_MS = 5000;
@@ -78,7 +78,11 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
 }
 
 /** A history is archived when a server was promoted: nobody hands over what it was sent before that. */
-async function sendInherited(host: CommandHost, { walDirectory, walName }: WalPath, mayWrite: () => boolean): Promise<void> {
+async function sendInherited(
+  host: Invocation & RepositoryAccess & ClusterAccess,
+  { walDirectory, walName }: WalPath,
+  mayWrite: () => boolean,
+): Promise<void> {
   const { config, ctx } = host;
   const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
   const cluster = { version, systemId };
@@ -87,7 +91,7 @@ async function sendInherited(host: CommandHost, { walDirectory, walName }: WalPa
   await settleInherited(walName, { ...place, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
-async function pushAsync(host: CommandHost, { walName }: WalPath): Promise<number> {
+async function pushAsync(host: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
   const { config, ctx } = host;
   const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
   const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
@@ -129,7 +133,7 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
   }
 }
 
-function lockArchive(host: CommandHost, ctx: Context): boolean {
+function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean {
   try {
     host.lock(
       "archive",

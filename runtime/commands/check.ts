@@ -9,7 +9,7 @@ import { check, type Checked } from "../operations/check/check";
 import { fullText } from "../operations/info/destinations";
 import { combinedError, policyError, repoErrorLine } from "../operations/shared/results";
 import { checkStreaming } from "../operations/stream/preflight";
-import type { Command, CommandHost } from "./host";
+import type { ClusterAccess, Command, Invocation } from "./host";
 
 export const checkCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -48,7 +48,7 @@ export const checkCommand: Command = async (host) => {
 };
 
 /** Whole segments are archived whatever comes of it, so it is told last; but who wants seconds shall know that it is not so. */
-async function checkStream(host: CommandHost): Promise<BackupError | null> {
+async function checkStream(host: Invocation & ClusterAccess): Promise<BackupError | null> {
   const { agentCount, error, inRecovery } = await checkStreaming(await host.session(), () => host.walStream());
   if (error !== null || inRecovery) return error;
   if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one for each stanza is enough`);

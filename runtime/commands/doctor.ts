@@ -6,7 +6,7 @@ import type { RepoResult } from "../base/parallel";
 import { type JsonValue, renderJson } from "../format/repository/json";
 import { type Diagnosis, diagnose } from "../operations/check/doctor";
 import { combinedError } from "../operations/shared/results";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation } from "./host";
 
 /** For storages that know no parts. */
 const LARGE_SIZE_BYTES = 1024 * 1024;
@@ -35,7 +35,7 @@ export const doctorCommand: Command = async (host) => {
 };
 
 /** Object stores take larger files in parts: one more than the first. */
-function largeSizeOf(host: CommandHost, repoKey: number): number {
+function largeSizeOf(host: Invocation, repoKey: number): number {
   const partSizeBytes = host.config.repos.find((repo) => repo.key === repoKey)?.s3?.uploadChunkSizeBytes;
   return partSizeBytes === undefined ? LARGE_SIZE_BYTES : partSizeBytes + SECOND_PART_SIZE_BYTES;
 }

@@ -10,7 +10,7 @@ import { type DrillRecord, renderDrill } from "../operations/drill/record";
 import { drillText } from "../operations/drill/drillReport";
 import { cleanScratch, prepareRoot } from "../operations/drill/scratch";
 import { shellWord } from "../operations/restore/recovery";
-import type { Command, CommandHost } from "./host";
+import type { Command, CommandHost, Invocation, ProgramAccess } from "./host";
 
 const EXIT_CODE_MAX = 125;
 
@@ -77,7 +77,7 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
 }
 
 /** Beside the data directory there is most likely room for another one. */
-export function drillPathOf({ config }: CommandHost, asked: Pick<AskedDrill, "path">): string {
+export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
   const [pg] = config.pgs;
   const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
   if (path === undefined)
@@ -91,7 +91,7 @@ export function drillPathOf({ config }: CommandHost, asked: Pick<AskedDrill, "pa
 }
 
 /** Of one repository alone, or of all where none is named, in this process's own time, and without production's spool. */
-export function restoreCommandLine({ config, ownCommand }: CommandHost, repoKey: number | undefined, dataDirectory: string): string {
+export function restoreCommandLine({ config, ownCommand }: Invocation & ProgramAccess, repoKey: number | undefined, dataDirectory: string): string {
   const carried = config.carriedOptions.filter((word) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(word));
   const own = [
     `--pg1-path=${dataDirectory}`,

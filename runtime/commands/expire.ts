@@ -6,7 +6,7 @@ import { checkRequest, type ExpireRequest, type Retention } from "../operations/
 import { loadBackupInfo } from "../repository/infoStore";
 import { NO_LEASE } from "../repository/lease";
 import type { Repository } from "../repository/repository";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation, RepositoryAccess } from "./host";
 
 export const expireCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -23,7 +23,7 @@ export const expireCommand: Command = async (host) => {
 };
 
 /** Runs after a backup, under its locks and leases. A failure is logged and does not change the result of the backup. */
-export async function expireAfterBackup(host: CommandHost): Promise<void> {
+export async function expireAfterBackup(host: Invocation & RepositoryAccess): Promise<void> {
   const repos: Repository[] = [];
   for (const repo of host.repositories()) {
     // The backup's own error names the other process, which expires when it is done.
@@ -34,7 +34,7 @@ export async function expireAfterBackup(host: CommandHost): Promise<void> {
 }
 
 async function expireEach(
-  host: CommandHost,
+  host: Invocation & RepositoryAccess,
   repos: readonly Repository[],
   request: ExpireRequest,
 ): Promise<{ errors: BackupError[]; setFound: boolean }> {

@@ -7,7 +7,7 @@ import { extract, type ExtractDeps, type ExtractOptions } from "../operations/ex
 import { parseTableName } from "../operations/extract/tableObjects";
 import { agreed } from "./agree";
 import { drillPathOf, restoreCommandLine } from "./drill";
-import type { Command, CommandHost } from "./host";
+import type { Command, CommandHost, Invocation, MachineAccess } from "./host";
 
 export const extractTableCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -49,7 +49,7 @@ function depsOf(host: CommandHost): ExtractDeps {
 }
 
 /** @throws optionInvalid, optionInvalidValue, optionRequired */
-function optionsOf({ config, ctx, self, users }: CommandHost, root: string): ExtractOptions {
+function optionsOf({ config, ctx, self, users }: Invocation & MachineAccess, root: string): ExtractOptions {
   const { as, schema, swap, toFile } = config.extract;
   const { database, table } = config.find;
   if (database === undefined) throw fail("optionRequired", "extract-table command requires option: database");

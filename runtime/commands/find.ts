@@ -6,7 +6,7 @@ import { find } from "../operations/find/find";
 import type { FindOptions } from "../operations/find/search";
 import { parseMoment } from "../operations/find/moment";
 import { findJson, findText } from "../operations/find/findReport";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation } from "./host";
 
 const HOUR_US = 3_600_000_000n;
 
@@ -21,7 +21,7 @@ export const findCommand: Command = async (host) => {
 };
 
 /** @throws optionInvalidValue for times that are none, or in the wrong order */
-function optionsOf({ config, ctx }: CommandHost): FindOptions {
+function optionsOf({ config, ctx }: Invocation): FindOptions {
   const { find: own, pgs, repoKey } = config;
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
   const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);

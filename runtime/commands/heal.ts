@@ -3,7 +3,7 @@ import { fail, isError } from "../base/errors";
 import { heal } from "../operations/heal/heal";
 import { openLocalWal } from "../operations/shared/localWal";
 import { combinedError } from "../operations/shared/results";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation, LockAccess } from "./host";
 
 /** The agent holds the lock while it copies missing WAL: seconds, unless much is missing. */
 const LOCK_WAIT_MS = 60_000;
@@ -35,7 +35,7 @@ export const healCommand: Command = async (host) => {
 };
 
 /** Two healers of one host would copy the same files twice. Those of different hosts do: same names, same content. @throws lockAcquire (50), term */
-async function lockHealing(host: CommandHost): Promise<void> {
+async function lockHealing(host: Invocation & LockAccess): Promise<void> {
   const { clock, log, signal } = host.ctx;
   const endMs = clock.monotonicMs() + LOCK_WAIT_MS;
   for (let isFirst = true; ; isFirst = false) {

@@ -15,11 +15,30 @@ import type { WalStream } from "../postgres/walStream";
 import type { Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
 
-export interface CommandHost {
+/** What was asked for, and the means that every function takes. */
+export interface Invocation {
   readonly config: Config;
   readonly ctx: Context;
+}
+
+/** The repositories, and what works on them. */
+export interface RepositoryAccess {
   /** Repositories by key, opened on first use; all configured ones, or just `--repo`'s. */
   repositories(): readonly Repository[];
+  pool(): JobPool;
+  /** Of a stanza, by default the configured one. */
+  debt(stanza?: string): DebtStore;
+  /** The right to write backups into a repository, for who holds the `backup` lock; lasts until the command ends. */
+  readonly leases: Pick<Leases, "take" | "isBusy" | "releaseAll">;
+  /** The same for who holds no lock file, as the sidecar; the caller gives them back. */
+  unlockedLeases(ctx: Context): Pick<Leases, "take" | "releaseAll">;
+}
+
+/** The cluster of pg1: its directory and its server. */
+export interface ClusterAccess {
+  /** Data directory of pg1. */
+  readonly dataDirectory: string;
+  loadControl(): Promise<PgControl>;
   /** The session with the server of pg1; opened on first use. */
   session(): Promise<Session>;
   /**
@@ -31,16 +50,12 @@ export interface CommandHost {
   walStream(): Promise<WalStream>;
   /** Every configured cluster, connected to when it is asked for. */
   servers(): readonly ServerCandidate[];
-  pool(): JobPool;
-  /** Of a stanza, by default the configured one. */
-  debt(stanza?: string): DebtStore;
-  loadControl(): Promise<PgControl>;
+}
+
+/** Who else works here. */
+export interface LockAccess {
   /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
   lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
-  /** The right to write backups into a repository, for who holds the `backup` lock; lasts until the command ends. */
-  readonly leases: Pick<Leases, "take" | "isBusy" | "releaseAll">;
-  /** The same for who holds no lock file, as the sidecar; the caller gives them back. */
-  unlockedLeases(ctx: Context): Pick<Leases, "take" | "releaseAll">;
   /** Who works on a stanza (default: the configured one) on this host, and how far: as their files tell it. */
   lockState(kind: LockKind, stanza?: string): LockState;
   /** Does somebody work on the stanza on this host? Certain, where {@link lockState} trusts the number of a process. */
@@ -49,14 +64,20 @@ export interface CommandHost {
   requireStarted(): void;
   /** Accounts besides root and this one that may own the lock path: those of the data directories and of repositories that are directories. */
   lockOwners(): readonly number[];
-  /** Data directory of pg1. */
-  readonly dataDirectory: string;
-  readonly users: UserNames;
-  /** User and group that this process works as. */
-  readonly self: { readonly uid: number; readonly gid: number };
-  readonly workingDirectory: string;
-  /** Descriptor of a listening socket that systemd has handed over; null without one. */
-  readonly listenFd: number | null;
+}
+
+/** This process, this program once more, and other programs. */
+export interface ProgramAccess {
+  /** This process, and a way to end another one; false when there is none of that id. */
+  readonly process: {
+    readonly pid: number;
+    readonly execId: string;
+    /** When it began, by the monotonic clock. */
+    readonly beganMs: number;
+    terminate(pid: number): boolean;
+  };
+  /** Words that start this program again, for restore_command. */
+  readonly ownCommand: readonly string[];
   /** Starts the background process of this command: the same words with `:async`, detached; its end is not waited for. */
   startBackground(): void;
   /**
@@ -69,34 +90,41 @@ export interface CommandHost {
    * @throws what reading a configuration throws
    */
   other(configuration: OtherConfiguration): CommandHost;
-  /** The machine and its service manager. */
-  readonly machine: Machine;
   /**
    * Runs another program to its end, in the root directory. Nothing of our configuration is in its environment, unless it is this program again
    * (`isOwn`). @throws execute (102) when it cannot be started
    */
   program(words: readonly string[], options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean }): Promise<ProgramEnd>;
+}
+
+/** The machine: its names, users and files. */
+export interface MachineAccess {
+  /** The machine and its service manager. */
+  readonly machine: Machine;
+  readonly users: UserNames;
+  /** User and group that this process works as. */
+  readonly self: { readonly uid: number; readonly gid: number };
+  readonly workingDirectory: string;
+  /** Descriptor of a listening socket that systemd has handed over; null without one. */
+  readonly listenFd: number | null;
+  /** A file's bytes, null when it is not there. */
+  readFile(path: string): Promise<Uint8Array | null>;
+}
+
+/** Who started the command. */
+export interface Terminal {
   /** Somebody sits before the terminal. */
   readonly isInteractive: boolean;
   /** What they answer; null when nobody can be asked. */
   ask(question: string): Promise<string | null>;
-  /** Words that start this program again, for restore_command. */
-  readonly ownCommand: readonly string[];
-  /** A file's bytes, null when it is not there. */
-  readFile(path: string): Promise<Uint8Array | null>;
-  /** This process, and a way to end another one; false when there is none of that id. */
-  readonly process: {
-    readonly pid: number;
-    readonly execId: string;
-    /** When it began, by the monotonic clock. */
-    readonly beganMs: number;
-    terminate(pid: number): boolean;
-  };
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
   /** The same for bytes; resolves when more may come. */
   printBytes(bytes: Uint8Array): Promise<void>;
 }
+
+/** All of it, for a command; its functions take the parts that they use. */
+export interface CommandHost extends Invocation, RepositoryAccess, ClusterAccess, LockAccess, ProgramAccess, MachineAccess, Terminal {}
 
 export interface Machine {
   readonly hostName: string;

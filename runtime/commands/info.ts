@@ -11,7 +11,7 @@ import { type Destination, destinationLine, destinationsJson, listDestinations }
 import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../operations/info/info";
 import { infoText, progressText } from "../operations/info/infoText";
 import { policyError } from "../operations/shared/results";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "./host";
 
 export const infoCommand: Command = async (host) => {
   const { config } = host;
@@ -28,7 +28,7 @@ export const infoCommand: Command = async (host) => {
 };
 
 /** A repository without a full backup is told, not judged: `check` judges. */
-async function printDestinations(host: CommandHost, stanzas: readonly string[]): Promise<number> {
+async function printDestinations(host: Invocation & RepositoryAccess & Terminal, stanzas: readonly string[]): Promise<number> {
   const { config } = host;
   const found: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
   for (const stanza of stanzas) found.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
@@ -42,7 +42,7 @@ async function printDestinations(host: CommandHost, stanzas: readonly string[]):
   return codes.find((code) => code !== 0) ?? 0;
 }
 
-function reportOf(host: CommandHost, stanza: string): Promise<InfoReport> {
+function reportOf(host: Invocation & RepositoryAccess & LockAccess, stanza: string): Promise<InfoReport> {
   const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
   const { info, set } = host.config;
   const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };

@@ -18,7 +18,7 @@ import { type Servers, withSession } from "../operations/migrate/serverSessions"
 import { verifyMigration } from "../operations/migrate/verifyMigration";
 import { type Connection, findPassword, parseConnection } from "../postgres/connectionString";
 import { findClientPrograms } from "../postgres/programs";
-import type { Command, CommandHost } from "./host";
+import type { Command, CommandHost, Invocation, MachineAccess, Terminal } from "./host";
 
 const STEPS = { copy, finish, plan, release, verify } as const;
 
@@ -32,13 +32,13 @@ export const migrateCommand: Command = async (host) => {
   return step(host, ctx);
 };
 
-async function plan(host: CommandHost, ctx: Context): Promise<number> {
+async function plan(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const planned = await makePlan(host, await serversOf(host), ctx);
   show(host, planned, planText);
   return planned.refusals.length === 0 ? 0 : ERRORS.dbInvalid;
 }
 
-async function copy(host: CommandHost, ctx: Context): Promise<number> {
+async function copy(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const servers = await serversOf(host);
   const planned = await makePlan(host, servers, ctx);
   if (planned.refusals.length > 0) {
@@ -54,7 +54,7 @@ async function copy(host: CommandHost, ctx: Context): Promise<number> {
   return 0;
 }
 
-async function verify(host: CommandHost, ctx: Context): Promise<number> {
+async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const servers = await serversOf(host);
   const { include, exclude, keepRoles, lanes, tablespaces } = optionsOf(host);
   const { databases } = await withSession(servers, servers.source, undefined, loadFacts);
@@ -67,7 +67,7 @@ async function verify(host: CommandHost, ctx: Context): Promise<number> {
   return report.ok ? 0 : ERRORS.dbMismatch;
 }
 
-async function release(host: CommandHost, ctx: Context): Promise<number> {
+async function release(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const { readFile, source } = await serversOf(host, "source");
   const names = await withSession({ readFile, source, target: source }, source, undefined, async (session) => {
     await lockServers([session], ctx);
@@ -94,11 +94,11 @@ async function finish(host: CommandHost, ctx: Context): Promise<number> {
 
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
 
-async function makePlan(host: CommandHost, servers: Servers, ctx: Context): Promise<MigrationPlan> {
+async function makePlan(host: Invocation, servers: Servers, ctx: Context): Promise<MigrationPlan> {
   return planMigration(await gatherPlanInput(servers, optionsOf(host), ctx));
 }
 
-function optionsOf({ config }: CommandHost): MigrationOptions {
+function optionsOf({ config }: Invocation): MigrationOptions {
   const { disconnect, keepRoles, tablespaces } = config.migrate;
   return {
     include: config.databaseInclude,
@@ -110,12 +110,12 @@ function optionsOf({ config }: CommandHost): MigrationOptions {
   };
 }
 
-function show<T extends object>(host: CommandHost, report: T, text: (report: T) => string): void {
+function show<T extends object>(host: Invocation & Terminal, report: T, text: (report: T) => string): void {
   host.print(host.config.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : text(report));
 }
 
 /** Both ends, or the one that a step needs; the other one is then the same. */
-async function serversOf(host: CommandHost, only?: "source" | "target"): Promise<Servers> {
+async function serversOf(host: Invocation & MachineAccess, only?: "source" | "target"): Promise<Servers> {
   const { fromServer, fromPasswordFile, toPasswordFile, toServer } = host.config.migrate;
   const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);
   const user = host.users.userName(host.self.uid) ?? "postgres";
@@ -136,14 +136,14 @@ async function serversOf(host: CommandHost, only?: "source" | "target"): Promise
 }
 
 /** The server of pg1. @throws optionRequired */
-function ownServer({ config }: CommandHost, user: string): Connection {
+function ownServer({ config }: Invocation, user: string): Connection {
   const pg: PgConfig | undefined = config.pgs[0];
   if (pg === undefined)
     throw fail("optionRequired", "migrate command requires option: to-server", { hint: "there is no pg1-path that could be meant instead." });
   return { host: pg.socketPath ?? "/var/run/postgresql", port: pg.port, user: pg.user ?? user, database: pg.database, sslMode: "disable" };
 }
 
-async function readPassword(host: CommandHost, option: string, path: string): Promise<Secret> {
+async function readPassword(host: MachineAccess, option: string, path: string): Promise<Secret> {
   const bytes = await host.readFile(path);
   if (bytes === null)
     throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path, hint: `the option ${option} names this file.` });
@@ -154,7 +154,7 @@ async function readPassword(host: CommandHost, option: string, path: string): Pr
   );
 }
 
-async function passwordOf(host: CommandHost, connection: Connection): Promise<Secret | null> {
+async function passwordOf(host: Invocation & MachineAccess, connection: Connection): Promise<Secret | null> {
   const { passFile } = host.config.migrate;
   if (passFile === undefined) return null;
   const bytes = await host.readFile(passFile);

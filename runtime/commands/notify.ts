@@ -12,7 +12,7 @@ import { notificationOf, type NotificationInput } from "../notify/message";
 import { type NotifyTarget, parseTargets } from "../notify/targets";
 import { loadLocalDrills } from "../operations/drill/history";
 import { drillNotice } from "../operations/drill/drillReport";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation, MachineAccess } from "./host";
 
 export const notifyCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -42,7 +42,7 @@ export const notifyCommand: Command = async (host) => {
 };
 
 /** @throws fileMissing (55), config (27), optionRequired (37) without a place to look at */
-async function loadTargets(host: CommandHost): Promise<readonly NotifyTarget[]> {
+async function loadTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[]> {
   const credentialsDirectory = host.machine.environment["CREDENTIALS_DIRECTORY"];
   const path = host.config.monitoring.notifyFile ?? (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
   if (path === undefined) {

@@ -15,7 +15,7 @@ import { type LiveServer, planRecover, planText, type PlanInput, type RecoverReq
 import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../operations/recover/recover";
 import type { RecoverSource } from "../operations/recover/recoverSource";
 import { agreed, refused } from "./agree";
-import type { Command, CommandHost } from "./host";
+import type { Command, CommandHost, Invocation, MachineAccess, ProgramAccess, Terminal } from "./host";
 import { toolsOf } from "./recoverTools";
 
 export const recoverCommand: Command = async (host) => {
@@ -32,14 +32,14 @@ export const recoverCommand: Command = async (host) => {
 };
 
 /** On the way to the data directory another account's link would lead root to a third one's. @throws fileOwner (88) */
-function requireOwnLinks(host: CommandHost, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
+function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
   if (host.self.uid !== 0 || owner === null) return;
   const found = resolveTrusted(configuredDirectory, [owner.uid]);
   if (found !== dataDirectory)
     throw fail("pathOpen", `'${configuredDirectory}' was '${dataDirectory}' and is '${found}': somebody changes links there`);
 }
 
-function controlOf(host: CommandHost, facts: HostFacts): ServerControl {
+function controlOf(host: Invocation, facts: HostFacts): ServerControl {
   return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
 }
 
@@ -125,7 +125,7 @@ async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
   return run(host, { ...begun, journal: mine }, toolsOf(host, journal.account));
 }
 
-async function run(host: CommandHost, begun: Begun, tools: RecoverTools): Promise<number> {
+async function run(host: Invocation & Terminal, begun: Begun, tools: RecoverTools): Promise<number> {
   const { journal } = begun;
   const { checkCode, opened } = await goOn(begun, tools, host.ctx);
   const data = journal.moves.at(-1)?.to;
@@ -183,14 +183,14 @@ async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
 }
 
 /** Two at once would move each other's directories. @throws lockAcquire (50) */
-async function requireAlone(host: CommandHost, journal: Journal): Promise<void> {
+async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journal): Promise<void> {
   if (journal.phase === "done" || journal.pid === host.process.pid) return;
   const words = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
   if (words === null || !Buffer.from(words).toString("latin1").split("\0").includes("recover")) return;
   throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, { hint: "wait for its end." });
 }
 
-function requestOf({ config }: CommandHost): RecoverRequest {
+function requestOf({ config }: Invocation): RecoverRequest {
   const {
     repoKey,
     set,

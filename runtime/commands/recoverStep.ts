@@ -5,7 +5,7 @@
 import { fail } from "../base/errors";
 import { findRecoverSource, WAL_SEGMENT_SIZE_BYTES } from "../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../operations/recover/steps";
-import type { Command, CommandHost } from "./host";
+import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "./host";
 
 export const recoverStepCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -30,7 +30,7 @@ export const recoverStepCommand: Command = async (host) => {
   }
 };
 
-async function plan(host: CommandHost): Promise<object> {
+async function plan(host: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
   const { config, ctx } = host;
   const control = await host.loadControl().catch(() => null);
   const recovery = {

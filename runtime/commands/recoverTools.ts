@@ -3,7 +3,7 @@ import { type BackupError, type ErrorKind, ERRORS, fail } from "../base/errors";
 import { actAs } from "../local/actAs";
 import type { Owner } from "../operations/recover/hostFacts";
 import type { RecoverTools } from "../operations/recover/recover";
-import type { CommandHost } from "./host";
+import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "./host";
 import { archiveGetLine } from "./restore";
 
 /** What a launcher says itself. */
@@ -42,7 +42,7 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
 }
 
 /** What the configuration has for a restore (a host's agent answers it), else this program. */
-function archiveGetOf(host: CommandHost, words: readonly string[]): string {
+function archiveGetOf(host: Invocation & ClusterAccess & ProgramAccess, words: readonly string[]): string {
   try {
     const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config.restore;
     return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
@@ -60,7 +60,7 @@ interface LogLine {
 }
 
 /** A line of another process's log into ours; its error is given back, to be thrown. */
-function tell(text: string, { ctx: { log } }: CommandHost): BackupError | null {
+function tell(text: string, { ctx: { log } }: Invocation): BackupError | null {
   let line: LogLine;
   try {
     line = JSON.parse(text) as LogLine;

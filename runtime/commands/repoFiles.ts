@@ -3,7 +3,7 @@ import { fail, isError } from "../base/errors";
 import { type JsonValue, renderJson } from "../format/repository/json";
 import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../operations/shared/repoFiles";
 import type { Repository } from "../repository/repository";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation, RepositoryAccess } from "./host";
 
 export const repoLsCommand: Command = async (host) => {
   const { config } = host;
@@ -35,7 +35,7 @@ export const repoGetCommand: Command = async (host) => {
   }
 };
 
-function firstRepo(host: CommandHost): { readonly repo: Repository; readonly basePath: string } {
+function firstRepo(host: Invocation & RepositoryAccess): { readonly repo: Repository; readonly basePath: string } {
   const [repo] = host.repositories();
   const settings = host.config.repos.find((candidate) => candidate.key === repo?.key);
   if (repo === undefined || settings === undefined) throw fail("optionRequired", `${host.config.command} command requires option: repo1-path`);

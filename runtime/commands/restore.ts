@@ -1,7 +1,7 @@
 /** `restore`: into pg1-path, from `--repo` or the first repository that has a fitting backup; the others stand in for damaged copies. */
 import { shellWord } from "../operations/restore/recovery";
 import { restore } from "../operations/restore/restore";
-import type { Command, CommandHost } from "./host";
+import type { ClusterAccess, Command, Invocation, ProgramAccess } from "./host";
 
 export const restoreCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -50,7 +50,7 @@ export const restoreCommand: Command = async (host) => {
 };
 
 /** What PostgreSQL calls for each segment: this program, the same repositories, the restored directory. No secret is in it. */
-export function archiveGetLine(host: CommandHost): string {
+export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess): string {
   const { config } = host;
   const options = new Set([
     ...config.carriedOptions,

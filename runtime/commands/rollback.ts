@@ -10,7 +10,7 @@ import { planRollback, type RollbackInput, rollbackText } from "../operations/ro
 import { type BegunRollback, readRollbackJournal, type RollbackJournal, rollBack } from "../operations/rollback/rollback";
 import { Zfs } from "../operations/rollback/zfs";
 import { agreed, refused } from "./agree";
-import type { Command, CommandHost } from "./host";
+import type { ClusterAccess, Command, CommandHost, Invocation } from "./host";
 import { toolsOf } from "./recoverTools";
 
 export const rollbackCommand: Command = async (host) => {
@@ -58,7 +58,7 @@ export const rollbackCommand: Command = async (host) => {
  * While it is under way the data set may have no name at all: the journal of an account other than root lies beside its mount point, where pg1-path
  * points.
  */
-async function findJournal(host: CommandHost, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
+async function findJournal(host: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
   const places = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
   for (let place = host.dataDirectory; place.length > 1; place = place.slice(0, Math.max(1, place.lastIndexOf("/")))) places.push(place);
   for (const place of places) {
@@ -75,7 +75,7 @@ function journalOf(dataset: string, mountPoint: string): JournalFile {
   return new JournalFile("rollback", dataset, `${mountPoint}.rollback.json`);
 }
 
-function controlOf(host: CommandHost, facts: HostFacts, mountPoint: string): ServerControl {
+function controlOf(host: Invocation, facts: HostFacts, mountPoint: string): ServerControl {
   return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(mountPoint));
 }
 

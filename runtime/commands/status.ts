@@ -8,7 +8,7 @@ import { waitingWal } from "../postgres/archiveStatus";
 import { type NextRun, parseTimers, timerWords } from "../local/timers";
 import { loadLocalDrills } from "../operations/drill/history";
 import { loadStreams } from "../operations/stream/streamReport";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation, ProgramAccess } from "./host";
 
 export const statusCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -33,7 +33,7 @@ export const statusCommand: Command = async (host) => {
 };
 
 /** Null where there is no systemd, or one that prints another form. */
-async function loadNextRuns(host: CommandHost): Promise<readonly NextRun[] | null> {
+async function loadNextRuns(host: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
   const { config, ctx } = host;
   const stanza = config.stanza ?? "";
   const ended = await host.program(["systemctl", ...timerWords(stanza)], { signal: ctx.signal }).catch(() => null);

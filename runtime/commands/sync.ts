@@ -6,7 +6,7 @@ import type { SyncScope } from "../operations/sync/syncPlan";
 import { loadBackupInfo } from "../repository/infoStore";
 import { NO_LEASE } from "../repository/lease";
 import type { Repository } from "../repository/repository";
-import type { Command, CommandHost } from "./host";
+import type { Command, RepositoryAccess } from "./host";
 
 export const syncCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -24,7 +24,7 @@ export const syncCommand: Command = async (host) => {
   return 0;
 };
 
-function repoOf(host: CommandHost, option: string, key: number | undefined): Repository {
+function repoOf(host: RepositoryAccess, option: string, key: number | undefined): Repository {
   const repos = host.repositories();
   const repo = repos.find((candidate) => candidate.key === key);
   if (repo !== undefined) return repo;

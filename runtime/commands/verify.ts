@@ -8,7 +8,7 @@ import type { VerifyCounts } from "../operations/verify/tally";
 import { type JsonValue, renderJson } from "../format/repository/json";
 import { toBackupError } from "../base/errors";
 import { saveRun } from "../local/runRecords";
-import type { Command, CommandHost } from "./host";
+import type { Command, Invocation } from "./host";
 
 /** WAL segment size when no cluster is there to ask. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
@@ -58,7 +58,7 @@ export const verifyCommand: Command = async (host) => {
 };
 
 /** For metrics; the run itself is written down at its end. A look at one set says nothing of the others. */
-async function rememberVerdicts({ config, ctx }: CommandHost, results: readonly RepoResult<Verdict>[]): Promise<void> {
+async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
   const repos = Object.fromEntries(results.map((result) => [String(result.repoKey), { ok: result.ok && result.value.ok, endedAtS }]));
   const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;

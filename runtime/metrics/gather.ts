@@ -1,7 +1,7 @@
 /** Gathers the facts of one host: the only file of this room that reads anything. */
 import { createHash } from "node:crypto";
 import { toBackupError } from "../base/errors";
-import type { CommandHost } from "../commands/host";
+import type { CommandHost, Invocation } from "../commands/host";
 import type { Config } from "../config/types";
 import { BACKREST_VERSION } from "../format/repository/infoFile";
 import { loadRuns } from "../local/runRecords";
@@ -68,7 +68,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
 }
 
 /** Facts that a repository cannot provide are missing, with a log line. */
-async function orNull<T>(host: CommandHost, repoKey: number, work: () => Promise<T>): Promise<T | null> {
+async function orNull<T>(host: Invocation, repoKey: number, work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();
   } catch (error) {

@@ -11,7 +11,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import { silentLog } from "../../base/log";
-import type { Command, CommandHost } from "../../commands/host";
+import type { Command, Invocation, MachineAccess, ProgramAccess } from "../../commands/host";
 import type { Config } from "../../config/types";
 import {
   checkAssertion,
@@ -72,7 +72,7 @@ export const clusterDrillCommand: Command = async (host) => {
 };
 
 /** By the Secret of an application: production's counts need no more. @throws dbConnect where there is none */
-async function openProduction({ config, readFile }: CommandHost, api: KubernetesApi, database: string | undefined): Promise<Session> {
+async function openProduction({ config, readFile }: Invocation & MachineAccess, api: KubernetesApi, database: string | undefined): Promise<Session> {
   const { cluster = "", secretPath } = config.clusterDrill;
   const text = async (name: string): Promise<string> => {
     const bytes = secretPath === undefined ? null : await readFile(`${secretPath}/${name}`);
@@ -106,7 +106,7 @@ class ClusterDrill {
   readonly #ctx: Context;
   readonly #journal: DrillJournal;
 
-  constructor(deps: ClusterDrillDeps, asked: AskedDrill, { config, process }: CommandHost, ctx: Context) {
+  constructor(deps: ClusterDrillDeps, asked: AskedDrill, { config, process }: Invocation & ProgramAccess, ctx: Context) {
     this.#deps = deps;
     this.#asked = asked;
     this.#config = config;

@@ -4,7 +4,7 @@
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { CommandHost } from "../../commands/host";
+import type { Invocation, MachineAccess } from "../../commands/host";
 import { deliver } from "../../notify/deliver";
 import type { NotifyEvent } from "../../notify/events";
 import { notificationOf } from "../../notify/message";
@@ -19,7 +19,7 @@ export interface JobEnd {
 }
 
 /** @param cluster that the Job is of. @returns the work's exit code; @throws what the work throws */
-export async function tellJob(host: CommandHost, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
+export async function tellJob(host: Invocation & MachineAccess, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
   const targets = await loadTargets(host, ctx);
   const tell = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
     // Whoever told the Job to end knows of it, and waits.
@@ -39,7 +39,7 @@ export async function tellJob(host: CommandHost, cluster: string, ctx: Context, 
 }
 
 /** None where nobody is to be told, or the Secret cannot be used. */
-async function loadTargets({ config, readFile }: CommandHost, ctx: Context): Promise<readonly NotifyTarget[]> {
+async function loadTargets({ config, readFile }: Invocation & MachineAccess, ctx: Context): Promise<readonly NotifyTarget[]> {
   const path = config.monitoring.notifyFile;
   if (path === undefined) return [];
   try {
@@ -59,7 +59,7 @@ interface Told {
 }
 
 async function send(
-  host: CommandHost,
+  host: Invocation & MachineAccess,
   cluster: string,
   targets: readonly NotifyTarget[],
   { code, event, record }: Told,

@@ -6,7 +6,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Command, CommandHost } from "../../commands/host";
+import type { Command, Invocation, MachineAccess } from "../../commands/host";
 import { at, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import {
@@ -70,7 +70,7 @@ export const migrationStepCommand: Command = async (host) => {
   return 0;
 };
 
-async function openWork(host: CommandHost): Promise<Work> {
+async function openWork(host: Invocation & MachineAccess): Promise<Work> {
   const { kubernetes, migrate } = host.config;
   const migrationFile = migrate.file;
   if (migrationFile === undefined) throw fail("optionRequired", "cnpg-migrate command requires option: migration-file");

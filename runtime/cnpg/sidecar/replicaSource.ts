@@ -2,7 +2,7 @@
  * A replica cluster: its primary is a standby of another cluster and reads that one's archive; its other instances read what it archived itself.
  * The other archive's configuration lies beside this one's, in the words that a recovery job has for it.
  */
-import type { CommandHost } from "../../commands/host";
+import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../../commands/host";
 import { isReplica, type JsonObject, textAt } from "../kubernetes/clusterObject";
 import { PLACES, SOURCE_PLACES } from "../names";
 
@@ -12,7 +12,7 @@ export function followsSource(cluster: JsonObject, instance: string): boolean {
 }
 
 /** This process with the repositories of the source. @throws what reading a configuration throws */
-export function openSource(host: CommandHost, stanza: string): CommandHost {
+export function openSource(host: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandHost {
   const { dataDirectory, config } = host;
   return host.other({
     words: [

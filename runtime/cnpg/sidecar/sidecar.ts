@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { CommandHost } from "../../commands/host";
+import type { Invocation, ProgramAccess } from "../../commands/host";
 import { beatForever } from "./heartbeat";
 import { launcherText, writeLauncher } from "./sidecarLauncher";
 import { LAUNCHER_FILE } from "../names";
@@ -22,7 +22,7 @@ export interface Sidecar {
 }
 
 /** Serves until the process is told to end. */
-export async function serveSidecar(host: CommandHost, { services, isBusy, close }: Sidecar): Promise<0> {
+export async function serveSidecar(host: Invocation & ProgramAccess, { services, isBusy, close }: Sidecar): Promise<0> {
   const { ctx, config } = host;
   const { socket, heartbeatFile } = config.plugin;
   // What is under way when the pod ends is finished first: nothing of it sees that signal.
@@ -45,7 +45,7 @@ export async function serveSidecar(host: CommandHost, { services, isBusy, close 
 }
 
 /** Nothing of the sidecar's own work needs it. */
-async function leaveLauncher({ config, ctx, ownCommand }: CommandHost, file: string): Promise<void> {
+async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAccess, file: string): Promise<void> {
   const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off", "--target-form=cluster"];
   await writeLauncher(file, launcherText(ownCommand, options)).catch((error: unknown) =>
     ctx.log.warn(`unable to write '${file}': ${toBackupError(error).message}`),
@@ -56,7 +56,9 @@ async function leaveLauncher({ config, ctx, ownCommand }: CommandHost, file: str
 const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
 
 /** Runs another command of this program with the sidecar's own configuration; its errors go to `told`. */
-export function runOwn(host: CommandHost): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {
+export function runOwn(
+  host: Invocation & ProgramAccess,
+): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {
   const { carriedOptions, stanza } = host.config;
   return (words, signal, told) => host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
 }
