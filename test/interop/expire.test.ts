@@ -8,7 +8,7 @@ import { fc } from "../harness/properties";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../runtime/base/clock";
 import { BackupError } from "../../runtime/base/errors";
-import { expireCommand } from "../../runtime/commands/expire";
+import { expireCommand } from "../../runtime/commands/backups/expire";
 import { loadConfig } from "../../runtime/config/load";
 import { formatLabel } from "../../runtime/format/repository/label";
 import { PosixStorage } from "../../runtime/storage/posix";

@@ -1,0 +1,33 @@
+/** `annotate`: adds, changes and (with an empty text) removes notes of the backup `--set`, in every repository that holds it. */
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import { annotate } from "../../operations/shared/annotate";
+import { requireLabel } from "../../operations/shared/requireLabel";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Command } from "../host";
+
+export const annotateCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const set = config.set ?? "";
+  requireLabel(set);
+  host.requireStarted();
+  const repos = host.repositories();
+  host.lock(
+    "backup",
+    repos.map((repo) => repo.key),
+  );
+  const errors: BackupError[] = [];
+  let found = false;
+  for (const repo of repos) {
+    try {
+      await host.leases.take(repo, loadBackupInfo);
+      found = (await annotate(repo, set, config.backup.annotations, ctx)) || found;
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      errors.push(error);
+      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoKey: repo.key, cause: thrown }));
+    }
+  }
+  if (errors.length > 0) throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
+  if (!found) throw fail("backupSetInvalid", "no backup set to annotate found");
+  return 0;
+};

@@ -1,0 +1,84 @@
+/** `expire`: each repository (or `--repo`'s) by itself; exit 104 when some could not be expired. Also what `backup` does at its end. */
+import { type BackupError, fail, toBackupError } from "../../base/errors";
+import type { Config, RepoConfig } from "../../config/types";
+import { expireRepository } from "../../operations/expire/expire";
+import { checkRequest, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
+import { loadBackupInfo } from "../../repository/infoStore";
+import { NO_LEASE } from "../../repository/lease";
+import type { Repository } from "../../repository/repository";
+import type { Command, Invocation, RepositoryAccess } from "../host";
+
+export const expireCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  host.requireStarted();
+  const request = requestOf(config);
+  const repos = host.repositories();
+  const locked = repos.map((repo) => repo.key);
+  host.lock("backup", locked);
+  const { errors, setFound } = await expireEach(host, repos, request);
+  if (!setFound && errors.length === 0)
+    ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
+  if (errors.length > 0) throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
+  return 0;
+};
+
+/** Runs after a backup, under its locks and leases. A failure is logged and does not change the result of the backup. */
+export async function expireAfterBackup(host: Invocation & RepositoryAccess): Promise<void> {
+  const repos: Repository[] = [];
+  for (const repo of host.repositories()) {
+    // The backup's own error names the other process, which expires when it is done.
+    if (!(await host.leases.isBusy(repo))) repos.push(repo);
+  }
+  const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });
+  if (errors.length > 0) host.ctx.log.warn("the backup is complete, but expiring old ones failed: run expire when the reason is gone");
+}
+
+async function expireEach(
+  host: Invocation & RepositoryAccess,
+  repos: readonly Repository[],
+  request: ExpireRequest,
+): Promise<{ errors: BackupError[]; setFound: boolean }> {
+  const { config, ctx } = host;
+  const errors: BackupError[] = [];
+  let setFound = false;
+  // One after the other: the log reads in order.
+  for (const repo of repos) {
+    try {
+      const settings = config.repos.find((candidate) => candidate.key === repo.key);
+      if (settings === undefined) throw fail("assert", `${repo.name} is open but not configured`);
+      const lease = request.dryRun ? NO_LEASE : await host.leases.take(repo, loadBackupInfo);
+      setFound = (await expireRepository(repo, retentionOf(settings), request, lease, ctx)).setFound || setFound;
+    } catch (thrown) {
+      const error = toBackupError(thrown);
+      errors.push(error);
+      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoKey: repo.key, cause: thrown }));
+    }
+  }
+  return { errors, setFound };
+}
+
+/** @throws optionInvalid, optionInvalidValue */
+function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRequest {
+  const { archiveBefore, oldest } = expire;
+  const request: ExpireRequest = {
+    ...(set === undefined ? {} : { set }),
+    oldest,
+    ...(archiveBefore === undefined ? {} : { archiveExpireBefore: archiveBefore }),
+    refusePageErrors: checksumPageError,
+    dryRun,
+  };
+  checkRequest(request);
+  return request;
+}
+
+function retentionOf(repo: RepoConfig): Retention {
+  const { retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType, retentionHistoryDays } = repo;
+  return {
+    ...(retentionFull === undefined ? {} : { full: retentionFull }),
+    fullType: retentionFullType,
+    ...(retentionDiff === undefined ? {} : { diff: retentionDiff }),
+    ...(retentionArchive === undefined ? {} : { archive: retentionArchive }),
+    archiveType: retentionArchiveType,
+    ...(retentionHistoryDays === undefined ? {} : { historyDays: retentionHistoryDays }),
+  };
+}

@@ -1,0 +1,58 @@
+/** `repo-ls [PATH]` and `repo-get FILE`: look into a repository, whatever its storage; the first one unless `--repo` names another. */
+import { fail, isError } from "../../base/errors";
+import { type JsonValue, renderJson } from "../../format/repository/json";
+import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../../operations/shared/repoFiles";
+import type { Repository } from "../../repository/repository";
+import type { Command, Invocation, RepositoryAccess } from "../host";
+
+export const repoLsCommand: Command = async (host) => {
+  const { config } = host;
+  if (config.params.length > 1) throw fail("paramInvalid", "only one path may be specified");
+  const { repo, basePath } = firstRepo(host);
+  const path = repoPathOf(config.params[0] ?? "", basePath);
+  const files = await listFiles(repo, path, { filter: filterOf(config.files.filter), recurse: config.files.recurse, sort: config.files.sort });
+  if (config.output === "json") {
+    host.print(`${renderJson(Object.fromEntries(files.map((file) => [file.name, fileJson(file)])))}\n`);
+    return 0;
+  }
+  // A path is not listed in itself; a file that was asked for is.
+  const named = files.filter((file) => file.name !== "." || file.type === "file");
+  host.print(named.map((file) => `${file.name}\n`).join(""));
+  return 0;
+};
+
+export const repoGetCommand: Command = async (host) => {
+  const { config } = host;
+  const [word] = config.params;
+  if (word === undefined || config.params.length > 1) throw fail("paramRequired", "source file required");
+  const { repo, basePath } = firstRepo(host);
+  try {
+    for await (const chunk of await openRepoFile(repo, repoPathOf(word, basePath), config.files.raw)) await host.printBytes(chunk);
+    return 0;
+  } catch (error) {
+    if (config.files.ignoreMissing && isError(error, "fileMissing")) return 1;
+    throw error;
+  }
+};
+
+function firstRepo(host: Invocation & RepositoryAccess): { readonly repo: Repository; readonly basePath: string } {
+  const [repo] = host.repositories();
+  const settings = host.config.repos.find((candidate) => candidate.key === repo?.key);
+  if (repo === undefined || settings === undefined) throw fail("optionRequired", `${host.config.command} command requires option: repo1-path`);
+  return { repo, basePath: settings.path };
+}
+
+function filterOf(text: string | undefined): RegExp | null {
+  if (text === undefined) return null;
+  try {
+    return new RegExp(text);
+  } catch {
+    throw fail("optionInvalidValue", `'${text}' is not a valid regular expression for 'filter' option`);
+  }
+}
+
+function fileJson(file: ListedFile): JsonValue {
+  if (file.type === "file") return { type: "file", size: file.sizeBytes, time: Math.floor(file.modifiedAtMs / 1000) };
+  if (file.type === "directory") return { type: "path" };
+  return { type: "link", ...(file.destination === undefined ? {} : { destination: file.destination }) };
+}

@@ -1,0 +1,40 @@
+/** `sync`: whole backups and their WAL from `--from-repo` into `--to-repo`; exit 104 when some of it could not be copied. */
+import { fail } from "../../base/errors";
+import type { Config } from "../../config/types";
+import { sync } from "../../operations/sync/sync";
+import type { SyncScope } from "../../operations/sync/syncPlan";
+import { loadBackupInfo } from "../../repository/infoStore";
+import { NO_LEASE } from "../../repository/lease";
+import type { Repository } from "../../repository/repository";
+import type { Command, RepositoryAccess } from "../host";
+
+export const syncCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const from = repoOf(host, "from-repo", config.sync.fromRepoKey);
+  const to = repoOf(host, "to-repo", config.sync.toRepoKey);
+  if (from === to) throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is where the backups come from`);
+  host.requireStarted();
+  host.lock("backup", [from.key, to.key]);
+  const options = { scope: scopeOf(config), dryRun: config.dryRun };
+  // The source is only read. The target may have no stanza yet: the first sync makes it.
+  const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
+  const { labels, walCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
+  if (labels.length === 0 && walCount === 0 && problems.length === 0) ctx.log.info(`${to.name}: nothing of ${from.name} is missing`);
+  if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
+  return 0;
+};
+
+function repoOf(host: RepositoryAccess, option: string, key: number | undefined): Repository {
+  const repos = host.repositories();
+  const repo = repos.find((candidate) => candidate.key === key);
+  if (repo !== undefined) return repo;
+  throw fail("optionInvalidValue", `key '${key}' is not valid for '${option}' option`, {
+    hint: `configured are ${repos.map((candidate) => candidate.name).join(", ")}.`,
+  });
+}
+
+function scopeOf({ set, sync: { latest } }: Config): SyncScope {
+  if (set !== undefined && latest) throw fail("optionInvalid", "--latest and --set cannot be used together");
+  if (set !== undefined) return { kind: "set", label: set };
+  return latest ? { kind: "latest" } : { kind: "all" };
+}

@@ -1,0 +1,141 @@
+/** `verify`: reads everything in every repository (or in `--repo`). Unlike stock the exit code tells: 26 when anything is wrong. */
+import { type BackupError, ERRORS, fail } from "../../base/errors";
+import type { RepoResult } from "../../base/parallel";
+import { differingNames } from "../../operations/shared/namedWal";
+import { combinedError } from "../../operations/shared/results";
+import { type Verdict, verify } from "../../operations/verify/verify";
+import type { VerifyCounts } from "../../operations/verify/tally";
+import { type JsonValue, renderJson } from "../../format/repository/json";
+import { toBackupError } from "../../base/errors";
+import { saveRun } from "../../local/runRecords";
+import type { Command, Invocation } from "../host";
+
+/** WAL segment size when no cluster is there to ask. */
+const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+export const verifyCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const walSegmentSizeBytes = await host
+    .loadControl()
+    .then((control) => control.walSegmentSizeBytes)
+    .catch(() => WAL_SEGMENT_SIZE_BYTES);
+  const options = {
+    ...(config.set === undefined ? {} : { set: config.set }),
+    ...(config.verify.samplePercent === undefined ? {} : { samplePercent: config.verify.samplePercent }),
+  };
+  const results: RepoResult<Verdict>[] = [];
+  // One repository after the other: each has the whole pool, and the report reads in order.
+  for (const repo of host.repositories()) {
+    try {
+      results.push({ repoKey: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options) });
+    } catch (error) {
+      results.push({ repoKey: repo.key, ok: false, error: toBackupError(error) });
+    }
+  }
+  compareNamed(results);
+  for (const result of results) {
+    if (!result.ok) continue;
+    for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoKey}: ${problem}`);
+    for (const orphan of result.value.orphans) ctx.log.info(`repo${result.repoKey}: ${orphan}`);
+  }
+  if (config.output === "json") host.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
+  else if (config.output !== "none") {
+    const text = results.map((result) =>
+      result.ok ? verdictText(config.stanza ?? "", result.value, config.verify.verbose) : errorText(result.repoKey, result.error),
+    );
+    host.print(text.join(""));
+  }
+  if (config.set === undefined) await rememberVerdicts(host, results);
+  const error = combinedError("verify", results);
+  if (error !== null) throw error;
+  const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoKey}`);
+  if (damaged.length > 0) {
+    throw fail("checksum", `verify found errors in ${damaged.join(", ")}`, {
+      hint: "heal copies missing WAL from a repository that has it; restore from a repository that is valid.",
+    });
+  }
+  return 0;
+};
+
+/** For metrics; the run itself is written down at its end. A look at one set says nothing of the others. */
+async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
+  const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
+  const repos = Object.fromEntries(results.map((result) => [String(result.repoKey), { ok: result.ok && result.value.ok, endedAtS }]));
+  const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;
+  await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch((error: unknown) =>
+    ctx.log.debug(`the verdicts were not written down: ${toBackupError(error).message}`),
+  );
+}
+
+/** Histories and backup labels carry no checksum: repositories that hold different ones are both in doubt. */
+function compareNamed(results: RepoResult<Verdict>[]): void {
+  const named = new Map(results.flatMap((result) => (result.ok ? [[result.repoKey, result.value.named] as const] : [])));
+  const differing = differingNames(named);
+  for (const [position, result] of results.entries()) {
+    const own = differing.filter(({ repoKeys }) => repoKeys.includes(result.repoKey)).map(({ text }) => text);
+    if (!result.ok || own.length === 0) continue;
+    results[position] = { ...result, value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] } };
+  }
+}
+
+function errorText(repoKey: number, error: BackupError): string {
+  return `repo${repoKey}: error: [${error.name}] ${error.message}\n`;
+}
+
+/** Stock's lines, one block a repository, plus the gaps that stock does not see; what is in order only with `--verbose`. */
+function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string {
+  const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoKey}`, `status: ${verdict.ok ? "ok" : "error"}`];
+  for (const { archiveId, counts, gaps } of verdict.archives) {
+    if (!verbose && counts.valid === counts.total && gaps.length === 0) continue;
+    lines.push(`  archiveId: ${archiveId}, total WAL checked: ${counts.total}, total valid WAL: ${counts.valid}`, ...countsLine(counts, verbose));
+    for (const [first, last] of gaps) lines.push(`    WAL gap: ${first} to ${last}`);
+  }
+  for (const { label, status, counts } of verdict.backups) {
+    if (!verbose && status === "valid") continue;
+    lines.push(
+      `  backup: ${label}, status: ${status}, total files checked: ${counts.total}, total valid files: ${counts.valid}`,
+      ...countsLine(counts, verbose),
+    );
+  }
+  const { total, valid } = verdict.stream;
+  if (total > 0 && (verbose || valid < total)) lines.push(`  streamed WAL, total pieces checked: ${total}, total valid pieces: ${valid}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
+  const all = [
+    ["missing", counts.missing],
+    ["checksum invalid", counts.checksumInvalid],
+    ["size invalid", counts.sizeInvalid],
+    ["other", counts.other],
+  ] as const;
+  const shown = all.filter(([, count]) => verbose || count > 0).map(([name, count]) => `${name}: ${count}`);
+  return shown.length === 0 ? [] : [`    ${shown.join(", ")}`];
+}
+
+/** Ours: `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"} or {"key","status":"error","error"}]}`. */
+function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
+  const repos = results.map((result): JsonValue => {
+    if (!result.ok) return { key: result.repoKey, status: "error", error: `[${result.error.name}] ${result.error.message}` };
+    const { repoKey, ok, archives, backups, problems, orphans, stream } = result.value;
+    return {
+      key: repoKey,
+      status: ok ? "ok" : "error",
+      archives: archives.map(({ archiveId, counts, gaps }) => ({
+        id: archiveId,
+        ...countsJson(counts),
+        gaps: gaps.map(([first, last]) => ({ first, last })),
+      })),
+      backups: backups.map(({ label, status, counts }) => ({ label, status, ...countsJson(counts) })),
+      stream: { total: stream.total, valid: stream.valid },
+      problems: [...problems],
+      orphans: [...orphans],
+    };
+  });
+  return { version: 1, stanza, repos };
+}
+
+function countsJson(counts: VerifyCounts): { [name: string]: number } {
+  const { total, valid, missing, checksumInvalid, sizeInvalid, other } = counts;
+  return { total, valid, missing, "checksum-invalid": checksumInvalid, "size-invalid": sizeInvalid, other };
+}

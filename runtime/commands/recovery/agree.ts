@@ -1,0 +1,21 @@
+/** Asking before something is done that a user would want to have agreed to. */
+import { fail } from "../../base/errors";
+import type { Invocation, Terminal } from "../host";
+
+/** With `--yes` nobody is asked. */
+export async function agreed(host: Invocation & Terminal, question: string): Promise<boolean> {
+  if (host.config.recover.yes) return true;
+  const answer = await host.ask(`${question} [yes/no] `);
+  return answer !== null && /^y(es)?$/i.test(answer.trim());
+}
+
+/** The exit code of a refusal. @throws optionRequired (37) where nobody could be asked */
+export function refused(host: Terminal, verb: string): number {
+  if (host.isInteractive) {
+    host.print("Nothing was changed.\n");
+    return 0;
+  }
+  throw fail("optionRequired", `${verb} changes the data directory and nobody can be asked: nothing was changed`, {
+    hint: "read the plan above; --yes goes on without asking, --dry-run only shows the plan.",
+  });
+}

@@ -1,0 +1,106 @@
+/** `drill`: one fire drill, beside production; exit 0 when it went well, else the code of the first thing that did not. */
+import type { Context } from "../../base/context";
+import { silentLog } from "../../base/log";
+import { fail } from "../../base/errors";
+import { acquireLock } from "../../local/lockFile";
+import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/askedDrill";
+import { drill } from "../../operations/drill/drill";
+import { saveDrill } from "../../operations/drill/history";
+import { type DrillRecord, renderDrill } from "../../operations/drill/record";
+import { drillText } from "../../operations/drill/drillReport";
+import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
+import { shellWord } from "../../operations/restore/recovery";
+import type { Command, CommandHost, Invocation, ProgramAccess } from "../host";
+
+const EXIT_CODE_MAX = 125;
+
+export const drillCommand: Command = async (host) => {
+  const { config } = host;
+  const { stanza = "" } = config;
+  // A document on standard output must stay one.
+  const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
+  if (host.self.uid === 0)
+    throw fail("runtime", "a drill cannot run as root: PostgreSQL's server refuses to", { hint: "run it as the owner of PostgreSQL." });
+  const asked = askedDrill(config.settings, config.drill);
+  const path = drillPathOf(host, asked);
+  await prepareRoot(path);
+  const { execId, pid } = host.process;
+  // In the directory of the drills itself: two of one stanza must not clean up each other's, whatever their lock path.
+  const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
+  try {
+    await cleanScratch(path, stanza, config.binPath, ctx);
+    const record = await makeDrill(host, asked, path, ctx);
+    await saveDrill(host.repositories(), config.spoolPath, record, ctx);
+    host.print(config.output === "json" ? renderDrill(record) : drillText(record));
+    return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
+  } finally {
+    lock.release();
+  }
+};
+
+function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Context): Promise<DrillRecord> {
+  const { config } = host;
+  const { repoKey, settings, stanza = "" } = config;
+  const [pg] = config.pgs;
+  const pool = host.pool();
+  // Threads start while the backup is chosen.
+  pool.warm?.();
+  return drill(
+    {
+      repos: host.repositories(),
+      pool,
+      users: host.users,
+      self: host.self,
+      restoreCommand: (key, dataDirectory) => restoreCommandLine(host, key, dataDirectory),
+      openProduction: (database) => host.newSession(database),
+    },
+    {
+      binPath: config.binPath,
+      pick: asked.pick,
+      level: asked.level,
+      maxMinutes: asked.maxMinutes,
+      maxBytes: asked.maxBytes,
+      stanza,
+      path,
+      repoKey,
+      repoKeys: asked.repoKeys,
+      set: config.set,
+      objectivesOf: (key) => objectivesOf(settings, key),
+      heartbeat: settings.drill?.heartbeat,
+      assertions: settings.drill?.assertions ?? [],
+      user: pg?.user ?? host.users.userName(host.self.uid) ?? "postgres",
+      database: pg?.database ?? "postgres",
+      beganMs: host.process.beganMs,
+    },
+    ctx,
+  );
+}
+
+/** Beside the data directory there is most likely room for another one. */
+export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
+  const [pg] = config.pgs;
+  const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
+  if (path === undefined)
+    throw fail("optionRequired", "drill command requires option: drill-path", { hint: "there is no pg1-path to be beside of." });
+  const inside = config.pgs.find((each) => `${path}/`.startsWith(`${each.path.replace(/\/+$/, "")}/`));
+  if (inside !== undefined)
+    throw fail("optionInvalidValue", `'${path}' is not valid for 'drill-path' option: it is in the data directory '${inside.path}'`, {
+      hint: "name a directory beside it.",
+    });
+  return path.length > 1 ? path.replace(/\/+$/, "") : path;
+}
+
+/** Of one repository alone, or of all where none is named, in this process's own time, and without production's spool. */
+export function restoreCommandLine({ config, ownCommand }: Invocation & ProgramAccess, repoKey: number | undefined, dataDirectory: string): string {
+  const carried = config.carriedOptions.filter((word) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(word));
+  const own = [
+    `--pg1-path=${dataDirectory}`,
+    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    `--stanza=${config.stanza ?? ""}`,
+    "--no-archive-async",
+    "--log-level-file=off",
+    "--log-level-console=warn",
+  ];
+  const words = config.cmd === undefined ? ownCommand.map(shellWord) : [config.cmd];
+  return `${words.join(" ")} ${[...carried, ...own].sort().map(shellWord).join(" ")} archive-get %f "%p"`;
+}

@@ -1,0 +1,98 @@
+/** `extract-table`: a table or schema as it was, back into production beside what is there or in its place; exit 0 also when the swap was declined. */
+import { fail } from "../../base/errors";
+import { acquireLock } from "../../local/lockFile";
+import { drillId } from "../../operations/drill/record";
+import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
+import { extract, type ExtractDeps, type ExtractOptions } from "../../operations/extract/extract";
+import { parseTableName } from "../../operations/extract/tableObjects";
+import { agreed } from "./agree";
+import { drillPathOf, restoreCommandLine } from "./drill";
+import type { Command, CommandHost, Invocation, MachineAccess } from "../host";
+
+export const extractTableCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const { stanza = "" } = config;
+  if (host.self.uid === 0)
+    throw fail("runtime", "extract-table cannot run as root: PostgreSQL's server refuses to", { hint: "run it as the owner of PostgreSQL." });
+  const root = drillPathOf(host, {});
+  const options = optionsOf(host, root);
+  if (options.swap && !config.recover.yes && !config.dryRun && !host.isInteractive)
+    throw fail("optionRequired", "extract-table --swap changes production and nobody can be asked: nothing was changed", {
+      hint: "--yes swaps without asking, when what came back is what was there.",
+    });
+  await prepareRoot(root);
+  const { execId, pid } = host.process;
+  // Drills and this one use the same directory and port, and clean up after each other.
+  const lock = acquireLock({ lockPath: root, stanza, kind: "drill", execId, pid });
+  try {
+    await cleanScratch(root, stanza, options.binPath, ctx);
+    await extract(depsOf(host), options, ctx);
+    return 0;
+  } finally {
+    lock.release();
+  }
+};
+
+function depsOf(host: CommandHost): ExtractDeps {
+  const pool = host.pool();
+  pool.warm?.();
+  return {
+    repos: host.repositories(),
+    pool,
+    users: host.users,
+    self: host.self,
+    restoreCommand: (dataDirectory) => restoreCommandLine(host, host.config.repoKey, dataDirectory),
+    openProduction: (database) => host.newSession(database),
+    print: (text) => host.print(text),
+    agrees: (question) => agreed(host, question),
+  };
+}
+
+/** @throws optionInvalid, optionInvalidValue, optionRequired */
+function optionsOf({ config, ctx, self, users }: Invocation & MachineAccess, root: string): ExtractOptions {
+  const { as, schema, swap, toFile } = config.extract;
+  const { database, table } = config.find;
+  if (database === undefined) throw fail("optionRequired", "extract-table command requires option: database");
+  const isWhole = table === undefined && schema === undefined && toFile !== undefined;
+  if (!isWhole && (table === undefined) === (schema === undefined))
+    throw fail("optionRequired", "extract-table command requires option: table, or else schema", {
+      hint: "a whole database comes back by --to-file alone.",
+    });
+  const wanted = table === undefined ? { schema: schema ?? "", table: null } : parseTableName(table);
+  if (toFile !== undefined && (swap || as !== undefined))
+    throw fail("optionInvalid", "option 'to-file' is not valid together with 'swap' or 'as': production is not touched then");
+  const restored = as ?? `${wanted.schema}_restored`;
+  if (restored === wanted.schema) throw fail("optionInvalidValue", `'${restored}' is not valid for 'as' option: it is where the present one is`);
+  if (restored.startsWith("pg_") || Buffer.byteLength(restored) > 63) throw fail("optionInvalidValue", `'${restored}' is not valid for 'as' option`);
+  const nowMs = ctx.clock.nowMs();
+  const stamp = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
+  const [pg] = config.pgs;
+  return {
+    stanza: config.stanza ?? "",
+    id: drillId(nowMs, ctx.random.bytes(4)),
+    root,
+    binPath: config.binPath,
+    wanted,
+    isWhole,
+    database,
+    restored,
+    swap,
+    kept: `${(wanted.table ?? wanted.schema).slice(0, 30)}_before_${stamp}`,
+    toFile,
+    dryRun: config.dryRun,
+    set: config.set,
+    recovery: {
+      type: config.restore.type,
+      target: config.restore.target,
+      targetAction: "promote",
+      targetExclusive: config.restore.targetExclusive,
+      targetTimeline: config.restore.targetTimeline,
+      archiveMode: "off",
+      restoreCommand: "",
+      options: {},
+    },
+    user: pg?.user ?? users.userName(self.uid) ?? "postgres",
+    maxBytes: config.drill.maxBytes,
+    archiveTimeoutMs: config.archive.timeoutMs,
+  };
+}

@@ -1,0 +1,51 @@
+/** `find`: what was destroyed in a span of time and where a recovery ends just before it; exit 0 also when nothing was found. */
+import { silentLog } from "../../base/log";
+import { fail, isError } from "../../base/errors";
+import { renderJson } from "../../format/repository/json";
+import { find } from "../../operations/find/find";
+import type { FindOptions } from "../../operations/find/search";
+import { parseMoment } from "../../operations/find/moment";
+import { findJson, findText } from "../../operations/find/findReport";
+import type { Command, Invocation } from "../host";
+
+const HOUR_US = 3_600_000_000n;
+
+export const findCommand: Command = async (host) => {
+  const { config } = host;
+  // A document on standard output must stay one.
+  const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
+  const deps = { repos: host.repositories(), openProduction: (database?: string) => host.newSession(database) };
+  const found = await find(deps, optionsOf(host), ctx);
+  host.print(config.output === "json" ? `${renderJson(findJson(found))}\n` : findText(found, config.find.targetForm));
+  return 0;
+};
+
+/** @throws optionInvalidValue for times that are none, or in the wrong order */
+function optionsOf({ config, ctx }: Invocation): FindOptions {
+  const { find: own, pgs, repoKey } = config;
+  const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
+  const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);
+  const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from, toUs);
+  if (fromUs > toUs) throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
+  const [pg] = pgs;
+  const walDirectory = pg === undefined ? null : `${pg.path.replace(/\/+$/, "")}/pg_wal`;
+  const { database, kind, limit, timeline } = own;
+  const table = own.table === undefined ? undefined : plainName(own.table);
+  return { fromUs, toUs, database, kind, limit, table, timeline, repoKey, walDirectory };
+}
+
+function timeUs(option: string, text: string, beforeUs: bigint): bigint {
+  try {
+    return parseMoment(text, beforeUs);
+  } catch (error) {
+    if (!isError(error, "format")) throw error;
+    throw fail("optionInvalidValue", `'${text}' is not valid for '${option}' option`, {
+      hint: "a time is YYYY-MM-DD HH:MM:SS, with a zone as +00 where it is not the local one; YYYY-MM-DD; or how long ago: 90m, 2h, 1d.",
+    });
+  }
+}
+
+/** Quoted as in SQL, or as find shows it. */
+function plainName(text: string): string {
+  return text.replace(/"((?:[^"]|"")+)"/g, (_whole, name: string) => name.replaceAll('""', '"'));
+}

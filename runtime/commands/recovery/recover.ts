@@ -1,0 +1,212 @@
+/**
+ * `recover`: brings the cluster of this host back from a backup, with a plan first, the old data kept, and a way back. Runs as root, or as
+ * PostgreSQL's account where that may stop and start the server; what needs that account is done by it.
+ */
+import { dirname } from "node:path";
+import { formatLocalSeconds } from "../../base/clock";
+import { fail } from "../../base/errors";
+import { resolveTrusted } from "../../local/trust";
+import { type ServerControl, serverControl } from "../../operations/recover/control";
+import { accountOf, freeBytesAt, type HostFacts, loadHostFacts } from "../../operations/recover/hostFacts";
+import { type Journal, readJournal, recoverJournal, remember, serverLogPath, serverMemory } from "../../operations/recover/recoveryJournal";
+import type { JournalFile } from "../../operations/recover/journalFile";
+import { requireOwned, requireRights } from "../../operations/recover/moves";
+import { type LiveServer, planRecover, planText, type PlanInput, type RecoverRequest } from "../../operations/recover/recoverPlan";
+import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
+import type { RecoverSource } from "../../operations/recover/recoverSource";
+import { agreed, refused } from "./agree";
+import type { Command, CommandHost, Invocation, MachineAccess, ProgramAccess, Terminal } from "../host";
+import { toolsOf } from "./recoverTools";
+
+export const recoverCommand: Command = async (host) => {
+  const facts = await loadHostFacts(host.dataDirectory, host.ctx);
+  requireOwnLinks(host, facts);
+  const file = recoverJournal(facts.dataDirectory);
+  const isUndo = host.config.recover.undo;
+  const journal = readJournal(file, isUndo);
+  if (journal === null) return isUndo ? nothingToUndo(file) : begin(host, facts, file);
+  await requireAlone(host, journal);
+  const begun = { journal, file, control: controlOf(host, remember(facts, journal.server)) };
+  if (isUndo || journal.phase === "undo") return undoRecovery(host, begun);
+  return journal.phase === "done" ? begin(host, facts, file) : goOnWith(host, begun);
+};
+
+/** On the way to the data directory another account's link would lead root to a third one's. @throws fileOwner (88) */
+function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
+  if (host.self.uid !== 0 || owner === null) return;
+  const found = resolveTrusted(configuredDirectory, [owner.uid]);
+  if (found !== dataDirectory)
+    throw fail("pathOpen", `'${configuredDirectory}' was '${dataDirectory}' and is '${found}': somebody changes links there`);
+}
+
+function controlOf(host: Invocation, facts: HostFacts): ServerControl {
+  return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(facts.dataDirectory));
+}
+
+async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Promise<number> {
+  const { config, ctx } = host;
+  const account = accountOf(facts, host.users.findUid, host.users.findGid);
+  const tools = toolsOf(host, account);
+  const request = requestOf(host);
+  const answer = requireOk("recover-step plan", await tools.self(["recover-step", "plan", ...wordsOf(request)], ctx.signal));
+  const { live, source } = JSON.parse(answer.stdout) as { readonly live: LiveServer | null; readonly source: RecoverSource };
+  const control = controlOf(host, facts);
+  const nowMs = ctx.clock.nowMs();
+  const input: PlanInput = {
+    request,
+    facts,
+    source,
+    live,
+    control,
+    room: await Promise.all(source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path))),
+    finishWal: config.recover.finishWal,
+    running: (["backup", "restore"] as const).find((kind) => host.isLocked(kind)) ?? null,
+    nowS: Math.floor(nowMs / 1000),
+    stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
+  };
+  const plan = planRecover(input);
+  const place = { account, dataDirectory: facts.dataDirectory, moves: plan.moves };
+  await requireOwned(place);
+  host.print(planText(plan, input));
+  if (config.dryRun) return 0;
+  if (!(await agreed(host, "Recover as planned?"))) return refused(host, "recover");
+  await requireRights(place, tools);
+  if (plan.finishWal) {
+    ctx.log.info("recover: archiving the server's last WAL");
+    requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
+  }
+  const journal: Journal = {
+    version: 2,
+    phase: "stop",
+    pid: host.process.pid,
+    request,
+    label: source.label,
+    startedAtS: input.nowS,
+    configuredDirectory: facts.configuredDirectory,
+    dataDirectory: facts.dataDirectory,
+    account,
+    server: serverMemory(facts),
+    moves: plan.moves,
+    restoreWords: [...plan.restoreWords, ...(request.repoKey === undefined ? [] : [`--repo=${request.repoKey}`])],
+    oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
+    stamp: input.stamp,
+  };
+  await file.write(journal);
+  return run(host, { journal, file, control }, tools);
+}
+
+/** Only on the timeline that is followed, and only behind archived WAL without a gap: what comes after anything else would not fit. */
+function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undefined): Journal["oldWal"] {
+  const { control, walDirectory } = facts;
+  const last = source.wal?.last ?? null;
+  if (control === null || moved === undefined || last === null || source.wal?.missing !== null) return null;
+  if (Number.parseInt(last.slice(0, 8), 16) !== control.timeline) return null;
+  const suffix = moved.slice(facts.dataDirectory.length);
+  const directory = walDirectory === null ? `${moved}/pg_wal` : `${walDirectory}${suffix}`;
+  return { directory, last, segmentSizeBytes: control.walSegmentSizeBytes };
+}
+
+async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
+  const { config } = host;
+  const { file, journal } = begun;
+  const began = `a recovery from backup ${journal.label} was begun ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
+  const isAnother =
+    config.set !== undefined && config.set !== "latest" ? config.set !== journal.label : config.restore.target !== journal.request.target;
+  if (isAnother && (config.restore.target !== undefined || config.set !== undefined)) {
+    throw fail("optionInvalid", `${began}; it cannot be gone on with to another target`, {
+      hint: "run recover without a target to go on, or recover --undo to put the old data back; then begin anew.",
+    });
+  }
+  host.print(`${began}.\nIts next step: ${journal.phase}. To put the old data back instead: pgbackstop recover --undo\n`);
+  if (config.dryRun) return 0;
+  if (!(await agreed(host, "Go on with it?"))) return refused(host, "recover");
+  const mine = { ...journal, pid: host.process.pid };
+  await file.write(mine);
+  return run(host, { ...begun, journal: mine }, toolsOf(host, journal.account));
+}
+
+async function run(host: Invocation & Terminal, begun: Begun, tools: RecoverTools): Promise<number> {
+  const { journal } = begun;
+  const { checkCode, opened } = await goOn(begun, tools, host.ctx);
+  const data = journal.moves.at(-1)?.to;
+  const lines = [
+    opened.paused
+      ? `The server of ${journal.dataDirectory} has reached its target and waits there: look at the data, then let it go on with
+     psql -c 'select pg_wal_replay_resume()'`
+      : `The server of ${journal.dataDirectory} is open, on timeline ${opened.timeline}.`,
+    ...(data === undefined ? [] : ["The old data:", ...journal.moves.map(({ to }) => `     ${to}`)]),
+    "To go back:            pgbackstop recover --undo",
+    "To be safe from here:  pgbackstop backup --type=full   (the new timeline has no backup of its own yet)",
+    ...(data === undefined
+      ? []
+      : ["When the data are right and that backup is done, remove the old data by hand:", ...journal.moves.map(({ to }) => `     rm -rf ${to}`)]),
+    ...(checkCode === 0 ? [] : ["! WAL does not arrive in every repository: see above, and run pgbackstop check"]),
+  ];
+  host.print(`${lines.join("\n")}\n`);
+  return checkCode;
+}
+
+function nothingToUndo(file: JournalFile): never {
+  throw fail("fileMissing", `there is no recovery to undo: '${file.path}' is not there`, {
+    hint: "directories that were kept are called *.before-recover-*; stop the server before you put one back.",
+  });
+}
+
+async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
+  const { control, journal } = begun;
+  if (journal.moves.length === 0) {
+    throw fail("fileMissing", "there is nothing to go back to: there were no old data", { hint: "run recover to go on with the recovery." });
+  }
+  host.print(
+    [
+      `Undo of the recovery from backup ${journal.label}, begun ${formatLocalSeconds(journal.startedAtS * 1000)}`,
+      "",
+      `  1. stop the server: ${control.stop.join(" ")}`,
+      "  2. put the old data back:",
+      ...journal.moves.map(({ from, to }) => `     ${to}\n       -> ${from}`),
+      `     what is there now is kept as ${journal.dataDirectory}.recovered-${journal.stamp}`,
+      "  3. start the server; when the recovered one has run, on a timeline that is behind it, so that both stay in the archive",
+      "",
+      "",
+    ].join("\n"),
+  );
+  if (host.config.dryRun) return 0;
+  if (!(await agreed(host, "Put the old data back?"))) return refused(host, "recover --undo");
+  const { kept, opened } = await undo({ ...begun, journal: { ...journal, pid: host.process.pid } }, toolsOf(host, journal.account), host.ctx);
+  const lines = [
+    `The server of ${journal.dataDirectory} is open with the old data, on timeline ${opened.timeline}.`,
+    ...(kept.length === 0 ? [] : ["What had been recovered:", ...kept.map((path) => `     ${path}`)]),
+    "To be safe from here:  pgbackstop backup --type=full",
+  ];
+  host.print(`${lines.join("\n")}\n`);
+  return 0;
+}
+
+/** Two at once would move each other's directories. @throws lockAcquire (50) */
+async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journal): Promise<void> {
+  if (journal.phase === "done" || journal.pid === host.process.pid) return;
+  const words = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
+  if (words === null || !Buffer.from(words).toString("latin1").split("\0").includes("recover")) return;
+  throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, { hint: "wait for its end." });
+}
+
+function requestOf({ config }: Invocation): RecoverRequest {
+  const {
+    repoKey,
+    set,
+    restore: { type, target, targetAction, targetExclusive, targetTimeline },
+  } = config;
+  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoKey, set };
+}
+
+function wordsOf({ repoKey, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
+  return [
+    `--type=${type}`,
+    ...(target === undefined ? [] : [`--target=${target}`]),
+    ...(type === "default" ? [] : [`--target-action=${targetAction}`]),
+    ...(targetExclusive ? ["--target-exclusive"] : []),
+    ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
+    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    ...(set === undefined ? [] : [`--set=${set}`]),
+  ];
+}

@@ -1,0 +1,49 @@
+/**
+ * `recover-step STEP`: what `recover` and `rollback` have done by PostgreSQL's account, for they run as root, and neither the server nor a
+ * repository need know root. `plan` and `wait` print JSON for them; `finish-wal` prints nothing.
+ */
+import { fail } from "../../base/errors";
+import { findRecoverSource, WAL_SEGMENT_SIZE_BYTES } from "../../operations/recover/recoverSource";
+import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
+import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../host";
+
+export const recoverStepCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const [step] = config.params;
+  switch (step) {
+    case "plan":
+      host.print(`${JSON.stringify(await plan(host))}\n`);
+      return 0;
+    case "server":
+      host.print(`${JSON.stringify(await findLiveServer(() => host.session()))}\n`);
+      return 0;
+    case "finish-wal":
+      await finishWal(await host.session(), config.archive.timeoutMs, ctx);
+      return 0;
+    case "wait":
+      host.print(`${JSON.stringify(await waitUntilOpen(() => host.newSession(), ctx))}\n`);
+      return 0;
+    default:
+      throw fail("paramInvalid", `'${step ?? ""}' is no step of a recovery`, {
+        hint: "this verb is called by recover; steps are plan, server, finish-wal and wait.",
+      });
+  }
+};
+
+async function plan(host: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
+  const { config, ctx } = host;
+  const control = await host.loadControl().catch(() => null);
+  const recovery = {
+    type: config.restore.type,
+    target: config.restore.target,
+    targetAction: config.restore.targetAction,
+    targetExclusive: config.restore.targetExclusive,
+    targetTimeline: config.restore.targetTimeline,
+    archiveMode: config.restore.archiveMode,
+    restoreCommand: "",
+    options: {},
+  };
+  const walSegmentSizeBytes = control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES;
+  const source = await findRecoverSource(host.repositories(), { set: config.set, recovery, walSegmentSizeBytes }, ctx);
+  return { source, live: await findLiveServer(() => host.session()) };
+}

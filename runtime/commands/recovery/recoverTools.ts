@@ -1,0 +1,81 @@
+/** How `recover` and `rollback` have things done: other programs as they are, and this one as PostgreSQL's account, with the keys that it may have. */
+import { type BackupError, type ErrorKind, ERRORS, fail } from "../../base/errors";
+import { actAs } from "../../local/actAs";
+import type { Owner } from "../../operations/recover/hostFacts";
+import type { RecoverTools } from "../../operations/recover/recover";
+import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../host";
+import { archiveGetLine } from "./restore";
+
+/** What a launcher says itself. */
+const LAUNCHER_WORDS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
+/** Keys that systemd has handed to this process: PostgreSQL's account cannot read them there, and its own are lent to it by the launcher. */
+const LENT_WORD = /^--config-include-path=\/run\/credentials\//;
+const LAUNCHER = "/usr/local/bin/pgbackstop";
+const LOG_WORDS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
+
+/** As root what the account does goes through the launcher, which has the keys, or else is given to the account as it is. */
+export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
+  const { config, ctx, ownCommand, self } = host;
+  const isRoot = self.uid === 0;
+  const asAccount = isRoot ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"] : [];
+  const carried = config.carriedOptions.filter((word) => !word.startsWith("--repo="));
+  const stanza = `--stanza=${config.stanza ?? ""}`;
+  const launcher = config.recover.launcher ?? (carried.some((word) => LENT_WORD.test(word)) ? LAUNCHER : undefined);
+  const program: readonly string[] =
+    isRoot && launcher !== undefined
+      ? [launcher, ...carried.filter((word) => !LAUNCHER_WORDS.test(word))]
+      : [...asAccount, ...ownCommand, ...carried, stanza];
+  return {
+    asAccount: (work) => actAs(account, work),
+    archiveGet: archiveGetOf(host, [...carried, stanza]),
+    program: (words, needsAccount) =>
+      host.program([...(needsAccount ? asAccount : []), ...words], { signal: ctx.signal, told: (line) => ctx.log.detail(line) }),
+    self: async (words, signal) => {
+      let error: BackupError | undefined;
+      const told = (line: string): void => {
+        error = tell(line, host) ?? error;
+      };
+      const ended = await host.program([...program, ...words, ...LOG_WORDS], { signal, toldError: told, isOwn: true });
+      return { ...ended, ...(error === undefined ? {} : { error }) };
+    },
+  };
+}
+
+/** What the configuration has for a restore (a host's agent answers it), else this program. */
+function archiveGetOf(host: Invocation & ClusterAccess & ProgramAccess, words: readonly string[]): string {
+  try {
+    const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config.restore;
+    return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
+  } catch {
+    // Without any key it cannot be read as a restore's.
+    return archiveGetLine(host);
+  }
+}
+
+interface LogLine {
+  readonly level?: string;
+  readonly text?: string;
+  readonly code?: number;
+  readonly hints?: readonly string[];
+}
+
+/** A line of another process's log into ours; its error is given back, to be thrown. */
+function tell(text: string, { ctx: { log } }: Invocation): BackupError | null {
+  let line: LogLine;
+  try {
+    line = JSON.parse(text) as LogLine;
+  } catch {
+    if (text.trim() !== "") log.warn(text);
+    return null;
+  }
+  const said = line.text ?? "";
+  if (line.level === "error" || line.level === "assert") return fail(kindOf(line.code), said, { hint: line.hints ?? [] });
+  if (line.level === "warn") log.warn(said);
+  else if (!/ command (begin|end)/.test(said)) log.info(said);
+  return null;
+}
+
+function kindOf(code: number | undefined): ErrorKind {
+  const [kind] = Object.entries(ERRORS).find(([, own]) => own === code) ?? [];
+  return (kind as ErrorKind | undefined) ?? "execute";
+}

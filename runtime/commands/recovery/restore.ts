@@ -1,0 +1,63 @@
+/** `restore`: into pg1-path, from `--repo` or the first repository that has a fitting backup; the others stand in for damaged copies. */
+import { shellWord } from "../../operations/restore/recovery";
+import { restore } from "../../operations/restore/restore";
+import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../host";
+
+export const restoreCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const repos = host.repositories();
+  const pool = host.pool();
+  // Threads start while the locks are taken and the backup is chosen.
+  pool.warm?.();
+  host.lock(
+    "restore",
+    repos.map((repo) => repo.key),
+  );
+  const outcome = await restore(
+    repos,
+    { pool, users: host.users },
+    {
+      dataDirectory: host.dataDirectory,
+      tablespaceMap: config.restore.tablespaceMap,
+      tablespaceMapAll: config.restore.tablespaceMapAll,
+      linkMap: config.restore.linkMap,
+      linkAll: config.restore.linkAll,
+      set: config.set,
+      delta: config.delta,
+      force: config.force,
+      databaseInclude: config.databaseInclude,
+      databaseExclude: config.databaseExclude,
+      checksumPageError: config.checksumPageError,
+      typeIsDefault: config.restore.typeIsDefault,
+      serverFiles: config.restore.serverFiles,
+      spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
+      self: host.self,
+      recovery: {
+        type: config.restore.type,
+        target: config.restore.target,
+        targetAction: config.restore.targetAction,
+        targetExclusive: config.restore.targetExclusive,
+        targetTimeline: config.restore.targetTimeline,
+        archiveMode: config.restore.archiveMode,
+        restoreCommand: archiveGetLine(host),
+        options: config.restore.recoveryOptions,
+      },
+    },
+    ctx,
+  );
+  ctx.log.info(`restored ${outcome.label} from repo${outcome.repoKey} in ${(outcome.elapsedMs / 1000).toFixed(1)} s`);
+  return 0;
+};
+
+/** What PostgreSQL calls for each segment: this program, the same repositories, the restored directory. No secret is in it. */
+export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess): string {
+  const { config } = host;
+  const options = new Set([
+    ...config.carriedOptions,
+    `--pg1-path=${host.dataDirectory}`,
+    ...(config.repoKey === undefined ? [] : [`--repo=${config.repoKey}`]),
+    `--stanza=${config.stanza ?? ""}`,
+  ]);
+  const words = config.cmd === undefined ? host.ownCommand.map(shellWord) : [config.cmd];
+  return `${words.join(" ")} ${[...options].sort().map(shellWord).join(" ")} archive-get %f "%p"`;
+}

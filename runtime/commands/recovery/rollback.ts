@@ -1,0 +1,114 @@
+/** `rollback --snapshot=…`: a cluster on ZFS back to a snapshot of its file system, with a plan first, nothing destroyed, and its archive kept alive. */
+import { formatLocalSeconds } from "../../base/clock";
+import { fail } from "../../base/errors";
+import { loadControlFile } from "../../postgres/controlFile";
+import { type ServerControl, serverControl } from "../../operations/recover/control";
+import { accountOf, type HostFacts, loadHostFacts } from "../../operations/recover/hostFacts";
+import { remember, serverLogPath, serverMemory } from "../../operations/recover/recoveryJournal";
+import { JournalFile } from "../../operations/recover/journalFile";
+import { planRollback, type RollbackInput, rollbackText } from "../../operations/rollback/rollbackPlan";
+import { type BegunRollback, readRollbackJournal, type RollbackJournal, rollBack } from "../../operations/rollback/rollback";
+import { Zfs } from "../../operations/rollback/zfs";
+import { agreed, refused } from "./agree";
+import type { ClusterAccess, Command, CommandHost, Invocation } from "../host";
+import { toolsOf } from "./recoverTools";
+
+export const rollbackCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const snapshot = config.recover.snapshot ?? "";
+  const [name, , more] = snapshot.split("@");
+  if (name === undefined || name === "" || !snapshot.includes("@") || more !== undefined) {
+    throw fail("optionInvalidValue", `'${snapshot}' is not the name of a snapshot`, {
+      hint: "zfs list -t snapshot shows them: tank/postgresql@autosnap_…",
+    });
+  }
+  const zfs = new Zfs((words) => host.program(["zfs", ...words], { signal: ctx.signal }));
+  const begun = await findJournal(host, name, zfs);
+  if (begun !== null && begun.journal.snapshot !== snapshot) {
+    throw fail("optionInvalid", `a rollback to '${begun.journal.snapshot}' is not finished (${begun.file.path})`, {
+      hint: "finish it first, with its --snapshot.",
+    });
+  }
+  const ready = begun ?? (await plan(host, snapshot, name, zfs));
+  const { journal } = ready;
+  if (config.dryRun) return 0;
+  if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Go on with the rollback that was begun?"))) return refused(host, "rollback");
+  const tools = toolsOf(host, journal.account);
+  const opened = await rollBack(ready, zfs, tools, ctx);
+  const check = await tools.self(["check", "--no-full-check"], ctx.signal);
+  const { dataset, kept, keptMountPoint, mountPoint } = journal.plan;
+  host.print(
+    [
+      `The server of ${journal.dataDirectory} is open as of ${snapshot}, on timeline ${opened.timeline}.`,
+      `The old data:         ${kept}, mounted at ${keptMountPoint}`,
+      "To be safe from here:  pgbackstop backup --type=full   (the new timeline has no backup of its own yet)",
+      `When the data are right, remove the old ones by hand:  zfs destroy -r ${kept}`,
+      "To go back instead, stop the server, then:",
+      `     zfs rename ${dataset} ${dataset}.rolled-back && zfs set mountpoint=${mountPoint}.rolled-back ${dataset}.rolled-back`,
+      `     zfs rename ${kept} ${dataset} && zfs set mountpoint=${mountPoint} ${dataset}`,
+      "  and start it; a restore then needs --target-timeline=current until a new full backup is taken",
+      ...(check.exitCode === 0 ? [] : ["! WAL does not arrive in every repository: see above, and run pgbackstop check"]),
+      "",
+    ].join("\n"),
+  );
+  return check.exitCode;
+};
+
+/**
+ * While it is under way the data set may have no name at all: the journal of an account other than root lies beside its mount point, where pg1-path
+ * points.
+ */
+async function findJournal(host: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
+  const places = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
+  for (let place = host.dataDirectory; place.length > 1; place = place.slice(0, Math.max(1, place.lastIndexOf("/")))) places.push(place);
+  for (const place of places) {
+    const file = journalOf(dataset, place);
+    const journal = readRollbackJournal(file);
+    if (journal === null) continue;
+    const facts = remember(await loadHostFacts(host.dataDirectory, host.ctx), journal.server);
+    return { journal, file, control: controlOf(host, facts, journal.plan.mountPoint) };
+  }
+  return null;
+}
+
+function journalOf(dataset: string, mountPoint: string): JournalFile {
+  return new JournalFile("rollback", dataset, `${mountPoint}.rollback.json`);
+}
+
+function controlOf(host: Invocation, facts: HostFacts, mountPoint: string): ServerControl {
+  return serverControl(facts, host.config.settings.postgres ?? {}, serverLogPath(mountPoint));
+}
+
+async function plan(host: CommandHost, snapshot: string, name: string, zfs: Zfs): Promise<BegunRollback> {
+  const { config, ctx } = host;
+  const dataset = await zfs.dataset(name);
+  const facts = await loadHostFacts(host.dataDirectory, ctx);
+  const inside = facts.dataDirectory.slice(dataset.mountPoint.length);
+  const within = `${dataset.mountPoint}/.zfs/snapshot/${snapshot.slice(name.length + 1)}${inside}`;
+  const nowMs = ctx.clock.nowMs();
+  const input: RollbackInput = {
+    snapshot,
+    stanza: config.stanza ?? "",
+    facts,
+    dataset,
+    snapshots: await zfs.snapshots(name),
+    snapshotSystemId: await loadControlFile(within, ctx).then(
+      ({ control }) => String(control.systemId),
+      () => null,
+    ),
+    stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
+  };
+  const planned = planRollback(input);
+  const control = controlOf(host, facts, dataset.mountPoint);
+  const journal: RollbackJournal = {
+    version: 2,
+    snapshot,
+    startedAtS: Math.floor(nowMs / 1000),
+    dataDirectory: facts.dataDirectory,
+    account: accountOf(facts, host.users.findUid, host.users.findGid),
+    server: serverMemory(facts),
+    plan: planned,
+  };
+  host.print(rollbackText(planned, input, control));
+  return { journal, file: journalOf(name, dataset.mountPoint), control };
+}

@@ -1,0 +1,69 @@
+/**
+ * `check`: every repository answers for itself; exit 0 when those that are well satisfy the acknowledgement policy. A repository without a
+ * full backup as young as the settings file expects fails it whatever the policy is: WAL alone restores nothing.
+ */
+import type { BackupError } from "../../base/errors";
+import { hintLines } from "../../base/troubleshooting";
+import type { RepoResult } from "../../base/parallel";
+import { check, type Checked } from "../../operations/check/check";
+import { fullText } from "../../operations/info/destinations";
+import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
+import { checkStreaming } from "../../operations/stream/preflight";
+import type { ClusterAccess, Command, Invocation } from "../host";
+
+export const checkCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  host.requireStarted();
+  const debt = host.debt();
+  const results = await check(
+    host.repositories(),
+    await host.session(),
+    await host.loadControl(),
+    {
+      dataDirectory: host.dataDirectory,
+      archiveCheck: config.archive.check,
+      archiveTimeoutMs: config.archive.timeoutMs,
+      archiveCommandWord: config.settings.archiveCommandWord,
+      dropped: (repoKey) => debt.listDropped(repoKey),
+      expectFull: (repoKey) => (config.check.full ? config.settings.repos[repoKey]?.expectFullWithinS : undefined),
+    },
+    ctx,
+  );
+  for (const result of results) {
+    if (!result.ok) {
+      ctx.log.warn(repoErrorLine(result.repoKey, result.error));
+      continue;
+    }
+    ctx.log.info(`repo${result.repoKey}: configuration and archive are valid`);
+    ctx.log.info(`repo${result.repoKey}: ${fullText(result.value.newestFull)}`);
+    if (result.value.fullError !== null) ctx.log.warn(repoErrorLine(result.repoKey, result.value.fullError));
+  }
+  const streamError = config.settings.stream === undefined ? null : await checkStream(host);
+  const error = policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
+  if (error !== null) throw error;
+  // Who asks about archiving alone gets an answer to that.
+  if (streamError !== null && config.check.full) throw streamError;
+  if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
+  return 0;
+};
+
+/** Whole segments are archived whatever comes of it, so it is told last; but who wants seconds shall know that it is not so. */
+async function checkStream(host: Invocation & ClusterAccess): Promise<BackupError | null> {
+  const { agentCount, error, inRecovery } = await checkStreaming(await host.session(), () => host.walStream());
+  if (error !== null || inRecovery) return error;
+  if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one for each stanza is enough`);
+  // An update of the host asks before it starts the agent.
+  else if (agentCount === 0 && host.config.check.full) host.ctx.log.warn("no agent receives WAL from this server now: is its unit running?");
+  else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
+  else host.ctx.log.info("the agent receives WAL from this server");
+  return null;
+}
+
+/** What is wrong about full backups, apart from what is wrong otherwise: no policy excuses it. */
+function withFullErrors(results: readonly RepoResult<Checked>[]): RepoResult<Checked>[] {
+  return results.flatMap((result): RepoResult<Checked>[] => {
+    if (!result.ok) return [];
+    const { fullError } = result.value;
+    return [fullError === null ? result : { repoKey: result.repoKey, ok: false, error: fullError }];
+  });
+}

@@ -1,0 +1,51 @@
+/**
+ * `doctor`: what each repository's storage and key can do, tried in a directory of its own. Exit 0 when everything that backups need works;
+ * what works and is dangerous (a key that deletes versions, no versions at all) is told and changes nothing about the exit code.
+ */
+import type { RepoResult } from "../../base/parallel";
+import { type JsonValue, renderJson } from "../../format/repository/json";
+import { type Diagnosis, diagnose } from "../../operations/check/doctor";
+import { combinedError } from "../../operations/shared/results";
+import type { Command, Invocation } from "../host";
+
+/** For storages that know no parts. */
+const LARGE_SIZE_BYTES = 1024 * 1024;
+/** Of the second part. */
+const SECOND_PART_SIZE_BYTES = 1024;
+const SIGNS = { ok: "ok", warn: "WARN", fail: "FAIL", skip: "-" } as const;
+
+export const doctorCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const scratch = `pgbackstop-doctor-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`;
+  const diagnoses: Diagnosis[] = [];
+  for (const repo of host.repositories()) {
+    const options = { scratch, largeSizeBytes: largeSizeOf(host, repo.key) };
+    const diagnosis = await diagnose(repo, options, ctx);
+    diagnoses.push(diagnosis);
+    if (config.output !== "json") host.print(diagnosisText(diagnosis));
+  }
+  if (config.output === "json") host.print(`${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson) })}\n`);
+  const results = diagnoses.map(
+    (value): RepoResult<Diagnosis> =>
+      value.error === null ? { repoKey: value.repoKey, ok: true, value } : { repoKey: value.repoKey, ok: false, error: value.error },
+  );
+  const error = combinedError("doctor", results);
+  if (error !== null) throw error;
+  return 0;
+};
+
+/** Object stores take larger files in parts: one more than the first. */
+function largeSizeOf(host: Invocation, repoKey: number): number {
+  const partSizeBytes = host.config.repos.find((repo) => repo.key === repoKey)?.s3?.uploadChunkSizeBytes;
+  return partSizeBytes === undefined ? LARGE_SIZE_BYTES : partSizeBytes + SECOND_PART_SIZE_BYTES;
+}
+
+function diagnosisText({ facts, name, repoKey }: Diagnosis): string {
+  const lines = facts.map((fact) => `  ${SIGNS[fact.verdict].padEnd(5)}${fact.name}: ${fact.text}`);
+  return [`repo${repoKey}: ${name}`, ...lines, ""].join("\n");
+}
+
+/** `{"key","name","ok","facts":[{"name","verdict","text"}]}`. */
+function diagnosisJson({ error, facts, name, repoKey }: Diagnosis): JsonValue {
+  return { key: repoKey, name, ok: error === null, facts: facts.map((fact) => ({ name: fact.name, verdict: fact.verdict, text: fact.text })) };
+}

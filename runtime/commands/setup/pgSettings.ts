@@ -1,0 +1,42 @@
+/**
+ * `pg-settings [name=value …]`: reads the settings that archiving depends on, or changes them by ALTER SYSTEM and a reload; `name=` resets.
+ * Prints JSON: `{"settings":[{"name","value","configured","source","pendingRestart"}],"serverVersion","dataDirectory"}`. For the host
+ * component, which has no client of its own on the host.
+ */
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import type { Session } from "../../postgres/session";
+import type { Command } from "../host";
+
+const SETTINGS = ["archive_command", "archive_library", "archive_mode", "archive_timeout", "max_wal_senders", "wal_level"];
+const RELOAD_PAUSE_MS = 20;
+/** A server that takes longer has more to do than this: what it knows by then is told. */
+const RELOAD_MS = 30_000;
+
+export const pgSettingsCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const session = await host.session();
+  const changes = config.params.map(parseChange);
+  for (const [name, value] of changes) await session.alterSystem(name, value);
+  if (changes.length > 0) await reload(session, ctx);
+  const names = [...new Set([...SETTINGS, ...changes.map(([name]) => name)])];
+  const settings = await session.settings(names);
+  const facts = await session.facts();
+  host.print(`${JSON.stringify({ settings, serverVersion: facts.versionNum, dataDirectory: facts.dataDirectory })}\n`);
+  return 0;
+};
+
+/** Until the values that are read back are the new ones: the server tells its sessions to read the files once it has read them itself. */
+async function reload(session: Session, ctx: Context): Promise<void> {
+  const beforeMs = await session.configurationReadMs();
+  await session.reload();
+  const endMs = ctx.clock.monotonicMs() + RELOAD_MS;
+  while ((await session.configurationReadMs()) === beforeMs && ctx.clock.monotonicMs() < endMs) await ctx.clock.sleep(RELOAD_PAUSE_MS, ctx.signal);
+}
+
+function parseChange(word: string): [string, string | null] {
+  const equals = word.indexOf("=");
+  if (equals <= 0) throw fail("paramInvalid", `'${word}' is not a setting`, { hint: "write name=value, or name= to reset it." });
+  const value = word.slice(equals + 1);
+  return [word.slice(0, equals), value === "" ? null : value];
+}

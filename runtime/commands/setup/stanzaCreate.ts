@@ -1,0 +1,28 @@
+/** `stanza-create`: in every repository; running it again is harmless, also beside a running backup. */
+import type { RepoResult } from "../../base/parallel";
+import { combinedError } from "../../operations/shared/results";
+import { checkStanzas, stanzaCreate } from "../../operations/stanza/stanzaCreate";
+import { withLeases } from "../../repository/leases";
+import type { Command } from "../host";
+
+export const stanzaCreateCommand: Command = async (host) => {
+  host.requireStarted();
+  const repos = host.repositories();
+  const control = await host.loadControl();
+  const checked = await checkStanzas(repos, control, host.ctx);
+  const missing = repos.filter((repo) => checked.some((result) => result.repoKey === repo.key && result.ok && !result.value));
+  const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
+  if (missing.length > 0) {
+    const keys = missing.map((repo) => repo.key);
+    host.lock("archive", keys);
+    host.lock("backup", keys);
+    const nothing = async (): Promise<void> => {};
+    results.push(...(await withLeases(missing, host.leases, nothing, (leased) => stanzaCreate(leased, control, host.ctx))));
+  }
+  const error = combinedError(
+    "stanza-create",
+    results.sort((left, right) => left.repoKey - right.repoKey),
+  );
+  if (error !== null) throw error;
+  return 0;
+};

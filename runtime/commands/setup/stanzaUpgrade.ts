@@ -1,0 +1,21 @@
+/** `stanza-upgrade`: after pg_upgrade, in every repository; running it again is harmless. */
+import { combinedError } from "../../operations/shared/results";
+import { stanzaUpgrade } from "../../operations/stanza/stanzaUpgrade";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import { withLeases } from "../../repository/leases";
+import type { Command } from "../host";
+
+export const stanzaUpgradeCommand: Command = async (host) => {
+  host.requireStarted();
+  const repos = host.repositories();
+  const keys = repos.map((repo) => repo.key);
+  host.lock("archive", keys);
+  host.lock("backup", keys);
+  const control = await host.loadControl();
+  const error = combinedError(
+    "stanza-upgrade",
+    await withLeases(repos, host.leases, loadArchiveInfo, (leased) => stanzaUpgrade(leased, control, host.ctx)),
+  );
+  if (error !== null) throw error;
+  return 0;
+};

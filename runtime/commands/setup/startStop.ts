@@ -1,0 +1,33 @@
+/** `stop` forbids what writes, for `--stanza` or for all; with `--force` it also ends what runs. `start` allows it again. */
+import { listHeldLocks } from "../../local/lockState";
+import { removeStopFile, writeStopFile } from "../../local/stopFile";
+import type { Command } from "../host";
+
+export const stopCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const { lockPath, stanza } = config;
+  if (!writeStopFile(lockPath, stanza, host.lockOwners())) {
+    ctx.log.warn(`stop file already exists for ${stanza === undefined ? "all stanzas" : `stanza ${stanza}`}`);
+    return 0;
+  }
+  if (!config.force) return 0;
+  // Two names of one lock, or several repositories, may be held by one process.
+  const pids = new Set<number>();
+  for (const { path, pid } of listHeldLocks(lockPath, stanza, { ...host.process, owners: host.lockOwners() })) {
+    if (pid === null) ctx.log.warn(`unable to read lock file '${path}': its holder is not ended`);
+    else pids.add(pid);
+  }
+  for (const pid of pids) {
+    if (host.process.terminate(pid)) ctx.log.info(`sent term signal to process ${pid}`);
+    else ctx.log.warn(`unable to send term signal to process ${pid}`);
+  }
+  return 0;
+};
+
+export const startCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const { lockPath, stanza } = config;
+  const removed = removeStopFile(lockPath, stanza, host.lockOwners());
+  if (!removed) ctx.log.warn(`stop file does not exist${stanza === undefined ? "" : ` for stanza ${stanza}`}`);
+  return 0;
+};

@@ -1,0 +1,106 @@
+/**
+ * `archive-get <name> <destination>`: 0 found, 1 certainly not in any repository, anything else an error. PostgreSQL ends a recovery at any
+ * code from 1 to 125, so a doubt that may pass is asked again until `archive-timeout` before it becomes an error; and then a recovery that
+ * would end there and open a database without its last transactions is aborted by a code above 125 (PostgreSQL "access/transam/xlogarchive.c").
+ * It may end there when the repositories that cannot be read could not have acknowledged the file on their own: under policy `all` the others
+ * hold whatever was. A standby asks again by itself: it gets the plain code, and so does a person who calls this beside a running server.
+ */
+import { isAbsolute } from "node:path";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { stockSpool } from "../../local/spool";
+import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../../operations/archiveGet/archiveGet";
+import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../../operations/archiveGet/endOfRecovery";
+import { Prefetcher } from "../../operations/archiveGet/prefetch";
+import { getLast, type Recovery as LastRecovery } from "../../operations/stream/partial";
+import { getSpool, getThroughSpool, type SpoolGetOptions } from "../../operations/archiveGet/spoolGet";
+import type { Command, CommandHost, Invocation, LockAccess, MachineAccess, RepositoryAccess } from "../host";
+
+const SEGMENT = /^[0-9A-F]{24}$/;
+
+export const archiveGetCommand: Command = async (host) => {
+  try {
+    return await get(host);
+  } catch (thrown) {
+    const error = toBackupError(thrown);
+    const abort = await abortOfRecovery(error, recoveryOf(host));
+    if (abort === null && unreadableKeys(error) !== null && (await last(host, async () => false))) return 0;
+    if (abort === null) throw thrown;
+    host.ctx.log.error(abort);
+    return RECOVERY_ABORTED;
+  }
+};
+
+/** The recovery that this command serves, as far as the decision about its end needs it. */
+function recoveryOf(host: CommandHost): Recovery & LastRecovery {
+  return {
+    dataDirectory: host.dataDirectory,
+    repoKeys: host.repositories().map((repo) => repo.key),
+    acknowledge: host.config.settings.acknowledge,
+    exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
+  };
+}
+
+async function get(host: CommandHost): Promise<number> {
+  const { config, ctx } = host;
+  const { absolute, walName } = paramsOf(host);
+  const control = await host.loadControl();
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
+  const repos = host.repositories();
+  const ask = (name: string, path: string, fetch = fetchTo): Promise<boolean> =>
+    archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archive.timeoutMs, ctx);
+  // Histories and partial segments are single files: nothing follows them.
+  if (config.archive.async && SEGMENT.test(walName)) {
+    const options: SpoolGetOptions = {
+      walName,
+      destination: absolute,
+      segmentSizeBytes: control.walSegmentSizeBytes,
+      queueSizeBytesMax: config.archive.getQueueSizeBytesMax,
+      timeoutMs: config.archive.timeoutMs,
+    };
+    const spool = stockSpool(config.spoolPath, config.stanza ?? "", "in");
+    if (config.role === "async") {
+      if (!lockArchive(host)) return 0;
+      const { segmentSizeBytes, queueSizeBytesMax } = options;
+      // What lies in the queue after a crash of the machine is given to PostgreSQL as it is.
+      const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
+      const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };
+      await getSpool(spool, new Prefetcher(repos, spool, parts, ctx), options, (name, path) => ask(name, path, fetch), ctx);
+      return 0;
+    }
+    const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
+    if ((await getThroughSpool(spool, options, background, ctx)) === true) return 0;
+  }
+  const getWhole = (): Promise<boolean> => ask(walName, absolute);
+  return (await getWhole()) || (await last(host, getWhole)) ? 0 : 1;
+}
+
+/** @throws paramRequired (37) */
+function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): { readonly walName: string; readonly absolute: string } {
+  const [walName, destination] = config.params;
+  if (config.params.length !== 2 || walName === undefined || destination === undefined) {
+    throw fail("paramRequired", "WAL segment to get and path to copy it to are required", { hint: "restore_command passes them as %f and %p." });
+  }
+  return { walName, absolute: isAbsolute(destination) ? destination : `${workingDirectory}/${destination}` };
+}
+
+/** What was streamed of a segment that no repository has. */
+async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promise<boolean> {
+  const { absolute: destination, walName } = paramsOf(host);
+  const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await host.loadControl();
+  const wish = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+  return getLast(host.repositories(), wish, recoveryOf(host), getWhole, host.ctx);
+}
+
+/** False when another process works already. */
+function lockArchive(host: RepositoryAccess & LockAccess): boolean {
+  try {
+    host.lock(
+      "archive",
+      host.repositories().map((repo) => repo.key),
+    );
+    return true;
+  } catch (error) {
+    if (isError(error, "lockAcquire")) return false;
+    throw error;
+  }
+}

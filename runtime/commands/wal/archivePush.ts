@@ -1,0 +1,159 @@
+/** `archive-push <path of WAL file>`: exit 0 lets PostgreSQL recycle the segment. With `archive-async` a process in the background does the work. */
+import { isAbsolute } from "node:path";
+import type { Context } from "../../base/context";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { stockSpool } from "../../local/spool";
+import { archivePush, UNKNOWN_CLUSTER } from "../../operations/archivePush/archivePush";
+import { dropWhenFull } from "../../operations/archivePush/dropWal";
+import { settleInherited } from "../../operations/heal/inheritedWal";
+import { openLocalWal } from "../../operations/shared/localWal";
+import type { ClusterIdentity } from "../../operations/shared/identity";
+import { PushQueue } from "../../operations/archivePush/pushQueue";
+import { listReady } from "../../postgres/archiveStatus";
+import { repoErrorLine } from "../../operations/shared/results";
+import { pushSpool, pushThroughSpool } from "../../operations/archivePush/spoolPush";
+import type { ClusterAccess, Command, CommandHost, Invocation, LockAccess, ProgramAccess, RepositoryAccess } from "../host";
+
+/** How long a slow repository may go on once the policy is satisfied, before what it lacks becomes debt. */
+const GRACE_MS = 5000;
+
+interface WalPath {
+  readonly walDirectory: string;
+  readonly walName: string;
+}
+
+export const archivePushCommand: Command = async (host) => {
+  const { config } = host;
+  const [path] = config.params;
+  if (config.params.length !== 1 || path === undefined) {
+    throw fail("paramRequired", "WAL segment to push required", { hint: "archive_command passes it as %p." });
+  }
+  host.requireStarted();
+  const absolute = absoluteWalPath(path, host.dataDirectory, host.workingDirectory);
+  const slash = absolute.lastIndexOf("/");
+  const wal = { walDirectory: absolute.slice(0, slash), walName: absolute.slice(slash + 1) };
+  if (config.role === "async") return pushInBackground(host, wal);
+  if (config.archive.async) return pushAsync(host, wal);
+  return pushNow(host, wal);
+};
+
+async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): Promise<number> {
+  const { config, ctx } = host;
+  const cluster = await host.loadControl().then(
+    (control): ClusterIdentity => ({ version: control.pgVersion, systemId: control.systemId }),
+    (error: unknown) => {
+      if (isError(error, "fileMissing")) return null;
+      throw error;
+    },
+  );
+  const debt = host.debt();
+  let isLocked: boolean | undefined;
+  const mayWrite = (): boolean => (isLocked ??= lockArchive(host, ctx));
+  const outcome = await archivePush(
+    host.repositories(),
+    debt,
+    {
+      walDirectory,
+      walName,
+      cluster,
+      headerCheck: config.archive.headerCheck,
+      acknowledge: config.settings.acknowledge,
+      graceMs: GRACE_MS,
+      timeoutMs: config.archive.timeoutMs,
+      mayPushAhead: mayWrite,
+    },
+    ctx,
+  );
+  if (outcome.error !== null) {
+    const options = { walDirectory, walName, cluster: cluster ?? UNKNOWN_CLUSTER, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
+    if ((await dropWhenFull(outcome.results, debt, options, ctx)) === null) throw outcome.error;
+    return 0;
+  }
+  if (walName.endsWith(".history") && cluster !== null) await sendInherited(host, { walDirectory, walName }, mayWrite);
+  for (const result of outcome.results)
+    if (!result.ok)
+      ctx.log.warn(`${repoErrorLine(result.repoKey, result.error)}\n${walName} is owed to repo${result.repoKey}: run heal when it is back`);
+  ctx.log.info(`pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`);
+  return 0;
+}
+
+/** A history is archived when a server was promoted: nobody hands over what it was sent before that. */
+async function sendInherited(
+  host: Invocation & RepositoryAccess & ClusterAccess,
+  { walDirectory, walName }: WalPath,
+  mayWrite: () => boolean,
+): Promise<void> {
+  const { config, ctx } = host;
+  const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
+  const cluster = { version, systemId };
+  const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck);
+  const place = { repos: host.repositories(), debt: host.debt(), cluster, walDirectory, walSegmentSizeBytes };
+  await settleInherited(walName, { ...place, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
+}
+
+async function pushAsync(host: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
+  const { config, ctx } = host;
+  const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
+  const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
+  await pushThroughSpool(spool, walName, background, config.archive.timeoutMs, ctx);
+  return 0;
+}
+
+/** Ends at once, and well, when another process works already. */
+async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): Promise<number> {
+  const { config, ctx } = host;
+  const repos = host.repositories();
+  if (!lockArchive(host, ctx)) return 0;
+  const spool = stockSpool(config.spoolPath, config.stanza ?? "", "out");
+  try {
+    const control = await host.loadControl();
+    const cluster = { version: control.pgVersion, systemId: control.systemId };
+    const { archive, processMax } = config;
+    const { headerCheck } = archive;
+    const debt = host.debt();
+    const queue = new PushQueue(repos, debt, { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS }, null, ctx);
+    const queueSizeBytesMax = config.archive.pushQueueSizeBytesMax;
+    const options = {
+      walDirectory,
+      acknowledge: config.settings.acknowledge,
+      timeoutMs: config.archive.timeoutMs,
+      batchSizeBytes: config.archive.pushBatchSizeBytes,
+      drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
+        dropWhenFull(results, debt, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
+    };
+    const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) => name.endsWith(".history"));
+    await pushSpool(spool, queue, options, ctx);
+    await queue.close(AbortSignal.abort());
+    for (const walName of histories) await sendInherited(host, { walDirectory, walName }, () => true);
+    return 0;
+  } catch (thrown) {
+    const error = toBackupError(thrown);
+    await spool.writeError(null, error.exitCode, error.message);
+    throw error;
+  }
+}
+
+function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean {
+  try {
+    host.lock(
+      "archive",
+      host.repositories().map((repo) => repo.key),
+    );
+    return true;
+  } catch (error) {
+    if (!isError(error, "lockAcquire")) throw error;
+    ctx.log.info(`another process archives already: ${error.message}`);
+    return false;
+  }
+}
+
+/** A relative path is PostgreSQL's, which runs archive_command in its data directory ("pgbackrest-format" 8.1). */
+function absoluteWalPath(path: string, dataDirectory: string, workingDirectory: string): string {
+  if (isAbsolute(path)) return path;
+  if (workingDirectory !== dataDirectory) {
+    throw fail("optionInvalidValue", `PostgreSQL working directory '${workingDirectory}' is not the same as option pg1-path '${dataDirectory}'`, {
+      hint: "is pg1-path the data directory of the cluster that archives here?",
+    });
+  }
+  return `${dataDirectory}/${path}`;
+}

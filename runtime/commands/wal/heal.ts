@@ -1,0 +1,51 @@
+/** `heal`: brings every repository to the same WAL; exit 104 when some could not be healed. */
+import { fail, isError } from "../../base/errors";
+import { heal } from "../../operations/heal/heal";
+import { openLocalWal } from "../../operations/shared/localWal";
+import { combinedError } from "../../operations/shared/results";
+import type { Command, Invocation, LockAccess } from "../host";
+
+/** The agent holds the lock while it copies missing WAL: seconds, unless much is missing. */
+const LOCK_WAIT_MS = 60_000;
+const LOCK_LOOK_MS = 1000;
+
+export const healCommand: Command = async (host) => {
+  const { ctx } = host;
+  host.requireStarted();
+  await lockHealing(host);
+  const control = await host.loadControl();
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
+  const walDirectory = `${host.dataDirectory}/pg_wal`;
+  const repos = host.repositories();
+  const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck);
+  const results = await heal(repos, host.debt(), cluster, local, ctx, repos.length === host.config.repos.length);
+  for (const result of results) {
+    if (!result.ok) continue;
+    const { copied, settled, unhealed } = result.value;
+    ctx.log.info(`repo${result.repoKey}: ${copied} WAL file(s) copied, ${settled} debt(s) settled, ${unhealed.length} could not be healed`);
+  }
+  const error = combinedError("heal", results);
+  if (error !== null) throw error;
+  const lost = results.flatMap((result) => (result.ok ? result.value.unhealed.map((line) => `repo${result.repoKey}: ${line}`) : []));
+  if (lost.length > 0)
+    throw fail("command", ["heal could not copy every WAL file:", ...lost].join("\n"), {
+      hint: "take a new backup: it does not need the missing segments, and heal lets go of them then.",
+    });
+  return 0;
+};
+
+/** Two healers of one host would copy the same files twice. Those of different hosts do: same names, same content. @throws lockAcquire (50), term */
+async function lockHealing(host: Invocation & LockAccess): Promise<void> {
+  const { clock, log, signal } = host.ctx;
+  const endMs = clock.monotonicMs() + LOCK_WAIT_MS;
+  for (let isFirst = true; ; isFirst = false) {
+    try {
+      host.lock("heal", []);
+      return;
+    } catch (error) {
+      if (!isError(error, "lockAcquire") || clock.monotonicMs() >= endMs) throw error;
+      if (isFirst) log.info("another process heals this stanza, the agent perhaps: waiting for it");
+      await clock.sleep(LOCK_LOOK_MS, signal);
+    }
+  }
+}

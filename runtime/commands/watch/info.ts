@@ -1,0 +1,70 @@
+/**
+ * `info`: text for people, or stock's JSON with `--output=json`. Exit 0 whatever the backups are, as in stock; but when repositories cannot
+ * be read, lack the stanza that another one has, or WAL that was dropped behind their newest backup, and the others do not satisfy the
+ * acknowledgement policy, the exit code tells. The reason is in what was printed: an error line would spoil the JSON.
+ */
+import { fail } from "../../base/errors";
+import type { RepoResult } from "../../base/parallel";
+import { renderJson } from "../../format/repository/json";
+import type { Config } from "../../config/types";
+import { type Destination, destinationLine, destinationsJson, listDestinations } from "../../operations/info/destinations";
+import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../../operations/info/info";
+import { infoText, progressText } from "../../operations/info/infoText";
+import { policyError } from "../../operations/shared/results";
+import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../host";
+
+export const infoCommand: Command = async (host) => {
+  const { config } = host;
+  if (config.set !== undefined && config.info.detailLevel !== "full") {
+    throw fail("optionInvalid", `option 'set' cannot be used with option 'detail-level' = '${config.info.detailLevel}'`);
+  }
+  const stanzas = config.stanza === undefined ? await listStanzas(host.repositories()) : [config.stanza];
+  if (config.info.detailLevel === "destinations") return printDestinations(host, stanzas);
+  const reports: InfoReport[] = [];
+  for (const stanza of stanzas) reports.push(await reportOf(host, stanza));
+  host.print(config.output === "json" ? jsonOf(config.info, reports) : textOf(config.info, reports));
+  const codes = reports.map((report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0);
+  return codes.find((code) => code !== 0) ?? 0;
+};
+
+/** A repository without a full backup is told, not judged: `check` judges. */
+async function printDestinations(host: Invocation & RepositoryAccess & Terminal, stanzas: readonly string[]): Promise<number> {
+  const { config } = host;
+  const found: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
+  for (const stanza of stanzas) found.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
+  const text = found.map(({ stanza, results }) => [`stanza: ${stanza}`, ...results.map((result) => `    ${destinationLine(result)}`), ""].join("\n"));
+  host.print(
+    config.output === "json"
+      ? renderJson(found.map(({ stanza, results }) => destinationsJson(stanza, results)))
+      : text.join("\n") || "No stanzas exist in the repository.\n",
+  );
+  const codes = found.map(({ results }) => policyError("info", results, config.settings.acknowledge)?.exitCode ?? 0);
+  return codes.find((code) => code !== 0) ?? 0;
+}
+
+function reportOf(host: Invocation & RepositoryAccess & LockAccess, stanza: string): Promise<InfoReport> {
+  const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
+  const { info, set } = host.config;
+  const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };
+  return collectInfo(repos, host.debt(stanza), { stanza, set, type: info.type, locks, streams: true }, host.ctx);
+}
+
+function jsonOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {
+  return renderJson(reports.map(detailLevel === "progress" ? progressJson : infoJson));
+}
+
+function textOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {
+  if (reports.length === 0) return "No stanzas exist in the repository.\n";
+  return reports.map(detailLevel === "progress" ? progressText : infoText).join("\n");
+}
+
+/** A repository is in trouble when it cannot be read, lacks a stanza that another one has (an empty mount point), or WAL that was dropped. */
+function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
+  const known = repos.some((repo) => repo.info !== null);
+  return repos.map(({ key, error, info, status, droppedCount }): RepoResult<null> => {
+    if (error !== null) return { repoKey: key, ok: false, error };
+    if (droppedCount > 0) return { repoKey: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoKey: key }) };
+    if (info !== null || !known || status.code === InfoStatus.notFound.code) return { repoKey: key, ok: true, value: null };
+    return { repoKey: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoKey: key }) };
+  });
+}

@@ -1,0 +1,38 @@
+/**
+ * `metrics`: where backups stand, as Prometheus reads it; to standard output, or with `--output-file` for the textfile collector. A repository
+ * that cannot be read is a sample and not an error: exit 0 whatever the backups are.
+ */
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { fail } from "../../base/errors";
+import { atomicWrite } from "../../local/atomicWrite";
+import { DEFINITIONS } from "../../metrics/definitions";
+import { gatherSamples } from "../../metrics/gather";
+import { renderMetrics } from "../../metrics/text";
+import type { Command } from "../host";
+
+/** The collector runs as another account. */
+const FILE_MODE = 0o644;
+
+export const metricsCommand: Command = async (host) => {
+  const { outputFile } = host.config.monitoring;
+  const text = renderMetrics(DEFINITIONS, await gatherSamples(host));
+  if (outputFile === undefined) host.print(text);
+  else await writeTextfile(outputFile, text);
+  return 0;
+};
+
+/**
+ * In one step, as the collector may read at any moment; its name while it is written does not end in `.prom`.
+ * @throws pathMissing (73) without the directory: one that is made here would be looked at by nobody
+ */
+async function writeTextfile(path: string, text: string): Promise<void> {
+  const directory = dirname(path);
+  if ((await stat(directory).catch(() => null)) === null) {
+    throw fail("pathMissing", `unable to write '${path}': its directory is not there`, {
+      path,
+      hint: "node_exporter names it with --collector.textfile.directory; Debian's package has /var/lib/prometheus/node-exporter.",
+    });
+  }
+  await atomicWrite(path, Buffer.from(text), { mode: FILE_MODE });
+}

@@ -1,0 +1,47 @@
+/** `status`: one screen; exit 0 when no repository needs attention, else 104. What is wrong was printed: an error line would spoil the JSON. */
+import { ERRORS } from "../../base/errors";
+import { renderJson } from "../../format/repository/json";
+import type { LockState } from "../../local/lockState";
+import { progressOf } from "../../operations/info/info";
+import { collectStatus, statusJson, type StatusInput, statusText } from "../../operations/info/status";
+import { waitingWal } from "../../postgres/archiveStatus";
+import { type NextRun, parseTimers, timerWords } from "../../local/timers";
+import { loadLocalDrills } from "../../operations/drill/history";
+import { loadStreams } from "../../operations/stream/streamReport";
+import type { Command, Invocation, ProgramAccess } from "../host";
+
+export const statusCommand: Command = async (host) => {
+  const { config, ctx } = host;
+  const debt = host.debt();
+  const [pg] = config.pgs;
+  const report = await collectStatus({
+    stanza: config.stanza ?? "",
+    repos: host.repositories(),
+    owed: (repoKey) => debt.list(repoKey),
+    dropped: (repoKey) => debt.listDropped(repoKey),
+    expectFull: (repoKey) => config.settings.repos[repoKey]?.expectFullWithinS,
+    // On a backup host there is none.
+    waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
+    streams: await loadStreams(config, async (path) => (await host.readFile(path)) !== null),
+    next: await loadNextRuns(host),
+    drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
+    running: [...runningOf("backup", host.lockState("backup")), ...runningOf("restore", host.lockState("restore"))],
+    nowS: Math.floor(ctx.clock.nowMs() / 1000),
+  });
+  host.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
+  return report.repos.some(({ troubles }) => troubles.length > 0) ? ERRORS.command : 0;
+};
+
+/** Null where there is no systemd, or one that prints another form. */
+async function loadNextRuns(host: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
+  const { config, ctx } = host;
+  const stanza = config.stanza ?? "";
+  const ended = await host.program(["systemctl", ...timerWords(stanza)], { signal: ctx.signal }).catch(() => null);
+  return ended?.exitCode === 0 ? parseTimers(ended.stdout, stanza) : null;
+}
+
+function runningOf(what: "backup" | "restore", lock: LockState): StatusInput["running"] {
+  if (!lock.held) return [];
+  const { sizeBytes, sizeCompleteBytes } = progressOf(lock);
+  return [{ what, percent: sizeBytes === 0 ? null : Math.floor((sizeCompleteBytes / sizeBytes) * 100) }];
+}

@@ -1,0 +1,43 @@
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, it, vi } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { archiveGetCommand } from "../../../../runtime/commands/wal/archiveGet";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { MemoryStorage } from "../../../harness/storages";
+import { store } from "../../operations/archive";
+import { CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import { host } from "../support";
+
+it("the background process of archive-async leaves only durable segments in the queue, which outlives a crash of the machine", async () => {
+  const ctx = testContext();
+  const folder = temporaryFolder();
+  const storage = new FaultyStorage(new MemoryStorage());
+  const repos = [repository(1, { storage })];
+  await stanzaCreate(repos, CONTROL, ctx);
+  await store(repos[0] as (typeof repos)[0], 1);
+  // Fetching ahead fails, asking for it does not: archive.info and its copy.
+  storage.plan("read", { kind: "error", error: fail("hostConnect", "unreachable", { retryable: true }) }, { times: 2 });
+  const handle = await open(folder, "r");
+  const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
+  await handle.close();
+  const synced: string[] = [];
+  const spy = vi.spyOn(prototype, "sync").mockImplementation(async function (this: { fd: number; sync(): Promise<void> }) {
+    synced.push(readlinkSync(`/proc/self/fd/${this.fd}`));
+  });
+  try {
+    const config = { role: "async", spoolPath: join(folder, "spool") } as const;
+    const argv = ["--archive-async", "archive-get", walName(1), join(folder, "RECOVERYXLOG")];
+    expect(await archiveGetCommand(host({ argv, repos, ctx, folder, config }))).toBe(0);
+  } finally {
+    spy.mockRestore();
+  }
+  storage.verifyAllFaultsExercised();
+  const queued = join(folder, "spool/archive/demo/in", walName(1));
+  expect(readFileSync(queued).equals(walBytes(1))).toBe(true);
+  expect(existsSync(`${queued}.pgbackrest.tmp`)).toBe(false);
+  expect(synced).toContain(`${queued}.pgbackrest.tmp`);
+});

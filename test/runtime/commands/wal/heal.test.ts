@@ -1,0 +1,54 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { healCommand } from "../../../../runtime/commands/wal/heal";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { type TestContext, testContext } from "../../../harness/context";
+import { readable, store } from "../../operations/archive";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
+import { host, type TestHost } from "../support";
+
+const BUSY = fail("lockAcquire", "unable to acquire lock on file 'demo-heal.lock': Resource temporarily unavailable");
+let ctx: TestContext;
+let own: TestHost;
+/** Calls that find the lock taken. */
+let busyTimes: number;
+
+beforeEach(async () => {
+  ctx = testContext();
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "data/pg_wal/archive_status"), { recursive: true });
+  const repos = [repository(1), repository(2)] as const;
+  await stanzaCreate(repos, CONTROL, ctx);
+  await store(repos[0], 1);
+  const base = host({ argv: ["heal"], repos, ctx, folder });
+  busyTimes = 0;
+  own = {
+    ...base,
+    lock: (kind, keys) => {
+      if (busyTimes-- > 0) throw BUSY;
+      return base.lock(kind, keys);
+    },
+  };
+  own.debt().add(2, walName(1), CLUSTER);
+});
+
+test("heal waits until the agent has done with healing", async () => {
+  busyTimes = 3;
+  expect(await healCommand(own)).toBe(0);
+  expect(own.locked).toEqual(["heal "]);
+  expect(ctx.lines.filter(({ text }) => text.includes("waiting"))).toEqual([
+    { level: "info", text: "another process heals this stanza, the agent perhaps: waiting for it" },
+  ]);
+  const [, second] = own.repositories();
+  expect(second === undefined ? [] : await readable(second)).toEqual([walName(1)]);
+  expect(own.debt().repoKeys()).toEqual([]);
+});
+
+test("heal gives up after a minute, and has written nothing", async () => {
+  busyTimes = Number.POSITIVE_INFINITY;
+  await expect(healCommand(own)).rejects.toMatchObject({ kind: "lockAcquire", exitCode: 50 });
+  expect(ctx.clock.sleeps.reduce((sum, each) => sum + each, 0)).toBe(60_000);
+  expect(own.debt().list(2)).toEqual([walName(1)]);
+});

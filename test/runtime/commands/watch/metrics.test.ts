@@ -1,0 +1,199 @@
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
+import { Secret } from "../../../../runtime/base/secret";
+import { metricsCommand } from "../../../../runtime/commands/watch/metrics";
+import { openDebt } from "../../../../runtime/local/debt";
+import { saveRun } from "../../../../runtime/local/runRecords";
+import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
+import { drillFileName } from "../../../../runtime/operations/drill/record";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { HeldClock, testContext } from "../../../harness/context";
+import { FaultyStorage } from "../../../harness/faults";
+import { entryOf, makeStanza } from "../../../harness/madeRepository";
+import { MemoryStorage } from "../../../harness/storages";
+import { CLUSTER, CONTROL, repository, temporaryFolder } from "../../repository/support";
+import { record } from "../../operations/drill/support";
+import { host } from "../support";
+
+const FULL = { label: "20261118-030000F", stoppedAtS: 1_795_000_000, wal: ["000000010000000000000003", "000000010000000000000004"] } as const;
+const INCR = { label: "20261118-030000F_20261119-030000I", prior: FULL.label, stoppedAtS: 1_795_080_000, wal: FULL.wal } as const;
+const segment = (no: number): string => `0000000100000000000000${no.toString(16).toUpperCase().padStart(2, "0")}`;
+const SIXTEEN_MIB = { ...CONTROL, walSegmentSizeBytes: 16 * 1024 * 1024 };
+
+let folder: string;
+let second: FaultyStorage;
+let repos: Repository[];
+beforeEach(async () => {
+  folder = temporaryFolder();
+  mkdirSync(join(folder, "spool"));
+  second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
+  repos = [repository(1), repository(2, { storage: second })];
+  const [first, other] = repos as [Repository, Repository];
+  await makeStanza(first, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": [3, 4, 5, 6].map(segment) } });
+  await makeStanza(other, { versions: ["18"], backups: [FULL], wal: { "18-1": [3, 5].map(segment) } });
+});
+
+/** The samples by name and labels, after one run. */
+async function scrape(argv: readonly string[] = ["metrics"], settings: object = {}): Promise<{ text: string; values: Record<string, number> }> {
+  const ctx = testContext({ clock: new HeldClock() });
+  const base = host({ argv, repos, ctx, folder });
+  const config = { ...base.config, spoolPath: join(folder, "spool"), lockPath: join(folder, "lock"), ...settings };
+  const made = { ...base, config, loadControl: async () => SIXTEEN_MIB };
+  expect(await metricsCommand(made)).toBe(0);
+  const text = base.printed.join("");
+  return { text, values: valuesOf(text) };
+}
+
+function valuesOf(text: string): Record<string, number> {
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+}
+
+const of = (name: string, repoKey: number, type?: string): string =>
+  `pgbackstop_${name}{stanza="demo",repo_key="${repoKey}"${type === undefined ? "" : `,backup_type="${type}"`}}`;
+
+describe("each repository by itself", () => {
+  test("tells its backups, how far recovery reaches, and what it lacks", async () => {
+    const { values } = await scrape();
+    expect(values).toMatchObject({
+      [of("repo_up", 1)]: 1,
+      [of("repo_up", 2)]: 1,
+      [of("repo_backups", 1, "full")]: 1,
+      [of("repo_backups", 1, "incr")]: 1,
+      [of("repo_backups", 2, "incr")]: 0,
+      // A full counts as an incremental backup.
+      [of("repo_last_backup_timestamp_seconds", 1, "incr")]: INCR.stoppedAtS,
+      [of("repo_last_backup_timestamp_seconds", 1, "diff")]: FULL.stoppedAtS,
+      [of("repo_last_backup_timestamp_seconds", 2, "incr")]: FULL.stoppedAtS,
+      [of("recovery_window_start_timestamp_seconds", 1)]: FULL.stoppedAtS,
+      [of("repo_wal_lag_segments", 1)]: 0,
+      [of("repo_wal_lag_segments", 2)]: 1,
+      [of("repo_wal_gap_segments", 1)]: 0,
+      [of("repo_wal_gap_segments", 2)]: 1,
+      [of("repo_backup_bytes", 1)]: entryOf(FULL).repoSizeDeltaBytes + entryOf(INCR).repoSizeDeltaBytes,
+    });
+    expect(values[of("recovery_window_end_timestamp_seconds", 1)]).toBeGreaterThan(0);
+  });
+
+  test("one that cannot be read is a sample, and hides nothing of the other", async () => {
+    second.breakDown(fail("access", "refused"));
+    const { values } = await scrape();
+    expect(values[of("repo_up", 1)]).toBe(1);
+    expect(values[of("repo_up", 2)]).toBe(0);
+    expect(values[of("repo_last_backup_timestamp_seconds", 1, "full")]).toBe(FULL.stoppedAtS);
+    expect(values[of("repo_last_backup_timestamp_seconds", 2, "full")]).toBeUndefined();
+    expect(values['pgbackrest_repo_status{cipher="none",repo_key="2",stanza="demo"}']).toBe(99);
+    expect(values['pgbackrest_stanza_status{stanza="demo"}']).toBe(4);
+  });
+
+  test("tells what is owed to it and what was dropped, and how old its full backup may be", async () => {
+    const debt = openDebt(join(folder, "spool"), "demo");
+    debt.add(2, segment(6), CLUSTER);
+    debt.addDropped(2, segment(7), CLUSTER);
+    const repoSettings = { 1: { expectFullWithinS: 90_000 }, 2: { expectFullWithinS: "ever" } };
+    const { values } = await scrape(["metrics"], {
+      settings: { acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "", repos: repoSettings },
+    });
+    expect(values[of("repo_wal_debt_files", 1)]).toBe(0);
+    expect(values[of("repo_wal_debt_files", 2)]).toBe(1);
+    expect(values[of("repo_wal_dropped_files", 2)]).toBe(1);
+    expect(values[of("repo_full_expected_seconds", 1)]).toBe(90_000);
+    expect(values[of("repo_full_expected_seconds", 2)]).toBeUndefined();
+  });
+
+  test("without a look at the whole archive there are no gaps, and all else", async () => {
+    const { values } = await scrape(["--no-wal-gaps", "metrics"]);
+    expect(values[of("repo_wal_gap_segments", 2)]).toBeUndefined();
+    expect(values[of("repo_wal_lag_segments", 2)]).toBe(1);
+  });
+});
+
+describe("the host", () => {
+  test("tells what waits, what runs and how the last runs ended", async () => {
+    mkdirSync(join(folder, "data", "pg_wal", "archive_status"), { recursive: true });
+    writeFileSync(join(folder, "data", "pg_wal", "archive_status", `${segment(7)}.ready`), "");
+    await saveRun(join(folder, "spool"), "demo", { command: "verify", endedAtS: 100, exitCode: 0, repos: { 1: { ok: true, endedAtS: 100 } } });
+    await saveRun(join(folder, "spool"), "demo", { command: "verify", endedAtS: 200, exitCode: 26, repos: { 2: { ok: false, endedAtS: 200 } } });
+    const { values } = await scrape();
+    expect(values).toMatchObject({
+      'pgbackstop_wal_waiting_files{stanza="demo"}': 1,
+      'pgbackstop_lock_held{stanza="demo",command="backup"}': 0,
+      'pgbackstop_lock_held{stanza="demo",command="restore"}': 1,
+      'pgbackstop_stopped{stanza="demo"}': 0,
+      'pgbackstop_run_exit_code{stanza="demo",command="verify"}': 26,
+      'pgbackstop_run_timestamp_seconds{stanza="demo",command="verify"}': 200,
+      'pgbackstop_run_success_timestamp_seconds{stanza="demo",command="verify"}': 100,
+      // What the second run did not look at is told as it was.
+      [of("verify_ok", 1)]: 1,
+      [of("verify_timestamp_seconds", 1)]: 100,
+      [of("verify_ok", 2)]: 0,
+    });
+    expect(values['pgbackstop_wal_waiting_oldest_timestamp_seconds{stanza="demo"}']).toBeGreaterThan(0);
+  });
+
+  test("tells of each repository its last drill, and the last that passed", async () => {
+    const directory = join(folder, "spool", "pgbackstop", "demo", "drills");
+    mkdirSync(directory, { recursive: true });
+    const drills = [
+      record("20261101-020000Z-00000001", { repo: 2, endedAtS: 1000 }),
+      record("20261108-020000Z-00000002", { repo: 2, endedAtS: 2000, ok: false, rtoMs: null, rpo: null }),
+      record("20261109-020000Z-00000003", { repo: 1, endedAtS: 3000 }),
+    ];
+    for (const drill of drills) writeFileSync(join(directory, drillFileName(drill)), JSON.stringify(drill));
+    const { values } = await scrape();
+    expect(values).toMatchObject({
+      [of("drill_ok", 1)]: 1,
+      [of("drill_rto_seconds", 1)]: 30,
+      'pgbackstop_drill_rpo_seconds{stanza="demo",repo_key="1",method="commit"}': 12,
+      'pgbackstop_drill_phase_seconds{stanza="demo",repo_key="1",phase="restore"}': 20,
+      [of("drill_ok", 2)]: 0,
+      [of("drill_timestamp_seconds", 2)]: 2000,
+      [of("drill_success_timestamp_seconds", 2)]: 1000,
+    });
+    expect(values[of("drill_rto_seconds", 2)]).toBeUndefined();
+  });
+
+  test("the hash of the configuration follows what decides, and no secret", async () => {
+    const hashOf = (text: string): string => /pgbackstop_config_info\{stanza="demo",hash="([0-9a-f]{16})"\} 1/.exec(text)?.[1] ?? "none";
+    const before = hashOf((await scrape()).text);
+    expect(hashOf((await scrape()).text)).toBe(before);
+    const changed = host({ argv: ["metrics"], repos, ctx: testContext(), folder }).config.repos.map((repo) => ({ ...repo, retentionFull: 9 }));
+    expect(hashOf((await scrape(["metrics"], { repos: changed })).text)).not.toBe(before);
+    const rekeyed = host({ argv: ["metrics"], repos, ctx: testContext(), folder }).config.repos.map((repo) => ({
+      ...repo,
+      cipherPass: new Secret("x"),
+    }));
+    const rekeyedAgain = rekeyed.map((repo) => ({ ...repo, cipherPass: new Secret("y") }));
+    expect(hashOf((await scrape(["metrics"], { repos: rekeyed })).text)).toBe(hashOf((await scrape(["metrics"], { repos: rekeyedAgain })).text));
+  });
+});
+
+describe("the file for the textfile collector", () => {
+  test("is replaced in one step, readable by all, and leaves no other file", async () => {
+    const path = join(folder, "pgbackstop.prom");
+    const { text } = await scrape([`--output-file=${path}`, "metrics"]);
+    expect(text).toBe("");
+    expect(valuesOf(readFileSync(path, "utf8"))[of("repo_up", 1)]).toBe(1);
+    expect(statSync(path).mode & 0o777).toBe(0o644);
+    const { ino } = statSync(path);
+    await scrape([`--output-file=${path}`, "metrics"]);
+    expect(statSync(path).ino).not.toBe(ino);
+    expect(readdirSync(folder).filter((name) => name.startsWith("pgbackstop"))).toEqual(["pgbackstop.prom"]);
+  });
+
+  test("needs its directory", async () => {
+    await expect(scrape([`--output-file=${folder}/none/x.prom`, "metrics"])).rejects.toMatchObject({ kind: "pathMissing" });
+  });
+});
+
+test("every sample has a definition, one HELP and TYPE each, and a line end", async () => {
+  const { text } = await scrape();
+  expect(text.endsWith("\n")).toBe(true);
+  const helps = [...text.matchAll(/^# HELP (\S+)/gm)].map(([, name]) => name);
+  expect(new Set(helps).size).toBe(helps.length);
+  expect(new Set(DEFINITIONS.map(({ name }) => name)).size).toBe(DEFINITIONS.length);
+  const names = [...text.matchAll(/^([a-z_]+)[ {]/gm)].map(([, name]) => name);
+  expect([...new Set(names)].filter((name) => !helps.includes(name))).toEqual([]);
+});

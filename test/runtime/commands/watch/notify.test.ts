@@ -1,0 +1,85 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { notifyCommand } from "../../../../runtime/commands/watch/notify";
+import type { Environment, UnitFacts } from "../../../../runtime/local/systemdUnit";
+import { systemClock } from "../../../../runtime/base/clock";
+import { drillFileName } from "../../../../runtime/operations/drill/record";
+import { testContext } from "../../../harness/context";
+import { startWebServer, type WebServer } from "../../../harness/messageServers";
+import { temporaryFolder } from "../../repository/support";
+import { record } from "../../operations/drill/support";
+import { host } from "../support";
+
+const UNIT = "pgbackstop-main-full.service";
+let folder: string;
+let web: WebServer;
+beforeEach(async () => {
+  folder = temporaryFolder();
+  web = await startWebServer();
+  writeFileSync(join(folder, "notify.json"), JSON.stringify({ targets: [{ type: "webhook", url: `${web.origin}/hook/geheim` }] }));
+});
+afterEach(() => web.close());
+
+async function run(argv: readonly string[], environment: Environment = {}, shown: UnitFacts | null = null): Promise<number> {
+  const base = host({ argv: [...argv, "notify"], repos: [], ctx: testContext({ clock: systemClock }), folder });
+  const config = { ...base.config, spoolPath: join(folder, "spool") };
+  const machine = { hostName: "db1", environment: { CREDENTIALS_DIRECTORY: folder, ...environment }, showUnit: async () => shown };
+  return notifyCommand({ ...base, config, machine, readFile: (path) => readFile(path).catch(() => null) });
+}
+const told = (): Record<string, unknown> => JSON.parse(web.requests.at(-1)?.body ?? "null");
+
+test("what systemd hands over of the failed unit is told; the file is found among the credentials", async () => {
+  const environment = { MONITOR_UNIT: UNIT, MONITOR_SERVICE_RESULT: "exit-code", MONITOR_EXIT_STATUS: "49", MONITOR_INVOCATION_ID: "ab".repeat(16) };
+  expect(await run(["--event=failure"], environment)).toBe(0);
+  expect(told()).toMatchObject({ event: "failure", unit: UNIT, unitFacts: { result: "exit-code", status: "49", invocationId: "ab".repeat(16) } });
+  expect(told()["lines"]).toContain("result: exit-code, status 49 (HostConnectError)");
+});
+
+test("an older systemd is asked", async () => {
+  expect(
+    await run(["--event=failure", `--unit=${UNIT}`], { INVOCATION_ID: "cd".repeat(16) }, { result: "timeout", status: "15", invocationId: "" }),
+  ).toBe(0);
+  expect(told()).toMatchObject({ unitFacts: { result: "timeout" } });
+});
+
+test("a run's own start and end carry its invocation", async () => {
+  expect(await run(["--event=start", `--unit=${UNIT}`], { INVOCATION_ID: "cd".repeat(16) })).toBe(0);
+  expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "cd".repeat(16) } });
+});
+
+test("another run's start and end carry that one's invocation, and not this process's own", async () => {
+  const environment = { INVOCATION_ID: "cd".repeat(16) };
+  const shown = { result: "success", status: "0", invocationId: "ef".repeat(16) };
+  expect(await run(["--event=start", `--unit=${UNIT}`], environment, shown)).toBe(0);
+  expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "ef".repeat(16) } });
+});
+
+test("a drill is told by its newest record", async () => {
+  const drills = join(folder, "spool", "pgbackstop", "demo", "drills");
+  mkdirSync(drills, { recursive: true });
+  const failures = [{ where: "amcheck", error: "DbQueryError", code: 57, message: "secret words of a table" }];
+  const made = record("20261121-051347Z-1a2b3c4d", { ok: false, failures });
+  writeFileSync(join(drills, drillFileName(made)), JSON.stringify(made));
+  expect(await run(["--event=drill"])).toBe(0);
+  expect(told()).toMatchObject({ ok: false, title: `fire drill of repo${made.repo} failed on db1` });
+  expect(told()["lines"]).toContain("failed: amcheck, DbQueryError (57)");
+  expect(JSON.stringify(told())).not.toContain("secret words");
+  // Of a unit that came to no record the last one is that of another run.
+  expect(await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" })).toBe(0);
+  expect(told()).toMatchObject({ ok: false, title: "fire drill on db1: no record of it", unitFacts: { status: "50" } });
+});
+
+test("what did not arrive is told by the exit code, without the address", async () => {
+  web.planned.push({ status: 403 });
+  await expect(run(["--event=test"])).rejects.toMatchObject({
+    exitCode: 104,
+    message: `1 of 1 notification(s) did not arrive:\nwebhook: [ServiceError] ${web.origin}/…: answer 403`,
+  });
+});
+
+test("without a file there is nothing to do, and it says so", async () => {
+  await expect(run(["--event=test", "--notify-file=/none.json"])).rejects.toMatchObject({ kind: "fileMissing" });
+  await expect(run(["--event=test"], { CREDENTIALS_DIRECTORY: undefined })).rejects.toMatchObject({ kind: "optionRequired" });
+});
