@@ -32,8 +32,6 @@ export interface CommandRow {
   readonly stanza?: "optional";
   /** pgBackRest has no such command. */
   readonly own?: true;
-  /** Other parts of pgbackstop call it, not people. */
-  readonly internal?: true;
   /** Goes on answering others: it finishes what was asked before it ends, and never computes in the thread that answers. */
   readonly serves?: true;
   /** Has a background process, `archive-push:async`, that the command starts. */
@@ -95,7 +93,6 @@ const ROWS = {
     doc: "restore a backup of a cluster of CloudNativePG into a throw-away one, check and time it, and remove it again",
     uses: ["repositories", "kubernetes"],
     own: true,
-    internal: true,
     everyRepository: true,
   },
   "cnpg-expire": {
@@ -103,13 +100,11 @@ const ROWS = {
     uses: ["kubernetes"],
     stanza: "optional",
     own: true,
-    internal: true,
   },
   "cnpg-instance": {
     doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics",
     uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
     own: true,
-    internal: true,
     serves: true,
   },
   "cnpg-migrate": {
@@ -118,20 +113,17 @@ const ROWS = {
     uses: ["kubernetes"],
     stanza: "optional",
     own: true,
-    internal: true,
   },
   "cnpg-operator": {
     doc: "serve the plugin of CloudNativePG to its operator: put the sidecar into pods",
     uses: [],
     stanza: "optional",
     own: true,
-    internal: true,
   },
   "cnpg-restore": {
     doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL",
     uses: ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],
     own: true,
-    internal: true,
     serves: true,
   },
   doctor: {
@@ -216,7 +208,6 @@ const ROWS = {
     params: "[NAME=VALUE …]",
     uses: ["cluster", "session"],
     own: true,
-    internal: true,
     prints: true,
   },
   recover: {
@@ -230,7 +221,6 @@ const ROWS = {
     params: "STEP",
     uses: ["repositories", "cluster", "session"],
     own: true,
-    internal: true,
     prints: true,
   },
   "repo-get": {
