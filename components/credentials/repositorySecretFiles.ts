@@ -2,10 +2,11 @@
  * The only place where secrets become text: one credentials file per repository, read by the runtime and by stock pgBackRest besides the
  * configuration, and the private key for an SFTP server. The texts are secret outputs from here to the host.
  */
-import { type SecretPlace } from "../plan/host/hostCommand";
+import { type SecretPlace, secretsDirectory } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { renderConf } from "../../runtime/config/render";
-import { credentialsPath, sftpKeyPath } from "../render/host/renderedFile";
+import { kindOf, typeOf } from "../plan/repositories/repositoryTypes";
+import { credentialsPath } from "../render/host/renderedFile";
 import type { RepositoryTarget } from "../repositories/target";
 
 export interface SecretFile {
@@ -16,14 +17,12 @@ export interface SecretFile {
 /** The files with secrets of one repository; none when it has none. */
 export function secretFiles(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile[] {
   const credentials = findCredentials(place, repositoryName, target);
-  const key = target.sftp?.privateKey;
-  return [
-    ...(credentials === null ? [] : [credentials]),
-    // Without the end of its last line a key cannot be read everywhere.
-    ...(key === undefined
-      ? []
-      : [{ path: sftpKeyPath(place, repositoryName), text: pulumi.secret(pulumi.output(key).apply((text) => `${text.trimEnd()}\n`)) }]),
-  ];
+  const secret = typeOf({ kind: kindOf(target) }).secretText(target);
+  if (secret === null) return credentials === null ? [] : [credentials];
+  const path = `${secretsDirectory(place)}/${repositoryName}-${secret.fileName}`;
+  // Without the end of its last line a key cannot be read everywhere.
+  const text = pulumi.secret(pulumi.output(secret.text).apply((known) => `${known.trimEnd()}\n`));
+  return [...(credentials === null ? [] : [credentials]), { path, text }];
 }
 
 function findCredentials(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile | null {
@@ -41,12 +40,5 @@ function findCredentials(place: SecretPlace, repositoryName: string, target: Rep
 }
 
 function secretOptions(target: RepositoryTarget): Record<string, pulumi.Input<string> | undefined> {
-  const credentials = target.s3?.credentials;
-  return {
-    "cipher-pass": target.cipher?.passphrase,
-    "s3-key": credentials?.accessKeyId,
-    "s3-key-secret": credentials?.secretAccessKey,
-    "s3-token": credentials?.sessionToken,
-    "sftp-private-key-passphrase": target.sftp?.privateKeyPassphrase,
-  };
+  return { "cipher-pass": target.cipher?.passphrase, ...typeOf({ kind: kindOf(target) }).secrets(target) };
 }

@@ -16,7 +16,7 @@ import { bundleConfigMap } from "../render/kubernetes/bundle";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { secretKeysOf } from "../render/kubernetes/secrets";
-import type { RepositoryTarget } from "../repositories/target";
+import { targetSettings } from "../repositories/common";
 import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
 
 /** The keys of one repository, as Secrets in the namespace have them; what comes later is an output. */
@@ -88,21 +88,8 @@ export function openSettings(args: ClusterBackupArgs): object {
 /** Of a cipher remains that there is one, of credentials nothing. */
 export function openRepositories(repositories: { readonly [key: string]: ClusterRepositoryArgs }): object {
   return Object.fromEntries(
-    Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [key, { ...repository, at: openTarget(repository.at) }]),
+    Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [key, { ...repository, at: targetSettings(repository.at) }]),
   );
-}
-
-function openTarget({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
-  const { credentials, existingSecret, ...bucket } = s3 ?? { credentials: undefined, existingSecret: undefined };
-  const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp ?? { privateKey: undefined };
-  const encrypted = cipher !== undefined || existingSecret?.passphraseKey !== undefined;
-  return {
-    ...target,
-    kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
-    encrypted,
-    ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
-    ...(sftp === undefined ? {} : { sftp: server }),
-  };
 }
 
 /** Where keys are put for one cluster. */

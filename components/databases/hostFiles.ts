@@ -3,7 +3,7 @@ import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host
 import type { NodeInput } from "../host/nodeChoice";
 import { drillPath, ownDrills } from "../plan/schedule/declaredDrills";
 import type { HostPlan } from "../plan/model/plan";
-import { locationOf } from "../plan/topology/topology";
+import { typeOf } from "../plan/repositories/repositoryTypes";
 import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/host/hostCommand";
 import { stockArgv } from "../render/host/stockCommand";
 import { stockLimits } from "../plan/engines/stockVersions";
@@ -26,8 +26,9 @@ export function renderLateFiles(plan: HostPlan): RenderedFile[] {
 export function cipherLocation(plan: HostPlan, repositoryName: string): string {
   const repository = plan.repositories.find(({ name }) => name === repositoryName);
   if (repository === undefined) throw new Error(`${repositoryName} is no repository of ${plan.name}`);
-  const { s3 } = repository;
-  return s3 === undefined ? locationOf(repository) : `${locationOf(repository)} at ${s3.endpoint}:${s3.port}`;
+  const type = typeOf(repository);
+  const endpoint = type.endpoint(repository);
+  return `${type.location(repository)}${endpoint === null ? "" : ` at ${endpoint}`}`;
 }
 
 /** @throws Error for a path that is not among the files: a mistake of ours */

@@ -19,7 +19,7 @@ import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { verbArgv } from "../render/host/commandLine";
 import { notifyPath } from "../render/host/renderedFile";
 import { stockEachArgv, stockRestoreArgv } from "../render/host/stockCommand";
-import type { RepositoryTarget } from "../repositories/target";
+import { targetSettings } from "../repositories/common";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
@@ -202,23 +202,11 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 
 /** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
 function openSettings(args: PostgresHostArgs): object {
-  const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: openPart(repository.at) }]);
+  const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: targetSettings(repository.at) }]);
   const { existingFile, targets } = args.notify ?? {};
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
   const told = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
   return { ...args, ...told, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
-}
-
-function openPart({ cipher, s3, sftp, ...target }: RepositoryTarget): object {
-  const { credentials, existingSecret, ...bucket } = s3 ?? { credentials: undefined, existingSecret: undefined };
-  const { privateKey, privateKeyPassphrase, ...server } = sftp ?? { privateKey: undefined, privateKeyPassphrase: undefined };
-  return {
-    ...target,
-    kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
-    encrypted: cipher !== undefined,
-    ...(s3 === undefined ? {} : { s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined } }),
-    ...(sftp === undefined ? {} : { sftp: { ...server, hasKey: privateKey !== undefined, hasKeyPassphrase: privateKeyPassphrase !== undefined } }),
-  };
 }
 
 function keysOf({ repositories }: HostPlan): number[] {

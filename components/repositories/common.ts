@@ -4,6 +4,7 @@ import { throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
 import { checkKeyPrefix } from "../plan/storage/bucketChecks";
 import { DEFAULTS } from "../plan/model/defaults";
+import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
 import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 
 /** The prefix of a bucket's keys; one that is known later, and cannot be used, is an error of `component` then. */
@@ -25,6 +26,13 @@ export function withoutKeys(args: { readonly cipher?: CipherRef; readonly creden
   if (credentials === undefined) return others;
   const { keys, ...choices } = credentials;
   return { ...others, credentials: { ...choices, ...(keys === undefined ? {} : { keys: {} }) } };
+}
+
+/** A target as a plan takes it, without what is secret: of keys and passphrases remains that there are some. */
+export function targetSettings(target: RepositoryTarget): object {
+  const { cipher, ...others } = target;
+  const place = Object.entries(others).filter(([field]) => !REPOSITORY_KINDS.some((kind) => kind === field));
+  return { ...Object.fromEntries(place), encrypted: cipher !== undefined, ...typeOf({ kind: kindOf(target) }).open(target) };
 }
 
 /** The `cipher` of a target, secret; nothing where there is none. */

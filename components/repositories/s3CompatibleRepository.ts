@@ -6,7 +6,7 @@ import { throwErrors } from "../internal/validate";
 import { checkStored } from "../plan/storage/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
-import { placeOf } from "../plan/model/places";
+import { typeOf } from "../plan/repositories/repositoryTypes";
 import { readerTargetOf, secretCipher } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 
@@ -145,6 +145,6 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
 function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
   if (expectedStoredGiB === undefined) return null;
   const known = splitKnown({ endpoint, ...(quirks === undefined ? {} : { quirks }) }).value;
-  const { provider } = placeOf({ name: "", kind: "s3", encrypted: true, s3: { bucket: "", region: "", ...known } });
+  const { provider } = typeOf({ kind: "s3" }).place({ name: "", encrypted: true, s3: { bucket: "", region: "", ...known } });
   return estimateStorage(provider, bucket.existing.facts?.storageClass, expectedStoredGiB);
 }

@@ -3,6 +3,7 @@
  * credentials to a unit, `<CREDENTIALS_DIRECTORY>/repo1-s3-key-secret`. What lies there counts as if the environment had said it, without being in
  * any environment. Pure.
  */
+import { OPTIONS as OPTION_ROWS } from "./options";
 
 /** File name by the option that it is for, without `PGBACKREST_REPO1_`. */
 const OPTIONS: Readonly<Record<string, string>> = {
@@ -12,10 +13,11 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ENCRYPTION_PASS: "CIPHER_PASS",
 };
 
+const REPO_OPTIONS = OPTION_ROWS.filter(({ acted, group }) => acted && group === "repo");
 /** Names of a unit's credentials that stand for the option of that name. */
-const CREDENTIAL = /^repo\d+-(cipher-pass|s3-key|s3-key-secret|s3-token|sftp-private-key-passphrase)$/;
+const CREDENTIAL = credentialPattern(REPO_OPTIONS.filter(({ secret }) => secret === true));
 /** The same for an option whose value is a file: the credential itself. */
-const CREDENTIAL_FILE = /^repo\d+-sftp-private-key-file$/;
+const CREDENTIAL_FILE = credentialPattern(REPO_OPTIONS.filter(({ name }) => name.endsWith("-private-key-file")));
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -51,4 +53,8 @@ function fromCredentials(directory: string | undefined, access: SecretAccess): R
     if (value !== undefined && value !== "") found[`PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}`] = value;
   }
   return found;
+}
+
+function credentialPattern(options: readonly { readonly name: string }[]): RegExp {
+  return new RegExp(`^repo\\d+-(${options.map(({ name }) => name.slice("repo-".length)).join("|")})$`);
 }

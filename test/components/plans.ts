@@ -4,13 +4,12 @@ import { resolveCluster, resolveHost } from "../../components/plan/model/resolve
 import type { ClusterSettings, HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
 
 export const NAS: RepositorySettings = {
-  at: { name: "nas", kind: "posix", path: "/mnt/nas/pgbackrest", requireMount: true, encrypted: false },
+  at: { name: "nas", path: "/mnt/nas/pgbackrest", requireMount: true, encrypted: false },
   keepDays: 7,
 };
 export const BUCKET: RepositorySettings = {
   at: {
     name: "bucket",
-    kind: "s3",
     path: "/ledger",
     encrypted: true,
     s3: { bucket: "ledger-backups", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" },
@@ -21,7 +20,6 @@ export const BUCKET: RepositorySettings = {
 export const R2: RepositorySettings = {
   at: {
     name: "r2",
-    kind: "s3",
     path: "/orders",
     encrypted: true,
     s3: { bucket: "orders-backups", endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", region: "auto" },

@@ -60,7 +60,7 @@ describe("a host behind SSH", async () => {
     }
   };
   const declared = (over: Partial<HostSettings> = {}, requireMount = false): Desired => {
-    const at = (path: string, name: string) => ({ at: { name, kind: "posix", path, encrypted: false, requireMount } });
+    const at = (path: string, name: string) => ({ at: { name, path, encrypted: false, requireMount } });
     const node = chooseNode({}, LIB);
     const settings: HostSettings = {
       connection: { ssh: {} },

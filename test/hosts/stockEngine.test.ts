@@ -110,7 +110,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
   };
 
   test("a version that cannot do what is declared is refused before anything is there", async () => {
-    const blocks = { at: { name: "first", kind: "posix", path: PLACES[0] }, keepDays: 7, bundle: true, blockIncremental: true };
+    const blocks = { at: { name: "first", path: PLACES[0] }, keepDays: 7, bundle: true, blockIncremental: true };
     const stack = await open("pgbackrest", { repositories: { repo1: blocks } });
     expect(await failureOf(stack.up())).toContain("PB048 repositories.repo1: with pgBackRest 2.45 block increments came with 2.46");
     expect(await files()).toBe("");

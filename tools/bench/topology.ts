@@ -122,7 +122,7 @@ function exportOf(databases: number, repositoryCount: number, keepDays: number):
     const name = `database-${index + 1}`;
     const repositories = Array.from({ length: repositoryCount }, (_unused, place) => {
       const s3 = { bucket: `${name}-${place}`, endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" };
-      return [`repo${place + 1}`, { at: { name, kind: "s3", path: `/${name}`, encrypted: true, s3 }, keepDays }] as const;
+      return [`repo${place + 1}`, { at: { name, path: `/${name}`, encrypted: true, s3 }, keepDays }] as const;
     });
     const schedules = { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } };
     const settings = { dataDirectory: "/srv/pg", connection: { local: {} }, repositories: Object.fromEntries(repositories), schedules };

@@ -2,6 +2,8 @@
  * What each engine can do, as one table: rules and documentation read it. Pure data. Sources: the engines' own code and documents
  * (plugin-barman-cloud 0.14, Dalibo's plugin 0.0.3, CloudNativePG 1.30, pgBackRest 2.60).
  */
+import { REPOSITORY_KINDS, type RepositoryKind } from "../repositories/repositoryTypes";
+
 export interface EngineRow {
   readonly id: string;
   readonly title: string;
@@ -12,7 +14,7 @@ export interface EngineRow {
   /** One run of a backup reaches all repositories; else each repository needs a run of its own. */
   readonly onePass: boolean;
   readonly backupTypes: readonly ("full" | "diff" | "incr")[];
-  readonly kinds: readonly ("posix" | "s3" | "sftp")[];
+  readonly kinds: readonly RepositoryKind[];
   /** Whose layout of files it writes; two of one format read each other's backups. Null where there are no files. */
   readonly format: "pgBackRest" | "Barman Cloud" | null;
   /** Encrypts before anything leaves the database's machine. */
@@ -36,7 +38,7 @@ export const ENGINES: readonly EngineRow[] = [
     repositoriesMax: 256,
     onePass: true,
     backupTypes: ALL_TYPES,
-    kinds: ["posix", "s3", "sftp"],
+    kinds: REPOSITORY_KINDS,
     format: "pgBackRest",
     encrypts: true,
     fromStandby: true,
@@ -52,7 +54,7 @@ export const ENGINES: readonly EngineRow[] = [
     repositoriesMax: 256,
     onePass: false,
     backupTypes: ALL_TYPES,
-    kinds: ["posix", "s3", "sftp"],
+    kinds: REPOSITORY_KINDS,
     format: "pgBackRest",
     encrypts: true,
     fromStandby: false,

@@ -2,7 +2,7 @@
  * What versions of stock pgBackRest cannot do, or do wrongly, as one table: previews judge a declared version by it, an update the version
  * that it finds on the host. Pure data. Sources: pgBackRest's release notes and issues of the numbers named, and runs of 2.45, 2.55 and 2.60.
  */
-import type { RepositoryPlan } from "../model/plan";
+import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { compareVersions, isOlder } from "../model/compareVersions";
 
 /** Versions in which a row is true: from the first on, and before the second. */

@@ -3,62 +3,7 @@
  * the markers of unknown.ts. Nothing here has a default; resolveDatabase.ts fills them in.
  */
 
-/** A place for backups: `target` of a repository component. */
-export interface TargetSettings {
-  readonly name: string;
-  readonly kind: string;
-  /** Directory, or key prefix with a leading slash. */
-  readonly path?: string | undefined;
-  readonly requireMount?: boolean | undefined;
-  readonly s3?: S3Settings | undefined;
-  readonly sftp?: SftpSettings | undefined;
-  /** True when a cipher passphrase was given; the passphrase itself never comes here. */
-  readonly encrypted: boolean;
-  /** True where a fire in the house of the database does not reach the copies. */
-  readonly offSite?: boolean | undefined;
-  /** True where the keys only read. */
-  readonly readOnly?: boolean | undefined;
-}
-
-export interface S3Settings {
-  readonly bucket: string;
-  readonly endpoint: string;
-  readonly region: string;
-  readonly port?: number | undefined;
-  readonly uriStyle?: string | undefined;
-  readonly caFile?: string | undefined;
-  readonly quirks?: string | undefined;
-  readonly keyType?: string | undefined;
-  /** True when keys were given; the keys themselves never come here. Left out where nobody can tell. */
-  readonly hasKeys?: boolean | undefined;
-  readonly hasExistingSecret?: boolean | undefined;
-  readonly facts?: BucketFactsSettings | undefined;
-}
-
-/** A server; its account's private key never comes here. */
-export interface SftpSettings {
-  readonly host: string;
-  readonly port?: number | undefined;
-  readonly user: string;
-  /** `ssh-ed25519 AAAA…` */
-  readonly hostKey?: string | undefined;
-  readonly hostFingerprint?: string | undefined;
-  /** True when the private key was given. Left out where nobody can tell. */
-  readonly hasKey?: boolean | undefined;
-  /** True when the private key has a passphrase; neither ever comes here. */
-  readonly hasKeyPassphrase?: boolean | undefined;
-}
-
-/** What is known of a bucket beyond its address. */
-export interface BucketFactsSettings {
-  readonly versioning?: boolean | undefined;
-  readonly immutableDays?: number | undefined;
-  readonly lockMode?: string | undefined;
-  readonly undeleteDays?: number | undefined;
-  readonly storageClass?: string | undefined;
-  /** Age at which rules of the bucket remove objects that nothing has replaced: poison for backups. */
-  readonly expireLiveDays?: number | undefined;
-}
+import type { TargetSettings } from "../repositories/repositoryTypes";
 
 /** Paths on a host. */
 export interface SecretFilesSettings {

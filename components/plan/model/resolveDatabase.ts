@@ -7,12 +7,11 @@
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
-import { placeOf } from "./places";
-import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, RepositoryPlan, S3Plan, SftpPlan, Sizing, TaskPlan } from "./plan";
+import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, Sizing, TaskPlan } from "./plan";
+import { OPTIONS_FILE } from "../repositories/repositoryType";
+import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
 import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
-import { fingerprintFor } from "../host/hostKeyFingerprint";
 import type {
-  BucketFactsSettings,
   ClusterSettings,
   DatabaseSettings,
   DirectorySettings,
@@ -20,13 +19,10 @@ import type {
   MaintenanceSettings,
   NotifySettings,
   RepositorySettings,
-  S3Settings,
   SecretFilesSettings,
-  SftpSettings,
   SizingSettings,
 } from "./databaseSettings";
 import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/events";
-import { findQuirks } from "../../../runtime/storage/s3/quirks";
 
 /** The complete plan of the host `name`. `defaultNodePath` is the Node.js of this program, for a host reached locally. */
 export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
@@ -121,44 +117,33 @@ function resolveDatabase(
   };
 }
 
-/** Name of the credential that is the private key for an SFTP server. */
-export function sftpKeyCredential(repositoryName: string): string {
-  return `${repositoryName}-sftp-private-key-file`;
-}
-
-/** Name of the credential that is a file of options; it may name any other secret. */
-export function optionsCredential(repositoryName: string): string {
-  return `${repositoryName}-existing.conf`;
-}
-
 /** Credentials that are named like options stand for those (runtime/config/secretFiles.ts). */
 function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
-  const named: Record<string, string | undefined> = {
-    [optionsCredential(name)]: files.options,
-    [`${name}-s3-key`]: files.accessKeyId,
-    [`${name}-s3-key-secret`]: files.secretAccessKey,
-    [`${name}-s3-token`]: files.sessionToken,
-    [sftpKeyCredential(name)]: files.privateKey,
-    [`${name}-sftp-private-key-passphrase`]: files.privateKeyPassphrase,
-    [`${name}-cipher-pass`]: files.passphrase,
-  };
-  return Object.fromEntries(Object.entries(named).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  const { encrypted: _encrypted, ...paths } = files;
+  const options = { options: OPTIONS_FILE, ...SECRET_FILE_OPTIONS, passphrase: "cipher-pass" };
+  return Object.fromEntries(
+    Object.entries(options).flatMap(([field, option]): [string, string][] => {
+      const path = paths[field as keyof typeof paths];
+      return path === undefined ? [] : [[`${name}-${option}`, path]];
+    }),
+  );
 }
 
 function resolveRepository(name: string, settings: RepositorySettings): RepositoryPlan {
   const { at, secretFiles } = settings;
   const compressType = settings.compress?.type ?? DEFAULTS.compressType;
+  const kind = kindOf(at);
+  const type = typeOf({ kind });
   return {
     key: findRepoKey(name) ?? 0,
     name,
-    kind: at.sftp !== undefined ? "sftp" : at.s3 !== undefined ? "s3" : "posix",
+    kind,
     path: at.path ?? DEFAULTS.repositoryPath,
     requireMount: at.requireMount ?? false,
-    s3: at.s3 === undefined ? undefined : resolveS3(at.s3),
-    sftp: at.sftp === undefined ? undefined : resolveSftp(at.sftp),
-    place: placeOf(at),
+    ...type.resolve(at),
+    place: type.place(at),
     encrypted: at.encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
-    writesSecrets: at.encrypted || at.s3?.hasKeys === true || at.sftp?.hasKeyPassphrase === true,
+    writesSecrets: at.encrypted || type.bringsKeys(at),
     ...(secretFiles === undefined ? {} : { secretFiles: secretFilesOf(name, secretFiles) }),
     readOnly: at.readOnly ?? false,
     keepFullCount: settings.keepFullCount,
@@ -166,48 +151,8 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
     keepDiffCount: settings.keepDiffCount,
     compressType,
     compressLevel: settings.compress?.level ?? defaultLevel(compressType),
-    // Object stores ask money and time for each object, SFTP servers time.
-    bundle: settings.bundle ?? (at.s3 !== undefined || at.sftp !== undefined),
+    bundle: settings.bundle ?? type.bundles,
     blockIncremental: settings.blockIncremental ?? false,
-  };
-}
-
-function resolveS3(s3: S3Settings): S3Plan {
-  return {
-    bucket: s3.bucket,
-    endpoint: s3.endpoint,
-    region: s3.region,
-    port: s3.port ?? DEFAULTS.s3Port,
-    uriStyle: s3.uriStyle ?? findQuirks(s3.quirks ?? "auto", s3.endpoint)?.uriStyle ?? "path",
-    caFile: s3.caFile,
-    quirks: s3.quirks,
-    keyType: s3.keyType ?? DEFAULTS.keyType,
-    hasKeys: s3.hasKeys,
-    hasExistingSecret: s3.hasExistingSecret ?? false,
-    facts: resolveFacts(s3.facts ?? {}),
-  };
-}
-
-function resolveSftp(sftp: SftpSettings): SftpPlan {
-  return {
-    host: sftp.host,
-    port: sftp.port ?? DEFAULTS.sftpPort,
-    user: sftp.user,
-    hasKey: sftp.hasKey,
-    hasKeyPassphrase: sftp.hasKeyPassphrase ?? false,
-    hostKeyFields: namesOf({ hostKey: sftp.hostKey, hostFingerprint: sftp.hostFingerprint }),
-    fingerprint: fingerprintFor(sftp),
-  };
-}
-
-function resolveFacts(facts: BucketFactsSettings): S3Plan["facts"] {
-  return {
-    versioning: facts.versioning,
-    immutableDays: facts.immutableDays,
-    lockMode: facts.lockMode,
-    undeleteDays: facts.undeleteDays,
-    storageClass: facts.storageClass,
-    expireLiveDays: facts.expireLiveDays,
   };
 }
 

@@ -1,7 +1,8 @@
 /** What an engine cannot do, said before anything is changed. Pure; the facts are rows of engines.ts. */
 import { findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import type { ClusterPlan, DatabasePlan, RepositoryPlan } from "../model/plan";
+import type { ClusterPlan, DatabasePlan } from "../model/plan";
+import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { firstMeeting, parseCron, shiftCron } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isInRange, stockLimits } from "../engines/stockVersions";

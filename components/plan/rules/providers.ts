@@ -1,7 +1,8 @@
 /** Object stores: addresses that do not fit their provider, and bucket settings that break or endanger backups. Pure. */
 import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
-import type { DatabasePlan, S3Plan } from "../model/plan";
+import type { DatabasePlan } from "../model/plan";
+import type { S3Plan } from "../repositories/s3";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
 import { isUnknown } from "../model/unknown";

@@ -3,8 +3,8 @@ import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import type { DatabasePlan, RepositoryPlan } from "../model/plan";
-import { locationOf } from "../topology/topology";
+import type { DatabasePlan } from "../model/plan";
+import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { isUnknown } from "../model/unknown";
 import { isBelow, isWithin } from "./values";
 
@@ -40,37 +40,21 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
   }
   found.push(...checkRetention(repository, path));
   found.push(...checkCompression(repository, `${path}.compress`));
-  if (
-    repository.kind === "posix" &&
-    !isUnknown(repository.path) &&
-    dataDirectory !== undefined &&
-    !isUnknown(dataDirectory) &&
-    isBelow(repository.path, dataDirectory)
-  ) {
-    found.push(
-      finding(
-        "PB019",
-        `${path}.at.path`,
-        `"${repository.path}" lies in the data directory "${dataDirectory}": it would be lost with it`,
-        "choose another disk or host",
-      ),
-    );
-  }
-  found.push(...checkS3(repository, path), ...checkSftp(repository, path));
+  found.push(...typeOf(repository).checkAddress(repository, path, dataDirectory));
   return found;
 }
 
 /** An engine that cannot encrypt is a choice, a forgotten passphrase is a mistake. */
 function checkEncryption({ encrypted, kind, name, place }: RepositoryPlan, row: EngineRow | null): Finding[] {
-  if (kind === "posix" || encrypted) return [];
+  const { exposed } = typeOf({ kind });
+  if (exposed === null || encrypted) return [];
   const path = `repositories.${name}.at`;
   if (row?.encrypts === false) {
     if (!place.thirdParty) return [];
     const fact = `${row.title} encrypts nothing before it is sent: whoever can read the bucket at ${place.title} can read the database`;
     return [finding("PB078", path, fact, 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable')];
   }
-  const where = kind === "s3" ? "bucket" : "directory on the server";
-  const fact = `backups leave this machine unencrypted: whoever can read the ${where} can read the database`;
+  const fact = `backups leave this machine unencrypted: whoever can read the ${exposed} can read the database`;
   return [finding("PB007", path, fact, "set cipher: new CipherPassphrase(…).ref on the repository")];
 }
 
@@ -97,78 +81,23 @@ function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPl
   });
 }
 
-function checkS3({ s3, path: prefix }: RepositoryPlan, path: string): Finding[] {
-  if (s3 === undefined) return [];
-  const found: Finding[] = [];
-  if (!isUnknown(s3.endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(s3.endpoint)) {
-    found.push(
-      finding(
-        "PB020",
-        `${path}.at.s3.endpoint`,
-        `"${s3.endpoint}" is no host name`,
-        'leave out "https://", the port (an argument of its own) and any path',
-      ),
-    );
-  }
-  if (!isUnknown(s3.bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(s3.bucket)) {
-    found.push(
-      finding("PB020", `${path}.at.s3.bucket`, `"${s3.bucket}" is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens`, ""),
-    );
-  }
-  if (!isUnknown(s3.port) && !isWithin(s3.port, 1, 65535))
-    found.push(finding("PB020", `${path}.at.s3.port`, `${s3.port} is no port: 1 to 65535`, ""));
-  if (prefix === "/") {
-    found.push(
-      finding(
-        "PB020",
-        `${path}.at.path`,
-        "the prefix is the whole bucket: other objects there could not be told apart",
-        'set a prefix such as "/pgbackrest"',
-      ),
-    );
-  }
-  return found;
-}
-
-function checkSftp({ sftp, path: directory }: RepositoryPlan, path: string): Finding[] {
-  if (sftp === undefined) return [];
-  const found: Finding[] = [];
-  const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
-  if (!isUnknown(sftp.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(sftp.host))
-    wrong("host", `"${sftp.host}" is no host name`, "leave out the user and the port (arguments of their own) and any path");
-  if (!isUnknown(sftp.user) && !/^[^\s@:/]+$/.test(sftp.user)) wrong("user", `"${sftp.user}" is no name of an account`);
-  if (!isUnknown(sftp.port) && !isWithin(sftp.port, 1, 65535)) wrong("port", `${sftp.port} is no port: 1 to 65535`);
-  if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is no absolute path`);
-  if (sftp.hostKeyFields.length !== 1) {
-    const given = sftp.hostKeyFields.length === 0 ? "neither hostKey nor hostFingerprint is set" : "hostKey and hostFingerprint are both set";
-    wrong("hostKey", `${given}: by one of them the server is known`, "set hostKey to the line of ssh_host_ecdsa_key.pub on the server");
-  } else if (!isUnknown(sftp.fingerprint) && !/^[0-9a-f]{64}$/.test(sftp.fingerprint)) {
-    const [field = ""] = sftp.hostKeyFields;
-    const form = field === "hostKey" ? 'a public key such as "ecdsa-sha2-nistp256 AAAA…"' : 'a SHA-256 such as "SHA256:…" of ssh-keygen -l';
-    // Not quoted: what stands in the wrong place may be the private key.
-    wrong(field, `the value is not ${form}`);
-  }
-  return found;
-}
-
 /** Two repositories in one place, or one inside the other, destroy each other. */
 function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
   return repositories.flatMap((repository, index) =>
     repositories.slice(0, index).flatMap((other) => {
-      if (placeOf(repository) !== placeOf(other) || isUnknown(placeOf(repository)) || isUnknown(repository.path) || isUnknown(other.path)) return [];
+      if (addressOf(repository) !== addressOf(other) || isUnknown(addressOf(repository)) || isUnknown(repository.path) || isUnknown(other.path))
+        return [];
       if (!isBelow(repository.path, other.path) && !isBelow(other.path, repository.path)) return [];
-      const place = locationOf(repository);
+      const place = typeOf(repository).location(repository);
       const fact =
         repository.path === other.path
           ? `"${place}" is the place of ${other.name} too`
-          : `"${place}" and "${locationOf(other)}" of ${other.name} lie in each other`;
+          : `"${place}" and "${typeOf(other).location(other)}" of ${other.name} lie in each other`;
       return [finding("PB008", `repositories.${repository.name}.at`, `${fact}: each repository needs its own`, "choose another path or bucket")];
     }),
   );
 }
 
-function placeOf(repository: RepositoryPlan): string {
-  const { s3, sftp } = repository;
-  if (sftp !== undefined) return `${sftp.host}:${sftp.port}`;
-  return s3 === undefined ? "filesystem" : `${s3.endpoint}:${s3.port}/${s3.bucket}`;
+function addressOf(repository: RepositoryPlan): string {
+  return typeOf(repository).address(repository);
 }

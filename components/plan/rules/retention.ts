@@ -1,6 +1,7 @@
 /** Whether what is kept is enough for what is promised, and whether locks and versions agree with it. Pure. */
 import { type Finding, finding } from "../findings/findings";
-import type { DatabasePlan, RepositoryPlan } from "../model/plan";
+import type { DatabasePlan } from "../model/plan";
+import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 

@@ -1,14 +1,13 @@
 /** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
-import { PLACES } from "../../../runtime/cnpg/names";
 import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/clusterSettings";
 import type { ClusterShape, ResolvedCluster, ResolvedSource } from "../cluster/clusterShape";
 import { DEFAULTS } from "../model/defaults";
 import { findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { majorOf, POSTGRES_IMAGES } from "../cluster/images";
-import type { ClusterPlan, RepositoryPlan } from "../model/plan";
+import type { ClusterPlan } from "../model/plan";
+import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { parseCron } from "../schedule/schedule";
-import { locationOf } from "../topology/topology";
 import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
 import { isWithin } from "./values";
@@ -143,7 +142,7 @@ function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null, isCont
     source === null || source.plan.stanza !== plan.stanza ? [] : plan.repositories.filter((repository) => isAmong(repository, source.plan));
   if (!isContinued) {
     return shared.map((repository) => {
-      const fact = `${locationOf(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
+      const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
       const hint = "choose another path or stanza: backups of the old cluster stay as they are; set continueArchive only when it is gone for good";
       return finding("PB114", `repositories.${repository.name}`, fact, hint);
     });
@@ -161,7 +160,7 @@ function isAmong(repository: RepositoryPlan, { repositories }: ClusterPlan): boo
 }
 
 function placeOf(repository: RepositoryPlan): string {
-  return `${repository.s3?.endpoint ?? ""} ${locationOf(repository)}`;
+  return `${repository.s3?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
 }
 
 function checkReplica({ bootstrap: { recovery }, replica }: ClusterShape): Finding[] {
@@ -226,14 +225,8 @@ function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
         ? [finding("PB044", `${path}.at`, `${plan.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
         : [];
     }
-    // The plugin mounts claims there.
-    if (repository.kind === "posix" && !isUnknown(repository.path) && !repository.path.startsWith(`${PLACES.claims}/`)) {
-      const fact = `"${repository.path}" is a directory in a container and is gone with it`;
-      return [finding("PB044", `${path}.at.path`, fact, `choose a path below ${PLACES.claims}/<name of a PersistentVolumeClaim>`)];
-    }
-    if (repository.kind === "sftp") {
-      return [finding("PB044", `${path}.at`, "this version brings no SFTP key into a pod", "use a bucket, or a claim")];
-    }
+    const found = typeOf(repository).checkPod(repository, path);
+    if (found.length > 0) return found;
     if (plan.engine === "pgbackrest" && shape.stanzaKind === "Repository" && repository.encrypted) {
       const fact = "objects of kind Repository have no field for a passphrase: backups would be stored in the clear";
       return [finding("PB045", `${path}.at`, fact, "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out")];

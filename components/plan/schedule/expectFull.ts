@@ -1,5 +1,6 @@
 /** How old the newest backups of each repository may be, from the schedules. Pure. */
-import type { DatabasePlan, RepositoryPlan } from "../model/plan";
+import type { DatabasePlan } from "../model/plan";
+import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { isTimeZone, longestGapDays, longestGapMinutes, parseCron, type Schedule } from "./schedule";
 
 const DAY_S = 86_400;

@@ -2,7 +2,8 @@
  * 3-2-1 counted: three copies of the data, in two places that do not fail together, one of them off the site. The running database is a
  * copy; a repository is one only when full backups go to it, because WAL alone restores nothing. Pure.
  */
-import type { DatabasePlan, RepositoryPlan } from "../model/plan";
+import type { DatabasePlan } from "../model/plan";
+import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { isUnknown } from "../model/unknown";
 
 export interface Copies {

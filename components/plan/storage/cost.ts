@@ -2,7 +2,8 @@
  * What a repository costs a month, estimated from declared amounts, schedules and retention with a dated price table. Pure. Good to about
  * a third: compression, churn and the length of months vary. Filesystems and providers without a row have no price: null, never zero.
  */
-import type { DatabasePlan, RepositoryPlan, Sizing } from "../model/plan";
+import type { DatabasePlan, Sizing } from "../model/plan";
+import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { PRICES, PRICES_AS_OF, type PriceRow } from "./prices";
 import { type BackupType, type Schedule, textRunsPerDay } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";

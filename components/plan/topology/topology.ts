@@ -7,7 +7,9 @@ import { copiesOf, type Copies } from "../storage/copies";
 import { estimateRepository, type CostEstimate } from "../storage/cost";
 import { OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
 import { worstCaseRpo } from "../schedule/objectives";
-import type { BucketFacts, DatabasePlan, DrillPlan, RepositoryPlan } from "../model/plan";
+import type { DatabasePlan, DrillPlan } from "../model/plan";
+import type { BucketFacts } from "../repositories/s3";
+import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { ClusterPlan, HostPlan } from "../model/plan";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
@@ -152,13 +154,6 @@ export function renderTopology(topology: Topology): string {
   );
 }
 
-/** `/mnt/nas/pgbackrest`, `s3://bucket/prefix` or `sftp://user@host/path`. */
-export function locationOf(repository: RepositoryPlan): string {
-  const { path, s3, sftp } = repository;
-  if (sftp !== undefined) return `sftp://${sftp.user}@${sftp.host}${path}`;
-  return s3 === undefined ? path : `s3://${s3.bucket}${path}`;
-}
-
 function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
   const common = { name: plan.name, kind: plan.kind, engine: plan.engine, ...given({ engineVersion: plan.engineVersion }), stanza: plan.stanza };
   if (plan.kind === "cnpg") {
@@ -185,7 +180,7 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     key: repository.key,
     name: repository.name,
     kind: repository.kind,
-    location: locationOf(repository),
+    location: typeOf(repository).location(repository),
     provider: place.provider,
     failureDomain: place.failureDomain,
     ...given({ offSite: place.offSite }),

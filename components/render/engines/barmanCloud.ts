@@ -4,7 +4,9 @@
  */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
-import type { ClusterPlan, RepositoryPlan, S3Plan } from "../../plan/model/plan";
+import type { ClusterPlan } from "../../plan/model/plan";
+import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
+import type { S3Plan } from "../../plan/repositories/s3";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";

@@ -5,7 +5,8 @@
  */
 import { findCompressType } from "../../plan/model/defaults";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
-import type { ClusterPlan, RepositoryPlan } from "../../plan/model/plan";
+import type { ClusterPlan } from "../../plan/model/plan";
+import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";

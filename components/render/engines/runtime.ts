@@ -8,7 +8,7 @@
 import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
-import type { RepositoryPlan } from "../../plan/model/plan";
+import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/objects";
 import { SECRET_KEYS } from "../kubernetes/secrets";

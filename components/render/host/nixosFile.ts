@@ -2,13 +2,14 @@
 import { type Finding } from "../../plan/findings/findings";
 import { resolveHost } from "../../plan/model/resolveDatabase";
 import { checkHost } from "../../plan/rules";
-import type { HostSettings, RepositorySettings, TargetSettings } from "../../plan/model/databaseSettings";
+import type { HostSettings, RepositorySettings } from "../../plan/model/databaseSettings";
+import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import { secretsIn } from "../kubernetes/gitops";
 import { checkNixos, NIXOS_DIRECTORIES, NIXOS_NODE_PATH, NIXOS_SECRETS, renderNixos } from "./nixos";
 
 /** A repository as a file says it: its secrets are on the host. */
 interface FileRepository extends Omit<RepositorySettings, "at"> {
-  readonly at: Omit<TargetSettings, "name" | "kind" | "encrypted"> & { readonly encrypted?: boolean };
+  readonly at: Omit<TargetSettings, "name" | "encrypted"> & { readonly encrypted?: boolean };
 }
 
 /** The arguments of PostgresHost without connection and secrets. */
@@ -44,16 +45,14 @@ export function renderNixosHost(name: string, host: FileHost): { readonly text: 
 }
 
 function settingsOf(key: string, { at, ...repository }: FileRepository): RepositorySettings {
-  const { encrypted = false, s3, sftp, ...place } = at;
+  const { encrypted = false, s3, ...place } = at;
   return {
     ...repository,
     at: {
       ...place,
       name: key,
-      kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
       encrypted,
       ...(s3 === undefined ? {} : { s3: { ...s3, hasKeys: s3.keyType === undefined || s3.keyType === "shared" } }),
-      ...(sftp === undefined ? {} : { sftp }),
     },
   };
 }

@@ -4,13 +4,9 @@
  */
 import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
 import { type ConfSection, renderConf } from "../../../runtime/config/render";
-import { DEFAULTS } from "../../plan/model/defaults";
-import type { HostPlan, RepositoryPlan } from "../../plan/model/plan";
+import type { HostPlan } from "../../plan/model/plan";
+import { type RepositoryPlan, typeOf } from "../../plan/repositories/repositoryTypes";
 import { restoreCommand } from "./commandLine";
-import { sftpKeyFile } from "./systemdCredentials";
-
-/** What the table of providers advises for all of them. */
-const UPLOAD_CHUNK = "16MiB";
 
 type Option = ConfSection["options"][number];
 
@@ -71,8 +67,6 @@ function compressOptions(repository: RepositoryPlan): Option[] {
 function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Option[] {
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
-  const { s3, sftp } = repository;
-  const keyFile = sftpKeyFile(place, repository);
   return [
     option("type", repository.kind),
     option("path", repository.path),
@@ -80,30 +74,9 @@ function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Opti
     ...(repository.blockIncremental ? [option("block", true)] : []),
     ...(repository.encrypted ? [option("cipher-type", "aes-256-cbc")] : []),
     ...retentionOptions(repository, option),
-    ...(s3 === undefined
-      ? []
-      : [
-          option("s3-bucket", s3.bucket),
-          option("s3-endpoint", s3.endpoint),
-          option("s3-region", s3.region),
-          option("s3-uri-style", s3.uriStyle),
-          ...(s3.keyType === DEFAULTS.keyType ? [] : [option("s3-key-type", s3.keyType)]),
-          option("storage-port", s3.port),
-          // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 demands it, the others do not mind.
-          option("storage-upload-chunk-size", UPLOAD_CHUNK),
-          ...(s3.caFile === undefined ? [] : [option("storage-ca-file", s3.caFile)]),
-        ]),
-    ...(sftp === undefined
-      ? []
-      : [
-          option("sftp-host", sftp.host),
-          option("sftp-host-port", sftp.port),
-          option("sftp-host-user", sftp.user),
-          option("sftp-host-key-hash-type", "sha256"),
-          option("sftp-host-key-check-type", "fingerprint"),
-          option("sftp-host-fingerprint", sftp.fingerprint),
-          ...(keyFile === undefined ? [] : [option("sftp-private-key-file", keyFile)]),
-        ]),
+    ...typeOf(repository)
+      .confOptions(repository, secretsDirectory(place))
+      .map(({ name, value }) => option(name, value)),
   ];
 }
 

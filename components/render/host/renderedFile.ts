@@ -26,11 +26,6 @@ export function metricsFile({ directories, stanza }: { readonly directories: { r
   return `${directories.metrics}/pgbackstop-${stanza}.prom`;
 }
 
-/** The private key for the SFTP server of one repository. Beside the credentials; pgBackRest reads only `.conf` files there by itself. */
-export function sftpKeyPath(place: SecretPlace, repositoryName: string): string {
-  return `${secretsDirectory(place)}/${repositoryName}-sftp.key`;
-}
-
 /** The credentials file of one repository; besides private keys the only kind of file with secrets. */
 export function credentialsPath(place: SecretPlace, repositoryName: string): string {
   return `${secretsDirectory(place)}/${repositoryName}${place.agent ? "" : "-credentials"}.conf`;

@@ -4,7 +4,8 @@ import type { CompressType } from "../../../runtime/config/options";
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";
-import type { DrillPlan, HostPlan, RepositoryPlan } from "../../plan/model/plan";
+import type { DrillPlan, HostPlan } from "../../plan/model/plan";
+import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 
 /** What the file says, wherever PostgreSQL runs. */
 type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {

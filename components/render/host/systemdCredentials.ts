@@ -3,11 +3,11 @@
  * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
  * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
  */
-import { runtimeArgv, type SecretPlace } from "../../plan/host/hostCommand";
-import type { HostPlan, RepositoryPlan } from "../../plan/model/plan";
-import { sftpKeyCredential } from "../../plan/model/resolveDatabase";
+import { runtimeArgv, secretsDirectory } from "../../plan/host/hostCommand";
+import type { HostPlan } from "../../plan/model/plan";
+import { typeOf } from "../../plan/repositories/repositoryTypes";
 import { systemdWord } from "./commandLine";
-import { credentialsPath, notifyPath, sftpKeyPath } from "./renderedFile";
+import { credentialsPath, notifyPath } from "./renderedFile";
 
 interface HostCredential {
   readonly id: string;
@@ -28,20 +28,14 @@ export function hostCredentials(plan: HostPlan): HostCredential[] {
 function writtenCredentials(plan: HostPlan): HostCredential[] {
   return plan.repositories.flatMap((repository) => {
     const { name, secretFiles = {}, writesSecrets } = repository;
-    const key = sftpKeyFile(plan, repository);
+    const key = typeOf(repository).keyFile(repository, secretsDirectory(plan));
     const paths: Readonly<Record<string, string>> = {
       ...(writesSecrets ? { [`${name}.conf`]: credentialsPath(plan, name) } : {}),
       ...secretFiles,
-      ...(key === undefined ? {} : { [sftpKeyCredential(name)]: key }),
+      ...(key === null ? {} : { [`${name}-${key.option}`]: key.path }),
     };
     return Object.entries(paths).map(([id, path]) => ({ id, path }));
   });
-}
-
-/** Where the private key for an SFTP server lies on the host; undefined where there is no such server, or a file of options names the key. */
-export function sftpKeyFile(place: SecretPlace, { name, secretFiles = {}, sftp }: RepositoryPlan): string | undefined {
-  if (sftp === undefined) return undefined;
-  return secretFiles[sftpKeyCredential(name)] ?? (sftp.hasKey === false ? undefined : sftpKeyPath(place, name));
 }
 
 /** Lines of `[Service]` that hand them over. */

@@ -9,7 +9,8 @@ import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
 import { expiresSnapshots } from "../../plan/cluster/snapshotPlan";
-import type { RepositorySettings, TargetSettings } from "../../plan/model/databaseSettings";
+import type { RepositorySettings } from "../../plan/model/databaseSettings";
+import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
 import { renderAttachment, renderCluster } from "./clusterObjects";
@@ -20,7 +21,7 @@ import { recoverySource } from "./source";
 
 /** A repository as a file says it: keys by the Secret that holds them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {
-  readonly at: Omit<TargetSettings, "name" | "kind" | "encrypted" | "s3"> & {
+  readonly at: Omit<TargetSettings, "name" | "encrypted" | "s3"> & {
     readonly s3?: NonNullable<TargetSettings["s3"]> & { readonly existingSecret?: SecretNames<string> };
   };
   readonly ca?: KeyRefSettings;
@@ -112,15 +113,13 @@ type Repositories = Readonly<Record<string, FileRepository>>;
 
 function settingsOf(repositories: Repositories): Record<string, RepositorySettings> {
   const entries = Object.entries(repositories).map(([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
-    const { s3, sftp, ...place } = at;
+    const { s3, ...place } = at;
     const { existingSecret, ...location } = s3 ?? { existingSecret: undefined };
     const target: TargetSettings = {
       ...place,
       name: key,
-      kind: sftp !== undefined ? "sftp" : s3 !== undefined ? "s3" : "posix",
       encrypted: existingSecret?.passphraseKey !== undefined,
       ...(s3 === undefined ? {} : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret: existingSecret !== undefined } }),
-      ...(sftp === undefined ? {} : { sftp }),
     };
     return [key, { ...repository, at: target }];
   });

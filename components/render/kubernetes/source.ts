@@ -1,6 +1,6 @@
 /** Where a restored cluster begins: the plugin's entry and the objects that it needs, whatever engine made the backups. Pure. */
 import type { ResolvedSource } from "../../plan/cluster/clusterShape";
-import type { RepositoryPlan } from "../../plan/model/plan";
+import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { barmanSource, objectStore } from "../engines/barmanCloud";
 import type { EngineContext } from "../engines/engine";
 import { pgbackrestSource, stanzaObject } from "../engines/pgbackrestPlugin";

@@ -10,7 +10,6 @@ test("files are listed while values that they need are not known yet: a bucket t
     keepDays: 7,
     at: {
       name: "vault",
-      kind: "sftp",
       path: "/repository",
       encrypted: true,
       sftp: { host: "10.0.0.9", user: "orders", hostKey: unknownMarker(2) },

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { HostSettings, S3Settings } from "../../../components/plan/model/databaseSettings";
+import type { HostSettings } from "../../../components/plan/model/databaseSettings";
+import type { S3Settings } from "../../../components/plan/repositories/s3";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 
@@ -75,7 +76,7 @@ test.each<[string, boolean | undefined, object | undefined, string[]]>([
   ["given, and on the host too", true, { privateKey: "/run/secrets/box" }, ["PB103 repositories.repo2.secretFiles.privateKey"]],
 ])("the private key for an SFTP server: %s", (_what, hasKey, secretFiles, expected) => {
   const sftp = { host: "h", user: "u", hostFingerprint: "0".repeat(64), hasKey };
-  const at = { name: "box", kind: "sftp", path: "/srv/orders", encrypted: true, sftp };
+  const at = { name: "box", path: "/srv/orders", encrypted: true, sftp };
   const found = checkHost(plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles } } }));
   expect(found.flatMap(({ code, path, severity }) => (severity === "error" ? [`${code} ${path}`] : []))).toEqual(expected);
 });

@@ -7,7 +7,6 @@ import type { ClusterSettings, RepositorySettings } from "../../../components/pl
 const B2: RepositorySettings = {
   at: {
     name: "b2",
-    kind: "s3",
     path: "/immich18",
     encrypted: false,
     s3: { bucket: "nerdz-postgres-immich", endpoint: "s3.us-east-005.backblazeb2.com", region: "us-east-005" },
@@ -17,7 +16,6 @@ const B2: RepositorySettings = {
 const R2: RepositorySettings = {
   at: {
     name: "r2",
-    kind: "s3",
     path: "/immich18",
     encrypted: false,
     s3: { bucket: "nerdz-postgres-immich", endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", region: "auto" },

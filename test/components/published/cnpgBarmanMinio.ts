@@ -7,7 +7,6 @@ import type { ClusterSettings, RepositorySettings } from "../../../components/pl
 const MINIO: RepositorySettings = {
   at: {
     name: "minio",
-    kind: "s3",
     path: "/app/app-db",
     encrypted: false,
     // AWS_S3_FORCE_PATH_STYLE=true and AWS_REGION of the shared secret.
@@ -33,7 +32,6 @@ export const CORRECTED: ClusterSettings = {
     repo2: {
       at: {
         name: "b2",
-        kind: "s3",
         path: "/app/app-db",
         encrypted: true,
         s3: { bucket: "homelab-postgres-offsite", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" },

@@ -11,11 +11,10 @@ export const PUBLISHED: HostSettings = {
   engine: "pgbackrest",
   repositories: {
     // "Local-on-backup-host repo", in a configuration that runs on the database's host: the directory is on the database's own disks.
-    repo1: { at: { name: "local", kind: "posix", path: "/var/lib/pgbackrest", encrypted: false }, keepFullCount: 2, keepDiffCount: 7 },
+    repo1: { at: { name: "local", path: "/var/lib/pgbackrest", encrypted: false }, keepFullCount: 2, keepDiffCount: 7 },
     repo2: {
       at: {
         name: "b2",
-        kind: "s3",
         path: "/postgres/pg-cluster",
         encrypted: true,
         s3: { bucket: "acme-pg-backups", endpoint: "s3.us-east-005.backblazeb2.com", region: "us-east-005" },

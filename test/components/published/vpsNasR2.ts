@@ -12,7 +12,7 @@ export const PUBLISHED: HostSettings = {
   repositories: {
     // repo1-path=/mnt/nas-backup/pgbackrest: nothing demands that the NAS is mounted.
     repo1: {
-      at: { name: "nas", kind: "posix", path: "/mnt/nas-backup/pgbackrest", encrypted: false },
+      at: { name: "nas", path: "/mnt/nas-backup/pgbackrest", encrypted: false },
       keepFullCount: 7,
       keepDiffCount: 4,
       compress: { type: "lz4", level: 3 },
@@ -21,7 +21,6 @@ export const PUBLISHED: HostSettings = {
     repo2: {
       at: {
         name: "r2",
-        kind: "s3",
         path: "/forge/pgbackrest",
         encrypted: false,
         s3: { bucket: "nix-homelab-prod-servers", endpoint: "21ee32956d11b5baf662d186bd0b4ab4.r2.cloudflarestorage.com", region: "auto" },

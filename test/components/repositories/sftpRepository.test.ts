@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/repositorySecretFiles";
 import { findingText } from "../../../components/plan/findings/findings";
 import { checkHost } from "../../../components/plan/rules";
-import type { SftpSettings, TargetSettings } from "../../../components/plan/model/databaseSettings";
+import type { SftpSettings } from "../../../components/plan/repositories/sftp";
+import type { TargetSettings } from "../../../components/plan/repositories/repositoryTypes";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { credentialLines } from "../../../components/render/host/systemdCredentials";
@@ -21,7 +22,7 @@ const DIRECTORIES = { config: "/etc/pgbackstop", lib: "/usr/local/lib/pgbackstop
 
 function boxPlan(sftp: Partial<SftpSettings> = {}, at: Partial<TargetSettings> = {}): ReturnType<typeof plan> {
   const own = { host: "backup.example.net", user: "orders", hostKey: HOST_KEY, ...sftp };
-  const target = { name: "box", kind: "sftp", path: "/srv/orders", encrypted: true, offSite: true, sftp: own, ...at };
+  const target = { name: "box", path: "/srv/orders", encrypted: true, offSite: true, sftp: own, ...at };
   return plan({ repositories: { repo1: NAS, repo2: { at: target, keepDays: 60 } } });
 }
 
@@ -66,7 +67,7 @@ describe("the plan", () => {
   });
 
   test("refuses two repositories in one directory of a server", () => {
-    const at: TargetSettings = { name: "box", kind: "sftp", path: "/srv", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY } };
+    const at: TargetSettings = { name: "box", path: "/srv", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY } };
     const other = { ...at, path: "/srv/orders" };
     const found = checkHost(plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } })).map(findingText);
     expect(found.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 lie in each other');
@@ -100,7 +101,7 @@ test("pgbackrest.conf says the same to stock and to the runtime, without a secre
 });
 
 test("a private key that the host has already is handed to units where it lies", () => {
-  const at = { name: "box", kind: "sftp", path: "/srv/orders", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false } };
+  const at = { name: "box", path: "/srv/orders", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false } };
   const of = (files: object) => plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles: files } } });
   const said = (found: ReturnType<typeof of>) => checkHost(found).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
   const keyLines = (found: ReturnType<typeof of>) => credentialLines(found).filter((line) => line.includes("sftp-private-key"));

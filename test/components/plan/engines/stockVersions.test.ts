@@ -39,7 +39,7 @@ test("a directory has no fault of buckets", () => {
 
 test("SFTP came with 2.46, and a bundle with 2.39", () => {
   const { sftp: _none, ...at } = NAS.at;
-  const server = { ...NAS, at: { ...at, kind: "sftp", sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } } };
+  const server = { ...NAS, at: { ...at, sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } } };
   const { repositories } = plan({ repositories: { repo1: server } });
   expect(said("2.45", repositories)).toEqual(["PB048 repositories.repo1: repositories over SFTP came with 2.46"]);
   expect(said("2.38", repositories)).toHaveLength(2);

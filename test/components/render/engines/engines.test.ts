@@ -193,7 +193,7 @@ test("a restore from a named repository knows no other one", () => {
 });
 
 test("the plugin takes every parameter that is rendered for it", () => {
-  const claim = { ...BUCKET, at: { name: "nas", kind: "posix", path: "/pgbackstop/claims/nas/orders", encrypted: false } };
+  const claim = { ...BUCKET, at: { name: "nas", path: "/pgbackstop/claims/nas/orders", encrypted: false } };
   const over = { repositories: { repo1: claim, repo2: R2 }, bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 } } } };
   const { source } = resolved(over);
   const plugins = [...engineParts(context(over)).plugins, ...(source === null ? [] : [recoverySource(context(over), source)?.plugin])];

@@ -1,0 +1,198 @@
+/** Repositories in buckets: Backblaze B2, Cloudflare R2, Amazon S3 and everything else that speaks S3. Pure. */
+import { findQuirks } from "../../../runtime/storage/s3/quirks";
+import { type Finding, finding } from "../findings/findings";
+import { DEFAULTS } from "../model/defaults";
+import { isUnknown } from "../model/unknown";
+import { isWithin } from "../rules/values";
+import type { PlacePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
+
+export interface S3Settings {
+  readonly bucket: string;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly port?: number | undefined;
+  readonly uriStyle?: string | undefined;
+  readonly caFile?: string | undefined;
+  readonly quirks?: string | undefined;
+  readonly keyType?: string | undefined;
+  /** True when keys were given; the keys themselves never come here. Left out where nobody can tell. */
+  readonly hasKeys?: boolean | undefined;
+  readonly hasExistingSecret?: boolean | undefined;
+  readonly facts?: Partial<BucketFacts> | undefined;
+}
+
+export interface S3Plan {
+  readonly bucket: string;
+  readonly endpoint: string;
+  readonly region: string;
+  readonly port: number;
+  readonly uriStyle: string;
+  readonly caFile: string | undefined;
+  readonly quirks: string | undefined;
+  readonly keyType: string;
+  /** Undefined is "not said". */
+  readonly hasKeys: boolean | undefined;
+  /** True for a Secret of Kubernetes. */
+  readonly hasExistingSecret: boolean;
+  readonly facts: BucketFacts;
+}
+
+/** What is known of a bucket beyond its address. Undefined is "not known", never "no". */
+export interface BucketFacts {
+  readonly versioning: boolean | undefined;
+  readonly immutableDays: number | undefined;
+  readonly lockMode: string | undefined;
+  readonly undeleteDays: number | undefined;
+  readonly storageClass: string | undefined;
+  /** Age at which rules of the bucket remove objects that nothing has replaced: poison for backups. */
+  readonly expireLiveDays: number | undefined;
+}
+
+type Target = TargetBase & { readonly s3: S3Settings };
+type Repository = RepositoryBase & { readonly kind: "s3"; readonly s3: S3Plan };
+
+/** What the table of providers advises for all of them. */
+const UPLOAD_CHUNK = "16MiB";
+
+/** Roles that only pods on EKS have. */
+const POD_KEY_TYPES = ["web-id", "pod-id"];
+
+export const s3: RepositoryType<Target, Repository> = {
+  bundles: true,
+  exposed: "bucket",
+  secretFiles: { accessKeyId: "s3-key", secretAccessKey: "s3-key-secret", sessionToken: "s3-token" },
+
+  open(target) {
+    const { credentials, existingSecret, ...bucket } = target.s3 ?? { credentials: undefined, existingSecret: undefined };
+    return {
+      s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined },
+      ...(existingSecret?.passphraseKey === undefined ? {} : { encrypted: true }),
+    };
+  },
+  secrets(target) {
+    const credentials = target.s3?.credentials;
+    return { "s3-key": credentials?.accessKeyId, "s3-key-secret": credentials?.secretAccessKey, "s3-token": credentials?.sessionToken };
+  },
+  secretText: () => null,
+
+  resolve: ({ s3: bucket }): Pick<Repository, "s3"> => ({
+    s3: {
+      bucket: bucket.bucket,
+      endpoint: bucket.endpoint,
+      region: bucket.region,
+      port: bucket.port ?? DEFAULTS.s3Port,
+      uriStyle: bucket.uriStyle ?? findQuirks(bucket.quirks ?? "auto", bucket.endpoint)?.uriStyle ?? "path",
+      caFile: bucket.caFile,
+      quirks: bucket.quirks,
+      keyType: bucket.keyType ?? DEFAULTS.keyType,
+      hasKeys: bucket.hasKeys,
+      hasExistingSecret: bucket.hasExistingSecret ?? false,
+      facts: resolveFacts(bucket.facts ?? {}),
+    },
+  }),
+  place: ({ offSite, s3: bucket }) => bucketPlace(bucket, offSite),
+  bringsKeys: (target) => target.s3.hasKeys === true,
+
+  location: ({ path, s3: { bucket } }) => `s3://${bucket}${path}`,
+  endpoint: ({ s3: { endpoint, port } }) => `${endpoint}:${port}`,
+  address: ({ s3: { bucket, endpoint, port } }) => `${endpoint}:${port}/${bucket}`,
+  confOptions: ({ s3: bucket }) => [
+    { name: "s3-bucket", value: bucket.bucket },
+    { name: "s3-endpoint", value: bucket.endpoint },
+    { name: "s3-region", value: bucket.region },
+    { name: "s3-uri-style", value: bucket.uriStyle },
+    ...(bucket.keyType === DEFAULTS.keyType ? [] : [{ name: "s3-key-type", value: bucket.keyType }]),
+    { name: "storage-port", value: bucket.port },
+    // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 demands it, the others do not mind.
+    { name: "storage-upload-chunk-size", value: UPLOAD_CHUNK },
+    ...(bucket.caFile === undefined ? [] : [{ name: "storage-ca-file", value: bucket.caFile }]),
+  ],
+  keyFile: () => null,
+
+  checkAddress({ path: prefix, s3: { bucket, endpoint, port } }, path) {
+    const found: Finding[] = [];
+    const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+    if (!isUnknown(endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(endpoint))
+      wrong("s3.endpoint", `"${endpoint}" is no host name`, 'leave out "https://", the port (an argument of its own) and any path');
+    if (!isUnknown(bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
+      wrong("s3.bucket", `"${bucket}" is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens`);
+    if (!isUnknown(port) && !isWithin(port, 1, 65535)) wrong("s3.port", `${port} is no port: 1 to 65535`);
+    if (prefix === "/")
+      wrong("path", "the prefix is the whole bucket: other objects there could not be told apart", 'set a prefix such as "/pgbackrest"');
+    return found;
+  },
+  checkKeys({ s3: bucket, secretFiles }, path, database) {
+    const own = secretFiles === undefined ? checkGivenKeys(bucket, `${path}.at.s3`) : [];
+    return [...own, ...checkRole(bucket, `${path}.at.s3`, database), ...checkSecret(bucket, `${path}.at.s3`, database)];
+  },
+  checkSecretFiles({ s3: { hasKeys } }, path) {
+    if (hasKeys !== true) return [];
+    return [finding("PB103", path, "credentials are given too: which of them sign is nobody's guess", "remove one of them")];
+  },
+  checkPod: () => [],
+};
+
+/** A vendor's buckets are off-site and fail together by vendor: one account, one outage, one bill unpaid. */
+function bucketPlace({ endpoint, quirks = "auto" }: S3Settings, offSite: boolean | undefined): PlacePlan {
+  // An endpoint that is not known yet leaves the place unknown, not guessed.
+  if (quirks === "auto" && isUnknown(endpoint)) {
+    return { provider: endpoint, title: endpoint, failureDomain: endpoint, offSite, thirdParty: true };
+  }
+  const row = findQuirks(quirks, endpoint);
+  const hosted = row?.hosted ?? false;
+  return {
+    provider: row?.id ?? "generic",
+    title: row?.title ?? endpoint,
+    failureDomain: hosted && row !== null ? row.title : endpoint,
+    offSite: offSite ?? (hosted ? true : undefined),
+    thirdParty: hosted,
+  };
+}
+
+function resolveFacts(facts: Partial<BucketFacts>): BucketFacts {
+  return {
+    versioning: facts.versioning,
+    immutableDays: facts.immutableDays,
+    lockMode: facts.lockMode,
+    undeleteDays: facts.undeleteDays,
+    storageClass: facts.storageClass,
+    expireLiveDays: facts.expireLiveDays,
+  };
+}
+
+function checkGivenKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: string): Finding[] {
+  if (keyType === "shared") {
+    if (hasKeys !== false || hasExistingSecret) return [];
+    const hint = "set credentials, existingSecret in Kubernetes, or keyType of a role";
+    return [finding("PB063", `${path}.credentials`, 'key type "shared" signs with an access key, and none is given', hint)];
+  }
+  if (hasKeys !== true && !hasExistingSecret) return [];
+  const field = hasKeys === true ? "credentials" : "existingSecret";
+  const fact = `key type "${keyType}" signs with a role, and keys are given too: which of them signs is nobody's guess`;
+  return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
+}
+
+function checkRole({ endpoint, keyType, quirks }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
+  if (database === "host" && POD_KEY_TYPES.includes(keyType)) {
+    const fact = `key type "${keyType}" is the role of a pod in EKS, and a host has none`;
+    return [finding("PB065", `${path}.keyType`, fact, 'set keyType: "auto" for the role of an EC2 instance, or credentials')];
+  }
+  if (keyType === "shared" || isUnknown(endpoint)) return [];
+  const row = findQuirks(quirks ?? "auto", endpoint);
+  if (row === null || row.id === "aws") return [];
+  const fact = `key type "${keyType}" takes its keys from Amazon, and ${endpoint} is ${row.title}: it does not know them`;
+  return [finding("PB066", `${path}.keyType`, fact, "leave keyType out and set credentials")];
+}
+
+function checkSecret({ hasKeys, hasExistingSecret }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
+  if (!hasExistingSecret) return [];
+  const found: Finding[] = [];
+  if (database === "host") {
+    const fact = "a Secret of Kubernetes cannot be read on a host";
+    found.push(finding("PB067", `${path}.existingSecret`, fact, "set credentials: they are written to a file that only PostgreSQL's account reads"));
+  }
+  if (hasKeys === true) {
+    found.push(finding("PB068", `${path}.existingSecret`, "credentials and existingSecret are both given", "remove one of them"));
+  }
+  return found;
+}

@@ -1,0 +1,129 @@
+/** Repositories on SFTP servers: a backup host, a NAS, a storage box. Pure. */
+import { type Finding, finding } from "../findings/findings";
+import { fingerprintFor } from "../host/hostKeyFingerprint";
+import { DEFAULTS } from "../model/defaults";
+import { isUnknown } from "../model/unknown";
+import { isWithin } from "../rules/values";
+import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
+
+/** A server; its account's private key never comes here. */
+export interface SftpSettings {
+  readonly host: string;
+  readonly port?: number | undefined;
+  readonly user: string;
+  /** `ssh-ed25519 AAAA…` */
+  readonly hostKey?: string | undefined;
+  readonly hostFingerprint?: string | undefined;
+  /** True when the private key was given. Left out where nobody can tell. */
+  readonly hasKey?: boolean | undefined;
+  /** True when the private key has a passphrase; neither ever comes here. */
+  readonly hasKeyPassphrase?: boolean | undefined;
+}
+
+export interface SftpPlan {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** Which of `hostKey` and `hostFingerprint` were given; exactly one is right. */
+  readonly hostKeyFields: readonly string[];
+  /** False when no private key was given to bring to the host; undefined where nobody can tell. */
+  readonly hasKey: boolean | undefined;
+  /** True when the private key is encrypted with a passphrase of its own. */
+  readonly hasKeyPassphrase: boolean;
+  /** SHA-256 of the host's key in hexadecimal digits, as stock wants it; what was given, when it cannot be read. */
+  readonly fingerprint: string;
+}
+
+type Target = TargetBase & { readonly sftp: SftpSettings };
+type Repository = RepositoryBase & { readonly kind: "sftp"; readonly sftp: SftpPlan };
+
+const KEY_OPTION = "sftp-private-key-file";
+const KEY_FILE = "sftp.key";
+
+export const sftp: RepositoryType<Target, Repository> = {
+  bundles: true,
+  exposed: "directory on the server",
+  secretFiles: { privateKey: KEY_OPTION, privateKeyPassphrase: "sftp-private-key-passphrase" },
+
+  open(target) {
+    const { privateKey, privateKeyPassphrase, ...server } = target.sftp ?? { privateKey: undefined, privateKeyPassphrase: undefined };
+    return { sftp: { ...server, hasKey: privateKey !== undefined, hasKeyPassphrase: privateKeyPassphrase !== undefined } };
+  },
+  secrets: (target) => ({ "sftp-private-key-passphrase": target.sftp?.privateKeyPassphrase }),
+  secretText: ({ sftp: location }) => (location?.privateKey === undefined ? null : { fileName: KEY_FILE, text: location.privateKey }),
+
+  resolve: ({ sftp: server }): Pick<Repository, "sftp"> => ({
+    sftp: {
+      host: server.host,
+      port: server.port ?? DEFAULTS.sftpPort,
+      user: server.user,
+      hasKey: server.hasKey,
+      hasKeyPassphrase: server.hasKeyPassphrase ?? false,
+      hostKeyFields: (["hostKey", "hostFingerprint"] as const).filter((field) => server[field] !== undefined),
+      fingerprint: fingerprintFor(server),
+    },
+  }),
+  /** Servers of one's own fail by server, and whether they stand elsewhere only the user knows. */
+  place: ({ offSite, sftp: { host } }) => ({ provider: "sftp", title: "SFTP server", failureDomain: host, offSite, thirdParty: true }),
+  bringsKeys: (target) => target.sftp.hasKeyPassphrase === true,
+
+  location: ({ path, sftp: { host, user } }) => `sftp://${user}@${host}${path}`,
+  endpoint: () => null,
+  address: ({ sftp: { host, port } }) => `${host}:${port}`,
+  confOptions(repository, directory) {
+    const { fingerprint, host, port, user } = repository.sftp;
+    const key = keyFile(repository, directory);
+    return [
+      { name: "sftp-host", value: host },
+      { name: "sftp-host-port", value: port },
+      { name: "sftp-host-user", value: user },
+      { name: "sftp-host-key-hash-type", value: "sha256" },
+      { name: "sftp-host-key-check-type", value: "fingerprint" },
+      { name: "sftp-host-fingerprint", value: fingerprint },
+      ...(key === null ? [] : [{ name: key.option, value: key.path }]),
+    ];
+  },
+  keyFile,
+
+  checkAddress({ path: directory, sftp: server }, path) {
+    const found: Finding[] = [];
+    const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+    if (!isUnknown(server.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host))
+      wrong("host", `"${server.host}" is no host name`, "leave out the user and the port (arguments of their own) and any path");
+    if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user)) wrong("user", `"${server.user}" is no name of an account`);
+    if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535)) wrong("port", `${server.port} is no port: 1 to 65535`);
+    if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is no absolute path`);
+    return [...found, ...checkHostKey(server, path)];
+  },
+  /** A file of options may name the key: what is in there, nobody reads here. */
+  checkKeys({ name, secretFiles = {}, sftp: { hasKey, host, user } }, path, database) {
+    if (database !== "host" || hasKey !== false || [KEY_OPTION, OPTIONS_FILE].some((each) => `${name}-${each}` in secretFiles)) return [];
+    const fact = `${user} signs in on ${host} with a private key, and none is given`;
+    return [finding("PB104", `${path}.at.sftp.privateKey`, fact, "set privateKey, or secretFiles.privateKey where the host has it already")];
+  },
+  checkSecretFiles({ sftp: { hasKey } }, path, options) {
+    if (hasKey !== true || !options.some((option) => option.startsWith("sftp-"))) return [];
+    const fact = "the repository has a private key too: which of them signs in is nobody's guess";
+    return [finding("PB103", `${path}.privateKey`, fact, "remove one of them")];
+  },
+  checkPod: (_repository, path) => [finding("PB044", `${path}.at`, "this version brings no SFTP key into a pod", "use a bucket, or a claim")],
+};
+
+/** Beside the credentials; pgBackRest reads only `.conf` files there by itself. Null where a file of options names the key. */
+function keyFile({ name, secretFiles = {}, sftp: { hasKey } }: Repository, directory: string): ReturnType<typeof sftp.keyFile> {
+  const path = secretFiles[`${name}-${KEY_OPTION}`] ?? (hasKey === false ? null : `${directory}/${name}-${KEY_FILE}`);
+  return path === null ? null : { option: KEY_OPTION, path };
+}
+
+function checkHostKey({ fingerprint, hostKeyFields }: SftpPlan, path: string): Finding[] {
+  if (hostKeyFields.length !== 1) {
+    const given = hostKeyFields.length === 0 ? "neither hostKey nor hostFingerprint is set" : "hostKey and hostFingerprint are both set";
+    const hint = "set hostKey to the line of ssh_host_ecdsa_key.pub on the server";
+    return [finding("PB020", `${path}.at.hostKey`, `${given}: by one of them the server is known`, hint)];
+  }
+  if (isUnknown(fingerprint) || /^[0-9a-f]{64}$/.test(fingerprint)) return [];
+  const [field = ""] = hostKeyFields;
+  const form = field === "hostKey" ? 'a public key such as "ecdsa-sha2-nistp256 AAAA…"' : 'a SHA-256 such as "SHA256:…" of ssh-keygen -l';
+  // Not quoted: what stands in the wrong place may be the private key.
+  return [finding("PB020", `${path}.at.${field}`, `the value is not ${form}`, "")];
+}
