@@ -1,7 +1,7 @@
 /** Findings to the user: errors as one exception with all of them, warnings in the log of the component. */
 import * as pulumi from "@pulumi/pulumi";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
-import { findRuleText } from "../plan/findings/ruleTexts";
+import { findRule } from "../plan/findings/ruleTable";
 
 /** Throws all errors at once. @throws InputPropertiesError with path, fact and way out of each; its message has them all */
 export function throwErrors(component: string, findings: readonly Finding[]): void {
@@ -32,7 +32,7 @@ export function withoutSecretValues(findings: readonly Finding[], hidden: () => 
   const open = new Set(hidden().map(findingText));
   return findings.map((found) => {
     if (open.has(findingText(found))) return found;
-    const rule = findRuleText(found.code);
+    const rule = findRule(found.code);
     return { ...found, message: `the value is secret, so only the rule is told: ${rule?.what ?? found.code}`, hint: rule?.wayOut ?? "" };
   });
 }

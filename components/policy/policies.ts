@@ -3,10 +3,10 @@
  * and can be switched off by its name. Resources come as plain values; what is not known yet is left alone, as in plans.
  */
 import type { EnforcementLevel, PolicyResource, ReportViolation, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
-import { FINDINGS, type Finding, findingText, type Severity } from "../plan/findings/findings";
+import { type Finding, findingText } from "../plan/findings/findings";
 import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
-import { findRuleText } from "../plan/findings/ruleTexts";
+import { RULE_CODES, type RuleCode, RULES, type Severity } from "../plan/findings/ruleTable";
 import { unknownMarker } from "../plan/model/unknown";
 
 export interface BackupPolicyOptions {
@@ -27,12 +27,7 @@ type StackResource = Pick<PolicyResource, "type" | "name" | "props">;
 const LEVELS: Readonly<Record<Severity, EnforcementLevel>> = { error: "mandatory", warning: "advisory", note: "advisory" };
 const BUCKET_NAMES = ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"];
 /** Codes that objects of others can have. */
-// biome-ignore format: a table
-export const POLICY_CODES = [
-  "PB003", "PB005", "PB006", "PB007", "PB008", "PB009", "PB011", "PB012", "PB027", "PB028", "PB033", "PB043", "PB050", "PB052", "PB054",
-  "PB058", "PB059", "PB060", "PB061", "PB070", "PB071", "PB072", "PB073", "PB074", "PB075", "PB076", "PB077", "PB078", "PB079", "PB085",
-  "PB086", "PB087", "PB088", "PB089", "PB090", "PB091", "PB092", "PB093", "PB094", "PB095", "PB096",
-] as const satisfies readonly (keyof typeof FINDINGS)[];
+export const POLICY_CODES: readonly RuleCode[] = RULE_CODES.filter((code) => RULES[code].isPolicy);
 
 /** One policy a code, named by it. @throws Error for a code in `silence` that no policy has, or without a reason */
 export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceValidationPolicy & StackValidationPolicy)[] {
@@ -43,11 +38,10 @@ export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceVali
   }
   const bucketNames = options.bucketNames ?? BUCKET_NAMES;
   return POLICY_CODES.map((code) => {
-    const severity = FINDINGS[code];
-    const text = findRuleText(code);
+    const { severity, wayOut, what, why } = RULES[code];
     return {
       name: code,
-      description: text === null ? code : `${text.what}: ${text.why}. Way out: ${text.wayOut}.`,
+      description: `${what}: ${why}. Way out: ${wayOut}.`,
       enforcementLevel: Object.hasOwn(silence, code) ? "disabled" : (options.enforcement?.[severity] ?? LEVELS[severity]),
       validateResource: (resource, report) => reportAll(code, checkResource(resource, bucketNames), report),
       validateStack: ({ resources }, report) => reportAll(code, checkStack(resources), report),

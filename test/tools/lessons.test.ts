@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { FINDINGS } from "../../components/plan/findings/findings";
+import { RULES } from "../../components/plan/findings/ruleTable";
 import { projectFolder } from "../../tools/parts/cache";
 
 const ROOT = projectFolder();
@@ -35,7 +35,7 @@ function namedBy(where: string): { file: string; titles: string[] }[] {
 /** What a row promises that is not there. */
 function missingOf({ answer, lesson, where }: Row): string[] {
   const codes = [...answer.matchAll(/PB\d{3}/g)].map(([code]) => code);
-  const unknown = codes.filter((code) => !Object.hasOwn(FINDINGS, code));
+  const unknown = codes.filter((code) => !Object.hasOwn(RULES, code));
   const named = namedBy(where);
   const nothing = named.length === 0 && !answer.startsWith("nothing to judge") ? ["names nothing"] : [];
   const gone = named.flatMap(({ file, titles }) => {

@@ -1,5 +1,6 @@
 /** Findings that the user has decided to live with: by code, with a reason. Errors cannot be silenced. Pure. */
-import { FINDINGS, type Finding, finding } from "../findings/findings";
+import { type Finding, finding } from "../findings/findings";
+import { findRule } from "../findings/ruleTable";
 import type { DatabasePlan } from "../model/plan";
 
 /** Found when the whole program has been read: nobody knows before whether there is something to silence. */
@@ -14,9 +15,9 @@ export function withoutSilenced({ silence }: Pick<DatabasePlan, "silence">, find
 export function checkSilence({ silence }: DatabasePlan, findings: readonly Finding[]): Finding[] {
   return Object.entries(silence).flatMap(([code, reason]) => {
     const path = `silence.${code}`;
-    const severity = findSeverity(code);
-    if (severity === null) return [finding("PB024", path, `"${code}" is no code of a finding`, "use the code that the log names, such as PB009")];
-    if (severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "mend what it names")];
+    const rule = findRule(code);
+    if (rule === null) return [finding("PB024", path, `"${code}" is no code of a finding`, "use the code that the log names, such as PB009")];
+    if (rule.severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "mend what it names")];
     if (!isReason(reason)) return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
     if (FOUND_LATER.includes(code) || findings.some((found) => found.code === code)) return [];
     return [finding("PB025", path, `${code} is silenced but not found`, "remove it, so that it speaks up when it is true again")];
@@ -25,8 +26,4 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
 
 function isReason(text: string | undefined): boolean {
   return text !== undefined && text.trim() !== "";
-}
-
-function findSeverity(code: string): Finding["severity"] | null {
-  return Object.entries(FINDINGS).find(([known]) => known === code)?.[1] ?? null;
 }

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { FINDINGS, type Finding } from "../../../components/plan/findings/findings";
+import type { Finding } from "../../../components/plan/findings/findings";
+import { RULES } from "../../../components/plan/findings/ruleTable";
 import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { checkUndrilled } from "../../../components/plan/rules/drills";
@@ -151,7 +152,7 @@ test("every code has one severity, and messages are no sentences", () => {
   const found = [{ stanza: "a b", user: "root", repositories: { x: NAS } }, { repositories: {} }].flatMap((over) => checkHost(plan(over)));
   expect(found.length).toBeGreaterThan(4);
   for (const one of found) {
-    expect(one.severity).toBe(FINDINGS[one.code as keyof typeof FINDINGS]);
+    expect(one.severity).toBe(RULES[one.code as keyof typeof RULES].severity);
     expect(one.message).toMatch(/^[^A-Z].*[^.]$/);
   }
 });
@@ -397,7 +398,7 @@ test("every code is found by some case of the tests of the components", () => {
   const folder = dirname(dirname(__filename));
   const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".test.ts"));
   const text = paths.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
-  expect(Object.keys(FINDINGS).filter((code) => !text.includes(`"${code} `) && !text.includes(`${code}: "`))).toEqual([]);
+  expect(Object.keys(RULES).filter((code) => !text.includes(`"${code} `) && !text.includes(`${code}: "`))).toEqual([]);
 });
 
 /** An unencrypted bucket behind that endpoint, by its name in front of it. */

@@ -1,7 +1,7 @@
 /** The rules as policies: which code reports what, levels of enforcement, what is silenced, and values that are not known yet. */
 import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
 import { expect, test } from "vitest";
-import { FINDINGS } from "../../../components/plan/findings/findings";
+import { RULES } from "../../../components/plan/findings/ruleTable";
 import { backupPolicies, type BackupPolicyOptions, checkResource, checkStack, POLICY_CODES } from "../../../components/policy/policies";
 import * as seeds from "../plan/manifests/seeds";
 
@@ -84,5 +84,5 @@ test("a policy reports its own code only", async () => {
 test("every policy has a description with the way out, and every code is one of the findings", () => {
   expect(new Set(POLICY_CODES).size).toBe(POLICY_CODES.length);
   for (const policy of backupPolicies()) expect(policy.description).toContain("Way out: ");
-  expect(POLICY_CODES.filter((code) => !Object.hasOwn(FINDINGS, code))).toEqual([]);
+  expect(POLICY_CODES.filter((code) => !Object.hasOwn(RULES, code))).toEqual([]);
 });
