@@ -7,7 +7,8 @@ import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../intern
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/cluster/clusterFile";
-import type { RepositorySecrets, ResolvedCluster } from "../plan/cluster/clusterShape";
+import { type RepositorySecrets, type ResolvedCluster, runsInPods } from "../plan/cluster/clusterShape";
+import { engineOf } from "../plan/engines/engines";
 import { findingText } from "../plan/findings/findings";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import type { EngineContext } from "../render/engines/engine";
@@ -145,7 +146,7 @@ export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
 
 /** The runtime of a cluster, where its instances, its recovery or the removal of its snapshots run it. */
 export function runtimeOf(place: SecretPlace, { plan, shape, source }: ResolvedCluster, follow: boolean): RuntimeInputs {
-  const isInPods = plan.engine === "runtime" || source?.plan.engine === "runtime";
+  const isInPods = runsInPods({ plan, source });
   if (!isInPods && !expiresSnapshots(plan, shape.snapshots)) return NO_RUNTIME;
   // Where nothing but a job runs it, a newer one restarts nothing.
   return deployRuntime(place, place.cluster, follow || !isInPods);
@@ -188,7 +189,7 @@ export function clusterAccess(
 ): ClusterAccess {
   const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
   const access = { namespace, clusterName, backups: oneShotBackups(contextOf(checked.known, nothing, true)) };
-  if (checked.known.plan.engine !== "runtime") return access;
+  if (!engineOf(checked.known.plan.engine).own) return access;
   const part = splitKnown<object>(inputs, checked.later.size);
   const context = contextOf(checked.known, part.value as PlainInputs, true);
   const verbs = { ...repositoryParts(context), drills: drillJobs(context) };

@@ -6,8 +6,9 @@ import type { HostPlan } from "../plan/model/plan";
 import { typeOf } from "../plan/repositories/repositoryTypes";
 import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/host/hostCommand";
 import { stockArgv } from "../render/host/stockCommand";
+import { engineOf } from "../plan/engines/engines";
 import { stockLimits } from "../plan/engines/stockVersions";
-import { hostFilesOf, hostParts } from "../render/host/hostParts";
+import { hostEngine, hostFilesOf, hostParts } from "../render/host/hostParts";
 import { isUnknown } from "../plan/model/unknown";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
@@ -58,11 +59,6 @@ export function lateInputs(plan: HostPlan): LateInputs {
   };
 }
 
-/** True where stock pgBackRest is the engine. */
-export function isStock({ engine }: Pick<HostPlan, "engine">): boolean {
-  return engine === "pgbackrest";
-}
-
 /** Inputs that are plain: everything else but the files. */
 export interface PlainInputs extends Pick<HostInputs, "settings"> {
   readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> };
@@ -92,9 +88,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         units: directories.units,
         make: [
           { path: directories.config, mode: "0755", owner: "admin" },
-          isStock(plan)
-            ? { path: secretsDirectory(plan), mode: "0750", owner: "shared" }
-            : { path: secretsDirectory(plan), mode: "0700", owner: plan.agent ? "admin" : "database" },
+          { path: secretsDirectory(plan), ...hostEngine(plan).secretRights(plan).directory },
           { path: directories.lib, mode: "0755", owner: "admin" },
           ...(hasLauncher(plan) ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
           ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
@@ -108,7 +102,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         ...(plan.agent ? { launcher: launcherPath(plan) } : {}),
         ...(existing.length === 0 ? {} : { secretFiles: existing }),
       },
-      ...(isStock(plan) ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
+      ...(engineOf(plan.engine).stock ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
       units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
       backups: { takeFirst: plan.firstBackup },
     },

@@ -5,6 +5,7 @@ import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
+import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
 import { fillKnown, splitKnown, withoutSecrets } from "../internal/inputs";
@@ -16,15 +17,14 @@ import type { HostSettings } from "../plan/model/databaseSettings";
 import { type Finding, findingText } from "../plan/findings/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
-import { verbArgv } from "../render/host/commandLine";
 import { notifyPath } from "../render/host/renderedFile";
-import { stockEachArgv, stockRestoreArgv } from "../render/host/stockCommand";
+import { hostEngine } from "../render/host/hostParts";
 import { targetSettings } from "../repositories/common";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
-import { cipherLocation, isStock, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
+import { cipherLocation, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -100,11 +100,8 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.stanza = pulumi.output(known.stanza);
     this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
-    // What was restored from a reader's key must not try to archive with it.
-    const restoreWords = isStock(known)
-      ? stockRestoreArgv(known, restoreOnly)
-      : [...verbArgv(known), "--delta", ...(restoreOnly ? ["--archive-mode=off"] : []), "restore"];
-    this.restoreCommand = pulumi.output(restoreWords.map(shellWord).join(" "));
+    const engine = hostEngine(known);
+    this.restoreCommand = pulumi.output(engine.restoreArgv(known).map(shellWord).join(" "));
     this.pendingRestart = host.status.pendingRestart;
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
@@ -115,8 +112,8 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.access = {
       connection: secretConnection(args.connection),
       user: known.agent ? "root" : known.user,
-      ...(isStock(known) ? {} : { databaseUser: known.user }),
-      runtimeArgv: host.urn.apply(() => (isStock(known) ? stockEachArgv(known, keysOf(known)) : verbArgv(known))),
+      ...(engineOf(known.engine).stock ? {} : { databaseUser: known.user }),
+      runtimeArgv: host.urn.apply(() => engine.verbArgv(known)),
     };
     this.registerOutputs({
       stanza: this.stanza,
@@ -182,9 +179,7 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
     const text = derive((plan) => loadFile(renderLateFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
-  const rights: Pick<FileArgs, "mode" | "owner"> = isStock(known)
-    ? { mode: "0640", owner: "shared" }
-    : { mode: "0600", owner: known.agent ? "admin" : "database" };
+  const rights = hostEngine(known).secretRights(known).file;
   const closed = known.repositories.flatMap((repository) => {
     const target = args.repositories[repository.name]?.at;
     const files = target === undefined ? [] : secretFiles(known, repository.name, target);
@@ -207,8 +202,4 @@ function openSettings(args: PostgresHostArgs): object {
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
   const told = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
   return { ...args, ...told, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
-}
-
-function keysOf({ repositories }: HostPlan): number[] {
-  return repositories.map(({ key }) => key);
 }

@@ -4,6 +4,7 @@
  *
  * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
  */
+import { engineOf } from "./engines/engines";
 import { ageLimit } from "./schedule/expectFull";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
@@ -21,7 +22,7 @@ const OVER_ESTIMATE = 1.5;
 export function alertGroupOf(topology: Topology, options: AlertOptions = {}): AlertGroup | null {
   const [database] = topology.databases;
   if (database === undefined || [database.name, database.stanza, database.namespace].some(isUnknown)) return null;
-  if (database.kind === "cnpg" && database.engine !== "runtime") return null;
+  if (database.kind === "cnpg" && !engineOf(database.engine).own) return null;
   const writer = new Writer(database, options);
   return {
     name: `pgbackstop-${database.name}`,

@@ -2,6 +2,7 @@
  * A cluster of CloudNativePG beside its backups, complete: every default filled in here and nowhere else. Pure. What is wrong with the values
  * is not said here but by rules/shape.ts; resolving never throws.
  */
+import { engineOf } from "../engines/engines";
 import type {
   BootstrapSettings,
   ClusterDrillSettings,
@@ -97,6 +98,11 @@ export interface ResolvedCluster {
 export interface ResolvedSource {
   readonly plan: ClusterPlan;
   readonly from: readonly string[];
+}
+
+/** True where pods run the runtime: to back the cluster up, or to begin it. */
+export function runsInPods({ plan, source }: Pick<ResolvedCluster, "plan" | "source">): boolean {
+  return engineOf(plan.engine).own || (source !== null && engineOf(source.plan.engine).own);
 }
 
 /** The complete shape of the cluster of `plan`. */

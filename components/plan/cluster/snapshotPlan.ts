@@ -1,4 +1,5 @@
 /** Volume snapshots of a cluster: which schedules take them, and what is said of how long they stay. Pure. */
+import { engineOf } from "../engines/engines";
 import type { SnapshotSettings } from "./clusterSettings";
 
 /** In topologies. */
@@ -21,14 +22,14 @@ interface Snapshooter {
 
 /** Null for a cluster without snapshots. */
 export function snapshotPlanOf(engine: string, settings: SnapshotSettings | undefined): SnapshotPlan | null {
-  if (settings === undefined && engine !== "volumeSnapshot") return null;
+  if (settings === undefined && !engineOf(engine).snapshots) return null;
   const { cron, keepCount, keepDays, online = true } = settings ?? {};
   return { online, cron, keepDays, keepCount };
 }
 
 /** Names of the ScheduledBackups that take snapshots. */
 export function snapshotScheduleNames({ cluster, engine, schedules }: Snapshooter, settings: SnapshotSettings | undefined): string[] {
-  if (engine === "volumeSnapshot") return schedules.map(({ name }) => `${cluster}-${name}`);
+  if (engineOf(engine).snapshots) return schedules.map(({ name }) => `${cluster}-${name}`);
   return settings?.cron === undefined ? [] : [`${cluster}-${SNAPSHOT_SCHEDULE}`];
 }
 

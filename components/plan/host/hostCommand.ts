@@ -1,4 +1,5 @@
 /** Where a host keeps its files, and with which words a verb begins there. Pure. */
+import { engineOf } from "../engines/engines";
 import { DEFAULTS, SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan } from "../model/plan";
 
@@ -67,7 +68,7 @@ export function hasLauncher({
   engine,
   restoreOnly,
 }: Pick<HostPlan, "agent" | "directories" | "engine" | "restoreOnly">): boolean {
-  return agent || engine === "pgbackrest" || (restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
+  return agent || engineOf(engine).stock || (restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units));
 }
 
 /** The command that lends the secrets to a verb while it runs. */

@@ -4,6 +4,7 @@
  * Values that other resources have yet to produce come as the markers of unknown.ts and are carried through. What is wrong with the
  * values is not said here but by rules/; resolving never throws.
  */
+import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
@@ -27,18 +28,18 @@ import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/ev
 /** The complete plan of the host `name`. `defaultNodePath` is the Node.js of this program, for a host reached locally. */
 export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
   const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
-  const directories = resolveDirectories(settings.directories ?? {}, settings.engine === "pgbackrest");
+  const directories = resolveDirectories(settings.directories ?? {}, engineOf(database.engine).stock);
   const restoreOnly = settings.restoreOnly ?? false;
   const drillsOnly = settings.drillsOnly ?? false;
   // Who restores to keep it needs the keys for PostgreSQL's own account, which gets the WAL.
   const lends = !restoreOnly || drillsOnly;
-  const agent = settings.agent ?? (database.engine === "runtime" && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
+  const agent = settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
   // What the agent serves already would count twice as a file.
   const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
   // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
   const stream = settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
   const timeout = settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds);
-  const reads = database.engine === "pgbackrest" && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
+  const reads = engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
     ...database,
     ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),

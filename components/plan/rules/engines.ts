@@ -1,5 +1,5 @@
 /** What an engine cannot do, said before anything is changed. Pure; the facts are rows of engines.ts. */
-import { findEngine, type EngineRow } from "../engines/engines";
+import { ENGINES, findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterPlan, DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
@@ -11,18 +11,13 @@ import { compareVersions } from "../model/compareVersions";
 /** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
 export const OFFSET_MINUTES = 60;
 
-/** Engines that can be installed by this version of the package. */
-const INSTALLABLE: Readonly<Record<DatabasePlan["kind"], readonly string[]>> = {
-  host: ["runtime", "pgbackrest"],
-  cnpg: ["runtime", "pgbackrest", "barman-cloud", "volumeSnapshot"],
-};
-
 /** Findings in the order of the arguments. */
 export function checkEngine(plan: DatabasePlan): Finding[] {
   const row = findEngine(plan.engine);
-  if (row === null || !row.on.includes(plan.kind) || !INSTALLABLE[plan.kind].includes(plan.engine)) {
+  if (row === null || !row.on.includes(plan.kind)) {
     const place = plan.kind === "host" ? "on a host" : "for a cluster";
-    const hint = `set engine ${INSTALLABLE[plan.kind].map((engine) => `"${engine}"`).join(" or ")}, or leave it out`;
+    const possible = ENGINES.filter(({ on }) => on.includes(plan.kind)).map(({ id }) => `"${id}"`);
+    const hint = `set engine ${possible.join(" or ")}, or leave it out`;
     return [finding("PB010", "engine", `engine "${plan.engine}" cannot be installed ${place} by this version`, hint)];
   }
   return [
@@ -32,7 +27,7 @@ export function checkEngine(plan: DatabasePlan): Finding[] {
     // On a host one unit takes them one after the other.
     ...(plan.kind === "cnpg" ? checkRunsPerRepository(plan, row) : []),
     ...checkAcknowledgement(plan, row),
-    ...(plan.engine === "pgbackrest" ? [...checkStockVersion(plan), ...(plan.kind === "host" ? checkStockOnHost(plan) : [])] : []),
+    ...(row.stock ? [...checkStockVersion(plan), ...(plan.kind === "host" ? checkStockOnHost(plan) : [])] : []),
   ];
 }
 
@@ -54,7 +49,7 @@ export function checkClusterEngine(plan: ClusterPlan): Finding[] {
     const fact = `${plan.instances} instances: CloudNativePG demands at least 1`;
     found.push(finding("PB096", "instances", fact, 'to stop a cluster set the annotation cnpg.io/hibernation: "on"'));
   }
-  if (row !== null && plan.engine !== "runtime") {
+  if (row !== null && !row.own) {
     const drilled = plan.drills.filter(({ elsewhere }) => elsewhere !== true);
     const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} has no word for that`;
     const hint = 'use engine "runtime", or leave it out and restore into a Cluster of your own (CnpgRestore) now and then';

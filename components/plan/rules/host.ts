@@ -1,4 +1,5 @@
 /** A host's own arguments: names, accounts, paths, ports. Pure. */
+import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
 import { SYSTEMD_DIRECTORIES } from "../model/defaults";
@@ -18,14 +19,13 @@ export function checkHostArguments(plan: HostPlan): Finding[] {
 
 function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: HostPlan): Finding[] {
   if (!agent) return [];
-  const fact =
-    engine !== "runtime"
-      ? `engine "${engine}" has no agent`
-      : restoreOnly && !drillsOnly
-        ? "a host with restoreOnly archives nothing, and an agent does nothing else"
-        : SYSTEMD_DIRECTORIES.includes(directories.units)
-          ? null
-          : `systemd loads no units from ${directories.units}, and the agent is one`;
+  const fact = !engineOf(engine).own
+    ? `engine "${engine}" has no agent`
+    : restoreOnly && !drillsOnly
+      ? "a host with restoreOnly archives nothing, and an agent does nothing else"
+      : SYSTEMD_DIRECTORIES.includes(directories.units)
+        ? null
+        : `systemd loads no units from ${directories.units}, and the agent is one`;
   return fact === null
     ? []
     : [finding("PB102", "agent", fact, `leave agent out${restoreOnly ? "" : ', or use engine "runtime" with units in /etc/systemd/system'}`)];

@@ -1,4 +1,5 @@
 /** Object stores: addresses that do not fit their provider, and bucket settings that break or endanger backups. Pure. */
+import { engineOf } from "../engines/engines";
 import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
@@ -65,10 +66,11 @@ function checkAddress(s3: S3Plan, path: string): Finding[] {
 function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   if (row === null || s3.uriStyle !== "host") return [];
-  if (engine === "barman-cloud") {
+  const { hostStyle, title } = engineOf(engine);
+  if (!hostStyle) {
     // Where it is what everybody does there, nobody asked for it.
     if (row.uriStyle === "host") return [];
-    const fact = `the Barman Cloud plugin has no setting for uriStyle "host": it asks ${s3.endpoint} with the bucket in the path`;
+    const fact = `${title} has no setting for uriStyle "host": it asks ${s3.endpoint} with the bucket in the path`;
     return [finding("PB117", `${path}.s3.uriStyle`, fact, 'leave uriStyle out, or use engine "runtime" where the server knows host names only')];
   }
   const found: Finding[] = [];

@@ -1,8 +1,8 @@
 /** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
 import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/clusterSettings";
-import type { ClusterShape, ResolvedCluster, ResolvedSource } from "../cluster/clusterShape";
+import { type ClusterShape, type ResolvedCluster, type ResolvedSource, runsInPods } from "../cluster/clusterShape";
 import { DEFAULTS } from "../model/defaults";
-import { findEngine } from "../engines/engines";
+import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { majorOf, POSTGRES_IMAGES } from "../cluster/images";
 import type { ClusterPlan } from "../model/plan";
@@ -62,14 +62,14 @@ function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
 }
 
 function checkDrillPolicy({ plan, shape }: ResolvedCluster): Finding[] {
-  const isDrilledHere = plan.engine === "runtime" && plan.drills.some(({ elsewhere }) => elsewhere !== true);
+  const isDrilledHere = engineOf(plan.engine).own && plan.drills.some(({ elsewhere }) => elsewhere !== true);
   if (shape.drillPolicy || !isDrilledHere) return [];
   const fact = `the account ${plan.cluster}-drill may create any Cluster in its namespace, with any image and any Secret that is there`;
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
 }
 
 function checkMonitors({ plan, shape }: ResolvedCluster): Finding[] {
-  if (!shape.monitors.prometheusRule || plan.engine === "runtime") return [];
+  if (!shape.monitors.prometheusRule || engineOf(plan.engine).own) return [];
   const fact = `engine "${plan.engine}" has no metrics of this package: the PrometheusRule has no rules`;
   return [finding("PB131", "monitoring.prometheusRule", fact, "leave it out, and write rules about cnpg_collector_… and the engine's own metrics")];
 }
@@ -218,24 +218,25 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
 
 /** What a pod can reach, and what an engine has a field for. */
 function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
+  const engine = engineOf(plan.engine);
   return plan.repositories.flatMap((repository): Finding[] => {
     const path = `repositories.${repository.name}`;
-    if (plan.engine !== "runtime" && repository.kind !== "s3") {
-      return findEngine(plan.engine)?.kinds.includes(repository.kind) === true
+    if (!engine.own && repository.kind !== "s3") {
+      return engine.kinds.includes(repository.kind)
         ? [finding("PB044", `${path}.at`, `${plan.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
         : [];
     }
     const found = typeOf(repository).checkPod(repository, path);
     if (found.length > 0) return found;
-    if (plan.engine === "pgbackrest" && shape.stanzaKind === "Repository" && repository.encrypted) {
+    if (engine.stock && shape.stanzaKind === "Repository" && repository.encrypted) {
       const fact = "objects of kind Repository have no field for a passphrase: backups would be stored in the clear";
       return [finding("PB045", `${path}.at`, fact, "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out")];
     }
-    if (plan.engine === "barman-cloud" && repository.keepFullCount !== undefined) {
-      return [finding("PB044", `${path}.keepFullCount`, "the Barman Cloud plugin keeps by days only", "set keepDays")];
+    if (!engine.keepsByCount && repository.keepFullCount !== undefined) {
+      return [finding("PB044", `${path}.keepFullCount`, `${engine.title} keeps by days only`, "set keepDays")];
     }
-    if (plan.engine === "barman-cloud" && repository.keepDiffCount !== undefined) {
-      return [finding("PB044", `${path}.keepDiffCount`, "the Barman Cloud plugin takes no differential backups", "leave it out")];
+    if (!engine.keepsByCount && repository.keepDiffCount !== undefined) {
+      return [finding("PB044", `${path}.keepDiffCount`, `${engine.title} takes no differential backups`, "leave it out")];
     }
     return [];
   });
@@ -252,7 +253,7 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
     if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
       found.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG ends no backup by itself", "leave it out"));
     }
-    if (plan.engine === "runtime" && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
+    if (engineOf(plan.engine).own && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
       const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin goes to all of them`;
       found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
     }
@@ -263,9 +264,13 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
   });
 }
 
-function checkWorkers({ plan, shape: { processMax }, source }: ResolvedCluster): Finding[] {
-  if (processMax !== 1 && plan.engine !== "runtime" && source?.plan.engine !== "runtime") {
-    return [finding("PB044", "processMax", `engine ${plan.engine} has no workers that are set here`, 'leave it out, or use engine "runtime"')];
+function checkWorkers(resolved: ResolvedCluster): Finding[] {
+  const {
+    plan: { engine },
+    shape: { processMax },
+  } = resolved;
+  if (processMax !== 1 && !runsInPods(resolved)) {
+    return [finding("PB044", "processMax", `engine ${engine} has no workers that are set here`, 'leave it out, or use engine "runtime"')];
   }
   return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];
 }
@@ -274,7 +279,7 @@ function checkWorkers({ plan, shape: { processMax }, source }: ResolvedCluster):
 function checkSnapshots({ plan, schedules, shape }: ResolvedCluster): Finding[] {
   const { snapshots } = shape;
   const found: Finding[] = [];
-  const isEngine = plan.engine === "volumeSnapshot";
+  const isEngine = engineOf(plan.engine).snapshots;
   if (isEngine) {
     const fact = "volume snapshots without a WAL archive: only the moments of the snapshots can be restored, everything after them is lost";
     found.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));

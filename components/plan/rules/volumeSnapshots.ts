@@ -1,4 +1,5 @@
 /** Volume snapshots of a cluster: how long they stay, for nobody but this package removes them, and beginning with one. Pure. */
+import { engineOf } from "../engines/engines";
 import type { ResolvedCluster } from "../cluster/clusterShape";
 import type { SnapshotSettings } from "../cluster/clusterSettings";
 import { type Finding, finding } from "../findings/findings";
@@ -27,7 +28,7 @@ function checkRecovery({ shape, source }: ResolvedCluster): Finding[] {
   if (snapshot === undefined) return [];
   const path = "bootstrap.recovery.snapshot";
   const found: Finding[] = [];
-  if (source?.plan.engine === "pgbackrest" && source.plan.repositories.length > 0) {
+  if (source !== null && engineOf(source.plan.engine).stock && source.plan.repositories.length > 0) {
     const fact = "Dalibo's plugin is not there when a recovery begins with a snapshot: it would wait for WAL that nobody brings";
     found.push(finding("PB044", path, fact, 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot'));
   }

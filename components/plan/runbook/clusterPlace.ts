@@ -1,5 +1,5 @@
 /** One cluster of CloudNativePG, and the words of which its commands are made. Pure. */
-import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import { engineOf } from "../engines/engines";
 import type { RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, Topology } from "../topology/topology";
 
@@ -15,12 +15,6 @@ export interface ClusterPlace {
   readonly fullCron: string | undefined;
 }
 
-const PLUGINS: Readonly<Record<string, string>> = {
-  runtime: PLUGIN_NAME,
-  "barman-cloud": "barman-cloud.cloudnative-pg.io",
-  pgbackrest: "pgbackrest.dalibo.com",
-};
-
 export function placeOf(database: DatabaseNode, { schedules }: Pick<Topology, "schedules">): ClusterPlace {
   const { attached = false, cluster = "", engine, instances = 1, namespace = "", stanza } = database;
   return { cluster, engine, instances, isAttached: attached, namespace, stanza, fullCron: schedules.find(({ type }) => type === "full")?.cron };
@@ -28,7 +22,7 @@ export function placeOf(database: DatabaseNode, { schedules }: Pick<Topology, "s
 
 /** Only the runtime has a command line in the pods. */
 export function isOurs({ engine }: ClusterPlace): boolean {
-  return engine === "runtime";
+  return engineOf(engine).own;
 }
 
 /** `orders-restored`, beside `orders`. */
@@ -62,12 +56,12 @@ export function look(place: ClusterPlace): RunbookStep {
 
 /** A full backup at once, by an object of its own. */
 export function backupNow({ cluster, engine, namespace }: ClusterPlace): string {
-  const plugin = PLUGINS[engine];
-  const parameters = engine === "runtime" ? { type: "full" } : { backupType: "full" };
+  const { plugin } = engineOf(engine);
+  const { fullBackup: parameters, name } = plugin ?? { name: "" };
   const method =
-    plugin === undefined
+    plugin === null
       ? { method: "volumeSnapshot" }
-      : { method: "plugin", pluginConfiguration: { name: plugin, ...(engine === "barman-cloud" ? {} : { parameters }) } };
+      : { method: "plugin", pluginConfiguration: { name, ...(parameters === undefined ? {} : { parameters }) } };
   // On a quiet cluster nothing ends the segment that a backup from a standby waits for.
   const spec = { cluster: { name: cluster }, target: "primary", ...method };
   const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { generateName: `${cluster}-now-`, namespace }, spec };

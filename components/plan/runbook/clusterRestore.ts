@@ -1,4 +1,5 @@
 /** How a new cluster is made out of backups. A cluster is never restored in place. Pure. */
+import { DEFAULTS } from "../model/defaults";
 import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
 import { type ClusterPlace, inPostgres, isOurs, look, restoredPlace, verb, waitReady } from "./clusterPlace";
@@ -220,7 +221,7 @@ function farewell({ cluster, namespace }: ClusterPlace): RunbookStep {
 
 /** `like` has no engine; the runtime is the default. */
 function engineText({ engine }: ClusterPlace): string {
-  return engine === "runtime" ? "" : `engine: "${engine}", `;
+  return engine === DEFAULTS.engine ? "" : `engine: "${engine}", `;
 }
 
 /** `orders-db` is no name of a variable. */

@@ -2,6 +2,7 @@
  * What to do with a cluster of CloudNativePG. A cluster is never restored in place: a new one is made out of the archive, by the program of the
  * stack, and the applications are led to it. Pure.
  */
+import { engineOf } from "../engines/engines";
 import type { DatabaseRunbook, RunbookQuestion } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode, Topology } from "../topology/topology";
 import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
@@ -15,7 +16,7 @@ type ClusterRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "me
 export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): ClusterRunbook {
   const place = placeOf(database, topology);
   const [first, ...others] = repositories;
-  const hasSnapshots = database.engine === "volumeSnapshot" || database.volumeSnapshots !== undefined;
+  const hasSnapshots = engineOf(database.engine).snapshots || database.volumeSnapshots !== undefined;
   return {
     what: `Cluster ${place.cluster} of CloudNativePG in namespace ${place.namespace}, ${database.instances ?? "?"} instances, stanza ${database.stanza}, engine ${database.engine}`,
     where: [
@@ -85,6 +86,7 @@ const SNAPSHOT_QUESTION: RunbookQuestion = {
 };
 
 function keysOf({ cluster, engine, namespace }: ClusterPlace, { encrypted, name }: RepositoryNode): string[] {
+  const { encrypts, repositoriesMax } = engineOf(engine);
   const secret = `Secret ${cluster}-${name} of namespace ${namespace} (or the existing one that the program names)`;
   return [
     `${name}: the key of the service is in ${secret}, and where that came from: the configuration of the stack, or your secret store`,
@@ -94,7 +96,7 @@ function keysOf({ cluster, engine, namespace }: ClusterPlace, { encrypted, name 
             "Without it nothing there can be read: keep a copy outside of both, where it is found when Kubernetes and the stack are gone",
         ]
       : [
-          `${name}: ${engine === "barman-cloud" ? "this engine encrypts nothing" : "not encrypted"}: who reads the place reads the database, and no passphrase is needed`,
+          `${name}: ${repositoriesMax > 0 && !encrypts ? "this engine encrypts nothing" : "not encrypted"}: who reads the place reads the database, and no passphrase is needed`,
         ]),
   ];
 }

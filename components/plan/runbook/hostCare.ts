@@ -1,11 +1,12 @@
 /** What is done on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
 import type { RunbookScenario } from "./runbookDocument";
+import { engineOf } from "../engines/engines";
 import { shellWord } from "../host/hostCommand";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { lostAnswer, repositoryText } from "./order";
 
 export function archivingFails(program: string, { command, dataDirectory, engine, stanza }: DatabaseNode): RunbookScenario {
-  const hasAgent = engine === "runtime" && command?.includes("runtime.cjs") !== true;
+  const hasAgent = engineOf(engine).own && command?.includes("runtime.cjs") !== true;
   return {
     id: "archiving",
     title: "Archiving fails",

@@ -9,7 +9,7 @@ import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { S3Plan } from "../../plan/repositories/s3";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
-import { type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 /** Providers that have refused the checksums which Amazon's newer libraries send by themselves. */
 const WITHOUT_CHECKSUMS = ["b2", "r2"];
@@ -21,8 +21,16 @@ const COMPRESSIONS: Readonly<Partial<Record<string, { readonly wal: string; read
   zst: { wal: "zstd" },
 };
 
+export const barmanCloud: ClusterEngine = {
+  render: renderBarman,
+  source: (context) => {
+    const { cluster, repositories } = context.plan;
+    return { plugin: barmanSource(context, cluster), objects: repositories.slice(0, 1).map((first) => objectStore(context, first, cluster)) };
+  },
+};
+
 /** Everything that the engine brings into the namespace of the cluster. */
-export function renderBarman(context: EngineContext): EngineParts {
+function renderBarman(context: EngineContext): EngineParts {
   const { plan } = context;
   return {
     plugins: [{ name: context.pluginName ?? BARMAN, isWALArchiver: true, parameters: parametersOf(plan, objectStoreName(plan)) }],
@@ -39,17 +47,17 @@ export function renderBarman(context: EngineContext): EngineParts {
 }
 
 /** Where a cluster is restored from: the server's name is that of the cluster that was backed up. */
-export function barmanSource({ plan }: EngineContext, name: string): PluginEntry {
+function barmanSource({ plan }: EngineContext, name: string): PluginEntry {
   return { name: BARMAN, parameters: { barmanObjectName: name, serverName: plan.stanza } };
 }
 
 /** `orders-store` */
-export function objectStoreName({ cluster }: Pick<ClusterPlan, "cluster">): string {
+function objectStoreName({ cluster }: Pick<ClusterPlan, "cluster">): string {
   return `${cluster}-store`;
 }
 
 /** @param name of the object */
-export function objectStore({ plan, secrets }: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
+function objectStore({ plan, secrets }: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
   const { s3 } = repository;
   if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
   const keys = secrets[repository.name] ?? {};

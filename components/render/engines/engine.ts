@@ -52,6 +52,20 @@ export interface EngineParts {
   readonly runs: readonly BackupRun[];
 }
 
+/** Where a restored cluster's data come from: the entry of a plugin, with the objects that it needs. */
+export interface RecoverySource {
+  readonly plugin: PluginEntry;
+  readonly objects: readonly RenderedObject[];
+}
+
+/** An engine of clusters, beside its row in plan/engines/engines.ts. */
+export interface ClusterEngine {
+  /** What backs the cluster of the context up. */
+  render(context: EngineContext): EngineParts;
+  /** What a cluster begins with that is restored from the backups of the context. */
+  source(context: EngineContext): RecoverySource;
+}
+
 /** What a schedule is beyond its time, with every default. */
 export function scheduleShapeOf({ plan, schedules }: EngineContext, name: string): Omit<BackupRun, "suffix" | "cron" | "method"> {
   const own = schedules[name] ?? {};

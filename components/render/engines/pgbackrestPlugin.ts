@@ -11,12 +11,17 @@ import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
-import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 const GROUP = "pgbackrest.dalibo.com/v1";
 
+export const pgbackrestPlugin: ClusterEngine = {
+  render: renderPgbackrestPlugin,
+  source: (context) => ({ plugin: pgbackrestSource(context, context.plan.cluster), objects: [stanzaObject(context, context.plan.cluster)] }),
+};
+
 /** Everything that the engine brings into the namespace of the cluster. */
-export function renderPgbackrestPlugin(context: EngineContext): EngineParts {
+function renderPgbackrestPlugin(context: EngineContext): EngineParts {
   const { plan } = context;
   return {
     plugins: [{ name: context.pluginName ?? DALIBO, isWALArchiver: true, parameters: referenceOf(context, stanzaName(plan)) }],
@@ -27,17 +32,17 @@ export function renderPgbackrestPlugin(context: EngineContext): EngineParts {
 }
 
 /** Where a cluster is restored from. */
-export function pgbackrestSource(context: EngineContext, name: string): PluginEntry {
+function pgbackrestSource(context: EngineContext, name: string): PluginEntry {
   return { name: DALIBO, parameters: referenceOf(context, name) };
 }
 
 /** `orders-stanza` */
-export function stanzaName({ cluster }: Pick<ClusterPlan, "cluster">): string {
+function stanzaName({ cluster }: Pick<ClusterPlan, "cluster">): string {
   return `${cluster}-stanza`;
 }
 
 /** The Stanza with all repositories. @param name of the object */
-export function stanzaObject(context: EngineContext, name: string): RenderedObject {
+function stanzaObject(context: EngineContext, name: string): RenderedObject {
   const { plan, secrets } = context;
   const isOld = context.shape.stanzaKind === "Repository";
   const s3Repositories = plan.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));

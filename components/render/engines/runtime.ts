@@ -14,7 +14,7 @@ import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/ob
 import { SECRET_KEYS } from "../kubernetes/secrets";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
-import { type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 /** As CloudNativePG lays out every pod, whatever the version of PostgreSQL. */
 const PGDATA = "/var/lib/postgresql/data/pgdata";
@@ -30,8 +30,16 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
   ca: "ca.crt",
 };
 
+export const runtime: ClusterEngine = {
+  render: renderRuntime,
+  source: (context) => {
+    const configMap = configMapName(context.plan.cluster);
+    return { plugin: runtimeSource(context, configMap), objects: [configObject(context, configMap)] };
+  },
+};
+
 /** Everything that the engine brings into the namespace of the cluster. */
-export function renderRuntime(context: EngineContext): EngineParts {
+function renderRuntime(context: EngineContext): EngineParts {
   const { plan } = context;
   return {
     plugins: [{ name: context.pluginName ?? PLUGIN_NAME, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(plan.cluster)) }],
@@ -42,7 +50,7 @@ export function renderRuntime(context: EngineContext): EngineParts {
 }
 
 /** Where a cluster is restored from. @param configMap the one with the source's configuration */
-export function runtimeSource(context: EngineContext, configMap: string): PluginEntry {
+function runtimeSource(context: EngineContext, configMap: string): PluginEntry {
   return { name: PLUGIN_NAME, parameters: runtimeParameters(context, configMap) };
 }
 

@@ -2,6 +2,7 @@
  * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them, and
  * removes none: that is expiry.ts. Hot unless told otherwise.
  */
+import { engineOf } from "../../plan/engines/engines";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { given, sorted } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
@@ -25,7 +26,7 @@ export function renderSnapshots(context: EngineContext): EngineParts {
 function runsOf(context: EngineContext, online: boolean): BackupRun[] {
   const { plan, shape } = context;
   const run = { method: "volumeSnapshot" as const, online };
-  if (plan.engine === "volumeSnapshot") {
+  if (engineOf(plan.engine).snapshots) {
     return plan.schedules.map((schedule) => ({ ...scheduleShapeOf(context, schedule.name), ...run, suffix: schedule.name, cron: schedule.cron }));
   }
   const cron = shape.snapshots?.cron;

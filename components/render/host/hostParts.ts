@@ -1,16 +1,21 @@
 /** What an update lays down on a host, by its engine. Pure. */
+import type { HostEngineId } from "../../plan/engines/engines";
 import type { HostPlan } from "../../plan/model/plan";
 import type { HostEngine, HostFile, HostParts } from "../hostEngines/engine";
-import { stockParts } from "../hostEngines/pgbackrest";
-import { runtimeParts } from "../hostEngines/runtime";
+import { pgbackrest } from "../hostEngines/pgbackrest";
+import { runtime } from "../hostEngines/runtime";
 import { type Unit, unitFile } from "../units/unit";
 
-/** Rows of plan/engines/engines.ts that work on hosts; rules refuse the others. */
-const ENGINES: Readonly<Record<string, HostEngine>> = { runtime: runtimeParts, pgbackrest: stockParts };
+const ENGINES: Readonly<Record<HostEngineId, HostEngine>> = { runtime, pgbackrest };
+
+/** The engine of a plan; the runtime where rules refuse the plan's own. */
+export function hostEngine(plan: HostPlan): HostEngine {
+  return Object.entries(ENGINES).find(([id]) => id === plan.engine)?.[1] ?? runtime;
+}
 
 /** @throws Error for a plan that rules refuse */
 export function hostParts(plan: HostPlan): HostParts {
-  return (ENGINES[plan.engine] ?? runtimeParts)(plan);
+  return hostEngine(plan).render(plan);
 }
 
 /** The units of a plan, those of one purpose beside each other. */

@@ -5,6 +5,7 @@
  *
  * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
  */
+import { engineOf } from "../../plan/engines/engines";
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import { type Finding, finding } from "../../plan/findings/findings";
 import type { HostPlan } from "../../plan/model/plan";
@@ -31,7 +32,7 @@ const ETC = "/etc/";
 
 /** What cannot be on NixOS: files that its generations do not write. */
 export function checkNixos(plan: HostPlan): Finding[] {
-  if (plan.engine !== "runtime") {
+  if (!engineOf(plan.engine).own) {
     const hint = 'use engine "runtime", or services.pgbackrest of NixOS with one backup job for each repository';
     return [finding("PB010", "engine", `engine "${plan.engine}" is not rendered for NixOS`, hint)];
   }

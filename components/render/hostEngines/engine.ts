@@ -18,5 +18,17 @@ export interface HostParts {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** @throws Error for a plan that rules refuse */
-export type HostEngine = (plan: HostPlan) => HostParts;
+/** Mode and owner of what holds secrets. */
+type Rights = Pick<RenderedFile, "mode" | "owner">;
+
+/** An engine of hosts, beside its row in plan/engines/engines.ts. */
+export interface HostEngine {
+  /** @throws Error for a plan that rules refuse */
+  render(plan: HostPlan): HostParts;
+  /** Restores the newest state. */
+  restoreArgv(plan: HostPlan): string[];
+  /** What verbs that are run on demand begin with. */
+  verbArgv(plan: HostPlan): string[];
+  /** Who may read the secrets that an update brings to the host. */
+  secretRights(plan: HostPlan): { readonly directory: Rights; readonly file: Rights };
+}

@@ -11,14 +11,14 @@ import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
 import { postgresSettings } from "../host/archiveSettings";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
-import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText } from "../host/stockCommand";
+import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText, stockRestoreArgv } from "../host/stockCommand";
 import { backupUnits } from "../units/backupUnits";
 import { drillUnits } from "../units/drillUnits";
 import { failedUnits } from "../units/failedUnits";
 import { maintenanceUnits } from "../units/maintenanceUnits";
 import { toldUnits } from "../units/eventUnits";
 import { UNIT_HEAD } from "../units/unit";
-import type { HostParts } from "./engine";
+import type { HostEngine, HostParts } from "./engine";
 
 /**
  * Stock takes backups into one repository a run, the first where none is named, and its `expire` ends at the first repository that fails. One
@@ -45,6 +45,18 @@ for key in $(printf '%s' "$keys" | tr ',' ' '); do
 done
 exit "$result"
 `;
+
+export const pgbackrest: HostEngine = {
+  render: stockParts,
+  // What was restored from a reader's key must not try to archive with it.
+  restoreArgv: (plan) => stockRestoreArgv(plan, plan.restoreOnly),
+  verbArgv: (plan) =>
+    stockEachArgv(
+      plan,
+      plan.repositories.map(({ key }) => key),
+    ),
+  secretRights: () => ({ directory: { mode: "0750", owner: "shared" }, file: { mode: "0640", owner: "shared" } }),
+};
 
 /** @throws Error for a plan that rules refuse */
 export function stockParts(plan: HostPlan): HostParts {

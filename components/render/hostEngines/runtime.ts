@@ -1,5 +1,6 @@
 /** The engine `runtime` on a host: its configuration, PostgreSQL's settings, and the units that start it. */
 import type { HostPlan } from "../../plan/model/plan";
+import { verbArgv } from "../host/commandLine";
 import { launcherFile } from "../host/launcher";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { postgresSettings } from "../host/archiveSettings";
@@ -11,9 +12,20 @@ import { drillUnits } from "../units/drillUnits";
 import { failedUnits } from "../units/failedUnits";
 import { maintenanceUnits } from "../units/maintenanceUnits";
 import { toldUnits } from "../units/eventUnits";
-import type { HostParts } from "./engine";
+import type { HostEngine, HostParts } from "./engine";
 
-export function runtimeParts(plan: HostPlan): HostParts {
+export const runtime: HostEngine = {
+  render: runtimeParts,
+  // What was restored from a reader's key must not try to archive with it.
+  restoreArgv: (plan) => [...verbArgv(plan), "--delta", ...(plan.restoreOnly ? ["--archive-mode=off"] : []), "restore"],
+  verbArgv,
+  secretRights: ({ agent }) => {
+    const owner = agent ? "admin" : "database";
+    return { directory: { mode: "0700", owner }, file: { mode: "0600", owner } };
+  },
+};
+
+function runtimeParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
   const launcher = launcherFile(plan);
   return {

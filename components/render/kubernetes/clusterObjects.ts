@@ -5,12 +5,10 @@
 import type { ClusterShape, PoolerShape } from "../../plan/cluster/clusterShape";
 import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../../plan/cluster/clusterSettings";
 import { DEFAULTS } from "../../plan/model/defaults";
-import { findEngine } from "../../plan/engines/engines";
+import { engineOf, findEngine } from "../../plan/engines/engines";
 import type { BackupType } from "../../plan/schedule/schedule";
-import { renderBarman } from "../engines/barmanCloud";
-import type { BackupRun, EngineContext, EngineParts, PluginEntry } from "../engines/engine";
-import { renderPgbackrestPlugin } from "../engines/pgbackrestPlugin";
-import { renderRuntime } from "../engines/runtime";
+import { renderEngine } from "../engines/clusterEngines";
+import type { BackupRun, EngineContext, EngineParts, RecoverySource } from "../engines/engine";
 import { renderSnapshots } from "../engines/volumeSnapshot";
 import { renderDrills } from "./drillCronJob";
 import { renderExpiry } from "./expiry";
@@ -22,27 +20,13 @@ const CNPG = "postgresql.cnpg.io/v1";
 /** Name of the entry of `spec.externalClusters` that a cluster is restored or imported from. */
 export const SOURCE_NAME = "source";
 
-/** Where a restored cluster's data come from: the entry of a plugin, with the objects that it needs. */
-export interface RecoverySource {
-  readonly plugin: PluginEntry;
-  readonly objects: readonly RenderedObject[];
-}
-
 /** What the engine of the plan brings, with snapshots beside it. @throws Error for an engine that rules refuse */
 export function engineParts(context: EngineContext): EngineParts {
-  const parts = partsOf(context);
+  const parts = renderEngine(context);
   const { shape } = context;
-  if (shape.snapshots === undefined || context.plan.engine === "volumeSnapshot") return parts;
+  if (shape.snapshots === undefined || engineOf(context.plan.engine).snapshots) return parts;
   const beside = renderSnapshots(context);
   return { ...parts, backup: { ...parts.backup, ...beside.backup }, runs: [...parts.runs, ...beside.runs] };
-}
-
-function partsOf(context: EngineContext): EngineParts {
-  if (context.plan.engine === "runtime") return renderRuntime(context);
-  if (context.plan.engine === "pgbackrest") return renderPgbackrestPlugin(context);
-  if (context.plan.engine === "barman-cloud") return renderBarman(context);
-  if (context.plan.engine === "volumeSnapshot") return renderSnapshots(context);
-  throw new Error(`engine ${context.plan.engine} cannot be rendered for a cluster`);
 }
 
 /** Everything but Secrets: what the engine needs, the Cluster, its schedules, poolers and monitor. */
@@ -78,7 +62,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     }),
   };
   // Instances restart now, and a Backup would end with them: the sidecar takes the first one by itself.
-  const runs = plan.engine === "runtime" ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
+  const runs = engineOf(plan.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
   return [
     ...parts.objects,
     { role: "attachment", manifest },
@@ -285,7 +269,7 @@ export function oneShotBackups(context: EngineContext): Record<string, BackupSpe
 function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[] {
   const repositories = context.plan.repositories.map(({ name }) => name);
   const once = { name: type, type, cron: "0 0 * * *", timeZone: "UTC", repoKeys: [], repositories, jitterSeconds: 0, deadlineSeconds: 0 };
-  return partsOf({ ...context, schedules: {}, plan: { ...context.plan, schedules: [once] } }).runs;
+  return renderEngine({ ...context, schedules: {}, plan: { ...context.plan, schedules: [once] } }).runs;
 }
 
 /** What a Backup has in common with the ScheduledBackup that makes one. */

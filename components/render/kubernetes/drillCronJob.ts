@@ -2,6 +2,7 @@
  * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, by an account that may make, read and
  * remove the Clusters of its drills and nothing else. Pure.
  */
+import { engineOf } from "../../plan/engines/engines";
 import { PLACES } from "../../../runtime/cnpg/names";
 import type { ResourcesSettings } from "../../plan/cluster/clusterSettings";
 import { drillName } from "../../plan/schedule/declaredDrills";
@@ -29,7 +30,7 @@ const SETTINGS_FILE = "pgbackstop.json";
 export function renderDrills(context: EngineContext): RenderedObject[] {
   const { plan, shape } = context;
   const drills = plan.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
-  if (drills.length === 0 || plan.engine !== "runtime") return [];
+  if (drills.length === 0 || !engineOf(plan.engine).own) return [];
   const account = `${plan.cluster}-drill`;
   const names = drills.map(({ name }) => drillName(plan.cluster, name));
   const settings = {

@@ -4,7 +4,7 @@
  */
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/clusterSettings";
 import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../../plan/cluster/clusterFile";
-import type { RepositorySecrets } from "../../plan/cluster/clusterShape";
+import { type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterShape";
 import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
@@ -105,7 +105,7 @@ function clusterOf(path: string, name: string, file: FileCluster, attached: bool
   };
   const from = source === null ? null : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
-  const isRuntime = plan.engine === "runtime" || source?.plan.engine === "runtime" || expiresSnapshots(plan, shape.snapshots);
+  const isRuntime = runsInPods(resolved) || expiresSnapshots(plan, shape.snapshots);
   return { manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
 }
 

@@ -1,11 +1,8 @@
 /** Where a restored cluster begins: the plugin's entry and the objects that it needs, whatever engine made the backups. Pure. */
 import type { ResolvedSource } from "../../plan/cluster/clusterShape";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
-import { barmanSource, objectStore } from "../engines/barmanCloud";
-import type { EngineContext } from "../engines/engine";
-import { pgbackrestSource, stanzaObject } from "../engines/pgbackrestPlugin";
-import { configMapName, configObject, runtimeSource } from "../engines/runtime";
-import type { RecoverySource } from "./clusterObjects";
+import { renderSource } from "../engines/clusterEngines";
+import type { EngineContext, RecoverySource } from "../engines/engine";
 import type { RenderedObject } from "./objects";
 
 /**
@@ -16,16 +13,9 @@ export function recoverySource(context: EngineContext, source: ResolvedSource): 
   // Named ones are all that the recovery knows: it takes from no other one, whatever lies there.
   const named = source.from.flatMap((name) => source.plan.repositories.filter((repository) => repository.name === name));
   const plan = { ...source.plan, repositories: named.length === 0 ? source.plan.repositories : inKeyOrder(named) };
-  const own = { ...context, plan };
-  const { cluster } = plan;
   if (plan.repositories.length === 0) return null;
-  if (plan.engine === "barman-cloud") {
-    const [first] = plan.repositories;
-    return { plugin: barmanSource(own, cluster), objects: first === undefined ? [] : [asSource(objectStore(own, first, cluster))] };
-  }
-  if (plan.engine === "pgbackrest") return { plugin: pgbackrestSource(own, cluster), objects: [asSource(stanzaObject(own, cluster))] };
-  const configMap = configMapName(cluster);
-  return { plugin: runtimeSource(own, configMap), objects: [asSource(configObject(own, configMap))] };
+  const { objects, plugin } = renderSource({ ...context, plan });
+  return { plugin, objects: objects.map(asSource) };
 }
 
 function inKeyOrder(repositories: readonly RepositoryPlan[]): RepositoryPlan[] {
