@@ -1,9 +1,9 @@
 /** The types of repositories: one row each. A target with the field of a type's name is of that type; without any it is a directory. Pure. */
 import type { RepoConfig } from "../../../runtime/config/types";
-import { posix } from "./posix";
+import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
-import { s3, type S3Plan, type S3Settings } from "./s3";
-import { sftp, type SftpPlan, type SftpSettings } from "./sftp";
+import { s3, type S3Plan, type S3Settings } from "./s3Type";
+import { sftp, type SftpPlan, type SftpSettings } from "./sftpType";
 
 /** `cifs` is a directory that the user has mounted. */
 export type RepositoryKind = Exclude<RepoConfig["type"], "cifs">;

@@ -3,7 +3,7 @@ import { engineOf } from "../engines/engines";
 import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
-import type { S3Plan } from "../repositories/s3";
+import type { S3Plan } from "../repositories/s3Type";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
 import { isUnknown } from "../model/unknown";

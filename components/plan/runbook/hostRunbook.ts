@@ -3,7 +3,7 @@
  * on that host; each of them says what it is going to do and asks, where it does something that cannot be undone. Pure.
  */
 import { OPERATOR_COMMAND, shellWord } from "../host/hostCommand";
-import { OF_THE_HOST } from "../repositories/posix";
+import { OF_THE_HOST } from "../repositories/posixType";
 import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { isUnknown } from "../model/unknown";

@@ -8,7 +8,7 @@ import { estimateRepository, type CostEstimate } from "../storage/cost";
 import { OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
 import { worstCaseRpo } from "../schedule/objectives";
 import type { DatabasePlan, DrillPlan } from "../model/plan";
-import type { BucketFacts } from "../repositories/s3";
+import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { ClusterPlan, HostPlan } from "../model/plan";
 import type { Schedule } from "../schedule/schedule";

@@ -6,7 +6,7 @@ import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
 import type { ClusterPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
-import type { S3Plan } from "../../plan/repositories/s3";
+import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";

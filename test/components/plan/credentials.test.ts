@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
-import type { S3Settings } from "../../../components/plan/repositories/s3";
+import type { S3Settings } from "../../../components/plan/repositories/s3Type";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 

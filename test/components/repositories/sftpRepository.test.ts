@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { secretFiles } from "../../../components/credentials/repositorySecretFiles";
 import { findingText } from "../../../components/plan/findings/findings";
 import { checkHost } from "../../../components/plan/rules";
-import type { SftpSettings } from "../../../components/plan/repositories/sftp";
+import type { SftpSettings } from "../../../components/plan/repositories/sftpType";
 import type { TargetSettings } from "../../../components/plan/repositories/repositoryTypes";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import { unknownMarker } from "../../../components/plan/model/unknown";
