@@ -192,7 +192,7 @@ export const ROOMS: readonly Room[] = [
     about: "from arguments to complete plans, findings, topologies and runbooks, as pure functions",
     mayImport: ["runtime/cnpg/names", "runtime/config", "runtime/notify/events", "runtime/storage/s3/quirks", "runtime/storage/sftp/hostKey"],
     // Settings are the arguments as plain values.
-    mayImportTypes: ["components/databases", "components/repositories"],
+    mayImportTypes: ["components/databases", "components/drills", "components/repositories"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   {
