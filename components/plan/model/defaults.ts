@@ -21,7 +21,6 @@ export const DEFAULTS = {
   acknowledge: "all",
   processMax: 2,
   firstBackup: true,
-  allowRestart: false,
   instances: 1,
   backupTarget: "prefer-standby",
   /** Seconds between two ships of a segment that is not full. */

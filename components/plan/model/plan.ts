@@ -1,4 +1,5 @@
 /** Complete plans of databases: every default filled in, nothing secret. What rules judge, topologies show and render/ writes. */
+import type { HostDefaults } from "./hostDefaults";
 import type { RunTime, Schedule } from "../schedule/schedule";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
@@ -105,14 +106,11 @@ export interface TaskPlan extends RunTime {
   readonly samplePercent?: number | undefined;
 }
 
-export interface HostPlan extends DatabasePlan {
+export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly kind: "host";
   readonly dataDirectory: string;
-  readonly port: number;
   readonly socketDirectory: string | undefined;
   readonly databaseUser: string | undefined;
-  /** Operating system account of PostgreSQL. */
-  readonly user: string;
   /** Names of the connection alternatives that were given; exactly one is right. */
   readonly connections: readonly string[];
   readonly directories: Directories;
@@ -133,18 +131,9 @@ export interface HostPlan extends DatabasePlan {
   /** Where all secrets lie, by the names of the credentials, where somebody else puts them there (NixOS). */
   readonly credentialsDirectory?: string;
   readonly nodePath: string;
-  /** Stock pgBackRest, where that is the engine. */
-  readonly pgbackrestPath: string;
   /** Undefined where nobody said which PostgreSQL shall be there. */
   readonly postgres: { readonly version: number; readonly install: boolean } | undefined;
-  readonly processMax: number;
-  /** Restores and writes nothing. */
-  readonly restoreOnly: boolean;
-  /** Of those, one that makes drills and keeps nothing of what it restores. */
-  readonly drillsOnly: boolean;
   readonly firstBackup: boolean;
-  readonly allowRestart: boolean;
-  readonly restartCommand: readonly string[];
   /** Kinds of file system snapshots beside the backups: `zfs`. */
   readonly snapshots: readonly string[];
 }

@@ -6,6 +6,7 @@
  */
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
+import { withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
 import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, Sizing, TaskPlan } from "./plan";
@@ -29,8 +30,8 @@ import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/ev
 export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
   const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
   const directories = resolveDirectories(settings.directories ?? {}, engineOf(database.engine).stock);
-  const restoreOnly = settings.restoreOnly ?? false;
-  const drillsOnly = settings.drillsOnly ?? false;
+  const given = withDefaults(settings);
+  const { drillsOnly, restoreOnly } = given;
   // Who restores to keep it needs the keys for PostgreSQL's own account, which gets the WAL.
   const lends = !restoreOnly || drillsOnly;
   const agent = settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
@@ -42,15 +43,14 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   const reads = engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
     ...database,
+    ...given,
     ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
     // What is promised is measured by drills there, and nothing is archived.
     ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
     kind: "host",
     dataDirectory: settings.dataDirectory,
-    port: settings.port ?? DEFAULTS.port,
     socketDirectory: settings.socketDirectory,
     databaseUser: settings.databaseUser,
-    user: settings.user ?? DEFAULTS.user,
     connections: namesOf(settings.connection),
     directories,
     maintenance: resolveMaintenance(settings.maintenance ?? {}, drillsOnly ? ["metrics"] : agent ? usual : reads ? ["verify", "metrics"] : []),
@@ -60,14 +60,8 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     notifyFile: settings.notify?.existingFile,
     agent,
     nodePath: settings.nodePath ?? defaultNodePath,
-    pgbackrestPath: settings.pgbackrestPath ?? DEFAULTS.pgbackrestPath,
     postgres: settings.postgres === undefined ? undefined : { version: settings.postgres.version, install: settings.postgres.install ?? false },
-    processMax: settings.processMax ?? DEFAULTS.processMax,
-    restoreOnly,
-    drillsOnly,
     firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
-    allowRestart: settings.allowRestart ?? DEFAULTS.allowRestart,
-    restartCommand: settings.restartCommand ?? [],
     snapshots: namesOf(settings.snapshots ?? {}),
   };
 }

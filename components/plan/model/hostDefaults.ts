@@ -1,0 +1,21 @@
+/** Arguments of a host that a plan takes over as they are, or by default. Pure. */
+import type { HostSettings } from "./databaseSettings";
+import { DEFAULTS } from "./defaults";
+
+export const HOST_DEFAULTS = {
+  port: DEFAULTS.port,
+  user: DEFAULTS.user,
+  pgbackrestPath: DEFAULTS.pgbackrestPath,
+  processMax: DEFAULTS.processMax,
+  restoreOnly: false,
+  drillsOnly: false,
+  allowRestart: false,
+  restartCommand: [],
+} as const satisfies Readonly<Partial<HostSettings>>;
+
+export type HostDefaults = { readonly [Key in keyof typeof HOST_DEFAULTS]: Exclude<HostSettings[Key], undefined> };
+
+export function withDefaults(settings: HostSettings): HostDefaults {
+  const given = Object.entries(HOST_DEFAULTS).map(([name, value]) => [name, settings[name as keyof HostDefaults] ?? value]);
+  return Object.fromEntries(given) as HostDefaults;
+}
