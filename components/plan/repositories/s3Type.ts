@@ -1,24 +1,18 @@
 /** Repositories in buckets: Backblaze B2, Cloudflare R2, Amazon S3 and everything else that speaks S3. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
+import type { S3Location } from "../../repositories/target";
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
+import type { Plain } from "../model/plainArguments";
 import { isUnknown } from "../model/unknown";
 import { isWithin } from "../rules/values";
 import type { PlacePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 
-export interface S3Settings {
-  readonly bucket: string;
-  readonly endpoint: string;
-  readonly region: string;
-  readonly port?: number | undefined;
-  readonly uriStyle?: string | undefined;
-  readonly caFile?: string | undefined;
-  readonly quirks?: string | undefined;
-  readonly keyType?: string | undefined;
-  /** True when keys were given; the keys themselves never come here. Left out where nobody can tell. */
+/** A bucket; its keys never come here. */
+export interface S3Settings extends Omit<Plain<S3Location>, "credentials" | "existingSecret"> {
+  /** True when keys were given. Left out where nobody can tell. */
   readonly hasKeys?: boolean | undefined;
   readonly hasExistingSecret?: boolean | undefined;
-  readonly facts?: Partial<BucketFacts> | undefined;
 }
 
 export interface S3Plan {
@@ -149,7 +143,7 @@ function bucketPlace({ endpoint, quirks = "auto" }: S3Settings, offSite: boolean
   };
 }
 
-function resolveFacts(facts: Partial<BucketFacts>): BucketFacts {
+function resolveFacts(facts: NonNullable<S3Settings["facts"]>): BucketFacts {
   return {
     versioning: facts.versioning,
     immutableDays: facts.immutableDays,

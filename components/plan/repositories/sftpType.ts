@@ -1,19 +1,15 @@
 /** Repositories on SFTP servers: a backup host, a NAS, a storage box. Pure. */
+import type { SftpLocation } from "../../repositories/target";
 import { type Finding, finding } from "../findings/findings";
 import { fingerprintFor } from "../host/hostKeyFingerprint";
 import { DEFAULTS } from "../model/defaults";
+import type { Plain } from "../model/plainArguments";
 import { isUnknown } from "../model/unknown";
 import { isWithin } from "../rules/values";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
 
 /** A server; its account's private key never comes here. */
-export interface SftpSettings {
-  readonly host: string;
-  readonly port?: number | undefined;
-  readonly user: string;
-  /** `ssh-ed25519 AAAA…` */
-  readonly hostKey?: string | undefined;
-  readonly hostFingerprint?: string | undefined;
+export interface SftpSettings extends Omit<Plain<SftpLocation>, "privateKey" | "privateKeyPassphrase"> {
   /** True when the private key was given. Left out where nobody can tell. */
   readonly hasKey?: boolean | undefined;
   /** True when the private key has a passphrase; neither ever comes here. */
