@@ -8,7 +8,8 @@ import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secr
 import { stockArgv } from "../render/host/stockCommand";
 import { engineOf } from "../plan/engines/engines";
 import { stockLimits } from "../plan/engines/stockVersions";
-import { hostEngine, hostFilesOf, hostParts } from "../render/host/hostParts";
+import { hostEngine } from "../render/engines/engineTable";
+import { hostFilesOf, hostParts } from "../render/host/hostParts";
 import { isUnknown } from "../plan/model/unknown";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";

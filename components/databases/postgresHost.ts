@@ -18,7 +18,7 @@ import { type Finding, findingText } from "../plan/findings/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath } from "../render/host/renderedFile";
-import { hostEngine } from "../render/host/hostParts";
+import { hostEngine } from "../render/engines/engineTable";
 import { targetSettings } from "../repositories/common";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";

@@ -7,6 +7,7 @@ import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterEngine } from "../../databases/cnpgArgs";
 import type { Engine } from "../../databases/hostArgs";
 import { REPOSITORY_KINDS, type RepositoryKind } from "../repositories/repositoryTypes";
+import { BARMAN, DALIBO } from "../rules/manifests/plugins";
 
 /** The engines that arguments can name: the compiler asks for a row for each. */
 export type HostEngineId = Engine;
@@ -92,7 +93,7 @@ const ROWS: Readonly<Record<EngineId, Omit<EngineRow, "id">>> = {
     title: "stock pgBackRest",
     on: ["host", "cnpg"],
     stock: true,
-    plugin: { name: "pgbackrest.dalibo.com", fullBackup: { backupType: "full" } },
+    plugin: { name: DALIBO, fullBackup: { backupType: "full" } },
     repositoriesMax: 256,
     onePass: false,
     backupTypes: ["full", "diff", "incr"],
@@ -107,7 +108,7 @@ const ROWS: Readonly<Record<EngineId, Omit<EngineRow, "id">>> = {
     ...NOTHING,
     title: "the Barman Cloud plugin",
     on: ["cnpg"],
-    plugin: { name: "barman-cloud.cloudnative-pg.io" },
+    plugin: { name: BARMAN },
     repositoriesMax: 1,
     kinds: ["s3"],
     format: "Barman Cloud",

@@ -7,7 +7,7 @@ import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSett
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
 import type { BackupType } from "../../plan/schedule/schedule";
-import { renderEngine } from "../engines/clusterEngines";
+import { renderEngine } from "../engines/engineTable";
 import type { BackupRun, EngineContext, EngineParts, RecoverySource } from "../engines/engine";
 import { renderSnapshots } from "../engines/volumeSnapshot";
 import { renderDrills } from "./drillCronJob";

@@ -1,7 +1,7 @@
 /** Where a restored cluster begins: the plugin's entry and the objects that it needs, whatever engine made the backups. Pure. */
 import type { ResolvedSource } from "../../plan/cluster/clusterShape";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
-import { renderSource } from "../engines/clusterEngines";
+import { renderSource } from "../engines/engineTable";
 import type { EngineContext, RecoverySource } from "../engines/engine";
 import type { RenderedObject } from "./objects";
 

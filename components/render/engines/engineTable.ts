@@ -1,18 +1,29 @@
-/** What the engines of clusters render, by their name in plan/engines/engines.ts. Pure. */
-import type { ClusterEngineId } from "../../plan/engines/engines";
+/** What engines render, by their name in plan/engines/engines.ts: for clusters, and for hosts. Pure. */
+import type { ClusterEngineId, HostEngineId } from "../../plan/engines/engines";
+import type { HostPlan } from "../../plan/model/plan";
+import type { HostEngine } from "../hostEngines/engine";
+import { pgbackrest } from "../hostEngines/pgbackrest";
+import { runtime as hostRuntime } from "../hostEngines/runtime";
 import { barmanCloud } from "./barmanCloud";
 import type { ClusterEngine, EngineContext, EngineParts, RecoverySource } from "./engine";
 import { pgbackrestPlugin } from "./pgbackrestPlugin";
 import { runtime } from "./runtime";
 import { renderSnapshots } from "./volumeSnapshot";
 
-const ENGINES: Readonly<Record<ClusterEngineId, ClusterEngine>> = {
+const OF_CLUSTERS: Readonly<Record<ClusterEngineId, ClusterEngine>> = {
   runtime,
   pgbackrest: pgbackrestPlugin,
   "barman-cloud": barmanCloud,
   // Snapshots archive no WAL: what is replayed behind one comes from repositories of the runtime.
   volumeSnapshot: { render: renderSnapshots, source: (context) => runtime.source(context) },
 };
+
+const OF_HOSTS: Readonly<Record<HostEngineId, HostEngine>> = { runtime: hostRuntime, pgbackrest };
+
+/** The engine of a host; the runtime where rules refuse the plan's own. */
+export function hostEngine(plan: HostPlan): HostEngine {
+  return Object.entries(OF_HOSTS).find(([id]) => id === plan.engine)?.[1] ?? hostRuntime;
+}
 
 /** What the engine of the plan brings. @throws Error for an engine that rules refuse */
 export function renderEngine(context: EngineContext): EngineParts {
@@ -27,5 +38,5 @@ export function renderSource(context: EngineContext): RecoverySource {
 }
 
 function findEngine({ plan }: EngineContext): ClusterEngine | null {
-  return Object.entries(ENGINES).find(([id]) => id === plan.engine)?.[1] ?? null;
+  return Object.entries(OF_CLUSTERS).find(([id]) => id === plan.engine)?.[1] ?? null;
 }
