@@ -3,26 +3,26 @@ import type { ClusterEngineId, HostEngineId } from "../../plan/engines/engines";
 import type { HostPlan } from "../../plan/model/plan";
 import type { HostEngine } from "../hostEngines/engine";
 import { pgbackrest } from "../hostEngines/pgbackrest";
-import { runtime as hostRuntime } from "../hostEngines/runtime";
+import { runtime } from "../hostEngines/runtime";
 import { barmanCloud } from "./barmanCloud";
 import type { ClusterEngine, EngineContext, EngineParts, RecoverySource } from "./engine";
 import { pgbackrestPlugin } from "./pgbackrestPlugin";
-import { runtime } from "./runtime";
+import { runtimePlugin } from "./runtime";
 import { renderSnapshots } from "./volumeSnapshot";
 
 const OF_CLUSTERS: Readonly<Record<ClusterEngineId, ClusterEngine>> = {
-  runtime,
+  runtime: runtimePlugin,
   pgbackrest: pgbackrestPlugin,
   "barman-cloud": barmanCloud,
   // Snapshots archive no WAL: what is replayed behind one comes from repositories of the runtime.
-  volumeSnapshot: { render: renderSnapshots, source: (context) => runtime.source(context) },
+  volumeSnapshot: { render: renderSnapshots, source: (context) => runtimePlugin.source(context) },
 };
 
-const OF_HOSTS: Readonly<Record<HostEngineId, HostEngine>> = { runtime: hostRuntime, pgbackrest };
+const OF_HOSTS: Readonly<Record<HostEngineId, HostEngine>> = { runtime, pgbackrest };
 
 /** The engine of a host; the runtime where rules refuse the plan's own. */
 export function hostEngine(plan: HostPlan): HostEngine {
-  return Object.entries(OF_HOSTS).find(([id]) => id === plan.engine)?.[1] ?? hostRuntime;
+  return Object.entries(OF_HOSTS).find(([id]) => id === plan.engine)?.[1] ?? runtime;
 }
 
 /** What the engine of the plan brings. @throws Error for an engine that rules refuse */
@@ -34,7 +34,7 @@ export function renderEngine(context: EngineContext): EngineParts {
 
 /** What a cluster begins with that is restored from the backups of the context. */
 export function renderSource(context: EngineContext): RecoverySource {
-  return (findEngine(context) ?? runtime).source(context);
+  return (findEngine(context) ?? runtimePlugin).source(context);
 }
 
 function findEngine({ plan }: EngineContext): ClusterEngine | null {

@@ -30,7 +30,7 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
   ca: "ca.crt",
 };
 
-export const runtime: ClusterEngine = {
+export const runtimePlugin: ClusterEngine = {
   render: renderRuntime,
   source: (context) => {
     const configMap = configMapName(context.plan.cluster);
