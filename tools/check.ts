@@ -1,6 +1,6 @@
 /**
  * `npm run check`: one tool per question, all of them run, one line each: format (Biome), lint (oxlint), types (tsc), unused files and
- * exports (knip), the packed archive (publint, attw), and the project's own rules (tidy).
+ * exports (knip), the packed archive (publint, attw), the project's own rules (tidy), the generated pages of docs/reference, and the code in documents.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,6 +34,9 @@ async function main(): Promise<number> {
     for (const check of checks) outputs.push(...(await runCheck(progress, check)));
     try {
       const tarball = await packTarball(progress, folder);
+      // After the build: blocks of code are compiled against it.
+      const documents = ["run", "--project=unit", "--reporter=dot", "test/tools/docs"];
+      outputs.push(...(await runCheck(progress, { name: "documents (vitest)", program: bin("vitest"), args: documents })));
       outputs.push(...(await runCheck(progress, { name: "package (publint)", program: bin("publint"), args: ["run", "--strict", tarball] })));
       outputs.push(...(await runCheck(progress, { name: "package types (attw)", program: bin("attw"), args: ["--profile=node16", tarball] })));
     } catch (error) {

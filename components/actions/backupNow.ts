@@ -25,7 +25,7 @@ export interface BackupNowArgs {
   host?: HostAccess;
   /** `access` of a CnpgCluster or a CnpgBackup. */
   cluster?: ClusterAccess;
-  /** @default "full" */
+  /** Kind of the backup. @default "full" */
   type?: BackupKind;
   /**
    * Of a host: keys of the repositories, one backup after the other. Left out, all of them in one pass.

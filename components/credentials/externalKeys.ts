@@ -17,7 +17,7 @@ export type SecretDeletionPolicy = (typeof SecretDeletionPolicy)[keyof typeof Se
 
 /** A store of the External Secrets Operator, and how its keys become a Secret. */
 export interface ExternalStore {
-  /** @example "onepassword-connect" */
+  /** Name of the SecretStore or ClusterSecretStore. @example "onepassword-connect" */
   name: pulumi.Input<string>;
   /** @default "ClusterSecretStore" */
   kind?: SecretStoreKind;
@@ -53,7 +53,9 @@ export interface RemoteKey {
 
 /** The values of one repository in a store. */
 export interface ExternalKeys {
+  /** Where the store has the access key's id. */
   accessKeyId: RemoteKey;
+  /** Where the store has the access key's secret. */
   secretAccessKey: RemoteKey;
   /** Only for temporary credentials. */
   sessionToken?: RemoteKey;

@@ -8,6 +8,7 @@ import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore,
 import { nameWhenMade } from "./repositorySecret";
 
 export interface SharedExternalSecretArgs {
+  /** Namespace of the Secret. */
   namespace: pulumi.Input<string>;
   /** Name of the Secret. Left out, the name of this component. */
   secretName?: string;

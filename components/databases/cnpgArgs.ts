@@ -42,7 +42,9 @@ export type StanzaKind = (typeof StanzaKind)[keyof typeof StanzaKind];
 
 /** One key of a Secret or of a ConfigMap in the namespace of the cluster. */
 export interface KeyRef {
+  /** Name of the Secret or ConfigMap. */
   name: pulumi.Input<string>;
+  /** Key in it. */
   key: string;
 }
 
@@ -94,7 +96,7 @@ export interface ClusterScheduleArgs extends BackupScheduleArgs {
   immediate?: boolean;
   /** @default `backupTarget` of the cluster */
   target?: BackupTarget;
-  /** @default "self" */
+  /** What the Backup objects of this schedule are removed with. @default "self" */
   ownerReference?: OwnerReference;
 }
 
@@ -110,9 +112,13 @@ export interface ClusterSchedules {
 
 /** Quantities as Kubernetes writes them: `500m`, `256Mi`. */
 export interface ResourcesArgs {
+  /** Requested CPU. */
   cpu?: string;
+  /** Requested memory. */
   memory?: string;
+  /** Limit of CPU. */
   cpuLimit?: string;
+  /** Limit of memory. */
   memoryLimit?: string;
 }
 
@@ -123,6 +129,7 @@ export interface ResourcesArgs {
 export interface SnapshotArgs {
   /** A VolumeSnapshotClass. */
   className?: pulumi.Input<string>;
+  /** VolumeSnapshotClass of the WAL volumes. Left out, `className`. */
   walClassName?: pulumi.Input<string>;
   /** By tablespace. */
   tablespaceClassNames?: { [name: string]: pulumi.Input<string> };
@@ -224,28 +231,35 @@ export interface ClusterBackupArgs {
 
 /** Space of one volume. */
 export interface VolumeArgs {
+  /** Size of the volume. */
   sizeGiB: pulumi.Input<number>;
+  /** StorageClass of the volume. Left out, the default of the Kubernetes cluster. */
   storageClass?: pulumi.Input<string>;
 }
 
+/** A tablespace on a volume of its own. */
 export interface TablespaceArgs extends VolumeArgs {
   /** Role that owns it. */
   owner?: string;
-  /** @default false */
+  /** True for temporary files and tables. @default false */
   temporary?: boolean;
 }
 
+/** A catalog of images by major version, in the place of `image`. */
 export interface ImageCatalogArgs {
+  /** Name of the catalog. */
   name: pulumi.Input<string>;
-  /** @default "ClusterImageCatalog" */
+  /** `ImageCatalog` or `ClusterImageCatalog`. @default "ClusterImageCatalog" */
   kind?: string;
 }
 
 /** An extension that comes as an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
 export interface ExtensionArgs {
-  /** @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
+  /** Image with the files of the extension. @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
   image: pulumi.Input<string>;
+  /** Directories of the image for `dynamic_library_path`. */
   libraryPath?: string[];
+  /** Directories of the image for `extension_control_path`. */
   controlPath?: string[];
 }
 
@@ -253,17 +267,25 @@ export interface ExtensionArgs {
 export interface RoleArgs {
   /** `present` or `absent`. @default "present" */
   ensure?: string;
+  /** Comment on the role. */
   comment?: string;
-  /** @default false */
+  /** Whether the role may sign in. @default false */
   login?: boolean;
+  /** Attribute SUPERUSER. */
   superuser?: boolean;
+  /** Attribute CREATEDB. */
   createdb?: boolean;
+  /** Attribute CREATEROLE. */
   createrole?: boolean;
+  /** Attribute REPLICATION. */
   replication?: boolean;
+  /** Attribute BYPASSRLS. */
   bypassrls?: boolean;
+  /** Most connections at a time. */
   connectionLimit?: number;
   /** RFC 3339. */
   validUntil?: string;
+  /** Roles that it is a member of. */
   inRoles?: string[];
   /** Secret of type `kubernetes.io/basic-auth`. */
   passwordSecret?: pulumi.Input<string>;
@@ -271,22 +293,31 @@ export interface RoleArgs {
 
 /** A new, empty cluster. */
 export interface InitdbArgs {
-  /** @default "app" */
+  /** Name of the application's database. @default "app" */
   database?: string;
-  /** @default the name of the database */
+  /** Role that owns the database. @default the name of the database */
   owner?: string;
   /** Secret of type `kubernetes.io/basic-auth`. */
   ownerSecret?: pulumi.Input<string>;
+  /** Encoding of the databases. */
   encoding?: string;
   /** `libc`, `icu` or `builtin`. */
   localeProvider?: string;
+  /** Locale of the databases. */
   locale?: string;
+  /** ICU locale, with provider `icu`. */
   icuLocale?: string;
+  /** Built-in locale, with provider `builtin`. */
   builtinLocale?: string;
+  /** Whether data pages have checksums. */
   dataChecksums?: boolean;
+  /** Size of a WAL segment. */
   walSegmentSizeMiB?: number;
+  /** SQL to run in the database `postgres` after initdb. */
   postInitSql?: string[];
+  /** SQL to run in the application's database after initdb. */
   postInitApplicationSql?: string[];
+  /** SQL to run in `template1` after initdb. */
   postInitTemplateSql?: string[];
 }
 
@@ -294,18 +325,23 @@ export interface InitdbArgs {
 export interface ImportArgs {
   /** `microservice` for one database, `monolith` for several with their roles. */
   type: string;
+  /** Name or address of the running server. */
   host: pulumi.Input<string>;
-  /** @default 5432 */
+  /** Port of the running server. @default 5432 */
   port?: number;
-  /** @default "postgres" */
+  /** Role to sign in as. @default "postgres" */
   user?: pulumi.Input<string>;
   /** Database to connect to. @default "postgres" */
   database?: string;
+  /** libpq's `sslmode`. */
   sslMode?: string;
+  /** The password of that role. */
   passwordSecret?: KeyRef;
   /** `["*"]` for all, with type monolith. */
   databases: string[];
+  /** Roles to copy, only with type monolith. `["*"]` for all. */
   roles?: string[];
+  /** True copies definitions without rows. */
   schemaOnly?: boolean;
   /** Only with type microservice. */
   postImportSql?: string[];
@@ -317,19 +353,27 @@ export interface RecoveryTargetArgs {
   backup?: string;
   /** RFC 3339. @example "2026-11-20T06:40:59Z" */
   time?: string;
+  /** Log sequence number. */
   lsn?: string;
+  /** Transaction id. */
   xid?: string;
+  /** Name of a restore point (`pg_create_restore_point`). */
   restorePoint?: string;
+  /** True stops as soon as the backup is consistent. */
   immediate?: boolean;
-  /** @default "latest" */
+  /** Timeline to recover along. @default "latest" */
   timeline?: string;
+  /** True stops just before the target instead of just after it. */
   exclusive?: boolean;
 }
 
 /** Names of VolumeSnapshots to begin with. */
 export interface SnapshotSourceArgs {
+  /** Of the data volume. */
   storage: string;
+  /** Of the WAL volume. */
   walStorage?: string;
+  /** Of tablespaces, by their names. */
   tablespaces?: { [name: string]: string };
 }
 
@@ -337,7 +381,7 @@ export interface SnapshotSourceArgs {
 export interface RecoveryArgs {
   /** Name of the backed-up cluster in the repositories. */
   stanza: string;
-  /** @default the engine of the cluster */
+  /** Engine that wrote the backups. @default the engine of the cluster */
   engine?: ClusterEngine;
   /** Where its backups are, by the keys that it has. */
   repositories: { [key: string]: ClusterRepositoryArgs };
@@ -350,8 +394,11 @@ export interface RecoveryArgs {
    */
   continueArchive?: boolean;
   target?: RecoveryTargetArgs;
+  /** Application's database, for which CloudNativePG writes a Secret. */
   database?: string;
+  /** Role that owns that database. */
   owner?: string;
+  /** Secret of type `kubernetes.io/basic-auth` for that role. Left out, CloudNativePG makes one. */
   ownerSecret?: pulumi.Input<string>;
   snapshot?: SnapshotSourceArgs;
 }
@@ -380,11 +427,11 @@ export interface ReplicaArgs {
 export interface PoolerArgs {
   /** `rw`, `ro` or `r`. @default "rw" */
   type?: string;
-  /** @default 1 */
+  /** Number of PgBouncer pods. @default 1 */
   instances?: number;
   /** `session` or `transaction`. @default "session" */
   poolMode?: string;
-  /** @example { max_client_conn: "500" } */
+  /** Settings of PgBouncer. @example { max_client_conn: "500" } */
   parameters?: { [name: string]: pulumi.Input<string> };
 }
 
@@ -416,11 +463,13 @@ export interface BackupMonitoringArgs {
 export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   /** ConfigMaps with queries. */
   customQueries?: KeyRef[];
+  /** True leaves out CloudNativePG's own queries. */
   disableDefaultQueries?: boolean;
 }
 
 /** Fields laid over what is rendered: objects are merged, null removes. */
 export interface ClusterOverrides {
+  /** Fields of the Cluster object, from `metadata` or `spec` on. */
   cluster?: pulumi.Inputs;
 }
 
@@ -431,33 +480,43 @@ export interface ClusterLikeArgs {
   /** Another image, best by digest; its tag begins with the major version. */
   image?: pulumi.Input<string>;
   imageCatalog?: ImageCatalogArgs;
+  /** Size of each instance's data volume. */
   storageGiB: pulumi.Input<number>;
+  /** StorageClass of the data volumes. Left out, the default of the Kubernetes cluster. */
   storageClass?: pulumi.Input<string>;
   /** WAL on a volume of its own. Can be added later, not taken away. */
   walStorage?: VolumeArgs;
+  /** Tablespaces by name, each on a volume of its own. */
   tablespaces?: { [name: string]: TablespaceArgs };
   /** Of PostgreSQL. @example { shared_buffers: "256MB" } */
   parameters?: { [name: string]: pulumi.Input<string> };
+  /** Libraries for PostgreSQL's `shared_preload_libraries`. */
   sharedPreloadLibraries?: string[];
+  /** Extensions by name, each from an image. */
   extensions?: { [name: string]: ExtensionArgs };
 }
 
 export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Name of the Cluster. Left out, the name of this component. */
   clusterName?: string;
-  /** @default 1 */
+  /** Number of instances: one primary, the others standbys. @default 1 */
   instances?: number;
+  /** Roles by name. */
   roles?: { [name: string]: RoleArgs };
   /** Left out: an empty cluster with database and owner `app`. */
   bootstrap?: BootstrapArgs;
   /** Makes it a replica cluster of what it begins with. */
   replica?: ReplicaArgs;
+  /** PgBouncer poolers, by names of your own. */
   poolers?: { [name: string]: PoolerArgs };
   monitoring?: ClusterMonitoringArgs;
+  /** CPU and memory of each instance. */
   resources?: ResourcesArgs;
   /** Lets `postgres` log in over the network, with a Secret. @default false */
   superuserAccess?: boolean;
+  /** Labels of the Cluster object. */
   labels?: { [name: string]: pulumi.Input<string> };
+  /** Annotations of the Cluster object. */
   annotations?: { [name: string]: pulumi.Input<string> };
   overrides?: ClusterOverrides;
 }

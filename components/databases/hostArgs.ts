@@ -38,11 +38,11 @@ export interface LocalConnection {}
 export interface SshConnection {
   /** Name or address. */
   host: pulumi.Input<string>;
-  /** @default 22 */
+  /** Port of sshd. @default 22 */
   port?: pulumi.Input<number>;
-  /** @default "root" */
+  /** Account to sign in as. @default "root" */
   user?: string;
-  /** @default true where `user` is not root */
+  /** Whether the account becomes root by sudo. @default true where `user` is not root */
   sudo?: boolean;
   /** Keys as `ssh-keyscan` prints them, or fingerprints as `ssh-keygen -l` does. @example ["ssh-ed25519 AAAAC3…"] */
   hostKeys?: pulumi.Input<string>[];
@@ -99,8 +99,11 @@ export interface HostSecretFiles {
    * @example "/run/secrets/r2.conf"
    */
   options?: string;
+  /** File with the id of an object store's access key, and nothing else. */
   accessKeyId?: string;
+  /** File with the secret of that key. */
   secretAccessKey?: string;
+  /** File with the token of temporary credentials. */
   sessionToken?: string;
   /** The private key for an SFTP server, as ssh-keygen writes it. */
   privateKey?: string;
@@ -183,7 +186,7 @@ export interface MaintenanceTaskArgs {
   enabled?: boolean;
   /** Five fields, as of backups. Left out, the task's own time. */
   cron?: string;
-  /** @default "UTC" */
+  /** IANA name of the zone that the hours are meant in. @default "UTC" */
   timeZone?: string;
   /** Each run begins up to this many seconds later, always by the same amount on one host. Left out, the task's own. */
   jitterSeconds?: number;
@@ -246,17 +249,23 @@ export interface NotifyTargetArgs {
   url?: pulumi.Input<string>;
   /** Of ntfy. */
   topic?: pulumi.Input<string>;
+  /** Access token of ntfy, Alertmanager or a webhook. */
   token?: pulumi.Input<string>;
+  /** Account at ntfy, Alertmanager or the mail server. */
   user?: pulumi.Input<string>;
+  /** Password of that account. */
   password?: pulumi.Input<string>;
   /** Signs what a webhook gets. */
   hmacSecret?: pulumi.Input<string>;
   /** Of a mailbox: its server. */
   host?: pulumi.Input<string>;
+  /** Port of the mail server. */
   port?: pulumi.Input<number>;
   /** Of a mailbox: `starttls`, `tls` or `none`. */
   security?: string;
+  /** Sender of the mail. */
   from?: pulumi.Input<string>;
+  /** Recipients of the mail. */
   to?: pulumi.Input<string>[];
   /** File on the host with authorities besides those of the system. */
   caFile?: string;
@@ -284,6 +293,7 @@ export interface HostMonitoringArgs {
  * the result of drills, where a target wants them. None of that delays or fails the work that it tells of.
  */
 export interface HostNotifyArgs {
+  /** Targets, declared here. */
   targets?: NotifyTargetArgs[];
   /**
    * A file that is on the host already, in the form that the verb `notify` reads.
@@ -327,7 +337,7 @@ export interface AcknowledgeArgs {
 export interface HostDirectories {
   /** Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks by itself. */
   config?: string;
-  /** @default "/usr/local/lib/pgbackstop" */
+  /** The runtime, and Node.js where it is sent. @default "/usr/local/lib/pgbackstop" */
   lib?: string;
   /** Anywhere but a folder of systemd, units are written and not enabled. @default "/etc/systemd/system" */
   units?: string;
@@ -344,9 +354,9 @@ export interface HostDirectories {
    * @default the directory `lock` in `spool`
    */
   lock?: string;
-  /** @default "/var/spool/pgbackrest" */
+  /** WAL that waits, locks and stop files. @default "/var/spool/pgbackrest" */
   spool?: string;
-  /** @default "/var/log/pgbackrest" */
+  /** Log files. @default "/var/log/pgbackrest" */
   log?: string;
 }
 
@@ -414,7 +424,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * @example "/var/lib/postgresql/18/main"
    */
   dataDirectory: pulumi.Input<string>;
-  /** @default 5432 */
+  /** Port of PostgreSQL. @default 5432 */
   port?: pulumi.Input<number>;
   /** Directory of PostgreSQL's unix socket, when it is not the usual one. */
   socketDirectory?: pulumi.Input<string>;

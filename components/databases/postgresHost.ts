@@ -36,7 +36,7 @@ import { cipherLocation, lateInputs, loadFile, plainInputs, renderLateFiles, ren
  * ```ts
  * new PostgresHost("ledger", {
  *   connection: { local: {} }, dataDirectory: "/var/lib/postgresql/18/main",
- *   repositories: { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: bucket.target, keepDays: 60 } },
+ *   repositories: { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: b2.target, keepDays: 60 } },
  *   schedules: { full: { cron: "30 2 * * 0", timeZone: "Europe/Berlin" } },
  * });
  * ```

@@ -85,8 +85,8 @@ export interface RepositoryHostArgs {
  * Destroying it takes every client's key and leaves the backups, with the accounts that own them.
  *
  * ```ts
- * const vault = new RepositoryHost("vault", { connection: { ssh: { host: "203.0.113.9", hostKeys } }, clients: { orders: { cipher: key.ref } } });
- * new PostgresHost("orders", { ..., repositories: { repo1: { at: vault.targets["orders"]!, keepDays: 30 } } });
+ * const vault = new RepositoryHost("vault", { connection: { ssh: { host: "203.0.113.9", hostKeys: ["ssh-ed25519 AAAAC3…"] } }, clients: { orders: { cipher: key.ref } } });
+ * new PostgresHost("orders", { ...args, repositories: { repo1: { at: vault.targets["orders"]!, keepDays: 30 } } });
  * ```
  */
 export class RepositoryHost extends pulumi.ComponentResource {

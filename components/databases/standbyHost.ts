@@ -10,7 +10,7 @@ import { PostgresHost } from "./postgresHost";
 export interface PrimaryArgs {
   /** Name or address. */
   host: pulumi.Input<string>;
-  /** @default 5432 */
+  /** Port of PostgreSQL there. @default 5432 */
   port?: pulumi.Input<number>;
   /** Role with REPLICATION. @example "replicator" */
   user: pulumi.Input<string>;

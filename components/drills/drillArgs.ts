@@ -29,7 +29,7 @@ export type DrillLevel = (typeof DrillLevel)[keyof typeof DrillLevel];
 export interface DrillArgs {
   /** Five fields. @example "0 5 1 * *" */
   cron: string;
-  /** @default "UTC" */
+  /** IANA name of the zone that the hours are meant in. @default "UTC" */
   timeZone?: string;
   /** The one repository that is restored from. Left out, each in its turn. @example "repo2" */
   from?: string;
@@ -60,6 +60,7 @@ export interface HostDrillArgs extends DrillArgs {
 export interface DrillStatementArgs {
   /** Left out, `postgres`. */
   database?: string;
+  /** The statement. */
   sql: string;
 }
 
@@ -69,7 +70,7 @@ export interface DrillAssertionArgs {
   name: string;
   /** Left out, `postgres`. */
   database?: string;
-  /** @example "SELECT count(*) > 1000 FROM orders" */
+  /** Statement whose every value must be true. @example "SELECT count(*) > 1000 FROM orders" */
   sql: string;
 }
 

@@ -48,9 +48,9 @@ export interface FireDrillArgs extends HostBaseArgs {
  * what it laid down.
  *
  * ```ts
- * const db = new PostgresHost("orders", { ..., drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } } });
+ * const db = new PostgresHost("orders", { ...args, drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } } });
  * new FireDrill("orders-drills", {
- *   of: db.drilled, repositories: { repo2: { at: b2.readerTarget } },
+ *   of: db.drilled, repositories: { repo2: { at: b2.readerTarget! } },
  *   connection: { ssh: { host: "drills.example.net" } }, postgres: { version: 18, install: true },
  * });
  * ```

@@ -50,6 +50,7 @@ const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
  * `new B2ApplicationKey("reader", { keyName: "orders-reader", bucketIds: [bucket.bucketId], capabilities: ["listBuckets", "listFiles", "readFiles"] });`
  */
 export class B2ApplicationKey extends pulumi.dynamic.Resource {
+  /** The key's id. */
   declare readonly applicationKeyId: pulumi.Output<string>;
   /** Secret. */
   declare readonly applicationKey: pulumi.Output<string>;

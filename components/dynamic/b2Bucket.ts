@@ -22,6 +22,7 @@ export interface B2LifecycleRule {
 export interface B2Retention {
   /** `governance` (a key with bypassGovernance can end it) or `compliance` (nobody can, Backblaze included). */
   mode: pulumi.Input<string>;
+  /** Days for which it is locked. */
   days: pulumi.Input<number>;
 }
 
@@ -83,8 +84,11 @@ const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
  * `new B2Bucket("backups", { bucketName: "acme-orders-pg", lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 14 }] });`
  */
 export class B2Bucket extends pulumi.dynamic.Resource {
+  /** Name of the bucket. */
   declare readonly bucketName: pulumi.Output<string>;
+  /** Backblaze's id of the bucket. */
   declare readonly bucketId: pulumi.Output<string>;
+  /** Backblaze's id of the account. */
   declare readonly accountId: pulumi.Output<string>;
   /** Host name for S3: `s3.eu-central-003.backblazeb2.com`. */
   declare readonly s3Endpoint: pulumi.Output<string>;

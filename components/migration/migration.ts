@@ -36,7 +36,7 @@ const IN_THE_WAY = 81;
  *
  * ```ts
  * const move = new Migration("to-18", {
- *   source: { address: "old.example.net", password: oldPassword, ca: oldCa }, target: { cluster: orders.access }, drill: "weekly",
+ *   source: { address: "old.example.net", password: config.requireSecret("oldPassword"), ca: oldCa }, target: { cluster: orders.access }, drill: "weekly",
  *   workloads: [{ kind: "Deployment", name: "shop", namespace: "shop" }],
  *   secrets: [{ name: "shop-database", namespace: "shop", values: { host: orders.writeHost } }], until: "plan",
  * });

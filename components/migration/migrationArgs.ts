@@ -43,9 +43,9 @@ export interface MigrationServerArgs {
    * cluster, its service for writes.
    */
   address?: pulumi.Input<string>;
-  /** @default 5432 */
+  /** Port of the server. @default 5432 */
   port?: number;
-  /** @default "postgres" */
+  /** Superuser to sign in as. @default "postgres" */
   user?: string;
   /** To ask what concerns all of the server. @default "postgres" */
   database?: string;
@@ -67,6 +67,7 @@ export interface MigrationServerArgs {
  */
 export interface MigrationWorkloadArgs {
   kind: WorkloadKind;
+  /** Name of the object. */
   name: string;
   /** Left out, that of the Jobs. */
   namespace?: string;
@@ -74,6 +75,7 @@ export interface MigrationWorkloadArgs {
 
 /** Keys of a Secret that lead applications to the database. */
 export interface MigrationSecretArgs {
+  /** Name of the Secret. */
   name: string;
   /** Left out, that of the Jobs. */
   namespace?: string;
@@ -106,6 +108,7 @@ export interface MigrationArgs {
   namespace?: pulumi.Input<string>;
   /** Left out, all. */
   databases?: string[];
+  /** Databases that stay behind. */
   excludedDatabases?: string[];
   /** Roles that stay in the target as they are there. */
   keepRoles?: string[];

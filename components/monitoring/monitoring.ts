@@ -12,6 +12,7 @@ import { MANAGED_BY } from "../render/kubernetes/objects";
 
 /** Where the objects of a {@link Monitoring} are made. */
 export interface MonitoringObjectsArgs {
+  /** Namespace of the objects. */
   namespace: pulumi.Input<string>;
   /** Of the objects. Left out, the name of the component. */
   name?: string;
@@ -35,7 +36,7 @@ export interface MonitoringObjectsArgs {
    * @default { grafana_dashboard: "1" }
    */
   dashboardLabels?: { [name: string]: pulumi.Input<string> };
-  /** @example { grafana_folder: "PostgreSQL" } */
+  /** Annotations of the ConfigMap: the folder that Grafana's sidecar puts the dashboard in. @example { grafana_folder: "PostgreSQL" } */
   dashboardAnnotations?: { [name: string]: pulumi.Input<string> };
 }
 

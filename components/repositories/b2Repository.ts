@@ -29,7 +29,7 @@ export interface B2NewBucket {
  * when `immutableDays` asks for it; nothing else is changed, and it is never deleted.
  */
 export interface B2ExistingBucket {
-  /** @example "acme-orders-pg" */
+  /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
    * True puts our lifecycle rule in the place of all others. Needed where another rule covers the files below `path`: B2 takes one per file.

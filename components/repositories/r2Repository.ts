@@ -42,7 +42,7 @@ export interface R2NewBucket {
 
 /** A bucket that exists already. Tokens are made for it, and nothing of it is changed, unless it is taken over. */
 export interface R2ExistingBucket {
-  /** @example "acme-orders-pg" */
+  /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
    * True imports the bucket into the stack and puts our lifecycle rules in the place of its own. It is kept when the repository is destroyed.

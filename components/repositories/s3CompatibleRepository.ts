@@ -12,6 +12,7 @@ import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks,
 
 /** A bucket that exists already; it is neither changed nor removed. */
 export interface ExistingBucket {
+  /** Name of the bucket. */
   name: pulumi.Input<string>;
   /** Need to list, read, write and delete objects of this bucket, and nothing else. Exactly one of `credentials` and `existingSecret`. */
   credentials?: S3Credentials;
@@ -43,7 +44,7 @@ export interface S3CompatibleRepositoryArgs {
    * @example "us-east-1"
    */
   region: pulumi.Input<string>;
-  /** @default 443 */
+  /** Port of the store. @default 443 */
   port?: pulumi.Input<number>;
   /**
    * Bucket in the host name or in the path of the address. Left out, it is what the provider (`quirks`) is used with.

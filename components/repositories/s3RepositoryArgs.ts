@@ -18,7 +18,7 @@ export interface S3NewBucket {
 
 /** A bucket that exists already. Keys are made for it, and nothing of it is changed, unless it is taken over. */
 export interface S3ExistingBucket {
-  /** @example "acme-orders-pg" */
+  /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
    * True imports the bucket into the stack and puts our settings in the place of its own: versioning, lifecycle rules, access from the public,
@@ -59,8 +59,9 @@ export interface S3NewKeys {
 
 /** A token of Kubernetes is exchanged for the role (IRSA). Annotate the service account: `eks.amazonaws.com/role-arn` is `roleArn`. */
 export interface S3Irsa {
-  /** @example "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF" */
+  /** OIDC provider of the EKS cluster. @example "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF" */
   oidcProviderArn: pulumi.Input<string>;
+  /** Namespace of the service account. */
   namespace: pulumi.Input<string>;
   /** CloudNativePG names it like the cluster. */
   serviceAccount: pulumi.Input<string>;
@@ -70,6 +71,7 @@ export interface S3Irsa {
 export interface S3PodIdentity {
   /** Name of the cluster in EKS. */
   clusterName: pulumi.Input<string>;
+  /** Namespace of the service account. */
   namespace: pulumi.Input<string>;
   /** CloudNativePG names it like the cluster. */
   serviceAccount: pulumi.Input<string>;
@@ -89,6 +91,7 @@ export interface S3InstanceRole {
 
 /** Keys that exist already. */
 export interface S3ExistingKeys {
+  /** Id of the access key. */
   accessKeyId: pulumi.Input<string>;
   /** Secret. */
   secretAccessKey: pulumi.Input<string>;
@@ -110,7 +113,7 @@ export interface S3CredentialsChoice {
 export interface S3RepositoryArgs {
   /** The bucket to make, or the one to use. One bucket for each repository is best. */
   bucket: S3BucketChoice;
-  /** @example "eu-central-1" */
+  /** Region of the bucket. @example "eu-central-1" */
   region: pulumi.Input<string>;
   /**
    * Prefix of all keys, with a leading slash.

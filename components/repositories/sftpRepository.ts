@@ -11,7 +11,7 @@ export interface SftpRepositoryArgs {
    * @example "backup.example.net"
    */
   host: pulumi.Input<string>;
-  /** @default 22 */
+  /** Port of the SFTP server. @default 22 */
   port?: pulumi.Input<number>;
   /** Account on the server. It needs nothing but SFTP and its directory. */
   user: pulumi.Input<string>;

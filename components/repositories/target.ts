@@ -34,7 +34,9 @@ export interface CipherRef {
 
 /** Keys of an object store. Each is treated as a secret. */
 export interface S3Credentials {
+  /** Id of the access key. */
   accessKeyId: pulumi.Input<string>;
+  /** Its secret. */
   secretAccessKey: pulumi.Input<string>;
   /** Only for temporary credentials. */
   sessionToken?: pulumi.Input<string>;
@@ -42,10 +44,11 @@ export interface S3Credentials {
 
 /** A Secret of Kubernetes that exists already, or that `RepositorySecret` makes, and the names of its keys. In the namespace of the cluster. */
 export interface SecretRef {
+  /** Name of the Secret. */
   name: pulumi.Input<string>;
-  /** @default "ACCESS_KEY_ID" */
+  /** Key that holds the access key's id. @default "ACCESS_KEY_ID" */
   accessKeyIdKey?: string;
-  /** @default "ACCESS_SECRET_KEY" */
+  /** Key that holds the access key's secret. @default "ACCESS_SECRET_KEY" */
   secretAccessKeyKey?: string;
   /** Only where it holds temporary credentials. */
   sessionTokenKey?: string;
@@ -98,12 +101,16 @@ export interface BucketFacts {
 
 /** A bucket and how it is reached. */
 export interface S3Location {
+  /** Name of the bucket. */
   bucket: pulumi.Input<string>;
   /** Host name, without scheme and port. */
   endpoint: pulumi.Input<string>;
+  /** Region that requests are signed for. */
   region: pulumi.Input<string>;
+  /** Port of the store. Left out, 443. */
   port?: pulumi.Input<number>;
   uriStyle?: UriStyle;
+  /** File with the certificate of a private authority. */
   caFile?: pulumi.Input<string>;
   quirks?: S3Quirks;
   /** @default "shared" */
@@ -119,10 +126,13 @@ export interface S3Location {
 export interface SftpLocation {
   /** Name or address of the server. */
   host: pulumi.Input<string>;
+  /** Port of the server. Left out, 22. */
   port?: pulumi.Input<number>;
   /** Account on the server. */
   user: pulumi.Input<string>;
+  /** The server's public key, as `SftpRepository` takes it. */
   hostKey?: pulumi.Input<string>;
+  /** Instead, the SHA-256 fingerprint of that key. */
   hostFingerprint?: pulumi.Input<string>;
   /** Secret. Left out where the host has it already (`secretFiles` of the database). */
   privateKey?: pulumi.Input<string>;

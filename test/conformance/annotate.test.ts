@@ -1,4 +1,4 @@
-/** What docs/versus-pgbackrest.md says of `annotate` over a plain and an encrypted repository, with stock and with ours. */
+/** What docs/internals/versus-pgbackrest.md says of `annotate` over a plain and an encrypted repository, with stock and with ours. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

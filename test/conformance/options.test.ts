@@ -1,8 +1,8 @@
-/** Each command takes what the same command of stock takes, but for what docs/options.md names. */
+/** Each command takes what the same command of stock takes, but for what docs/reference/options.md names. */
 import { expect, test } from "vitest";
 import { OPTIONS } from "../../runtime/config/options";
 import { COMMAND_TABLE, COMMANDS } from "../../runtime/config/commands";
-import { NOT_TAKEN } from "../../tools/optionsDoc";
+import { NOT_TAKEN } from "../../tools/docs/optionsPage";
 import { stockOrSkip } from "../harness/parts";
 
 /** They have no options but themselves. */

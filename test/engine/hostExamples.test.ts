@@ -1,6 +1,6 @@
 /**
  * The examples for hosts with stock pgBackRest as their engine, beside the configurations that they were made from: every option, setting and
- * schedule that is different, and why. docs/lessons.md tells the same.
+ * schedule that is different, and why. docs/internals/lessons.md tells the same.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

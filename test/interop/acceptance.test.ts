@@ -1,6 +1,6 @@
 /**
  * What users are promised beside stock pgBackRest: eight points (a) to (h), each shown with stock 2.60 where it has the verb and with ours, so
- * that the difference is a measurement. docs/versus-pgbackrest.md is the table of it.
+ * that the difference is a measurement. docs/internals/versus-pgbackrest.md is the table of it.
  *
  * Two hosts of the same kind, PostgreSQL and two repositories in directories; repo2 is taken away while WAL is written. An outage of an hour is
  * scaled down to tens of segments of 1 MiB: what counts is how many wait, not how long. The tests of one host follow one after the other, as

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import {
   BANS,
   checkBans,
-  checkDocument,
   checkFileLength,
   checkFunctionLength,
   checkListed,
@@ -134,20 +133,5 @@ describe("texts", () => {
       `a.md:1: ${host} does not belong into the project`,
       `a.md:2: ${path} does not belong into the project`,
     ]);
-  });
-
-  test("a document has one title, on its first line", () => {
-    const exists = (): boolean => true;
-    expect(checkDocument({ path: "A.md", text: "# One\n\n```sh\n# not a title\n```\n" }, exists)).toEqual([]);
-    expect(checkDocument({ path: "A.md", text: "# One\n# Two\n" }, exists)).toEqual(["A.md: 2 titles instead of one"]);
-    expect(checkDocument({ path: "A.md", text: "text\n" }, exists)).toEqual([
-      "A.md: 0 titles instead of one",
-      "A.md: the first line is not its title",
-    ]);
-  });
-
-  test("a relative link leads to a file", () => {
-    const text = "# T\n[there](../b.md#part) [away](https://example.com) [gone](c.md)\n";
-    expect(checkDocument({ path: "docs/A.md", text }, (path) => path === "b.md")).toEqual(["docs/A.md: the link to c.md leads nowhere"]);
   });
 });

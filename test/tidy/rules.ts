@@ -195,24 +195,6 @@ export function checkPrivateNames(file: TextFile): string[] {
   return linesMatching(file, pattern, (_line, match) => `${match} does not belong into the project`);
 }
 
-/** A Markdown document has exactly one title, on its first line, and its relative links lead somewhere. */
-export function checkDocument(file: TextFile, exists: (path: string) => boolean): string[] {
-  const lines = withoutFences(file.text).split("\n");
-  const titles = lines.filter((line) => /^# \S/.test(line)).length;
-  const found = titles === 1 ? [] : [`${file.path}: ${titles} titles instead of one`];
-  if (!/^# \S/.test(lines[0] ?? "")) found.push(`${file.path}: the first line is not its title`);
-  for (const match of lines.join("\n").matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {
-    const folder = file.path.split("/").slice(0, -1).join("/");
-    const target = new URL(match[1] ?? "", `file:///${folder === "" ? "" : `${folder}/`}`).pathname.slice(1);
-    if (!exists(decodeURI(target))) found.push(`${file.path}: the link to ${match[1]} leads nowhere`);
-  }
-  return found;
-}
-
-function withoutFences(text: string): string {
-  return text.replace(/^(```|~~~)[\s\S]*?^\1\s*$/gm, (block) => block.replace(/[^\n]+/g, ""));
-}
-
 function linesMatching(file: TextFile, pattern: RegExp, tell: (line: string, match: string) => string): string[] {
   return file.text.split("\n").flatMap((line, position) => {
     const match = pattern.exec(line)?.[0];

@@ -1,5 +1,5 @@
-/** The house rules over every file of the project; rules.test.ts and imports.test.ts show that each of them can fail. */
-import { existsSync, readFileSync } from "node:fs";
+/** The house rules over every file of the project; the tests beside it show that each of them can fail. */
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
@@ -7,10 +7,10 @@ import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
 import { withRooms } from "../../tools/roomsDoc";
+import { checkCitations, checkDocument } from "./documents";
 import { checkImports, checkTable, findCircles, importsOf, ROOMS } from "./imports";
 import {
   checkBans,
-  checkDocument,
   checkFileLength,
   checkFunctionLength,
   checkListed,
@@ -98,8 +98,17 @@ describe("every file", () => {
 describe("every document", () => {
   test("has one title and links that lead somewhere", () => {
     const documents = files.filter((file) => file.path.endsWith(".md"));
-    expect(documents.flatMap((file) => checkDocument(file, isThere))).toEqual([]);
+    const read = (path: string): string | null => {
+      if (!isThere(path)) return null;
+      return statSync(join(root, path)).isDirectory() ? "" : readFileSync(join(root, path), "utf8");
+    };
+    expect(documents.flatMap((file) => checkDocument(file, read))).toEqual([]);
   });
+});
+
+test("what the code cites of the format is in docs/internals/repository-format.md", () => {
+  const specification = readFileSync(join(root, "docs", "internals", "repository-format.md"), "utf8");
+  expect(sources.filter(({ path }) => !path.startsWith("test/tidy/")).flatMap((source) => checkCitations(source, specification))).toEqual([]);
 });
 
 test("docs/architecture.md shows the house plan", async () => {

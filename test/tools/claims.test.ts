@@ -1,11 +1,11 @@
-/** docs/claims.md names only files, and tests in them, that exist; every document is among those that it speaks of. */
+/** docs/internals/claims.md names only files, and tests in them, that exist; every document is among those that it speaks of. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 
 const ROOT = projectFolder();
-const CLAIMS = readFileSync(join(ROOT, "docs", "claims.md"), "utf8");
+const CLAIMS = readFileSync(join(ROOT, "docs", "internals", "claims.md"), "utf8");
 
 interface Named {
   readonly file: string;
@@ -47,6 +47,7 @@ test("the check sees what is gone", () => {
 test("every row of promises names something, and every document is spoken of", () => {
   const promises = CLAIMS.split("\n").filter((line) => /^\| .* \| shown \|/.test(line));
   expect(promises.filter((line) => namedBy(line).length === 0 && !/demo|on s3rver/.test(line))).toEqual([]);
-  const documents = readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md") && !["claims.md", "README.md"].includes(name));
-  expect(documents.filter((name) => !CLAIMS.includes(`docs/${name}`))).toEqual([]);
+  const documents = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".md"));
+  const spokenOf = new Set(["README.md", "internals/claims.md", ...namedBy(CLAIMS).map(({ file }) => file.replace(/^docs\//, ""))]);
+  expect(documents.filter((path) => !spokenOf.has(path))).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** docs/lessons.md: every row names what answers it, and every code, file and title of a test that it names exists. */
+/** docs/internals/lessons.md: every row names what answers it, and every code, file and title of a test that it names exists. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -46,7 +46,7 @@ function missingOf({ answer, lesson, where }: Row): string[] {
   return [...unknown, ...nothing, ...gone].map((what) => `${lesson}: ${what}`);
 }
 
-const ROWS = rowsOf(readFileSync(join(ROOT, "docs", "lessons.md"), "utf8"));
+const ROWS = rowsOf(readFileSync(join(ROOT, "docs", "internals", "lessons.md"), "utf8"));
 
 test("what answers a lesson is there", () => {
   expect(ROWS.length).toBeGreaterThan(75);
@@ -54,7 +54,7 @@ test("what answers a lesson is there", () => {
 });
 
 test("the check sees what is gone", () => {
-  const row = { lesson: "x", answer: "PB999", where: '`docs/lessons.md`: "no such title", `nowhere.ts`' };
-  expect(missingOf(row)).toEqual(["x: PB999", "x: docs/lessons.md: no such title", "x: nowhere.ts"]);
+  const row = { lesson: "x", answer: "PB999", where: '`docs/internals/lessons.md`: "no such title", `nowhere.ts`' };
+  expect(missingOf(row)).toEqual(["x: PB999", "x: docs/internals/lessons.md: no such title", "x: nowhere.ts"]);
   expect(missingOf({ lesson: "x", answer: "a behaviour", where: "none" })).toEqual(["x: names nothing"]);
 });

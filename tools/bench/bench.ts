@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- NAME] [options]`: pgbackstop beside stock pgBackRest, on the same data, in one run; each bench prints its medians as a
- * Markdown table, and `--write` puts them into a document of its own in docs/ with the machine that they were measured on.
+ * Markdown table, and `--write` puts them into a document of its own in docs/internals with the machine that they were measured on.
  *
  * Bad arguments are one line on stderr and exit code 2.
  */
@@ -30,7 +30,7 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
 
   --rounds=N  pairs of runs, of which the medians are taken (5; memory: 1)
   --profile   where ours spends its time, by one more run of each that is not counted
-  --write     put the result into docs/benchmarks.md, docs/benchmarks-NAME.md
+  --write     put the result into docs/internals/benchmarks.md, docs/internals/benchmarks-NAME.md
   --help      this text
 `;
 

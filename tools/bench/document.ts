@@ -17,7 +17,7 @@ export interface Report {
 }
 
 export interface DocumentFrame {
-  /** File name in docs/. */
+  /** File name in docs/internals/. */
   readonly file: string;
   readonly title: string;
   /** Words of the command, without `--write`. */
@@ -39,7 +39,7 @@ export function publish(frame: DocumentFrame, report: Report, write: boolean): v
 }
 
 function writeDocument(frame: DocumentFrame, report: Report): void {
-  const path = join(projectFolder(), "docs", frame.file);
+  const path = join(projectFolder(), "docs", "internals", frame.file);
   const old = existsSync(path) ? readFileSync(path, "utf8") : "";
   const notes = old.includes(NOTES_MARK) ? old.slice(old.indexOf(NOTES_MARK)) : `${NOTES_MARK}\n`;
   const intro = `\`${frame.command} --write\` measured this. ${frame.before}`;

@@ -55,7 +55,7 @@ const START_MS = 2000;
 /** Rows that fill about a quarter of a segment before it is switched. */
 const ROWS_PER_SEGMENT = 12_000;
 
-/** Prints the table; `--write` puts it into docs/benchmarks-wal.md, where the notes stay. */
+/** Prints the table; `--write` puts it into docs/internals/benchmarks-wal.md, where the notes stay. */
 export async function walMain(argv: readonly string[], progress: Progress): Promise<void> {
   const words = readArguments(argv, { segments: 300, rounds: 5, latency: 20, "process-max": 4, only: MEASURES, profile: false, write: false });
   const { segments, rounds, latency, only, profile } = words;

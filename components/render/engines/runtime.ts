@@ -3,7 +3,7 @@
  * program, and for every secret option the Secret and key that hold it; one ScheduledBackup per schedule reaches all repositories in one pass.
  *
  * The ConfigMap of the configuration keeps its name: the plugin reads it anew, so that another retention restarts nothing. The one of the
- * program is named after its contents. Parameters: docs/cnpg.md.
+ * program is named after its contents. Parameters: docs/kubernetes.md.
  */
 import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { DEFAULTS } from "../../plan/model/defaults";

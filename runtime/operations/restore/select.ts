@@ -1,7 +1,7 @@
 /**
  * Chooses the backup to restore: pure, with the reason for each refused one.
  *
- * Stock's rules ("pgbackrest-format" 17.2, 17.3): repositories are tried in key order. `--set` names the label. A time
+ * Stock's rules ("pgbackrest-format" 17, steps 2 and 3): repositories are tried in key order. `--set` names the label. A time
  * target takes the newest backup that stopped before it, an LSN target the newest whose stop is not after it. Any other
  * type takes the newest backup of the first readable repository. A backup must lie on the path to the timeline that
  * recovery follows. If the user named that timeline by number, a backup off the path is skipped, like one that stopped

@@ -1,10 +1,10 @@
 /**
- * The text of docs/options.md, from the option table: what each option of pgBackRest's reference does here, or why it does nothing.
- *
- * Rows that are not acted on need a reason below; a test fails without one, and when the document is not what this makes.
+ * docs/reference/options.md, from the option table: what each option of pgBackRest's reference does here, or why it does nothing.
+ * A row that is not acted on needs a reason below.
  */
-import { OPTIONS, type OptionRow } from "../runtime/config/options";
-import { COMMANDS } from "../runtime/config/commands";
+import { OPTIONS, type OptionRow } from "../../runtime/config/options";
+import { COMMANDS, type CommandName } from "../../runtime/config/commands";
+import { document, table } from "./markdown";
 
 /** Why options do nothing or are refused, by the beginning of their names; the first that fits counts. */
 const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
@@ -50,67 +50,72 @@ export function findReason(row: OptionRow): string | null {
   return reason ?? row.refused ?? null;
 }
 
-export function renderOptionsDoc(): string {
+export function renderOptions(): string {
   const acted = OPTIONS.filter((row) => row.acted && row.own !== true);
   const own = OPTIONS.filter((row) => row.own === true);
   const refused = OPTIONS.filter((row) => !row.acted && row.refused !== undefined);
   const without = OPTIONS.filter((row) => !row.acted && row.refused === undefined);
-  const values = OPTIONS.flatMap((row) =>
-    Object.entries(row.refusedValues ?? {}).map(([value, reason]) => `| \`${row.name}=${value}\` | ${reason} |`),
+  const refusedValues = OPTIONS.flatMap((row) =>
+    Object.entries(row.refusedValues ?? {}).map(([value, reason]) => [`\`${row.name}=${value}\``, reason]),
   );
-  return lines(
+  return document(
     "# Options",
     "",
-    "Every option of pgBackRest 2.60's reference, and what it does here. `help COMMAND` and `help COMMAND OPTION` tell more. A configuration file can",
-    "be shared with pgBackRest: whatever is not acted on is read and checked all the same. This page is made from the option table",
-    "(`runtime/config/options.ts`) by `tools/optionsDoc.ts`; a test compares them.",
+    "Every option of pgBackRest 2.60's reference, and what it does here. `help COMMAND` and `help COMMAND OPTION` print more.",
+    "You can share a configuration file with pgBackRest: options without effect are read and checked all the same.",
+    "`npm run docs` makes this page from the option table, `runtime/config/options.ts`.",
     "",
     "## Acted on",
     "",
-    "| option | default | commands | what it sets |",
-    "| --- | --- | --- | --- |",
-    ...acted.map(actedLine),
+    actedTable(acted),
     "",
     "## Not pgBackRest's",
     "",
-    "Options of this program alone; pgBackRest would refuse or warn about them, so they belong on the command line.",
+    "Options of this program alone. pgBackRest refuses them or warns about them, so they belong on the command line.",
     "",
-    "| option | default | commands | what it sets |",
-    "| --- | --- | --- | --- |",
-    ...own.map(actedLine),
+    actedTable(own),
     "",
     "## Read and without effect",
     "",
-    "| option | why |",
-    "| --- | --- |",
-    ...without.map((row) => `| \`${nameOf(row)}\` | ${findReason(row) ?? ""} |`),
+    table(
+      ["option", "why"],
+      without.map((row) => [`\`${nameOf(row)}\``, findReason(row) ?? ""]),
+    ),
     "",
     "## Refused",
     "",
-    "A command that these would concern fails with 67 when they are set, because ignoring them would be dangerous.",
+    "Ignoring these would be dangerous: a command that they concern fails with 67 when they are set.",
     "",
-    "| option | what to do instead |",
-    "| --- | --- |",
-    ...refused.map((row) => `| \`${nameOf(row)}\` | ${row.refused ?? ""} |`),
-    ...values,
+    table(["option", "what to do instead"], [...refused.map((row) => [`\`${nameOf(row)}\``, row.refused ?? ""]), ...refusedValues]),
     "",
     "## Not taken by a command",
     "",
     "Every other option that pgBackRest 2.60's `help COMMAND` shows is taken by the same command here; a test asks both.",
     "",
-    "| command | option | why |",
-    "| --- | --- | --- |",
-    ...NOT_TAKEN.map(([command, prefix, reason]) => `| \`${command}\` | \`${prefix.replace("-", "N-")}…\` | ${reason} |`),
+    table(
+      ["command", "option", "why"],
+      NOT_TAKEN.map(([command, prefix, reason]) => [`\`${command}\``, `\`${prefix.replace("-", "N-")}…\``, reason]),
+    ),
   );
 }
 
-function actedLine(row: OptionRow): string {
-  const defaults = new Set([row.default, ...Object.values(row.forCommand ?? {}).map((rule) => rule.default)].flatMap((value) => value ?? []));
-  return `| \`${nameOf(row)}\` | ${[...defaults].map((value) => `\`${value}\``).join(", ")} | ${commandsOf(row)} | ${row.doc.replaceAll("|", "\\|")} |`;
+function actedTable(rows: readonly OptionRow[]): string {
+  return table(
+    ["option", "default", "commands", "what it sets"],
+    rows.map((row) => [`\`${nameOf(row)}\``, defaultsOf(row), commandsOf(row), row.doc]),
+  );
+}
+
+/** Of one command, or of all that differ. */
+export function defaultsOf(row: OptionRow, command?: CommandName): string {
+  const rules = command === undefined ? Object.values(row.forCommand ?? {}) : [row.forCommand?.[command] ?? {}];
+  const own = rules.flatMap((rule) => rule.default ?? []);
+  const all = command !== undefined && own.length > 0 ? own : [...(row.default === undefined ? [] : [row.default]), ...own];
+  return [...new Set(all)].map((value) => `\`${value}\``).join(", ");
 }
 
 /** With the key's place for options of repositories and clusters. */
-function nameOf(row: OptionRow): string {
+export function nameOf(row: OptionRow): string {
   return row.group === undefined ? row.name : row.name.replace(new RegExp(`^${row.group}-`), `${row.group}N-`);
 }
 
@@ -119,8 +124,4 @@ function commandsOf(row: OptionRow): string {
   const missing = working.filter((command) => !row.commands.includes(command));
   if (missing.length === 0) return "all";
   return missing.length <= 4 ? `all but ${missing.join(", ")}` : COMMANDS.filter((command) => row.commands.includes(command)).join(", ");
-}
-
-function lines(...texts: readonly string[]): string {
-  return `${texts.join("\n")}\n`;
 }

@@ -1,0 +1,7 @@
+import { expect, test } from "vitest";
+import { OPTIONS } from "../../../runtime/config/options";
+import { findReason } from "../../../tools/docs/optionsPage";
+
+test("an option that is not acted on has a reason", () => {
+  expect(OPTIONS.filter((row) => !row.acted && findReason(row) === null).map((row) => row.name)).toEqual([]);
+});

@@ -1,0 +1,18 @@
+/** docs/reference says what the tables and docstrings say: `npm run docs` writes it. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { PAGES } from "../../../tools/docs/pages";
+import { projectFolder } from "../../../tools/parts/cache";
+
+const FOLDER = join(projectFolder(), "docs", "reference");
+
+describe("docs/reference", () => {
+  test.each(Object.entries(PAGES))("%s is what its sources make", (name, render) => {
+    expect(readFileSync(join(FOLDER, name), "utf8") === render(), "it is stale: run npm run docs").toBe(true);
+  });
+
+  test("has no other pages", () => {
+    expect(readdirSync(FOLDER).sort()).toEqual(Object.keys(PAGES).sort());
+  });
+});

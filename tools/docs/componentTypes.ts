@@ -1,0 +1,137 @@
+/**
+ * What the public types of components/index.ts say of themselves: fields with types and docstrings, values of choices, outputs of components.
+ *
+ * Only files of the project are read. Types of packages stay names, which is all that a page shows of them, and makes this take two seconds.
+ */
+import { join } from "node:path";
+import ts from "typescript";
+
+export interface Field {
+  readonly name: string;
+  /** As the source has it, without `pulumi.`. */
+  readonly type: string;
+  readonly optional: boolean;
+  readonly doc: string;
+  readonly fallback: string | null;
+  readonly examples: readonly string[];
+}
+
+export interface ComponentType {
+  readonly kind: "component";
+  readonly name: string;
+  /** Folder of components/ that it is in. */
+  readonly room: string;
+  readonly doc: string;
+  /** Name of the type of its arguments. */
+  readonly args: string;
+  readonly outputs: readonly Field[];
+}
+
+export interface FieldsType {
+  readonly kind: "fields";
+  readonly name: string;
+  readonly doc: string;
+  readonly fields: readonly Field[];
+}
+
+/** A constant with values, and the type of the same name. */
+export interface ChoiceType {
+  readonly kind: "choice";
+  readonly name: string;
+  readonly doc: string;
+  readonly values: readonly { readonly key: string; readonly value: string; readonly doc: string }[];
+}
+
+export type PublicType = ComponentType | FieldsType | ChoiceType;
+
+const OPTIONS: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2023,
+  lib: ["lib.es2023.d.ts"],
+  module: ts.ModuleKind.Node16,
+  moduleResolution: ts.ModuleResolutionKind.Node16,
+  strict: true,
+  types: [],
+};
+
+/** Every public type that is not a bare alias, in the order of the file. */
+export function readPublicTypes(root: string): readonly PublicType[] {
+  const entry = join(root, "components", "index.ts");
+  const host = ts.createCompilerHost(OPTIONS, true);
+  host.resolveModuleNameLiterals = (names, file) =>
+    names.map(({ text }) => ({
+      resolvedModule: text.startsWith(".") ? ts.resolveModuleName(text, file, OPTIONS, host).resolvedModule : undefined,
+    }));
+  const program = ts.createProgram([entry], OPTIONS, host);
+  const checker = program.getTypeChecker();
+  const source = program.getSourceFile(entry);
+  const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
+  if (module === undefined) throw new Error(`${entry} exports nothing`);
+  return checker.getExportsOfModule(module).flatMap((exported) => {
+    const symbol = (exported.flags & ts.SymbolFlags.Alias) === 0 ? exported : checker.getAliasedSymbol(exported);
+    return describe(symbol, checker, join(root, "components"));
+  });
+}
+
+function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): readonly PublicType[] {
+  const declaration = symbol.declarations?.[0];
+  if (declaration === undefined) return [];
+  const { name } = symbol;
+  const doc = docOf(symbol, checker);
+  if (ts.isClassDeclaration(declaration)) {
+    const room =
+      declaration
+        .getSourceFile()
+        .fileName.slice(folder.length + 1)
+        .split("/")[0] ?? "";
+    const outputs = declaration.members.filter(ts.isPropertyDeclaration).filter(isPublic);
+    return [{ kind: "component", name, room, doc, args: argsOf(declaration), outputs: outputs.flatMap((member) => fieldOf(member, checker)) }];
+  }
+  if (ts.isVariableDeclaration(declaration)) {
+    const type = checker.getTypeOfSymbol(symbol);
+    const values = type.getProperties().map((property) => {
+      const value = checker.getTypeOfSymbol(property);
+      return { key: property.name, value: value.isStringLiteral() ? value.value : checker.typeToString(value), doc: docOf(property, checker) };
+    });
+    return [{ kind: "choice", name, doc, values }];
+  }
+  const properties = checker.getDeclaredTypeOfSymbol(symbol).getProperties();
+  const fields = properties.flatMap((property) => property.declarations?.slice(0, 1) ?? []).flatMap((member) => fieldOf(member, checker));
+  return [{ kind: "fields", name, doc, fields }];
+}
+
+function argsOf(declaration: ts.ClassDeclaration): string {
+  const constructor = declaration.members.find(ts.isConstructorDeclaration);
+  return constructor?.parameters[1]?.type?.getText() ?? "";
+}
+
+function isPublic(member: ts.PropertyDeclaration): boolean {
+  const hidden: readonly ts.SyntaxKind[] = [ts.SyntaxKind.PrivateKeyword, ts.SyntaxKind.ProtectedKeyword, ts.SyntaxKind.StaticKeyword];
+  return !ts.isPrivateIdentifier(member.name) && !(member.modifiers ?? []).some(({ kind }) => hidden.includes(kind));
+}
+
+function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Field[] {
+  if (!ts.isPropertyDeclaration(member) && !ts.isPropertySignature(member)) return [];
+  const symbol = checker.getSymbolAtLocation(member.name);
+  if (symbol === undefined) return [];
+  const tags = symbol.getJsDocTags(checker);
+  const textsOf = (name: string): string[] => tags.filter((tag) => tag.name === name).map((tag) => plain(ts.displayPartsToString(tag.text)));
+  return [
+    {
+      name: member.name.getText(),
+      type: (member.type?.getText() ?? "").replace(/\bpulumi\./g, "").replace(/\s+/g, " "),
+      optional: member.questionToken !== undefined,
+      doc: docOf(symbol, checker),
+      fallback: textsOf("default")[0] ?? null,
+      examples: textsOf("example"),
+    },
+  ];
+}
+
+function docOf(symbol: ts.Symbol, checker: ts.TypeChecker): string {
+  return plain(ts.displayPartsToString(symbol.getDocumentationComment(checker)));
+}
+
+/** `{@link Name}` as code. */
+function plain(text: string): string {
+  return text.replace(/\{@link ([^}\s]+)\}/g, "`$1`").trim();
+}

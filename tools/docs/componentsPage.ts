@@ -1,0 +1,135 @@
+/** docs/reference/components.md and types.md: arguments, outputs and the types in them, from the docstrings of the public types. */
+import { projectFolder } from "../parts/cache";
+import { type ChoiceType, type ComponentType, type Field, type FieldsType, type PublicType, readPublicTypes } from "./componentTypes";
+import { document, table } from "./markdown";
+
+/** Components by the folder of their source, in the order of the page. */
+const GROUPS: readonly (readonly [room: string, title: string])[] = [
+  ["repositories", "Repositories"],
+  ["credentials", "Keys"],
+  ["databases", "Databases"],
+  ["actions", "Backups during an update"],
+  ["drills", "Fire drills"],
+  ["migration", "Migration"],
+  ["monitoring", "Monitoring and runbook"],
+  ["dynamic", "Parts of B2Repository"],
+];
+
+let read: readonly PublicType[] | null = null;
+
+type Page = "components.md" | "types.md";
+
+/** Read once for both pages. */
+export function publicTypes(): readonly PublicType[] {
+  read ??= readPublicTypes(projectFolder());
+  return read;
+}
+
+export function renderComponents(): string {
+  const types = publicTypes();
+  const components = types.filter((type) => type.kind === "component");
+  const sections = GROUPS.flatMap(([room, title]) => [
+    "",
+    `## ${title}`,
+    ...components.filter((component) => component.room === room).flatMap((component) => componentText(component, types)),
+  ]);
+  return document(
+    "# Components",
+    "",
+    "Arguments and outputs of every component. [types.md](types.md) has the types that a cell links to.",
+    "`Input<T>` takes a plain value or an output of another resource; any other type must be known when the program runs, because it decides which resources exist.",
+    "`npm run docs` makes this page from the docstrings of `components/`.",
+    "",
+    ...GROUPS.map(([room, title]) => {
+      const names = components.filter((component) => component.room === room).map(({ name }) => `[${name}](#${name.toLowerCase()})`);
+      return `- ${title}: ${names.join(", ")}`;
+    }),
+    ...sections,
+  );
+}
+
+export function renderTypes(): string {
+  const types = publicTypes();
+  const ofComponents = new Set(types.flatMap((type) => (type.kind === "component" ? [type.args] : [])));
+  const rest = types.filter((type) => type.kind !== "component" && !ofComponents.has(type.name));
+  const sorted = [...rest].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return document(
+    "# Types of arguments and outputs",
+    "",
+    "The types that [components.md](components.md) names, in the order of the alphabet. `npm run docs` makes this page from the docstrings of `components/`.",
+    ...sorted.flatMap((type) => {
+      if (type.kind === "component") return [];
+      if (type.doc === "") throw new Error(`${type.name} has no docstring`);
+      return ["", `## ${type.name}`, "", type.doc, "", type.kind === "fields" ? fieldsTable(type, types, "types.md") : choiceText(type)];
+    }),
+  );
+}
+
+function componentText(component: ComponentType, types: readonly PublicType[]): readonly string[] {
+  const args = types.find((type): type is FieldsType => type.kind === "fields" && type.name === component.args);
+  return [
+    "",
+    `### ${component.name}`,
+    "",
+    component.doc,
+    "",
+    ...(args === undefined || args.fields.length === 0 ? ["It takes no arguments.", ""] : [fieldsTable(args, types, "components.md"), ""]),
+    component.outputs.length === 0 ? "It has no outputs." : outputsTable(component.outputs, types),
+  ];
+}
+
+/** Fields that must be given come first. */
+function fieldsTable(type: FieldsType, types: readonly PublicType[], page: Page): string {
+  const fields = [...type.fields.filter((field) => !field.optional), ...type.fields.filter((field) => field.optional)];
+  if (fields.length === 0) return "It has no fields.";
+  return table(
+    [page === "types.md" ? "field" : "argument", "type", "default", "what"],
+    fields.map((field) => [`\`${field.name}\``, linked(field.type, types, page), defaultOf(field), textOf(field, types)]),
+  );
+}
+
+function outputsTable(fields: readonly Field[], types: readonly PublicType[]): string {
+  return table(
+    ["output", "type", "what"],
+    fields.map((field) => [`\`${field.name}\``, linked(field.type, types, "components.md"), textOf(field, types)]),
+  );
+}
+
+/** A table, or one line when the values speak for themselves. */
+function choiceText({ name, values }: ChoiceType): string {
+  const [first] = values;
+  if (first !== undefined && values.every(({ doc }) => doc === "")) {
+    return `${values.map(({ value }) => `\`"${value}"\``).join(", ")}; in TypeScript also \`${name}.${first.key}\` and so on.`;
+  }
+  return table(
+    ["value", "in TypeScript", "what"],
+    values.map(({ key, value, doc }) => [`\`"${value}"\``, `\`${name}.${key}\``, doc]),
+  );
+}
+
+function defaultOf({ fallback, optional }: Field): string {
+  if (fallback !== null) return /^("[^"]*"|[\d.]+|\[.*\]|\{.*\}|true|false)$/.test(fallback) ? `\`${fallback}\`` : fallback;
+  return optional ? "" : "required";
+}
+
+/** The docstring, else the first sentence of the one of its type. @throws Error when nobody has written either */
+function textOf(field: Field, types: readonly PublicType[]): string {
+  const named = types.find(({ name }) => new RegExp(`\\b${name}\\b`).test(field.type));
+  const doc = field.doc === "" ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : field.doc;
+  if (doc === "") throw new Error(`${field.name}: ${field.type} has no docstring`);
+  return [doc, ...field.examples.map((example) => `Example: \`${example}\`.`)].join(" ");
+}
+
+/** The type as code, linked to the first public type in it. */
+function linked(type: string, types: readonly PublicType[], page: Page): string {
+  const [target] = [...type.matchAll(/\w+/g)].flatMap(([word]) => placesOf(word, types));
+  if (target === undefined) return `\`${type}\``;
+  return `[\`${type}\`](${target.page === page ? "" : target.page}#${target.name.toLowerCase()})`;
+}
+
+/** Where a name is described: arguments of a component with the component. */
+function placesOf(name: string, types: readonly PublicType[]): readonly { readonly page: Page; readonly name: string }[] {
+  const component = types.find((type) => type.kind === "component" && (type.name === name || type.args === name));
+  if (component !== undefined) return [{ page: "components.md", name: component.name }];
+  return types.some((type) => type.name === name) ? [{ page: "types.md", name }] : [];
+}

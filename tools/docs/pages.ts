@@ -1,0 +1,15 @@
+/** Every page of docs/reference and what makes it. */
+import { renderCommands } from "./commandsPage";
+import { renderComponents, renderTypes } from "./componentsPage";
+import { renderMetrics } from "./metricsPage";
+import { renderOptions } from "./optionsPage";
+import { renderRules } from "./rulesPage";
+
+export const PAGES: Readonly<Record<string, () => string>> = {
+  "commands.md": renderCommands,
+  "components.md": renderComponents,
+  "metrics.md": renderMetrics,
+  "options.md": renderOptions,
+  "rules.md": renderRules,
+  "types.md": renderTypes,
+};

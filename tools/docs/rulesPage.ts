@@ -1,0 +1,29 @@
+/** docs/reference/rules.md, from the table of findings: each code, its severity, what it is about, why, and the way out. */
+import { type Rule, RULES } from "../../components/plan/findings/ruleTable";
+import { document, table } from "./markdown";
+
+const SEVERITIES = ["error", "warning", "note"] as const;
+
+export function renderRules(): string {
+  const rows = Object.entries<Rule>(RULES);
+  const count = (severity: string): number => rows.filter(([, rule]) => rule.severity === severity).length;
+  return document(
+    "# Rules",
+    "",
+    "What a preview and the policy pack say about backups.",
+    "",
+    "- An error stops the preview; all errors are shown at once.",
+    "- A warning or a note goes to the log of the component. Silence one by its code with a reason, which the topology shows:",
+    '  `silence: { PB009: "the second disk comes in May" }`.',
+    "- A value that the preview does not know is judged by the update, as soon as it is known.",
+    "- Plans of this package's components and, by `pgbackstop/policy`, stacks without them are judged by the same codes.",
+    "",
+    `There are ${rows.length} codes: ${SEVERITIES.map((severity) => `${count(severity)} ${severity}s`).join(", ")}. [lessons.md](../internals/lessons.md) lists published mistakes and the codes that name them.`,
+    "`npm run docs` makes this page from `components/plan/findings`.",
+    "",
+    table(
+      ["code", "severity", "what", "why", "way out"],
+      rows.map(([code, { severity, what, why, wayOut }]) => [code, severity, what, why, wayOut]),
+    ),
+  );
+}
