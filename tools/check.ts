@@ -1,6 +1,7 @@
 /**
- * `npm run check`: one tool per question, all of them run, one line each: format (Biome), lint (oxlint), types (tsc), unused files and
- * exports (knip), the packed archive (publint, attw), the project's own rules (tidy), the generated pages of docs/reference, and the code in documents.
+ * `npm run check`: one tool per question, all of them run, one line each: format (Biome), lint (oxlint), types (tsc),
+ * unused files and exports (knip), the project's own rules (tidy), generated pages and code in documents (vitest), the
+ * packed archive (publint, attw).
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -28,7 +28,7 @@ export interface BackupNowArgs {
   /** Kind of the backup. @default "full" */
   type?: BackupKind;
   /**
-   * Of a host: keys of the repositories, one backup after the other. Left out, all of them in one pass.
+   * For a host: keys of the repositories, one backup after the other. Left out, all of them in one pass.
    * @example ["repo2"]
    */
   repositories?: string[];

@@ -57,7 +57,7 @@ export interface ExternalKeys {
   accessKeyId: RemoteKey;
   /** Where the store has the access key's secret. */
   secretAccessKey: RemoteKey;
-  /** Only for temporary credentials. */
+  /** Where the store has the token; only for temporary credentials. */
   sessionToken?: RemoteKey;
   /** Passphrase of client-side encryption. */
   passphrase?: RemoteKey;

@@ -158,7 +158,7 @@ export interface SnapshotArgs {
  * Engine "runtime".
  */
 export interface ClusterDrillArgs extends DrillArgs {
-  /** Of the throw-away instance. Left out, production's. */
+  /** CPU and memory of the throw-away instance. Left out, production's. */
   resources?: ResourcesArgs;
 }
 
@@ -343,7 +343,7 @@ export interface ImportArgs {
   roles?: string[];
   /** True copies definitions without rows. */
   schemaOnly?: boolean;
-  /** Only with type microservice. */
+  /** SQL to run after the import; only with type microservice. */
   postImportSql?: string[];
 }
 
@@ -369,11 +369,11 @@ export interface RecoveryTargetArgs {
 
 /** Names of VolumeSnapshots to begin with. */
 export interface SnapshotSourceArgs {
-  /** Of the data volume. */
+  /** Snapshot of the data volume. */
   storage: string;
-  /** Of the WAL volume. */
+  /** Snapshot of the WAL volume. */
   walStorage?: string;
-  /** Of tablespaces, by their names. */
+  /** Snapshots of tablespaces, by their names. */
   tablespaces?: { [name: string]: string };
 }
 
@@ -449,17 +449,17 @@ export interface BackupMonitoringArgs {
    */
   prometheusRule?: boolean;
   /**
-   * Of both objects: what the `podMonitorSelector` and `ruleSelector` of a Prometheus ask for.
+   * Labels of both objects, which the `podMonitorSelector` and `ruleSelector` of a Prometheus ask for.
    * @example { release: "kube-prometheus-stack" }
    */
   labels?: { [name: string]: pulumi.Input<string> };
-  /** Of every alert, for the routes of Alertmanager. @example { team: "databases" } */
+  /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
   alertLabels?: { [name: string]: string };
-  /** Where your own text about each alert is: its name in lower case is added behind `#`. */
+  /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
   runbookUrl?: string;
 }
 
-/** The same, and what CloudNativePG itself is told. */
+/** Monitoring of a cluster: objects of the Prometheus operator, and queries of CloudNativePG's exporter. */
 export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   /** ConfigMaps with queries. */
   customQueries?: KeyRef[];
@@ -488,7 +488,7 @@ export interface ClusterLikeArgs {
   walStorage?: VolumeArgs;
   /** Tablespaces by name, each on a volume of its own. */
   tablespaces?: { [name: string]: TablespaceArgs };
-  /** Of PostgreSQL. @example { shared_buffers: "256MB" } */
+  /** Settings of PostgreSQL. @example { shared_buffers: "256MB" } */
   parameters?: { [name: string]: pulumi.Input<string> };
   /** Libraries for PostgreSQL's `shared_preload_libraries`. */
   sharedPreloadLibraries?: string[];

@@ -47,9 +47,9 @@ export interface CnpgPluginArgs {
   replicas?: number;
   /** Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. */
   image?: pulumi.Input<string>;
-  /** Of each replica. @default "192Mi" */
+  /** For each replica. @default "192Mi" */
   memory?: string;
-  /** Of each replica. @default "50m" */
+  /** For each replica. @default "50m" */
   cpu?: string;
   /**
    * True takes the runtime of the installed package with the next update; false stays with the one that is installed. Clusters decide for

@@ -51,11 +51,11 @@ export interface SshConnection {
    * @default ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
    */
   knownHostsFiles?: string[];
-  /** As ssh-keygen writes it. Kept as a secret of the stack. */
+  /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
   privateKey?: pulumi.Input<string>;
   /** Instead, a file of the machine that runs the program: nothing of it is kept. Left out too, the agent of `SSH_AUTH_SOCK` signs in. */
   privateKeyFile?: string;
-  /** Of an encrypted key. Kept as a secret of the stack. */
+  /** Passphrase of an encrypted key. Kept as a secret of the stack. */
   passphrase?: pulumi.Input<string>;
   /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
   agent?: string;
@@ -107,9 +107,9 @@ export interface HostSecretFiles {
   sessionToken?: string;
   /** The private key for an SFTP server, as ssh-keygen writes it. */
   privateKey?: string;
-  /** Of a private key that is encrypted. */
+  /** File with the passphrase of an encrypted private key. */
   privateKeyPassphrase?: string;
-  /** Of client-side encryption. */
+  /** File with the passphrase of client-side encryption. */
   passphrase?: string;
   /** True where `options` has a passphrase (`cipher-pass`). @default false */
   encrypted?: boolean;
@@ -119,7 +119,7 @@ export interface HostSecretFiles {
 export interface HostRepositoryArgs {
   /** `target` of a repository component. */
   at: RepositoryTarget;
-  /** Of hosts only: secrets that are there already, in the place of credentials and cipher of the repository. */
+  /** For hosts only: secrets that exist on the host, in the place of the repository's credentials and cipher. */
   secretFiles?: HostSecretFiles;
   /** Keep this many full backups with all WAL that they need. Not together with `keepDays`. */
   keepFullCount?: pulumi.Input<number>;
@@ -182,7 +182,7 @@ export interface BackupSchedules {
 
 /** Work between backups, as a service and a timer of systemd. */
 export interface MaintenanceTaskArgs {
-  /** Left out: true where systemd loads the units of this host (`directories.units`), and where anything else of the task is given. */
+  /** Whether the task runs. Left out: true if systemd loads the units of this host (`directories.units`), and where anything else of the task is given. */
   enabled?: boolean;
   /** Five fields, as of backups. Left out, the task's own time. */
   cron?: string;
@@ -243,11 +243,11 @@ export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];
 /** Who is told. The fields of each type are those of the verb `notify`; all of it is kept as a secret. */
 export interface NotifyTargetArgs {
   type: NotifyType;
-  /** For the log. Left out, the type. */
+  /** Name in the log. Left out, the type. */
   name?: string;
-  /** Of everything but a mailbox. */
+  /** Address of the target; not for mail. */
   url?: pulumi.Input<string>;
-  /** Of ntfy. */
+  /** Topic at ntfy. */
   topic?: pulumi.Input<string>;
   /** Access token of ntfy, Alertmanager or a webhook. */
   token?: pulumi.Input<string>;
@@ -257,11 +257,11 @@ export interface NotifyTargetArgs {
   password?: pulumi.Input<string>;
   /** Signs what a webhook gets. */
   hmacSecret?: pulumi.Input<string>;
-  /** Of a mailbox: its server. */
+  /** Mail server. */
   host?: pulumi.Input<string>;
   /** Port of the mail server. */
   port?: pulumi.Input<number>;
-  /** Of a mailbox: `starttls`, `tls` or `none`. */
+  /** How the connection to the mail server is encrypted: `starttls`, `tls` or `none`. */
   security?: string;
   /** Sender of the mail. */
   from?: pulumi.Input<string>;
@@ -269,10 +269,10 @@ export interface NotifyTargetArgs {
   to?: pulumi.Input<string>[];
   /** File on the host with authorities besides those of the system. */
   caFile?: string;
-  /** Only of these units. Left out, of all. @example ["pgbackstop-main-full.service"] */
+  /** Units that it is notified of. Left out, all. @example ["pgbackstop-main-full.service"] */
   units?: string[];
   /**
-   * Left out, what the type is there for: healthchecks gets start, success and failure, a webhook everything, Alertmanager all but start; the
+   * Events that it gets. Left out, what suits the type: healthchecks gets start, success and failure, a webhook everything, Alertmanager all but start; the
    * others failures and drills.
    */
   events?: NotifyEvent[];
@@ -335,21 +335,21 @@ export interface AcknowledgeArgs {
 
 /** Where things lie on the host. */
 export interface HostDirectories {
-  /** Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks by itself. */
+  /** Configuration files. Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks. */
   config?: string;
   /** The runtime, and Node.js where it is sent. @default "/usr/local/lib/pgbackstop" */
   lib?: string;
   /** Anywhere but a folder of systemd, units are written and not enabled. @default "/etc/systemd/system" */
   units?: string;
   /**
-   * Of the textfile collector of Prometheus' node exporter. One that is there has to be writable for `user`.
+   * Directory of node exporter's textfile collector. If it exists, `user` must be able to write there.
    * @default "/var/lib/node_exporter/textfile_collector"
    */
   metrics?: string;
-  /** Of the command `pgbackstop`, where there is an agent. @default "/usr/local/bin" */
+  /** Directory of the command `pgbackstop`, if there is an agent. @default "/usr/local/bin" */
   bin?: string;
   /**
-   * Of locks and stop files. A stock pgbackrest with a configuration of its own needs the same `lock-path`, so that its backups and ours exclude each
+   * Locks and stop files. A stock pgbackrest with a configuration of its own needs the same `lock-path`, so that its backups and ours exclude each
    * other. Its default, `/tmp/pgbackrest`, is open to every account of the host.
    * @default the directory `lock` in `spool`
    */
@@ -366,7 +366,7 @@ export interface HostNodeArgs {
   upload?: string;
   /** What the host fetches by itself: a tarball with `bin/node` in it (gzip, or xz where the host has that), or the program. */
   url?: string;
-  /** Of what `url` gives, in hexadecimal digits. */
+  /** SHA-256 of what `url` returns, in hexadecimal digits. */
   sha256?: string;
 }
 

@@ -33,9 +33,9 @@ export interface DrillArgs {
   timeZone?: string;
   /** The one repository that is restored from. Left out, each in its turn. @example "repo2" */
   from?: string;
-  /** Those that come in their turn; not together with `from`. Left out, all of them. */
+  /** Repositories that take turns; not together with `from`. Left out, all. */
   repositories?: string[];
-  /** Left out, every one in its turn. */
+  /** Which backup is restored. Left out, each pick in turn. */
   pick?: DrillPick;
   /** @default "thorough" */
   level?: DrillLevel;
@@ -58,7 +58,7 @@ export interface HostDrillArgs extends DrillArgs {
 
 /** A statement to a restored database. */
 export interface DrillStatementArgs {
-  /** Left out, `postgres`. */
+  /** Database to ask. Left out, `postgres`. */
   database?: string;
   /** The statement. */
   sql: string;
@@ -68,7 +68,7 @@ export interface DrillStatementArgs {
 export interface DrillAssertionArgs {
   /** What is asserted, on one line. @example "there are orders" */
   name: string;
-  /** Left out, `postgres`. */
+  /** Database to ask. Left out, `postgres`. */
   database?: string;
   /** Statement whose every value must be true. @example "SELECT count(*) > 1000 FROM orders" */
   sql: string;
@@ -89,9 +89,9 @@ export interface DrilledDatabase {
   database: string;
   /** Name of the cluster in the repositories. */
   stanza: string;
-  /** Those that it declares as made `elsewhere`. */
+  /** Drills that it declares as made `elsewhere`. */
   drills: { [name: string]: DrillArgs };
-  /** With the age of backups that its schedules leave. */
+  /** Its checks, with the age of backups that its schedules allow. */
   drillChecks: DrillChecksArgs;
   objectives: ObjectivesArgs;
 }

@@ -49,15 +49,15 @@ export interface MigrationServerArgs {
   user?: string;
   /** To ask what concerns all of the server. @default "postgres" */
   database?: string;
-  /** Left out, `verify-full` with a certificate of the authority, else `require`. */
+  /** How the connection is encrypted. Left out, `verify-full` with a certificate of the authority, else `require`. */
   sslMode?: MigrationSslMode;
   /** It goes to a file that is removed with the step, or to a Secret; never into a command line. */
   password?: pulumi.Input<string>;
-  /** Of a Job instead: in its namespace. Of a cluster, left out, `<cluster>-superuser`. */
+  /** Instead, for a Job, a Secret in its namespace. Left out, `<cluster>-superuser` of a cluster. */
   passwordSecret?: KeyRef;
   /** PEM text: certificate of the authority. */
   ca?: pulumi.Input<string>;
-  /** Of a Job instead: in its namespace. Of a cluster, left out, `<cluster>-ca`. */
+  /** Instead, for a Job, a Secret in its namespace. Left out, `<cluster>-ca` of a cluster. */
   caSecret?: KeyRef;
 }
 
@@ -69,7 +69,7 @@ export interface MigrationWorkloadArgs {
   kind: WorkloadKind;
   /** Name of the object. */
   name: string;
-  /** Left out, that of the Jobs. */
+  /** Its namespace. Left out, that of the Jobs. */
   namespace?: string;
 }
 
@@ -77,7 +77,7 @@ export interface MigrationWorkloadArgs {
 export interface MigrationSecretArgs {
   /** Name of the Secret. */
   name: string;
-  /** Left out, that of the Jobs. */
+  /** Its namespace. Left out, that of the Jobs. */
   namespace?: string;
   /** Their new values; other keys stay. @example { host: "orders-rw.db" } */
   values: { [key: string]: pulumi.Input<string> };
@@ -87,7 +87,7 @@ export interface MigrationSecretArgs {
 export interface MigrationUnitsArgs {
   /** `access` of any host with its connection. */
   host: HostAccess;
-  /** In the order in which they are stopped; started in the opposite one. @example ["shop.timer", "shop.service"] */
+  /** Names of the units, in the order in which they are stopped; they start in the opposite order. @example ["shop.timer", "shop.service"] */
   names: string[];
 }
 
@@ -104,9 +104,9 @@ export interface MigrationArgs {
   workloads?: MigrationWorkloadArgs[];
   secrets?: MigrationSecretArgs[];
   units?: MigrationUnitsArgs[];
-  /** Of the Jobs. Left out, that of the cluster that is the target, else the source. */
+  /** Namespace of the Jobs. Left out, that of the cluster that is the target, else the source. */
   namespace?: pulumi.Input<string>;
-  /** Left out, all. */
+  /** Databases to move. Left out, all. */
   databases?: string[];
   /** Databases that stay behind. */
   excludedDatabases?: string[];

@@ -14,7 +14,7 @@ import { MANAGED_BY } from "../render/kubernetes/objects";
 export interface MonitoringObjectsArgs {
   /** Namespace of the objects. */
   namespace: pulumi.Input<string>;
-  /** Of the objects. Left out, the name of the component. */
+  /** Name of the objects. Left out, the name of the component. */
   name?: string;
   /**
    * Makes a PrometheusRule; the definition of the Prometheus operator must be there.
@@ -53,9 +53,9 @@ export interface MonitoringArgs {
    * @example { ledger: 'instance="db1:9100"' }
    */
   selectors?: { [database: string]: string };
-  /** Of every alert, for the routes of Alertmanager. @example { team: "databases" } */
+  /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
   alertLabels?: { [name: string]: string };
-  /** Where your own text about each alert is: its name in lower case is added behind `#`. */
+  /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
   runbookUrl?: string;
   /** Of the dashboard. @default "PostgreSQL backups" */
   title?: string;

@@ -48,7 +48,7 @@ export interface RunbookArgs {
  * ```
  */
 export class Runbook extends pulumi.ComponentResource {
-  /** For a forge or a wiki. */
+  /** The runbook as Markdown, for a forge or a wiki. */
   public readonly markdown: pulumi.Output<string>;
   /** One page that needs nothing else; made to be printed. */
   public readonly html: pulumi.Output<string>;

@@ -38,7 +38,7 @@ export interface S3Credentials {
   accessKeyId: pulumi.Input<string>;
   /** Its secret. */
   secretAccessKey: pulumi.Input<string>;
-  /** Only for temporary credentials. */
+  /** Token; only for temporary credentials. */
   sessionToken?: pulumi.Input<string>;
 }
 
@@ -50,11 +50,11 @@ export interface SecretRef {
   accessKeyIdKey?: string;
   /** Key that holds the access key's secret. @default "ACCESS_SECRET_KEY" */
   secretAccessKeyKey?: string;
-  /** Only where it holds temporary credentials. */
+  /** Key that holds the session token; only for temporary credentials. */
   sessionTokenKey?: string;
-  /** Only where it holds the passphrase of client-side encryption. */
+  /** Key that holds the passphrase of client-side encryption, if it does. */
   passphraseKey?: string;
-  /** Only where it holds the region, for Barman. */
+  /** Key that holds the region, if it does; for Barman. */
   regionKey?: string;
 }
 
@@ -93,7 +93,7 @@ export interface BucketFacts {
   lockMode?: string;
   /** Days for which versions that were overwritten or deleted are kept. */
   undeleteDays?: number;
-  /** Left out: the provider's standard class. */
+  /** Storage class. Left out: the provider's standard class. */
   storageClass?: string;
   /** Age in days at which rules of the bucket remove objects that nothing has replaced. Poison for backups: refused. */
   expireLiveDays?: number;
@@ -115,7 +115,7 @@ export interface S3Location {
   quirks?: S3Quirks;
   /** @default "shared" */
   keyType?: S3KeyType;
-  /** With key type "shared", and only there; not together with `existingSecret`. */
+  /** Keys; with key type "shared" only, and not together with `existingSecret`. */
   credentials?: S3Credentials;
   /** For clusters of Kubernetes only: where the keys are already. */
   existingSecret?: SecretRef;
@@ -146,13 +146,13 @@ export interface RepositoryTarget {
   name: string;
   /** Directory, or key prefix in the bucket. */
   path: pulumi.Input<string>;
-  /** For directories: refuse to write when nothing is mounted there. */
+  /** For directories: true refuses to write when nothing is mounted there. */
   requireMount?: boolean;
   /** True where the loss of the database's site leaves the copies. Left out, vendors' buckets are off-site and directories are not. */
   offSite?: boolean;
-  /** For object stores. */
+  /** The bucket, for object stores. */
   s3?: S3Location;
-  /** For directories of an SFTP server. */
+  /** The server, for directories of an SFTP server. */
   sftp?: SftpLocation;
   /** Client-side encryption. */
   cipher?: CipherRef;

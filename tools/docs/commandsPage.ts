@@ -1,4 +1,4 @@
-/** docs/reference/commands.md, from the tables of verbs and options: what `help` and `help COMMAND` print, on one page. */
+/** docs/reference/commands.md, from the tables of verbs and options: the text of `help` on one page. */
 import { COMMAND_TABLE, COMMANDS, type CommandName } from "../../runtime/config/commands";
 import { OPTIONS, type OptionRow } from "../../runtime/config/options";
 import { document, sentence, table } from "./markdown";

@@ -1,7 +1,8 @@
 /**
- * What the public types of components/index.ts say of themselves: fields with types and docstrings, values of choices, outputs of components.
+ * Reads the public types of components/index.ts: fields with types and docstrings, values of choices, outputs of
+ * components.
  *
- * Only files of the project are read. Types of packages stay names, which is all that a page shows of them, and makes this take two seconds.
+ * It reads files of the project only, in two seconds. Types of packages stay names, which is all that a page shows.
  */
 import { join } from "node:path";
 import ts from "typescript";

@@ -1,4 +1,4 @@
-/** docs/reference/components.md and types.md: arguments, outputs and the types in them, from the docstrings of the public types. */
+/** docs/reference/components.md and types.md: arguments, outputs and their types, from the docstrings. */
 import { projectFolder } from "../parts/cache";
 import { type ChoiceType, type ComponentType, type Field, type FieldsType, type PublicType, readPublicTypes } from "./componentTypes";
 import { document, table } from "./markdown";
@@ -112,10 +112,14 @@ function defaultOf({ fallback, optional }: Field): string {
   return optional ? "" : "required";
 }
 
-/** The docstring, else the first sentence of the one of its type. @throws Error when nobody has written either */
+/**
+ * The docstring. If it is missing or names only the default, the first sentence of its type's docstring comes first.
+ * @throws Error when both are missing
+ */
 function textOf(field: Field, types: readonly PublicType[]): string {
   const named = types.find(({ name }) => new RegExp(`\\b${name}\\b`).test(field.type));
-  const doc = field.doc === "" ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : field.doc;
+  const ofType = /^(?:Left out|$)/.test(field.doc) ? (named?.doc.match(/^[^]*?\.(?=\s|$)/)?.[0] ?? "") : "";
+  const doc = `${ofType} ${field.doc}`.trim();
   if (doc === "") throw new Error(`${field.name}: ${field.type} has no docstring`);
   return [doc, ...field.examples.map((example) => `Example: \`${example}\`.`)].join(" ");
 }

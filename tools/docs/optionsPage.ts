@@ -1,5 +1,5 @@
 /**
- * docs/reference/options.md, from the option table: what each option of pgBackRest's reference does here, or why it does nothing.
+ * docs/reference/options.md, from the option table: what each option of pgBackRest does here, or why it does nothing.
  * A row that is not acted on needs a reason below.
  */
 import { OPTIONS, type OptionRow } from "../../runtime/config/options";

@@ -1,4 +1,4 @@
-/** docs/reference/rules.md, from the table of findings: each code, its severity, what it is about, why, and the way out. */
+/** docs/reference/rules.md, from the table of rules: code, severity, situation, reason and way out. */
 import { type Rule, RULES } from "../../components/plan/findings/ruleTable";
 import { document, table } from "./markdown";
 

@@ -1,4 +1,4 @@
-/** What the parts of programs in docs/ stand among: repositories, databases and keys that other parts of the page have made. */
+/** Names that parts of programs in docs/ may use: repositories, databases and keys made elsewhere. */
 import type * as pulumi from "@pulumi/pulumi";
 import type {
   B2Repository,

@@ -1,8 +1,8 @@
 /**
- * The TypeScript of README.md and docs/, checked as a strict project would that has installed the package.
+ * Compiles the TypeScript of README.md and docs/ as a strict project would that has installed the package.
  *
- * A block with an import is a program of its own. Any other is a part of one: names of the package and of snippetScene.ts that it does
- * not declare are imported for it.
+ * A block with an import is a whole program. Any other is a part of one: names of the package and of snippetScene.ts
+ * that it does not declare are imported for it.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -34,7 +34,7 @@ export interface ServerSettings {
 export interface WorkloadSettings {
   readonly kind: string;
   readonly name: string;
-  /** Left out, that of the Jobs. */
+  /** Its namespace. Left out, that of the Jobs. */
   readonly namespace?: string | undefined;
 }
 
