@@ -124,7 +124,7 @@ type ActedRow<T extends OptionType, D extends OptionDetails> = D &
   };
 
 /** The row as it is written: {@link OptionValues} is made of its name, type, default and allowed values. */
-function acted<const T extends OptionType, const D extends OptionDetails = Record<never, never>>(
+function acted<const T extends OptionType, const D extends OptionDetails = OptionDetails>(
   name: string,
   type: T,
   section: OptionSection,
