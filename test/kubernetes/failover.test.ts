@@ -1,13 +1,14 @@
 /**
  * Failovers under write load, with the real operator and PostgreSQL: a primary whose node loses power, once with its disk and while no
  * repository can be reached, once with synchronous replication. A client notes every commit that was acknowledged; a new cluster out of the second
- * repository alone must have them, but for those that never left the dead primary. Then two ends of a sidecar: in order while a repository
- * does not answer, and by its liveness probe.
+ * repository alone must have them, but for those that never left the dead primary. With `any`, what one repository lacked when the primary died
+ * with its disk is copied from the other one. Then two ends of a sidecar: in order while a repository does not answer, and by its liveness probe.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ClusterBackupArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
@@ -31,6 +32,8 @@ describe("a failover under write load", async () => {
   /** Ids that were acknowledged and never left a primary that is gone. */
   let lost: readonly number[] = [];
   let primary = "orders-1";
+  /** Segments that the second repository has not got, and nobody knows it. */
+  const lacked: string[] = [];
 
   beforeAll(async () => {
     stack = await startComponentLab(parts, "failover");
@@ -45,6 +48,10 @@ describe("a failover under write load", async () => {
     // Replication that hangs is not given up before the test has killed what hangs.
     const parameters = { shared_buffers: "32MB", wal_sender_timeout: "5min", wal_receiver_timeout: "5min" };
     void new CnpgCluster("orders", { ...stack.common("/orders"), storageGiB: 1, instances: 2, parameters, ...(synchronous ? { overrides } : {}) });
+  };
+  const oneIsEnough = (path: string): ClusterBackupArgs => {
+    const common = stack.common(path);
+    return { ...common, acknowledge: { mode: "any" }, silence: { ...common.silence, PB021: "one is enough here" } };
   };
   const acks = (): readonly number[] => acknowledged(stack.lab).map(({ id }) => id);
   const moreAcks = async (count: number): Promise<void> => {
@@ -61,9 +68,9 @@ describe("a failover under write load", async () => {
     expect((await stack.lab.kubectl.exec(pod, "postgres", ["sh", "-c", `kill -STOP ${pid}`])).exitCode).toBe(0);
   };
   /** Another one than `dead`, when it takes commits. */
-  const awaitPromotion = async (dead: string): Promise<string> => {
+  const awaitPromotion = async (dead: string, name = "orders"): Promise<string> => {
     const primaryOf = (object: object): string => (object as { status?: { currentPrimary?: string } }).status?.currentPrimary ?? dead;
-    const promoted = primaryOf(await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => primaryOf(object) !== dead));
+    const promoted = primaryOf(await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, (object) => primaryOf(object) !== dead));
     await expect.poll(() => stack.sql(promoted, "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("f");
     return promoted;
   };
@@ -130,6 +137,45 @@ describe("a failover under write load", async () => {
     await verifyBoth();
   });
 
+  test("with any, a primary that dies with its disk takes the record of what a repository lacks with it", async () => {
+    await stack.declare(
+      () =>
+        void new CnpgCluster("ledger", {
+          ...oneIsEnough("/ledger"),
+          storageGiB: 1,
+          instances: 2,
+          // Nothing that a promoted server could archive out of its own pg_wal.
+          parameters: { shared_buffers: "32MB", wal_keep_size: "0MB", min_wal_size: "32MB", wal_recycle: "off" },
+        }),
+    );
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "ledger", "Ready");
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "ledger", "ContinuousArchiving");
+    expect((await stack.firstBackup("ledger")).error).toBeUndefined();
+    await stack.sql("ledger-1", "create table entries (id bigint)");
+
+    await stack.second.stop();
+    for (let id = 1; id <= 3; id++) {
+      await stack.sql("ledger-1", `insert into entries values (${id})`);
+      lacked.push(await stack.endSegment("ledger-1"));
+    }
+    for (const segment of lacked) await expect.poll(() => stack.segmentsOf(stack.first, "ledger"), { timeout: 180_000 }).toContain(segment);
+    // A standby removes what is older than the last checkpoint that its primary sent it.
+    const keptByStandby = async (): Promise<readonly string[]> => {
+      await stack.sql("ledger-1", "checkpoint");
+      const names = (await stack.sql("ledger-2", "checkpoint; select name from pg_ls_waldir()")).split("\n");
+      return lacked.filter((segment) => names.includes(segment));
+    };
+    await expect.poll(keptByStandby, { timeout: 120_000, interval: 2000 }).toEqual([]);
+
+    await stack.lab.crash("ledger-1");
+    await stack.lab.kubectl.runOk(["delete", "pvc", "ledger-1", "-n", "default", "--wait=false"]);
+    await stack.second.start();
+    expect(await awaitPromotion("ledger-1", "ledger")).toBe("ledger-2");
+    const first = await stack.endSegment("ledger-2");
+    await stack.awaitSegment("ledger", first);
+    expect(stack.segmentsOf(stack.second, "ledger").filter((segment) => lacked.includes(segment))).toEqual([]);
+  });
+
   test("with synchronous replication nothing that was acknowledged is lost", async () => {
     await stack.declare(() => shape(true));
     await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => {
@@ -156,12 +202,10 @@ describe("a failover under write load", async () => {
     await stack.declare(
       () =>
         void new CnpgRestore("restored", {
-          ...stack.common("/restored"),
+          ...oneIsEnough("/restored"),
           // Its last segment is ended by nothing but the shutdown, which one repository is enough for.
           archiveTimeoutSeconds: 300,
           objectives: { rpoSeconds: 600 },
-          acknowledge: { mode: "any" },
-          silence: { ...stack.common("/restored").silence, PB021: "one is enough to let PostgreSQL end" },
           storageGiB: 1,
           parameters: { shared_buffers: "32MB" },
           source: { stanza: "orders", repositories: stack.places("/orders"), from: ["repo2"] },
@@ -196,6 +240,12 @@ describe("a failover under write load", async () => {
       const labels = readdirSync(join(stack.first.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
       expect(verified.stdout.match(/status: valid/g)?.length).toBe(labels.length);
     }
+  });
+
+  test("with any, the one that took its place copies what the other repository lacks", async () => {
+    // Five minutes after its first archived file, most of which are over.
+    await expect.poll(() => stack.segmentsOf(stack.second, "ledger"), { timeout: 480_000, interval: 2000 }).toEqual(expect.arrayContaining(lacked));
+    expect(await stack.verb("ledger-2", "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
   test("a pod that is deleted in order ends when both repositories have its last segment", async () => {
