@@ -2,13 +2,17 @@
  * A user's stack in a Kubernetes with the real operator and PostgreSQL: what the components declare is applied as it is, from the plugin to a
  * restored cluster, with WAL and a tablespace on volumes of their own. A Cluster that others made gets its backups while it runs.
  */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { BackupNow } from "../../components/actions/backupNow";
 import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { backupEndCreate } from "../../components/dynamic/clusterBackup";
 import type { RunResult } from "../../tools/parts/process";
+import type { S3Server } from "../../tools/parts/s3Server";
 import { BACKUPS, backupResult, CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
@@ -103,6 +107,41 @@ describe("a stack of the components", async () => {
     const status = await backupResult(lab, backups[0]?.metadata.name ?? "");
     expect(status.error).toBeUndefined();
     expect(status.pluginMetadata?.["type"]).toBe("incr");
+  });
+
+  test("keeps a Backup on a standby waiting while the primary's pod backs up, and both are whole", async () => {
+    const labels = (server: S3Server): string[] =>
+      readdirSync(join(server.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
+    const before = labels(stack.first);
+    // The other retention just now has reached the pod or is about to: its sidecar starts again when the backup by hand has ended, not before.
+    // PostgreSQL spreads the checkpoint of a backup that does not hurry over minutes, so long as there is something to write.
+    await sql("orders-1", "create table ballast as select g as id, repeat('x', 900) as filler from generate_series(1, 20000) g");
+    const onPrimary = stack.verb("orders-1", "backup", "--type=full", "--start-fast=n");
+    const leases = join(stack.first.bucketPath, "orders/pgbackstop/orders/lease");
+    const isHeld = (): boolean => readdirSync(leases).some((name) => /"state":"held"/.test(readFileSync(join(leases, name), "utf8")));
+    await expect.poll(isHeld, { timeout: 60_000 }).toBe(true);
+
+    const objects = await renderedObjects(() => void new BackupNow("beside", { cluster: orders().access, type: "incr" }));
+    const asked = (objects as KubernetesObject[]).find(({ kind }) => kind === "Backup") as KubernetesObject;
+    await lab.kubectl.apply([asked]);
+    const log = (): string => readFileSync(join(lab.logFolder, "pods", "default_orders-2_plugin-pgbackstop.log"), "utf8");
+    await expect.poll(log, { timeout: 120_000 }).toContain("another process works on a repository");
+    expect(isHeld()).toBe(true);
+    await sql("orders-1", "checkpoint");
+    const full = await onPrimary;
+    expect(`${full.stdout}${full.stderr}`).not.toContain("ERROR");
+    expect(full.exitCode).toBe(0);
+
+    const status = await backupResult(lab, asked.metadata.name);
+    expect(status.error).toBeUndefined();
+    // It builds on what it waited for.
+    const made = labels(stack.first)
+      .filter((label) => !before.includes(label))
+      .sort();
+    expect(made).toEqual([expect.stringMatching(/^\d{8}-\d{6}F$/), status.pluginMetadata?.["repo1"]]);
+    expect(made[1]?.startsWith(`${made[0]}_`)).toBe(true);
+    expect(status.pluginMetadata?.["repo2"]).toBe(status.pluginMetadata?.["repo1"]);
+    expect(await stack.verb("orders-2", "verify")).toMatchObject({ exitCode: 0 });
   });
 
   test("is laid over a running Cluster of others, whose instance is replaced", async () => {
@@ -244,20 +283,32 @@ describe("a stack of the components", async () => {
       });
       return conditionOf(cluster, "ContinuousArchiving")?.message ?? (cluster as { status?: { phaseReason?: string } }).status?.phaseReason ?? "";
     };
-    const one = (name: string, over: Partial<CnpgClusterArgs> = {}): void => {
-      void new CnpgCluster(name, { ...stack.common(`/${name}`), storageGiB: 1, parameters: { shared_buffers: "32MB" }, ...over });
-    };
+    const one = (name: string, over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
+      new CnpgCluster(name, { ...stack.common(`/${name}`), storageGiB: 1, parameters: { shared_buffers: "32MB" }, ...over });
     const clusterOf = (objects: readonly object[]): KubernetesObject =>
       (objects as KubernetesObject[]).find(({ kind }) => kind === "Cluster") as KubernetesObject;
 
+    const missing = (): ClusterBackupArgs["repositories"] => {
+      const { repo1, repo2 } = stack.places("/nowhere");
+      if (repo1?.at.s3 === undefined || repo2 === undefined) throw new Error("no bucket");
+      return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
+    };
+
     test("a bucket that is not there is named in the Cluster's condition", async () => {
-      const missing = (): ClusterBackupArgs["repositories"] => {
-        const { repo1, repo2 } = stack.places("/nowhere");
-        if (repo1?.at.s3 === undefined || repo2 === undefined) throw new Error("no bucket");
-        return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
-      };
       await stack.declare(() => one("nowhere", { repositories: missing() }));
       expect(await message("nowhere", "bucket 'missing' does not exist")).toContain("Check repo1-s3-bucket");
+    });
+
+    test("a backup into it that an update asks for ends in a phase that the update waits for, and fails the update with its own error", async () => {
+      await lab.kubectl.waitForCondition(CLUSTERS, "nowhere", "Ready");
+      const program = (): BackupNow => new BackupNow("before-v3", { cluster: one("nowhere", { repositories: missing() }).access });
+      const asked = ((await renderedObjects(() => void program())) as KubernetesObject[]).find(({ kind }) => kind === "Backup") as KubernetesObject;
+      await lab.kubectl.apply([asked]);
+      const backup = asked.metadata.name;
+      const { phase = "", error = "" } = await backupResult(lab, backup);
+      expect((asked.metadata["annotations"] as Record<string, string>)["pulumi.com/waitFor"]).toContain(`@.phase == '${phase}'`);
+      const end = backupEndCreate({ namespace: "default", backup, uid: "", phase, error, backupId: "" });
+      await expect(end).rejects.toThrow(/has not completed \(failed\): [^]*bucket 'missing' does not exist/);
     });
 
     test("a parameter that the plugin does not know is named in the Cluster's status", async () => {

@@ -38,10 +38,12 @@ export const instanceCommand: Command = async (host) => {
       () => false,
     );
   const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
+  /** By a backup that was asked for, by the sidecar's own first one, or by one by hand in this container: all of them end with it. */
+  const isBusy = (): boolean => backups.isBusy() || host.lockState("backup").held;
   const healing = new TimedHeal({
     repos,
     mayHeal: async () => timelines.isAny() && !(await isStandby()),
-    isBusy: () => backups.isBusy(),
+    isBusy,
     heal: (copiesMax, signal) => wal.healWhole(copiesMax, signal),
     walSegmentSizeBytes,
   });
@@ -63,7 +65,7 @@ export const instanceCommand: Command = async (host) => {
   const first = new FirstBackups({
     repos: config.settings.firstBackup === true ? repos : [],
     isStandby,
-    isBusy: () => backups.isBusy(),
+    isBusy,
     backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),
   });
   const settled = (): Promise<void> => first.settled();
@@ -71,7 +73,7 @@ export const instanceCommand: Command = async (host) => {
   const beginning = first.takeThem(own, ending.signal);
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
   const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);
-  const expiring = isKept ? expireForever({ isStandby, isBusy: () => backups.isBusy(), expire }, own, ending.signal) : null;
+  const expiring = isKept ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null;
   for (const name of removeLeftPlaces(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   return serveSidecar(host, {
     services: [
@@ -80,7 +82,7 @@ export const instanceCommand: Command = async (host) => {
       backups,
       metrics.service(),
     ],
-    isBusy: () => backups.isBusy(),
+    isBusy,
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar ends"));
       const closing = [gets.close(), sourceGets?.close()].map((each) => Promise.race([each, untilAborted(signal)]));
