@@ -141,7 +141,8 @@ describe("a stack of the components", async () => {
     expect(made).toEqual([expect.stringMatching(/^\d{8}-\d{6}F$/), status.pluginMetadata?.["repo1"]]);
     expect(made[1]?.startsWith(`${made[0]}_`)).toBe(true);
     expect(status.pluginMetadata?.["repo2"]).toBe(status.pluginMetadata?.["repo1"]);
-    expect(await stack.verb("orders-2", "verify")).toMatchObject({ exitCode: 0 });
+    // A verb that only reads ends with its sidecar, which may start again just now.
+    await expect.poll(() => stack.verb("orders-2", "verify"), { timeout: 120_000, interval: 1000 }).toMatchObject({ exitCode: 0 });
   });
 
   test("is laid over a running Cluster of others, whose instance is replaced", async () => {
