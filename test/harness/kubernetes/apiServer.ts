@@ -15,6 +15,8 @@ import type { Kubectl } from "./kubectl";
 export interface ApiServer {
   readonly kubectl: Kubectl;
   readonly url: string;
+  /** Of the admin. */
+  readonly kubeconfig: string;
   /** Of the authority that signed its certificate. */
   readonly caFile: string;
   /** Kept after the end, until the next one of the same name. */
@@ -38,10 +40,11 @@ export async function startApiServer(parts: ApiServerParts, name = "api-server")
   };
   const forget = onEnd(stop);
   try {
-    const { caFile, kubectl, url } = await startControlPlane(parts, place, runFolder);
+    const { caFile, kubeconfig, kubectl, url } = await startControlPlane(parts, place, runFolder);
     return {
       kubectl,
       url,
+      kubeconfig,
       caFile,
       logFolder,
       define: (sources, doubles = []) => define(kubectl, parts, sources, doubles),
