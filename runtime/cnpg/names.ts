@@ -1,10 +1,13 @@
-/** Names that the operator's side, the sidecars, their files and the components that deploy them agree on. Data only: components read it too. */
+/**
+ * Names shared by the operator side, the sidecars, their files and the components that deploy them. Data only:
+ * components read it too.
+ */
 
 /** The plugin's name: in `spec.plugins`, the Service's label and the socket. */
 export const PLUGIN_NAME = "pgbackstop";
-/** The container in pods of instances and recovery jobs; the operator finds missing sidecars by it. */
+/** The container in pods of instances and recovery jobs; the operator detects missing sidecars by it. */
 export const SIDECAR_NAME = "plugin-pgbackstop";
-/** Where the instance manager looks for sockets; every entry is a plugin of that name. */
+/** The instance manager's socket directory; every entry is a plugin of that name. */
 export const SOCKET_DIRECTORY = "/plugins";
 /** File in the ConfigMap of the runtime. */
 export const BUNDLE_FILE = "runtime.cjs.gz";
@@ -16,40 +19,45 @@ export const PLACES = {
   include: "/pgbackstop/conf.d",
   secrets: "/pgbackstop/secrets",
   claims: "/pgbackstop/claims",
-  /** Beside an instance of a replica cluster: `config`, `conf.d` and `secrets` of what it follows. */
+  /** Beside an instance of a replica cluster: `config`, `conf.d` and `secrets` of its source. */
   source: "/pgbackstop/source",
-  /** On the operator's side: the plugin's certificate with its key, and the one that the operator shows. */
+  /** On the operator side: the plugin's certificate with its key, and the operator's certificate. */
   server: "/pgbackstop/server",
   client: "/pgbackstop/client",
-  /** Of a drill: its settings, and what production is asked with. */
+  /** For a drill: its settings and the credentials for production. */
   drill: "/pgbackstop/drill",
   production: "/pgbackstop/production",
   notify: "/pgbackstop/notify",
-  /** Of a migration: what is stopped and changed, the new values of Secrets, the words of its steps, and what servers are signed in to with. */
+  /**
+   * For a migration: objects to stop and change, new values of Secrets, arguments of its steps, credentials of servers.
+   */
   migration: "/pgbackstop/migration",
   values: "/pgbackstop/values",
   words: "/pgbackstop/words",
   servers: "/pgbackstop/servers",
-  /** Gone with the pod: the unpacked program, locks, the heartbeat. */
+  /** Lost with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
 } as const;
 
-/** The same three of what a replica cluster follows, beside an instance; a recovery job has them where others have their own. */
+/**
+ * The same three for a replica cluster's source, beside an instance. In a recovery job the source takes the usual
+ * directories.
+ */
 export const SOURCE_PLACES = {
   config: `${PLACES.source}/config`,
   include: `${PLACES.source}/conf.d`,
   secrets: `${PLACES.source}/secrets`,
 } as const;
 
-/** What containers of the plugin run: the program is unpacked where nothing else can write, and takes the shell's place. */
+/** Start of the plugin's containers: unpacks the program where nothing else can write, and replaces the shell. */
 export const START = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACES.run}/runtime.cjs; exec node ${PLACES.run}/runtime.cjs "$@"`;
 
-/** Written by the sidecar while calls on its socket are answered: seconds since 1970 of the last one. */
+/** The sidecar writes it while its socket answers calls: time of the last answer, in seconds since 1970. */
 export const HEARTBEAT_FILE = `${PLACES.run}/alive`;
 export const HEARTBEAT_AGE_MAX_S = 15;
-/** Beside it, for people: the verbs with the sidecar's configuration. */
+/** In the same directory, for people: the verbs with the sidecar's configuration. */
 export const LAUNCHER_FILE = "pgbackstop";
-/** Note of a backup: the Backup object that asked for it. */
+/** Note of a backup: the Backup object that requested it. */
 export const BACKUP_UID_NOTE = "cnpg-backup-uid";
 
 /** Kinds of objects that a migration stops and starts again. */

@@ -1,10 +1,11 @@
 /**
- * The throw-away Cluster of a drill: pure, from production's own as it stands now, so that image, extensions and volumes are the same.
+ * The throw-away Cluster of a drill. Pure: derived from production's Cluster, so that image, extensions and volumes are
+ * the same.
  *
- * What its data cannot be read without is taken over by name, and nothing else: what is not thought of here cannot act either. It has no plugin and
- * no backup, so that nothing of it is archived; no roles, and no pg_hba of production's; no replication worker. Slots for background workers it has
- * none, but only once it runs as an instance: the recovery before demands as many as production had, so that libraries that act by themselves are
- * left out altogether.
+ * Copies only the settings that the data directory needs to start, by name; nothing else can act. The Cluster has no
+ * plugin and no backup, so nothing of it is archived. It has no roles, none of production's pg_hba, and no replication
+ * worker. As an instance it has no slots for background workers. Recovery needs as many as production had, so libraries
+ * that start their own workers are left out.
  */
 import { fail } from "../../base/errors";
 import type { Picked } from "../../operations/drill/drillPlan";
@@ -15,13 +16,13 @@ import { PLUGIN_NAME } from "../names";
 export interface ThrowAwayWish {
   readonly name: string;
   readonly drillId: string;
-  /** Whose end is its end; null for a drill that somebody runs by hand. */
+  /** Owns the Cluster: both end together; null for a drill that somebody runs by hand. */
   readonly job: { readonly name: string; readonly uid: string } | null;
-  /** When even a drill that hangs is over: ms since 1970. */
+  /** End of the drill, even if it hangs: ms since 1970. */
   readonly untilMs: number;
   readonly repoKey: number;
   readonly picked: Picked;
-  /** Newest segment that recovery may know; null for all. */
+  /** Newest segment that recovery may see; null for all. */
   readonly newestWal: string | null;
   /** Major version of PostgreSQL. */
   readonly major: number;
@@ -29,13 +30,13 @@ export interface ThrowAwayWish {
   readonly resources: Readonly<Record<string, string>>;
 }
 
-/** Beside the name: without it no drill removes a Cluster. Its value is production's name. */
+/** Marks a drill's Cluster: without it no drill removes a Cluster. Its value is production's name. */
 export const DRILL_LABEL = "pgbackstop/drill-of";
 const DRILL_ID = "pgbackstop/drill";
 const DRILL_UNTIL = "pgbackstop/drill-until";
 const SOURCE = "source";
 
-/** Where the pods go and what they are made of. Not the priority of production: a drill must not push others out. */
+/** Scheduling and parts of the pods. Not production's priority: a drill must not evict others. */
 const TAKEN_OVER = [
   "imageName",
   "imageCatalogRef",
@@ -53,7 +54,7 @@ const TAKEN_OVER = [
 ] as const;
 const AFFINITY_TAKEN_OVER = ["nodeSelector", "tolerations", "nodeAffinity"] as const;
 
-/** What data cannot be read or recovered without, and what decides how fast that is. */
+/** Settings that reading or recovering the data needs, and those that decide the speed. */
 const PARAMETERS_TAKEN_OVER = [
   "dynamic_shared_memory_type",
   "effective_io_concurrency",
@@ -76,10 +77,10 @@ const PARAMETERS_TAKEN_OVER = [
   "wal_level",
   "work_mem",
 ];
-/** Schedulers, replication, and what sends or fetches by itself. */
+/** Schedulers, replication, and libraries that send or fetch on their own. */
 const ACTING_LIBRARIES = ["bdr", "pg_cron", "pg_failover_slots", "pg_net", "pg_partman_bgw", "pgl_ddl_deploy", "pglogical", "spock", "wal2mongo"];
 
-/** @throws optionInvalid where production is not recovered by this plugin */
+/** @throws optionInvalid if this plugin does not recover production */
 export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): JsonObject {
   const { drillId, job, name, newestWal, repoKey, untilMs } = wish;
   const spec = at(production, "spec");
@@ -104,7 +105,7 @@ export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): J
       ...volumesOf(spec),
       instances: 1,
       enablePDB: false,
-      // The role that checks it; its password is made for it, and goes with it.
+      // The role that checks it; its generated password is removed with the Cluster.
       enableSuperuserAccess: true,
       smartShutdownTimeout: 5,
       stopDelay: 60,
@@ -116,7 +117,7 @@ export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): J
   };
 }
 
-/** What a drill left, or makes right now. Null for a Cluster that is no drill's. */
+/** A drill's Cluster, running or left over. Null for any other Cluster. */
 export function readThrowAway(
   cluster: JsonObject,
 ): { readonly uid: string; readonly of: string; readonly jobUid: string; readonly untilMs: number } | null {
@@ -136,7 +137,7 @@ function labelOf(cluster: JsonObject, field: "labels" | "annotations", name: str
   return textAt(at(cluster, "metadata", field), name);
 }
 
-/** The backup is always named: what the drill has chosen is what is restored. */
+/** Always names the backup: the restore uses the drill's choice. */
 function targetOf({ backup, target, type }: Picked): JsonObject {
   const of = { backupID: backup.label };
   if (type === "immediate") return { ...of, targetImmediate: true };

@@ -1,10 +1,10 @@
 /**
- * `cnpg-drill`: a fire drill of a cluster of CloudNativePG. One repository and one backup are restored into a throw-away Cluster beside production,
- * by the operator and the plugin as a real restore would be; what comes back is checked and timed, and all of it is removed again. Production is
- * asked a few questions and never touched.
+ * `cnpg-drill`: a fire drill of a CloudNativePG cluster. The operator and the plugin restore one repository and one
+ * backup into a throw-away Cluster beside production, as in a real restore. The drill checks and times the result, then
+ * removes all of it. It only queries production and never changes it.
  *
- * Only the drilled repository gives files and WAL. Errors of the drill itself end in its record; only what keeps a drill from being made (another
- * one runs, no rights) is thrown.
+ * Only the drilled repository supplies files and WAL. The drill's own errors end in its record. It throws only errors
+ * that keep a drill from starting (another one runs, missing rights).
  */
 import { withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -39,10 +39,10 @@ import { type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi"
 import { tellJob } from "../kubernetes/jobNotice";
 
 const MINUTE_MS = 60_000;
-/** Beside what the drill itself may take: to remove it. */
+/** Time to remove the Cluster, after the drill's own limit. */
 const END_MS = 15 * MINUTE_MS;
 const REMOVE_MS = 10 * MINUTE_MS;
-/** Of a process that was told to end, and is killed soon. */
+/** The process was told to end and is killed soon. */
 const REMOVE_HURRIED_MS = 5000;
 const EXIT_CODE_MAX = 125;
 
@@ -54,7 +54,7 @@ export const clusterDrillCommand: Command = async (host) => {
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
   return tellJob(host, cluster, ctx, async () => {
     const asked = askedDrill(host.config.settings, host.config.drill);
-    // Its own signal: what was made is removed although the command was told to end.
+    // Its own signal: the Cluster is removed even after the command was told to end.
     const api = await openKubernetes(kubernetes, new AbortController().signal);
     await clearName(api, name, cluster, jobUid, ctx);
     const drill = new ClusterDrill(
@@ -71,7 +71,9 @@ export const clusterDrillCommand: Command = async (host) => {
   });
 };
 
-/** By the Secret of an application: production's counts need no more. @throws dbConnect where there is none */
+/**
+ * Uses an application's Secret: counting rows in production needs no more rights. @throws dbConnect without a Secret
+ */
 async function openProduction({ config, readFile }: Invocation & MachineAccess, api: KubernetesApi, database: string | undefined): Promise<Session> {
   const { cluster = "", secretPath } = config.clusterDrill;
   const text = async (name: string): Promise<string> => {
@@ -120,7 +122,7 @@ class ClusterDrill {
     return this.#journal.record();
   }
 
-  /** Never throws: what goes wrong is in the record. */
+  /** Never throws: failures are in the record. */
   async make(enough: AbortSignal): Promise<void> {
     const ctx = { ...this.#ctx, signal: AbortSignal.any([this.#ctx.signal, enough]) };
     const journal = this.#journal;
@@ -148,7 +150,7 @@ class ClusterDrill {
     journal.judge();
   }
 
-  /** From production as it stands now. */
+  /** Derived from production's current Cluster. */
   async #create({ info, newestWal, picked, repo }: Chosen): Promise<MadeCluster> {
     const { api } = this.#deps;
     const { cluster = "", job, jobUid, name = "", resources } = this.#config.clusterDrill;
@@ -169,7 +171,7 @@ class ClusterDrill {
     return makeCluster(api, throwAwayCluster(production, wish));
   }
 
-  /** Only a cluster of the same identity is what was backed up. */
+  /** Only a cluster with the same identity is the source of the backup. */
   async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
     const found = await askProduction((database) => this.#deps.openProduction(database), ctx);
     const own = info.history.find(({ id }) => id === picked.backup.dbId);
@@ -177,7 +179,7 @@ class ClusterDrill {
   }
 
   async #check(chosen: Chosen, server: ThrowAway, production: ProductionFacts | null, ctx: Context): Promise<void> {
-    // What is asked right now fails at once when the time is over.
+    // A running query fails at once when the time is over.
     const stop = (): void => void server.close();
     ctx.signal.addEventListener("abort", stop, { once: true });
     const session = await server.connect();
@@ -200,7 +202,7 @@ class ClusterDrill {
     try {
       this.#journal.rpo = await measureRpo({ faultAtS, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, replayed, connect });
     } catch (error) {
-      // The heartbeat's statement: the other checks are worth making all the same.
+      // The heartbeat's statement: the other checks are still worth making.
       ctx.signal.throwIfAborted();
       this.#journal.fail("rpo", toBackupError(error));
     }
@@ -240,7 +242,7 @@ class ClusterDrill {
     return results;
   }
 
-  /** Whatever happened before, and although the command may have been told to end. */
+  /** Runs after every outcome, even if the command was told to end. */
   async #remove(made: MadeCluster | null): Promise<void> {
     if (made === null) return;
     const waitMs = this.#ctx.signal.aborted ? REMOVE_HURRIED_MS : REMOVE_MS;

@@ -1,4 +1,4 @@
-/** The throw-away Cluster as it comes up and goes: made, watched until somebody can connect, removed with everything that it owns. */
+/** Life of the throw-away Cluster: created, watched until it accepts connections, removed with all that it owns. */
 import type { Context } from "../../base/context";
 import { BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
@@ -15,14 +15,14 @@ const SECRETS: Collection = { api: "v1", plural: "secrets" };
 
 const POLL_MS = 500;
 const CONNECT_MS = 3000;
-/** No question of a drill takes longer than a day; the drill's own bound is shorter. */
+/** No query of a drill takes longer than a day; the drill's own limit is shorter. */
 const QUERY_TIMEOUT_MS = 86_400_000;
 const PORT = 5432;
-/** How long a Cluster may take to go: its pods have a minute, and volumes go behind them. */
+/** Limit for removing a Cluster: its pods have a minute, and volumes follow. */
 const REMOVE_MS = 10 * 60_000;
 /** The recovery's first job; CloudNativePG repeats its pod. */
 const JOB_SUFFIX = "-1-full-recovery";
-/** One pod may be lost by what happens to pods; where the restore itself said that it failed, one is enough. */
+/** Pods may fail for other reasons once. If the restore itself reported a failure, one is enough. */
 const FAILED_PODS_MAX = 2;
 
 export interface MadeCluster {
@@ -31,8 +31,8 @@ export interface MadeCluster {
 }
 
 /**
- * Removes what a drill of this name left. @throws lockAcquire (50) where another Job's drill may still run; optionInvalidValue for a Cluster that
- * is no drill's
+ * Removes a former drill's Cluster of this name. @throws lockAcquire (50) if another Job's drill may still run;
+ * optionInvalidValue for a Cluster that is not a drill's
  */
 export async function clearName(api: KubernetesApi, name: string, production: string, jobUid: string | undefined, ctx: Context): Promise<void> {
   const found = await api.find(CLUSTERS, name);
@@ -55,7 +55,7 @@ export async function makeCluster(api: KubernetesApi, object: JsonObject): Promi
   return { name: textAt(made, "metadata", "name") ?? "", uid: textAt(made, "metadata", "uid") ?? "" };
 }
 
-/** With its pods and volumes: the Cluster itself goes last. @throws pathRemove where it is still there in the end */
+/** Removes pods and volumes first, the Cluster last. @throws pathRemove if it still exists at the end */
 export async function removeCluster(api: KubernetesApi, made: MadeCluster, waitMs: number, ctx: Context): Promise<void> {
   await api.remove(CLUSTERS, made, "Foreground");
   const endMs = ctx.clock.monotonicMs() + waitMs;
@@ -70,15 +70,15 @@ export async function removeCluster(api: KubernetesApi, made: MadeCluster, waitM
   }
 }
 
-/** What is known of the recovery; null for news that did not come. */
+/** State of the recovery; null if the API did not answer. */
 interface Seen {
   readonly job: ReturnType<typeof jobState>;
   readonly outcome: RestoreOutcome | null;
 }
 
 /**
- * Waits until the recovery is over, its phases in the journal, and then for the first connection. @throws the restore's own error; runtime where
- * PostgreSQL did not recover
+ * Waits until the recovery ends, with its phases in the journal, and then for the first connection. @throws the
+ * restore's own error; runtime if PostgreSQL did not recover
  */
 export async function awaitConnection(api: KubernetesApi, made: MadeCluster, journal: DrillJournal, ctx: Context): Promise<ThrowAway> {
   let wasThere = false;
@@ -90,7 +90,7 @@ export async function awaitConnection(api: KubernetesApi, made: MadeCluster, jou
     if (journal.phase === "create" && (job?.isActive === true || outcome !== null)) journal.next("restore");
     if (journal.phase === "restore" && outcome?.ok === true) journal.next("recovery");
     if (job !== null && !job.isDone) judgeJob(job.failedCount, outcome, made);
-    // A job that went through is removed by the operator.
+    // The operator removes a job that succeeded.
     if (job?.isDone === true || (seen !== null && job === null && wasThere)) break;
     wasThere ||= job !== null;
     await ctx.clock.sleep(POLL_MS, ctx.signal);
@@ -135,7 +135,7 @@ async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context)
   }
 }
 
-/** A new instance may be restarted once when it gets its settings: what is checked comes after it. */
+/** A new instance may restart once to apply its settings: checks come after that. */
 export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx: Context): Promise<void> {
   for (;;) {
     const found = await api.find(CLUSTERS, name).catch((error: unknown) => unlessRetryable(error, null));
@@ -145,7 +145,7 @@ export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx:
   }
 }
 
-/** What the operator says of a Cluster, for errors. */
+/** The operator's status of a Cluster, for errors. */
 export async function stateOf(api: KubernetesApi, { name }: MadeCluster): Promise<string> {
   const found = await api.find(CLUSTERS, name).catch(() => null);
   const status = at(found ?? undefined, "status");
@@ -158,7 +158,7 @@ interface Place {
   readonly caPem: string;
 }
 
-/** The recovered server; ends what it was asked when the drill has to end. */
+/** The recovered server; cancels its queries when the drill has to end. */
 export class ThrowAway {
   readonly #place: Place;
   readonly #open = new Set<Session>();
@@ -184,7 +184,7 @@ export class ThrowAway {
     return session;
   }
 
-  /** Statements under way fail then. */
+  /** Running statements then fail. */
   async close(): Promise<void> {
     await Promise.all([...this.#open].map((session) => session.close()));
     this.#open.clear();
@@ -196,7 +196,7 @@ function secretText(secret: JsonObject | null, key: string): string | undefined 
   return value === undefined ? undefined : Buffer.from(value, "base64").toString("utf8");
 }
 
-/** What may be better the next time is no news. */
+/** A retryable error is ignored: the next attempt may succeed. */
 function unlessRetryable<T>(error: unknown, instead: T): T {
   if (error instanceof BackupError && (error.retryable || error.kind === "hostConnect")) return instead;
   throw error;

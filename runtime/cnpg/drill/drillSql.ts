@@ -1,6 +1,6 @@
 /**
- * What a drill asks of a recovered cluster over the network, where no program of PostgreSQL's is at hand: where its recovery ended, amcheck, every
- * row read once, page checksums.
+ * Queries of a drill over the network, without PostgreSQL's programs: end of recovery, amcheck, every row read once,
+ * page checksums.
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -9,20 +9,20 @@ import type { Outcome } from "../../operations/drill/checks";
 import type { Replayed } from "../../operations/drill/measure";
 import type { Session } from "../../postgres/session";
 
-/** Extensions that a drill needs lie in a schema of its own. */
+/** Own schema for extensions that a drill needs. */
 const SCHEMA = "pgbackstop_drill";
-/** How far back a commit is looked for: an idle hour of segments that `archive_timeout` has ended. */
+/** Limit of the search for a commit: an idle hour of segments that `archive_timeout` has ended. */
 const SEGMENTS_BACK_MAX = 64;
 const DETAILS_MAX = 5;
 
 export interface DrilledServer {
-  /** To the database of the configuration; the caller closes it. */
+  /** The default is the configuration's database; the caller closes the session. */
   connect(database?: string): Promise<Session>;
 }
 
 /**
- * Where recovery ended, and its last commit. The instance was started anew since, so that its own words are gone: the history of its timeline
- * knows the one, the WAL that it was recovered from the other (`pg_walinspect`, with PostgreSQL 15).
+ * End of recovery and its last commit. The instance has restarted since, so its log is lost. The timeline history has
+ * the end, and the replayed WAL has the commit (`pg_walinspect`, from PostgreSQL 15).
  */
 export async function findReplayed(session: Session, major: number, ctx: Context): Promise<Replayed> {
   const { timeline } = await session.controlCheckpoint();
@@ -46,7 +46,7 @@ export async function segmentSizeOfServer(session: Session): Promise<number> {
   return Number((rows[0] as { size: string }).size);
 }
 
-/** The last line tells which timeline was left, and where: `1\t0/5000060\tno recovery target specified`. */
+/** The last line has the parent timeline and its end: `1\t0/5000060\tno recovery target specified`. */
 export function endOfHistory(text: string): bigint | null {
   const last = text.split("\n").findLast((line) => /^\s*\d+\s+[0-9A-F]+\/[0-9A-F]+/i.test(line));
   const position = last?.trim().split(/\s+/)[1];
@@ -64,7 +64,7 @@ async function findLastCommit(session: Session, schema: string, end: bigint, siz
           "where resource_manager = 'Transaction' and record_type like 'COMMIT%' order by start_lsn desc limit 1",
         [formatLsn(from === 0n ? 1n : from), formatLsn(to)],
       )
-      // A segment that is gone, or one without a record that begins in it.
+      // A removed segment, or one in which no record begins.
       .catch(() => null);
     const [found] = (records?.rows ?? []) as { description: string }[];
     const at = found === undefined ? null : timeOfCommit(found.description);
@@ -81,7 +81,7 @@ export function timeOfCommit(description: string): number | null {
   return Number.isFinite(atMs) ? atMs / 1000 + Number(`0${time.slice(8)}`) : null;
 }
 
-/** The schema that it lies in; null where its files are not installed. */
+/** Schema of the extension; null if its files are not installed. */
 async function installExtension(session: Session, name: string): Promise<string | null> {
   const { rows } = await session.query("select 1 from pg_available_extensions where name = $1", [name]);
   if (rows.length === 0) return null;
@@ -103,7 +103,7 @@ interface Relation {
 
 const KIND_NAMES = { index: "every index has every row of its table", table: "every table is sound" };
 
-/** Every B-tree against its table, and every table by itself, as `pg_amcheck --heapallindexed --parent-check` does. */
+/** Every B-tree against its table, and every table alone, as `pg_amcheck --heapallindexed --parent-check` does. */
 export async function checkRelations(server: DrilledServer, ctx: Context): Promise<Outcome> {
   const found: string[] = [];
   let isInstalled = true;
@@ -148,7 +148,7 @@ async function list(session: Session, sql: string): Promise<Relation[]> {
   return (rows as { oid: string; name: string }[]).map(({ name, oid }) => ({ oid: Number(oid), name }));
 }
 
-/** Every row and every large value of every table, to nowhere. */
+/** Reads every row and every large value of every table, and discards them. */
 export async function dumpAll(server: DrilledServer, ctx: Context): Promise<Outcome> {
   let rowCount = 0;
   let tableCount = 0;
@@ -168,7 +168,7 @@ export async function dumpAll(server: DrilledServer, ctx: Context): Promise<Outc
   return { verdict: "ok", text: `${rowCount} rows of ${tableCount} tables in ${databases} databases read to their last one` };
 }
 
-/** Pages are compared with their checksums as they are read; the server counts what did not fit. */
+/** Reading a page verifies its checksum; the server counts failures. */
 export async function checkSums(server: DrilledServer): Promise<Outcome> {
   const session = await server.connect();
   try {
@@ -205,7 +205,7 @@ async function inEachDatabase(server: DrilledServer, ctx: Context, work: (sessio
   return names.length;
 }
 
-/** Without our statement around them. */
+/** Without our statement around it. */
 function serverWords(error: unknown): string {
   const { message } = toBackupError(error);
   return message.replace(/^unable to execute query '.*': /s, "");

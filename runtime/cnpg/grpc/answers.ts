@@ -1,6 +1,6 @@
 /**
- * Every answer that has a nested message: made here, so that none can be left out. CloudNativePG reads `capability.GetService().Type` and the
- * like without a look, and a message that is not set ends its process.
+ * Builds every answer with a nested message, so that none is left out. CloudNativePG reads
+ * `capability.GetService().Type` and similar fields unchecked, and an unset message ends its process.
  */
 import type { MetricDefinition, MetricSample } from "./messages";
 
@@ -12,7 +12,7 @@ export function pluginCapabilities(services: readonly Service[]) {
   return { capabilities: services.map((type) => ({ service: { type: `TYPE_${type}` } })) };
 }
 
-/** Of WAL, Backup and Metrics, which have this form in common. */
+/** Common form of WAL, Backup and Metrics. */
 export function callCapabilities(calls: readonly Call[]) {
   return { capabilities: calls.map((type) => ({ rpc: { type: `TYPE_${type}` } })) };
 }
@@ -50,7 +50,7 @@ export function metricDefinitions(metrics: readonly MetricDefinition[]) {
   };
 }
 
-/** @throws never; a sample of another form than its definition would cost the whole scrape, so it is left out. */
+/** Leaves out a sample that does not match its definition: it would cost the whole scrape. @throws never */
 export function metricSamples(definitions: readonly MetricDefinition[], samples: readonly MetricSample[]) {
   const labelCounts = new Map(definitions.map(({ name, labels }) => [name, labels.length]));
   return {

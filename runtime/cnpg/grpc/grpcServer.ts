@@ -1,8 +1,8 @@
 /**
  * The gRPC server of both sides: on a unix socket beside an instance, over mutual TLS for the operator.
  *
- * A method gets the request and a signal that aborts when the caller is gone; what it throws becomes a status of the kind that
- * CloudNativePG's own plugin uses, with the message unchanged: it ends up in conditions and in the status of a Backup.
+ * A method gets the request and a signal that aborts when the caller disconnects. Its errors become the statuses that
+ * CloudNativePG's own plugin uses. The message stays unchanged: conditions and the status of a Backup show it.
  */
 import { chmod, lstat, rm } from "node:fs/promises";
 import * as grpc from "@grpc/grpc-js";
@@ -19,17 +19,17 @@ export interface PluginService {
 }
 
 export interface PluginServer {
-  /** Takes no more calls, lets those under way end until `signal` aborts, and closes. */
+  /** Refuses new calls, lets running calls finish until `signal` aborts, and closes. */
   close(signal: AbortSignal): Promise<void>;
 }
 
-/** The server's socket is open to the pod's one user and group. */
+/** The pod's only user and group may open the socket. */
 const SOCKET_MODE = 0o660;
 /** A Cluster with a long status; the default is 4 MiB. */
 const REQUEST_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const UNLOGGED = new Set(["GetPluginMetadata", "GetPluginCapabilities", "GetCapabilities", "Probe", "Define", "Collect"]);
 
-/** What is at the path, left by a container that was killed, is replaced. @throws fileOpen (41) */
+/** Replaces a socket that a killed container left at the path. @throws fileOpen (41) */
 export async function servePluginSocket(path: string, services: readonly PluginService[], ctx: Context): Promise<PluginServer> {
   const there = await lstat(path).catch(() => null);
   if (there !== null && !there.isSocket()) throw fail("fileOpen", `unable to listen on '${path}': it is there already and is no socket`, { path });
@@ -87,7 +87,7 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
   const handle: grpc.handleUnaryCall<object, object> = (call, callback) => {
     const gone = new AbortController();
     let isAnswered = false;
-    // Told at the end of every stream.
+    // Emitted at the end of every stream.
     call.on("cancelled", () => {
       if (!isAnswered) gone.abort(fail("term", `the caller of ${title} is gone`));
     });
@@ -102,7 +102,7 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
 }
 
 function refusalOf(thrown: unknown, ctx: Context): grpc.ServerErrorResponse {
-  // Asked for every few seconds by a standby that waits: no error.
+  // A waiting standby asks every few seconds: no error.
   if (thrown instanceof NotFound) return Object.assign(new Error(thrown.message), { code: grpc.status.NOT_FOUND, details: thrown.message });
   if (thrown instanceof NotYet) return Object.assign(new Error(thrown.message), { code: grpc.status.UNAVAILABLE, details: thrown.message });
   const error = toBackupError(thrown);
@@ -111,13 +111,13 @@ function refusalOf(thrown: unknown, ctx: Context): grpc.ServerErrorResponse {
   return Object.assign(new Error(details), { code: statusOf(error), details });
 }
 
-/** The answer to a call for something that certainly is not there: the one error that PostgreSQL may take for the end of the archive. */
+/** The archive certainly does not have the file: the only error that PostgreSQL may take for the end of the archive. */
 export class NotFound extends Error {}
 
-/** The answer to a call that comes too early, as everybody knows: an error for who asks, and none in the log. */
+/** The call came too early, as expected: an error for the caller, and none in the log. */
 export class NotYet extends Error {}
 
-/** What the caller can expect of trying again, as CloudNativePG's own plugin tells it. */
+/** Tells the caller whether a retry may help, as CloudNativePG's own plugin does. */
 const STATUS: Partial<Readonly<Record<ErrorKind, grpc.status>>> = {
   archiveDuplicate: grpc.status.FAILED_PRECONDITION,
   archiveMismatch: grpc.status.FAILED_PRECONDITION,

@@ -1,4 +1,4 @@
-/** Identity: asked on every connection and before every call, so it answers from memory. */
+/** Identity: called on every connection and before every call, so it answers from memory. */
 import { VERSION } from "../../version";
 import { pluginCapabilities } from "./answers";
 import { PLUGIN_NAME } from "../names";

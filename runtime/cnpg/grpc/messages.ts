@@ -1,8 +1,8 @@
-/** What comes in and goes out, as far as this plugin uses it: names are those of the protocol. */
+/** Requests and responses, as far as this plugin uses them: names are those of the protocol. */
 
 export interface WalArchiveRequest {
   readonly cluster_definition: Uint8Array;
-  /** Path of the file, below the data directory. */
+  /** Path of the file, relative to the data directory. */
   readonly source_file_name: string;
   /** Absent from callers before 0.6.0. */
   readonly check_empty_wal_archive?: boolean;
@@ -12,7 +12,7 @@ export interface WalRestoreRequest {
   readonly cluster_definition: Uint8Array;
   readonly source_wal_name: string;
   readonly destination_file_name: string;
-  /** `MODE_REWIND` wants one file and nothing around it. Another word than those known is a recovery. */
+  /** `MODE_REWIND` wants one file and nothing around it. An unknown mode means recovery. */
   readonly mode?: string;
 }
 

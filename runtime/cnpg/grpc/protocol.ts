@@ -1,4 +1,7 @@
-/** The services of CNPG-I as gRPC takes them, from the `.proto` files beside, and the one set of rules for how messages become objects. */
+/**
+ * The services of CNPG-I for gRPC, from the `.proto` files beside, and the one set of rules that turns messages into
+ * objects.
+ */
 import type { ServiceDefinition } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
 import { root as backup } from "../proto/backup.proto";
@@ -11,7 +14,7 @@ import { root as reconciler } from "../proto/reconciler.proto";
 import { root as restoreJob } from "../proto/restore_job.proto";
 import { root as wal } from "../proto/wal.proto";
 
-/** Names on the wire; two services live in the package of another one. */
+/** Names on the wire; two services belong to another one's package. */
 export const SERVICES = {
   identity: "cnpgi.identity.v1.Identity",
   operator: "cnpgi.operator.v1.Operator",
@@ -25,7 +28,7 @@ export const SERVICES = {
 } as const;
 export type ServiceName = keyof typeof SERVICES;
 
-/** `oneofs` tells an absent `optional` from a present false; Number holds every time and duration of the protocol. */
+/** `oneofs` distinguishes an absent `optional` from false; Number holds every time and duration of the protocol. */
 const FORMS = { keepCase: true, longs: Number, enums: String, defaults: true, arrays: true, oneofs: true };
 
 const FILES = [identity, operator, operatorLifecycle, reconciler, wal, backup, restoreJob, postgres, metrics];

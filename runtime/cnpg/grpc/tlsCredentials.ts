@@ -1,11 +1,12 @@
 /**
- * The operator side's TLS: version 1.3, the caller's certificate demanded, and files that may change at any moment.
+ * TLS of the operator side: version 1.3, a required client certificate, and files that may change at any time.
  *
- * Only the operator's own certificate may call. A common authority proves nothing: cert-manager signs for every namespace that may ask it. Node's TLS server
- * knows no such rule (it drops `allowPartialTrustChain`), so each call is compared.
+ * Only the operator's own certificate may call. A common authority proves nothing: cert-manager signs for every
+ * namespace with permission. Node's TLS server has no such rule (it drops `allowPartialTrustChain`), so each call is
+ * compared.
  *
- * Certificates are renewed by whoever made them, and Kubernetes puts the new files in place. They are read again every few seconds; a pair that
- * does not belong together, as in the middle of a renewal, is left alone until it does. Connections that are open stay as they are.
+ * The certificates' issuer renews them, and Kubernetes replaces the files. They are read every few seconds. A pair that
+ * does not match, as in the middle of a renewal, is not used until it does. Open connections stay as they are.
  */
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -17,7 +18,7 @@ import { fail, toBackupError } from "../../base/errors";
 export interface CertificatePaths {
   /** Directory of `tls.crt` and `tls.key`. */
   readonly serverPath: string;
-  /** Directory of the `tls.crt` that callers show, with the `ca.crt` that signed it where it did not sign itself. */
+  /** Directory of the callers' `tls.crt`, with the `ca.crt` that signed it unless it is self-signed. */
   readonly clientPath: string;
 }
 
@@ -25,13 +26,13 @@ interface Certificates {
   readonly cert: Buffer;
   readonly key: Buffer;
   readonly ca: readonly Buffer[];
-  /** What callers may show, in DER. */
+  /** Accepted client certificates, in DER. */
   readonly pinned: readonly Buffer[];
 }
 
 const LOOK_MS = 2000;
 
-/** @throws fileOpen, fileInvalid for what is there now */
+/** @throws fileOpen, fileInvalid for the current files */
 export async function openCredentials(paths: CertificatePaths): Promise<RotatingCredentials> {
   return new RotatingCredentials(paths, await load(paths));
 }
@@ -50,7 +51,10 @@ export class RotatingCredentials extends ServerCredentials {
     return [this.#refuseOthers];
   }
 
-  /** Of what is pinned at the time of the call: the operator connects again when its certificate changes. */
+  /**
+   * Compares with the certificates pinned at the time of the call: the operator reconnects when its certificate
+   * changes.
+   */
   readonly #refuseOthers: ServerInterceptor = (_method, call) => {
     const shown = call.getAuthContext().sslPeerCertificate?.raw;
     const isPinned = shown !== undefined && this.#now.pinned.some((certificate) => certificate.equals(shown));
@@ -101,8 +105,8 @@ async function load({ serverPath, clientPath }: CertificatePaths): Promise<Certi
 }
 
 /**
- * The first certificate is the caller's. Behind it may stand those that signed it, which are left out, and the caller's one before a renewal.
- * @throws Error when there is no certificate, or one cannot be read
+ * The first certificate is the caller's. Its issuers and the caller's former certificate may follow and are ignored.
+ * @throws Error without a certificate, or with an unreadable one
  */
 function pinnedOf(shown: string): Buffer[] {
   const certificates = (shown.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem));

@@ -1,6 +1,6 @@
 /**
- * A Cluster as the operator and the instance manager send it, read as far as this plugin needs and without trust: absent fields are absent,
- * unknown ones are not looked at.
+ * Reads a Cluster that the operator or the instance manager sent, as far as this plugin needs it and without trust:
+ * absent fields stay absent, unknown ones are ignored.
  */
 import { fail } from "../../base/errors";
 import { PLUGIN_NAME } from "../names";
@@ -15,7 +15,7 @@ export function parseObject(bytes: Uint8Array, what: string): JsonObject {
     const value = JSON.parse(Buffer.from(bytes).toString("utf8")) as Json;
     if (isObject(value)) return value;
   } catch {
-    // Told below.
+    // Reported below.
   }
   throw fail("format", `the ${what} that was sent is no JSON object`);
 }
@@ -39,21 +39,21 @@ export function listAt(value: Json | undefined, ...path: readonly string[]): rea
   return Array.isArray(found) ? (found as readonly Json[]) : [];
 }
 
-/** What `spec.plugins` says for this plugin; null when it is not there or not enabled. */
+/** This plugin's parameters in `spec.plugins`; null if it is absent or not enabled. */
 export function findOwnParameters(cluster: JsonObject): Parameters | null {
   const entry = listAt(cluster, "spec", "plugins").find((plugin) => textAt(plugin, "name") === PLUGIN_NAME);
   return entry === undefined || at(entry, "enabled") === false ? null : parametersOf(entry);
 }
 
-/** Those of the external cluster that this one is recovered from, or follows; null when it is none of this plugin's. */
+/** Parameters of the external cluster that this one recovers from or follows; null if that does not use this plugin. */
 export function findSourceParameters(cluster: JsonObject): Parameters | null {
   const source = textAt(cluster, "spec", "bootstrap", "recovery", "source") ?? textAt(cluster, "spec", "replica", "source");
   return externalParameters(cluster, source);
 }
 
 /**
- * Those of the external cluster that this one follows, or would follow again: they stay when it is promoted, so that no pod is made anew just
- * then. Null when it follows none, or none of this plugin's.
+ * Parameters of the external cluster that this one follows, or would follow again. They stay after a promotion, so that
+ * no pod is recreated at that time. Null if it follows none, or one without this plugin.
  */
 export function findReplicaParameters(cluster: JsonObject): Parameters | null {
   return externalParameters(cluster, textAt(cluster, "spec", "replica", "source"));

@@ -1,6 +1,7 @@
 /**
- * Who is told of a scheduled Job: that it has begun, how it ended, and how its fire drill went. The targets are those of the verb `notify`, out of
- * a Secret that is mounted as a file. Nothing of it makes a Job fail, and nothing waits for it but the Job's own end.
+ * Notifies about a scheduled Job: its beginning, its end, and the result of its fire drill. The targets are those of
+ * the verb `notify`, from a Secret mounted as a file. Notifications never make a Job fail; only its own end waits for
+ * them.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -18,16 +19,16 @@ export interface JobEnd {
   readonly record?: DrillRecord;
 }
 
-/** @param cluster that the Job is of. @returns the work's exit code; @throws what the work throws */
+/** @param cluster whose Job this is. @returns the work's exit code; @throws the work's error */
 export async function tellJob(host: Invocation & MachineAccess, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
   const targets = await loadTargets(host, ctx);
   const tell = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
-    // Whoever told the Job to end knows of it, and waits.
+    // The Job was told to end: its owner knows and waits.
     targets.length === 0 || ctx.signal.aborted ? Promise.resolve() : send(host, cluster, targets, { event, code, record }, ctx);
   const begun = tell("start", 0);
   try {
     const { code, record } = await work();
-    // Told before its beginning it would look like one that never ends.
+    // An end reported before the beginning would look like a Job that never ends.
     await begun;
     await Promise.all([tell(code === 0 ? "success" : "failure", code), ...(record === undefined ? [] : [tell("drill", code, record)])]);
     return code;
@@ -38,7 +39,7 @@ export async function tellJob(host: Invocation & MachineAccess, cluster: string,
   }
 }
 
-/** None where nobody is to be told, or the Secret cannot be used. */
+/** Empty without targets or with an unusable Secret. */
 async function loadTargets({ config, readFile }: Invocation & MachineAccess, ctx: Context): Promise<readonly NotifyTarget[]> {
   const path = config.monitoring.notifyFile;
   if (path === undefined) return [];
@@ -70,7 +71,7 @@ async function send(
   const notification = notificationOf({
     event,
     stanza: config.stanza ?? cluster,
-    // The same for every run: what has ended well ends the alert of the one that failed.
+    // The same for every run: a success closes the alert of a failure.
     host: namespace === "" ? cluster : `${namespace}/${cluster}`,
     unit: config.monitoring.unit ?? "",
     facts: { result: code === 0 ? "success" : "exit-code", status: String(code), invocationId: uid.replaceAll("-", "") },

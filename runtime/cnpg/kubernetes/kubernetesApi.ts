@@ -1,6 +1,6 @@
 /**
- * The API server as a pod reaches it: with the token of its account and the authority that lie beside each other in one directory. Reads, creations,
- * changes and deletions over HTTPS, nothing else.
+ * Client of the API server inside a pod, with the token and the authority of its service account, which lie in one
+ * directory. Reads, creates, changes and deletes over HTTPS, nothing else.
  */
 import { readFile } from "node:fs/promises";
 import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
@@ -11,9 +11,9 @@ import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clust
 export interface Collection {
   readonly api: string;
   readonly plural: string;
-  /** Left out, that of the account. */
+  /** Default: the account's namespace. */
   readonly namespace?: string;
-  /** Of each object, what is changed instead of the whole: rights to it alone are enough. */
+  /** Subresource to change instead of the whole object: rights to it alone are enough. */
   readonly part?: "scale";
 }
 
@@ -26,36 +26,40 @@ export interface KubernetesPlace {
 
 export interface Listed<T> {
   readonly items: readonly T[];
-  /** The server's own clock; undefined where it tells none. */
+  /** The server's own clock; undefined if the answer has no date. */
   readonly serverMs: number | undefined;
 }
 
-/** In the namespace of the account, where a collection names no other one. */
+/** Uses the account's namespace unless a collection names another one. */
 export interface KubernetesApi {
   readonly namespace: string;
-  /** All that there are, read one by one: pages may be large. @param fields as `involvedObject.uid=…` @throws access, hostConnect, service, format */
+  /**
+   * All objects, read one by one: pages may be large. @param fields as `involvedObject.uid=…` @throws access,
+   * hostConnect, service, format
+   */
   list<T>(collection: Collection, selector: string | null, read: (object: Json) => T, fields?: string): Promise<Listed<T>>;
-  /** Null when there is none of that name. @throws access, hostConnect, service, format */
+  /** Null if no object has that name. @throws access, hostConnect, service, format */
   find(collection: Collection, name: string): Promise<JsonObject | null>;
-  /** As the server has it then. @throws access, hostConnect, service with what it refuses, format */
+  /** Returns the object as the server stored it. @throws access, hostConnect, service with the refusal, format */
   create(collection: Collection, object: JsonObject): Promise<JsonObject>;
   /**
-   * Lays fields over the object, as of RFC 7386; null removes one. With `metadata.resourceVersion` in it, false when somebody has changed the object
-   * since. @throws access, hostConnect, service with what it refuses
+   * Merges fields into the object (RFC 7386); null removes one. With `metadata.resourceVersion` it returns false if the
+   * object has changed since. @throws access, hostConnect, service with the refusal
    */
   patch(collection: Collection, name: string, fields: JsonObject): Promise<boolean>;
   /**
-   * Removes this object and no other one of its name; what it owns is collected by the server afterwards, or with `Foreground` before: the object
-   * stays until then. An object that is gone already is no error. @throws access, hostConnect, service
+   * Removes this object and no other one of the same name. The server collects its dependents afterwards, or with
+   * `Foreground` before, and keeps the object until then. A removed object is no error. @throws access, hostConnect,
+   * service
    */
   remove(collection: Collection, object: { readonly name: string; readonly uid: string }, propagation?: "Background" | "Foreground"): Promise<void>;
 }
 
-/** A snapshot has the whole Cluster in an annotation, which may be 256 KiB: a page must fit into the memory of a small pod. */
+/** A snapshot's annotation holds the whole Cluster, up to 256 KiB: a page must fit into a small pod's memory. */
 const PAGE_COUNT = 50;
 const TIMEOUT_MS = 30_000;
 
-/** @throws fileOpen when the pod has no account */
+/** @throws fileOpen if the pod has no account */
 export async function openKubernetes({ accountPath, host, port }: KubernetesPlace, signal: AbortSignal): Promise<KubernetesApi> {
   const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
   const call = caller({ accountPath, host, port }, ca ?? "", token ?? "", signal);
@@ -133,14 +137,14 @@ function caller({ host, port }: KubernetesPlace, ca: string, token: string, sign
   };
 }
 
-/** With the server's own words, which name the right that is missing. */
+/** Includes the server's message, which names the missing right. */
 function refusal(what: string, { body, status }: Answer): BackupError {
   const kind: ErrorKind = status === 401 || status === 403 ? "access" : "service";
   let said = "";
   try {
     said = textAt(parseObject(body, "answer"), "message") ?? "";
   } catch {
-    // Not from the API server itself: the number must do.
+    // Not from the API server: only the status is known.
   }
   return fail(kind, `unable to ${what}: ${status}${said === "" ? "" : ` ${said}`}`, { retryable: kind === "service" });
 }

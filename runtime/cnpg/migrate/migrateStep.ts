@@ -1,8 +1,9 @@
 /**
- * `cnpg-migrate`: what a migration changes in Kubernetes around `migrate copy`, and the way of its report out of the pod.
+ * `cnpg-migrate`: a migration's changes in Kubernetes around `migrate copy`, and the transfer of its report out of the
+ * pod.
  *
- * How something was is written into a Secret of the migration before it is changed, so that a step that was killed anywhere can be run again, and the
- * way back knows the way. Every step may be repeated.
+ * Each former state is written into a Secret of the migration before the change. So a killed step can run again, and
+ * the migration can be undone. Every step may be repeated.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -34,13 +35,13 @@ const WORKLOADS: Readonly<Record<Workload["kind"], Collection>> = {
 const RECORD_KEY = "record";
 const CONFLICTS_MAX = 20;
 const PAUSE_MS = 2000;
-/** How long pods may take to end. */
+/** Limit for pods to end. */
 const STOP_MS = 30 * 60_000;
-/** The controller may have begun a run of a CronJob when it was suspended: it is seen a moment later. */
+/** The controller may have started a run just as its CronJob was suspended: the run appears a moment later. */
 const QUIET_LOOKS = 3;
 /** The API server takes objects of 1 MiB. */
 const REPORT_SIZE_BYTES_MAX = 900_000;
-/** What `migrate plan` ends with when something is in the way: an answer, and no failure. */
+/** Exit code of `migrate plan` when something is in the way: an answer, not a failure. */
 const IN_THE_WAY = 81;
 
 interface Work {
@@ -98,7 +99,7 @@ async function stopWorkloads(work: Work): Promise<void> {
     }
     const found = await loadWorkload(work, workload);
     const count = countOf(workload, found);
-    // Of a run that was killed: what is there now is already ours.
+    // A killed run has already changed it: keep the first record.
     await remember(work, (record) => ({ ...record, replicas: { [workloadKey(workload)]: count, ...record.replicas } }));
     await scale(work, workload, 0);
   }
@@ -157,7 +158,7 @@ async function restoreSecrets(work: Work): Promise<void> {
   await remember(work, (now) => ({ ...now, secrets: {} }));
 }
 
-/** Where the program has seen the report: a ConfigMap is what a stack can read. The exit code becomes that of the step. */
+/** Puts the program's report into a ConfigMap, which a stack can read. The step ends with the program's exit code. */
 async function handOver({ api, ctx, file, readFile }: Work, verb: string): Promise<number> {
   const text = Buffer.from(await loadFile(readFile, `${PLACES.run}/report.json`)).toString("utf8");
   const code = Number(Buffer.from(await loadFile(readFile, `${PLACES.run}/code`)).toString("utf8"));
@@ -188,7 +189,7 @@ async function load(api: KubernetesApi, collection: Collection, name: string): P
   return found;
 }
 
-/** A CronJob is suspended instead, or not any more. */
+/** A CronJob is suspended or resumed instead. */
 async function scale({ api, ctx }: Work, workload: Workload, count: number): Promise<void> {
   if (workload.kind === "CronJob") {
     await api.patch(collectionOf(workload), workload.name, { spec: { suspend: count === 0 } });
@@ -199,7 +200,7 @@ async function scale({ api, ctx }: Work, workload: Workload, count: number): Pro
   ctx.log.info(`${workload.kind} ${workload.name} is scaled to ${count}`);
 }
 
-/** Until nothing of it is left: what is ending may still be writing. @throws service */
+/** Waits until no pod is left: an ending pod may still write. @throws service */
 async function awaitStopped(work: Work, workload: Workload): Promise<void> {
   const { ctx } = work;
   const isCron = workload.kind === "CronJob";
@@ -219,7 +220,7 @@ async function awaitStopped(work: Work, workload: Workload): Promise<void> {
 }
 
 interface Left {
-  /** Whether what was changed has come into force. */
+  /** True when the controller has seen the change. */
   readonly isSeen: boolean;
   readonly left: number;
 }
@@ -236,7 +237,7 @@ async function podsLeft(work: Work, workload: Workload): Promise<Left> {
   return { isSeen, left: Math.max(replicas, pods.filter((phase) => phase !== "Succeeded" && phase !== "Failed").length) };
 }
 
-/** Jobs that it owns, whoever has made them from it, which have not ended. */
+/** Its unfinished Jobs, including manual ones. */
 async function runsLeft(work: Work, workload: Workload): Promise<Left> {
   const uid = textAt(await loadWorkload(work, workload), "metadata", "uid");
   const isLeft = (job: Json): boolean => {
@@ -264,7 +265,7 @@ async function remember({ api, file }: Work, next: (record: MigrationRecord) => 
   });
 }
 
-/** Of the object as it is then: changed by somebody else in between, it is looked at again. */
+/** Uses the object's current state: if somebody changes it in between, it is read again. */
 async function change(api: KubernetesApi, collection: Collection, name: string, fieldsOf: (found: JsonObject) => Promise<JsonObject>): Promise<void> {
   for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
     const found = await load(api, collection, name);

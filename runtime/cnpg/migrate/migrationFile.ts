@@ -1,6 +1,6 @@
 /**
- * What is stopped, started and changed around a migration in Kubernetes, as the component has written it down, and what steps remember of how it was.
- * Pure.
+ * The component's list of what to stop, start and change around a migration in Kubernetes, and the steps' record of the
+ * former state. Pure.
  */
 import { fail } from "../../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
@@ -9,33 +9,33 @@ import { WORKLOAD_KINDS } from "../names";
 export interface Workload {
   readonly kind: (typeof WORKLOAD_KINDS)[number];
   readonly name: string;
-  /** Undefined: that of the Job. */
+  /** Default: the Job's namespace. */
   readonly namespace: string | undefined;
 }
 
 export interface ChangedSecret {
   readonly name: string;
   readonly namespace: string | undefined;
-  /** Key to the file that has its new value. */
+  /** Key to the file with its new value. */
   readonly keys: Readonly<Record<string, string>>;
 }
 
 export interface MigrationFile {
-  /** Secret that {@link MigrationRecord} is kept in. */
+  /** Secret of the {@link MigrationRecord}. */
   readonly record: string;
-  /** Begins the names of ConfigMaps for reports: `orders-report` and `plan` are `orders-report-plan`. */
+  /** Prefix of ConfigMaps for reports: `orders-report` and `plan` give `orders-report-plan`. */
   readonly report: string;
   readonly workloads: readonly Workload[];
   readonly secrets: readonly ChangedSecret[];
 }
 
-/** How things were before a step changed them: written before it does. */
+/** The state before a step changed it, written before the change. */
 export interface MigrationRecord {
-  /** By {@link workloadKey}. Of a CronJob 1, or 0 for one that was suspended. */
+  /** By {@link workloadKey}. For a CronJob 1, or 0 if it was suspended. */
   readonly replicas: Readonly<Record<string, number>>;
-  /** By {@link secretKey}: the value as the Secret has it, in base64; null for a key that was not there. */
+  /** By {@link secretKey}: the Secret's value in base64; null for a key that did not exist. */
   readonly secrets: Readonly<Record<string, string | null>>;
-  /** True when the applications were started on the target: nothing stops them any more. */
+  /** True once the applications were started on the target: nothing stops them from then on. */
   readonly moved: boolean;
 }
 
@@ -47,7 +47,7 @@ export function parseMigrationFile(bytes: Uint8Array): MigrationFile {
   return { record, report, workloads: listAt(file, "workloads").map(workloadOf), secrets: listAt(file, "secrets").map(secretOf) };
 }
 
-/** An empty one when nothing is remembered yet. @throws format for what this program has not written: nothing is changed then */
+/** Empty if nothing is recorded yet. @throws format if another program wrote it: then nothing is changed */
 export function parseRecord(text: string | undefined): MigrationRecord {
   if (text === undefined) return { replicas: {}, secrets: {}, moved: false };
   const value = parseObject(Buffer.from(text), "record of a migration");
@@ -68,7 +68,7 @@ export function secretKey({ name, namespace }: ChangedSecret, key: string): stri
   return `${namespace ?? ""}/${name}/${key}`;
 }
 
-/** `app=shop,tier=web`; null for one that words of a query cannot say. */
+/** `app=shop,tier=web`; null for one that a query cannot express. */
 export function selectorOf(workload: JsonObject): string | null {
   const labels = at(workload, "spec", "selector", "matchLabels");
   if (!isObject(labels) || listAt(workload, "spec", "selector", "matchExpressions").length > 0) return null;
@@ -76,7 +76,7 @@ export function selectorOf(workload: JsonObject): string | null {
   return words.length === 0 ? null : words.join(",");
 }
 
-/** What a ConfigMap can hold: lists that are too long end early, and the document says so. */
+/** Fits a report into a ConfigMap: long lists are cut, and the document says so. */
 export function boundReport(text: string, sizeBytesMax: number): string {
   if (Buffer.byteLength(text) <= sizeBytesMax) return text;
   const report = parseObject(Buffer.from(text), "report");

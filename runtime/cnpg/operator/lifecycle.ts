@@ -1,4 +1,6 @@
-/** The operator's hook: puts the sidecar into pods of instances and into jobs that recover, and leaves every other object as it is. */
+/**
+ * The operator's hook: adds the sidecar to pods of instances and to recovery jobs, and leaves all other objects alone.
+ */
 import type { Context } from "../../base/context";
 import { lifecycleCapabilities, patchAnswer } from "../grpc/answers";
 import {
@@ -19,7 +21,7 @@ const KINDS = [
   { group: "", kind: "Pod", operations: ["CREATE", "EVALUATE"] },
   { group: "batch", kind: "Job", operations: ["CREATE"] },
 ] as const;
-/** Jobs whose main container bears the role's name. A replica that joins copies from the primary and needs no archive. */
+/** Jobs whose main container has the role's name. A joining replica copies from the primary and needs no archive. */
 const RECOVERY_ROLES = ["full-recovery", "snapshot-recovery"];
 
 export function lifecycleService(image: string | undefined, ctx: Context): PluginService {
@@ -58,11 +60,11 @@ function findWish(
   const parameters = findOwnParameters(cluster);
   const source = findReplicaParameters(cluster);
   if (parameters !== null) return { mainName: "postgres", wish: { mode: "instance", parameters, source, image } };
-  // It has no archive of its own: it only reads the other one.
+  // It has no archive of its own: it only reads the source's.
   return source === null ? null : { mainName: "postgres", wish: { mode: "follow", parameters: source, source: null, image } };
 }
 
-/** By the end of the label's name: forks of the operator have another domain. */
+/** Matches the end of the label's name: forks of the operator use another domain. */
 function labelOf(object: Parameters<typeof at>[0], suffix: string): string | undefined {
   const labels = at(object, "metadata", "labels");
   if (!isObject(labels)) return undefined;

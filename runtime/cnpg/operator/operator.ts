@@ -1,4 +1,4 @@
-/** `cnpg-operator`: what CloudNativePG's operator asks of the plugin. It reads nothing and keeps nothing, so any number of them may run. */
+/** `cnpg-operator`: answers CloudNativePG's operator. It is stateless, so several may run. */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Command } from "../../commands/host";
 import { openCredentials } from "../grpc/tlsCredentials";
@@ -13,7 +13,7 @@ export const operatorCommand: Command = async ({ config, ctx }) => {
   const { listen, image, serverPath, clientPath } = config.plugin;
   const own = { ...ctx, signal: new AbortController().signal };
   const credentials = await openCredentials({ serverPath, clientPath });
-  // Not the sidecar's capability: with it a sidecar that does not answer would keep an instance from being promoted.
+  // Without the sidecar's capability: with it a silent sidecar would prevent the promotion of an instance.
   const server = await servePluginPort(listen, credentials, [identityService(["LIFECYCLE_SERVICE"]), lifecycleService(image, own)], own);
   ctx.log.info(`plugin listens on ${listen}`);
   const ending = new AbortController();

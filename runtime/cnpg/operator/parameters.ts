@@ -1,13 +1,13 @@
 /**
- * The plugin's parameters, as they stand in `spec.plugins[].parameters` and `externalClusters[].plugin.parameters`: texts, checked here and
- * nowhere else. Pure. An unknown one is refused: a mistyped name would leave a cluster without what was meant.
+ * The plugin's parameters in `spec.plugins[].parameters` and `externalClusters[].plugin.parameters`: texts, checked
+ * only here. Pure. Unknown ones are refused: a typing error would silently drop a setting.
  */
 import { fail } from "../../base/errors";
 import type { Parameters } from "../kubernetes/clusterObject";
 
 export interface PluginParameters {
   readonly stanza: string;
-  /** ConfigMap with `pgbackrest.conf`, and `pgbackstop.json` when there is one. */
+  /** ConfigMap with `pgbackrest.conf`, and optionally `pgbackstop.json`. */
   readonly configMap: string;
   /** ConfigMap with the runtime. */
   readonly bundle: string;
@@ -21,15 +21,15 @@ export interface PluginParameters {
   readonly claims: readonly string[];
   readonly backupType: BackupTypeWish;
   readonly fullEveryDays: number;
-  /** Of a recovery: the one repository that it reads, and the newest segment that it may know. */
+  /** For a recovery: the repository to read, and the newest segment to use. */
   readonly repoKey: number | undefined;
   readonly newestWal: string | undefined;
-  /** Names and quantities of `resources`, as they were written. */
+  /** Names and quantities of `resources`, unchanged. */
   readonly requests: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, string>>;
 }
 
-/** One Secret whose keys are named as files are, or keys of Secrets by the name of the file that each becomes. */
+/** One Secret with keys named like files, or keys of Secrets by file name. */
 export type RepoSecret = { readonly repo: string } & (
   | { readonly name: string; readonly files?: undefined }
   | { readonly files: readonly { readonly file: string; readonly name: string; readonly key: string }[] }
@@ -105,7 +105,7 @@ function secretsOf(given: Parameters): readonly RepoSecret[] {
     });
 }
 
-/** In the order of the files, in whatever order they were written. */
+/** Sorted by file, independent of the order given. */
 function filesOf(name: string, text: string): { file: string; name: string; key: string }[] {
   const files = text.split(",").map((entry) => {
     const [, file = "", secret = "", key = ""] = SECRET_KEY.exec(entry.trim()) ?? [];
@@ -124,7 +124,7 @@ export function backupTypeOf(name: string, text: string): BackupTypeWish {
   return type;
 }
 
-/** `name,name`: in whatever order they were written. */
+/** `name,name`, sorted. */
 function claimsOf(text: string): readonly string[] {
   const names = text.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]));
   for (const name of names) if (!OBJECT_NAME.test(name)) throw invalid("claims", text, "names of claims, with commas between them");

@@ -1,9 +1,10 @@
 /**
- * What the operator's pods and recovery jobs get: the sidecar, its volumes and the directory of sockets, as an RFC 6902 patch. Pure.
+ * The patch (RFC 6902) for the operator's pods and recovery jobs: the sidecar, its volumes and the socket directory.
+ * Pure.
  *
- * The patched pod becomes what the operator expects, so the same cluster must give the same bytes each time, in whatever order its fields came,
- * and a pod that has it all gets an empty patch: it is asked for again when the pod is made. Nothing here depends on time or on what is in a
- * Secret.
+ * The operator compares pods with the patched one. So the same cluster must give the same bytes, in any order of
+ * fields, and a complete pod gets an empty patch: the operator asks again when it creates the pod. Nothing here depends
+ * on time or on the content of a Secret.
  */
 import { fail } from "../../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
@@ -17,13 +18,16 @@ export interface PatchOperation {
 }
 
 export interface SidecarWish {
-  /** `restore` beside a recovery job; `follow` beside an instance that archives nowhere and reads another cluster's archive. */
+  /**
+   * `restore` beside a recovery job; `follow` beside an instance that archives to no repository and reads another
+   * cluster's archive.
+   */
   readonly mode: "instance" | "restore" | "follow";
-  /** Of the repositories that the mode works with. */
+  /** Of the mode's repositories. */
   readonly parameters: Parameters;
-  /** Of the archive that an instance may follow beside its own; null for most clusters. */
+  /** The archive that an instance may follow besides its own; null for most clusters. */
   readonly source: Parameters | null;
-  /** Where the cluster names none. */
+  /** Default if the cluster names none. */
   readonly image: string | undefined;
 }
 
@@ -31,7 +35,9 @@ const PLUGINS_VOLUME = "plugins";
 const DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata";
 const WAL_MOUNT = "/var/lib/postgresql/wal";
 
-/** `object` is a Pod or a Job; `mainName` its container that does the work. @throws format, and what {@link readParameters} throws */
+/**
+ * `object` is a Pod or a Job; `mainName` its main container. @throws format, and the errors of {@link readParameters}
+ */
 export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: string, wish: SidecarWish): PatchOperation[] {
   const isJob = textAt(object, "kind") === "Job";
   const path = isJob ? "/spec/template/spec" : "/spec";
@@ -60,7 +66,7 @@ export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: 
   ];
 }
 
-/** JSON with the keys of every object in one order. */
+/** JSON with sorted keys. */
 export function stableJson(value: Json | readonly PatchOperation[]): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
     typeof inner === "object" && inner !== null && !Array.isArray(inner)
@@ -69,19 +75,19 @@ export function stableJson(value: Json | readonly PatchOperation[]): string {
   );
 }
 
-/** Adds what is not in the list, replaces what is another one under the same key, and lets be what is equal. */
+/** Adds missing entries, replaces different ones with the same key, and keeps equal ones. */
 function putAll(path: string, list: Json | undefined, wanted: readonly JsonObject[], key: string): PatchOperation[] {
   if (!Array.isArray(list)) return wanted.length === 0 ? [] : [{ op: "add", path, value: wanted }];
   return wanted.flatMap((value): PatchOperation[] => {
     const place = list.findIndex((entry: Json) => at(entry, key) === value[key]);
     if (place === -1) return [{ op: "add", path: `${path}/-`, value }];
-    // Another plugin may have brought the directory of sockets: any volume of that name will do.
+    // Another plugin may have added the socket directory: any volume of that name will do.
     const isShared = value["name"] === PLUGINS_VOLUME;
     return isShared || stableJson(list[place] as Json) === stableJson(value) ? [] : [{ op: "replace", path: `${path}/${place}`, value }];
   });
 }
 
-/** A volume and where the sidecar sees it. */
+/** A volume and its path in the sidecar. */
 interface MountedVolume {
   readonly volume: JsonObject;
   readonly mount: JsonObject;
@@ -119,8 +125,8 @@ function claimPlace(claim: string, index: number): MountedVolume {
 }
 
 /**
- * Keys of several Secrets become files of one directory. Beside an instance a missing one is that repository's error, told by the sidecar, and
- * does not keep the database from starting; a recovery cannot begin without, and waits for it.
+ * Puts keys of several Secrets into one directory. Beside an instance a missing key is that repository's error: the
+ * sidecar reports it, and the database starts. A recovery cannot start without it and waits.
  */
 function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
   const optional = isOptional ? { optional: true } : {};
@@ -163,9 +169,9 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
       failureThreshold: 120,
       timeoutSeconds: 5,
     },
-    // A frozen process keeps its socket: only the time of its last answer tells. No probe starts Node.
+    // A frozen process keeps its socket: only the time of its last answer shows it. The probe does not start Node.
     livenessProbe: { exec: { command: ["/bin/sh", "-c", IS_ALIVE] }, periodSeconds: 10, failureThreshold: 2, timeoutSeconds: 5 },
-    // Always there: the operator adds it when it is empty, and would hand back another container than this one.
+    // Always present: the operator adds an empty one, and the container would differ.
     resources,
     securityContext: {
       allowPrivilegeEscalation: false,
@@ -181,8 +187,8 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
 const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
 const SOURCE_WATCHED = [SOURCE_PLACES.config, SOURCE_PLACES.include, SOURCE_PLACES.secrets];
 /**
- * Beside the directory of secrets, what keeps the program and its backups small: bytes pass through buffers outside of V8's heap, whose young part
- * would grow to 48 MiB in each thread, and glibc keeps what was freed once for each of its arenas.
+ * The directory of secrets, and limits that keep the program and its backups small. Bytes pass through buffers outside
+ * V8's heap, whose young generation would grow to 48 MiB per thread, and glibc keeps freed memory per arena.
  */
 const OWN_VARIABLES = [
   { name: "MALLOC_ARENA_MAX", value: "2" },
@@ -199,7 +205,7 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
       listAt(main, "env").find((entry) => textAt(entry, "name") === name),
       "value",
     );
-  // What repositories lack must outlive the pod: on the volume of the WAL itself, where there is one.
+  // The record of missing WAL must outlive the pod: on the WAL volume if there is one.
   const durable = mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT) ? WAL_MOUNT : "/var/lib/postgresql/data";
   const session =
     mode === "instance"
@@ -225,7 +231,7 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
   ];
 }
 
-/** Beside a recovery job; Kubernetes puts the address in, which is there without any DNS. */
+/** Beside a recovery job; Kubernetes sets the address, which works without DNS. */
 function restoreWords({ newestWal, repoKey }: PluginParameters): string[] {
   return [
     "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",

@@ -1,4 +1,4 @@
-/** A `.proto` file as the build and the tests give it: parsed, in protobufjs' JSON form. */
+/** A `.proto` file as the build and the tests load it: parsed, in protobufjs' JSON form. */
 declare module "*.proto" {
   import type { INamespace } from "protobufjs";
 

@@ -1,6 +1,6 @@
 /**
- * Events of a Cluster that is being recovered: how its restore went, for people (`kubectl describe`) and for drills. CloudNativePG itself says no more
- * than that a job failed, which it repeats for many minutes.
+ * Events that report the result of a restore on the recovering Cluster, for people (`kubectl describe`) and drills.
+ * CloudNativePG itself only reports that a job failed, and repeats it for many minutes.
  */
 import type { Context } from "../../base/context";
 import { type ErrorKind, ERRORS, toBackupError } from "../../base/errors";
@@ -48,7 +48,7 @@ export async function tellCluster(open: () => Promise<KubernetesApi>, cluster: J
   }
 }
 
-/** The last word on a Cluster's restore; null when nothing was told yet. */
+/** The latest Event about a Cluster's restore; null without one. */
 export async function findRestoreOutcome(api: Pick<KubernetesApi, "list">, uid: string): Promise<RestoreOutcome | null> {
   const { items } = await api.list(EVENTS, null, readEvent, `involvedObject.uid=${uid}`);
   const own = items.filter(({ reason }) => reason === RESTORED || reason === FAILED);
@@ -61,14 +61,14 @@ function readEvent(event: Json): { readonly reason: string; readonly message: st
   return { reason: textAt(event, "reason") ?? "", message: textAt(event, "message") ?? "" };
 }
 
-/** Of the program's own lines: `ERROR: [095]: …`; null when they name none. */
+/** Reads the program's own lines, `ERROR: [095]: …`; null if they have no code. */
 export function kindOfText(text: string): ErrorKind | null {
   const code = Number(/\[(\d{3})\]/.exec(text)?.[1] ?? Number.NaN);
   const found = Object.entries(ERRORS).find(([, number]) => number === code);
   return found === undefined ? null : (found[0] as ErrorKind);
 }
 
-/** Pods of a recovery job that have failed, and whether one has gone through; null when there is no such job. */
+/** Failed pods of a recovery job, and whether one succeeded; null without the job. */
 export function jobState(job: JsonObject | null): { readonly isDone: boolean; readonly failedCount: number; readonly isActive: boolean } | null {
   if (job === null) return null;
   const count = (field: string): number => {

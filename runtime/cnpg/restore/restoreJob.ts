@@ -1,8 +1,8 @@
 /**
- * RestoreJobHooks: the data directory of a new cluster, beside the job that recovers it.
+ * RestoreJobHooks: restores the data directory of a new cluster, beside its recovery job.
  *
- * The operator writes the recovery target and its own restore_command; what a backup carries of an earlier recovery would override them and is
- * taken out. A job that fails is repeated in a new pod on the same volume: the restore compares and goes on.
+ * The operator writes the recovery target and its own restore_command. Recovery settings in the backup would override
+ * them and are removed. A failed job is repeated in a new pod on the same volume: the restore compares and continues.
  */
 import { lstat, mkdir, readFile, rm, symlink } from "node:fs/promises";
 import { utf8 } from "../../base/bytes";
@@ -17,13 +17,13 @@ import type { PluginService } from "../grpc/grpcServer";
 
 export interface RestoreJobParts {
   readonly dataDirectory: string;
-  /** Runs the program's `restore` with these further words; its errors go to `told`. */
+  /** Runs the program's `restore` with these additional arguments; `told` gets its errors. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
-  /** Says how it went where people look for it; never throws. */
+  /** Reports the result where people look for it; never throws. */
   tell(cluster: JsonObject, outcome: { readonly ok: boolean; readonly message: string }): Promise<void>;
 }
 
-/** Where the WAL volume is mounted, and the directory that the instance manager links. */
+/** Mount point of the WAL volume, and the directory that the instance manager links. */
 const WAL_DIRECTORY = "/var/lib/postgresql/wal/pg_wal";
 const RESTORE_COMMAND = "/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p";
 const ERROR_LENGTH_MAX = 4000;
@@ -57,7 +57,10 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
   };
 }
 
-/** Which backup: as `spec.bootstrap.recovery.recoveryTarget` says. Pure. @throws optionInvalid for targets that need a backup by name */
+/**
+ * The backup that `spec.bootstrap.recovery.recoveryTarget` selects. Pure. @throws optionInvalid for targets that need a
+ * backup by name
+ */
 export function restoreWords(cluster: JsonObject): string[] {
   const target = at(cluster, "spec", "bootstrap", "recovery", "recoveryTarget");
   const set = textAt(target, "backupID");
@@ -87,7 +90,7 @@ export function restoreWords(cluster: JsonObject): string[] {
   return ["restore", ...along, ...common];
 }
 
-/** CloudNativePG takes RFC 3339 and more; without a zone it is UTC there. */
+/** CloudNativePG accepts RFC 3339 and more; a time without a zone is UTC there. */
 function timeOf(text: string): string {
   return /([zZ]|[+-]\d{2}(:?\d{2})?)$/.test(text.replace(/^\d{4}-\d{2}-\d{2}/, "")) ? text.replace(/[zZ]$/, "+00") : `${text}+00`;
 }
@@ -107,11 +110,11 @@ async function removeRecovery(dataDirectory: string): Promise<void> {
   await syncDirectory(dataDirectory);
 }
 
-/** WAL on a volume of its own: 1.30 leaves the link to plugins, later versions find it made. */
+/** WAL on its own volume: CloudNativePG 1.30 leaves the link to plugins; later versions accept an existing one. */
 async function linkWal(dataDirectory: string, walDirectory: string): Promise<void> {
   const path = `${dataDirectory}/pg_wal`;
   if ((await lstat(path)).isSymbolicLink()) return;
-  // A restore leaves no segments here; those of an earlier try on the volume are as good as the archive's.
+  // A restore leaves no segments here; those of an earlier attempt on the volume equal the archive's.
   await mkdir(`${walDirectory}/archive_status`, { recursive: true, mode: 0o700 });
   await rm(path, { recursive: true });
   await symlink(walDirectory, path);

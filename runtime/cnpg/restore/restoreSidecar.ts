@@ -1,6 +1,6 @@
 /**
- * `cnpg-restore`: the sidecar of a recovery job. It makes the data directory, and then gives PostgreSQL the WAL that it asks for. The latter alone
- * beside instances of a replica cluster that has no archive of its own.
+ * `cnpg-restore`: the sidecar of a recovery job. It restores the data directory, then serves WAL to PostgreSQL. Beside
+ * instances of a replica cluster without its own archive it only serves WAL.
  */
 import { GetService } from "../../archiver/getService";
 import { untilAborted } from "../../base/clock";
@@ -31,7 +31,7 @@ export const restoreJobCommand: Command = async (host) => {
         ctx,
       ),
     ],
-    // A recovery under way goes on with what it has.
+    // A running recovery keeps its configuration.
     isBusy: () => isJob,
     close: async (signal) => Promise.race([gets.close(), untilAborted(signal)]),
   });

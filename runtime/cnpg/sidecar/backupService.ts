@@ -1,10 +1,10 @@
 /**
- * Backup: one pass into every repository, asked for by a Backup object.
+ * Backup: one pass into every repository, requested by a Backup object.
  *
- * The work is this program's `backup` in a process of its own: it may take hours and a core, and WAL must be answered meanwhile; what it held
- * is given back when it ends. The Backup's uid is kept as a note beside the backup, so that asking twice for one object takes one backup:
- * whoever asks while it runs waits for it, and whoever asks after it gets what there is. The process ends when nobody waits for it any more.
- * While another pod backs up into a repository it is asked again, for six hours at most.
+ * A child process runs this program's `backup`: it may take hours and a core, WAL calls must be answered meanwhile, and
+ * its memory is freed at the end. The Backup's uid is kept as a note beside the backup, so that two requests for one
+ * object take one backup: a request during the run waits for it, and a later one gets the result. The process ends when
+ * no request waits for it. While another pod backs up into a repository it retries, for six hours at most.
  */
 import { untilAborted } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -27,10 +27,10 @@ export interface BackupParts {
   readonly instanceId: string;
   /** `archive-timeout` */
   readonly archiveTimeoutMs: number;
-  /** Runs the program's `backup` with these further words; its errors go to `told`. */
+  /** Runs the program's `backup` with these additional arguments; `told` gets its errors. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
   isStandby(): Promise<boolean>;
-  /** Ends when no backup is running that nobody asked for. */
+  /** Resolves when no backup runs that nobody requested. */
   settled(): Promise<void>;
 }
 
@@ -40,11 +40,11 @@ interface Running {
   callerCount: number;
 }
 
-/** A day's schedule is not exact: a full backup that is a little younger than its age counts as old. */
+/** A daily schedule varies: a full backup slightly younger than the limit counts as old. */
 const AGE_SLACK_S = 2 * 3600;
 const DAY_S = 86_400;
 const ERROR_LENGTH_MAX = 4000;
-/** Another pod may take the first full backup of a large cluster just now. */
+/** Another pod may be taking the first full backup of a large cluster. */
 const BUSY_MS_MAX = 6 * 3600_000;
 const BUSY_PAUSE_MS = 30_000;
 const PARAMETERS = ["type"];
@@ -81,7 +81,7 @@ function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Con
   const abort = new AbortController();
   const signal = AbortSignal.any([ctx.signal, abort.signal]);
   const result = takeBackup(parts, request, uid, { ...ctx, signal });
-  // Whoever asked may be gone before it fails.
+  // Its caller may have disconnected before it fails.
   result.catch(() => {});
   return { result, abort, callerCount: 0 };
 }
@@ -92,7 +92,7 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
   const standby = await parts.isStandby();
   const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
   for (let attempt = 1; ; attempt++) {
-    // Looked at again with each attempt: what the other pod has backed up may be what this backup builds on.
+    // Read for each attempt: this backup may build on the other pod's.
     const before = await listBackups(parts.repos);
     const done = resultOf(before, uid, parts);
     if (done !== null) return done;
@@ -112,7 +112,7 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
   return result;
 }
 
-/** One run into all repositories, or with keys one into each of them; the worst exit code. */
+/** One run into all repositories, or with keys one run each; returns the worst exit code. */
 async function runInto(
   { run }: BackupParts,
   repoKeys: readonly number[] | null,
@@ -132,7 +132,7 @@ async function runInto(
   return { exitCode, told };
 }
 
-/** Repositories that an earlier attempt left out; null when that is all of them. */
+/** Repositories that an earlier attempt left out; null for all of them. */
 function lackingOf(backups: readonly Backups[], uid: string): readonly number[] | null {
   const lacking = backups.filter((result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid));
   return lacking.length === backups.length ? null : lacking.map((result) => result.repoKey);
@@ -154,7 +154,10 @@ function wishOf({ cluster_definition, parameters }: BackupRequest): { readonly t
   return { type: type === undefined ? own.backupType : backupTypeOf("type", type), fullEveryDays: own.fullEveryDays };
 }
 
-/** A standby cannot make the primary end a segment: its last one comes when `archive_timeout` of the server is over, and that is five minutes here. */
+/**
+ * A standby cannot make the primary switch WAL: its last segment arrives after the server's `archive_timeout`, which is
+ * five minutes here.
+ */
 function standbyTimeoutS({ cluster_definition }: BackupRequest, archiveTimeoutMs: number): number {
   const setting = textAt(parseObject(cluster_definition, "cluster"), "spec", "postgresql", "parameters", "archive_timeout") ?? "5min";
   const [, count = "5", unit = "s"] = /^(\d+)\s*(ms|s|min|h|d)?$/.exec(setting.trim()) ?? ["", "5", "min"];
@@ -167,7 +170,7 @@ const STANDBY_MARGIN_S = 60;
 
 type Backups = RepoResult<readonly BackupInfoEntry[]>;
 
-/** Full as soon as one repository has none that is young enough; what lacks more than that is the backup's to find. */
+/** Full if one repository has no recent one; other missing backups are left to `backup`. */
 export function typeByPolicy(backups: readonly Backups[], fullEveryDays: number, nowS: number): "full" | "incr" {
   const isDue = (entries: readonly BackupInfoEntry[]): boolean => {
     const newest = newestFullOf(entries);
@@ -176,7 +179,7 @@ export function typeByPolicy(backups: readonly Backups[], fullEveryDays: number,
   return backups.some((result) => result.ok && isDue(result.value)) ? "full" : "incr";
 }
 
-/** Null while a repository lacks the backup of this uid. @throws what a repository that cannot be read says */
+/** Null while a repository lacks the backup of this uid. @throws the error of an unreadable repository */
 function resultOf(backups: readonly Backups[], uid: string, { instanceId }: BackupParts): BackupResult | null {
   const error = combinedError("backup", backups);
   const entries = backups.flatMap((result) => {
@@ -207,7 +210,7 @@ function resultOf(backups: readonly Backups[], uid: string, { instanceId }: Back
   };
 }
 
-/** The error lines of the process, without the prefixes of a log. */
+/** The process' error lines without log prefixes. */
 function messageOf(told: string): string {
   return told
     .split("\n")

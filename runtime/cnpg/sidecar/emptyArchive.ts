@@ -1,9 +1,11 @@
 /**
- * May this cluster archive here? Asked while CloudNativePG wants it asked: from a cluster's first file until its archiving has worked once.
+ * Checks that this cluster may archive here. CloudNativePG requests it from a cluster's first file until archiving has
+ * worked once.
  *
- * Not "is the archive empty", which forbids what is right: an archive of the same cluster goes on, also under a new timeline after a recovery.
- * What must not be is a second cluster that was recovered from this archive and took the same timeline: its history of that timeline differs.
- * Another system's archive is refused by every push, and a segment is never replaced; this check says it before anything is written.
+ * It does not require an empty archive, which would forbid correct cases: the same cluster continues its archive, also
+ * on a new timeline after a recovery. It refuses a second cluster that was recovered from this archive and took the
+ * same timeline: its history of that timeline differs. Every push refuses another system's archive, and no push
+ * replaces a segment; this check reports it before anything is written.
  */
 import { access, readFile } from "node:fs/promises";
 import type { Context } from "../../base/context";
@@ -15,11 +17,11 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { type JsonObject, textAt } from "../kubernetes/clusterObject";
 
-/** Made by the instance manager with a new data directory, removed by it when archiving works. */
+/** The instance manager creates it with a new data directory and removes it when archiving works. */
 const CHECK_FILE = ".check-empty-wal-archive";
 const SKIP_ANNOTATION = "cnpg.io/skipEmptyWalArchiveCheck";
 
-/** What the caller says goes first; callers before 0.6 leave it to the file and the annotation. */
+/** The caller's flag has priority; callers before 0.6 leave it to the file and the annotation. */
 export async function isCheckWanted(asked: boolean | undefined, cluster: JsonObject, dataDirectory: string): Promise<boolean> {
   if (asked !== undefined) return asked;
   if (textAt(cluster, "metadata", "annotations", SKIP_ANNOTATION) === "enabled") return false;
@@ -30,8 +32,9 @@ export async function isCheckWanted(asked: boolean | undefined, cluster: JsonObj
 }
 
 /**
- * Which timelines may be archived: those of which PostgreSQL has asked for a file, and the check has passed. A cluster that was just recovered has
- * files that wait before its PostgreSQL has started; sent ahead, they would be in the archive of another one before anybody has looked.
+ * Timelines that may be archived: PostgreSQL has sent a file of each, and the check has passed. A cluster that was just
+ * recovered has waiting files before its PostgreSQL has started. Sent early, they would reach another cluster's archive
+ * before the check.
  */
 export class Timelines {
   readonly #allowed = new Set<string>();
@@ -40,7 +43,7 @@ export class Timelines {
     this.#allowed.add(timelineOf(walName));
   }
 
-  /** True once PostgreSQL has archived a file from here, into an archive that was looked at. */
+  /** True once PostgreSQL has archived a file from here, into a checked archive. */
   isAny(): boolean {
     return this.#allowed.size > 0;
   }
@@ -62,15 +65,15 @@ function timelineOf(walName: string): string {
 export interface OwnTimeline {
   readonly cluster: ClusterIdentity;
   readonly walDirectory: string;
-  /** The file that is archived: its timeline is the cluster's. */
+  /** The file to archive: its timeline is the cluster's. */
   readonly walName: string;
 }
 
-/** A repository that cannot be read is no reason to refuse: pushes judge it. @throws archiveDuplicate (45) */
+/** An unreadable repository is no reason to refuse: pushes judge it. @throws archiveDuplicate (45) */
 export async function requireOwnTimeline(repos: readonly Repository[], own: OwnTimeline, ctx: Context): Promise<void> {
   const history = `${timelineOf(own.walName)}.history`;
   const local = await readFile(`${own.walDirectory}/${history}`, "utf8").catch(() => null);
-  // The first timeline has no history: a system identifier of its own is all that there is.
+  // The first timeline has no history: only the system identifier distinguishes it.
   if (local === null) return;
   await Promise.all(
     repos.map(async (repo) => {

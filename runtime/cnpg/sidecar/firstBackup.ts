@@ -1,16 +1,18 @@
 /**
- * The first full backup of a repository, where one is expected (`firstBackup` of `pgbackstop.json`): taken by the sidecar itself, because
- * nobody else does at these times. An archiver that is added to a running cluster restarts its instances, and a Backup that was asked for just then
- * ends with them; CloudNativePG does not repeat it. And a repository that comes later meets schedules that asked for their first backup long ago.
+ * The first full backup of a repository that expects one (`firstBackup` of `pgbackstop.json`). The sidecar takes it
+ * because nobody else does at these times. Adding an archiver to a running cluster restarts its instances. A Backup
+ * requested at that time ends with them, and CloudNativePG does not repeat it. A repository added later meets schedules
+ * that took their first backup long ago.
  *
- * Where a schedule begins with a backup of its own, that one comes first. Others go on as increments; only what has nothing to build on is full.
+ * If a schedule begins with its own backup, that one comes first. Other backups are incremental; only one without a
+ * base is full.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { listBackups, newestFullOf } from "../../operations/info/destinations";
 import type { Repository } from "../../repository/repository";
 
-/** Between looks, and before the first one. */
+/** Interval between checks, and before the first one. */
 const LOOK_MS = 60_000;
 const LOOK_MS_MAX = 60 * 60_000;
 
@@ -18,7 +20,7 @@ export interface FirstBackupParts {
   /** Where a full backup is expected. */
   readonly repos: readonly Repository[];
   isStandby(): Promise<boolean>;
-  /** True while a backup is running that somebody asked for. */
+  /** True while a requested backup runs. */
   isBusy(): boolean;
   /** Takes an incremental backup into one repository, or with null into all; the exit code. */
   backup(repoKey: number | null, signal: AbortSignal): Promise<number>;
@@ -32,7 +34,7 @@ export class FirstBackups {
     this.#parts = parts;
   }
 
-  /** Ends when every repository has a full backup, or `signal` aborts; never throws. */
+  /** Resolves when every repository has a full backup or `signal` aborts; never throws. */
   async takeThem(ctx: Context, signal: AbortSignal): Promise<void> {
     let pauseMs = LOOK_MS;
     while (!signal.aborted) {
@@ -53,12 +55,12 @@ export class FirstBackups {
     }
   }
 
-  /** Whoever wants a backup waits for one that is under way: two at a time are refused. */
+  /** A requested backup waits for a running one: two at a time are refused. */
   async settled(): Promise<void> {
     await this.#running;
   }
 
-  /** A repository that cannot be read may have one: it is looked at again. */
+  /** An unreadable repository may have one: it is checked again. */
   async #look(): Promise<{ readonly lacking: readonly number[]; readonly unknown: number }> {
     const results = await listBackups(this.#parts.repos);
     const lacking = results.flatMap((result) => (result.ok && newestFullOf(result.value) === null ? [result.repoKey] : []));

@@ -1,6 +1,7 @@
 /**
- * The heartbeat of a sidecar: every few seconds it calls itself over its own socket, as the instance manager does, and writes down when that
- * was answered. The liveness probe reads the file by a shell: it sees a frozen process and a socket that is gone, and starts no Node.
+ * The heartbeat of a sidecar: every few seconds it calls its own socket, as the instance manager does, and writes the
+ * time of the answer to a file. The liveness probe reads that file in a shell, without starting Node. It detects a
+ * frozen process and a removed socket.
  */
 import { rename, writeFile } from "node:fs/promises";
 import * as grpc from "@grpc/grpc-js";
@@ -17,7 +18,7 @@ export async function beatForever(socket: string, file: string, ctx: Context, si
   while (!signal.aborted) {
     try {
       await probe(socket, ctx);
-      // The probe may read at any moment: the old time or the new one.
+      // The probe may read at any time: it sees the old or the new time.
       await writeFile(`${file}.new`, `${Math.floor(ctx.clock.nowMs() / 1000)}\n`);
       await rename(`${file}.new`, file);
     } catch (error) {
@@ -27,7 +28,7 @@ export async function beatForever(socket: string, file: string, ctx: Context, si
   }
 }
 
-/** Over a connection of its own: an old one would outlive the socket's file. */
+/** Uses a new connection: an old one would outlive the socket's file. */
 function probe(socket: string, ctx: Context): Promise<void> {
   const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), OPTIONS);
   const method = serviceOf("identity")["Probe"];

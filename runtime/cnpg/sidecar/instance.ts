@@ -1,4 +1,7 @@
-/** `cnpg-instance`: the sidecar of an instance. WAL goes and comes, backups are taken, and the exporter learns what the repositories hold. */
+/**
+ * `cnpg-instance`: the sidecar of an instance. It archives and serves WAL, takes backups, and gives the exporter
+ * metrics of the repositories.
+ */
 import { access } from "node:fs/promises";
 import { GetService } from "../../archiver/getService";
 import { removeLeftPlaces } from "../../archiver/ownPlace";
@@ -53,7 +56,7 @@ export const instanceCommand: Command = async (host) => {
   const refreshing = metrics.refreshForever(own, ending.signal);
   const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {
     await stanzas.prepare();
-    // Each promotion is looked at: a second cluster in this archive shows when both take one timeline.
+    // Checks each promotion: a second cluster in this archive shows when both take one timeline.
     if (isHistory(walName) || (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) {
       const { pgVersion: version, systemId } = await host.loadControl();
       await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);

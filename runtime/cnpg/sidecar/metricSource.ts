@@ -1,6 +1,6 @@
 /**
- * Metrics: what each repository holds, through CloudNativePG's own exporter, under the names that hosts use. Read from the repositories now and
- * then, never in a scrape.
+ * Metrics of each repository, through CloudNativePG's own exporter, under the names that hosts use. Read from the
+ * repositories at intervals, never during a scrape.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -21,16 +21,19 @@ import type { PluginService } from "../grpc/grpcServer";
 export interface MetricParts {
   readonly repos: readonly Repository[];
   walSegmentSizeBytes(): Promise<number>;
-  /** Segments missing by repository, where they were counted. */
+  /** Missing segments by repository, as far as they were counted. */
   gaps(): ReadonlyMap<number, number>;
   lanes(): readonly (LaneStatus & { readonly debtCount: number })[];
 }
 
-/** Until pg_control could be read. */
+/** Until pg_control is read. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 const REFRESH_MS = 60_000;
 const SERVED = [...REPOSITORY, ...DRILLS];
-/** Every so many refreshes, once every repository has some: a listing costs more than a file, and money in some stores. */
+/**
+ * Refreshes between listings of WAL, once every repository has some: a listing costs more than a file, and money in
+ * some stores.
+ */
 const WAL_TURNS = 5;
 
 export class MetricSource {
@@ -61,20 +64,20 @@ export class MetricSource {
       ctx.log.debug(`metrics: ${toBackupError(error).message}`);
       return [];
     };
-    // A repository that does not answer is told by its own metric.
+    // A metric reports the repository that does not answer.
     const quiet = { ...ctx, log: silentLog };
     for (let turn = 0; !signal.aborted; turn++) {
       this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
       this.#backups = await listBackups(this.#parts.repos).catch(unknown);
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
       if (turn % WAL_TURNS === 0 || !isKnown) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
-      // Made by a job elsewhere: what it wrote down is in the repositories.
+      // A job elsewhere runs drills: its records are in the repositories.
       if (turn % WAL_TURNS === 0) this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills).catch(() => this.#drills);
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }
 
-  /** Queues are told from the start, repositories once they were read. */
+  /** Queues are reported from the start, repositories after they were read. */
   #samples(): MetricSample[] {
     const stanza = this.#parts.repos[0]?.stanza ?? "";
     const lanes = this.#parts.lanes();

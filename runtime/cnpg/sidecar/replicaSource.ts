@@ -1,17 +1,18 @@
 /**
- * A replica cluster: its primary is a standby of another cluster and reads that one's archive; its other instances read what it archived itself.
- * The other archive's configuration lies beside this one's, in the words that a recovery job has for it.
+ * A replica cluster: its primary is a standby of another cluster and reads that cluster's archive; its other instances
+ * read this cluster's own archive. The source's configuration lies beside this one's, in the form that a recovery job
+ * uses.
  */
 import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../../commands/host";
 import { isReplica, type JsonObject, textAt } from "../kubernetes/clusterObject";
 import { PLACES, SOURCE_PLACES } from "../names";
 
-/** True for the instance that has to read the source: the one that every other instance of the cluster follows. */
+/** True for the instance that reads the source: all other instances of the cluster follow it. */
 export function followsSource(cluster: JsonObject, instance: string): boolean {
   return isReplica(cluster) && textAt(cluster, "status", "currentPrimary") === instance;
 }
 
-/** This process with the repositories of the source. @throws what reading a configuration throws */
+/** This process with the repositories of the source. @throws the errors of reading a configuration */
 export function openSource(host: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandHost {
   const { dataDirectory, config } = host;
   return host.other({
@@ -21,7 +22,7 @@ export function openSource(host: Invocation & ClusterAccess & ProgramAccess, sta
       `--stanza=${stanza}`,
       `--pg1-path=${dataDirectory}`,
       `--lock-path=${config.lockPath}`,
-      // The queue of what is fetched ahead is named after the stanza, which may be the same in both.
+      // The prefetch queue is named after the stanza, which both may share.
       `--spool-path=${config.spoolPath}/source`,
       "cnpg-restore",
     ],

@@ -1,4 +1,4 @@
-/** What both sidecars do around their services: listen, tell that they live, and end without leaving work undone. */
+/** Common frame of both sidecars: listen, send heartbeats, and finish running work at the end. */
 import { dirname, join } from "node:path";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -10,14 +10,14 @@ import { LAUNCHER_FILE } from "../names";
 import { type PluginService, servePluginSocket } from "../grpc/grpcServer";
 import { untilChanged } from "./watch";
 
-/** How long what is under way may take once the pod ends; the pod's own period may be shorter. */
+/** Limit for running work once the pod ends; the pod's own period may be shorter. */
 const DRAIN_MS = 9 * 60_000;
 
 export interface Sidecar {
   readonly services: readonly PluginService[];
-  /** True while an end would cost more than an old configuration. */
+  /** True while a restart would cost more than an old configuration. */
   isBusy(): boolean;
-  /** Lets arrive what is on its way until `signal` aborts. */
+  /** Waits for running work until `signal` aborts. */
   close(signal: AbortSignal): Promise<void>;
 }
 
@@ -25,7 +25,7 @@ export interface Sidecar {
 export async function serveSidecar(host: Invocation & ProgramAccess, { services, isBusy, close }: Sidecar): Promise<0> {
   const { ctx, config } = host;
   const { socket, heartbeatFile } = config.plugin;
-  // What is under way when the pod ends is finished first: nothing of it sees that signal.
+  // Running work does not see the pod's signal, so that it can finish.
   const own: Context = { ...ctx, signal: new AbortController().signal };
   const server = await servePluginSocket(socket, services, own);
   ctx.log.info(`plugin listens on '${socket}'`);
@@ -37,14 +37,14 @@ export async function serveSidecar(host: Invocation & ProgramAccess, { services,
     () => {},
   );
   await Promise.race([untilAborted(ctx.signal), changed]);
-  // The socket goes first: nobody is to be told that it is gone.
+  // The socket closes first: the heartbeat must not report it as missing.
   ending.abort();
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), close(enough)]));
   await beat;
   return 0;
 }
 
-/** Nothing of the sidecar's own work needs it. */
+/** The sidecar itself does not need it. */
 async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAccess, file: string): Promise<void> {
   const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off", "--target-form=cluster"];
   await writeLauncher(file, launcherText(ownCommand, options)).catch((error: unknown) =>
@@ -52,10 +52,10 @@ async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAc
   );
 }
 
-/** The error of a child is told by its standard error; everything else is in the container's log. */
+/** A child's standard error carries its errors; the container's log has the rest. */
 const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
 
-/** Runs another command of this program with the sidecar's own configuration; its errors go to `told`. */
+/** Runs another command of this program with the sidecar's own configuration; `told` gets its errors. */
 export function runOwn(
   host: Invocation & ProgramAccess,
 ): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {

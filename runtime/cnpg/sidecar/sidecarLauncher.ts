@@ -1,15 +1,15 @@
 /**
- * A command line for people: `kubectl exec POD -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop info`. A script that the sidecar leaves beside
- * its program, with its own configuration.
+ * A command line for people: `kubectl exec POD -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop info`. The sidecar
+ * writes this script, with its own configuration, beside its program.
  */
 import { chmod, rename, writeFile } from "node:fs/promises";
 import { shellWord } from "../../operations/restore/recovery";
 
 /**
- * The options go into the environment, from which each verb takes what it knows; as words most verbs would refuse some of them.
+ * Passes options in the environment, where each verb reads those it knows; most verbs would refuse some as arguments.
  *
- * @param program the words that start it
- * @param options as words: `--lock-path=/run/lock`, `--no-delta`
+ * @param program the command that starts it
+ * @param options as arguments: `--lock-path=/run/lock`, `--no-delta`
  */
 export function launcherText(program: readonly string[], options: readonly string[]): string {
   const variables = options.flatMap((word) => {
@@ -20,7 +20,7 @@ export function launcherText(program: readonly string[], options: readonly strin
   return ["#!/bin/sh", "# Written by the sidecar at its start.", ...variables, `exec ${program.map(shellWord).join(" ")} "$@"`, ""].join("\n");
 }
 
-/** Somebody may be starting it: the old script or the new one. */
+/** Somebody may be starting it: they get the old script or the new one. */
 export async function writeLauncher(file: string, text: string): Promise<void> {
   await writeFile(`${file}.new`, text, { mode: 0o755 });
   await chmod(`${file}.new`, 0o755);

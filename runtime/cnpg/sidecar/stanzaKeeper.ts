@@ -1,9 +1,9 @@
 /**
- * Makes the stanza in repositories that have none, before the first WAL goes there: a cluster of CloudNativePG is made by a manifest, and nobody
- * runs `stanza-create` for it.
+ * Creates the stanza in repositories that have none, before the first WAL: a manifest creates a CloudNativePG cluster,
+ * and nobody runs `stanza-create` for it.
  *
- * Only whoever archives does this, which is the primary. A repository that cannot be reached is tried again beside the archiving, which goes on
- * in the others; one that belongs to another cluster is told and left as it is: WAL is refused there.
+ * Only the archiving instance does this, the primary. An unreachable repository is retried while the others archive.
+ * One that belongs to another cluster is reported and left alone: it refuses WAL.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -13,7 +13,7 @@ import { repoErrorLine } from "../../operations/shared/results";
 import { checkStanzas, stanzaCreate } from "../../operations/stanza/stanzaCreate";
 import type { Repository } from "../../repository/repository";
 
-/** How long the first archived file waits for repositories that do not answer. */
+/** How long the first archived file waits for silent repositories. */
 const FIRST_WAIT_MS = 5000;
 const PAUSE_MS = 10_000;
 
@@ -32,7 +32,7 @@ export class StanzaKeeper {
     this.#ctx = ctx;
   }
 
-  /** Resolves when each repository has been asked once, or does not answer soon. Never throws: what is missing shows when WAL goes there. */
+  /** Resolves when each repository has answered or timed out once. Never throws: archiving reports a missing stanza. */
   async prepare(): Promise<void> {
     const open = this.#host.repositories().filter((repo) => !this.#ready.has(repo.key));
     if (open.length === 0) return;
@@ -63,7 +63,10 @@ export class StanzaKeeper {
     }
   }
 
-  /** No lock file: no other program works beside this one, and its own archiving waits for this. Two pods may both take themselves for the primary. */
+  /**
+   * No lock file: no other program works in this pod, and its archiving waits for this. Two pods may both believe that
+   * they are the primary.
+   */
   async #create(repo: Repository, control: PgControl): Promise<void> {
     const leases = this.#host.unlockedLeases(this.#ctx);
     try {

@@ -1,16 +1,17 @@
 /**
- * Retention by time: CloudNativePG's protocol has no word for it, and a cluster whose schedule is suspended or whose backups fail would keep for ever
- * what `keepDays` lets go. The sidecar of the primary therefore runs `expire` now and then; after each backup it runs in any case.
+ * Retention by time, which CloudNativePG's protocol does not have. A cluster with a suspended schedule or failing
+ * backups would keep backups beyond `keepDays` for ever. So the primary's sidecar runs `expire` at intervals; each
+ * backup also ends with one.
  *
- * A backup in another pod holds the lease of the repository: `expire` ends with 50 then, and is run again at the next turn. That backup expires at its
- * own end.
+ * During a backup in another pod, which holds the repository's lease, `expire` ends with 50 and runs again next time.
+ * That backup expires at its own end.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 
 export interface TimedExpireParts {
   isStandby(): Promise<boolean>;
-  /** True while a backup runs here, which expires at its end. */
+  /** True while a backup runs here; it expires at its end. */
   isBusy(): boolean;
   /** Runs the program's `expire`; the exit code. */
   expire(signal: AbortSignal): Promise<number>;
@@ -19,7 +20,7 @@ export interface TimedExpireParts {
 const FIRST_MS = 3600_000;
 const PAUSE_MS = 6 * 3600_000;
 
-/** Runs until `signal` aborts; never throws. What fails is told, and tried at the next turn. */
+/** Runs until `signal` aborts; never throws. Failures are logged and retried next time. */
 export async function expireForever(parts: TimedExpireParts, ctx: Context, signal: AbortSignal): Promise<void> {
   for (let pauseMs = FIRST_MS; !signal.aborted; pauseMs = PAUSE_MS) {
     await ctx.clock.sleep(pauseMs, signal).catch(() => {});

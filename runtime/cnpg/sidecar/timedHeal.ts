@@ -1,11 +1,11 @@
 /**
- * Whole archives, compared now and then: what a repository lacks is recorded on the volume of the primary, and with `any` or `named` nobody else
- * knows of it once that volume is lost. So the sidecar of the primary lists the archives, copies what one has and another lacks, and counts the
- * segments that are missing still. A few minutes after each promotion and start, then every six hours: a listing is a request for each thousand
- * files, and the files that are copied at a time are bounded.
+ * Compares complete archives at intervals. Missing WAL of a repository is recorded on the primary's volume; with `any`
+ * or `named` the record is lost with that volume. So the primary's sidecar lists the archives, copies segments that one
+ * has and another lacks, and counts those still missing. It runs a few minutes after each promotion and start, then
+ * every six hours: a listing is one request per thousand files, and the number of files copied at a time is bounded.
  *
- * Not before PostgreSQL has archived a file from here: a cluster that was just recovered may be one that this archive refuses. `verify` is
- * not run here: it reads every byte of every repository, beside the database.
+ * It waits until PostgreSQL has archived a file from here: this archive may refuse a cluster that was just recovered.
+ * `verify` does not run here: it reads every byte of every repository, beside the database.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
@@ -18,20 +18,20 @@ import type { Repository } from "../../repository/repository";
 
 export interface TimedHealParts {
   readonly repos: readonly Repository[];
-  /** True on the primary, once its archive is known to be its own. */
+  /** True on the primary, once the archive is known to be its own. */
   mayHeal(): Promise<boolean>;
-  /** True while a backup runs here: listings of whole archives take memory that it needs. */
+  /** True while a backup runs here: listing complete archives takes memory that it needs. */
   isBusy(): boolean;
-  /** Copies what is missing, `copiesMax` files into each repository. */
+  /** Copies missing files, at most `copiesMax` into each repository. */
   heal(copiesMax: number, signal: AbortSignal): Promise<readonly RepoResult<Healed>[]>;
   walSegmentSizeBytes(): Promise<number>;
 }
 
 const LOOK_MS = 60_000;
-/** What was inherited from the primary before is copied by itself in this time. */
+/** Normal archiving copies the former primary's backlog within this time. */
 const FIRST_MS = 5 * 60_000;
 const PAUSE_MS = 6 * 3600_000;
-/** After a run that left something. */
+/** After a run that left files to copy. */
 const AGAIN_MS = 30 * 60_000;
 const COPIES_MAX = 2048;
 
@@ -43,7 +43,7 @@ export class TimedHeal {
     this.#parts = parts;
   }
 
-  /** Segments missing in each repository when it was last listed; none on a standby, whose numbers would stay as they are. */
+  /** Missing segments of each repository at its last listing; empty on a standby, whose numbers would not change. */
   gaps(): ReadonlyMap<number, number> {
     return this.#gaps;
   }
@@ -63,7 +63,7 @@ export class TimedHeal {
     }
   }
 
-  /** True when nothing is left to be copied. */
+  /** True when nothing is left to copy. */
   async #run(ctx: Context, signal: AbortSignal): Promise<boolean> {
     const isWhole = this.#parts.repos.length < 2 || (await this.#heal(ctx, signal));
     if (!signal.aborted) await this.#count(ctx);
@@ -90,7 +90,7 @@ export class TimedHeal {
         if (own?.ok === false) throw own.error;
         return surveyWal(repo, own?.value ?? [], walSegmentSizeBytes);
       });
-      // What cannot be read tells nothing, and no old number.
+      // An unreadable repository has no number, not an old one.
       this.#gaps = new Map(surveys.flatMap((each) => (each.ok && each.value !== null ? [[each.repoKey, each.value.gapCount] as const] : [])));
     } catch (error) {
       ctx.log.debug(`missing WAL cannot be counted: ${toBackupError(error).message}`);

@@ -1,10 +1,10 @@
 /**
- * WAL: what PostgreSQL hands to the instance manager goes to every repository, and what a recovery asks for comes from whichever has it.
+ * WAL: the instance manager's files go to every repository, and a recovery gets its files from any of them.
  *
- * CloudNativePG 1.30 does not look at the code of an error, and PostgreSQL takes any failure of a restore for the end of the archive. A
- * recovery job therefore gets an error only for what no waiting mends; a standby, which asks again by itself and may be waiting to be
- * promoted, gets an answer soon whatever the repositories do: sooner still when they were silent the last time, because a promotion asks for
- * several files one after the other.
+ * CloudNativePG 1.30 ignores the code of an error, and PostgreSQL takes any failed restore for the end of the archive.
+ * So a recovery job gets an error only if waiting cannot help. A standby repeats its requests and may be waiting for
+ * its promotion, so it gets an answer within seconds. After a silent repository the limit is shorter still: a promotion
+ * requests several files in sequence.
  */
 import { rename, rm } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
@@ -20,34 +20,37 @@ import { NotFound, NotYet, type PluginService } from "../grpc/grpcServer";
 
 export interface WalParts {
   readonly dataDirectory: string;
-  /** Null where nothing is archived. */
+  /** Null without archiving. */
   readonly push: {
     readonly wal: Pick<WalService, "push" | "walDirectory">;
     prepare(request: WalArchiveRequest, walName: string): Promise<void>;
   } | null;
-  /** True beside a recovery job; a standby asks again by itself. */
+  /** True beside a recovery job; a standby repeats its requests. */
   readonly isJob: boolean;
-  /** Of a drill: what is newer counts as not there, since it was written after the disaster. */
+  /** For a drill: newer segments count as missing, since they were written after the disaster. */
   readonly newestWal?: string | null;
-  /** Where the file of a request comes from. */
+  /** The source of a requested file. */
   gets(request: WalRestoreRequest): Pick<GetService, "get">;
 }
 
-/** Of a standby's question. The instance manager gives up after more. */
+/** For a standby's request: the instance manager gives up later. */
 const STANDBY_ANSWER_MS = 10_000;
-/** The same after a question that nobody answered, until somebody does. */
+/** For a standby after a request without an answer, until a repository answers. */
 const STANDBY_SILENCE_MS = 2000;
 const STANDBY_DOUBT_MS = 3000;
-/** The primary makes the stanza with its first WAL; a standby that began with it may ask before. Later, a stanza that is missing is told. */
+/**
+ * The primary creates the stanza with its first WAL; a standby that started with it may ask before. After this time a
+ * missing stanza is an error.
+ */
 const STANZA_MS = 10 * 60_000;
-/** Of a recovery job's: longer than any outage that somebody would sit out. */
+/** For a recovery job: longer than any outage that a user would wait out. */
 const RECOVERY_DOUBT_MS = 24 * 3600_000;
 const WAL_NAME = /^[0-9A-F]{8}(\.history|[0-9A-F]{16}(\.partial|\.[0-9A-F]{8}\.backup)?)$/;
 
-/** What the questions of one process have shown. */
+/** State that requests of one process share. */
 interface Experience {
   readonly beganAtMs: number;
-  /** Nobody answered the last question in time, and nobody has since. */
+  /** No repository answered the last request in time, nor since. */
   isSilent: boolean;
   hasStanza: boolean;
   isTold: boolean;
@@ -84,14 +87,15 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
   return {};
 }
 
-/** @throws NotFound when every repository has said that it does not have the file; NotYet when nobody has made the stanza */
+/** @throws NotFound if every repository answered that it lacks the file; NotYet if nobody has created the stanza */
 async function restore(parts: WalParts, request: WalRestoreRequest, experience: Experience, signal: AbortSignal, ctx: Context): Promise<object> {
   const { source_wal_name: walName } = request;
   if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is no name of a WAL file`);
   const { newestWal = null } = parts;
   if (newestWal !== null && walName > newestWal) throw new NotFound(`${walName} is newer than ${newestWal}, where this recovery ends`);
   const destination = pathIn(parts.dataDirectory, request.destination_file_name);
-  // Under a name of its own until it is whole and still wanted: the caller may ask for another file at the same place meanwhile.
+  // Uses its own name until the file is complete and still wanted: the caller may request another file at the same
+  // path.
   const fetched = `${destination}.pgbackstop-${Buffer.from(ctx.random.bytes(4)).toString("hex")}`;
   const { isJob } = parts;
   const mayLackStanza = !isJob && !experience.hasStanza && ctx.clock.monotonicMs() - experience.beganAtMs < STANZA_MS;
@@ -114,7 +118,7 @@ async function restore(parts: WalParts, request: WalRestoreRequest, experience: 
   }
 }
 
-/** Also of an answer that came too late. */
+/** Also counts an answer that came too late. */
 function noteAnswer(get: Promise<boolean>, experience: Experience): void {
   get.then(
     () => {
@@ -125,13 +129,16 @@ function noteAnswer(get: Promise<boolean>, experience: Experience): void {
   );
 }
 
-/** What still comes is no longer wanted. */
+/** A late file is no longer wanted. */
 async function removeWhenDone(fetching: Promise<boolean>, path: string): Promise<void> {
   await fetching.catch(() => false);
   await rm(path, { force: true }).catch(() => {});
 }
 
-/** What `promise` gives, unless the time is over or the caller gone. @throws archiveTimeout (82), retryable; term (63) */
+/**
+ * The result of `promise`, if it comes in time and the caller still waits. @throws archiveTimeout (82), retryable; term
+ * (63)
+ */
 async function before<T>(promise: Promise<T>, timeoutMs: number, onLate: () => void, gone: AbortSignal, walName: string, ctx: Context): Promise<T> {
   const done = new AbortController();
   const watch = AbortSignal.any([gone, done.signal]);

@@ -1,8 +1,8 @@
 /**
- * `cnpg-expire`: removes the volume snapshots of a cluster that its retention no longer asks for, which CloudNativePG never does.
+ * `cnpg-expire`: removes a cluster's volume snapshots that retention no longer keeps. CloudNativePG never removes them.
  *
- * The Backup goes first, then its snapshots, the one of the data before the others. So nobody restores by a Backup that lacks a volume, and
- * whoever is killed in between leaves snapshots without a Backup: the next run finds them by their labels and the time that they were taken.
+ * The Backup is removed first, then its snapshots, starting with the data volume's. So no Backup lacks a volume. A
+ * killed run leaves snapshots without a Backup: the next run finds them by their labels and creation times.
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
@@ -14,9 +14,9 @@ import { tellJob } from "../kubernetes/jobNotice";
 
 export interface SnapshotWish extends SnapshotKeep {
   readonly cluster: string;
-  /** ScheduledBackups of it; what others made is not looked at. */
+  /** Its ScheduledBackups; backups from elsewhere are ignored. */
   readonly schedules: readonly string[];
-  /** Tells what would be done, and does nothing. */
+  /** Reports the removals without making them. */
   readonly dryRun: boolean;
 }
 
@@ -39,12 +39,12 @@ export const expireSnapshotsCommand: Command = async (host) => {
   });
 };
 
-/** Deletes objects. @throws command when one could not be removed, after the others; what the API throws for its lists */
+/** Deletes objects. @throws command if one could not be removed, after the others; the API's errors of its lists */
 export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove">, wish: SnapshotWish, ctx: Context): Promise<void> {
-  // Snapshots first: a Backup is there before its snapshots are, so that none of these is taken for one that has lost its own.
+  // Snapshots first: a Backup exists before its snapshots, so none of them seems to have lost its Backup.
   const snapshots = await api.list(SNAPSHOTS, `cnpg.io/cluster=${wish.cluster}`, readSnapshot);
   const backups = await api.list(BACKUPS, null, readBackup);
-  // Of two clocks the one that keeps more.
+  // Of two clocks, the one that keeps more.
   const nowMs = Math.min(ctx.clock.nowMs(), snapshots.serverMs ?? Number.POSITIVE_INFINITY);
   const verdicts = judgeSnapshots(groupSnapshots(snapshots.items, backups.items, wish.cluster, wish.schedules), wish, nowMs);
 
@@ -59,7 +59,7 @@ export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove"
   if (failed > 0) throw fail("command", `${failed} of ${removing} could not be removed: the next run tries again`);
 }
 
-/** False when a part of it is still there; errors are told. */
+/** False if a part of it still exists; errors are logged. */
 async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, snapshots }: FoundGroup, ctx: Context): Promise<boolean> {
   const attempt = async (collection: Collection, object: ObjectRef): Promise<boolean> => {
     try {
@@ -75,7 +75,7 @@ async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, s
   if (backup !== null && !(await attempt(BACKUPS, backup))) return false;
   const [data, ...others] = snapshots;
   if (data !== undefined && !(await attempt(SNAPSHOTS, data))) return false;
-  // Without the data the others are of no use, whichever of them stays.
+  // Without the data volume's snapshot the others are useless.
   const gone = [];
   for (const other of others) gone.push(await attempt(SNAPSHOTS, other));
   return gone.every(Boolean);

@@ -1,9 +1,11 @@
 /**
- * Backups and VolumeSnapshots of CloudNativePG as groups: what belongs together, and whether it can be restored from. Pure.
+ * Backups and VolumeSnapshots of CloudNativePG as groups: which belong together, and whether a restore can use them.
+ * Pure.
  *
- * What the operator writes (CloudNativePG 1.30): a Backup has the label `cnpg.io/scheduled-backup` with the name of the schedule that made it,
- * and is called `<schedule>-<YYYYMMDDhhmmss>`. Its snapshots have the labels `cnpg.io/cluster` and `cnpg.io/backupName` and the annotation
- * `cnpg.io/pvcRole`; `cnpg.io/backupEndTime` is added when all of them are ready. Who owns them is `snapshotOwnerReference`.
+ * CloudNativePG 1.30 writes: a Backup has the label `cnpg.io/scheduled-backup` with its schedule's name, and is called
+ * `<schedule>-<YYYYMMDDhhmmss>`. Its snapshots have the labels `cnpg.io/cluster` and `cnpg.io/backupName` and the
+ * annotation `cnpg.io/pvcRole`. `cnpg.io/backupEndTime` is added when all of them are ready. `snapshotOwnerReference`
+ * decides their owner.
  */
 import { fail } from "../../base/errors";
 import { at, type Json, listAt, textAt } from "../kubernetes/clusterObject";
@@ -11,26 +13,26 @@ import type { GroupState, SnapshotGroup } from "./snapshotRetention";
 
 export interface ObjectRef {
   readonly name: string;
-  /** Another object of the same name has another one. */
+  /** A new object of the same name has another uid. */
   readonly uid: string;
 }
 
-/** Of a Backup what counts here. */
+/** The fields of a Backup that count here. */
 export interface BackupFacts extends ObjectRef {
   readonly method: string | undefined;
   readonly cluster: string | undefined;
   readonly schedule: string | undefined;
   readonly phase: string | undefined;
   readonly atMs: number;
-  /** Names of its snapshots, once they are all made. */
+  /** Names of its snapshots, once all exist. */
   readonly elements: readonly string[];
 }
 
-/** Of a VolumeSnapshot what counts here. */
+/** The fields of a VolumeSnapshot that count here. */
 export interface SnapshotFacts extends ObjectRef {
   readonly backupName: string | undefined;
   readonly isData: boolean;
-  /** Somebody has deleted it already. */
+  /** True if it is already being deleted. */
   readonly isGoing: boolean;
   readonly isComplete: boolean;
   readonly ownerUids: readonly string[];
@@ -39,9 +41,12 @@ export interface SnapshotFacts extends ObjectRef {
 
 /** A group with its objects. */
 export interface FoundGroup extends SnapshotGroup {
-  /** Null where it is gone and its snapshots are not. */
+  /** Null if only its snapshots are left. */
   readonly backup: ObjectRef | null;
-  /** To be removed, the data first: what lacks it is not taken for a backup. Without those that go by themselves. */
+  /**
+   * In order of removal, the data volume first: without it nothing passes for a backup. Excludes those that the server
+   * collects.
+   */
   readonly snapshots: readonly ObjectRef[];
 }
 
@@ -75,8 +80,8 @@ export function readSnapshot(object: Json): SnapshotFacts {
 }
 
 /**
- * Groups of the named schedules of one cluster; what anybody else made is not among them.
- * @param snapshots of that cluster, listed before `backups`: whose Backup is not found has lost it
+ * Groups of the named schedules of one cluster; other backups are left out.
+ * @param snapshots of that cluster, listed before `backups`: one without a Backup in that list has lost it
  * @param backups all of the namespace
  */
 export function groupSnapshots(
@@ -104,12 +109,12 @@ function groupOf(backup: BackupFacts, all: readonly SnapshotFacts[]): FoundGroup
   const isWhole = there.some(({ isData }) => isData) && backup.elements.every((name) => names.has(name));
   const { atMs, name, phase = "" } = backup;
   const state: GroupState = phase === "completed" ? (isWhole ? "whole" : "unusable") : FAILED_PHASES.includes(phase) ? "unusable" : "running";
-  // Those that it owns are collected with it.
+  // The server collects the snapshots that it owns.
   const others = there.filter(({ ownerUids }) => !ownerUids.includes(backup.uid));
   return { name, state, atMs, backup: { name, uid: backup.uid }, snapshots: dataFirst(others) };
 }
 
-/** The schedule was made anew and took its Backups with it, or a removal was interrupted. */
+/** The schedule was recreated, which deleted its Backups, or a removal was interrupted. */
 function orphanOf(name: string, all: readonly SnapshotFacts[]): FoundGroup {
   const there = all.filter(({ isGoing }) => !isGoing);
   const isWhole = there.some(({ isData }) => isData) && there.every(({ isComplete }) => isComplete);
@@ -134,7 +139,7 @@ function refOf(object: Json): ObjectRef {
   return { name, uid };
 }
 
-/** Of the data where the operator tells it, else of the object. */
+/** Time of the data if the operator states it, else of the object. */
 function timeOf(object: Json, told: string | undefined): number {
   const text = told ?? textAt(object, "metadata", "creationTimestamp") ?? "none";
   const atMs = Date.parse(text);

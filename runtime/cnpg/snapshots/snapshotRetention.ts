@@ -1,40 +1,40 @@
 /**
- * Which snapshot backups of a cluster may go, and why. Pure: times are milliseconds since 1970.
+ * Decides which snapshot backups of a cluster to remove, and why. Pure: times are milliseconds since 1970.
  *
- * CloudNativePG takes one VolumeSnapshot for each volume of an instance (data, WAL, each tablespace). Together with the Backup that asked for
- * them they are one group: it goes as a whole or not at all.
+ * CloudNativePG takes one VolumeSnapshot for each volume of an instance (data, WAL, each tablespace). With their Backup
+ * they form one group, which is removed as a whole or not at all.
  */
 
 /** `whole` can be restored from; `unusable` failed, or lacks a volume; `running` is not finished. */
 export type GroupState = "whole" | "unusable" | "running";
 
 export interface SnapshotGroup {
-  /** Of the Backup, also of one that is gone. */
+  /** Of the Backup, even after its removal. */
   readonly name: string;
   readonly state: GroupState;
-  /** When it ended; of one that never did, when it began. */
+  /** Its end; if it never ended, its beginning. */
   readonly atMs: number;
 }
 
 /** At least one of them. */
 export interface SnapshotKeep {
-  /** Nothing that is younger goes. */
+  /** Younger groups are kept. */
   readonly keepDays: number | undefined;
-  /** So many of the newest whole groups stay, whatever their age. Left out, one. */
+  /** Number of newest whole groups to keep, whatever their age. Default 1. */
   readonly keepCount: number | undefined;
 }
 
 export interface Verdict<Group extends SnapshotGroup> {
   readonly group: Group;
   readonly remove: boolean;
-  /** Words after the name and a colon. */
+  /** Follows the name and a colon in messages. */
   readonly reason: string;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Newest first. Nothing goes while no group is whole: what is left of an unusable one may be all that there is.
+ * Newest first. Nothing is removed while no group is whole: the rest of an unusable one may be all there is.
  * @param nowMs a clock that is behind keeps more, one that is ahead removes too early
  */
 export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Group[], keep: SnapshotKeep, nowMs: number): Verdict<Group>[] {
@@ -54,7 +54,7 @@ export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Gro
     const isOver = keep.keepDays === undefined ? "" : `older than ${days}, and `;
     if (group.state === "whole") return newest.has(group) ? told(false, newestText) : told(true, `${isOver}not ${newestText}`);
     if (wholes.length === 0) return told(false, "nothing can be restored from it, and there is no other");
-    // Without days, what failed is looked at for as long as backups that are older than it are kept.
+    // Without days, a failed group is kept until every kept whole group is newer.
     if (keep.keepDays === undefined && group.atMs >= oldestKeptMs)
       return told(false, "nothing can be restored from it, and it is newer than what is kept");
     return told(true, `${isOver}nothing can be restored from it`);
