@@ -17,13 +17,16 @@ export interface OpenDeps {
   readonly random: Random;
   /** Ends every request and every copy. */
   readonly signal: AbortSignal;
-  /** Bounds each wait for the network and all tries of one request together. */
+  /** Limits each wait for the network and all attempts of one request together. */
   readonly ioTimeoutMs: number;
   /** Reads a small local file: the authorities of `repo-storage-ca-file`. */
   readonly readFile: (path: string) => Uint8Array;
 }
 
-/** No I/O apart from reading the CA file: a repository that is down shows at the first use. @throws optionRequired, optionInvalidValue */
+/**
+ * Does no I/O apart from reading the CA file: the first use shows an unreachable repository. @throws optionRequired,
+ * optionInvalidValue
+ */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   const { random, signal } = deps;
   switch (repo.type) {

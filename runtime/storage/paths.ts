@@ -1,4 +1,7 @@
-/** Rules for the relative paths of a storage: checked at the door of every driver, because a wrong one could remove a whole repository. */
+/**
+ * Rules for a storage's relative paths, checked at the entry of every driver: a wrong path could remove a whole
+ * repository.
+ */
 import { assert } from "../base/errors";
 
 /** Asserts that `path` is relative, `/`-separated, without empty, `.` or `..` parts. */
@@ -8,12 +11,12 @@ export function checkPath(path: string): void {
     assert(part !== "" && part !== "." && part !== ".." && !part.includes("\0"), `storage path '${path}' is not plain`);
 }
 
-/** As {@link checkPath}, but empty is the root of the storage. */
+/** As {@link checkPath}; an empty path is the storage's root. */
 export function checkDirectoryPath(path: string): void {
   if (path !== "") checkPath(path);
 }
 
-/** `a` and `b` joined; either may be empty. */
+/** Joins `a` and `b`; either may be empty. */
 export function joinPath(parent: string, name: string): string {
   return parent === "" ? name : name === "" ? parent : `${parent}/${name}`;
 }

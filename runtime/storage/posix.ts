@@ -1,9 +1,9 @@
 /**
  * A directory of a local or mounted file system as a storage.
  *
- * Atomic writes go through a temporary name of this writer alone, fsync, rename and fsync of the directory; leftovers are listed as they are.
- * Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is the same without fsync of directories
- * and without symbolic links, because SMB mounts have neither.
+ * Atomic writes use a temporary name unique to the writer, fsync, rename and fsync of the directory. Leftovers are
+ * listed as they are. Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is
+ * the same without fsync of directories and without symbolic links, because SMB mounts have neither.
  */
 import { closeSync, type Dirent, openSync, readSync, type Stats, statSync } from "node:fs";
 import { type FileHandle, link, lstat, open, readdir, readlink, rename, rm, symlink, unlink } from "node:fs/promises";
@@ -26,16 +26,16 @@ export interface PosixOptions {
   /** False on SMB mounts. */
   readonly syncDirectories: boolean;
   readonly symlinks: boolean;
-  /** Files can have several names; default no. */
+  /** Whether files can have several names; default false. */
   readonly hardLinks?: boolean;
-  /** For temporary names; default the system's. */
+  /** For temporary names; default the system's random source. */
   readonly random?: Random;
   readonly signal: AbortSignal;
 }
 
-/** Entries of a directory that are looked at together. */
+/** Entries of a directory that are examined together. */
 const STAT_BATCH = 64;
-/** Depth of a repository is about ten; a loop of mounts would have no end. */
+/** A repository is about ten levels deep; a loop of mounts would be endless. */
 const DEPTH_MAX = 128;
 
 export class PosixStorage implements Storage {
@@ -194,7 +194,7 @@ export class PosixStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    // Files are closed by those who read and wrote them.
+    // Readers and writers close their files.
   }
 
   #full(path: string): string {
@@ -218,7 +218,7 @@ export class PosixStorage implements Storage {
     await ((options.atomic ?? true) ? atomicWrite : writeInPlace)(this.#full(path), content, writeOptions);
   }
 
-  /** Reads one chunk ahead: while the consumer works, the next chunk comes from the disk or the network mount. */
+  /** Reads one chunk ahead: the disk or network mount delivers it while the consumer works. */
   async *#readHandle(handle: FileHandle, full: string, range: ByteRange | undefined): ByteStream {
     let position = range?.offsetBytes ?? 0;
     const end = range?.sizeBytes === undefined ? Number.POSITIVE_INFINITY : position + range.sizeBytes;
@@ -249,7 +249,7 @@ export class PosixStorage implements Storage {
       const found = await Promise.all(batch.map((child) => this.#lstat(this.#full(child))));
       for (const [index, child] of batch.entries()) {
         const stats = found[index];
-        // Gone since the directory was read: as if it had never been there.
+        // Removed since the directory was read: treated as missing.
         if (stats === null || stats === undefined) continue;
         if (stats.isSymbolicLink()) yield await this.#infoOfLink(child, stats);
         else if (!recursive) yield infoOf(child, stats);
@@ -278,7 +278,7 @@ export class PosixStorage implements Storage {
     return systemError("fileOpen", `open file '${full}' for read`, full, error);
   }
 
-  /** A file in the place of the repository itself is no empty repository: whatever lies there, it is not looked into. */
+  /** A file at the repository's own path is not an empty repository: it is an error, whatever it contains. */
   #isAbsent(error: unknown): boolean {
     if (systemCodeOf(error) !== "ENOTDIR") return isMissing(error);
     return statSync(this.#options.root, { throwIfNoEntry: false })?.isDirectory() === true;
@@ -294,7 +294,10 @@ function infoOf(path: string, stats: Stats): ObjectInfo {
   return { path, type, sizeBytes: type === "file" ? stats.size : 0, modifiedAtMs: stats.mtimeMs };
 }
 
-/** The next chunk, empty at the end; an error is a value, so that a chunk that nobody waits for yet cannot fail unheard. */
+/**
+ * The next chunk, empty at the end. An error is a value, because a rejected promise without a listener ends the
+ * process.
+ */
 async function readChunk(handle: FileHandle, full: string, position: number, end: number): Promise<Uint8Array | BackupError> {
   const sizeBytes = Math.min(LIMITS.chunkSizeBytes, end - position);
   if (sizeBytes <= 0) return new Uint8Array(0);

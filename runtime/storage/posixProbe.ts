@@ -1,10 +1,10 @@
-/** What a directory tells about itself: its owner, whether anything is mounted there, and how much room is left. */
+/** Facts about a directory: its owner, its mount, and its free space. */
 import { lstat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { spaceFact } from "./space";
 import type { StorageFact } from "./storage";
 
-/** A path has no more parts than this (PATH_MAX is 4096). */
+/** No path has more parts (PATH_MAX is 4096). */
 const DEPTH_MAX = 4096;
 
 export async function probePosix(root: string): Promise<StorageFact[]> {
@@ -19,7 +19,7 @@ export async function probePosix(root: string): Promise<StorageFact[]> {
   ];
 }
 
-/** The highest directory above (or the path itself) that is on the same device. */
+/** The highest directory on the same device: the path or one of its parents. */
 async function findMount(path: string): Promise<string> {
   let here = path;
   const { dev } = await lstat(path);

@@ -1,7 +1,7 @@
-/** How much room a file system has left, as a fact for those who ask what a storage can do. */
+/** Free space of a file system, as a fact for storage checks. */
 import type { StorageFact } from "./storage";
 
-/** Below that a full backup of anything will not fit for long. */
+/** With less, full backups will soon not fit. */
 const FREE_SHARE_MIN = 0.1;
 const GIB = 1024 ** 3;
 

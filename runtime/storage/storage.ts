@@ -1,16 +1,17 @@
 /**
- * The contract of a storage driver: a tree of files below one root, named by `/`-separated relative paths without a leading slash.
+ * The contract of a storage driver: a tree of files below one root, named by `/`-separated relative paths without a
+ * leading slash.
  *
- * Errors are BackupErrors: `fileMissing` (55) only when the storage truly answered that there is no such file; credentials and rights
- * `access` (105); network `hostConnect` (49); the provider's own failures `service` (101); local files by their stock kinds. Errors that
- * may pass by themselves are `retryable`; drivers retry such requests themselves within bounds before they throw.
+ * Errors are BackupErrors: `fileMissing` (55) only if the storage truly answered that the file is missing; credentials
+ * and rights `access` (105); network `hostConnect` (49); the provider's own failures `service` (101); local files by
+ * their stock kinds. Transient errors are `retryable`; drivers retry such requests within bounds before they throw.
  */
 import type { ByteStream } from "../base/bytes";
 
 export interface StorageFeatures {
-  /** A put replaces the old content in one step: readers see the old or the new bytes. */
+  /** A put replaces the old content atomically: readers see the old or the new bytes. */
   readonly atomicReplace: boolean;
-  /** Directories exist by themselves; without them only files do and `makePath` does nothing. */
+  /** Directories exist on their own; otherwise only files do and `makePath` does nothing. */
   readonly directories: boolean;
   readonly symlinks: boolean;
 }
@@ -21,16 +22,18 @@ export interface ObjectInfo {
   readonly type: "file" | "directory" | "link";
   readonly sizeBytes: number;
   readonly modifiedAtMs: number;
-  /** Where a link leads, in a listing. */
+  /** A link's target, in a listing. */
   readonly destination?: string;
-  /** Of the content, for {@link Storage.replace}: each write gives the file another one. Only of {@link Storage.stat}. */
+  /**
+   * Version of the content, for {@link Storage.replace}: it changes with each write. Only from {@link Storage.stat}.
+   */
   readonly version?: string;
 }
 
 export interface ListOptions {
   /** False (default) lists the direct children of the path, files and directories; true lists every file below it. */
   readonly recursive?: boolean;
-  /** Only names (of direct children) that start with this; object stores ask the server for just these. */
+  /** Only names (of direct children) that start with this; object stores filter on the server. */
   readonly namePrefix?: string;
 }
 
@@ -42,33 +45,33 @@ export interface ByteRange {
 
 export interface PutOptions {
   /**
-   * True (default): the file appears under its name only when complete and durable. False writes in place, for data that nothing refers
-   * to yet: durable once `syncPath` of its directory has returned. Object stores are always atomic.
+   * True (default): the file appears under its name only when complete and durable. False writes in place, for data
+   * without references yet: durable once `syncPath` of its directory has returned. Object stores are always atomic.
    */
   readonly atomic?: boolean;
 }
 
-/** A file being read into memory of the caller, each call at once. */
+/** Reads a file into the caller's memory, synchronously. */
 export interface BlockReader {
-  /** Fills the begin of `target` and returns how many bytes that were; 0 at the end. */
+  /** Fills the beginning of `target` and returns the number of bytes; 0 at the end. */
   read(target: Uint8Array): number;
   close(): void;
 }
 
-/** A file being written in place, durable like `putStream` without `atomic`. The bytes of each call are taken before it returns. */
+/** Writes a file in place, durable like `putStream` without `atomic`. Each call copies its bytes before it returns. */
 export interface BlockWriter {
   write(bytes: Uint8Array): void;
-  /** Content synced, file closed; an error removes the file. */
+  /** Syncs the content and closes the file; on an error removes it. */
   finish(): Promise<void>;
   /** Closes and removes the file, whatever happened before. */
   abandon(): void;
 }
 
-/** Something that a storage, or the key that it is used with, can do or cannot. */
+/** An ability of a storage, or of the key in use. */
 export interface StorageFact {
   /** `versions`. */
   readonly name: string;
-  /** `warn` works and is dangerous, `fail` is needed and does not work, `skip` could not be asked. */
+  /** `warn` works and is dangerous, `fail` is needed and does not work, `skip` could not be tested. */
   readonly verdict: "ok" | "warn" | "fail" | "skip";
   readonly text: string;
 }
@@ -78,41 +81,43 @@ export interface Storage {
   readonly name: string;
   readonly features: StorageFeatures;
 
-  /** Null when there is nothing of that name. Object stores answer for files only. */
+  /** Null if nothing has that name. Object stores answer for files only. */
   stat(path: string): Promise<ObjectInfo | null>;
 
   /** Children or descendants in no particular order; a missing path lists nothing. */
   list(path: string, options?: ListOptions): AsyncIterable<ObjectInfo>;
 
-  /** The content, or a part of it. A connection that breaks is resumed at the offset reached. @throws fileMissing */
+  /** The content, or a part of it. A broken connection resumes at the offset reached. @throws fileMissing */
   read(path: string, range?: ByteRange): Promise<ByteStream>;
 
-  /** Writes a small file whole, making missing directories. */
+  /** Writes a small file whole, creating missing directories. */
   put(path: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
   /**
-   * Writes a small file whole if there is none of its name, making missing directories; false when there is one, which stays as it is. Of any number
-   * of callers one gets true. `bytes` must be the caller's own (with a random token in them): a file that holds them after a lost answer is
-   * the caller's. Absent where the storage cannot promise this.
+   * Writes a small file whole if its name is free, creating missing directories; false if the name exists, whose file
+   * stays unchanged. Exactly one of several callers gets true. `bytes` must be the caller's own (with a random token in
+   * them): after a lost answer, a file with these bytes is the caller's. Absent if the storage cannot promise this.
    */
   create?(path: string, bytes: Uint8Array): Promise<boolean>;
 
   /**
-   * Writes a small file whole while it still has the version that {@link stat} showed; false when it has another or is gone, and it stays as it is. However late
-   * the request arrives, it undoes nobody's write. Absent where the storage cannot promise this; where it is, {@link create} is too.
+   * Writes a small file whole if it still has the version from {@link stat}; false if it has another one or is missing,
+   * and nothing changes. Even a late request never undoes another write. Absent if the storage cannot promise this; it
+   * implies {@link create}.
    */
   replace?(path: string, bytes: Uint8Array, version: string): Promise<boolean>;
 
   /**
-   * Writes a stream of unknown length in bounded memory. `open` gives the body; a driver that must start over calls it again, and a
-   * source that cannot be read twice throws there. On an error nothing is visible under the name (atomic) or garbage may be (not atomic).
+   * Writes a stream of unknown length in bounded memory. `open` returns the body. A driver that must start over calls
+   * it again, and a source that cannot be read twice throws there. After an error the name is absent (atomic) or may
+   * hold garbage (not atomic).
    */
   putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void>;
 
-  /** {@link read} for threads that may wait for a disk; only where reading is a call into the kernel. @throws fileMissing */
+  /** {@link read} for threads that may block on a disk; only if reading is a system call. @throws fileMissing */
   openReader?(path: string, range?: ByteRange): BlockReader;
 
-  /** {@link putStream} in place, making missing directories, for such threads; only where writing is a call into the kernel. */
+  /** {@link putStream} in place, creating missing directories, for such threads; only if writing is a system call. */
   openWriter?(path: string): Promise<BlockWriter>;
 
   /** Removes one file; a missing one is fine. */
@@ -121,22 +126,27 @@ export interface Storage {
   /** Removes a path with everything below it; a missing one is fine. Object stores delete in batches. */
   removePath(path: string): Promise<void>;
 
-  /** Makes a directory and its parents; nothing on object stores. */
+  /** Creates a directory and its parents; does nothing on object stores. */
   makePath(path: string): Promise<void>;
 
-  /** Makes the names in a directory, or the content of a file, durable; nothing where that cannot be asked for. */
+  /**
+   * Makes the names in a directory, or the content of a file, durable; does nothing if the storage has no such request.
+   */
   syncPath(path: string): Promise<void>;
 
-  /** Replaces the symbolic link `path` by one to `target`; only where `features.symlinks`. */
+  /** Replaces the symbolic link `path` with one to `target`; only with `features.symlinks`. */
   link(path: string, target: string): Promise<void>;
 
   /**
-   * Gives the file `existing` the further name `path`, whose directory is there; only where files can have several.
-   * @throws fileMissing; featureNotSupported when the file system allows no (more) names
+   * Gives the file `existing` the additional name `path`, whose directory exists; only if files can have several names.
+   * @throws fileMissing; featureNotSupported if the file system allows no (more) names
    */
   hardLink?(path: string, existing: string): Promise<void>;
 
-  /** What only this kind of storage can tell, asked by files in the directory `scratch`, which the caller removes afterwards. */
+  /**
+   * Facts specific to this kind of storage, tested with files in the directory `scratch`, which the caller removes
+   * afterwards.
+   */
   probe?(scratch: string): Promise<StorageFact[]>;
 
   /** Frees connections; the storage must not be used afterwards. */

@@ -1,6 +1,7 @@
 /**
- * The storage of a repository that cannot be opened: every use fails with the reason, so that it is this repository's error and the others
- * go on. For a secret that is not here, for example: a host may know the keys of some repositories only.
+ * The storage of a repository that cannot be opened: every use fails with the reason. So the error belongs to this
+ * repository, and the others continue. A missing secret is one case: a host may have the keys of some repositories
+ * only.
  */
 import type { BackupError } from "../base/errors";
 import type { Storage } from "./storage";

@@ -1,8 +1,8 @@
 /**
- * Where a bucket is: what to connect to, what the Host header and the signature say, and which name the certificate must have.
+ * Addresses of a bucket: the connection, the Host header and the signature, and the certificate's name.
  *
- * As in stock, `repo-storage-host` and `repo-storage-port` change the connection only, certificate name included; Host header and signature
- * keep the endpoint (pgBackRest 2.60 "storage/s3/storage").
+ * As in stock, `repo-storage-host` and `repo-storage-port` change only the connection and the certificate's name. Host
+ * header and signature keep the endpoint (pgBackRest 2.60 "storage/s3/storage").
  */
 import { isIP } from "node:net";
 import { type BackupError, fail } from "../../base/errors";
@@ -16,19 +16,19 @@ export interface S3Location {
 }
 
 export interface S3Address {
-  /** `https://host:port` to connect to. */
+  /** `https://host:port` of the connection. */
   readonly origin: string;
-  /** For messages: host and port of the connection. */
+  /** Host and port of the connection, for messages. */
   readonly connection: string;
   /** Host header. */
   readonly host: string;
-  /** Name that the certificate must carry; absent for an IP address, which is then compared itself. */
+  /** Name in the certificate; absent for an IP address, which is compared itself. */
   readonly tlsName?: string;
-  /** `/bucket` or empty: what stands before `/key`. */
+  /** `/bucket` or empty: precedes `/key`. */
   readonly pathPrefix: string;
 }
 
-/** @throws optionInvalidValue when endpoint, host or bucket cannot be one. */
+/** @throws optionInvalidValue for a malformed endpoint, host or bucket */
 export function addressOf(location: S3Location, repoKey: number): S3Address {
   const endpoint = parseUrl(location.endpoint, `repo${repoKey}-s3-endpoint`);
   if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/.test(location.bucket)) throw invalid(location.bucket, `repo${repoKey}-s3-bucket`);
@@ -38,7 +38,7 @@ export function addressOf(location: S3Location, repoKey: number): S3Address {
   const defaultPort = protocol === "https:" ? 443 : 80;
   const endpointPort = endpoint.port === "" ? undefined : Number(endpoint.port);
   const overridePort = override === undefined || override.port === "" ? undefined : Number(override.port);
-  // The option's default is 443 whatever the scheme; for http it cannot be meant.
+  // The option's default is 443 for every scheme; with http it cannot be meant.
   const optionPort = location.storagePort === 443 ? undefined : location.storagePort;
   const port = overridePort ?? (override === undefined ? (endpointPort ?? optionPort) : (optionPort ?? endpointPort)) ?? defaultPort;
   const hostPort = endpointPort ?? (override === undefined ? port : undefined);
@@ -71,7 +71,7 @@ function parseUrl(text: string, option: string): URL {
 }
 
 function invalid(value: string, option: string, cause?: unknown): BackupError {
-  // An address with a user in it may hold a password.
+  // An address with a user may contain a password.
   const shown = value.includes("@") ? "(an address with credentials)" : value;
   return fail("optionInvalidValue", `'${shown}' is not valid for '${option}' option`, {
     ...(cause === undefined ? {} : { cause }),

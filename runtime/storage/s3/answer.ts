@@ -1,4 +1,4 @@
-/** The XML answers of an S3 service as facts: pages of a listing, results of a batch deletion. */
+/** Reads the XML answers of an S3 service: pages of a listing, results of a batch deletion. */
 import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { errorFacts, type FailureScene } from "./failure";
@@ -12,7 +12,7 @@ export interface ListedObject {
 
 export interface ListPage {
   readonly objects: readonly ListedObject[];
-  /** Ending in `/`. */
+  /** Each ends in `/`. */
   readonly commonPrefixes: readonly string[];
   /** Parameters of the request for the next page; null on the last. */
   readonly next: { readonly "continuation-token": string } | { readonly "start-after": string } | null;
@@ -24,7 +24,7 @@ export interface DeleteFailure {
   readonly message: string;
 }
 
-/** The root element of a successful answer. @throws service when the text is not XML of an S3 service. */
+/** The root element of a successful answer. @throws service unless the text is XML of an S3 service. */
 export function parseAnswer(text: string, scene: FailureScene): XmlElement {
   try {
     return parseXml(text);
@@ -34,7 +34,7 @@ export function parseAnswer(text: string, scene: FailureScene): XmlElement {
   }
 }
 
-/** One page of ListObjectsV2. @throws service when it is not one. */
+/** One page of ListObjectsV2. @throws service for any other document. */
 export function parseListPage(text: string, scene: FailureScene): ListPage {
   const root = parseAnswer(text, scene);
   if (root.name !== "ListBucketResult") throw fail("service", `unable to ${scene.doing}: the answer is '${root.name}'`, { repoKey: scene.repoKey });
@@ -47,11 +47,11 @@ export function parseListPage(text: string, scene: FailureScene): ListPage {
   return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes) };
 }
 
-/** Keys that a batch deletion could not remove. */
+/** Keys that a batch deletion failed to remove. */
 export function parseDeleteResult(text: string, scene: FailureScene): DeleteFailure[] {
   const root = parseAnswer(text, scene);
   if (root.name !== "DeleteResult") throw fail("service", `unable to ${scene.doing}: the answer is '${root.name}'`, { repoKey: scene.repoKey });
-  // Backblaze B2 has sent an empty element where nothing had failed.
+  // Backblaze B2 has sent an empty element without a failure.
   const errors = root.children.filter((child) => child.name === "Error" && child.children.length > 0);
   return errors.map((child) => ({ key: requiredText(child, "Key", scene), ...errorFacts(child) }));
 }
@@ -69,9 +69,9 @@ function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefix
   if (findText(root, "IsTruncated")?.trim() !== "true") return null;
   const token = findText(root, "NextContinuationToken");
   if (token !== undefined && token !== "") return { "continuation-token": token };
-  // Older Ceph leaves the token out: go on after the last name, which is the greatest of the page.
+  // Older Ceph omits the token: continue after the last name, which is the greatest of the page.
   const last = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""].sort(compareBytes)[1] ?? "";
-  // Of a prefix, after everything below it.
+  // For a prefix, after everything below it.
   return last === "" ? null : { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
 }
 

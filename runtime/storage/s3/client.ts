@@ -1,6 +1,7 @@
 /**
- * A prefix of an S3 bucket as a storage. Objects are files, `/` in keys makes directories that exist only while something is in them;
- * a put is atomic and durable when it returns. Requests, retries and errors: http.ts and failure.ts; uploads: multipart.ts.
+ * A prefix of an S3 bucket as a storage. Objects are files; `/` in keys makes directories, which exist while they
+ * contain something. A put is atomic and durable when it returns. Requests, retries and errors: http.ts and failure.ts;
+ * uploads: multipart.ts.
  */
 import type { Readable } from "node:stream";
 import { type ByteStream, collect, streamOf } from "../../base/bytes";
@@ -23,10 +24,10 @@ import { escapeXml } from "./xml";
 
 export interface S3Options extends S3Location, Credentials {
   readonly repoKey: number;
-  /** Instead of the keys given here. */
+  /** Replaces the keys given here. */
   readonly credentials?: CredentialSource;
   readonly region: string;
-  /** Prefix of all keys; a leading slash is dropped. */
+  /** Prefix of all keys, without its leading slash. */
   readonly path: string;
   readonly quirks: S3Quirks;
   readonly partSizeBytes: number;
@@ -47,7 +48,7 @@ const SINGLE_DELETES_IN_FLIGHT = 8;
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const PRECONDITION_FAILED = 412;
-/** A listing of more pages than this is a server that goes round in circles: 100 million objects. */
+/** 100 million objects: a server with more pages repeats itself. */
 const PAGES_MAX = 100_000;
 
 export class S3Storage implements Storage {
@@ -106,7 +107,8 @@ export class S3Storage implements Storage {
       const version = headerOf(head, "etag");
       return { path, type: "file", sizeBytes, modifiedAtMs, ...(version === undefined ? {} : { version }) };
     }
-    // The answer to HEAD has no body: a listing tells a missing object from a missing bucket, a wrong key or a proxy that knows nothing.
+    // An answer to HEAD has no body. A listing distinguishes a missing object from a missing bucket, a wrong key or an
+    // unrelated proxy.
     const page = await this.#page({ prefix: key, "max-keys": "1" }, doing, path);
     const found = page.objects.find((object) => object.key === key);
     return found === undefined ? null : { path, type: "file", sizeBytes: found.sizeBytes, modifiedAtMs: found.modifiedAtMs };
@@ -121,7 +123,7 @@ export class S3Storage implements Storage {
       for (const found of page.commonPrefixes)
         yield { path: this.#pathOf(found.replace(/\/$/, "")), type: "directory", sizeBytes: 0, modifiedAtMs: 0 };
       for (const { key, sizeBytes, modifiedAtMs } of page.objects) {
-        // Consoles put empty objects named like directories.
+        // Consoles create empty objects named like directories.
         if (!key.endsWith("/")) yield { path: this.#pathOf(key), type: "file", sizeBytes, modifiedAtMs };
       }
     }
@@ -209,7 +211,7 @@ export class S3Storage implements Storage {
     await this.#http.close();
   }
 
-  /** False when the object is not what the headers ask for. */
+  /** False if the object does not meet the headers' condition. */
   async #putIf(path: string, bytes: Uint8Array, headers: Readonly<Record<string, string>>): Promise<boolean> {
     checkPath(path);
     const { quirks, repoKey } = this.#options;
@@ -226,12 +228,12 @@ export class S3Storage implements Storage {
     };
     const { status, attempt } = await this.#http.exchange(request, async (answer) => {
       answer.body.resume();
-      // Another upload of this key is under way: nothing is decided yet.
+      // Another upload of this key is running: the outcome is still open.
       if (answer.status !== CONFLICT) return answer;
       throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is under way`, { path, repoKey, retryable: true });
     });
     if (status < 300) return true;
-    // The object may be what an earlier try has written, whose answer was lost.
+    // An earlier attempt may have written the object and lost its answer.
     return attempt > 1 && this.#holds(path, bytes);
   }
 
@@ -284,7 +286,7 @@ export class S3Storage implements Storage {
   #get(path: string, range: ByteRange | undefined): Promise<S3Answer> {
     const request = this.#getRequest(path, range);
     return this.#http.exchange(request, async (answer) => {
-      // Bytes of another place under the name of these would pass unseen where no checksum follows.
+      // Without a checksum, bytes from another offset would go unnoticed.
       if (request.headers?.["range"] === undefined || answer.status === 206 || answer.status === 416) return answer;
       answer.body.destroy();
       throw fail("service", `unable to ${request.doing}: the service ignores ranges`, { path, repoKey: this.#options.repoKey });
@@ -292,8 +294,8 @@ export class S3Storage implements Storage {
   }
 
   /**
-   * Amazon S3 answers 403 and not 404 for a missing object to a key whose right to list is limited to a prefix, as our policies limit it: the listing
-   * below that prefix tells.
+   * Amazon S3 answers 403, not 404, for a missing object if the key may list only a prefix, as in our policies. A
+   * listing below that prefix decides.
    */
   async #getOrMissing(path: string, range: ByteRange | undefined): Promise<S3Answer> {
     try {
@@ -307,7 +309,7 @@ export class S3Storage implements Storage {
     }
   }
 
-  /** The body of `first`, taken up again at the byte reached when the connection breaks, as long as that gets on. */
+  /** The body of `first`. After a broken connection it resumes at the byte reached, as long as it makes progress. */
   async *#resuming(path: string, range: ByteRange | undefined, first: S3Answer): ByteStream {
     const startBytes = range?.offsetBytes ?? 0;
     const endBytes = endOf(first, startBytes);
@@ -347,7 +349,7 @@ export class S3Storage implements Storage {
     try {
       await this.#http.exchangeHead(request);
     } catch (error) {
-      // Amazon answers 204 for a missing object too; some others say so.
+      // Amazon answers 204 for a missing object too; some others report it.
       if (!(error instanceof Error && "kind" in error && error.kind === "fileMissing")) throw error;
     }
   }
@@ -357,7 +359,7 @@ export class S3Storage implements Storage {
     await mapParallel(refused, SINGLE_DELETES_IN_FLIGHT, (key) => this.#removeKey(key));
   }
 
-  /** Keys that the service did not remove: each is tried alone then, which also gives it an error of its own. */
+  /** Keys that the service did not remove. Each is then tried alone, which also gives it its own error. */
   async #removeBatch(keys: readonly string[]): Promise<readonly string[]> {
     const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join("");
     const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>${objects}</Delete>`;
@@ -384,13 +386,13 @@ export class S3Storage implements Storage {
   }
 }
 
-/** Where the object or range ends; undefined when the service does not say. */
+/** End of the object or range; undefined if the service does not state it. */
 function endOf(answer: S3Answer, startBytes: number): number | undefined {
   const text = headerOf(answer, "content-length");
   return text !== undefined && /^[0-9]{1,15}$/.test(text) ? startBytes + Number(text) : undefined;
 }
 
-/** The body with its chunks typed. */
+/** The body with typed chunks. */
 function chunksOf(body: Readable): ByteStream {
   return body;
 }

@@ -1,8 +1,8 @@
 /**
- * Keys that last for a while: fetched before the first signature, renewed before they end, shared by all requests of a storage.
+ * Temporary keys: fetched before the first signature, renewed before they expire, shared by all requests of a storage.
  *
- * Renewal begins five minutes before the end, as in stock (pgBackRest 2.60 "storage/s3/storage"). When it fails while the old keys are good,
- * they go on being used and the source is asked again after a pause: a metadata service that is away for a minute harms nobody.
+ * Renewal begins five minutes before they expire, as in stock (pgBackRest 2.60 "storage/s3/storage"). If it fails,
+ * valid keys stay in use and the source is asked again after a pause: a metadata service may be away for a minute.
  */
 import type { Clock } from "../../base/clock";
 import type { Secret } from "../../base/secret";
@@ -14,17 +14,17 @@ export interface Credentials {
 }
 
 export interface TemporaryCredentials extends Credentials {
-  /** Absent: they do not end. */
+  /** Absent: they never expire. */
   readonly expiresAtMs?: number;
 }
 
 export interface CredentialSource {
-  /** Keys that are good now. @throws what the source of the keys says */
+  /** Valid keys. @throws the error of their source */
   current(): Promise<Credentials>;
 }
 
 const RENEW_BEFORE_MS = 5 * 60_000;
-/** Clocks differ: keys with less left than this are not used. */
+/** Clocks differ: keys that expire sooner are not used. */
 const USABLE_MS = 10_000;
 const RETRY_PAUSE_MS = 30_000;
 
@@ -53,7 +53,7 @@ export class RenewedCredentials implements CredentialSource {
     }
   }
 
-  /** Many requests at once ask the source once. */
+  /** Concurrent requests share one renewal. */
   #renew(): Promise<TemporaryCredentials> {
     this.#pending ??= this.#fetch()
       .then((fetched) => {

@@ -1,40 +1,40 @@
 /**
- * What an S3 service or the way to it can answer wrong, as errors of the runtime with hints.
+ * Turns errors of an S3 service or its connection into errors of the runtime with hints.
  *
- * fileMissing only for a NoSuchKey that the service itself said; credentials, rights and clock `access`; name resolution, connection and TLS
- * `hostConnect`; the rest `service`. Retryable are lost connections, 408, 429, 5xx, throttling and bodies that arrived damaged; never
- * TLS refusals, because waiting does not repair a certificate.
+ * fileMissing only for the service's own NoSuchKey; credentials, rights and clock `access`; name resolution, connection
+ * and TLS `hostConnect`; the rest `service`. Retryable are lost connections, 408, 429, 5xx, throttling and damaged
+ * bodies; never TLS refusals, because waiting does not repair a certificate.
  */
 import { type BackupError, type ErrorDetails, fail } from "../../base/errors";
 import { findText, parseXml, type XmlElement } from "./xml";
 
-/** Who asked for what, for messages and hints. */
+/** The request, for messages and hints. */
 export interface FailureScene {
   readonly repoKey: number;
   readonly bucket: string;
   readonly endpoint: string;
   /** `host:port` of the connection. */
   readonly connection: string;
-  /** `put 's3://bucket/key'` after "unable to". */
+  /** `put 's3://bucket/key'`: follows "unable to". */
   readonly doing: string;
   /** Path relative to the storage; absent for requests about the bucket. */
   readonly path?: string;
-  /** From the provider's row: said when the access key is unknown. */
+  /** From the provider's row, for an unknown access key. */
   readonly keyHint?: string;
-  /** The keys are not the configuration's own: they come from a role, a pod, a command. */
+  /** The keys come from a role, a pod or a command, not from the configuration. */
   readonly temporaryKeys?: boolean;
 }
 
 export interface ErrorAnswer {
   readonly status: number;
-  /** Empty when the answer had no XML body, as for HEAD. */
+  /** Empty if the answer had no XML body, as for HEAD. */
   readonly code: string;
   readonly message: string;
   /** The service's `date` header. */
   readonly date?: string;
 }
 
-/** Codes that pass by themselves whatever status they come with. */
+/** Transient errors, whatever their status. */
 const RETRYABLE_CODES = new Set([
   "SlowDown",
   "InternalError",
@@ -73,7 +73,7 @@ const TLS_FACTS: Readonly<Record<string, string>> = {
 };
 const CONNECT_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT"]);
 
-/** The error that an answer with a status of 300 and more stands for, or an `<Error>` body under 200. */
+/** The error for an answer with a status of 300 or more, or for an `<Error>` body under 200. */
 export function answerError(answer: ErrorAnswer, scene: FailureScene): BackupError {
   const { status, code } = answer;
   const details: ErrorDetails = { repoKey: scene.repoKey, ...(scene.path === undefined ? {} : { path: scene.path }) };
@@ -96,7 +96,7 @@ export function answerError(answer: ErrorAnswer, scene: FailureScene): BackupErr
   return fail("service", text, details);
 }
 
-/** Reads an error body; what is not the XML of an S3 service gives an answer without a code. */
+/** Reads an error body; any text but an S3 service's XML gives an answer without a code. */
 export function parseErrorAnswer(status: number, body: string, date: string | undefined): ErrorAnswer {
   const element = parseOrNull(body);
   const facts = { status, ...(date === undefined ? {} : { date }) };
@@ -111,7 +111,7 @@ export function errorFacts(element: XmlElement): { readonly code: string; readon
   return { code: (findText(element, "Code") ?? "").trim(), message: shown };
 }
 
-/** What the HTTP client threw, as an error. */
+/** The HTTP client's exception as an error. */
 export function transportError(error: unknown, scene: FailureScene): BackupError {
   const code = codeOf(error);
   const details: ErrorDetails = { repoKey: scene.repoKey, cause: error, ...(scene.path === undefined ? {} : { path: scene.path }) };
@@ -175,7 +175,7 @@ function parseOrNull(body: string): XmlElement | null {
   }
 }
 
-/** The code of an error or of the first of its causes that has one. */
+/** The code of an error, or of its first cause with a code. */
 function codeOf(error: unknown): string {
   let current: unknown = error;
   for (let depth = 0; depth < 5 && current instanceof Error; depth++) {
@@ -186,7 +186,7 @@ function codeOf(error: unknown): string {
 }
 
 function messageOf(error: unknown): string {
-  // Several addresses of one name: the sum has no message of its own.
+  // Several addresses of one name: the aggregate has no message.
   const source = error instanceof AggregateError && error.message === "" ? error.errors[0] : error;
   const text = source instanceof Error ? source.message : String(source);
   return text.replace(/\s+/g, " ").trim() || "no reason given";

@@ -1,9 +1,10 @@
 /**
- * Requests to one bucket: signed, sent, answered or retried.
+ * Requests to one bucket: signs, sends, reads answers and retries.
  *
- * A request that may pass later is repeated with growing, jittered pauses until `ioTimeoutMs` are used up (as stock's `io-timeout`), at most
- * `LIMITS.requestAttempts` times; each try is signed anew and sends its body from memory again. The same time bounds the connection, the
- * wait for the answer's head and each pause within a body, in both directions.
+ * A request that may succeed later is repeated with growing, jittered pauses within `ioTimeoutMs` (as stock's
+ * `io-timeout`), at most `LIMITS.requestAttempts` times. Each attempt has a new signature and sends its body from
+ * memory again. The same time limits the connection, the wait for the answer's head and each pause within a body, in
+ * both directions.
  */
 import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -23,7 +24,7 @@ export interface S3Body {
   readonly chunks: readonly Uint8Array[];
   readonly sizeBytes: number;
   readonly sha256Hex: string;
-  /** Present where `content-md5` is wanted. */
+  /** Present if `content-md5` is wanted. */
   readonly md5Base64?: string;
 }
 
@@ -34,33 +35,33 @@ export interface S3Request {
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: S3Body;
-  /** What follows "unable to" in messages. */
+  /** Follows "unable to" in messages. */
   readonly doing: string;
   /** Path relative to the storage, for errors. */
   readonly path?: string;
-  /** Statuses of 300 and more that are answers to this request, not errors. */
+  /** Statuses of 300 and more that this request accepts. */
   readonly expected?: readonly number[];
-  /** Ends the request together with the storage's own signal. */
+  /** Aborts the request, like the storage's own signal. */
   readonly signal?: AbortSignal;
-  /** Fewer tries than usual. */
+  /** Default: the usual number. */
   readonly attempts?: number;
 }
 
 export interface S3Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** To be read to its end, or given up, by whoever gets it. */
+  /** Its recipient must read it to the end or destroy it. */
   readonly body: Readable;
-  /** 1 for the first try: from the second on, an earlier one may have been carried out unseen. */
+  /** From 1. From the second on, an earlier attempt may have succeeded unseen. */
   readonly attempt: number;
 }
 
 export interface HttpOptions {
   readonly address: S3Address;
   readonly signer: Signer;
-  /** Everything of a message but what the request itself says. */
+  /** A message without the request's own part. */
   readonly scene: Omit<FailureScene, "doing" | "path">;
-  /** PEM text of trusted authorities; absent trusts those that Node brings. */
+  /** PEM text of trusted authorities; default: Node's. */
   readonly ca?: string;
   readonly verifyTls: boolean;
   readonly ioTimeoutMs: number;
@@ -71,7 +72,7 @@ export interface HttpOptions {
 
 const CONNECTIONS_MAX = 64;
 const KEEP_ALIVE_MS = 15_000;
-/** Pieces in which a body goes to the socket: each one restarts the clock, so that a slow line is not taken for a dead one. */
+/** Size of the pieces of a body. Each one restarts the clock, so that a slow line does not pass for a dead one. */
 const SEND_SIZE_BYTES = 128 * 1024;
 const ERROR_BODY_SIZE_BYTES_MAX = 64 * 1024;
 /** A page of 1,000 keys of 1,024 bytes is about 1.5 MiB. */
@@ -89,7 +90,7 @@ export class S3Http {
     this.#policy = ioRetryPolicy(options);
   }
 
-  /** Sends until `consume` has made something of a good answer; what it throws as retryable is retried like a failed request. */
+  /** Sends until `consume` has processed a good answer; its retryable errors are retried like a failed request. */
   async exchange<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>): Promise<T> {
     const signal = request.signal ?? this.#options.signal;
     const retries = new Retries({ ...this.#policy, attempts: request.attempts ?? this.#policy.attempts }, this.#options.clock, signal);
@@ -101,12 +102,12 @@ export class S3Http {
     }
   }
 
-  /** The whole body of a good answer as text. */
+  /** The complete body of a good answer as text. */
   exchangeText(request: S3Request): Promise<string> {
     return this.exchange(request, readText);
   }
 
-  /** A good answer whose body does not matter. */
+  /** A good answer whose body is ignored. */
   exchangeHead(request: S3Request): Promise<S3Answer> {
     return this.exchange(request, async (answer) => {
       await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX);
@@ -114,12 +115,12 @@ export class S3Http {
     });
   }
 
-  /** For a body that breaks off: as often as for a request, in as much time as its bytes take. */
+  /** Pause after a failed attempt: half to one and a half of its share. */
   bodyRetries(): Retries {
     return new Retries({ ...this.#policy, limitMs: Number.POSITIVE_INFINITY, isCounted: false }, this.#options.clock, this.#options.signal);
   }
 
-  /** An error of the HTTP client that reached somebody who reads a body by himself. */
+  /** Converts an HTTP client error that a caller met while reading a body. */
   errorOf(error: unknown, request: S3Request): BackupError {
     if (this.#options.signal.aborted) return terminated(request);
     return isError(error) ? error : transportError(error, this.sceneOf(request));
@@ -140,7 +141,7 @@ export class S3Http {
       if (answer.status < 300 || request.expected?.includes(answer.status) === true) return { ok: true, value: await consume(answer) };
       retryAfterMs = retryAfterOf(answer);
       const date = headerOf(answer, "date");
-      // An error body that breaks off is as good as none: the status is known.
+      // An incomplete error body is useless: the status is known.
       const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
       const text = isUtf8(body) ? textOf(body) : "";
       return { ok: false, error: answerError(parseErrorAnswer(answer.status, text, date), this.sceneOf(request)), retryAfterMs };
@@ -158,7 +159,7 @@ export class S3Http {
     if (body?.md5Base64 !== undefined) headers["content-md5"] = body.md5Base64;
     const sha256Hex = body?.sha256Hex ?? SHA256_EMPTY;
     const signed = await signer.sign({ method: request.method, host: address.host, path, query, headers, sha256Hex }, clock.nowMs());
-    // Not signed: the client's business.
+    // Not signed: the client sets it.
     if (body !== undefined) signed["content-length"] = String(body.sizeBytes);
     const text = encodeQuery(query);
     this.#pool ??= openPool(this.#options);
@@ -167,12 +168,14 @@ export class S3Http {
       path: text === "" ? path : `${path}?${text}`,
       headers: signed,
       signal,
-      // The client would close the connection after every HEAD, for servers that send a body with it: no S3 service does.
+      // By default the client closes the connection after every HEAD, for servers that send a body with it: no S3
+      // service does.
       reset: false,
       body: body === undefined ? null : bodyToSend(body),
     });
     const response = await orAborted(sent, signal);
-    // Whoever reads the body gets its error; a body that is given up must not end the process with it.
+    // The reader of the body gets its error; without this listener the error of an abandoned body would end the
+    // process.
     response.body.on("error", () => undefined);
     return { status: response.statusCode, headers: response.headers, body: response.body, attempt };
   }
@@ -185,7 +188,7 @@ export function bodyOf(bytes: Uint8Array, withMd5: boolean): S3Body {
   return hash.finish([bytes], bytes.length);
 }
 
-/** Hashes a body while it comes together. */
+/** Hashes a body while it is assembled. */
 export class BodyHash {
   readonly #sha256 = createHash("sha256");
   readonly #md5;
@@ -210,7 +213,7 @@ export function headerOf(answer: S3Answer, name: string): string | undefined {
   return typeof value === "string" ? value : value?.[0];
 }
 
-/** The body of an answer as text. @throws service when it is too large */
+/** The body of an answer as text. @throws service if it is too large */
 export async function readText(answer: S3Answer): Promise<string> {
   return textOf(await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX));
 }
@@ -226,7 +229,7 @@ async function readBytes(body: ByteStream, limitBytes: number): Promise<Uint8Arr
   return concatBytes(parts);
 }
 
-/** The client looks at the signal only once it is connected: a host that does not answer must not hold the caller. */
+/** The client observes the signal only once it is connected: a silent host must not block the caller. */
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) {
     work.catch(() => undefined);
@@ -245,7 +248,7 @@ async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   }
 }
 
-/** The client is loaded with the first request: it would cost every call that touches no bucket tens of milliseconds. */
+/** Loads the client with the first request: loading costs tens of milliseconds, and many calls use no bucket. */
 async function openPool(options: HttpOptions): Promise<Pool> {
   const undici = await import("undici");
   return new undici.Pool(options.address.origin, {
@@ -266,7 +269,8 @@ function connectorOf(build: typeof buildConnector, options: HttpOptions): buildC
   });
   const { tlsName } = options.address;
   return (target, callback) => {
-    // The client would take the name from the Host header, which names the endpoint even when the connection goes elsewhere.
+    // By default the client takes the name from the Host header, which names the endpoint even if the connection goes
+    // elsewhere.
     const { servername: _fromHostHeader, ...rest } = target;
     connect(tlsName === undefined ? rest : { ...rest, servername: tlsName }, callback);
   };
@@ -286,7 +290,7 @@ function* pieces(chunks: readonly Uint8Array[]): Iterable<Uint8Array> {
   }
 }
 
-/** Seconds of `retry-after`; dates and nonsense are no wish. */
+/** Seconds of `retry-after`; dates and malformed values are ignored. */
 function retryAfterOf(answer: S3Answer): number {
   const text = headerOf(answer, "retry-after");
   return text !== undefined && /^[0-9]{1,6}$/.test(text) ? Number(text) * 1000 : 0;

@@ -1,9 +1,11 @@
 /**
- * Where keys come from that are in no configuration file (`repo-s3-key-type`): the instance's role, a web identity, a pod identity, a command.
+ * Sources of keys outside the configuration (`repo-s3-key-type`): the instance's role, a web identity, a pod identity,
+ * a command.
  *
- * Shapes: "Instance metadata and user data" (EC2), AssumeRoleWithWebIdentity (STS), "Container credential provider" and "Process credential
- * provider" (AWS SDKs and Tools reference). Every error is the repository's own and comes after a bounded time: {@link TRIES} tries of at
- * most {@link TRY_MS} each. No message holds a key or what a service answered beyond its error code.
+ * Shapes: "Instance metadata and user data" (EC2), AssumeRoleWithWebIdentity (STS), "Container credential provider" and
+ * "Process credential provider" (AWS SDKs and Tools reference). Every error is the repository's own and comes after a
+ * bounded time: {@link TRIES} attempts of at most {@link TRY_MS} each. No message contains a key, or more of a
+ * service's answer than its error code.
  */
 import { execFile } from "node:child_process";
 import { rootCertificates } from "node:tls";
@@ -21,13 +23,13 @@ export interface KeySourceDeps {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly ioTimeoutMs: number;
-  /** Small local files: tokens. */
+  /** Reads small local files: tokens. */
   readonly readFile: (path: string) => Uint8Array;
 }
 
 export interface KeySourceScene {
   readonly repoKey: number;
-  /** PEM text of authorities that count besides the public ones. */
+  /** PEM text of authorities trusted besides the public ones. */
   readonly ca?: string;
 }
 
@@ -37,11 +39,11 @@ const PAUSES_MS = [200, 400];
 const METADATA_ORIGIN = "http://169.254.169.254";
 const ROLE_PATH = "/latest/meta-data/iam/security-credentials";
 const TOKEN_SECONDS = "60";
-/** Where the token of a pod may go without TLS: this machine, and the addresses of the agents of ECS and EKS. */
+/** Hosts that may receive a pod's token without TLS: this machine, and the agents of ECS and EKS. */
 const PLAIN_HOSTS = new Set(["127.0.0.1", "localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"]);
 const OUTPUT_SIZE_BYTES_MAX = 64 * 1024;
 
-/** Asks the source once. @throws optionInvalid, hostConnect, service, access, format, execute */
+/** Makes one request to the source. @throws optionInvalid, hostConnect, service, access, format, execute */
 export function fetchCredentials(source: S3KeySource, scene: KeySourceScene, deps: KeySourceDeps): Promise<TemporaryCredentials> {
   const asker = new Asker(scene, deps);
   switch (source.type) {
@@ -56,7 +58,7 @@ export function fetchCredentials(source: S3KeySource, scene: KeySourceScene, dep
   }
 }
 
-/** Questions of one repository, with its number in every error. */
+/** Requests for one repository, with its number in every error. */
 class Asker {
   readonly scene: KeySourceScene;
   readonly deps: KeySourceDeps;
@@ -74,7 +76,7 @@ class Asker {
     return fail(kind, message, { repoKey: this.scene.repoKey, ...details });
   }
 
-  /** `doing` follows "unable to". @throws hostConnect after the last try */
+  /** `doing` follows "unable to". @throws hostConnect after the last attempt */
   async ask(question: WebQuestion, doing: string, hint: string): Promise<WebAnswer> {
     const { clock, signal, ioTimeoutMs } = this.deps;
     const origin = new URL(question.url).host;
@@ -92,7 +94,7 @@ class Asker {
     }
   }
 
-  /** A token that somebody else keeps fresh in a file. */
+  /** A token in a file that another program renews. */
   readToken(path: string, variable: string): string {
     try {
       return textOf(this.deps.readFile(path)).trim();
@@ -114,7 +116,7 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   const away = `does this host run on EC2? Elsewhere use another ${asker.option("s3-key-type")}; in a container the hop limit of the metadata service must be 2.`;
   const ask = (question: WebQuestion): Promise<WebAnswer> => asker.ask(question, doing, away);
   const session = await ask({ method: "PUT", url: `${origin}/latest/api/token`, headers: { "x-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS } });
-  // What knows no sessions answers as version 1 did.
+  // A service without sessions answers as version 1 did.
   const headers: Record<string, string> = session.status === 200 ? { "x-aws-ec2-metadata-token": textOf(session.bytes).trim() } : {};
   const get = (path: string): Promise<WebAnswer> => ask({ method: "GET", url: `${origin}${path}`, headers });
   const findRole = async (): Promise<string> => {
@@ -199,7 +201,7 @@ async function fromProcess(source: S3KeySource & { type: "process" }, asker: Ask
   const [program = "", ...args] = source.command;
   const doing = `get temporary credentials from '${program}'`;
   const { signal, ioTimeoutMs } = asker.deps;
-  // What it says on stderr may be anything: it is not repeated, neither are its arguments.
+  // Its stderr may contain secrets, and so may its arguments: neither is repeated.
   const hint = `run the command of ${asker.option("s3-process-cmd")} as this user to see what it says.`;
   const output = await new Promise<string>((resolve, reject) => {
     execFile(program, args, { signal, timeout: ioTimeoutMs, maxBuffer: OUTPUT_SIZE_BYTES_MAX, killSignal: "SIGKILL" }, (error, stdout) => {
@@ -230,7 +232,7 @@ function parseFields(text: string, doing: string, asker: Asker): Readonly<Record
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null) return value as Readonly<Record<string, unknown>>;
   } catch {
-    // The text may hold a key: it is not part of the message.
+    // The text may contain a key: the message leaves it out.
   }
   throw asker.fail("format", `unable to ${doing}: the answer is no JSON object`);
 }
@@ -243,7 +245,7 @@ function parseAnswer(answer: WebAnswer, doing: string, asker: Asker): XmlElement
   }
 }
 
-/** @throws format naming what is missing */
+/** @throws format naming the missing field */
 function credentialsOf(fields: Readonly<Record<string, unknown>>, tokenName: string, doing: string, asker: Asker): TemporaryCredentials {
   const text = (name: string): string | undefined => {
     const value = fields[name];

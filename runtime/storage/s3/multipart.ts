@@ -1,9 +1,10 @@
 /**
- * Uploads of streams of unknown length in bounded memory.
+ * Uploads streams of unknown length in bounded memory.
  *
- * A body that fits one part is one PUT. Anything longer is a multipart upload of equal parts, the last one shorter (Cloudflare R2 refuses
- * parts that grow), two in flight while the next fills: at most three parts in memory. A part is repeated from memory; an upload that
- * fails is aborted, so that nobody pays for its parts (Amazon S3 API reference, "Uploading objects using multipart upload").
+ * A body that fits one part is one PUT. A longer one is a multipart upload of equal parts, the last one shorter
+ * (Cloudflare R2 refuses growing parts). Two are in flight while the next fills: at most three parts in memory. A part
+ * is repeated from memory. A failed upload is aborted, so that its parts cost nothing (Amazon S3 API reference,
+ * "Uploading objects using multipart upload").
  */
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
@@ -35,10 +36,10 @@ interface Part {
 }
 
 const PARTS_IN_FLIGHT_MAX = 2;
-/** For giving an upload up: short, because the caller already waits for a failure or the end of the process. */
+/** For aborting an upload: short, because the caller already waits for a failure or the end of the process. */
 const ABORT_TIMEOUT_MS = 5_000;
 
-/** Uploads all of `source` under the target's key, which changes in one step at the end. */
+/** Uploads all of `source` under the target's key, which changes atomically at the end. */
 export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
   const { http, key, path, name } = target;
   const stop = new AbortController();
@@ -60,7 +61,7 @@ export async function upload(target: UploadTarget, source: ByteStream): Promise<
         etags[part.number - 1] = etag;
         inFlight.delete(run);
       });
-      // A failure stays in the set and is thrown by the next wait; this only says that somebody will look.
+      // The set keeps the failure for the next wait; this only marks the rejection as handled.
       run.catch(() => undefined);
       inFlight.add(run);
       sizeBytes += part.body.sizeBytes;
@@ -76,7 +77,10 @@ export async function upload(target: UploadTarget, source: ByteStream): Promise<
   }
 }
 
-/** Equal parts of a stream, hashed on the way; at least one, which may be empty. Chunks are kept by reference: nobody may change them. */
+/**
+ * Equal parts of a stream, hashed while they are read; at least one, which may be empty. Chunks are kept by reference:
+ * nobody may change them.
+ */
 async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable<Part> {
   let number = 1;
   let chunks: Uint8Array[] = [];
@@ -85,7 +89,7 @@ async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable
   for await (const chunk of source) {
     let rest = chunk;
     while (rest.length > 0) {
-      // Full, and more follows: so it is not the last one.
+      // Full, and more data follows: not the last part.
       if (sizeBytes === target.partSizeBytes) {
         yield { number: number++, body: hash.finish(chunks, sizeBytes), last: false };
         chunks = [];
@@ -128,17 +132,17 @@ async function completeUpload(target: UploadTarget, uploadId: string, etags: rea
   const body = hash.finish([bytes], bytes.length);
   const request: S3Request = { method: "POST", key, path, query: { uploadId }, body, expected: [404], doing: `complete upload of '${name}'` };
   await http.exchange(request, async (answer) => {
-    // The status is sent before the parts are put together: only the body tells how that went.
+    // The service sends the status before it assembles the parts: only the body has the result.
     const element = parseAnswer(await readText(answer), http.sceneOf(request));
     if (element.name !== "Error" && (findText(element, "ETag") ?? "") !== "") return;
     const facts = element.name === "Error" ? errorFacts(element) : { code: "", message: `the answer '${element.name}' has no etag` };
-    // An earlier try may have been carried out while its answer was lost.
+    // An earlier attempt may have succeeded and lost its answer.
     if (facts.code === "NoSuchUpload" && answer.attempt > 1 && (await isOurs(target, etags, sizeBytes))) return;
     throw answerError({ status: answer.status, ...facts }, http.sceneOf(request));
   });
 }
 
-/** True when the object is provably the one that these parts make: its size, and the etag that follows from theirs. */
+/** True if the object provably consists of these parts: its size matches, and so does the etag computed from theirs. */
 async function isOurs({ http, key, path, name }: UploadTarget, etags: readonly string[], sizeBytes: number): Promise<boolean> {
   const digests = etags.map((etag) => etag.replaceAll('"', ""));
   if (!digests.every((digest) => /^[0-9a-f]{32}$/i.test(digest))) return false;
@@ -151,7 +155,9 @@ async function isOurs({ http, key, path, name }: UploadTarget, etags: readonly s
   );
 }
 
-/** One try; what it leaves is for the bucket's rule about unfinished uploads. Works although the storage's signal may have fired. */
+/**
+ * One attempt; the bucket's rule for unfinished uploads removes the rest. Works even after the storage's signal fired.
+ */
 async function abortUpload({ http, key, path, name }: UploadTarget, uploadId: string): Promise<void> {
   const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
   const request: S3Request = { method: "DELETE", key, path, query: { uploadId }, signal, attempts: 1, doing: `abort upload of '${name}'` };

@@ -1,6 +1,7 @@
 /**
- * What an object store and a key can do beyond the contract of storages: pages of a listing, uploads that are given up, versions, the clock,
- * certificates. Every object is below one prefix, which the caller removes; a version that the key cannot delete stays as a replaced one.
+ * Tests an object store and a key beyond the contract of storages: pages of a listing, aborted uploads, versions, the
+ * clock, certificates. Every object is below one prefix, which the caller removes; a version that the key cannot delete
+ * stays as a replaced one.
  */
 import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
@@ -16,11 +17,11 @@ export interface ProbeTarget {
   readonly prefix: string;
   /** `s3://bucket/prefix` for messages. */
   readonly name: string;
-  /** Where connections go. */
+  /** Target of connections. */
   readonly origin: string;
   readonly verifyTls: boolean;
   readonly repoKey: number;
-  /** The provider's row says that it honours `If-None-Match`. */
+  /** The provider's row promises `If-None-Match`. */
   readonly conditionalWrites: boolean;
   readonly clock: Clock;
 }
@@ -29,7 +30,7 @@ type Verdict = Pick<StorageFact, "verdict" | "text">;
 
 const PAGE_OBJECTS = 5;
 const PAGE_SIZE = 2;
-/** More than pages can be needed. */
+/** More pages than can be needed. */
 const PAGES_MAX = PAGE_OBJECTS + 1;
 /** Signed requests are refused beyond 15 minutes (Amazon S3, "RequestTimeTooSkewed"). */
 const SKEW_SECONDS_MAX = 900;
@@ -103,7 +104,10 @@ async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict>
   return { verdict: "ok", text: "an upload can be given up, nobody pays for its parts" };
 }
 
-/** How the lease of a stanza is claimed: both ways are safe, and a service whose row says that it honours conditions must do so. */
+/**
+ * Tests how the lease of a stanza can be claimed. Both methods are safe. A service whose row promises conditions must
+ * honour them.
+ */
 async function probeCreate(target: ProbeTarget): Promise<Verdict> {
   const { http, name, prefix, conditionalWrites } = target;
   await put(target, "create");
@@ -131,7 +135,7 @@ async function probeCreate(target: ProbeTarget): Promise<Verdict> {
 
 const WITHOUT_CONDITIONS = "the service does not know If-None-Match: several writers find each other by listings";
 
-/** A key that deletes versions is what an attacker needs; a bucket without versions does not even ask for it. */
+/** An attacker needs a key that deletes versions. In a bucket without versions not even that is needed. */
 async function probeVersions(target: ProbeTarget): Promise<Verdict> {
   const { http, name, prefix } = target;
   const version = headerOf(await put(target, "version"), "x-amz-version-id");

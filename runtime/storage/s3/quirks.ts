@@ -1,20 +1,20 @@
 /**
- * What S3 providers do differently, as pure data: the driver and the components read the same rows. Imports nothing.
+ * Differences of S3 providers, as pure data: the driver and the components read the same rows. Imports nothing.
  *
- * A row holds facts about the provider, not advice about backups. Sources: the vendors' S3 compatibility pages and issue threads of
- * pgBackRest and of SDKs that met the differences; sizes are the documented limits.
+ * A row holds facts about the provider, not advice about backups. Sources: the vendors' S3 compatibility pages and
+ * issue threads of pgBackRest and of SDKs that met the differences; sizes are the documented limits.
  */
 export interface S3Quirks {
   /** Name in the settings file (`s3Quirks`) and in the components' arguments. */
   readonly id: string;
   readonly title: string;
-  /** Run by a vendor in its own data centres, for everybody; false for software that users run themselves. */
+  /** True for a vendor's public service; false for software that users run themselves. */
   readonly hosted: boolean;
-  /** Host names that end like this belong to the provider; the start of the guess for `auto`. */
+  /** The provider's host names end like this; basis of the guess for `auto`. */
   readonly hostSuffixes: readonly string[];
-  /** Regular expression whose first group is the region in an endpoint's host name; absent where the name does not tell. */
+  /** Regular expression whose first group is the region in an endpoint's host name; absent if names have no region. */
   readonly regionPattern?: string;
-  /** Region to sign with when nothing else is said; absent where only the operator knows. */
+  /** Default region for signatures; absent if only the operator knows it. */
   readonly region?: string;
   readonly uriStyle: "host" | "path";
   /** Whether an overwritten or deleted object can survive as a version. */
@@ -22,31 +22,32 @@ export interface S3Quirks {
   readonly objectLock: boolean;
   /** `x-amz-tagging` is accepted. */
   readonly tagging: boolean;
-  /** `content-md5` on uploads: object lock demands it; without object lock the signed SHA-256 alone protects the body. */
+  /** `content-md5` on uploads: object lock requires it; otherwise the signed SHA-256 alone protects the body. */
   readonly contentMd5: boolean;
-  /** `POST ?delete` works; else objects are deleted one by one. */
+  /** `POST ?delete` works; otherwise objects are deleted one by one. */
   readonly batchDelete: boolean;
   /**
-   * `If-None-Match: *` and `If-Match: <etag>` on an upload are honoured: of any number of uploads one succeeds. A service that ignores the headers
-   * answers as if it had honoured them. Hence true only for hosted services that document both for all their buckets; MinIO, Ceph, SeaweedFS and
-   * versitygw honour them from some version on, and Backblaze B2 does not.
+   * The service honours `If-None-Match: *` and `If-Match: <etag>` on uploads: of concurrent uploads one succeeds. A
+   * service that ignores the headers answers as if it had honoured them. So it is true only for hosted services that
+   * document both for all their buckets. MinIO, Ceph, SeaweedFS and versitygw honour them from some version on, and
+   * Backblaze B2 does not.
    */
   readonly conditionalWrites: boolean;
-  /** Every part but the last must have the same size. The driver always does so; whoever else writes there must know. */
+  /** Every part but the last must have the same size. The driver always does so; other writers must know. */
   readonly equalParts: boolean;
   readonly partSizeBytesMin: number;
   readonly partSizeBytesMax: number;
   readonly partCountMax: number;
-  /** `repo-storage-upload-chunk-size` that fits the provider's limits and stock's growing parts. */
+  /** A `repo-storage-upload-chunk-size` that fits the provider's limits and stock's growing parts. */
   readonly partSizeBytesAdvised: number;
-  /** Said when the provider does not know the access key. */
+  /** Hint for an access key that the provider does not know. */
   readonly keyHint?: string;
 }
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
-/** What Amazon documents and most others copy; each row says where it differs. */
+/** Amazon's documented behaviour, which most others copy; each row states its differences. */
 const COMMON = {
   hosted: false,
   hostSuffixes: [],
@@ -83,7 +84,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     hostSuffixes: [".backblazeb2.com"],
     regionPattern: "^s3\\.([a-z0-9-]+)\\.backblazeb2\\.com$",
     versioning: "always",
-    // Uploads with x-amz-tagging are refused as a whole.
+    // Uploads with x-amz-tagging are refused.
     tagging: false,
     partSizeBytesMin: 5_000_000,
     partSizeBytesMax: 5_000_000_000,
@@ -107,7 +108,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
   { ...COMMON, id: "minio", title: "MinIO", region: "us-east-1" },
   { ...COMMON, id: "ceph", title: "Ceph RADOS Gateway" },
   { ...COMMON, id: "seaweedfs", title: "SeaweedFS", region: "us-east-1" },
-  // Signs with `s3_region` of its own configuration, usually "garage": another region is a signature error.
+  // Checks signatures with `s3_region` of its own configuration, usually "garage": another region is a signature error.
   { ...COMMON, id: "garage", title: "Garage", region: "garage", versioning: "none", objectLock: false, tagging: false, contentMd5: false },
   {
     ...COMMON,
@@ -166,7 +167,8 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
 ];
 
 /**
- * The row of that name; `auto` guesses it from the endpoint (host name or URL) and falls back to `generic`. Null when no row has the name.
+ * The row of that name; `auto` guesses it from the endpoint (host name or URL) and falls back to `generic`. Null for an
+ * unknown name.
  */
 export function findQuirks(id: string, endpoint: string): S3Quirks | null {
   if (id !== "auto") return S3_QUIRKS.find((row) => row.id === id) ?? null;
@@ -175,7 +177,7 @@ export function findQuirks(id: string, endpoint: string): S3Quirks | null {
   return guessed ?? S3_QUIRKS.find((row) => row.id === "generic") ?? null;
 }
 
-/** The region that an endpoint's name tells, else the provider's usual one; null when only the user can know. */
+/** The region in an endpoint's name, else the provider's usual one; null if only the user knows it. */
 export function findRegion(quirks: S3Quirks, endpoint: string): string | null {
   const match = quirks.regionPattern === undefined ? null : new RegExp(quirks.regionPattern).exec(hostOf(endpoint));
   return match?.[1] ?? quirks.region ?? null;

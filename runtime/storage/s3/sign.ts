@@ -8,7 +8,7 @@ import type { Credentials, CredentialSource } from "./credentials";
 
 export interface UnsignedRequest {
   readonly method: string;
-  /** Host header: name and, where it is not the default, port. */
+  /** Host header: name and any non-default port. */
   readonly host: string;
   /** Encoded path, starting with `/`. */
   readonly path: string;
@@ -32,7 +32,7 @@ export class Signer {
     this.#region = region;
   }
 
-  /** Every header to send, `authorization` and `host` among them. `nowMs` is the time of signing. */
+  /** All headers to send, including `authorization` and `host`. `nowMs` is the time of signing. */
   async sign(request: UnsignedRequest, nowMs: number): Promise<Record<string, string>> {
     this.#signer ??= loadSigner(this.#credentials, this.#region);
     const signed = await (await this.#signer).sign(
@@ -50,13 +50,13 @@ export class Signer {
   }
 }
 
-/** The package is loaded with the first signature, as the HTTP client is. */
+/** Loads the package with the first signature, like the HTTP client. */
 async function loadSigner(source: CredentialSource, region: string): Promise<SignatureV4> {
   const smithy = await import("@smithy/signature-v4");
   return new smithy.SignatureV4({
     service: "s3",
     region,
-    // Asked for every signature: keys that end are renewed in between.
+    // Called for every signature: expiring keys are renewed in between.
     credentials: async () => {
       const { key, keySecret, token } = await source.current();
       return { accessKeyId: key.reveal(), secretAccessKey: keySecret.reveal(), ...(token === undefined ? {} : { sessionToken: token.reveal() }) };
@@ -67,12 +67,12 @@ async function loadSigner(source: CredentialSource, region: string): Promise<Sig
   });
 }
 
-/** A path or parameter part as the signature wants it: everything but letters, digits and `-._~` in hexadecimal. */
+/** A path or parameter part as the signature requires: everything but letters, digits and `-._~` in hexadecimal. */
 export function encodePart(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-/** A path with its slashes kept. */
+/** Keeps slashes. */
 export function encodePath(path: string): string {
   return path.split("/").map(encodePart).join("/");
 }
@@ -85,7 +85,7 @@ export function encodeQuery(query: Readonly<Record<string, string>>): string {
     .join("&");
 }
 
-/** The hash that the signer asks for: plain SHA-256, or HMAC when it gives a key. */
+/** The signer's hash: plain SHA-256, or HMAC if it passes a key. */
 class NativeSha256 {
   readonly #secret: string | ArrayBuffer | ArrayBufferView | undefined;
   #hash: Hash | Hmac;

@@ -1,15 +1,15 @@
 /**
- * A reader for the few XML documents that S3 services answer with, and the two that are sent to them.
+ * A reader for the few XML documents of S3 services, and a writer for the two that are sent to them.
  *
- * Knows elements, text, the five named entities, numeric ones, CDATA, comments and the declaration; attributes are skipped, a name space
- * prefix is dropped. A document type is refused: nobody sends one, and its entities are the classic attack. Everything else that is not
- * well formed is an error, because it means that something other than an S3 service has answered.
+ * Supports elements, text, the five named entities, numeric ones, CDATA, comments and the declaration; skips attributes
+ * and drops name space prefixes. It refuses document types: no service sends one, and their entities are the classic
+ * attack. Any other malformed text is an error, because something other than an S3 service has answered.
  */
 import { type BackupError, fail } from "../../base/errors";
 
 export interface XmlElement {
   readonly name: string;
-  /** The text directly inside, of all pieces. */
+  /** The element's own text, all pieces joined. */
   readonly text: string;
   readonly children: readonly XmlElement[];
 }
@@ -25,12 +25,12 @@ const NAMED_ENTITIES: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp
 /** A start or end tag; quoted attribute values may hold ">". */
 const TAG = /<(\/?)([^\s<>/!?"'=]+)(?=[\s/>])((?:"[^"]*"|'[^']*'|[^"'<>])*)>/y;
 
-/** The root element. @throws format when the text is not one XML document of the supported kind. */
+/** The root element. @throws format unless the text is one XML document of the supported kind. */
 export function parseXml(text: string): XmlElement {
   const open: OpenElement[] = [];
   let root: XmlElement | undefined;
   let position = 0;
-  // Every turn moves on or throws, so the time grows with the text only.
+  // Every iteration advances or throws, so the time grows with the text only.
   for (;;) {
     const at = text.indexOf("<", position);
     addText(open, decodeEntities(text.slice(position, at === -1 ? undefined : at), position), position);
@@ -58,19 +58,19 @@ export function parseXml(text: string): XmlElement {
   return root;
 }
 
-/** The first child of that name; undefined when there is none. */
+/** The first child of that name; undefined without one. */
 export function findChild(element: XmlElement, name: string): XmlElement | undefined {
   return element.children.find((child) => child.name === name);
 }
 
-/** Text of the first child of that name; undefined when there is none. */
+/** Text of the first child of that name; undefined without one. */
 export function findText(element: XmlElement, name: string): string | undefined {
   return findChild(element, name)?.text;
 }
 
-/** Text made safe to stand between tags. */
+/** Escapes text for use between tags. */
 export function escapeXml(text: string): string {
-  // Characters below a space other than tab cannot stand in XML 1.0 as such; services read the numeric form.
+  // XML 1.0 forbids literal characters below a space other than tab; services read the numeric form.
   return text.replace(/[&<>"'\u0000-\u0008\u000a-\u001f]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
@@ -89,7 +89,7 @@ function addText(open: readonly OpenElement[], piece: string, at: number): void 
   else if (piece.replace("\uFEFF", "").trim() !== "") throw malformed("text outside of the root element", at);
 }
 
-/** Behind the next `mark`. */
+/** The position after the next `mark`. */
 function endOf(text: string, mark: string, from: number): number {
   const found = text.indexOf(mark, from);
   if (found === -1) throw malformed(`no '${mark}'`, from);

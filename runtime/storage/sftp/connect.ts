@@ -1,7 +1,7 @@
 /**
- * The way to a connection: the host proves that it has the expected key, then the client signs in with its own.
+ * Opens a connection: the host proves that it has the expected key, then the client signs in with its own.
  *
- * ssh2 is loaded with the first connection: it would cost every call that needs none tens of milliseconds.
+ * Loads ssh2 with the first connection: loading costs tens of milliseconds, and many calls need no connection.
  */
 import type { Client, SFTPWrapper } from "ssh2";
 import { textOf } from "../../base/bytes";
@@ -81,7 +81,7 @@ function noSftp(error: Error, scene: SftpScene): BackupError {
   });
 }
 
-/** Both sides of the mismatch: what the host showed, and what was expected. */
+/** Names both sides of the mismatch: the host's key and the expected one. */
 function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: readonly Buffer[], scene: SftpScene): BackupError {
   const check = config.hostKeyCheck;
   const details = { repoKey: scene.repoKey };

@@ -1,6 +1,6 @@
 /**
- * A file read in pieces, several of them asked for ahead, in order. When the connection breaks the file is opened again and read on from the
- * byte that was reached, as long as it is still the same file by size and time.
+ * Reads a file in pieces, in order, several requested ahead. After a broken connection it reopens the file and resumes
+ * at the byte reached, as long as size and time show the same file.
  */
 import type { Stats } from "ssh2";
 import { type ByteStream, streamOf } from "../../base/bytes";
@@ -18,7 +18,7 @@ export interface DownloadSource {
   readonly path: string;
   readonly scene: SftpScene;
   readonly signal: AbortSignal;
-  /** A living connection. */
+  /** Returns an open connection. */
   connect(): Promise<SftpSession>;
   retries(): Retries;
 }
@@ -27,14 +27,14 @@ interface OpenFile {
   readonly session: SftpSession;
   readonly handle: Buffer;
   readonly stats: Stats;
-  /** What was read together with the size: the whole of most files. */
+  /** Read together with the size: the whole content of most files. */
   readonly first: Buffer;
 }
 
-/** Pieces asked for at first; one more with each that came, so that a reader of a few bytes costs no more. */
+/** Pieces requested at first. Each arrival adds one, so that a reader of a few bytes costs little. */
 const FIRST_PIECES = 2;
 
-/** Opens the file, then gives its bytes. @throws fileMissing before anything is read */
+/** Opens the file, then yields its bytes. @throws fileMissing before it reads */
 export async function download(source: DownloadSource, range: ByteRange | undefined): Promise<ByteStream> {
   const start = range?.offsetBytes ?? 0;
   const retries = source.retries();
@@ -111,7 +111,7 @@ function changed({ full, path, scene }: DownloadSource, what: string): BackupErr
   return fail("fileRead", text, { path, repoKey: scene.repoKey, retryable: true });
 }
 
-/** Errors as values: a piece that nobody waits for yet cannot fail unheard. */
+/** Errors are values, because a rejected promise without a listener ends the process. */
 function settled(piece: Promise<Buffer>): Promise<Buffer | Error> {
   return piece.catch((error: unknown) => (error instanceof Error ? error : fail("fileRead", String(error))));
 }

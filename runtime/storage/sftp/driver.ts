@@ -1,9 +1,9 @@
 /**
  * A directory of an SFTP server as a storage, over one connection for all requests.
  *
- * The same layout, modes and temporary names as in a directory of this machine (pgBackRest 2.60 "storage/sftp"): files 0640 and directories
- * 0750 as far as the server's umask allows, no symbolic links. What a server cannot do is told in upload.ts. Requests that a broken
- * connection interrupted are made again; reads and writes go on where they were.
+ * Uses the same layout, modes and temporary names as a local directory (pgBackRest 2.60 "storage/sftp"): files 0640 and
+ * directories 0750 as far as the server's umask allows, no symbolic links. upload.ts names the limits of servers.
+ * Requests that a broken connection interrupted are repeated; reads and writes resume.
  */
 import type { FileEntryWithStats, Stats } from "ssh2";
 import { type ByteStream, streamOf } from "../../base/bytes";
@@ -29,12 +29,12 @@ export interface SftpOptions extends SftpConfig {
   readonly root: string;
 }
 
-/** Directories that are listed, and files that are removed, at the same time. */
+/** Directories that are listed, or files that are removed, concurrently. */
 const LISTS_IN_FLIGHT = 8;
 const REMOVES_IN_FLIGHT = 32;
-/** Depth of a repository is about ten; a loop of mounts would have no end. */
+/** A repository is about ten levels deep; a loop of mounts would be endless. */
 const DEPTH_MAX = 128;
-/** A directory that somebody fills while it is removed is tried again so often. */
+/** Attempts to remove a directory that another process fills meanwhile. */
 const REMOVE_ROUNDS = 3;
 
 export class SftpStorage implements Storage {
@@ -128,7 +128,7 @@ export class SftpStorage implements Storage {
         for (const directory of directories.reverse()) await this.#removeDirectory(directory);
         return;
       } catch (error) {
-        // Somebody has put a file there meanwhile.
+        // Another process has created a file there meanwhile.
         if (round >= REMOVE_ROUNDS || !(error instanceof Error && isStatus(error.cause, STATUS.failure))) throw error;
       }
     }
@@ -141,7 +141,7 @@ export class SftpStorage implements Storage {
   }
 
   async syncPath(path: string): Promise<void> {
-    // SFTP has no request for it: names are as durable as the server's file system makes them by itself.
+    // SFTP has no request for it: the server's file system alone decides how durable names are.
     checkDirectoryPath(path);
   }
 
@@ -200,7 +200,7 @@ export class SftpStorage implements Storage {
     return this.#opening;
   }
 
-  /** One repeatable request, again on a new connection when the old one breaks. */
+  /** One repeatable request, repeated on a new connection if the old one breaks. */
   async #run<T>(kind: ErrorKind, doing: string, path: string, work: (session: SftpSession) => Promise<T>): Promise<T> {
     const retries = this.#retries();
     for (;;) {
@@ -213,15 +213,15 @@ export class SftpStorage implements Storage {
     }
   }
 
-  /** The direct children; none when it is no directory or missing. */
+  /** The direct children; empty if it is missing or not a directory. */
   async #listDirectory(path: string): Promise<ObjectInfo[]> {
     const full = this.#full(path);
     return this.#run("pathOpen", `list file info for path '${full}'`, path, async (session) => {
-      // A name is one part of a path, whatever the server says.
+      // A name is one part of a path, whatever the server sends.
       const entries = (await readDirectory(session, full)).filter((entry) => entry.filename !== "" && !entry.filename.includes("/"));
       const found = await mapParallel(entries, REMOVES_IN_FLIGHT, async ({ filename, attrs }) => {
         const child = joinPath(path, filename);
-        // Attributes come with the names, but need not.
+        // Attributes come with the names, but servers may omit them.
         const stats: Stats | null = isComplete(attrs) ? attrs : await statOf(session, this.#full(child));
         if (stats === null) return null;
         return stats.isSymbolicLink() ? infoOfLink(session, child, this.#full(child), stats) : infoOf(child, stats);
@@ -230,7 +230,7 @@ export class SftpStorage implements Storage {
     });
   }
 
-  /** Removes all files below; the directories are told, parents first. */
+  /** Removes all files below; returns the directories, parents first. */
   async #removeFiles(path: string): Promise<string[]> {
     const directories = [path];
     for (let index = 0; index < directories.length; index++) {
@@ -275,7 +275,7 @@ async function readDirectory(session: SftpSession, full: string): Promise<FileEn
   }
 }
 
-/** A directory that also is a repository on the server itself has links: `latest`. */
+/** A directory that is also a repository on the server itself has links: `latest`. */
 async function infoOfLink(session: SftpSession, path: string, full: string, stats: Stats): Promise<ObjectInfo> {
   const link = session.request<string>((sftp, answer) => sftp.readlink(full, answer));
   const destination = await link.catch((error: unknown) => {

@@ -1,15 +1,15 @@
 /**
- * What an SFTP server, or the way to it, can answer wrong, as errors of the runtime with hints.
+ * Turns errors of an SFTP server or its connection into errors of the runtime with hints.
  *
- * Statuses are those of draft-ietf-secsh-filexfer-02 section 7. `fileMissing` comes only from the caller who asked for that very file; a
- * refused right is `access`, a lost connection `hostConnect` and retryable. The generic "failure" hides most reasons: a full disk is asked
- * for where the server tells (statvfs@openssh.com).
+ * Statuses are those of draft-ietf-secsh-filexfer-02 section 7. `fileMissing` comes only from the caller that requested
+ * that very file. A denied right is `access`; a lost connection is `hostConnect` and retryable. The generic "failure"
+ * hides most reasons: a full disk is checked if the server supports it (statvfs@openssh.com).
  */
 import { type BackupError, type ErrorKind, fail, isError } from "../../base/errors";
 
 export const STATUS = { eof: 1, noSuchFile: 2, permissionDenied: 3, failure: 4, unsupported: 8, fileAlreadyExists: 11 } as const;
 
-/** An answer of the server that is not "ok"; never leaves this folder. */
+/** A server's answer other than "ok"; never leaves this folder. */
 export class StatusError extends Error {
   readonly status: number;
 
@@ -19,7 +19,7 @@ export class StatusError extends Error {
   }
 }
 
-/** True for that answer of the server. */
+/** True for an answer with one of these statuses. */
 export function isStatus(error: unknown, ...statuses: readonly number[]): error is StatusError {
   return error instanceof StatusError && statuses.includes(error.status);
 }
@@ -30,7 +30,7 @@ export interface SftpScene {
   readonly server: string;
 }
 
-/** The connection is gone, or none could be made; the same request may pass on a new one. */
+/** The connection broke or could not be made; the same request may succeed on a new one. */
 export function lost(scene: SftpScene, reason: string, cause?: unknown): BackupError {
   return fail("hostConnect", `unable to reach '${scene.server}': ${reason}`, {
     repoKey: scene.repoKey,
@@ -39,12 +39,12 @@ export function lost(scene: SftpScene, reason: string, cause?: unknown): BackupE
   });
 }
 
-/** True for what {@link lost} made. */
+/** True for errors of {@link lost}. */
 export function isLost(error: unknown): error is BackupError {
   return isError(error, "hostConnect") && error.retryable;
 }
 
-/** An error of a request about `full` as the caller's error: statuses by kind, everything else as it is. */
+/** Converts a request's error about `full` for the caller: statuses by kind, everything else unchanged. */
 export function requestError(kind: ErrorKind, doing: string, at: SftpScene & { readonly path: string }, error: unknown): BackupError {
   if (isError(error)) return error;
   const details = { repoKey: at.repoKey, path: at.path, cause: error };

@@ -1,16 +1,17 @@
 /**
- * Is the host that answers the one that was meant? Keys and fingerprints of SSH hosts, and files of known hosts. Pure.
+ * Checks that the answering host is the intended one: keys and fingerprints of SSH hosts, and known_hosts files. Pure.
  *
- * A key on the wire is the blob of RFC 4253 section 6.6, whose first string names its type. Fingerprints are digests of the blob: stock
- * wants hexadecimal digits, `ssh-keygen -l` prints `SHA256:` and base64 or `MD5:` and pairs; all are taken. Known hosts are lines as
- * sshd(8) describes them under "SSH_KNOWN_HOSTS FILE FORMAT"; a host on another port is `[host]:port`, and as in libssh2 also plain `host`.
+ * A key on the wire is the blob of RFC 4253 section 6.6, whose first string names its type. Fingerprints are digests of
+ * the blob. Stock requires hexadecimal digits; `ssh-keygen -l` prints `SHA256:` and base64 or `MD5:` and pairs; all are
+ * accepted. Known hosts are lines as sshd(8) describes them under "SSH_KNOWN_HOSTS FILE FORMAT". A host on another port
+ * is `[host]:port`, and as in libssh2 also plain `host`.
  */
 import { createHash, createHmac } from "node:crypto";
 import type { SftpHostKeyCheck } from "../../config/types";
 
 /**
- * Algorithms that a host proves the possession of a key with, by the type of the key, in the order in which they are asked for: libssh2's,
- * so that a fingerprint that stock accepts is of the key that comes first.
+ * Signature algorithms by type of host key, in order of preference. The order is libssh2's, so that the host's first
+ * key is the one whose fingerprint stock accepts.
  */
 const ALGORITHMS = {
   "ecdsa-sha2-nistp256": ["ecdsa-sha2-nistp256"],
@@ -25,31 +26,31 @@ export type HostKeyAlgorithm = (typeof ALGORITHMS)[KeyType][number];
 const KEY_TYPES = Object.keys(ALGORITHMS) as KeyType[];
 const HASH_SIZE_BYTES = { md5: 16, sha1: 20, sha256: 32 } as const;
 
-/** A key that a file of known hosts has for the host. */
+/** A host's key in a known_hosts file. */
 export interface KnownKey {
   readonly type: string;
   readonly blob: Buffer;
-  /** `@revoked`: whoever shows this key is refused. */
+  /** `@revoked`: a host with this key is refused. */
   readonly revoked: boolean;
 }
 
-/** Type of a key by its blob; `unknown` when it has no such field. */
+/** Type of a key by its blob; `unknown` if it has no such field. */
 export function keyTypeOf(blob: Buffer): string {
   const sizeBytes = blob.length < 4 ? 0 : blob.readUInt32BE(0);
   return sizeBytes === 0 || sizeBytes > 64 || blob.length < 4 + sizeBytes ? "unknown" : blob.toString("latin1", 4, 4 + sizeBytes);
 }
 
-/** `ssh-ed25519 SHA256:…`, as ssh-keygen shows it. */
+/** `ssh-ed25519 SHA256:…`, as ssh-keygen prints it. */
 export function describeKey(blob: Buffer): string {
   return `${keyTypeOf(blob)} SHA256:${createHash("sha256").update(blob).digest("base64").replaceAll("=", "")}`;
 }
 
-/** Digest of a key as the option wants it: hexadecimal digits, lower case. */
+/** Digest of a key in the option's form: hexadecimal digits, lower case. */
 export function fingerprintOf(blob: Buffer, hashType: keyof typeof HASH_SIZE_BYTES): string {
   return createHash(hashType).update(blob).digest("hex");
 }
 
-/** The configured fingerprint as lower-case hexadecimal digits, or null when it is not one of that digest. */
+/** The configured fingerprint as lower-case hexadecimal digits; null if it is no digest of that type. */
 export function findFingerprint(text: string, hashType: keyof typeof HASH_SIZE_BYTES): string | null {
   const trimmed = text.trim();
   const prefixed = /^(md5|sha1|sha256):(.+)$/i.exec(trimmed);
@@ -62,12 +63,12 @@ export function findFingerprint(text: string, hashType: keyof typeof HASH_SIZE_B
   return bytes.length === sizeBytes ? bytes.toString("hex") : null;
 }
 
-/** What to ask the host for: algorithms of the given types of keys, of all when none is given. */
+/** Algorithms to request from the host: those of the given types of keys, or all. */
 export function algorithmsOf(types: readonly string[] | null, without: readonly string[] = []): HostKeyAlgorithm[] {
   return KEY_TYPES.filter((type) => (types === null || types.includes(type)) && !without.includes(type)).flatMap((type) => ALGORITHMS[type]);
 }
 
-/** The keys of a host in the text of a file of known hosts; lines that cannot be read say nothing. */
+/** The keys of a host in the text of a known_hosts file; unreadable lines are ignored. */
 export function listKnownKeys(text: string, host: string, port: number): KnownKey[] {
   const names = [`[${host}]:${port}`, host];
   const keys: KnownKey[] = [];
@@ -75,7 +76,7 @@ export function listKnownKeys(text: string, host: string, port: number): KnownKe
     const words = line.trim().split(/\s+/);
     const marker = words[0]?.startsWith("@") === true ? words.shift() : undefined;
     const [patterns, type, base64] = words;
-    // A certificate authority vouches for certificates, which are not asked for.
+    // A certificate authority vouches for certificates, which are not requested.
     if (patterns === undefined || type === undefined || base64 === undefined || patterns.startsWith("#") || marker === "@cert-authority") continue;
     if (!names.some((name) => matches(patterns, name.toLowerCase()))) continue;
     const blob = Buffer.from(base64, "base64");
@@ -84,7 +85,7 @@ export function listKnownKeys(text: string, host: string, port: number): KnownKe
   return keys;
 }
 
-/** Is this key the one that the check asks for? `known` are the keys of the files of known hosts. */
+/** True if this is the expected key. `known` are the keys of the known_hosts files. */
 export function isExpectedKey(blob: Buffer, check: SftpHostKeyCheck, known: readonly KnownKey[]): boolean {
   switch (check.type) {
     case "none":
@@ -98,7 +99,7 @@ export function isExpectedKey(blob: Buffer, check: SftpHostKeyCheck, known: read
   }
 }
 
-/** A field of names: patterns with `*` and `?`, `!` before one that excludes, or one hashed name. */
+/** Matches a field of names: patterns with `*` and `?`, a leading `!` excludes, or one hashed name. */
 function matches(field: string, name: string): boolean {
   if (field.startsWith("|1|")) {
     const [, , salt = "", hash = ""] = field.split("|");

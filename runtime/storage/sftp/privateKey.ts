@@ -1,4 +1,4 @@
-/** The key that the client signs in with. */
+/** The client's private key. */
 import { userInfo } from "node:os";
 import type { ParsedKey } from "ssh2";
 import { fail } from "../../base/errors";
@@ -7,12 +7,15 @@ import type { SftpScene } from "./failure";
 
 type ParseKey = (text: Buffer, passphrase?: string) => ParsedKey | Error;
 
-/** Kept for the next connection as long as the file is the same: opening an encrypted key takes a second of processor time. */
+/**
+ * Caches the key for the next connection while the file is unchanged: opening an encrypted key takes a second of
+ * processor time.
+ */
 export class PrivateKey {
   #text: Buffer | undefined;
   #parsed: ParsedKey | undefined;
 
-  /** Never `fileMissing`: that is said of files in the repository only. @throws fileOpen, crypto */
+  /** Never `fileMissing`, which is reserved for files in the repository. @throws fileOpen, crypto */
   load(parseKey: ParseKey, config: SftpConfig, scene: SftpScene, readFile: (path: string) => Uint8Array): ParsedKey {
     const path = expandHome(config.privateKeyFile);
     const text = readKeyFile(path, scene, readFile);
@@ -46,7 +49,7 @@ function readKeyFile(path: string, scene: SftpScene, readFile: (path: string) =>
   }
 }
 
-/** `~/x` of the user of this process, as in stock. */
+/** Expands `~/x` for the user of this process, as in stock. */
 export function expandHome(path: string): string {
   const trimmed = path.trim();
   return trimmed.startsWith("~/") ? `${userInfo().homedir}${trimmed.slice(1)}` : trimmed;

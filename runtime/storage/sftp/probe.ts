@@ -1,9 +1,10 @@
 /**
- * What an SFTP account can do beyond the contract of storages: whose the directory is, how much room the server has, whether files can be
- * deleted and replaced, and whether the server makes them durable. Every file is below one directory, which the caller removes.
+ * Tests an SFTP account beyond the contract of storages: the directory's owner, the server's free space, whether files
+ * can be deleted and replaced, and whether the server makes them durable. Every file is below one directory, which the
+ * caller removes.
  *
- * Room comes with statvfs@openssh.com, durability with fsync@openssh.com, replacing in one step with posix-rename@openssh.com (OpenSSH,
- * "PROTOCOL"); a server without one of them is told as such.
+ * Free space needs statvfs@openssh.com, durability fsync@openssh.com, atomic replacement posix-rename@openssh.com
+ * (OpenSSH, "PROTOCOL"). A missing extension is reported.
  */
 import type { Stats } from "ssh2";
 import { type ByteStream, streamOf, utf8 } from "../../base/bytes";
@@ -21,7 +22,10 @@ export interface SftpProbeTarget {
   /** Directory of the probe, relative to the storage, and absolute. */
   readonly scratch: string;
   readonly fullScratch: string;
-  /** One request, made again on a new connection when the old one breaks. @throws BackupError with the server's answer as its cause */
+  /**
+   * One request, repeated on a new connection if the old one breaks. @throws BackupError with the server's answer as
+   * its cause
+   */
   ask<T>(doing: string, work: (session: SftpSession) => Promise<T>): Promise<T>;
 }
 
@@ -30,7 +34,7 @@ type Verdict = Pick<StorageFact, "verdict" | "text">;
 const OTHERS_WRITE = 0o002;
 
 export async function probeSftp(target: SftpProbeTarget): Promise<StorageFact[]> {
-  // Made by this account, so that its owner is who we are.
+  // This account creates it, so its owner is our user.
   const made = await asked("probe", async () => {
     await target.storage.putStream(`${target.scratch}/probe`, probeBytes, { atomic: false });
     return { verdict: "ok", text: "" };
@@ -58,7 +62,7 @@ async function asked(name: string, probe: () => Promise<Verdict>): Promise<Stora
   }
 }
 
-/** SFTP does not tell who signs in, only whose a file is. @param own a file that this account has just made */
+/** SFTP does not name the signed-in user, only a file's owner. @param own a file that this account has just created */
 async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<Verdict> {
   const statOf = (path: string): Promise<Stats> =>
     target.ask(`get info for path/file '${path}'`, (session) => session.request<Stats>((sftp, answer) => sftp.stat(path, answer)));
@@ -119,7 +123,10 @@ function probeReplace(target: SftpProbeTarget): Promise<StorageFact> {
   });
 }
 
-/** There is no way back on a server without snapshots; an account that cannot delete is no way out, because backups expire and info files change. */
+/**
+ * Without snapshots on the server deleted files are lost. An account that cannot delete does not help, because backups
+ * expire and info files change.
+ */
 async function probeDelete(target: SftpProbeTarget): Promise<Verdict> {
   try {
     await target.storage.remove(`${target.scratch}/probe`);
@@ -136,7 +143,7 @@ async function probeDelete(target: SftpProbeTarget): Promise<Verdict> {
   };
 }
 
-/** By the rights of the account, or of the server's own list of requests. */
+/** Denied by the account's rights or by the server's list of requests. */
 function isDenied(error: unknown): boolean {
   return isError(error) && isStatus(error.cause, STATUS.permissionDenied);
 }

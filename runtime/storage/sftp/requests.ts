@@ -1,15 +1,15 @@
-/** Single requests that several parts of the driver need, with the sizes that they agree on. Paths are absolute ones of the server. */
+/** Single requests that several parts of the driver share, and their common sizes. Paths are absolute on the server. */
 import type { Stats } from "ssh2";
 import { fail } from "../../base/errors";
 import { isStatus, STATUS } from "./failure";
 import type { SftpSession } from "./session";
 
 /**
- * Bytes of one read or write. OpenSSH takes up to 255 KiB, before version 8.5 a little less; the library asks servers that are neither
- * for smaller parts, one after the other, so that only the pieces are in flight together there.
+ * Bytes of one read or write. OpenSSH accepts up to 255 KiB, before version 8.5 a little less. For other servers the
+ * library splits it into smaller, sequential parts, so that only the pieces overlap.
  */
 export const PIECE_SIZE_BYTES = 240 * 1024;
-/** About the 2 MiB that an SSH channel has on its way at most. */
+/** About 2 MiB, the most that an SSH channel has in flight. */
 export const PIECES_IN_FLIGHT = 8;
 
 const DIRECTORY_MODE = 0o750;
@@ -20,12 +20,12 @@ export function parentOf(full: string): string {
   return full.slice(0, Math.max(1, full.lastIndexOf("/")));
 }
 
-/** True when the server told type, size and time: it need not. */
+/** True if the server sent type, size and time: it may omit them. */
 export function isComplete(stats: Partial<Stats>): stats is Stats {
   return stats.mode !== undefined && stats.size !== undefined && stats.mtime !== undefined;
 }
 
-/** Of an open file. @throws StatusError; service when the server keeps its size to itself, because then nobody knows where it ends */
+/** For an open file. @throws StatusError; service if the server sends no size, because then the end is unknown */
 export async function statHandle(session: SftpSession, handle: Buffer): Promise<Stats> {
   return requireComplete(await session.request<Stats>((sftp, answer) => sftp.fstat(handle, answer)));
 }
@@ -35,7 +35,10 @@ function requireComplete(stats: Stats): Stats {
   throw fail("service", "the SFTP server does not tell types, sizes and times of files");
 }
 
-/** A file, a directory or a link itself; null when the server says that there is none. @throws StatusError; service as {@link statHandle} */
+/**
+ * A file, a directory or a link itself; null if the server reports that it is missing. @throws StatusError; service as
+ * {@link statHandle}
+ */
 export async function statOf(session: SftpSession, full: string): Promise<Stats | null> {
   try {
     return requireComplete(await session.request<Stats>((sftp, answer) => sftp.lstat(full, answer)));
@@ -45,11 +48,11 @@ export async function statOf(session: SftpSession, full: string): Promise<Stats 
   }
 }
 
-/** Makes a directory and its parents. @throws StatusError */
+/** Creates a directory and its parents. @throws StatusError */
 export async function makePath(session: SftpSession, full: string): Promise<void> {
   const missing: string[] = [];
   let current = full;
-  // Upwards to the first that is there or can be made, then down again.
+  // Upwards to the first that exists or can be created, then down again.
   while (!(await makeDirectory(session, current))) {
     missing.push(current);
     current = parentOf(current);
@@ -58,26 +61,26 @@ export async function makePath(session: SftpSession, full: string): Promise<void
   for (const path of missing.reverse()) await makeDirectory(session, path);
 }
 
-/** False when its parent is missing; true when it is there now. */
+/** False if its parent is missing; true if it exists now. */
 async function makeDirectory(session: SftpSession, full: string): Promise<boolean> {
   try {
     await session.request<void>((sftp, answer) => sftp.mkdir(full, { mode: DIRECTORY_MODE }, (error) => answer(error)));
     return true;
   } catch (error) {
     if (isStatus(error, STATUS.noSuchFile) && full !== "/") return false;
-    // Through links: a repository may lie behind one.
+    // Follows links: a repository may lie behind one.
     const found = await session.request<Stats>((sftp, answer) => sftp.stat(full, answer)).catch(() => null);
     if (found?.isDirectory() === true) return true;
     throw error;
   }
 }
 
-/** What the answer holds when nobody waits for it is of no interest. */
+/** Ignores the answer. */
 export function closeHandle(session: SftpSession, handle: Buffer): void {
   session.post((sftp, answer) => sftp.close(handle, (error) => answer(error, undefined)));
 }
 
-/** Bytes at a place of an open file, as many as there are up to `sizeBytes`; one request, so that fewer may come. @throws StatusError */
+/** Up to `sizeBytes` bytes from an offset of an open file; one request, which may return fewer. @throws StatusError */
 export function readPiece(session: SftpSession, handle: Buffer, offset: number, sizeBytes: number): Promise<Buffer> {
   // Not from Node's pool and not reused: consumers keep chunks.
   const buffer = Buffer.allocUnsafeSlow(sizeBytes);
@@ -86,7 +89,7 @@ export function readPiece(session: SftpSession, handle: Buffer, offset: number, 
   );
 }
 
-/** Like {@link readPiece}, asking again until all is there or the file ends. @throws StatusError */
+/** Like {@link readPiece}, repeated until all is read or the file ends. @throws StatusError */
 export async function readWholePiece(session: SftpSession, handle: Buffer, offset: number, sizeBytes: number): Promise<Buffer> {
   const first = await readPiece(session, handle, offset, sizeBytes);
   if (first.length === sizeBytes || first.length === 0) return first;
@@ -101,7 +104,7 @@ export async function readWholePiece(session: SftpSession, handle: Buffer, offse
   return Buffer.concat(parts);
 }
 
-/** Says that the server's file system is full, when it is and the server tells (statvfs@openssh.com). */
+/** Reports a full file system, if the server supports the check (statvfs@openssh.com). */
 export async function spaceHint(session: SftpSession, full: string): Promise<string | null> {
   const found: unknown = await session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(full, answer)).catch(() => null);
   if (typeof found !== "object" || found === null) return null;

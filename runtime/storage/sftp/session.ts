@@ -1,8 +1,8 @@
 /**
- * One SSH connection with one SFTP channel, for many requests at the same time.
+ * One SSH connection with one SFTP channel, for many concurrent requests.
  *
- * A request ends with the server's answer, or with a retryable `hostConnect` as soon as the connection is gone or nothing came back for
- * `ioTimeoutMs`, or with `term` at once when the signal aborts.
+ * A request ends with the server's answer; with a retryable `hostConnect` as soon as the connection breaks or nothing
+ * arrived for `ioTimeoutMs`; or with `term` at once when the signal aborts.
  */
 import type { Client, SFTPWrapper } from "ssh2";
 import type { Clock } from "../../base/clock";
@@ -21,7 +21,7 @@ export interface SessionDeps {
 
 type Answer<T> = (error: Error | null | undefined, value: T) => void;
 
-/** Bounds the farewell to a server that does not answer any more. */
+/** Limits the wait for a silent server at the close. */
 const CLOSE_TIMEOUT_MS = 2000;
 
 export class SftpSession {
@@ -57,7 +57,7 @@ export class SftpSession {
     return this.#dead === undefined;
   }
 
-  /** Sends one request. @throws StatusError for an answer that is not "ok"; BackupError hostConnect, term */
+  /** Sends one request. @throws StatusError for an answer other than "ok"; BackupError hostConnect, term */
   request<T>(send: (sftp: SFTPWrapper, answer: Answer<T>) => void): Promise<T> {
     if (this.#dead !== undefined) return Promise.reject(this.#dead);
     if (this.#deps.signal.aborted) return Promise.reject(this.#terminated());
@@ -81,17 +81,17 @@ export class SftpSession {
     });
   }
 
-  /** Sends a request whose answer does not matter: tidying up, after an abort too. */
+  /** Sends a request and ignores its answer: for cleanup, also after an abort. */
   post(send: (sftp: SFTPWrapper, answer: Answer<unknown>) => void): void {
     if (this.#dead !== undefined) return;
     this.#postedCount++;
-    // Extensions that a server may lack are never posted: nothing is thrown here.
+    // Optional extensions are never posted: nothing throws here.
     send(this.#sftp, () => {
       if (--this.#postedCount === 0) this.#nonePosted?.();
     });
   }
 
-  /** Waits for what was posted, says goodbye, and gives up when the server does not take it. */
+  /** Waits for posted requests, disconnects, and gives up on a silent server. */
   async close(): Promise<void> {
     if (this.#dead === undefined) {
       const late = new AbortController();
@@ -122,7 +122,7 @@ export class SftpSession {
   }
 
   #errorOf(error: Error): Error {
-    // Requests that the end of the connection answers have no status.
+    // Requests that end with the connection have no status.
     return "code" in error && typeof error.code === "number" ? new StatusError(error.code, error.message) : lost(this.#scene, error.message, error);
   }
 
@@ -135,7 +135,7 @@ export class SftpSession {
     this.#pending.clear();
   }
 
-  /** Ends the connection when requests wait and no answer comes. */
+  /** Ends the connection if requests wait and no answer arrives. */
   #watch(): void {
     if (this.#watching) return;
     this.#watching = true;

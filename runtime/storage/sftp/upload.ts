@@ -1,13 +1,14 @@
 /**
- * A file written in pieces, several of them on their way at the same time.
+ * Writes a file in pieces, several in flight.
  *
- * The file is new (O_EXCL), so that nothing that an old connection still writes can reach it. Pieces are kept
- * until the server has taken them: when the connection breaks, the file is opened again, what is in it is read back and compared (the server
- * may have been restarted meanwhile), and the upload goes on at the first piece that was not taken. At the end fsync@openssh.com makes the
- * content durable; a server without it offers nothing, then closing is all that can be done. SFTP cannot sync directories.
+ * The file is new (O_EXCL), so that late writes of an old connection cannot reach it. Pieces are kept until the server
+ * has accepted them. After a broken connection the file is opened again, its content is read back and compared (the
+ * server may have restarted meanwhile), and the upload resumes at the first piece that was not accepted. At the end
+ * fsync@openssh.com makes the content durable; without it a server only offers closing. SFTP cannot sync directories.
  *
- * Atomic: written under a temporary name that no other writer has, and renamed with posix-rename@openssh.com when its size is right; without that
- * extension the plain rename is tried, and where it does not replace, the old file is removed first, as stock does: for a moment there is none.
+ * Atomic: the file is written under a temporary name unique to this writer, and renamed with posix-rename@openssh.com
+ * once its size is right. Without that extension the plain rename is tried. If it does not replace, the old file is
+ * removed first, as stock does: for a moment the name is missing.
  */
 import { crc32 } from "node:zlib";
 import type { Stats } from "ssh2";
@@ -21,7 +22,10 @@ import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, re
 import type { SftpSession } from "./session";
 
 const FILE_MODE = 0o640;
-/** Pieces up to this size leave the library as one request each, on every server: what follows them is carried out after them. */
+/**
+ * The library sends pieces up to this size as one request each, on every server: later requests are carried out after
+ * them.
+ */
 const SINGLE_REQUEST_SIZE_BYTES = 32 * 1024;
 
 export interface UploadTarget {
@@ -33,7 +37,7 @@ export interface UploadTarget {
   readonly atomic: boolean;
   readonly signal: AbortSignal;
   readonly random: Random;
-  /** A living connection. */
+  /** Returns an open connection. */
   connect(): Promise<SftpSession>;
   retries(): Retries;
 }
@@ -41,11 +45,11 @@ export interface UploadTarget {
 interface Piece {
   readonly offset: number;
   readonly bytes: Buffer;
-  /** Null when the server has taken it; errors are values, so that nobody needs to wait for them at once. */
+  /** Null once the server has accepted it. Errors are values, so that no caller has to wait for them at once. */
   result: Promise<unknown>;
 }
 
-/** Writes the whole source. On an error the file is removed as far as the server can be reached. */
+/** Writes the whole source. On an error it removes the file if it can reach the server. */
 export async function upload(target: UploadTarget, source: ByteStream): Promise<void> {
   const run = new Upload(target);
   try {
@@ -67,11 +71,11 @@ class Upload {
   readonly #retries: Retries;
   #session: SftpSession | undefined;
   #handle: Buffer | undefined;
-  /** The handle whose close was asked for: the server may give its number to another file at once. */
+  /** The handle being closed: the server may reuse its number for another file at once. */
   #closed: Buffer | undefined;
   #inFlight: Piece[] = [];
   #sentBytes = 0;
-  /** All before this byte was taken by the server; the sum is of these bytes. */
+  /** The server has accepted all bytes before this one; the checksum covers them. */
   #takenBytes = 0;
   #takenCrc = 0;
 
@@ -104,7 +108,7 @@ class Upload {
       const size = this.#target.atomic ? this.#sizeOnServer(session) : Promise.resolve(null);
       await this.#settleAll();
       const error = await ended;
-      // A new connection means a new handle, and pieces that were sent after the sync.
+      // A new connection means a new handle, and pieces sent after the sync.
       if (session !== this.#session) continue;
       if (error === null) {
         await this.#requireSize(session, await size);
@@ -116,7 +120,7 @@ class Upload {
     if (this.#target.atomic) await this.#rename();
   }
 
-  /** Removes what was written; an abort or a dead connection leaves it to the server. */
+  /** Removes the written file; after an abort or a lost connection it stays on the server. */
   async abandon(): Promise<void> {
     const session = this.#session;
     const handle = this.#handle;
@@ -156,7 +160,7 @@ class Upload {
     else throw await this.#failure("write", error);
   }
 
-  /** Takes the upload up on a new connection: what the server has is compared, the rest is sent again. */
+  /** Resumes the upload on a new connection: compares the server's content, sends the rest again. */
   async #resume(cause: BackupError): Promise<void> {
     await this.#retries.pause(cause);
     await this.#retrying(async (session) => {
@@ -172,7 +176,7 @@ class Upload {
     for (const piece of this.#inFlight) this.#send(piece);
   }
 
-  /** Sum of the bytes that the server has taken, as they are in the file; null when it is shorter. */
+  /** Checksum of the accepted bytes in the server's file; null if it is shorter. */
   async #crcOf(session: SftpSession, handle: Buffer): Promise<number | null> {
     let sum = 0;
     const ahead: Promise<Buffer>[] = [];
@@ -190,7 +194,9 @@ class Upload {
     return sum;
   }
 
-  /** Null, or why it did not work. Both requests leave at once: a server carries out what concerns one file in its order. */
+  /**
+   * Null, or the reason of the failure. Both requests leave at once: a server handles requests for one file in order.
+   */
   #syncAndClose(): Promise<unknown> {
     const { session, handle } = this.#open();
     const synced = session
@@ -209,7 +215,7 @@ class Upload {
     return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
   }
 
-  /** Null when the server does not tell, or there is no such file: then the rename fails. */
+  /** Null if the server sends no size, or the file is missing: then the rename fails. */
   #sizeOnServer(session: SftpSession): Promise<number | null> {
     const stats = session.request<Partial<Stats>>((sftp, answer) => sftp.lstat(this.#written, answer));
     return stats.then(
@@ -222,7 +228,7 @@ class Upload {
   async #requireSize(session: SftpSession, told: number | null): Promise<void> {
     const isWrong = (sizeBytes: number | null): sizeBytes is number => sizeBytes !== null && sizeBytes !== this.#sentBytes;
     if (!isWrong(told)) return;
-    // A server that works on several requests at once may have answered before the last piece was written.
+    // A server that handles requests concurrently may have answered before it wrote the last piece.
     const sizeBytes = await this.#sizeOnServer(session);
     if (!isWrong(sizeBytes)) return;
     const { full, path, scene } = this.#target;
@@ -235,13 +241,13 @@ class Upload {
     let attempt = 0;
     await this.#retrying(async (session) => {
       attempt++;
-      // The answer to the first try may have been lost, not the request.
+      // The first attempt may have succeeded and lost its answer.
       if (attempt > 1 && (await statOf(session, this.#written)) === null && (await this.#isWhole(session, full))) return;
       await renameOver(session, this.#written, full);
     }, "move");
   }
 
-  /** True when the file of that name holds what was written, and nothing else. */
+  /** True if the file of that name has exactly the written content. */
   async #isWhole(session: SftpSession, full: string): Promise<boolean> {
     if ((await statOf(session, full))?.size !== this.#sentBytes) return false;
     const handle = await session.request<Buffer>((sftp, answer) => sftp.open(full, "r", answer));
@@ -250,7 +256,7 @@ class Upload {
     return crc === this.#takenCrc;
   }
 
-  /** Does `work` on a living connection, again on the next one when that breaks. */
+  /** Does `work` on an open connection, and repeats it on the next one if that breaks. */
   async #retrying(work: (session: SftpSession) => Promise<void>, doing = "open"): Promise<void> {
     for (;;) {
       try {
@@ -279,14 +285,17 @@ class Upload {
   }
 }
 
-/** A new empty file, with missing directories made and what has its name removed: a request whose answer was lost made it. @throws StatusError */
+/**
+ * Creates a new empty file and missing directories. Removes an existing file of that name: an earlier request, whose
+ * answer was lost, created it. @throws StatusError
+ */
 async function createFile(session: SftpSession, full: string): Promise<Buffer> {
   const create = (): Promise<Buffer> => session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
   try {
     return await create();
   } catch (error) {
     if (isStatus(error, STATUS.noSuchFile)) await makePath(session, parentOf(full));
-    // Old servers have no status of its own for a name that is taken.
+    // Old servers have no separate status for an existing name.
     else if (isStatus(error, STATUS.failure, STATUS.fileAlreadyExists)) await unlinkIfPresent(session, full, error);
     else throw error;
   }
@@ -295,7 +304,7 @@ async function createFile(session: SftpSession, full: string): Promise<Buffer> {
 
 async function unlinkIfPresent(session: SftpSession, full: string, reason: unknown): Promise<void> {
   const found = await statOf(session, full);
-  // It was something else: what was said first is the reason.
+  // The cause was another: report the first answer.
   if (found === null || found.isDirectory()) throw reason;
   await session.request<void>((sftp, answer) => sftp.unlink(full, (error) => answer(error)));
 }
@@ -318,8 +327,8 @@ async function renameOver(session: SftpSession, from: string, to: string): Promi
 }
 
 /**
- * Gives the whole file `temporary` the name `full` if nothing has it; false when something does. A server without hard links makes the file under
- * its own name, where others can see it before it is whole. @throws StatusError
+ * Gives the complete file `temporary` the name `full` if it is free; false otherwise. A server without hard links
+ * creates the file under its own name, where others can see it before it is complete. @throws StatusError
  */
 export async function createFrom(session: SftpSession, temporary: string, full: string, bytes: Uint8Array): Promise<boolean> {
   try {
@@ -328,7 +337,7 @@ export async function createFrom(session: SftpSession, temporary: string, full: 
   } catch (error) {
     if (!isStatus(error, STATUS.unsupported, STATUS.failure, STATUS.fileAlreadyExists)) throw error;
   }
-  // "Failure" says neither that the name is taken nor that the file system has no hard links.
+  // "Failure" distinguishes neither an existing name nor a file system without hard links.
   if ((await statOf(session, full)) !== null) return holds(session, full, bytes);
   let handle: Buffer;
   try {
@@ -351,7 +360,7 @@ export async function createFrom(session: SftpSession, temporary: string, full: 
   return true;
 }
 
-/** True when an earlier request of ours, whose answer was lost, has made the file. */
+/** True if an earlier request of ours, whose answer was lost, created the file. */
 async function holds(session: SftpSession, full: string, bytes: Uint8Array): Promise<boolean> {
   const handle = await session.request<Buffer>((sftp, answer) => sftp.open(full, "r", answer));
   try {
