@@ -1,4 +1,6 @@
-/** What the components for clusters have in common: arguments without secrets, keys that reach the namespace, the runtime beside them. */
+/**
+ * Common parts of the components for clusters: arguments without secrets, Secrets in the namespace, the runtime in it.
+ */
 import * as pulumi from "@pulumi/pulumi";
 import { RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
@@ -20,7 +22,7 @@ import { secretKeysOf } from "../render/kubernetes/secrets";
 import { targetSettings } from "../repositories/common";
 import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
 
-/** The keys of one repository, as Secrets in the namespace have them; what comes later is an output. */
+/** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */
 export interface SecretKeyInputs {
   readonly accessKeyId?: KeyRef;
   readonly secretAccessKey?: KeyRef;
@@ -30,24 +32,24 @@ export interface SecretKeyInputs {
   readonly ca?: KeyRef;
 }
 
-/** Names of what the namespace already has; outputs. */
+/** Names of existing objects in the namespace; outputs. */
 export interface RuntimeInputs {
   readonly configMap: pulumi.Input<string>;
   readonly image: pulumi.Input<string>;
 }
 
-/** A cluster that is checked now, and again when all values are known. */
+/** A cluster that is checked at once, and again when all values are known. */
 export interface CheckedCluster {
   readonly known: ResolvedCluster;
   readonly later: KnownPart<object>["later"];
-  /** Fails where a value that comes later is wrong. */
+  /** Fails if a late value is wrong. */
   readonly resolved: pulumi.Output<ResolvedCluster>;
-  /** Says warnings, those of later values too. */
+  /** Logs warnings, including those of late values. */
   warn(resource: pulumi.Resource): void;
 }
 
 /**
- * Resolves and checks at once what is known, and the rest in the chain of the values.
+ * Resolves and checks known values at once, and the others when they arrive.
  * @param title of the component, for errors
  * @throws InputPropertiesError
  */
@@ -80,13 +82,13 @@ export function checkedCluster(title: string, name: string, settings: object, at
   };
 }
 
-/** The arguments without what is secret, as {@link resolveClusterFile} takes them. */
+/** The arguments without secrets, as {@link resolveClusterFile} takes them. */
 export function openSettings(args: ClusterBackupArgs): object {
   const { plugin: _plugin, followRuntime: _follow, repositories, ...others } = args;
   return { ...others, repositories: openRepositories(repositories) };
 }
 
-/** Of a cipher remains that there is one, of credentials nothing. */
+/** Replaces a cipher by its existence, and drops credentials. */
 export function openRepositories(repositories: { readonly [key: string]: ClusterRepositoryArgs }): object {
   return Object.fromEntries(
     Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [key, { ...repository, at: targetSettings(repository.at) }]),
@@ -95,15 +97,15 @@ export function openRepositories(repositories: { readonly [key: string]: Cluster
 
 /** Where keys are put for one cluster. */
 export interface SecretPlace {
-  /** Of the component. */
+  /** The component's name. */
   readonly name: string;
-  /** Begins the names of Secrets. */
+  /** Prefix of the Secrets' names. */
   readonly cluster: string;
   readonly namespace: pulumi.Input<string>;
   readonly parent: pulumi.Resource;
 }
 
-/** Makes a Secret for each repository whose keys or passphrase are given, and names those that exist. */
+/** Creates a Secret for each repository with given keys or passphrase, and names existing ones. */
 export function deliverSecrets(place: SecretPlace, repositories: { readonly [key: string]: ClusterRepositoryArgs }): Record<string, SecretKeyInputs> {
   return Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(place, key, repository)]));
 }
@@ -122,15 +124,15 @@ function deliverSecret({ cluster, name, namespace, parent }: SecretPlace, key: s
 }
 
 /**
- * The runtime as a ConfigMap in the namespace. It stays as it was made until it is told to follow the package: another one restarts every
- * instance that names it.
+ * The runtime as a ConfigMap in the namespace. It stays as created unless it follows the package: a new one restarts
+ * every instance that names it.
  */
 export function deployRuntime(place: Omit<SecretPlace, "cluster">, owner: string, follow: boolean): RuntimeInputs {
   const manifest = bundleConfigMap(owner, "", { gzipBase64: runtimeBundleGzip(), sha256: runtimeBundleSha256() });
   const object = {
     ...manifest,
     metadata: { ...manifest.metadata, namespace: place.namespace },
-    // Nothing of it is secret: this keeps a megabyte of text out of what previews print.
+    // Nothing of it is secret: this keeps a megabyte of text out of previews.
     binaryData: pulumi.secret(manifest["binaryData"]),
   };
   const made = declareKubernetes(childName(place.name, "runtime"), object, {
@@ -140,25 +142,25 @@ export function deployRuntime(place: Omit<SecretPlace, "cluster">, owner: string
   return { configMap: made.metadata.name, image: made.data.image };
 }
 
-/** For engines that need none of it. */
+/** For engines without a runtime. */
 const NO_NAMES = { configMap: "", image: "" } as const;
 export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
 
-/** The runtime of a cluster, where its instances, its recovery or the removal of its snapshots run it. */
+/** The runtime of a cluster, if its instances, its recovery or the removal of its snapshots run it. */
 export function runtimeOf(place: SecretPlace, { plan, shape, source }: ResolvedCluster, follow: boolean): RuntimeInputs {
   const isInPods = runsInPods({ plan, source });
   if (!isInPods && !expiresSnapshots(plan, shape.snapshots)) return NO_RUNTIME;
-  // Where nothing but a job runs it, a newer one restarts nothing.
+  // If only a job runs it, a newer one restarts nothing.
   return deployRuntime(place, place.cluster, follow || !isInPods);
 }
 
-/** What objects are made of beside the plan: what the namespace already has. */
+/** Existing objects of the namespace, which rendering needs besides the plan. */
 export interface RenderInputs {
   readonly secrets: Readonly<Record<string, SecretKeyInputs>>;
-  /** Of the repositories that the cluster is restored from. */
+  /** For the repositories of the restore. */
   readonly sourceSecrets: Readonly<Record<string, SecretKeyInputs>>;
   readonly runtime: RuntimeInputs;
-  /** With it, what names the plugin waits for it. */
+  /** Objects that name the plugin wait for it. */
   readonly pluginName: pulumi.Input<string> | undefined;
 }
 
@@ -169,18 +171,18 @@ interface PlainInputs {
   readonly pluginName: string | undefined;
 }
 
-/** Objects of a cluster, from its own context and the one of its source. */
+/** Renders a cluster's objects from its own context and its source's. */
 export type RenderObjects = (resolved: ResolvedCluster, context: EngineContext, sourceContext: EngineContext) => RenderedObject[];
 
-/** Where children go. */
+/** Parent and dependencies of children. */
 export interface ChildPlace {
   readonly name: string;
   readonly parent: pulumi.Resource;
-  /** Of an object of others: takes fields over from whoever set them. */
+  /** Takes over fields that another manager has set. */
   readonly takeOver?: boolean;
 }
 
-/** For one-shot actions. @param clusterName waits for what they act on */
+/** For one-shot actions. @param clusterName waits for the objects that they act on */
 export function clusterAccess(
   checked: CheckedCluster,
   inputs: RenderInputs,
@@ -196,7 +198,7 @@ export function clusterAccess(
   return { ...access, verbs: fillKnown(verbs, new Map([...checked.later, ...part.later])) as ClusterVerbs };
 }
 
-/** Objects whose texts follow from values in ways that no marker can stand for. */
+/** Objects whose texts depend on values in ways that markers cannot express. */
 const LATE_ROLES: readonly string[] = [
   "config",
   "drill-config",
@@ -209,8 +211,9 @@ const LATE_ROLES: readonly string[] = [
 ];
 
 /**
- * Makes a child of every object that `render` gives. Which objects there are follows from what is known; their fields come when they are.
- * @param optionsOf more options, by the object's role and what was made before it
+ * Declares a child for every object from `render`. Known values decide which objects exist; their fields may come
+ * later.
+ * @param optionsOf additional options, by the object's role and the children declared before it
  */
 export function declareObjects(
   place: ChildPlace,
@@ -242,7 +245,7 @@ export function declareObjects(
   return made;
 }
 
-/** Names of the ScheduledBackups among what was declared, those of snapshots too. */
+/** Names of all declared ScheduledBackups, including those of snapshots. */
 export function scheduleNamesOf(cluster: string, made: ReadonlyMap<string, pulumi.Resource>): string[] {
   const prefix = "schedule-";
   return [...made.keys()].flatMap((role) => (role.startsWith(prefix) ? [`${cluster}-${role.slice(prefix.length)}`] : []));

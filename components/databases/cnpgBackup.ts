@@ -1,4 +1,4 @@
-/** Backups of a Cluster that others made: by YAML, Helm or GitOps. */
+/** Backups of a Cluster that something else created: YAML, Helm or GitOps. */
 import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
@@ -12,39 +12,38 @@ import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster. */
   clusterName: string;
-  /** Its instances, for what the topology says of copies. @default 1 */
+  /** Its number of instances, for the topology of copies. @default 1 */
   instances?: number;
-  /** True where the Cluster has `walStorage`: what repositories are owed is remembered there. @default false */
+  /** True if the Cluster has `walStorage`: the record of missing WAL is kept there. @default false */
   hasWalStorage?: boolean;
   /**
-   * Takes `spec.plugins` over from whoever set it: other plugins of the Cluster are gone then. Left out, an update fails where somebody else
-   * has set it.
+   * Takes `spec.plugins` over from its present manager, which removes other plugins of the Cluster. False fails the
+   * update if somebody else has set it.
    * @default false
    */
   takeOverPlugins?: boolean;
 }
 
 /**
- * Adds an archiver, places for backups and schedules to a running Cluster, and changes nothing else of it.
+ * Adds an archiver, repositories and schedules to a running Cluster, and changes nothing else of it.
  *
- * Creates what the engine needs in the namespace, lays `spec.plugins` and `spec.backup.target` over the Cluster by server-side apply, and makes
- * a `ScheduledBackup` for each schedule, in this order: what instances mount is there before they restart. With engine "runtime" the sidecar takes
- * the first full backup a minute later; one that was asked for at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in its place; older operators wait for ever, and are refused.
- * Destroying it takes the archiver away again; repositories and backups stay.
+ * Creates the engine's objects in the namespace, sets `spec.plugins` and `spec.backup.target` of the Cluster by
+ * server-side apply, and creates a `ScheduledBackup` for each schedule, in this order: all mounted objects exist before
+ * instances restart. With engine "runtime" the sidecar takes the first full backup a minute later; a Backup requested
+ * at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in place;
+ * older operators wait for ever, and are refused. Destroying it removes the archiver; repositories and backups stay.
  *
- * ```ts
- * new CnpgBackup("legacy", {
+ * ```ts new CnpgBackup("legacy", {
  *   namespace: "db", clusterName: "legacy", plugin: plugin.ref, operatorVersion: "1.30.0",
  *   repositories: { repo1: { at: b2.target, keepFullCount: 4 } }, schedules: { full: { cron: "0 1 * * *" } },
- * });
- * ```
+ * }); ```
  */
 export class CnpgBackup extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for its archiver. */
   public readonly clusterName: pulumi.Output<string>;
   /** For `BackupNow`. Waits for the cluster. */
   public readonly access: ClusterAccess;
-  /** For a host that makes the drills which are declared as made `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
+  /** For a host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
@@ -73,7 +72,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
       checked,
       inputs,
       (_resolved, context) => renderAttachment(context),
-      // One after the other: instances restart when all that they mount is there.
+      // In sequence: instances restart once all mounted objects exist.
       (_role, made) => ({ dependsOn: [...made.values()] }),
     );
 

@@ -23,31 +23,32 @@ import {
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
 /**
- * A cluster of CloudNativePG, its configuration of backups, its schedules, poolers and monitor.
+ * A CloudNativePG cluster with its backup configuration, schedules, poolers and monitor.
  *
- * Creates a `Cluster`, for engine "runtime" two ConfigMaps, a Secret for each repository whose keys are given, a `ScheduledBackup` for each
- * schedule, and a `CronJob` with its account where snapshots have a retention. The Cluster is protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
+ * Creates a `Cluster`, for engine "runtime" two ConfigMaps, a Secret for each repository with given keys, a
+ * `ScheduledBackup` for each schedule, and a `CronJob` with its account if snapshots have a retention. The Cluster is
+ * protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
  * Passwords that CloudNativePG keeps in Secrets (superuser, application) are in no backup.
  *
- * ```ts
- * const plugin = new CnpgPlugin("pgbackstop", {});
- * new CnpgCluster("orders", {
+ * ```ts const plugin = new CnpgPlugin("pgbackstop", {}); new CnpgCluster("orders", {
  *   namespace: "orders", plugin: plugin.ref, instances: 3, postgresVersion: 18, storageGiB: 50,
  *   repositories: { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } },
  *   schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
- * });
- * ```
+ * }); ```
  */
 export class CnpgCluster extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for it. */
   public readonly clusterName: pulumi.Output<string>;
   /** For `BackupNow`. Waits for the cluster. */
   public readonly access: ClusterAccess;
-  /** For a host that makes the drills which are declared as made `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
+  /** For a host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
-  /** For copies of it (`CnpgRestore`, replica clusters): `{ ...orders.like, source: { ...orders.source, target } }`. Where its backups are. */
+  /**
+   * Location of its backups, for copies (`CnpgRestore`, replica clusters): `{ ...orders.like, source: {
+   * ...orders.source, target } }`.
+   */
   public readonly source: RecoveryArgs;
-  /** The same: image, extensions, libraries, parameters and volumes, without which its data do not start. */
+  /** For copies too: image, extensions, libraries, parameters and volumes, which the data need to start. */
   public readonly like: ClusterLikeArgs;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
@@ -105,7 +106,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
   }
 }
 
-/** A Cluster finds what it names; a schedule begins when the Cluster is there; the account of drills has no right before its policy is there. */
+/**
+ * A Cluster finds all objects that it names; a schedule begins once the Cluster exists; the drills' account has no
+ * rights before its policy exists.
+ */
 function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {
   if (role === "cluster") return [...made.values()];
   if (role.startsWith("schedule-") || role.startsWith("pooler-")) return clusterOf(made);
@@ -121,7 +125,7 @@ function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {
   return { ...(Object.fromEntries(given) as Partial<ClusterLikeArgs>), storageGiB };
 }
 
-/** The arguments without what is secret. */
+/** The arguments without secrets. */
 function clusterSettings(args: CnpgClusterArgs): object {
   const recovery = args.bootstrap?.recovery;
   if (recovery === undefined) return openSettings(args);

@@ -1,27 +1,27 @@
-/** A new cluster out of another one's backups. */
+/** A new cluster from another one's backups. */
 import * as pulumi from "@pulumi/pulumi";
 import { renderedName, typeToken } from "../internal/children";
 import { CnpgCluster } from "./cnpgCluster";
 import type { CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
 export interface CnpgRestoreArgs extends CnpgClusterArgs {
-  /** The backups to begin with, and the moment to stop at. */
+  /** Backups to restore, and the recovery target. */
   source: RecoveryArgs;
 }
 
 /**
- * A new cluster from the backups of another one: to the end of its archive or to a moment, from any of its repositories or from a named one.
+ * A new cluster from another one's backups: to the end of its archive or to a point in time, from any of its
+ * repositories or a named one.
  *
- * It needs the image, extensions and libraries of the cluster that it comes from: `like` of a `CnpgCluster` has them, `source` where its backups are.
- * Its own repositories are places of their own: it writes a timeline of its own, and never into the source. Everything else is as with `CnpgCluster`.
+ * It needs the source's image, extensions and libraries: `like` of a `CnpgCluster` has them, and `source` has the
+ * location of its backups. Its own repositories are separate: it writes its own timeline, and never into the source.
+ * Everything else is as with `CnpgCluster`.
  *
- * ```ts
- * new CnpgRestore("orders-restored", {
+ * ```ts new CnpgRestore("orders-restored", {
  *   namespace: "orders", plugin: plugin.ref, ...orders.like,
  *   source: { ...orders.source, from: ["repo2"], target: { time: "2026-11-20T06:40:59Z" } },
  *   repositories: { repo1: { at: other.target, keepDays: 14 } }, schedules: { full: { cron: "0 3 * * 0" } },
- * });
- * ```
+ * }); ```
  */
 export class CnpgRestore extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for it. */

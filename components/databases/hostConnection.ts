@@ -1,4 +1,4 @@
-/** The connection of a host to the inputs of its resource: what a state shows, and what signs in, apart. */
+/** Converts a host's connection to inputs of its resource, with the credentials separate from what a state shows. */
 import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
 import type { SignInInput, SshInput } from "../host/ssh/sshTarget";
@@ -19,7 +19,7 @@ export function connectionInputs({ ssh }: HostConnection): ConnectionInputs {
   return { connection: pulumi.output(sshOf(ssh)).apply((input): ConnectionInput => ({ ssh: input })), signIn };
 }
 
-/** The same way, with what signs in marked as secret: for those who act on a host later. */
+/** The same connection with its credentials marked as secret: for later actions on the host. */
 export function secretConnection({ local, ssh }: HostConnection): HostConnection {
   return { ...(local === undefined ? {} : { local: {} }), ...(ssh === undefined ? {} : { ssh: secretSsh(ssh) }) };
 }
@@ -33,7 +33,7 @@ function secretSsh({ jump, passphrase, privateKey, ...open }: SshConnection): Ss
   };
 }
 
-/** Without what is secret. */
+/** Without secrets. */
 export function openConnection({ local, ssh }: HostConnection): object {
   return { ...(local === undefined ? {} : { local }), ...(ssh === undefined ? {} : { ssh: sshOf(ssh) }) };
 }
@@ -54,7 +54,7 @@ function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyF
   };
 }
 
-/** Of the host, then of those on the way to it. */
+/** For the host, then for the jump hosts. */
 function signInOf({ jump, passphrase, privateKey }: SshConnection): pulumi.Output<SignInInput>[] {
   const own = pulumi.all([privateKey, passphrase]).apply(([key, words]): SignInInput => {
     return { ...(key === undefined ? {} : { privateKey: key }), ...(words === undefined ? {} : { passphrase: words }) };

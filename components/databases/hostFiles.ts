@@ -1,4 +1,4 @@
-/** A host's plan to the inputs of its resource: pure, apart from the digest of the runtime that the caller passes in. */
+/** Converts a host's plan to the inputs of its resource. Pure: the caller passes the runtime's digest. */
 import type { DesiredInput, DirectoriesInput, HostInputs } from "../dynamic/host";
 import type { NodeInput } from "../host/nodeChoice";
 import { drillPath, ownDrills } from "../plan/schedule/declaredDrills";
@@ -14,17 +14,17 @@ import { isUnknown } from "../plan/model/unknown";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
 
-/** Files that follow from plain arguments alone: known in every preview. */
+/** Files from plain arguments only: known in every preview. */
 export function renderPlainFiles(plan: HostPlan): RenderedFile[] {
   return hostFilesOf(plan).filter(({ late }) => !late);
 }
 
-/** Files that need values of other resources; their paths, modes and owners are known even when texts are not. */
+/** Files that need other resources' values; paths, modes and owners are known even without the texts. */
 export function renderLateFiles(plan: HostPlan): RenderedFile[] {
   return hostFilesOf(plan).filter(({ late }) => late);
 }
 
-/** Where a repository is, for as long as its backups are there: what a passphrase belongs to. */
+/** Permanent location of a repository's backups, which a passphrase belongs to. */
 export function cipherLocation(plan: HostPlan, repositoryName: string): string {
   const repository = plan.repositories.find(({ name }) => name === repositoryName);
   if (repository === undefined) throw new Error(`${repositoryName} is no repository of ${plan.name}`);
@@ -33,14 +33,14 @@ export function cipherLocation(plan: HostPlan, repositoryName: string): string {
   return `${type.location(repository)}${endpoint === null ? "" : ` at ${endpoint}`}`;
 }
 
-/** @throws Error for a path that is not among the files: a mistake of ours */
+/** @throws Error for an unknown path: our bug */
 export function loadFile(files: readonly RenderedFile[], path: string): RenderedFile {
   const found = files.find((file) => file.path === path);
   if (found === undefined) throw new Error(`${path} is listed but not rendered`);
   return found;
 }
 
-/** Inputs that depend on values of other resources, apart from the files' texts. */
+/** Inputs that depend on other resources' values, without the files' texts. */
 export type LateInputs = Pick<HostInputs, "dataDirectory"> & Pick<DirectoriesInput, "keep" | "mounts">;
 
 export function lateInputs(plan: HostPlan): LateInputs {
