@@ -1,20 +1,23 @@
 /**
- * How a host is reached: one narrow interface, so that everything above it is the same for this machine and for one behind SSH. All that
- * a transport must be able to do is start a program, feed it, and hear what it says.
+ * How a host is reached: one narrow interface, the same for this machine and a host behind SSH. A transport must be
+ * able to start a program, send it input, and read its output.
  */
 
 export interface ExecOptions {
-  /** Fed to the program's standard input, then closed. The only way for a secret to get there. */
+  /** Sent to the program's standard input, which is then closed. The only path for secrets. */
   readonly stdin?: string | Uint8Array | undefined;
-  /** Runs as this account instead of the one that the host is reached with. */
+  /** Runs as this account instead of the login. */
   readonly account?: Account | undefined;
-  /** Called with each complete line of standard output as it comes. */
+  /** Called with each complete line of standard output. */
   readonly onLine?: ((line: string) => void) | undefined;
-  /** The program is ended (TERM) after this long; default two minutes. */
+  /** The program is terminated (TERM) after this time; default two minutes. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Of every way to a host: how long a command may take, how long it may then end in order, and more output than any that is no mistake. */
+/**
+ * For every connection: limits for a command's time, for its orderly end after that, and for output, beyond any
+ * legitimate amount.
+ */
 export const EXEC_LIMITS = { timeoutMs: 120_000, killAfterMs: 10_000, outputCharsMax: 16 * 1024 * 1024 } as const;
 
 export interface ExecResult {
@@ -24,14 +27,14 @@ export interface ExecResult {
   readonly stderr: string;
 }
 
-/** An account of the host, by its numbers. */
+/** An account of the host, by its ids. */
 export interface Account {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** A program that runs until it is released, or until the connection is gone. */
+/** A program that runs until it is released or the connection breaks. */
 export interface HeldCommand {
   release(): Promise<void>;
 }
@@ -39,16 +42,22 @@ export interface HeldCommand {
 export interface Connection {
   /** For messages: `this machine`. */
   readonly name: string;
-  /** The account that commands run as by themselves. */
+  /** The account that commands run as by default. */
   readonly login: Account;
-  /** Runs a program to its end, without a shell; a program that fails is a result, not an error. @throws Error when it cannot be started */
+  /**
+   * Runs a program to its end, without a shell; a failing program is a result, not an error. @throws Error if it cannot
+   * be started
+   */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
-  /** Starts a program that prints one line when it is ready and ends when its input ends. @throws Error when it ends before that */
+  /**
+   * Starts a program that prints one line when it is ready and ends when its input ends. @throws Error if it ends
+   * before that
+   */
   hold(argv: readonly string[]): Promise<HeldCommand>;
   close(): Promise<void>;
 }
 
-/** What a command did instead of succeeding: program, exit code and the end of what it said. */
+/** A failed command: program, exit code and the end of its output. */
 export class CommandFailed extends Error {
   readonly result: ExecResult;
 
@@ -71,12 +80,12 @@ export async function run(connection: Connection, what: string, argv: readonly s
   return result;
 }
 
-/** Runs a POSIX shell script with `args` as `$1` and on; the script must succeed. @throws CommandFailed */
+/** Runs a POSIX shell script with `args` from `$1` on; the script must succeed. @throws CommandFailed */
 export function runScript(connection: Connection, what: string, script: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> {
   return run(connection, what, ["/bin/sh", "-c", script, "sh", ...args], options);
 }
 
-/** The account `name` of the host. @throws Error when there is none */
+/** The account `name` of the host. @throws Error without one */
 export async function loadAccount(connection: Connection, name: string): Promise<Account> {
   if (name === connection.login.name) return connection.login;
   const result = await connection.exec(["id", "--", name]);
@@ -87,7 +96,9 @@ export async function loadAccount(connection: Connection, name: string): Promise
   return { name, uid: Number(match[1]), gid: Number(match[2]) };
 }
 
-/** The command line that runs `argv` as `account` when logged in as `login`. @throws Error when `login` may not do that */
+/**
+ * The command line that runs `argv` as `account` when logged in as `login`. @throws Error if `login` may not do that
+ */
 export function argvAs(login: Account, account: Account | undefined, argv: readonly string[]): readonly string[] {
   if (account === undefined || account.uid === login.uid) return argv;
   if (login.uid !== 0) {

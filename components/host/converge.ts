@@ -1,9 +1,10 @@
 /**
- * Brings a host to its desired state, reads its true state, and takes everything back. The order of an update: directories, files and
- * runtime, PostgreSQL's settings, a restart only where allowed, stanza, check, first backup, units. Repositories are never removed.
+ * Brings a host to its desired state, reads its true state, and undoes everything. The order of an update: directories,
+ * files and runtime, PostgreSQL's settings, a restart only if allowed, stanza, check, first backup, units. Repositories
+ * are never removed.
  *
- * Everything can be repeated; what is as desired already is not touched. A failure keeps what was reached so far ({@link PartlyApplied}),
- * above all the settings that PostgreSQL had before.
+ * Every step can be repeated, and leaves parts alone that are as desired. A failure keeps the state reached so far
+ * ({@link PartlyApplied}), above all PostgreSQL's previous settings.
  */
 import { type Account, type Connection, loadAccount, run } from "./connection";
 import {
@@ -57,7 +58,10 @@ import {
   type UnitNames,
 } from "./systemdUnits";
 
-/** What is needed to reach a host and to know which things on it are ours; kept in the state, so that reading and removing work alone. */
+/**
+ * Reaches a host and identifies our things on it. Kept in the state, so that reading and removing work without
+ * arguments.
+ */
 export interface HostIdentity {
   readonly stanza: string;
   /** Account of PostgreSQL. */
@@ -65,36 +69,39 @@ export interface HostIdentity {
   readonly dataDirectory: string;
   readonly directories: { readonly config: string; readonly units: string };
   readonly runtimeArgv: readonly string[];
-  /** The command that lends the secrets to a verb; left out where PostgreSQL's account reads them itself. */
+  /** The command that passes the secrets to a verb; left out if PostgreSQL's account reads them itself. */
   readonly launcher?: string;
   readonly units: UnitNames;
-  /** PostgreSQL settings as declared; none on a host that only restores: there nothing is written into a repository, and no server is asked. */
+  /**
+   * PostgreSQL settings as declared; empty on a host that only restores: nothing writes into a repository there, and no
+   * server is queried.
+   */
   readonly settings: Readonly<Record<string, string>>;
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];
-  /** Where a Node.js of ours is; left out where it is none of ours. */
+  /** Location of our Node.js; left out if the host's own is used. */
   readonly node?: NodePlace;
 }
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
-  /** Left out where the runtime is the engine. */
+  /** Left out if the runtime is the engine. */
   readonly stock?: StockOnHost;
   readonly files: readonly DesiredFile[];
-  /** Ours to make and, once empty, to remove. */
+  /** We create them and, once empty, remove them. */
   readonly directoriesToMake: readonly DesiredDirectory[];
-  /** Made where missing, never removed: repositories, spool and logs. */
+  /** Created if missing, never removed: repositories, spool and logs. */
   readonly directoriesToKeep: readonly DesiredDirectory[];
-  /** Directories that must lie on another file system than the root's. */
+  /** Directories that must not lie on the root's file system. */
   readonly mounts: readonly string[];
   readonly firstBackup: boolean;
-  /** Secrets that somebody else keeps on the host: their paths. */
+  /** Paths of secrets that somebody else keeps on the host. */
   readonly secretFiles?: readonly string[];
 }
 
-/** With the version of stock that is there; null where the runtime is the engine. */
+/** With the version of stock on the host; null if the runtime is the engine. */
 type CheckedHost = DesiredHost & { readonly stockVersion: string | null };
 
-/** What is known of a host after it was converged or read. */
+/** The known state of a host after it was converged or read. */
 export interface HostOutcome {
   /** Path to its state as one line of text (desiredFiles.ts). */
   fileFacts: Record<string, string>;
@@ -107,23 +114,25 @@ export interface HostOutcome {
   serverVersion: number;
   /** Packages, Node.js and the distribution to their versions, as last read. */
   versions: Record<string, string>;
-  /** What is at the place of our Node.js (node.ts); empty where it is none of ours. */
+  /** State of the path of our Node.js (node.ts); empty without one of ours. */
   nodeFact: string;
-  /** Paths of it that are ours to remove. */
+  /** Its paths that we remove. */
   nodePaths: string[];
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
-  /** JSON text: what each repository holds (hostDestinations.ts); empty while nobody has read it. */
+  /** JSON text: the content of each repository (hostDestinations.ts); empty if nobody has read it. */
   destinations: string;
-  /** True once the stanza is in every repository of the present configuration: from then on its passphrases are in use. */
+  /**
+   * True once every repository of the present configuration has the stanza: from then on its passphrases are in use.
+   */
   stanzaMade: boolean;
-  /** True once stanza, check and first backup went through with the present configuration. */
+  /** True once stanza, check and first backup succeeded with the present configuration. */
   ready: boolean;
 }
 
 export type Tell = (line: string) => void;
 
-/** An update that did not get to its end; `outcome` is what was reached. */
+/** An incomplete update; `outcome` is the state it reached. */
 export class PartlyApplied extends Error {
   readonly outcome: HostOutcome;
 
@@ -136,7 +145,7 @@ export class PartlyApplied extends Error {
 
 const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
 
-/** Converges the host. @throws Error before anything was changed, PartlyApplied after that */
+/** Converges the host. @throws Error before any change, PartlyApplied after that */
 export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, tell: Tell): Promise<HostOutcome> {
   const looked = lookedAt(desired, ownersOf(desired.files), desired);
   const wasReady = before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
@@ -177,7 +186,7 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
   });
 }
 
-/** The true state. What PostgreSQL or the repositories do not answer is left unknown. */
+/** The true state. Parts that PostgreSQL or the repositories do not answer stay unknown. */
 export async function readHost(
   connection: Connection,
   identity: HostIdentity,
@@ -223,10 +232,13 @@ function isEmptyDifference(left: readonly string[], right: readonly string[]): b
   return left.length === right.length && left.every((item) => right.includes(item));
 }
 
-/** Path of each file to the role that shall own it. */
+/** Path of each file to its owner's role. */
 export type Owners = Readonly<Record<string, OwnerRole>>;
 
-/** Takes back what {@link convergeHost} did: units, settings, a standby's restore_command, files, empty directories; never a repository, spool or log. */
+/**
+ * Undoes {@link convergeHost}: units, settings, a standby's restore_command, files, empty directories; never a
+ * repository, spool or log.
+ */
 export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, tell: Tell): Promise<void> {
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
@@ -255,7 +267,7 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
 
   const { changed: written, left } = await applyFiles(connection, desired, outcome, accounts, tell);
-  // What an update that did not get to its end wrote, nobody may have read yet.
+  // After an incomplete update, services may not have read its files yet.
   const changed = wasReady ? written : [...new Set([...written, ...desired.files.map(({ path }) => path)])];
   // Before the settings name its socket.
   const systemd = await isSystemdRunning(connection, desired.directories.units);
@@ -264,7 +276,7 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
   if (!archives(desired)) {
     await removeStale(connection, desired, outcome, left, tell);
     outcome.firstBackup = "off";
-    // Of drills, where there are any.
+    // For drills, if there are any.
     if (desired.units.enabled.length > 0) await applyUnits(connection, desired, outcome, changed, tell);
     await tellDestinations(runtime, outcome, tell);
     outcome.ready = true;
@@ -296,15 +308,15 @@ function programOf({ runtimeArgv }: Pick<HostIdentity, "runtimeArgv">): string {
   return runtimeArgv[1] ?? "";
 }
 
-/** With the program goes what it leaves beside itself (runtime/start.ts). */
+/** Includes the cache that the program writes beside itself (runtime/start.ts). */
 function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "runtimeArgv">): string[] {
   const program = programOf(identity);
   return paths.flatMap((path) => (path === program ? [path, `${path}.compiled`] : [path]));
 }
 
 /**
- * Writes what differs, removes what is no longer declared. `left` is what goes after the settings: an engine that came before archives by it
- * until then.
+ * Writes files that differ, removes those no longer declared. `left` are files to remove after the settings: a former
+ * engine archives with them until then.
  */
 async function applyFiles(
   connection: Connection,
@@ -315,22 +327,22 @@ async function applyFiles(
 ): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
-  // Secrets of a repository that is gone would bring it back, under the configuration that is about to be written.
+  // Secrets of a removed repository would add it again, under the configuration about to be written.
   const early = stale.filter((path) => path.endsWith(".timer") || path.startsWith(`${desired.directories.config}/`));
   const left = stale.filter((path) => !early.includes(path));
   await removeStale(connection, desired, outcome, early, tell);
-  // Noted before writing: whatever happens from here on, these paths are ours to remove.
+  // Recorded before writing: whatever happens later, we remove these paths.
   outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
   const written = await writeFiles(connection, desired.files, accounts);
   for (const path of written) tell(`wrote ${path}`);
-  // Who runs it later cannot write beside it; without what this leaves there it starts more slowly, which is no error.
+  // Accounts that run it later cannot write beside it; without this cache it starts more slowly, which is no error.
   if (written.includes(programOf(desired))) await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
   const facts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
   outcome.fileFacts = { ...Object.fromEntries(left.map((path) => [path, outcome.fileFacts[path] ?? "missing"])), ...facts };
   return { changed: [...stale, ...written], left };
 }
 
-/** Stops what is among them, and removes them. */
+/** Stops the units among them, and removes all. */
 async function removeStale(connection: Connection, desired: DesiredHost, outcome: HostOutcome, stale: readonly string[], tell: Tell): Promise<void> {
   if (stale.length === 0) return;
   const units = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
@@ -340,7 +352,7 @@ async function removeStale(connection: Connection, desired: DesiredHost, outcome
   outcome.fileFacts = Object.fromEntries(Object.entries(outcome.fileFacts).filter(([path]) => !stale.includes(path)));
 }
 
-/** Sets what differs and restarts where that is needed and allowed. Returns true when something was changed or is now in force. */
+/** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
 async function applySettings(
   connection: Connection,
   runtime: RuntimeOnHost,
@@ -351,7 +363,7 @@ async function applySettings(
   const names = Object.keys(desired.settings);
   const inFile = await readPreviousSettings(connection, runtime.account, desired.dataDirectory, names);
   for (const name of names) {
-    // Ours from an earlier run whose state was lost is no previous value.
+    // Our own value from a run whose state was lost is no previous value.
     if (!(name in outcome.previousSettings)) {
       const value = inFile[name] ?? null;
       outcome.previousSettings = { ...outcome.previousSettings, [name]: value === desired.settings[name] ? null : value };
@@ -382,7 +394,7 @@ async function applySettings(
   return different.length > 0 || (waited && !outcome.pendingRestart);
 }
 
-/** What must be right before archiving is switched on. @throws Error when the server is another one, or would not start again */
+/** Requirements for archiving. @throws Error if it is another server, or one that would not start again */
 async function checkServer(connection: Connection, desired: DesiredHost, live: LiveSettings): Promise<void> {
   const { stdout } = await run(connection, "compare the data directories", ["readlink", "-f", "--", desired.dataDirectory, live.dataDirectory]);
   const [declared, running] = stdout.trim().split("\n");
@@ -414,14 +426,16 @@ async function applyFirstRun(runtime: RuntimeOnHost, verbs: EngineVerbs, desired
   outcome.firstBackup = "waiting";
   const isAll = destinations.every(({ newestFull }) => newestFull === null);
   if (isAll) tell("taking the first backup");
-  // One of them is new, or lost what it had: WAL alone restores nothing.
+  // A repository is new, or lost its backups: WAL alone restores nothing.
   else
     tell(`taking a full backup for ${lacking.map((repoKey) => `repo${repoKey}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`);
   await verbs.takeFull(lacking, isAll);
   outcome.firstBackup = "taken";
 }
 
-/** Reads from each repository what it holds. @throws Error for one without the full backup that this update should have brought */
+/**
+ * Reads the content of each repository. @throws Error if one lacks the full backup that this update should have taken
+ */
 async function proveDestinations(runtime: RuntimeOnHost, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
   const destinations = await readDestinations(runtime);
   outcome.destinations = renderDestinations(destinations);
@@ -435,7 +449,7 @@ async function proveDestinations(runtime: RuntimeOnHost, desired: DesiredHost, o
   tell(`WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`);
 }
 
-/** What a host that only restores can restore; a repository that holds nothing yet is no mistake of it. */
+/** Reports what a restore-only host can restore; an empty repository is not its fault. */
 async function tellDestinations(runtime: RuntimeOnHost, outcome: HostOutcome, tell: Tell): Promise<void> {
   try {
     const destinations = await readDestinations(runtime);
@@ -512,7 +526,9 @@ function runtimeOf(connection: Connection, identity: HostIdentity, account: Acco
   return { connection, account, argv: runtimeArgv, ...(launcher === undefined ? {} : { launcher }), onLine: tell };
 }
 
-/** The lock is on the configuration's directory itself and ends with the connection: nothing to clean up after a crash. */
+/**
+ * Locks the configuration's directory itself; the lock ends with the connection, so a crash leaves nothing to clean up.
+ */
 async function withLock<T>(connection: Connection, directory: string, work: () => Promise<T>): Promise<T> {
   const held = await connection.hold(["/bin/sh", "-c", LOCK_SCRIPT, "sh", directory]).catch((error: unknown) => {
     const text = error instanceof Error ? error.message : String(error);
@@ -529,7 +545,7 @@ async function withLock<T>(connection: Connection, directory: string, work: () =
   }
 }
 
-/** Of a host of which nothing is known yet. */
+/** For an unknown host. */
 export function emptyOutcome(): HostOutcome {
   return {
     fileFacts: {},

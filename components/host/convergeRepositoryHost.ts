@@ -1,10 +1,11 @@
 /**
- * Brings a backup host to its desired state and reads its true state. The order of an update: accounts, directories, sshd's confinement of the
- * accounts, and only then their keys: no account ever has keys without it. Repositories are never removed, nor the accounts that own them.
+ * Brings a backup host to its desired state and reads its true state. The order of an update: accounts, directories,
+ * sshd's confinement of the accounts, then their keys: no account ever has keys without confinement. Repositories and
+ * the accounts that own them are never removed.
  *
- * sshd's configuration is what an administrator signs in by. A new text is tried beside the old one first, put in place by a rename, tried
- * again, compared in what it means for the administrator's login, and proved by a new connection after sshd took it; whatever fails puts the
- * old text back.
+ * Administrators sign in through sshd, so its configuration is handled with care. A new text is tested beside the old
+ * one, renamed into place, tested again, compared in its effect on the administrator's login, and proved by a new
+ * connection after sshd loaded it. Any failure restores the old text.
  */
 import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/sshdConfig";
 import { type Connection, run, runScript } from "./connection";
@@ -12,28 +13,28 @@ import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFil
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
 export interface DesiredRepositoryHost {
-  /** Readers after the writer of their group. */
+  /** Writers before readers of their group. */
   readonly accounts: readonly RepositoryAccount[];
-  /** Repositories by the account that owns them. */
+  /** Repositories by owner account. */
   readonly repositories: Readonly<Record<string, string>>;
   readonly sealed: readonly SealedRepository[];
   readonly sshdConfig: string;
   /** Keys, script and units: path to mode and text. */
   readonly files: Readonly<Record<string, { readonly mode: string; readonly text: string }>>;
   readonly timers: readonly string[];
-  /** Login by which the administrator comes; empty on this machine. */
+  /** The administrator's login; empty on this machine. */
   readonly admin: string;
-  /** Where something must be mounted; empty where nothing must. */
+  /** Required mount point; empty without one. */
   readonly mount: string;
 }
 
-/** Opens another connection to the host; fails when that is not possible any more. */
+/** Opens another connection to the host; throws if that is no longer possible. */
 export type SignInAgain = () => Promise<void>;
 
 type Tell = (line: string) => void;
 
 const SHELL = "/usr/sbin/nologin";
-/** By this comment an account is known as made here. */
+/** This comment marks our accounts. */
 const COMMENT = "pgbackstop repository";
 
 const ACCOUNT_SCRIPT = `
@@ -51,7 +52,7 @@ if [ "$1" = "$2" ]; then group=--user-group; else group="--gid=$2"; fi
 useradd --system --no-create-home --home-dir / --shell "$nologin" "$group" --password '*' --comment "$3" -- "$1"
 echo made`;
 
-/** $1 chroot, $2 repository, $3 account. What exists keeps its owner: it may be root's for some days. */
+/** $1 chroot, $2 repository, $3 account. Existing files keep their owner: it may be root for some days. */
 const DIRECTORY_SCRIPT = `
 set -eu
 mkdir -p -- "$1"
@@ -59,7 +60,9 @@ chown root:root -- "$1"
 chmod 0755 -- "$1"
 [ -d "$2" ] || install -d -o "$3" -g "$3" -m 0750 -- "$2"`;
 
-/** Every directory above a chroot must be root's, and nobody else's to write: sshd refuses the sign-in otherwise. */
+/**
+ * Every directory above a chroot must belong to root and be writable by root alone: otherwise sshd refuses the sign-in.
+ */
 const ABOVE_SCRIPT = `
 path=$1
 while :; do
@@ -86,7 +89,7 @@ mkdir -p -m 0755 /run/sshd
 effective() { "$sshd" -T -C "user=$1,host=localhost,addr=127.0.0.1"; }
 `;
 
-/** $1 path, $2 administrator's login. The text on standard input; without any, the file goes. */
+/** $1 path, $2 administrator's login. Standard input has the text; empty input removes the file. */
 const SSHD_CONFIG_SCRIPT = `${SSHD}
 main=/etc/ssh/sshd_config
 folder=$(mktemp -d /run/pgbackstop-sshd.XXXXXX)
@@ -130,7 +133,7 @@ done
 echo "no service of sshd is active" >&2
 exit 1`;
 
-/** Per account one line: what sshd makes of it. */
+/** One line per account: sshd's effective settings. */
 const EFFECTIVE_SCRIPT = `${SSHD}
 for name; do
   effective "$name" | sed -n -e 's/^\\(forcecommand\\|chrootdirectory\\|disableforwarding\\|permittty\\|allowusers\\|allowgroups\\) //p' | tr '\\n' '|'
@@ -150,7 +153,7 @@ for name; do
   esac
 done`;
 
-/** What the host is to be like: the names of {@link readRepositoryHost} with what it reads where all is well. */
+/** The desired state of the host: the names of {@link readRepositoryHost} with the values of a healthy host. */
 export function wantedFacts(desired: DesiredRepositoryHost): Record<string, string> {
   const { sshd } = REPOSITORY_HOST_PATHS;
   const files = { ...desired.files, [sshd]: { mode: "0644", text: desired.sshdConfig } };
@@ -180,7 +183,7 @@ export async function readRepositoryHost(connection: Connection, desired: Desire
     ...Object.fromEntries(names.map((name, index) => [`account ${name}`, lines[index] ?? ""])),
     ...Object.fromEntries(names.map((name, index) => [`sshd ${name}`, told(confined[index] ?? "")])),
     ...Object.fromEntries(roots.map((path, index) => [`directory ${path}`, lines[names.length + index] ?? ""])),
-    // Its owner and mode change while its files are root's.
+    // Its owner and mode change while its files belong to root.
     ...Object.fromEntries(
       repositories.map((path, index) => [`directory ${path}`, (lines[names.length + roots.length + index] ?? "").split(" ")[0] ?? ""]),
     ),
@@ -188,14 +191,14 @@ export async function readRepositoryHost(connection: Connection, desired: Desire
   };
 }
 
-/** Public keys that the host shows, as the verified connection tells them. */
+/** The host's public keys, read over the verified connection. */
 export async function readHostKeys(connection: Connection): Promise<string[]> {
   const { stdout } = await runScript(connection, "read the keys of the host", HOST_KEYS_SCRIPT, []);
   const keys = stdout.split("\n").map((line) => line.split(" ").slice(0, 2).join(" "));
   return keys.filter((key) => key !== "");
 }
 
-/** @throws Error before anything was changed where the host cannot be one; later ones keep what was reached */
+/** @throws Error before any change if the host is unsuitable; later errors keep the state reached */
 export async function convergeRepositoryHost(
   connection: Connection,
   desired: DesiredRepositoryHost,
@@ -218,7 +221,7 @@ export async function convergeRepositoryHost(
   if (desired.timers.length > 0) await enableUnits(connection, desired.timers, changed);
 }
 
-/** Nobody but the administrator signs in afterwards; accounts and backups stay. */
+/** Afterwards only the administrator signs in; accounts and backups stay. */
 export async function removeRepositoryHost(
   connection: Connection,
   desired: DesiredRepositoryHost,
@@ -226,7 +229,7 @@ export async function removeRepositoryHost(
   signInAgain: SignInAgain,
   tell: Tell,
 ): Promise<void> {
-  // Keys first: without the confinement nobody may have one.
+  // Keys first: nobody may have one without the confinement.
   if (desired.timers.length > 0) await disableUnits(connection, desired.timers);
   await removeFiles(connection, filesIn(before));
   await writeSshd(connection, desired, "", signInAgain);
@@ -239,7 +242,7 @@ function accountsOf(connection: Connection): Accounts {
   return accountsFor(connection.login, connection.login);
 }
 
-/** Absolute paths among the names of facts: the files. */
+/** The absolute paths among the facts: files. */
 function filesIn(facts: Readonly<Record<string, string>>): string[] {
   return Object.keys(facts).filter((name) => name.startsWith("/") && name !== REPOSITORY_HOST_PATHS.sshd);
 }
@@ -282,7 +285,7 @@ async function applySshd(
   }
 }
 
-/** @throws Error when the administrator could not sign in any more; the old text is back then */
+/** @throws Error if the administrator could no longer sign in; the old text is restored then */
 async function writeSshd(connection: Connection, { admin }: DesiredRepositoryHost, text: string, signInAgain: SignInAgain): Promise<void> {
   const path = REPOSITORY_HOST_PATHS.sshd;
   const old = await connection.exec(["cat", "--", path]);
@@ -318,7 +321,7 @@ async function applyFiles(
   return [...stale, ...written];
 }
 
-/** Files that were root's for some days, and shall be so no longer, are their account's again. In the confinement that the timer has too. */
+/** Returns files from root to their account once they need no protection. Uses the timer's confinement. */
 async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, tell: Tell): Promise<void> {
   for (const [account, directory] of Object.entries(repositories)) {
     if (sealed.some((repository) => repository.account === account)) continue;
@@ -335,7 +338,9 @@ function confinement(root: string, readOnly: boolean): string {
   return `${root} ${forceCommand(readOnly)} no yes`;
 }
 
-/** `ROOT COMMAND no yes`, of what {@link EFFECTIVE_SCRIPT} printed in sshd's own order; else what it printed. */
+/**
+ * `ROOT COMMAND no yes`, from the output of {@link EFFECTIVE_SCRIPT} in sshd's own order; otherwise the output itself.
+ */
 function told(line: string): string {
   const words = line.split("|").filter((word) => word !== "");
   const root = words.find((word) => word.startsWith("/"));

@@ -1,9 +1,10 @@
 /**
- * The files of a host: their true state in one go, and writes that nobody can see half done (temporary file, fsync, rename, fsync of the
- * directory). Contents travel over standard input only. Needs a POSIX shell and GNU or BusyBox stat, sha256sum and sync on the host.
+ * The files of a host: reads their true state in one command, and writes atomically (temporary file, fsync, rename,
+ * fsync of the directory). Contents travel over standard input only. Needs a POSIX shell and GNU or BusyBox stat,
+ * sha256sum and sync on the host.
  *
- * PostgreSQL's account may write in some of the directories, and root works there. Each script therefore goes into the directory first, makes sure
- * where it is, and names things from there only: what the account then exchanges leads nowhere else.
+ * Root works in directories where PostgreSQL's account may write. So each script enters the directory first, verifies
+ * its location, and uses relative names from there: replacing a path component later has no effect.
  */
 import { createHash } from "node:crypto";
 import { type Account, type Connection, runScript } from "./connection";
@@ -16,7 +17,7 @@ export interface DesiredFile {
   readonly content: string | Uint8Array;
 }
 
-/** `admin`: the account that the host is reached with; `database`: the one of PostgreSQL; `shared`: the first with the group of the second. */
+/** `admin`: the login; `database`: PostgreSQL's account; `shared`: the login with the group of PostgreSQL's account. */
 export type OwnerRole = "admin" | "database" | "shared";
 export type Accounts = Readonly<Record<OwnerRole, Account>>;
 
@@ -30,7 +31,7 @@ export interface FileFact {
   readonly mode: string;
   readonly uid: number;
   readonly gid: number;
-  /** Of a file that could be read, else empty. */
+  /** Of a readable file, else empty. */
   readonly sha256: string;
 }
 
@@ -41,8 +42,8 @@ export interface DesiredDirectory {
 }
 
 /**
- * A shell's function that prints the state of its arguments for {@link parseFacts}: a line with the kind of each, then what stat and sha256sum say,
- * each started once for all of them.
+ * A shell function that prints the state of its arguments for {@link parseFacts}: a line with the kind of each, then
+ * the output of stat and sha256sum, each started once for all of them.
  */
 export const FACTS_FUNCTION = `
 facts() {
@@ -67,8 +68,9 @@ const READ_SCRIPT = `${FACTS_FUNCTION}
 facts "$@"`;
 
 /**
- * Shell functions. `resolved PATH` prints the directory that a path is after links, each of which root or the account at work must own. `enter PATH`
- * goes there, and ends the script when the kernel says that it has come to another place: a link that was planted in the meantime.
+ * Shell functions. `resolved PATH` prints a path's directory with links resolved; root or the current account must own
+ * each link. `enter PATH` changes to it, and ends the script if the kernel reports another directory: a link that was
+ * planted meanwhile.
  */
 const ENTER_FUNCTIONS = `
 resolved() (
@@ -105,7 +107,7 @@ own() {
   [ "$owner" = "$(id -u)" ] || [ "$owner" = "$1" ] || { echo "$place was exchanged for one of account $owner" >&2; exit 1; }
 }`;
 
-/** $1 path, $2 mode, $3 uid:gid, $4 size in bytes; the content comes on standard input. It is written in a directory of our own. */
+/** $1 path, $2 mode, $3 uid:gid, $4 size in bytes; standard input has the content. Written in our own directory. */
 const WRITE_SCRIPT = `${ENTER_FUNCTIONS}
 set -eu
 umask 077
@@ -133,7 +135,10 @@ trap - EXIT
 rmdir -- "$made"
 sync .`;
 
-/** $1 path, $2 mode, $3 uid:gid; prints every directory that it made, outermost first. Ancestors are open for all to pass. */
+/**
+ * $1 path, $2 mode, $3 uid:gid; prints every directory that it created, outermost first. All accounts may pass the
+ * ancestors.
+ */
 const DIRECTORY_SCRIPT = `${ENTER_FUNCTIONS}
 set -eu
 make() {
@@ -169,8 +174,8 @@ export async function readFacts(connection: Connection, paths: readonly string[]
 }
 
 /**
- * One line for state and diff: `0644 admin sha256:…`. The owner is given by its role, first `expected` (both may be one account), or by
- * its numbers when it has none.
+ * One line for state and diff: `0644 admin sha256:…`. The owner is named by its role, first `expected` (both may be one
+ * account), or by its ids without a role.
  */
 export function factText(fact: FileFact, expected: OwnerRole, accounts: Accounts): string {
   if (fact.kind === "missing") return "missing";
@@ -178,7 +183,7 @@ export function factText(fact: FileFact, expected: OwnerRole, accounts: Accounts
   return `${fact.mode} ${ownerText(fact, expected, accounts)} sha256:${fact.sha256}`;
 }
 
-/** What {@link factText} gives for a file that is as desired. */
+/** The line of {@link factText} for a file as desired. */
 export function desiredText(file: { readonly mode: string; readonly owner: OwnerRole }, sha256: string): string {
   return `${file.mode} ${file.owner} sha256:${sha256}`;
 }
@@ -187,7 +192,7 @@ export function sha256Hex(content: string | Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
 }
 
-/** Writes the files that differ, and nothing else. Returns the paths that were written or had their rights changed. */
+/** Writes only files that differ. Returns the paths that were written or got other rights. */
 export async function writeFiles(connection: Connection, files: readonly DesiredFile[], accounts: Accounts): Promise<string[]> {
   const facts = await readFacts(
     connection,
@@ -204,7 +209,7 @@ export async function writeFiles(connection: Connection, files: readonly Desired
   return changed;
 }
 
-/** Makes a directory and its ancestors where missing; one that exists is left as it is. Returns what it made, outermost first. */
+/** Creates missing directories and ancestors; leaves existing ones alone. Returns the new ones, outermost first. */
 export async function makeDirectories(connection: Connection, directories: readonly DesiredDirectory[], accounts: Accounts): Promise<string[]> {
   const made: string[] = [];
   for (const directory of directories) {
@@ -220,7 +225,7 @@ export async function removeFiles(connection: Connection, paths: readonly string
   if (paths.length > 0) await runScript(connection, "remove files", REMOVE_FILES_SCRIPT, paths);
 }
 
-/** Removes directories that are empty, the last given first. Returns those that hold something and stay. */
+/** Removes empty directories, the last given first. Returns those that are not empty and stay. */
 export async function removeDirectories(connection: Connection, paths: readonly string[]): Promise<string[]> {
   if (paths.length === 0) return [];
   const { stdout } = await runScript(connection, "remove directories", REMOVE_DIRECTORIES_SCRIPT, [...paths].reverse());
@@ -237,7 +242,7 @@ function isAsDesired(fact: FileFact, file: DesiredFile, sha256: string, accounts
   return fact.kind === "file" && fact.sha256 === sha256 && fact.mode === file.mode && fact.uid === account.uid && fact.gid === account.gid;
 }
 
-/** Facts in what the shell's function printed, whatever is printed between. @throws Error for a path of which something is missing */
+/** Facts in the shell function's output, ignoring lines between. @throws Error for a path with missing parts */
 export function parseFacts(paths: readonly string[], lines: readonly string[]): ReadonlyMap<string, FileFact> {
   const kinds = lines.flatMap((line) => /^kind (missing|file|directory|link|other)$/.exec(line)?.[1] ?? []);
   const stats = new Map<string, { readonly mode: string; readonly uid: number; readonly gid: number }>();

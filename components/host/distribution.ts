@@ -1,4 +1,7 @@
-/** Distributions that PostgreSQL can be installed on: which one a host has, and where a version of PostgreSQL comes from there. Pure. */
+/**
+ * Distributions that can have PostgreSQL installed: recognises a host's distribution and selects the source of a
+ * version of PostgreSQL. Pure.
+ */
 
 export interface Distribution {
   /** `debian` */
@@ -11,14 +14,14 @@ export interface Distribution {
   readonly title: string;
 }
 
-/** Where packages come from: the distribution's own archive, or that of PostgreSQL's project. */
+/** Source of packages: the distribution's own archive, or the PostgreSQL project's. */
 export type PackageSource = "distribution" | "pgdg";
 
 interface Supported {
   readonly id: string;
   readonly version: string;
   readonly codename: string;
-  /** Major version that its own archive has. */
+  /** Major version in its own archive. */
   readonly postgres: number;
 }
 
@@ -28,10 +31,10 @@ const SUPPORTED: readonly Supported[] = [
   { id: "ubuntu", version: "22.04", codename: "jammy", postgres: 14 },
   { id: "ubuntu", version: "24.04", codename: "noble", postgres: 16 },
 ];
-/** Major versions that apt.postgresql.org has for each of them. */
+/** Major versions of apt.postgresql.org for each of them. */
 const PGDG = { oldest: 14, newest: 18 } as const;
 
-/** Of the text of `/etc/os-release` (os-release(5)); fields that are missing are empty. */
+/** Parses `/etc/os-release` (os-release(5)); missing fields are empty. */
 export function distributionOf(osRelease: string): Distribution {
   const field = (name: string): string =>
     new RegExp(`^${name}=(?:"([^"]*)"|'([^']*)'|(.*))$`, "m")
@@ -42,7 +45,7 @@ export function distributionOf(osRelease: string): Distribution {
   return { id, version: field("VERSION_ID"), codename: field("VERSION_CODENAME"), title: field("PRETTY_NAME") || id || "an unknown system" };
 }
 
-/** @throws Error for a distribution, or a version of PostgreSQL, that nothing is known of */
+/** @throws Error for an unknown distribution or version of PostgreSQL */
 export function sourceOf(distribution: Distribution, major: number, hostName: string): PackageSource {
   const found = SUPPORTED.find(({ id, version }) => id === distribution.id && version === distribution.version);
   if (found === undefined) {

@@ -1,4 +1,4 @@
-/** What a host was found to be, from one reading of its state: which questions to ask, and what the answers say. Pure. */
+/** A host's state from one reading: decides the questions and interprets the answers. Pure. */
 import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./hostDestinations";
 import { type Accounts, factText, type OwnerRole } from "./desiredFiles";
 import { autoConfPath, isPending, parseSettingsAnswer, previousSettings, settingFactsOf, settingsArgv } from "./postgresSettings";
@@ -9,31 +9,31 @@ import { nodeFactOf, nodeLinkLine } from "./node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
 import { shellWord } from "../plan/host/hostCommand";
 
-/** What is looked at. */
+/** The things to examine. */
 export interface Looked {
-  /** Where a Node.js of ours is; left out where it is none of ours. */
+  /** Location of our Node.js; left out if the host's own is used. */
   readonly node?: NodePlace | undefined;
   /** Account of PostgreSQL. */
   readonly user: string;
   readonly dataDirectory: string;
   readonly unitsDirectory: string;
   readonly runtimeArgv: readonly string[];
-  /** The command that lends the secrets to a verb; undefined where PostgreSQL's account reads them itself. */
+  /** The command that passes the secrets to a verb; undefined if PostgreSQL's account reads them itself. */
   readonly launcher?: string | undefined;
   /** Timers and sockets. */
   readonly units: readonly string[];
-  /** As declared; none: no server is asked. */
+  /** As declared; if empty, no server is queried. */
   readonly settings: Readonly<Record<string, string>>;
-  /** Path of each file to the role that shall own it. */
+  /** Path of each file to its owner's role. */
   readonly owners: Readonly<Record<string, OwnerRole>>;
   readonly directories: readonly string[];
-  /** Where something must be mounted. */
+  /** Required mount points. */
   readonly mounts: readonly string[];
-  /** Where something is going to be written beyond what is in `owners`. */
+  /** Paths to be written besides those in `owners`. */
   readonly written: readonly string[];
 }
 
-/** The parts of an outcome that can be found at any time. */
+/** The parts of an outcome that can be read at any time. */
 export interface Found {
   readonly fileFacts: Record<string, string>;
   readonly settingFacts: Record<string, string>;
@@ -44,17 +44,17 @@ export interface Found {
   readonly destinations: string;
   /** Packages, Node.js and the distribution to their versions. */
   readonly versions: Record<string, string>;
-  /** What is at the place of our Node.js, with what is wrong with it; empty where there is none of ours. */
+  /** State of the path of our Node.js, with its faults; empty without one of ours. */
   readonly nodeFact: string;
 }
 
-/** What cannot be read leaves its part empty, or as a value that is none, and a line in `said`. */
+/** An unreadable part is empty or an invalid value, with a line in `said`. */
 export interface Finding {
   readonly found: Found;
   readonly said: readonly string[];
 }
 
-/** @param repositories false leaves out what they hold: they may be far away */
+/** @param repositories false leaves out their content: they may be slow to reach */
 export function queryOf(looked: Looked, repositories = true): StateQuery {
   const line = (argv: readonly string[]): string => `exec ${argv.map(shellWord).join(" ")}`;
   const { launcher, runtimeArgv } = looked;
@@ -90,7 +90,7 @@ export function findingOf(looked: Looked, facts: HostFacts, accounts: Accounts):
   return { found, said };
 }
 
-/** What is at the place of our Node.js. */
+/** State of the path of our Node.js. */
 export function nodeFactIn({ node }: Looked, facts: HostFacts, accounts: Accounts): string {
   if (node === undefined) return "";
   const answer = facts.answers.get("node");
@@ -98,7 +98,7 @@ export function nodeFactIn({ node }: Looked, facts: HostFacts, accounts: Account
   return `${nodeFactOf(node, facts, accounts)}${fault === null ? "" : `, which ${fault}`}`;
 }
 
-/** True when nothing is left to do: every part that an update brings is there and as `wanted`. */
+/** True if nothing is left to do: every part that an update sets exists and is as `wanted`. */
 export function isAsDesired(
   looked: Looked,
   { found }: Finding,
@@ -116,10 +116,10 @@ export function isAsDesired(
   );
 }
 
-/** Refuses what an update would fail with, or damage, later on. @throws Error */
+/** Refuses a host on which an update would fail later or do damage. @throws Error */
 export function requireUsable(looked: Looked, facts: HostFacts, hostName: string): void {
   const { mounts } = facts;
-  // Where the account is yet to be made, it is asked again then.
+  // If the account does not exist yet, it is checked after its creation.
   if (looked.node === undefined && facts.account !== null) requireNode(looked, facts, hostName);
   for (const path of looked.mounts) {
     if (mounts.get(path)?.at === "/")
@@ -132,7 +132,7 @@ export function requireUsable(looked: Looked, facts: HostFacts, hostName: string
   }
 }
 
-/** @throws Error when the account of PostgreSQL cannot run Node.js there, or when it is too old */
+/** @throws Error if PostgreSQL's account cannot run Node.js there, or it is too old */
 export function requireNode({ runtimeArgv, user }: Looked, { answers }: HostFacts, hostName: string): void {
   const answer = answers.get("node");
   const fault = answer === undefined ? null : findNodeFault(answer);
@@ -140,7 +140,7 @@ export function requireNode({ runtimeArgv, user }: Looked, { answers }: HostFact
   if (fault !== null) throw new Error(`${path} ${fault} on ${hostName} as ${user}: set nodePath to one that can be, or node to bring one`);
 }
 
-/** Lines about what the repositories hold, those that need attention marked. */
+/** Lines about the repositories' content, with those marked that need attention. */
 export function destinationLines(text: string): string[] {
   return parseKept(text).map((destination) =>
     destination.error === undefined && destination.newestFull !== null ? destinationText(destination) : `WARN: ${destinationText(destination)}`,

@@ -1,6 +1,6 @@
 /**
- * What each repository of a host holds, as an output of the host: the proof that backups arrived. Read by the runtime from the repositories
- * themselves (`info --detail-level=destinations`), in a shape of its own with times that people can read. Pure.
+ * The content of each repository of a host, as an output of the host: the proof that backups arrived. The runtime reads
+ * it from the repositories (`info --detail-level=destinations`); here times become readable. Pure.
  */
 
 export interface Destination {
@@ -8,14 +8,14 @@ export interface Destination {
   readonly repository: string;
   readonly newestFull: { readonly label: string; readonly stoppedAt: string } | null;
   readonly newestWal: { readonly name: string; readonly storedAt: string } | null;
-  /** Why it cannot be read; then the others are null. */
+  /** Why it is unreadable; then the others are null. */
   readonly error?: string;
 }
 
-/** Of the JSON that the runtime printed; several stanzas are a mistake. @throws Error when it is something else */
+/** Parses the runtime's JSON; several stanzas are an error. @throws Error for any other document */
 export function parseDestinations(document: unknown): Destination[] {
   const [stanza, ...others] = listOf(document);
-  // Never taken for "nothing is missing".
+  // Must not mean "nothing is missing".
   if (stanza === undefined) throw new Error("unable to read the repositories: info told of no stanza");
   if (others.length > 0) throw new Error("unable to read the repositories: info told of several stanzas");
   return listOf(isObject(stanza) ? stanza["repo"] : []).map((row): Destination => {
@@ -31,12 +31,12 @@ export function parseDestinations(document: unknown): Destination[] {
   });
 }
 
-/** The JSON text that is kept as an output. */
+/** The output's JSON text. */
 export function renderDestinations(destinations: readonly Destination[]): string {
   return JSON.stringify(destinations);
 }
 
-/** Keys of the repositories that can be read and hold no full backup; none while nobody has read them. */
+/** Keys of readable repositories without a full backup; empty if nobody has read them. */
 export function lackingFull(text: string | undefined): number[] {
   if (text === undefined || text === "") return [];
   return (JSON.parse(text) as Destination[])

@@ -1,4 +1,4 @@
-/** The programs that everything else on a host needs: PostgreSQL and Node.js, where they are not there yet. */
+/** Programs that everything else on a host needs, installed if missing: PostgreSQL and Node.js. */
 import { dirname } from "node:path";
 import type { Connection } from "./connection";
 import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./desiredFiles";
@@ -8,21 +8,21 @@ import type { NodeInput } from "./nodeChoice";
 import { bringPostgres, type PostgresInput } from "./postgresInstall";
 import { type HostFacts, readState } from "./state";
 
-/** What shall be there. */
+/** The required programs. */
 export interface ProgramsWanted {
   /** Account of PostgreSQL. */
   readonly user: string;
   readonly dataDirectory: string;
   readonly directories: { readonly config: string };
-  /** How Node.js gets there; left out where one of the host's is used. */
+  /** How Node.js gets there; left out if the host's own is used. */
   readonly bringsNode?: NodeInput;
-  /** Which PostgreSQL shall be there; left out, whatever is there. */
+  /** The required PostgreSQL; left out, any. */
   readonly postgres?: PostgresInput;
-  /** Ours to make and, once empty, to remove. */
+  /** We create them and, once empty, remove them. */
   readonly directoriesToMake: readonly DesiredDirectory[];
 }
 
-/** What is known of them. */
+/** Their known state. */
 export interface ProgramsOutcome {
   versions: Record<string, string>;
   nodeFact: string;
@@ -30,15 +30,15 @@ export interface ProgramsOutcome {
   madeDirectories: string[];
 }
 
-/** What is wrong with the host's Node.js; null when it is good, or none of ours. @param before what an earlier update left there */
+/** Fault of the host's Node.js; null if it is good or not ours. @param before state after an earlier update */
 export function findNodeNeed(connection: Connection, wanted: ProgramsWanted, looked: Looked, facts: HostFacts, before: string): string | null {
   if (wanted.bringsNode === undefined || looked.node === undefined) return null;
-  // Of no matter: a file of root's is root's whoever else there is.
+  // Irrelevant here: root's files belong to root whatever other accounts exist.
   const accounts = accountsFor(connection.login, facts.account ?? connection.login);
   return findNeed(wanted.bringsNode, facts.answers.get("node"), nodeFactOf(looked.node, facts, accounts), before);
 }
 
-/** Brings what is missing, to be called under the lock. What is now ours is noted before it is there. @throws Error, CommandFailed */
+/** Installs missing programs, under the lock. Records ours before they exist. @throws Error, CommandFailed */
 export async function bringPrograms(
   connection: Connection,
   wanted: ProgramsWanted,
@@ -71,7 +71,7 @@ export async function bringPrograms(
   return accounts;
 }
 
-/** Removes what earlier updates brought and nothing needs any more. */
+/** Removes earlier updates' versions that nothing needs any more. */
 export async function removeOldNodes(connection: Connection, { bringsNode }: ProgramsWanted, outcome: ProgramsOutcome): Promise<void> {
   const present = bringsNode === undefined ? [] : [bringsNode.path, bringsNode.file];
   const old = outcome.nodePaths.filter((path) => !present.includes(path));
@@ -79,7 +79,7 @@ export async function removeOldNodes(connection: Connection, { bringsNode }: Pro
   outcome.nodePaths = outcome.nodePaths.filter((path) => present.includes(path));
 }
 
-/** @throws Error when there is no account of PostgreSQL */
+/** @throws Error without an account of PostgreSQL */
 export function accountsIn({ account }: HostFacts, user: string, { login, name }: Connection): Accounts {
   if (account === null) {
     throw new Error(`there is no account ${user} on ${name}: set user to the account that PostgreSQL runs as, or postgres to have it installed`);

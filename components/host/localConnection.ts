@@ -1,4 +1,7 @@
-/** This machine as a host. Programs get a small, fixed environment: no passphrase or token of the calling program reaches them. */
+/**
+ * This machine as a host. Programs get a small, fixed environment: no passphrase or token of the calling program
+ * reaches them.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants, userInfo } from "node:os";
 import { createInterface } from "node:readline";
@@ -6,7 +9,7 @@ import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, t
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** The machine that this program runs on. */
+/** The machine that runs this program. */
 export function connectLocally(): Connection {
   const own = userInfo();
   const login: Account = { name: own.username, uid: own.uid, gid: own.gid };
@@ -32,7 +35,7 @@ function start(argv: readonly string[], running: Set<ChildProcess>): ChildProces
   const environment = { PATH: process.env["PATH"] ?? DEFAULT_PATH, HOME: userInfo().homedir, LANG: "C.UTF-8" };
   const child = spawn(program, args, { cwd: "/", env: environment, stdio: ["pipe", "pipe", "pipe"] });
   running.add(child);
-  // A program that does not read its input to the end closes the pipe: its exit code says what happened.
+  // A program that leaves input unread closes the pipe: its exit code has the result.
   child.stdin?.on("error", () => undefined);
   return child;
 }

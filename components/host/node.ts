@@ -1,6 +1,7 @@
 /**
- * Brings Node.js to a host: a link to one that is there and good enough, a download that the host makes itself, or a file sent over the connection,
- * compressed. What arrives is checked by its sum and made to run before it gets its name, in one step: there is never half of one.
+ * Brings Node.js to a host: links to a suitable one, has the host download one, or sends a compressed file over the
+ * connection. It verifies the checksum and runs the program before the atomic rename: an incomplete one never has the
+ * name.
  */
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
@@ -13,12 +14,12 @@ import { findNodeFault } from "./runtimeVerbs";
 import type { HostFacts } from "./state";
 
 const MODE = "0755";
-/** A slow line takes its time over 50 MB. */
+/** 50 MB over a slow line. */
 const TRANSFER_TIMEOUT_MS = 30 * 60_000;
-/** Half of the best compression's time for 2 per cent more bytes. */
+/** Takes half of the best level's time for 2 per cent more bytes. */
 const GZIP_LEVEL = 4;
 
-/** Temporary files are ours by their names, and only one update works at a time: what a killed one left goes first. */
+/** Names mark our temporary files, and only one update runs at a time: files of a killed update are removed first. */
 const BEGIN = `
 set -eu
 umask 077
@@ -27,7 +28,7 @@ rm -f -- "$lib"/.node.*
 temporary=$(mktemp "$lib/.node.XXXXXX")
 # apt-helper keeps what it refused, under a longer name.
 trap 'rm -f -- "$lib"/.node.*' EXIT`;
-/** $1 path, $2 sum of the file or empty. */
+/** $1 path, $2 checksum of the file or empty. */
 const END = `
 [ -z "$2" ] || echo "$2  $temporary" | sha256sum -c --quiet --strict - || { echo "what arrived has another SHA-256 than $2" >&2; exit 1; }
 chmod 0755 -- "$temporary"
@@ -37,7 +38,7 @@ mv -fT -- "$temporary" "$1"
 sync "$lib"`;
 const UPLOAD_SCRIPT = `${BEGIN}
 gzip -dc > "$temporary"${END}`;
-/** $3 address, $4 sum of what it gives. apt brings a program that fetches; every Debian has it. */
+/** $3 address, $4 checksum of the download. apt brings a download program; every Debian has it. */
 const DOWNLOAD_SCRIPT = `${BEGIN}
 archive=$(mktemp "$lib/.node.XXXXXX")
 if command -v curl >/dev/null; then curl -fsSL --retry 3 --connect-timeout 20 -o "$archive" -- "$3"
@@ -61,7 +62,7 @@ ln -sfn -- "$2" "$temporary"
 mv -fT -- "$temporary" "$1"
 sync "$(dirname -- "$1")"`;
 
-/** What is at its path, as one line of text: `link to /usr/bin/node`, or as of any file. */
+/** State of its path as one line: `link to /usr/bin/node`, or as of any file. */
 export function nodeFactOf(node: NodePlace, facts: HostFacts, accounts: Accounts): string {
   const fact = facts.paths.get(node.path);
   if (fact === undefined) return "missing";
@@ -69,12 +70,12 @@ export function nodeFactOf(node: NodePlace, facts: HostFacts, accounts: Accounts
   return factText(fact, "admin", accounts);
 }
 
-/** The line of a shell that {@link nodeFactOf} needs the answer of. */
+/** The shell line whose answer {@link nodeFactOf} needs. */
 export function nodeLinkLine(path: string): string {
   return `readlink -- ${path}`;
 }
 
-/** What is wrong with what is there; null when it is good. @param before what an earlier update left there */
+/** Fault of the present one; null if it is good. @param before state after an earlier update */
 export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: string, before: string | undefined): string | null {
   if (fact === "missing") return "there is none";
   if (node.upload !== undefined && fact !== desiredText({ mode: MODE, owner: "admin" }, node.upload.sha256)) return "it is another one";
@@ -82,7 +83,7 @@ export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: 
   return answer === undefined ? "nobody looked at it" : findNodeFault(answer);
 }
 
-/** Brings one. Returns the paths that are now ours. @throws Error with what was tried */
+/** Brings one. Returns the paths that are now ours. @throws Error naming the attempts */
 export async function bringNode(
   connection: Connection,
   node: NodeInput,

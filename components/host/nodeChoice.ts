@@ -1,23 +1,23 @@
-/** Which Node.js a host runs, and how it gets there: from the arguments, before anybody has looked at the host. */
+/** Chooses a host's Node.js and its source from the arguments, before anything reads the host. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Finding, finding } from "../plan/findings/findings";
 import { NODE_RELEASE_NAME, type NodeDownload, nodeReleases } from "./nodeRelease";
 
-/** Arguments about it. */
+/** The arguments about Node.js. */
 export interface NodeSettings {
-  /** Of a host that has one: nothing is brought. */
+  /** The host's own: nothing is brought. */
   readonly nodePath?: string | undefined;
   readonly node?: { readonly upload?: string | undefined; readonly url?: string | undefined; readonly sha256?: string | undefined } | undefined;
 }
 
 /** Where it is. */
 export interface NodePlace {
-  /** What is run: a file of ours, or a link. */
+  /** The command: a file of ours, or a link. */
   readonly path: string;
-  /** Programs of the host, one of which `path` becomes a link to when it is good enough; empty: `path` is the file. */
+  /** Programs of the host: `path` becomes a link to a suitable one; empty: `path` is the file. */
   readonly look: readonly string[];
-  /** The file of ours. */
+  /** Our file. */
   readonly file: string;
 }
 
@@ -25,20 +25,20 @@ export interface NodePlace {
 export interface NodeInput extends NodePlace {
   /** From the machine that runs the program. */
   readonly upload?: NodeUpload;
-  /** By `uname -m`; `any` where one address was given. */
+  /** By `uname -m`; `any` for a given address. */
   readonly download?: Readonly<Record<string, NodeDownload>>;
 }
 
 export interface NodeUpload {
   readonly from: string;
   readonly sha256: string;
-  /** What `uname -m` says on hosts that can run it. */
+  /** `uname -m` of hosts that can run it. */
   readonly machine: string;
 }
 
 export interface NodeChoice {
   readonly path: string;
-  /** Left out where nothing is brought. */
+  /** Left out if nothing is brought. */
   readonly input?: NodeInput;
   readonly findings: readonly Finding[];
 }
@@ -48,8 +48,8 @@ const LOOK = ["/usr/local/bin/node", "/usr/bin/node", "/run/current-system/sw/bi
 const MACHINES: Readonly<Record<number, string>> = { 62: "x86_64", 183: "aarch64" };
 
 /**
- * Of a host behind SSH. The path says what the file holds, so that another content is another path and nothing is ever overwritten while it runs.
- * Reads the file that is to be sent.
+ * For a host behind SSH. The path depends on the content, so that no running file is ever overwritten. Reads the file
+ * to be sent.
  */
 export function chooseNode({ node, nodePath }: NodeSettings, lib: string): NodeChoice {
   if (nodePath !== undefined) {

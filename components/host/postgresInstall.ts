@@ -1,43 +1,44 @@
 /**
- * PostgreSQL on a host that has none: packages by apt, from the distribution or from apt.postgresql.org, and one cluster in the data directory,
- * with checksums, started and started again at each boot. What is there already is taken as it is: a cluster is never touched, and nothing that
- * was installed is removed by anybody.
+ * Installs PostgreSQL on a host without one: packages by apt, from the distribution or from apt.postgresql.org, and one
+ * cluster in the data directory, with checksums, started now and at each boot. An existing cluster is never touched,
+ * and nothing installed is ever removed.
  *
- * A run that was killed is gone on with: a note beside the configuration says that the cluster in the directory is still being made.
+ * It resumes after a crash: a note beside the configuration marks a cluster that is still being created.
  */
 import { type Connection, runScript } from "./connection";
 import { distributionOf, type PackageSource, sourceOf } from "./distribution";
 import type { HostFacts } from "./state";
 
-/** Which PostgreSQL a host shall have. */
+/** The PostgreSQL that a host requires. */
 export interface PostgresInput {
   /** Major version. */
   readonly version: number;
-  /** Brings it where there is none. */
+  /** Installs it if missing. */
   readonly install: boolean;
   readonly port: number;
-  /** Programs and no cluster, where clusters come from backups. */
+  /** Programs without a cluster, on hosts whose clusters come from backups. */
   readonly programsOnly?: boolean;
 }
 
-/** What is needed to know beside it. */
+/** Additional facts about the cluster. */
 export interface ClusterPlace {
   readonly user: string;
   readonly dataDirectory: string;
-  /** Directory of our configuration, where the note lies. */
+  /** Our configuration's directory, which holds the note. */
   readonly config: string;
 }
 
 const PACKAGES_TIMEOUT_MS = 45 * 60_000;
 const CLUSTER_TIMEOUT_MS = 10 * 60_000;
-/** What Debian's packages run the server as. */
+/** The server's account in Debian's packages. */
 const PACKAGE_USER = "postgres";
 /** Debian's name of the cluster. */
 const CLUSTER = "main";
 
 /**
- * $1 major version, $2 `distribution` or `pgdg`, $3 code name. postgresql-common is the distribution's, and brings the key of the other archive: what
- * signs that is trusted because the distribution does. No cluster is made by the packages: that would be one at a place of their choice.
+ * $1 major version, $2 `distribution` or `pgdg`, $3 code name. postgresql-common comes from the distribution and brings
+ * the other archive's key, which is trusted because the distribution trusts it. The packages create no cluster, since
+ * they would choose its location.
  */
 const PACKAGES_SCRIPT = `
 set -eu
@@ -67,8 +68,8 @@ echo 'create_main_cluster = false' > "$made"
 get install "postgresql-$1"`;
 
 /**
- * $1 major version, $2 data directory, $3 port, $4 note. archive_mode is on before the first start, as ALTER SYSTEM would write it: nobody has to
- * restart a server that is minutes old, and taking it back resets it.
+ * $1 major version, $2 data directory, $3 port, $4 note. archive_mode is on before the first start, as ALTER SYSTEM
+ * would write it. So a new server needs no restart, and undoing resets it.
  */
 const CLUSTER_SCRIPT = `
 set -eu
@@ -98,7 +99,7 @@ tries=0
 until pg_lsclusters -h | grep -q "^$1 *${CLUSTER} .* online "; do tries=$((tries + 1)); [ "$tries" -lt 60 ] || fail "the new cluster does not start: see its log"; sleep 1; done
 rm -f -- "$4"`;
 
-/** @throws Error where the cluster that is there is of another version, or there is none and nobody may bring one */
+/** @throws Error if the cluster has another version, or is missing and may not be created */
 export function requireVersion(wanted: PostgresInput | undefined, dataDirectory: string, { clusterVersion }: HostFacts, hostName: string): void {
   if (wanted === undefined || clusterVersion === null || clusterVersion === String(wanted.version)) return;
   throw new Error(
@@ -108,8 +109,8 @@ export function requireVersion(wanted: PostgresInput | undefined, dataDirectory:
 }
 
 /**
- * Installs what is missing and makes the cluster, where that is wanted and there is none. True when it did something.
- * @throws Error for a distribution or version that is not known, CommandFailed with what apt or initdb said
+ * Installs missing packages and creates the cluster, if that is wanted and none exists. True if it did something.
+ * @throws Error for an unknown distribution or version, CommandFailed with the output of apt or initdb
  */
 export async function bringPostgres(
   connection: Connection,

@@ -1,31 +1,31 @@
 /**
- * PostgreSQL settings of a host, read and set through the runtime's `pg-settings`, and what stood in `postgresql.auto.conf` before, so
- * that it can be put back.
+ * PostgreSQL settings of a host, read and set by the runtime's `pg-settings`, and the previous values in
+ * `postgresql.auto.conf`, so that they can be restored.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, CommandFailed, type Connection, type ExecResult, run, runScript } from "./connection";
 import { parseJsonOutput, QUIET, type RuntimeOnHost, runQuietly } from "./runtimeVerbs";
 
-/** Pauses between tries while PostgreSQL starts; their sum is the patience, about a minute. */
+/** Pauses between attempts while PostgreSQL starts; about a minute in sum. */
 const START_PAUSES_MS = [250, 500, 1000, 2000, 4000, 8000, 15_000, 30_000];
-/** Likewise where nobody knows that it is being started: an update that was cut off may have left a restart at work. */
+/** The same for a server that may be restarting: an interrupted update may have left a restart running. */
 const BETWEEN_PAUSES_MS = [250, 500, 1000, 2000];
 
-/** What PostgreSQL shows for archive_command while archive_mode is off. */
+/** PostgreSQL's text for archive_command while archive_mode is off. */
 const DISABLED = "(disabled)";
 
 export interface LiveSettings {
   readonly serverVersion: number;
   readonly dataDirectory: string;
   readonly values: Readonly<Record<string, string>>;
-  /** Names of settings that a restart has yet to bring into force. */
+  /** Settings that need a restart to take effect. */
   readonly pendingRestart: readonly string[];
 }
 
-/** What ALTER SYSTEM had set before us; null where it had set nothing. */
+/** Values that ALTER SYSTEM had set before us; null for none. */
 export type PreviousSettings = Readonly<Record<string, string | null>>;
 
-/** @throws CommandFailed when PostgreSQL cannot be asked */
+/** @throws CommandFailed if PostgreSQL does not answer */
 export async function readSettings(runtime: RuntimeOnHost): Promise<LiveSettings> {
   return parseSettings((await runQuietly(runtime, ["pg-settings"])).stdout);
 }
@@ -35,19 +35,22 @@ export function settingsArgv(argv: readonly string[]): string[] {
   return [...argv, ...QUIET, "pg-settings"];
 }
 
-/** @throws CommandFailed when PostgreSQL could not be asked */
+/** @throws CommandFailed if PostgreSQL did not answer */
 export function parseSettingsAnswer(result: ExecResult): LiveSettings {
   if (result.exitCode !== 0) throw new CommandFailed("run pg-settings", result);
   return parseSettings(result.stdout);
 }
 
-/** Sets values for good (ALTER SYSTEM and reload); null puts a setting back to what the other files say. @throws CommandFailed */
+/**
+ * Sets values permanently (ALTER SYSTEM and reload); null resets a setting to the other files' value. @throws
+ * CommandFailed
+ */
 export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSettings): Promise<LiveSettings> {
   const words = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
   return parseSettings((await runQuietly(runtime, ["pg-settings", ...words])).stdout);
 }
 
-/** $1 data directory. The eighth line of its file is what the server says of itself. */
+/** $1 data directory. The eighth line of its file has the server's own state. */
 const SERVER_SCRIPT = `
 if [ ! -r "$1/PG_VERSION" ]; then echo none
 elif [ -r "$1/postmaster.pid" ] && kill -0 "$(head -n 1 "$1/postmaster.pid")" 2>/dev/null; then
@@ -59,8 +62,8 @@ else echo stopped
 fi`;
 
 /**
- * {@link readSettings}, with the reason and the way out where there is no answer. A server that may be in the middle of a restart is waited for, a
- * few seconds. @throws Error, CommandFailed
+ * {@link readSettings}, with reason and remedy if there is no answer. Waits a few seconds for a server that may be
+ * restarting. @throws Error, CommandFailed
  */
 export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): Promise<LiveSettings> {
   for (let tries = 0; ; tries += 1) {
@@ -71,7 +74,7 @@ export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): 
         await runScript(runtime.connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account: runtime.account })
       ).stdout.trim();
       const pauseMs = BETWEEN_PAUSES_MS[tries];
-      // One that runs may have come up since it was asked.
+      // A running server may have started since the query.
       const mayChange = told === "between" || told === "stopped" || (told === "running" && tries === 0);
       if (!mayChange || pauseMs === undefined) throw noAnswer(runtime, dataDirectory, told, error);
       await sleep(pauseMs);
@@ -89,13 +92,16 @@ function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string,
   return new Error(`${fact}\n${error instanceof Error ? error.message : String(error)}`, { cause: error });
 }
 
-/** Asks until PostgreSQL answers after a restart. @throws CommandFailed of the last try, Error for a lost connection */
+/**
+ * Repeats the query until PostgreSQL answers after a restart. @throws CommandFailed of the last attempt, Error for a
+ * lost connection
+ */
 export async function waitForServer(runtime: RuntimeOnHost): Promise<LiveSettings> {
   for (const pauseMs of START_PAUSES_MS) {
     try {
       return await readSettings(runtime);
     } catch (error) {
-      // Through a connection that is lost nobody will ever answer.
+      // A lost connection never answers.
       if (!(error instanceof CommandFailed)) throw error;
     }
     await sleep(pauseMs);
@@ -103,7 +109,7 @@ export async function waitForServer(runtime: RuntimeOnHost): Promise<LiveSetting
   return readSettings(runtime);
 }
 
-/** What `postgresql.auto.conf` says now about `names`. @throws CommandFailed when it cannot be read */
+/** The current values of `names` in `postgresql.auto.conf`. @throws CommandFailed if it cannot be read */
 export async function readPreviousSettings(
   connection: Connection,
   account: Account,
@@ -119,13 +125,13 @@ export function autoConfPath(dataDirectory: string): string {
   return `${dataDirectory}/postgresql.auto.conf`;
 }
 
-/** What the text of `postgresql.auto.conf` says of `names`. */
+/** The values of `names` in the text of `postgresql.auto.conf`. */
 export function previousSettings(text: string, names: readonly string[]): PreviousSettings {
   const values = parseAutoConf(text);
   return Object.fromEntries(names.map((name) => [name, values.get(name) ?? null]));
 }
 
-/** The value in force, or the one that a restart will bring into force. */
+/** The current value, or the one that a restart will set. */
 export function settingNow(name: string, live: LiveSettings, inFile: PreviousSettings): string {
   const value = live.values[name] ?? "";
   return live.pendingRestart.includes(name) || value === DISABLED ? (inFile[name] ?? value) : value;
@@ -135,18 +141,20 @@ export function isPending(live: LiveSettings, names: readonly string[]): boolean
   return live.pendingRestart.some((name) => names.includes(name));
 }
 
-/** For the state: a value as wanted, or that there is another one. */
+/** For the state: a value as wanted, or a note of another one. */
 export function settingFactsOf(wanted: Readonly<Record<string, string>>, live: LiveSettings, inFile: PreviousSettings): Record<string, string> {
   return Object.fromEntries(
     Object.keys(wanted).map((name) => {
       const value = settingNow(name, live, inFile);
-      // A command of somebody else may hold a password: it is not repeated in the state.
+      // Another program's command may contain a password: the state does not repeat it.
       return [name, value === wanted[name] || name === "archive_mode" ? value : "another value"];
     }),
   );
 }
 
-/** Names and values of a file that ALTER SYSTEM writes: `name = 'value'`, quotes doubled, backslash escapes; the last one counts. */
+/**
+ * Names and values in ALTER SYSTEM's file: `name = 'value'`, quotes doubled, backslash escapes; the last one counts.
+ */
 export function parseAutoConf(text: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   for (const line of text.split("\n")) {

@@ -1,12 +1,13 @@
 /**
- * What a restore wrote for a standby, taken back before the program goes that it names. A shell that does not find a program ends with 127, which
- * PostgreSQL takes for a reason to stop the standby (RestoreArchivedFile in xlogarchive.c), at the next moment in which it does not stream.
+ * Undoes a restore's settings for a standby before the program that they name is removed. A shell without that program
+ * exits with 127, at the next time that the standby does not stream. PostgreSQL then stops the standby
+ * (RestoreArchivedFile in xlogarchive.c).
  */
 import { type Account, type Connection, runScript } from "./connection";
 
 /**
- * $1 data directory, $2 runtime. Without a session: the server may be stopped, or answer nobody. ALTER SYSTEM writes this file in the same way, one
- * line for a setting.
+ * $1 data directory, $2 runtime. Needs no session: the server may be stopped or unreachable. ALTER SYSTEM writes this
+ * file in the same form, one line per setting.
  */
 const SCRIPT = `
 set -eu
@@ -27,7 +28,10 @@ if [ -f "$file" ] && grep -F -- "$2" "$file" | grep -q '^restore_command'; then
 fi
 if [ -f "$1/postgresql.conf" ] && grep -F -- "$2" "$1/postgresql.conf" | grep -q '^ *restore_command'; then echo named; fi`;
 
-/** Removes the restore_command that calls `program` from what ALTER SYSTEM writes, and has the server read it. @throws CommandFailed */
+/**
+ * Removes a restore_command that calls `program` from ALTER SYSTEM's file, and makes the server reload it. @throws
+ * CommandFailed
+ */
 export async function takeBackRestoreCommand(
   connection: Connection,
   account: Account,

@@ -1,16 +1,19 @@
-/** The runtime's verbs on a host: started as the account of PostgreSQL, their log lines passed on while they run. */
+/** The runtime's verbs on a host: run as PostgreSQL's account, with their log lines passed on while they run. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, CommandFailed, type Connection, type ExecOptions, type ExecResult } from "./connection";
 import { type Destination, parseDestinations } from "./hostDestinations";
 
-/** Oldest minor version of Node.js with zstd in its standard library, by major version, as runtime/start.ts has it; later ones all have it. */
+/**
+ * Oldest minor version of Node.js with zstd in its standard library, by major version, as in runtime/start.ts; later
+ * ones all have it.
+ */
 const NODE_MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
 const NODE_MAJOR_MIN = 22;
-/** Of every verb but backups: repositories may be far away, or not answer. */
+/** For all verbs but backups: repositories may be slow or silent. */
 export const VERB_TIMEOUT_MS = 10 * 60_000;
-/** Nothing but the document on standard output. */
+/** Standard output has only the document. */
 export const QUIET = ["--log-level-console=off", "--log-level-stderr=error"] as const;
-/** Exit code of a verb whose lock another process has. */
+/** Exit code of a verb if another process holds its lock. */
 const LOCKED = 50;
 const LOCK_TRIES = 20;
 const LOCK_WAIT_MS = 3000;
@@ -21,18 +24,18 @@ export interface RuntimeOnHost {
   readonly account: Account;
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
-  /** Runs a verb with the secrets, as the account that the host is reached with; left out where `account` reads them itself. */
+  /** Runs a verb with the secrets, as the login; left out if `account` reads them itself. */
   readonly launcher?: string;
   readonly onLine: (line: string) => void;
 }
 
-/** What an update asks of the engine of a host. */
+/** An update's requests to the engine of a host. */
 export interface EngineVerbs {
-  /** Makes the stanza in every repository; nothing where it exists. */
+  /** Creates the stanza in every repository that lacks it. */
   createStanza(): Promise<void>;
   /** Proves that a WAL segment arrives in every repository; full backups may still be missing. */
   checkArchiving(): Promise<void>;
-  /** A full backup into each of these. */
+  /** A full backup into each of these repositories. */
   takeFull(repoKeys: readonly number[], isAll: boolean): Promise<void>;
 }
 
@@ -48,7 +51,7 @@ export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
   };
 }
 
-/** What is wrong with the Node.js that answered `--version` so; null when it is good enough. */
+/** Fault of the Node.js with this answer to `--version`; null if it is good enough. */
 export function findNodeFault(answer: ExecResult): string | null {
   if (answer.exitCode !== 0) {
     const said = answer.stderr.trim();
@@ -63,8 +66,8 @@ export function findNodeFault(answer: ExecResult): string | null {
 }
 
 /**
- * Makes the stanza in every repository; nothing where it exists. A server that was just recovered archives already, and what does that has the
- * lock for a moment, again and again: it is waited for. @throws CommandFailed
+ * Creates the stanza in every repository that lacks it. A server that was just recovered already archives, which holds
+ * the lock for short times: it waits for the lock. @throws CommandFailed
  */
 export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
   for (let tries = 1; ; tries++) {
@@ -82,13 +85,13 @@ async function checkArchiving(runtime: RuntimeOnHost): Promise<void> {
   await runVerb(runtime, "check the archiving", ["check", "--no-full-check"], VERB_TIMEOUT_MS);
 }
 
-/** A full backup into every repository, in one pass, or into one of them. @throws CommandFailed */
+/** A full backup into every repository in one pass, or into one of them. @throws CommandFailed */
 async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): Promise<void> {
   const words = ["backup", "--type=full", ...(repoKey === undefined ? [] : [`--repo=${repoKey}`])];
   await runVerb(runtime, "take the first backup", words, BACKUP_TIMEOUT_MS);
 }
 
-/** What each repository holds, read from the repositories. One that cannot be read says so itself. @throws CommandFailed, Error */
+/** Reads the content of each repository. An unreadable one has an error entry. @throws CommandFailed, Error */
 export async function readDestinations(runtime: RuntimeOnHost): Promise<Destination[]> {
   return parseDestinationsAnswer(await execWithSecrets(runtime, destinationsWords(), { timeoutMs: VERB_TIMEOUT_MS }));
 }
@@ -104,12 +107,12 @@ function destinationsWords(): string[] {
 
 /** @throws CommandFailed, Error */
 export function parseDestinationsAnswer(result: ExecResult): Destination[] {
-  // Repositories that cannot be read are in the document and in the exit code.
+  // Unreadable repositories are in the document and in the exit code.
   if (result.exitCode !== 0 && !result.stdout.includes('"repo"')) throw new CommandFailed("read the repositories", result);
   return parseDestinations(parseJsonOutput("read the repositories", result.stdout));
 }
 
-/** Runs a verb that needs no secret and prints a document; its log lines stay out of it. */
+/** Runs a verb without secrets that prints a document, without log lines. */
 export async function runQuietly(runtime: RuntimeOnHost, words: readonly string[]): Promise<{ readonly stdout: string }> {
   const { connection, account, argv } = runtime;
   const result = await connection.exec([...argv, ...QUIET, ...words], { account, timeoutMs: VERB_TIMEOUT_MS });
@@ -117,7 +120,7 @@ export async function runQuietly(runtime: RuntimeOnHost, words: readonly string[
   return result;
 }
 
-/** The document in what a verb printed. @throws Error when there is none */
+/** The document in a verb's output. @throws Error without one */
 export function parseJsonOutput(what: string, stdout: string): unknown {
   const begin = stdout.search(/^[[{]/m);
   try {
@@ -139,7 +142,7 @@ function execWithSecrets(
 export async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
   const { onLine } = runtime;
   const tell = (line: string): void => {
-    // The options of the run: long, and the same as in the files.
+    // The run's options: long, and the same as in the files.
     if (!line.includes(" command begin ")) onLine(line);
   };
   const result = await execWithSecrets(runtime, ["--log-level-console=info", ...words], { timeoutMs, onLine: tell });

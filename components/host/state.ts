@@ -1,59 +1,62 @@
 /**
- * The true state of a host in one command: files, mounts, units, packages, its distribution, and what PostgreSQL and the repositories say. A POSIX
- * script prints one record a line; {@link parseState} reads them, and takes nothing that is not whole. Slow questions (programs that have to start)
- * are asked beside the others. The script reads only.
+ * Reads the true state of a host in one command: files, mounts, units, packages, its distribution, and answers of
+ * PostgreSQL and the repositories. A POSIX script prints one record a line; {@link parseState} accepts complete output
+ * only. Slow questions (programs to start) run in parallel. The script only reads.
  *
- * Needs what {@link readFacts} needs, and base64; where there is no systemd, dpkg or findmnt, their records are left out.
+ * Needs the tools of {@link readFacts} and base64; without systemd, dpkg or findmnt their records are missing.
  */
 import type { Account, Connection, ExecResult } from "./connection";
 import { runScript } from "./connection";
 import { FACTS_FUNCTION, type FileFact, parseFacts } from "./desiredFiles";
 import { unitText } from "./systemdUnits";
 
-/** What is asked. */
+/** The questions. */
 export interface StateQuery {
-  /** Account of PostgreSQL, as which the questions of `ask` are asked; it need not be there yet. */
+  /** PostgreSQL's account, which runs `ask`; it may not exist yet. */
   readonly user: string;
   /** Files and directories. */
   readonly paths: readonly string[];
-  /** Paths, there or not, whose file system is told. */
+  /** Paths whose file system is reported, existing or not. */
   readonly mounts: readonly string[];
   readonly units: readonly string[];
   readonly dataDirectory: string;
-  /** By name: a line for a shell. */
+  /** By name: a shell line. */
   readonly ask: Readonly<Record<string, string>>;
-  /** The same, asked as the account that the host is reached with. */
+  /** The same, run as the login. */
   readonly askAsAdmin?: Readonly<Record<string, string>>;
 }
 
 export interface HostFacts {
-  /** Null where there is no such account. */
+  /** Null without such an account. */
   readonly account: Account | null;
   readonly paths: ReadonlyMap<string, FileFact>;
   readonly mounts: ReadonlyMap<string, MountFact>;
-  /** `enabled active` and its like; empty where systemd is not running. */
+  /** `enabled active` and similar; empty if systemd is not running. */
   readonly units: Readonly<Record<string, string>>;
   readonly hasSystemd: boolean;
-  /** Installed packages to their versions: PostgreSQL's, pgBackRest's and Node's. */
+  /** Installed packages to their versions: of PostgreSQL, pgBackRest and Node. */
   readonly packages: Readonly<Record<string, string>>;
-  /** `x86_64`, `aarch64`: what `uname -m` says. */
+  /** Output of `uname -m`: `x86_64`, `aarch64`. */
   readonly machine: string;
-  /** Text of `/etc/os-release`; empty where there is none. */
+  /** Text of `/etc/os-release`; empty without it. */
   readonly osRelease: string;
-  /** Major version of the cluster in the data directory; null where there is none. */
+  /** Major version of the cluster in the data directory; null without one. */
   readonly clusterVersion: string | null;
   readonly answers: ReadonlyMap<string, ExecResult>;
 }
 
 export interface MountFact {
-  /** Where the file system is mounted: `/` where nothing else is. */
+  /** Mount point of the file system: `/` for the root's. */
   readonly at: string;
-  /** `ext4`; empty where nobody can tell. */
+  /** `ext4`; empty if unknown. */
   readonly type: string;
   readonly readOnly: boolean;
 }
 
-/** $1 account, $2 data directory, $3 units, $4 how many questions follow: of each as whom, its name, and its line. Then as is said below. */
+/**
+ * $1 account, $2 data directory, $3 units, $4 number of questions; for each its account, name and line. The rest is
+ * described below.
+ */
 const STATE_SCRIPT = `${FACTS_FUNCTION}
 user=$1; data=$2; units=$3; asks=$4; shift 4
 export LC_ALL=C
@@ -124,7 +127,7 @@ wait
 printf '%s\\n' "$said"
 echo end`;
 
-/** Asks everything at once. @throws CommandFailed, Error for an answer that is not whole */
+/** Asks everything at once. @throws CommandFailed, Error for an incomplete answer */
 export async function readState(connection: Connection, query: StateQuery, timeoutMs?: number): Promise<HostFacts> {
   const asks = [
     ...Object.entries(query.ask).map(([name, line]) => ["user", name, line]),
@@ -136,10 +139,10 @@ export async function readState(connection: Connection, query: StateQuery, timeo
   return parseState(query, stdout);
 }
 
-/** What the script printed. @throws Error when a record that was asked for is not there, or not whole */
+/** Parses the script's output. @throws Error if a requested record is missing or incomplete */
 export function parseState(query: StateQuery, stdout: string): HostFacts {
   const lines = stdout.split("\n");
-  // Whatever cut it off: less than everything is nothing.
+  // Truncated output is not used at all.
   if (lines.at(-2) !== "end") throw new Error("unable to read the state of the host: its answer ends too early");
   const rows = (kind: string): string[] => lines.filter((line) => line.startsWith(`${kind} `)).map((line) => line.slice(kind.length + 1));
   const hasSystemd = lines.includes("systemd");
@@ -180,7 +183,7 @@ function parseMount(row: string, path: string): MountFact {
   return { at, type: type === "-" ? "" : type, readOnly: options.split(",").includes("ro") };
 }
 
-/** Blocks of lines in the order that was asked for, with an empty line between. */
+/** Blocks of lines in the requested order, separated by empty lines. */
 function parseUnits(units: readonly string[], lines: readonly string[]): Record<string, string> {
   if (units.length === 0) return {};
   const text = lines

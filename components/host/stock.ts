@@ -1,20 +1,20 @@
 /**
- * Stock pgBackRest on a host, where it is the engine: whether its version is fit for what is declared, and its verbs. What is read (settings,
- * what repositories hold) the runtime reads, beside it.
+ * Stock pgBackRest as the engine of a host: checks that its version supports the declaration, and runs its verbs. The
+ * runtime beside it does the reading (settings, content of repositories).
  */
 import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
 import { type Account, CommandFailed, type Connection } from "./connection";
 import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtimeVerbs";
 
-/** What an update has to know of it. */
+/** What an update must know about it. */
 export interface StockOnHost {
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
-  /** What versions cannot do for the declared repositories. */
+  /** Limits of versions that matter for the declared repositories. */
   readonly limits: readonly StockLimit[];
 }
 
-/** @throws Error when it cannot be run, or is a version that cannot do what is declared; what it does badly is told */
+/** @throws Error if it cannot run, or its version does not support the declaration; reports what it does badly */
 export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, tell: (line: string) => void): Promise<string> {
   const version = await readStockVersion(connection, stock, account);
   const found = stock.limits.filter((limit) => isInRange(limit, version));
@@ -25,13 +25,16 @@ export async function checkStock(connection: Connection, stock: StockOnHost, acc
   return version;
 }
 
-/** @param serverVersion as PostgreSQL counts: 170004. @throws Error when this version of stock does not know that PostgreSQL */
+/**
+ * @param serverVersion as PostgreSQL counts: 170004. @throws Error if this version of stock does not support that
+ * PostgreSQL
+ */
 export function checkStockKnows(version: string, serverVersion: number): void {
   const limit = postgresLimit(version, Math.floor(serverVersion / 10_000));
   if (limit !== null) throw new Error(`PB048 pgBackRest ${version} is on the host, and ${limit}: install a newer one, or use engine "runtime"`);
 }
 
-/** Stock's verbs; backups go into one repository after the other, and one that fails keeps none of the others from its turn. */
+/** Stock's verbs; backups go into one repository after the other, and a failure does not stop the others. */
 export function stockVerbs(runtime: RuntimeOnHost, { argv }: StockOnHost): EngineVerbs {
   const stock = { ...runtime, argv };
   return {

@@ -1,27 +1,27 @@
-/** systemd on a host: timers and sockets enabled and running, where systemd itself is running and reads the folder that the units are in. */
+/** systemd on a host: enables and starts timers and sockets, if systemd runs and reads the units' folder. */
 import { SYSTEMD_DIRECTORIES } from "../plan/model/defaults";
 import { type Connection, run, runScript } from "./connection";
 
-/** Which units an update brings to systemd, by their names. */
+/** Units of an update, by name. */
 export interface UnitNames {
-  /** Enabled, started and looked after: timers and sockets. */
+  /** Enabled, started and monitored: timers and sockets. */
   readonly enabled: readonly string[];
-  /** Services that, while they run, hold the program and its configuration in memory. */
+  /** Services that keep the program and its configuration in memory. */
   readonly restarted: readonly string[];
 }
 
-/** True where systemd, if it runs, loads units from `unitsDirectory`. */
+/** True if a running systemd would load units from `unitsDirectory`. */
 export function isUnitDirectory(unitsDirectory: string): boolean {
   return SYSTEMD_DIRECTORIES.includes(unitsDirectory);
 }
 
-/** True when units in `unitsDirectory` can be enabled now. */
+/** True if units in `unitsDirectory` can be enabled now. */
 export async function isSystemdRunning(connection: Connection, unitsDirectory: string): Promise<boolean> {
   if (!isUnitDirectory(unitsDirectory)) return false;
   return (await connection.exec(["test", "-d", "/run/systemd/system"])).exitCode === 0;
 }
 
-/** What an agent needs of a host, before anything is changed there. @throws Error */
+/** Checks an agent's requirements before any change. @throws Error */
 export async function checkAgent(connection: Connection, unitsDirectory: string): Promise<void> {
   const way = "or set agent to false: then PostgreSQL's account reads the keys itself";
   if (!(await isSystemdRunning(connection, unitsDirectory))) {
@@ -32,7 +32,7 @@ export async function checkAgent(connection: Connection, unitsDirectory: string)
   }
 }
 
-/** Secrets that somebody else brings to the host, before anything is changed there. @throws Error that names those that are missing */
+/** Checks secrets that another program brings to the host, before any change. @throws Error naming the missing ones */
 export async function checkSecretFiles(connection: Connection, paths: readonly string[]): Promise<void> {
   if (paths.length === 0) return;
   const script = 'for path; do [ -f "$path" ] || printf "%s\\n" "$path"; done';
@@ -46,7 +46,7 @@ export function isUnitPath(path: string): boolean {
   return /\.(service|socket|timer)$/.test(path);
 }
 
-/** `enabled active` and its like for each unit; `missing` for one that systemd does not know. */
+/** `enabled active` and similar for each unit; `missing` for one that systemd does not know. */
 export async function readUnits(connection: Connection, units: readonly string[]): Promise<Readonly<Record<string, string>>> {
   const script = 'for unit; do systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit" | tr "\\n" " "; echo; done';
   if (units.length === 0) return {};
@@ -61,12 +61,12 @@ export function unitText(line: string): string {
   return `${properties.get("UnitFileState") || "disabled"} ${properties.get("ActiveState") || "inactive"}`;
 }
 
-/** What {@link readUnits} says of a timer or socket that does its work. */
+/** {@link readUnits} of a working timer or socket. */
 export const UNIT_AT_WORK = "enabled active";
 
 /**
- * Restarts services that hold in memory what changed, and enables their sockets: from then on whoever calls is served. A socket whose own file
- * changed is made anew, for which its service has to stop: who calls in that moment is refused and calls again.
+ * Restarts services whose files changed, and enables their sockets: from then on calls are served. A socket whose own
+ * file changed is recreated, for which its service must stop: calls at that time are refused and repeated.
  */
 export async function startServing(connection: Connection, units: UnitNames, changedPaths: readonly string[]): Promise<void> {
   const sockets = units.enabled.filter((unit) => unit.endsWith(".socket"));
@@ -81,7 +81,7 @@ export async function startServing(connection: Connection, units: UnitNames, cha
   await enableUnits(connection, sockets, changedPaths);
 }
 
-/** Loads changed units, enables and starts every one of `units`; one whose file changed is started anew. */
+/** Loads changed units, enables and starts all `units`, and restarts those whose file changed. */
 export async function enableUnits(connection: Connection, units: readonly string[], changedPaths: readonly string[]): Promise<void> {
   const changed = changedPaths.filter(isUnitPath);
   if (changed.length > 0) await reloadUnits(connection);
@@ -92,7 +92,10 @@ export async function enableUnits(connection: Connection, units: readonly string
   }
 }
 
-/** What an archive command still needs: to be stopped only when PostgreSQL has another one. Sockets first: they would start their services again. */
+/**
+ * Units that an archive command still needs: stop them only when PostgreSQL has another one. Sockets first: they would
+ * start their services again.
+ */
 export function servingUnits({ enabled, restarted }: UnitNames): readonly string[] {
   return [...enabled.filter((unit) => !unit.endsWith(".timer")), ...restarted];
 }
@@ -101,7 +104,7 @@ export function timersOf({ enabled }: UnitNames): readonly string[] {
   return enabled.filter((unit) => unit.endsWith(".timer"));
 }
 
-/** Disables units and stops them; unknown ones are fine. A backup that runs (its service is `activating` all the while) is let finish. */
+/** Disables and stops units; unknown ones are fine. A running backup (its service stays `activating`) may finish. */
 export async function disableUnits(connection: Connection, units: readonly string[]): Promise<void> {
   const state = await readUnits(connection, units);
   for (const unit of units) {
@@ -111,7 +114,7 @@ export async function disableUnits(connection: Connection, units: readonly strin
   }
 }
 
-/** After unit files were written or removed. */
+/** Call it after unit files were written or removed. */
 export async function reloadUnits(connection: Connection): Promise<void> {
   await run(connection, "reload systemd", ["systemctl", "daemon-reload"]);
 }

@@ -1,21 +1,21 @@
-/** Keys that sign in by SSH: made here, or told apart from what somebody gave. */
+/** SSH keys: generated here, or parsed from arguments. */
 import { utils } from "ssh2";
 import { privateKeyOf } from "../../../runtime/storage/sftp/privateKey";
 
 export interface KeyPair {
-  /** In OpenSSH's form. */
+  /** In OpenSSH's format. */
   readonly privateKey: string;
   /** `ssh-ed25519 AAAA…`. */
   readonly publicKey: string;
 }
 
-/** A new pair, of a kind that OpenSSH, libssh2 (stock pgBackRest) and the runtime take. */
+/** A new pair, of a type that OpenSSH, libssh2 (stock pgBackRest) and the runtime accept. */
 export function makeKeyPair(comment: string): KeyPair {
   const made = utils.generateKeyPairSync("ed25519", { comment });
   return { privateKey: made.private, publicKey: publicKeyOf(made.private, undefined) };
 }
 
-/** The public half. @throws Error for what is no private key, or is locked; its text tells nothing of the key */
+/** The public half. @throws Error if it is no private key, or is locked; the message reveals nothing of the key */
 export function publicKeyOf(privateKey: string, passphrase: string | undefined): string {
   const key = privateKeyOf(utils.parseKey(privateKey, passphrase));
   if ("reason" in key) throw new Error(`the private key cannot be used: ${key.reason}`);

@@ -1,6 +1,6 @@
 /**
- * The way to a host: through those in between, each of which proves that it has the expected key before anything is told to it; then the login
- * with its own key. There is no first time that is believed: a host whose key nobody named is refused.
+ * Opens an SSH connection through the jump hosts. Each host proves its key before it receives anything, and then the
+ * login uses its own key. There is no trust on first use: a host without a known key is refused.
  */
 import type { Duplex } from "node:stream";
 import { type AnyAuthMethod, Client, utils } from "ssh2";
@@ -13,7 +13,7 @@ type ReadText = (path: string) => Promise<string>;
 
 const READY_MS = 30_000;
 
-/** The connected client; it and those on the way to it are added to `clients`, to be ended in reverse. @throws Error */
+/** The connected client. Adds it and those of the jump hosts to `clients`, to be ended in reverse. @throws Error */
 export async function openSshClient(target: SshTarget, clients: Client[], readText: ReadText): Promise<Client> {
   const known = await loadKnown(target, readText);
   const isByFingerprint = target.hostKeys.some((key) => key.trim().startsWith("SHA256:"));

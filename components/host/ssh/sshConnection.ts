@@ -1,9 +1,10 @@
 /**
- * A host behind SSH: one connection for all commands, whose other end has proved that it has the expected key.
+ * A host behind SSH: one connection for all commands, after the host has proved its key.
  *
- * A command is started by the login's shell as `sh` with a fixed environment, without a terminal; as root through `sudo -n` where the login is
- * somebody else. Secrets go over standard input only: command lines are seen by everybody on the host. `timeout` of coreutils ends what takes too
- * long, because a signal over SSH reaches neither sudo's child nor older servers.
+ * The login's shell starts a command as `sh` with a fixed environment, without a terminal; as root through `sudo -n` if
+ * the login is another account. Secrets go over standard input only: everybody on the host sees command lines.
+ * `timeout` of coreutils enforces time limits, because a signal over SSH reaches neither sudo's child nor older
+ * servers.
  */
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -15,11 +16,12 @@ import type { SshTarget } from "./sshTarget";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
 const ROOT: Account = { name: "root", uid: 0, gid: 0 };
-/** What a shell says of a program that is not there, or may not be run. */
+/** A shell's exit codes for a program that is missing or not executable. */
 const NOT_STARTED = [126, 127];
 
 /**
- * Connects and signs in. @throws Error with the fact and a way out: no answer, another host key, no right to sign in, no sudo without password
+ * Connects and signs in. @throws Error with fact and remedy: no answer, wrong host key, sign-in refused, sudo needs a
+ * password
  */
 export async function connectOverSsh(target: SshTarget): Promise<Connection> {
   const clients: Client[] = [];
@@ -43,7 +45,7 @@ export async function connectOverSsh(target: SshTarget): Promise<Connection> {
   }
 }
 
-/** The account that commands run as. @throws Error where sudo asks for a password, or is not there */
+/** The account that commands run as. @throws Error if sudo needs a password or is missing */
 async function loginOf(shell: SshShell, { host, sudo, user }: SshTarget): Promise<Account> {
   if (user === ROOT.name) return ROOT;
   const result = await shell.execute(["/bin/sh", "-c", "id -u; id -g"], {});
@@ -90,7 +92,7 @@ class SshShell {
       channel.end(stdin ?? "");
     });
     const exitCode = await ended.catch((error: unknown) => {
-      // The channel was closed from here: that no exit code came is no sign of a lost connection.
+      // We closed the channel: a missing exit code does not mean a lost connection.
       if (tooMuch) return null;
       throw error;
     });
@@ -122,8 +124,9 @@ class SshShell {
   }
 
   /**
-   * The exit code. `attach` listens before anything of the command can arrive: its output and its end may come in the packet that says it began.
-   * @throws Error when the connection went before the program's end was told
+   * The exit code. `attach` adds listeners before anything of the command can arrive: its output and its end may come
+   * in the packet that confirms its start.
+   * @throws Error if the connection breaks before the program's end arrives
    */
   #run(argv: readonly string[], timeoutMs: number | null, attach: (channel: ClientChannel) => void): Promise<number> {
     return new Promise((resolve, reject) => {
@@ -135,7 +138,7 @@ class SshShell {
           exitCode = code ?? 128 + (SIGNALS[signal ?? ""] ?? 0);
         });
         channel.on("close", () => (exitCode === null ? reject(this.#lostError(argv)) : resolve(exitCode)));
-        // A program that does not read its input to the end closes it: its exit code says what happened.
+        // A program that leaves input unread closes it: its exit code has the result.
         channel.on("error", () => undefined);
         attach(channel);
       });
@@ -148,10 +151,10 @@ class SshShell {
   }
 }
 
-/** Numbers of what ends programs (POSIX), by the names that SSH has for them (RFC 4254). */
+/** Signal numbers (POSIX) by their SSH names (RFC 4254). */
 const SIGNALS: Readonly<Record<string, number>> = { HUP: 1, INT: 2, QUIT: 3, ABRT: 6, KILL: 9, SEGV: 11, PIPE: 13, ALRM: 14, TERM: 15 };
 
-/** One line for the login's shell, whatever shell that is. */
+/** One line for any login shell. */
 function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeoutMs: number | null): string {
   const limited =
     timeoutMs === null ? argv : ["timeout", "--preserve-status", `--kill-after=${EXEC_LIMITS.killAfterMs / 1000}`, `${timeoutMs / 1000}`, ...argv];

@@ -1,26 +1,26 @@
-/** How a host is reached by SSH: what a state may keep, and with the keys that sign in. */
+/** How SSH reaches a host: the part for the state, and the complete one with private keys. */
 import { expandHome } from "../../../runtime/storage/sftp/privateKey";
 
-/** Without any secret. */
+/** Without secrets. */
 export interface SshInput {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  /** Becomes root by `sudo -n` where `user` is somebody else. */
+  /** Becomes root by `sudo -n` if `user` is another account. */
   readonly sudo: boolean;
-  /** `ssh-ed25519 AAAA…` or `SHA256:…`: the host must have one of these. Empty asks the files. */
+  /** `ssh-ed25519 AAAA…` or `SHA256:…`: the host must have one of these. Empty reads the files. */
   readonly hostKeys: readonly string[];
-  /** Files of known hosts on the machine that runs the program; read when `hostKeys` is empty. */
+  /** known_hosts files on the machine that runs the program; read if `hostKeys` is empty. */
   readonly knownHostsFiles: readonly string[];
   /** On the machine that runs the program. */
   readonly privateKeyFile?: string;
-  /** Socket of an agent, used where no key is given; left out, the one of the environment. */
+  /** Socket of an agent, used without a given key; default: the environment's. */
   readonly agent?: string;
-  /** The host through which this one is reached. */
+  /** The jump host. */
   readonly jump?: SshInput;
 }
 
-/** Of one host on the way. Secret. */
+/** For one host of the chain. Secret. */
 export interface SignInInput {
   readonly privateKey?: string;
   readonly passphrase?: string;
@@ -40,7 +40,7 @@ export interface TargetAccess {
   readonly agent: string | undefined;
 }
 
-/** @param signIn of the host, then of those on the way to it. @throws Error for a key file that cannot be read */
+/** @param signIn of the host, then of the jump hosts. @throws Error for an unreadable key file */
 export async function loadTarget(input: SshInput, signIn: readonly SignInInput[], access: TargetAccess): Promise<SshTarget> {
   const { agent, jump, privateKeyFile, ...common } = input;
   const [own = {}, ...others] = signIn;
