@@ -1,6 +1,6 @@
 /**
- * The methods of {@link HostAction}, called by the engine in the process of the dynamic provider: commands that run once on a host, over the
- * connection that its update takes too. Nothing is written there by us, so there is nothing to read or to remove.
+ * The methods of {@link HostAction}, which the engine calls in the dynamic provider's process: commands that run once
+ * on a host, over the same connection as its update. We write nothing there, so there is nothing to read or to remove.
  */
 import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, loadAccount } from "../host/connection";
@@ -9,37 +9,37 @@ import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 
 export interface ActionInputs {
   readonly connection: ConnectionInput;
-  /** What signs in to the host, then to those on the way to it. Secret. */
+  /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
-  /** Account that the program is started as. */
+  /** Account that starts the program. */
   readonly user: string;
-  /** The program and the options that every run shares. */
+  /** Program and options of all runs. */
   readonly argv: readonly string[];
-  /** Further words of each run, one run after the other; the first that fails ends it. */
+  /** Additional arguments of each run, in sequence; the first failure ends it. */
   readonly runs: readonly (readonly string[])[];
   /** For messages: `take a backup`. */
   readonly what: string;
-  /** Another value makes it run again. */
+  /** A new value makes it run again. */
   readonly triggers: readonly string[];
 }
 
 export interface ActionState {
-  /** Label of the last backup that the runs told of; empty when they told of none. */
+  /** Label of the last backup that the runs reported; empty for none. */
   readonly label: string;
-  /** Digest of the triggers of the last run. Secret, because a trigger may be. */
+  /** Digest of the last run's triggers. Secret, because a trigger may be. */
   readonly ranFor: string;
 }
 
 const TIMEOUT_MS = 7 * 24 * 3600_000;
 const LABEL = /new backup label = ([0-9A-Z_-]+)/;
 
-/** Runs, and waits for the end. @throws CommandFailed with the end of what the command said */
+/** Runs, and waits for the end. @throws CommandFailed with the end of the command's output */
 export async function actionCreate(inputs: ActionInputs): Promise<{ id: string; outs: ActionState }> {
   const label = await withConnection(inputs, async (connection) => runAll(connection, inputs, await loadAccount(connection, inputs.user)));
   return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { label, ranFor: digestOf(inputs) } };
 }
 
-/** Only triggers count: another path, key or kind of backup is for the next run. */
+/** Only triggers count: a new path, key or kind of backup waits for the next run. */
 export async function actionDiff(_id: string, olds: Partial<ActionState>, news: ActionInputs): Promise<{ changes: boolean; replaces: string[] }> {
   const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
   return { changes, replaces: changes ? ["triggers"] : [] };
@@ -49,7 +49,7 @@ async function runAll(connection: Connection, { argv, runs, what }: ActionInputs
   let label = "";
   const onLine = (line: string): void => {
     label = LABEL.exec(line)?.[1] ?? label;
-    // The options of the run: long, and the same as in the files.
+    // The run's options: long, and the same as in the files.
     if (!line.includes(" command begin ")) tell(line);
   };
   for (const words of runs) {

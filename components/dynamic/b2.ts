@@ -1,13 +1,13 @@
 /**
- * What the engine calls for B2Bucket and B2ApplicationKey, in the process of the dynamic provider: translates between the resources'
- * properties and cloud/, and keeps who is signed in.
+ * The engine's methods for B2Bucket and B2ApplicationKey, in the dynamic provider's process. Translates between the
+ * resources' properties and cloud/, and keeps the session.
  *
- * Signing in is configuration (`b2:applicationKeyId`, `b2:applicationKey`, else B2_APPLICATION_KEY_ID, B2_APPLICATION_KEY), never an input: it
- * is not in the state, and changing it changes no resource. Outputs have the names of the inputs where they are the same thing: what was
- * found stands in the place of what was wanted, and a difference is an update. In a preview, inputs that other resources have yet to
- * produce are a marker; neither check nor diff judges them.
+ * Credentials are configuration (`b2:applicationKeyId`, `b2:applicationKey`, else B2_APPLICATION_KEY_ID,
+ * B2_APPLICATION_KEY), never an input: they are not in the state, and changing them changes no resource. Outputs share
+ * the names of their inputs: they hold the values that were found, and a difference is an update. In a preview, unknown
+ * inputs are a marker, which neither check nor diff judges.
  *
- * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
+ * A method's state may come from an earlier version of this package: missing parts count as empty.
  */
 import { type B2ApiVersion, B2Client } from "../cloud/b2Api";
 import {
@@ -26,7 +26,7 @@ import {
 } from "../cloud/b2Buckets";
 import { createKey, deleteKey, findKey, type WantedKey } from "../cloud/b2Keys";
 
-/** The engine's marker of a value that is not known in a preview; the SDK keeps it to itself. */
+/** The engine's marker of an unknown value in a preview; the SDK does not export it. */
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 export interface BucketInputs {
@@ -40,22 +40,22 @@ export interface BucketInputs {
   readonly forceDestroy?: boolean;
 }
 
-/** The inputs, found ones in the place of wanted ones, and what B2 tells. */
+/** The inputs with the values found, and B2's own facts. */
 export interface BucketOutputs extends BucketInputs {
   bucketId: string;
   accountId: string;
   /** Host name for S3. */
   s3Endpoint: string;
   s3Region: string;
-  /** True for a bucket that was taken over: it is never deleted. */
+  /** True for an adopted bucket, which is never deleted. */
   adopted: boolean;
-  /** False when somebody made it public. */
+  /** False if somebody made it public. */
   isPrivate: boolean;
-  /** The mark that was found; empty when it is gone. */
+  /** The mark that was found; empty without one. */
   foundOwner: string;
 }
 
-/** What the engine has of a bucket: all of it, or, of an older state, some. */
+/** The engine's state of a bucket; an older state may have only a part. */
 export type BucketState = BucketInputs & Partial<BucketOutputs>;
 
 export interface KeyInputs extends WantedKey {
@@ -88,14 +88,14 @@ export interface SignInSettings {
   readonly get: (key: string) => string | undefined;
 }
 
-/** Most days that Backblaze locks a file by default. */
+/** Longest default lock that Backblaze allows. */
 const RETENTION_DAYS_MAX = 3_000;
 const LIFECYCLE_RULES_MAX = 100;
 /** Just below 1000 days. */
 const KEY_SECONDS_MAX = 86_399_999;
 const RETENTION_MODES = ["governance", "compliance"];
 
-/** Capabilities that a key of single buckets can have; the rest is about the whole account. */
+/** Capabilities that a key of single buckets can have; the others concern the whole account. */
 export const BUCKET_CAPABILITIES: readonly string[] = (
   "listBuckets listAllBucketNames readBuckets listFiles readFiles shareFiles writeFiles deleteFiles " +
   "readBucketEncryption writeBucketEncryption readBucketRetentions writeBucketRetentions readFileRetentions " +
@@ -104,10 +104,12 @@ export const BUCKET_CAPABILITIES: readonly string[] = (
   "readBucketLifecycleRules writeBucketLifecycleRules"
 ).split(" ");
 
-/** Who signs in. The engine tells it once per process, before anything else; the processes are short. */
+/** The session. The engine configures each process once, before anything else; the processes are short. */
 let signIn: { readonly text: string; readonly client: B2Client | Error } | null = null;
 
-/** Takes the credentials from the stack's configuration or the environment. What is wrong with them is said by whoever needs them. */
+/**
+ * Takes the credentials from the stack's configuration or the environment. Errors appear when they are first needed.
+ */
 export async function configure(settings: SignInSettings, environment: Readonly<Record<string, string | undefined>> = process.env): Promise<void> {
   const id = settings.get("b2:applicationKeyId");
   const key = settings.get("b2:applicationKey");
@@ -163,7 +165,7 @@ export async function bucketCheck(olds: Partial<BucketInputs>, news: BucketInput
   };
 }
 
-/** Another name is another bucket; everything else is changed in place. */
+/** A new name means a new bucket; everything else is changed in place. */
 export async function bucketDiff(_id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<Difference> {
   const replaces = isUnknown(news.bucketName) || olds.bucketName === news.bucketName ? [] : ["bucketName"];
   const changes =
@@ -181,20 +183,20 @@ export async function bucketCreate(inputs: BucketInputs): Promise<{ id: string; 
   const client = loadClient();
   const { found, adopted } = await createBucket(client, wantedBucket(inputs), tell);
   const outs = await bucketOutputs(client, inputs, found, adopted);
-  // With the endpoint: of what a bucket tells, previews of a change know the id alone, and databases need both.
+  // Includes the endpoint: previews of a change know only the id, and databases need both.
   return { id: `${outs.s3Endpoint}/${found.bucketId}`, outs };
 }
 
 export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<{ outs: BucketOutputs }> {
   const client = loadClient();
-  // Said to be taken over once, it is never deleted again, whatever is said later.
+  // A bucket once adopted is never deleted, whatever is declared later.
   const adopted = olds.adopted === true || news.adopt === true;
   const prefixes = (olds.lifecycleRules ?? []).map((rule) => rule.prefix);
   const found = await updateBucket(client, bucketIdOf(id), wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
   return { outs: await bucketOutputs(client, news, found, adopted) };
 }
 
-/** The true state; an empty id when the bucket is gone. Settings that were changed by hand are found ones now, and told. */
+/** The true state; an empty id if the bucket no longer exists. Manual changes become found values and are reported. */
 export async function bucketRead(
   id: string,
   props: Partial<BucketOutputs> = {},
@@ -213,7 +215,7 @@ export async function bucketRead(
 }
 
 export async function bucketDelete(id: string, props: Partial<BucketOutputs>): Promise<void> {
-  // A state that does not say it was made here is no reason to delete.
+  // Without proof that we created the bucket, do not delete it.
   const { owner = "", adopted = true, forceDestroy = false } = props;
   await deleteBucket(loadClient(), bucketIdOf(id), { owner, adopted, forceDestroy }, tell);
 }
@@ -238,7 +240,9 @@ export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Prom
   return { inputs: news, failures };
 }
 
-/** Keys cannot be changed: whatever differs makes a new one, and the old one is deleted when everybody has the new one. */
+/**
+ * Keys cannot be changed: any difference creates a new one, and the old one is deleted once all users have the new one.
+ */
 export async function keyDiff(_id: string, olds: Partial<KeyOutputs>, news: KeyInputs): Promise<Difference> {
   const same: Readonly<Record<string, boolean>> = {
     keyName: olds.keyName === news.keyName,
@@ -258,12 +262,12 @@ export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: 
   return { id: made.applicationKeyId, outs: { ...keyInputsOf(inputs), ...made } };
 }
 
-/** A key whose bucket turned out to be the same one: nothing to do. */
+/** A key whose bucket proved to be the same one: nothing to do. */
 export async function keyUpdate(_id: string, olds: KeyOutputs, news: KeyInputs): Promise<{ outs: KeyOutputs }> {
   return { outs: { ...olds, ...keyInputsOf(news) } };
 }
 
-/** Whether it is still there; the secret comes from the state, B2 does not tell it again. */
+/** Checks that it still exists; the secret comes from the state, since B2 does not return it again. */
 export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: string; props?: KeyOutputs }> {
   if (props?.applicationKey === undefined) throw new Error("a key cannot be imported: its secret is told only when it is made");
   const found = await findKey(loadClient(), id, props.apiVersion ?? 4);
@@ -280,7 +284,7 @@ export async function keyDelete(id: string): Promise<void> {
 
 const FLAGS = ["adopt", "replaceLifecycleRules", "forceDestroy"] as const;
 
-/** The bucket's own id in that of the resource: `s3.eu-central-003.backblazeb2.com/4a48fe8875c6214145260818`. */
+/** The bucket's own id, out of the resource's: `s3.eu-central-003.backblazeb2.com/4a48fe8875c6214145260818`. */
 function bucketIdOf(id: string): string {
   return id.split("/").at(-1) ?? id;
 }
@@ -292,7 +296,7 @@ function checkBucketName(name: string | undefined): CheckFailure[] {
   return [
     {
       property: "bucketName",
-      // Not quoted, like what follows: the engine names the property, and nobody knows here whether its value is secret.
+      // The text does not quote the value: the engine names the property, and the value may be secret.
       reason: "this is no name for a bucket: 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-",
     },
   ];
@@ -351,7 +355,7 @@ function settingsOf(inputs: Partial<BucketInputs>): {
   };
 }
 
-/** The inputs among the outputs, in the form in which a program gives them. */
+/** The inputs among the outputs, in a program's form. */
 function inputsOf(props: Partial<BucketInputs>): BucketInputs {
   const { bucketName = "", owner = "", lifecycleRules, fileLockEnabled, defaultRetention } = props;
   return {
@@ -384,7 +388,7 @@ async function bucketOutputs(client: B2Client, inputs: BucketInputs, found: Foun
   };
 }
 
-/** What differs between the state and the bucket, one line each. */
+/** Differences between the state and the bucket, one per line. */
 function bucketDrift(before: BucketInputs, after: BucketOutputs): string[] {
   const [was, is] = [settingsOf(before), settingsOf(after)];
   const names = ["lifecycleRules", "fileLockEnabled", "defaultRetention"] as const;
@@ -417,13 +421,13 @@ function isUnknown(value: unknown): boolean {
   return value === UNKNOWN;
 }
 
-/** True when the value is, or holds, one that is not known yet. */
+/** True if the value is or contains an unknown one. */
 function hasUnknown(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return isUnknown(value);
   return Object.entries(value).some(([name, item]) => name !== "__provider" && hasUnknown(item));
 }
 
-/** The value, undefined while it is not known. */
+/** The value; undefined while it is unknown. */
 function known<T>(value: T | undefined): T | undefined {
   return isUnknown(value) ? undefined : value;
 }
@@ -432,7 +436,7 @@ function isWithin(value: number, min: number, max: number): boolean {
   return Number.isInteger(value) && value >= min && value <= max;
 }
 
-/** Lines on standard output of the provider are shown by the engine as they come. */
+/** The engine shows the provider's standard output line by line. */
 const tell: Tell = (line) => {
   process.stdout.write(`${line}\n`);
 };

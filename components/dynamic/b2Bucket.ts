@@ -1,6 +1,6 @@
 /**
- * The dynamic resource behind a bucket of Backblaze B2. Only the declaration: what it does is in b2.ts, loaded by the name of this package
- * when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ * The dynamic resource behind a bucket of Backblaze B2. Only the declaration: the engine loads its methods from b2.ts
+ * by this package's name, so that it captures nothing of the program and an updated package takes effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { BucketInputs, BucketState } from "./b2";

@@ -1,6 +1,7 @@
 /**
- * What the engine calls for a self-signed certificate: made once, kept, and made anew before it ends or when it shall be another one. The one
- * before stays beside the new one, in the same text, for as long as it is valid: whoever knows only one of them goes on working.
+ * The engine's methods for a self-signed certificate: created once, kept, and renewed before it ends or when its inputs
+ * change. The former one stays beside the new one, in the same text, while it is valid: peers that know only one of
+ * them keep working.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { belongTogether, findValidity } from "./certificates";
@@ -11,14 +12,14 @@ export interface CertificateInputs {
   readonly dnsNames: readonly string[];
   readonly usage: "server" | "client";
   readonly validDays: number;
-  /** Days before the end from which on an update makes another one. */
+  /** Days before the end when an update starts to renew it. */
   readonly renewDays: number;
-  /** Another text makes another one. */
+  /** A new text renews it. */
   readonly rotation: string;
 }
 
 export interface CertificateState extends CertificateInputs {
-  /** The certificate, and the one before it while that is valid. */
+  /** The certificate, and the former one while it is valid. */
   readonly certificatePem: string;
   readonly privateKeyPem: string;
   /** RFC 3339. */
@@ -26,16 +27,16 @@ export interface CertificateState extends CertificateInputs {
 }
 
 const DAY_MS = 86_400_000;
-/** Clocks of other machines may be behind. */
+/** Other machines' clocks may be behind. */
 const EARLIER_MS = 3_600_000;
 
-/** @throws Error for days that are none */
+/** @throws Error for invalid days */
 export async function certificateCreate(inputs: CertificateInputs, nowMs = Date.now()): Promise<pulumi.dynamic.CreateResult<CertificateState>> {
   checkDays(inputs);
   return { id: inputs.commonName, outs: await stateOf(inputs, nowMs, "") };
 }
 
-/** Another one is made in its place; nothing is replaced, so that what names it stays. */
+/** The certificate is renewed in place, so that objects which name it stay. */
 export function certificateDiff(_id: string, olds: CertificateState, news: CertificateInputs, nowMs = Date.now()): pulumi.dynamic.DiffResult {
   checkDays(news);
   return { changes: isAnother(olds, news) || isDue(olds, news, nowMs) };

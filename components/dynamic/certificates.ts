@@ -1,7 +1,7 @@
 /** Self-signed certificates as they are in a state: one leaf for one side of a mutual TLS connection, trusted by being known itself. */
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 
-/** Null for what is no certificate. @param text the first of it counts */
+/** Null for invalid text. @param text only its first certificate counts */
 export function findValidity(text: string): { readonly notBeforeMs: number; readonly notAfterMs: number } | null {
   try {
     const certificate = new X509Certificate(text);
@@ -11,7 +11,7 @@ export function findValidity(text: string): { readonly notBeforeMs: number; read
   }
 }
 
-/** True when the key is that of the certificate. */
+/** True if the key belongs to the certificate. */
 export function belongTogether(certificatePem: string, privateKeyPem: string): boolean {
   const spki = (key: ReturnType<typeof createPublicKey>): string => key.export({ type: "spki", format: "pem" }).toString();
   return spki(createPublicKey(createPrivateKey(privateKeyPem))) === spki(new X509Certificate(certificatePem).publicKey);

@@ -1,15 +1,15 @@
 /**
- * The methods of {@link ClusterBackupEnd}, called by the engine in the process of the dynamic provider: how a `Backup` of CloudNativePG has ended. Pure.
- * The provider of Kubernetes waits until an object fits an expression, and cannot be told that it never will: so it waits for any end, and the
- * update fails here.
+ * The methods of {@link ClusterBackupEnd}, which the engine calls in the dynamic provider's process: result of a
+ * CloudNativePG `Backup`. Pure. The Kubernetes provider waits until an object matches an expression, and cannot detect
+ * that it never will. So it waits for any end, and the update fails here.
  */
 export interface BackupEndInputs {
   readonly namespace: string;
   /** Name of the Backup. */
   readonly backup: string;
-  /** Tells it from another one of the same name. */
+  /** Distinguishes it from another one of the same name. */
   readonly uid: string;
-  /** Of its status, when it has ended: phase, CloudNativePG's own error, and the name of the backup in the repositories. */
+  /** From its final status: phase, CloudNativePG's own error, and the backup's name in the repositories. */
   readonly phase: string;
   readonly error: string;
   readonly backupId: string;
@@ -17,15 +17,15 @@ export interface BackupEndInputs {
 
 export interface BackupEndState {
   readonly label: string;
-  /** Of the Backup that was looked at. */
+  /** Uid of the Backup that was read. */
   readonly uid: string;
 }
 
-/** Phases that a Backup does not leave. "CloudNativePG 1.30 api/v1/backup_types.go" */
+/** Final phases of a Backup. "CloudNativePG 1.30 api/v1/backup_types.go" */
 const COMPLETED = "completed";
 export const BACKUP_ENDS = [COMPLETED, "failed", "invalid backup definition"] as const;
 
-/** @throws Error with the Backup's own error where it has not completed */
+/** @throws Error with the Backup's own error if it did not complete */
 export async function backupEndCreate(inputs: BackupEndInputs): Promise<{ id: string; outs: BackupEndState }> {
   const { backup, backupId, error, namespace, phase, uid } = inputs;
   if (phase === COMPLETED) return { id: `${namespace}/${backup}`, outs: { label: backupId, uid } };
@@ -34,7 +34,7 @@ export async function backupEndCreate(inputs: BackupEndInputs): Promise<{ id: st
   throw new Error(`${fact}: ${error === "" ? "it tells no error" : error}\n${wayOut}`);
 }
 
-/** Another Backup, and nothing else: what is told of one that has completed does not change how it ended. */
+/** Only another Backup counts: later changes of a completed one do not change its result. */
 export async function backupEndDiff(
   _id: string,
   olds: Partial<BackupEndState>,

@@ -1,6 +1,7 @@
 /**
- * The dynamic resource that fails an update with a `Backup` that failed. Only the declaration: what it does is in clusterBackup.ts, loaded by the
- * name of this package when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ * The dynamic resource that fails an update when a `Backup` fails. Only the declaration: the engine loads its methods
+ * from clusterBackup.ts by this package's name, so that it captures nothing of the program and an updated package takes
+ * effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupEndInputs, BackupEndState } from "./clusterBackup";
@@ -12,10 +13,12 @@ const provider: pulumi.dynamic.ResourceProvider<BackupEndInputs, BackupEndState>
   diff: (id, olds, news) => (require("pgbackstop/dynamic/clusterBackup") as BackupModule).backupEndDiff(id, olds, news),
 };
 
-/** {@link BackupEndInputs}, now or later. */
+/** {@link BackupEndInputs}, known or late. */
 type ClusterBackupEndArgs = { readonly [K in keyof BackupEndInputs]: pulumi.Input<BackupEndInputs[K]> };
 
-/** A resource and not a check of the program: what depends on the backup then waits for its outcome, and is not made when it failed. */
+/**
+ * A resource, not a check in the program: dependents wait for the backup's result, and are not created if it failed.
+ */
 export class ClusterBackupEnd extends pulumi.dynamic.Resource {
   /** Name of the backup in the repositories. */
   declare readonly label: pulumi.Output<string>;

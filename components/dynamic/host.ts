@@ -1,8 +1,8 @@
 /**
- * The host resource's methods, called by the engine in the process of the dynamic provider. They translate between the resource's inputs
- * and outputs (plain data) and what host/ does.
+ * The host resource's methods, which the engine calls in the dynamic provider's process. They translate between the
+ * resource's inputs and outputs (plain data) and host/.
  *
- * The state that a method gets is what an earlier version of this package may have written: missing parts are as good as empty ones.
+ * A method's state may come from an earlier version of this package: missing parts count as empty.
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
 import { convergeHost, type DesiredHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
@@ -21,21 +21,21 @@ export interface FileInput {
   readonly mode: string;
   readonly owner: OwnerRole;
   readonly text: string;
-  /** True for files whose text is secret: their digests are kept as secrets too. */
+  /** True for files with secret text: their digests are secret too. */
   readonly secret: boolean;
 }
 
 /** The program on the host. */
 export interface RuntimeInput {
-  /** How Node.js gets there; left out where one of the host's is used. */
+  /** How Node.js gets there; left out if the host's own is used. */
   readonly node?: NodeInput;
   readonly path: string;
   readonly sha256: string;
   /** Program and options that every verb shares. */
   readonly argv: readonly string[];
-  /** The command that lends the secrets to a verb; left out where PostgreSQL's account reads them itself. */
+  /** The command that passes the secrets to a verb; left out if PostgreSQL's account reads them itself. */
   readonly launcher?: string;
-  /** Paths of secrets that are on the host already; left out where there are none. */
+  /** Paths of existing secrets on the host; left out without any. */
   readonly secretFiles?: readonly string[];
 }
 
@@ -44,83 +44,86 @@ export interface DirectoriesInput {
   readonly units: string;
   readonly make: readonly DesiredDirectory[];
   readonly keep: readonly DesiredDirectory[];
-  /** Where something must be mounted. */
+  /** Required mount points. */
   readonly mounts: readonly string[];
 }
 
 export interface ServerInput {
   /** Account of PostgreSQL. */
   readonly user: string;
-  /** Which PostgreSQL shall be there; left out, whatever is there. */
+  /** The required PostgreSQL; left out, any. */
   readonly postgres?: PostgresInput;
   readonly mayRestart: boolean;
   readonly restartCommand: readonly string[];
 }
 
-/** What is neither a file nor a reason to make the host anew. */
+/** Everything except files and reasons to recreate the host. */
 export interface DesiredInput {
   readonly stanza: string;
   readonly server: ServerInput;
   readonly directories: DirectoriesInput;
   readonly runtime: RuntimeInput;
-  /** Left out where the runtime is the engine. */
+  /** Left out if the runtime is the engine. */
   readonly stock?: StockOnHost;
   readonly units: UnitNames;
   readonly backups: { readonly takeFirst: boolean };
 }
 
-/** Few properties, and what belongs together in one of them: each costs a preview several promises and the stacks that the SDK takes for them. */
+/**
+ * Related values share a property: each property costs a preview several promises and the SDK's stack traces for them.
+ */
 export interface HostInputs {
   readonly connection: ConnectionInput;
   readonly dataDirectory: string;
   readonly desired: DesiredInput;
-  /** Absolute path to what shall be there. */
+  /** Absolute path to the desired file. */
   readonly files: Readonly<Record<string, FileInput>>;
   /** By the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
   readonly settings: Readonly<Record<string, string>>;
-  /** What signs in to the host, then to those on the way to it. Secret. */
+  /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
 }
 
 interface KeptIdentity extends HostIdentity {
   readonly connection: ConnectionInput;
-  /** Path of each file to the role that owns it. */
+  /** Path of each file to its owner's role. */
   readonly owners: Readonly<Record<string, OwnerRole>>;
   readonly postgresVersion?: number;
-  /** Paths of the files whose text is secret. */
+  /** Paths of the files with secret text. */
   readonly secretPaths: readonly string[];
 }
 
-/** What programs read of the outcome. */
+/** The part of the outcome that programs read. */
 export type HostStatus = Pick<HostOutcome, "pendingRestart" | "timersEnabled" | "firstBackup" | "destinations">;
 
-/** The outcome with the digests of secret files apart, who the host is, and what a refresh found. */
+/** The outcome with secret files' digests separate, the host's identity, and the findings of a refresh. */
 export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   status: HostStatus;
   identity: KeptIdentity;
   secretFileFacts: Record<string, string>;
-  /** Files, settings and units as the last update left them: what a refresh compares with. */
+  /** Files, settings and units after the last update: a refresh compares with them. */
   appliedFacts: Record<string, string>;
   drift: string[];
-  /** A refresh and a removal are told nothing else. Secret. */
+  /** The only inputs of a refresh and a removal. Secret. */
   keptSignIn: readonly SignInInput[];
-  /** Location of each repository that ever was here to the fingerprint of its passphrase. */
+  /** Each repository's location, including former ones, to its passphrase's fingerprint. */
   cipherFingerprints: Record<string, string>;
 }
 
-/** Among the facts, which otherwise are of paths, settings and units. */
+/** A name among the facts, which otherwise name paths, settings and units. */
 const NODE_FACT = "Node.js";
 const RUNTIME_MODE = "0644";
 
-/** Takes the inputs as they are: the component has checked them. */
+/** Accepts the inputs unchanged: the component has checked them. */
 export async function check(_olds: HostInputs, news: HostInputs): Promise<{ inputs: HostInputs; failures: { property: string; reason: string }[] }> {
   return { inputs: news, failures: [] };
 }
 
 /**
- * Compares what was found on the host last with what is wanted now. Another data directory, host or purpose is another resource.
- * @throws Error when a repository would get another passphrase: it cannot be changed in place
+ * Compares the host's last known state with the desired one. Another data directory, host or purpose is another
+ * resource.
+ * @throws Error if a repository would get another passphrase: it cannot be changed in place
  */
 export async function diff(
   _id: string,
@@ -132,13 +135,13 @@ export async function diff(
   const replaces = [
     ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
     ...(olds.identity !== undefined && hostOf(olds.identity.connection) !== hostOf(news.connection) ? ["connection"] : []),
-    // A host that archives no longer, or from now on, gets its settings back, or ours, by being made anew.
+    // If a host starts or stops archiving, recreating it sets or restores the settings.
     ...(olds.identity !== undefined && isEmpty(olds.identity.settings) !== isEmpty(news.settings) ? ["settings"] : []),
   ];
   return { changes: replaces.length > 0 || differences(olds, news).length > 0, replaces, deleteBeforeReplace: true };
 }
 
-/** Everything by which a host, as last found, is not what `news` wants; the names of files, settings and units, and what else. */
+/** Differences between the host's last known state and `news`: names of files, settings, units and other parts. */
 export function differences(olds: Partial<HostOutputs>, news: HostInputs): string[] {
   const found = { ...olds.fileFacts, ...olds.secretFileFacts };
   const wanted = wantedFacts(news);
@@ -165,7 +168,7 @@ export async function update(_id: string, olds: Partial<HostOutputs>, news: Host
   return { outs: await apply(news, olds) };
 }
 
-/** The true state. What differs from the last known one is named in `drift`. */
+/** The true state. `drift` names differences from the last known one. */
 export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ id: string; props: HostOutputs }> {
   if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, it takes over what it finds");
   const { identity } = props;
@@ -202,7 +205,7 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   }
 }
 
-/** Everything that an update brings. @throws Error when the program that it brings is not the one of the preview */
+/** The desired state of an update. @throws Error if the program differs from the preview's */
 export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityOf(inputs)): DesiredHost {
   const { backups, directories, runtime, server, stock } = inputs.desired;
   if (runtime.sha256 !== runtimeBundleSha256()) {
@@ -225,19 +228,22 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
   };
 }
 
-/** Before anything is written. In a refresh `news` is what the state has. @throws Error */
+/** Runs before anything is written. In a refresh `news` comes from the state. @throws Error */
 function requirePassphrases(olds: Partial<HostOutputs>, news: Pick<Partial<HostInputs>, "ciphers">): void {
   const faults = passphraseFaults(news.ciphers ?? {}, olds.cipherFingerprints ?? {});
   if (faults.length > 0) throw new Error(`a passphrase cannot be changed in place:\n  ${faults.join("\n  ")}`);
 }
 
-/** A passphrase is in use, and remembered, once the stanza was made with it. */
+/** A passphrase is in use, and recorded, once the stanza was created with it. */
 function fingerprintsOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, { stanzaMade }: HostOutcome): Record<string, string> {
   const known = olds?.cipherFingerprints ?? {};
   return stanzaMade ? rememberPassphrases(inputs.ciphers, known) : { ...known };
 }
 
-/** What the engine records as "made, but not working yet": the state is kept, and the next update goes on from there. */
+/**
+ * The engine records it as "created, but not working yet": it keeps the state, and the next update continues from
+ * there.
+ */
 class InitializationFailed extends Error {
   readonly id: string;
   readonly properties: object;
@@ -279,14 +285,14 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     allowRestart: server.mayRestart,
     restartCommand: server.restartCommand,
     ...(runtime.node === undefined ? {} : { node: nodePlaceOf(runtime.node) }),
-    // Another version must not pass as no change.
+    // A new version must show as a change.
     ...(server.postgres === undefined ? {} : { postgresVersion: server.postgres.version }),
     owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [runtime.path]: "admin" },
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
 }
 
-/** Where it is, without how it got there: that may be another way on another machine. */
+/** Its location without its source: another machine may use another source. */
 function nodePlaceOf({ file, look, path }: NodeInput): NodePlace {
   return { file, look, path };
 }
@@ -340,14 +346,14 @@ function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: R
   };
 }
 
-/** Names what is not as the last update left it: path, setting or unit, then how. */
+/** Names differences from the last update: path, setting or unit, then the change. */
 function driftOf(applied: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): string[] {
   return Object.keys(now)
     .filter((name) => applied[name] !== undefined && applied[name] !== now[name])
     .map((name) => `${name}: ${changeText(applied[name] ?? "", now[name] ?? "")}`);
 }
 
-/** `content changed, mode 0644 → 0600` of a file, `was → is` of anything else; digests stay out of messages. */
+/** `content changed, mode 0644 → 0600` for a file, `was → is` for anything else; messages contain no digests. */
 function changeText(was: string, is: string): string {
   const [oldMode, oldOwner, oldSha256] = was.split(" ");
   const [mode = "", owner, sha256] = is.split(" ");
@@ -368,7 +374,7 @@ function isEqual(left: unknown, right: unknown): boolean {
   return canonical(left) === canonical(right);
 }
 
-/** JSON with sorted keys; what the engine drops on its way (undefined) does not count. */
+/** JSON with sorted keys; ignores values that the engine drops (undefined). */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) =>
     typeof item === "object" && item !== null && !Array.isArray(item)

@@ -1,6 +1,7 @@
 /**
- * The dynamic resource that runs a command once on a host. Only the declaration: what it does is in action.ts, loaded by the name of this
- * package when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ * The dynamic resource that runs a command once on a host. Only the declaration: the engine loads its methods from
+ * action.ts by this package's name, so that it captures nothing of the program and an updated package takes effect at
+ * once.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { ActionInputs, ActionState } from "./action";
@@ -12,12 +13,12 @@ const provider: pulumi.dynamic.ResourceProvider<ActionInputs, ActionState> = {
   diff: (id, olds, news) => (require("pgbackstop/dynamic/action") as ActionModule).actionDiff(id, olds, news),
 };
 
-/** {@link ActionInputs}, now or later. */
+/** {@link ActionInputs}, known or late. */
 type HostActionArgs = { readonly [K in keyof ActionInputs]: pulumi.Input<ActionInputs[K]> };
 
-/** Runs when it is created, and again when it is replaced; removing it does nothing. */
+/** Runs when it is created or replaced; removing it does nothing. */
 export class HostAction extends pulumi.dynamic.Resource {
-  /** Label of the last backup that was taken. */
+  /** Label of the last backup. */
   declare readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: HostActionArgs, opts: pulumi.CustomResourceOptions) {

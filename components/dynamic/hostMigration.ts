@@ -1,6 +1,7 @@
 /**
- * The dynamic resource that runs one step of a migration on a host. Only the declaration: what it does is in migration.ts, loaded by the name of this
- * package when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ * The dynamic resource that runs one step of a migration on a host. Only the declaration: the engine loads its methods
+ * from migration.ts by this package's name, so that it captures nothing of the program and an updated package takes
+ * effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { MigrationInputs, MigrationState } from "./migration";
@@ -12,12 +13,12 @@ const provider: pulumi.dynamic.ResourceProvider<MigrationInputs, MigrationState>
   diff: (id, olds, news) => (require("pgbackstop/dynamic/migration") as MigrationModule).migrationDiff(id, olds, news),
 };
 
-/** {@link MigrationInputs}, now or later. */
+/** {@link MigrationInputs}, known or late. */
 type HostMigrationArgs = { readonly [K in keyof MigrationInputs]: pulumi.Input<MigrationInputs[K]> };
 
-/** Runs when it is created, and again when it is replaced; removing it does nothing. */
+/** Runs when it is created or replaced; removing it does nothing. */
 export class HostMigration extends pulumi.dynamic.Resource {
-  /** What the step has answered. */
+  /** The step's report. */
   declare readonly report: pulumi.Output<string>;
 
   constructor(name: string, args: HostMigrationArgs, opts: pulumi.CustomResourceOptions) {

@@ -1,6 +1,7 @@
 /**
- * The methods of {@link HostMigration}, called by the engine in the process of the dynamic provider: one step of `pgbackstop migrate` on a host, over
- * the connection that its update takes too. Passwords go there over standard input, into a directory of their own that is gone when the step has ended.
+ * The methods of {@link HostMigration}, which the engine calls in the dynamic provider's process: one step of
+ * `pgbackstop migrate` on a host, over the same connection as its update. Passwords go over standard input into their
+ * own directory, which is removed when the step ends.
  */
 import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
@@ -11,34 +12,34 @@ import { type ConnectionInput, hostOf, withConnection } from "./reach";
 
 export interface MigrationInputs {
   readonly connection: ConnectionInput;
-  /** What signs in to the host, then to those on the way to it. Secret. */
+  /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
-  /** Account that the program is started as. */
+  /** Account that starts the program. */
   readonly user: string;
-  /** Account that the program becomes, and that reads the files. */
+  /** Account that the program switches to, and that reads the files. */
   readonly fileUser: string;
-  /** Program, options and step; {@link FILES_PLACE} in a word becomes the directory of the files. */
+  /** Program, options and step; {@link FILES_PLACE} in an argument stands for the directory of the files. */
   readonly argv: readonly string[];
-  /** Passwords and certificates, by the names that words say. Secret. */
+  /** Passwords and certificates, by the names in the arguments. Secret. */
   readonly files: Readonly<Record<string, string>>;
-  /** Besides 0: the answer is then a report too. */
+  /** An additional success code: its answer is a report too. */
   readonly acceptedCode: number;
   /** For messages: `copy the databases`. */
   readonly what: string;
-  /** Another value makes it run again. */
+  /** A new value makes it run again. */
   readonly triggers: readonly string[];
 }
 
 export interface MigrationState {
-  /** What the step has answered: JSON. */
+  /** The step's report: JSON. */
   readonly report: string;
-  /** Digest of the triggers of the last run. Secret, because a trigger may be. */
+  /** Digest of the last run's triggers. Secret, because a trigger may be. */
   readonly ranFor: string;
 }
 
 const TIMEOUT_MS = 7 * 24 * 3600_000;
 
-/** In memory where that can be had; nobody but its owner may look into it. */
+/** In memory if possible; only its owner may read it. */
 const MAKE_DIRECTORY = `set -e
 umask 077
 for place in /dev/shm /tmp; do
@@ -47,20 +48,23 @@ for place in /dev/shm /tmp; do
   exit 0
 done
 exit 1`;
-/** The last word gives the directory away, when everything in it is there. */
+/** The last argument is the directory's new owner, once it is complete. */
 const WRITE_FILE = `set -e
 umask 077
 cat > "$1/$2"
 chown "$3:$4" "$1/$2"`;
 const HAND_OVER = 'chown "$2:$3" "$1"';
 
-/** Runs, and waits for the end. @throws Error with what is in the way, what differs or what is missing, or with the end of what the step said */
+/**
+ * Runs, and waits for the end. @throws Error naming obstacles, differences or missing parts, or with the end of the
+ * step's output
+ */
 export async function migrationCreate(inputs: MigrationInputs): Promise<{ id: string; outs: MigrationState }> {
   const report = await withConnection(inputs, (connection) => runStep(connection, inputs));
   return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { report, ranFor: digestOf(inputs) } };
 }
 
-/** Only triggers count: what was moved is not moved again because a path or a version has changed. */
+/** Only triggers count: a new path or version does not repeat a migration. */
 export async function migrationDiff(
   _id: string,
   olds: Partial<MigrationState>,
@@ -70,7 +74,7 @@ export async function migrationDiff(
   return { changes, replaces: changes ? ["triggers"] : [] };
 }
 
-/** @returns the answer */
+/** @returns the report */
 export async function runStep(connection: Connection, inputs: MigrationInputs): Promise<string> {
   const { acceptedCode, argv, user, what } = inputs;
   const account = await loadAccount(connection, user);
@@ -90,7 +94,7 @@ function failureOf(what: string, result: ExecResult): Error {
   return new CommandFailed(what, { exitCode: result.exitCode, stdout: problems.join("\n"), stderr: result.stderr });
 }
 
-/** None are written where there are none. The directory is removed whatever happens, by the account that has made it. */
+/** Writes nothing without files. The account that created the directory always removes it. */
 async function withFiles<T>(connection: Connection, inputs: MigrationInputs, work: (directory: string) => Promise<T>): Promise<T> {
   const files = Object.entries(inputs.files);
   if (files.length === 0) return work("");

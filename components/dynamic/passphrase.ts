@@ -1,13 +1,13 @@
 /**
- * The dynamic resource behind a cipher passphrase: made once from the system's random source, or taken over, and kept through every update.
- * Another one would make every backup unreadable, so that a change is refused, at preview where it is known there. Its methods are complete
- * in themselves, so that a passphrase can still be read and removed when the package is gone.
+ * The dynamic resource behind a cipher passphrase: generated once from the system's random source, or adopted, and kept
+ * through every update. Another one would make every backup unreadable, so a change is refused, in the preview if it is
+ * known there. Its methods are self-contained, so that a passphrase can be read and removed without the package.
  */
 import * as pulumi from "@pulumi/pulumi";
 
 interface PassphraseInputs {
   readonly sizeBytes: number;
-  /** Taken over; later on it must be the same or left out. */
+  /** Adopted; later it must be the same or left out. */
   readonly existing?: string;
 }
 

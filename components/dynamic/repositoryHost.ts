@@ -1,4 +1,6 @@
-/** The methods of the resources behind {@link RepositoryHost}, called by the engine in the process of the dynamic provider. */
+/**
+ * The methods of the resources behind {@link RepositoryHost}, which the engine calls in the dynamic provider's process.
+ */
 import { isDeepStrictEqual } from "node:util";
 import {
   convergeRepositoryHost,
@@ -13,17 +15,17 @@ import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 
 export interface RepositoryHostInputs {
   readonly connection: ConnectionInput;
-  /** What signs in to the host, then to those on the way to it. Secret. */
+  /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
   readonly desired: DesiredRepositoryHost;
 }
 
 export interface RepositoryHostState {
-  /** The key by which clients know the host: that of ECDSA where there is one, which stock pgBackRest asks for first. */
+  /** The host key for clients: ECDSA if there is one, which stock pgBackRest requests first. */
   readonly hostKey: string;
-  /** What was found on the host last, by names. */
+  /** The host's last known state, by names. */
   readonly facts: Record<string, string>;
-  /** A refresh and a removal are told nothing else. */
+  /** The only inputs of a refresh and a removal. */
   readonly kept: { readonly connection: ConnectionInput; readonly desired: DesiredRepositoryHost };
   /** Secret. */
   readonly keptSignIn: readonly SignInInput[];
@@ -43,7 +45,10 @@ export async function repositoryHostUpdate(
   return { outs: await apply(news, olds.facts ?? {}) };
 }
 
-/** What was found last against what is wanted; another host is another resource, and the old one keeps its backups. */
+/**
+ * Compares the last known state with the desired one; another host is another resource, and the old one keeps its
+ * backups.
+ */
 export async function repositoryHostDiff(
   _id: string,
   olds: Partial<RepositoryHostState>,
@@ -55,7 +60,7 @@ export async function repositoryHostDiff(
   return { changes, replaces, deleteBeforeReplace: true };
 }
 
-/** The true state; what is not as it should be is told. */
+/** The true state; differences are reported. */
 export async function repositoryHostRead(id: string, props?: Partial<RepositoryHostState>): Promise<{ id: string; props: RepositoryHostState }> {
   const { kept, keptSignIn = [] } = props ?? {};
   if (kept === undefined) throw new Error("a backup host cannot be imported: declare it, it takes over what it finds");
@@ -101,9 +106,9 @@ function chooseKey(keys: readonly string[]): string {
 }
 
 export interface KeyInputs {
-  /** Left out, a pair is made. Secret. */
+  /** Left out, a pair is generated. Secret. */
   readonly existing?: string;
-  /** Of `existing`. Secret. */
+  /** For `existing`. Secret. */
   readonly passphrase?: string;
   readonly comment: string;
 }
@@ -128,7 +133,7 @@ export async function keyUpdate(_id: string, _olds: Partial<KeyState>, news: Key
 }
 
 async function pairOf({ comment, existing, passphrase }: KeyInputs): Promise<KeyState> {
-  // Only who has such a resource waits for the library.
+  // Loads the library only for such resources.
   const { makeKeyPair, publicKeyOf } = await import("../host/ssh/keys.js");
   return existing === undefined ? makeKeyPair(comment) : { privateKey: existing, publicKey: publicKeyOf(existing, passphrase) };
 }

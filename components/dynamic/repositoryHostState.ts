@@ -1,6 +1,7 @@
 /**
- * The dynamic resources behind a backup host. Only the declarations: what they do is in repositoryHost.ts, loaded by the name of this package
- * when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ * The dynamic resources behind a backup host. Only the declarations: the engine loads their methods from
+ * repositoryHost.ts by this package's name, so that it captures nothing of the program and an updated package takes
+ * effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { KeyInputs, KeyState, RepositoryHostInputs, RepositoryHostState } from "./repositoryHost";
@@ -23,7 +24,7 @@ const keyProvider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyState> = {
 
 type Later<T> = { readonly [K in keyof T]: pulumi.Input<NonNullable<T[K]>> };
 
-/** The accounts of a backup host, sshd's confinement of them, their directories and keys. */
+/** The accounts of a backup host, their confinement by sshd, their directories and keys. */
 export class RepositoryHostResource extends pulumi.dynamic.Resource {
   declare readonly hostKey: pulumi.Output<string>;
 
@@ -33,7 +34,7 @@ export class RepositoryHostResource extends pulumi.dynamic.Resource {
   }
 }
 
-/** A pair of keys that signs in by SSH: made once, or told from the private half. */
+/** An SSH key pair: generated once, or derived from the private half. */
 export class SshKey extends pulumi.dynamic.Resource {
   /** Secret. */
   declare readonly privateKey: pulumi.Output<string>;

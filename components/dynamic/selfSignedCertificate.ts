@@ -1,6 +1,7 @@
 /**
- * The dynamic resource behind the certificates of a plugin. Only the declaration: what it does is in certificate.ts, loaded by the name of this
- * package when the engine calls, so that nothing of the program is captured and an updated package takes effect at once.
+ * The dynamic resource behind a plugin's certificates. Only the declaration: the engine loads its methods from
+ * certificate.ts by this package's name, so that it captures nothing of the program and an updated package takes effect
+ * at once.
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { CertificateInputs, CertificateState } from "./certificate";
@@ -22,7 +23,7 @@ export interface SelfSignedCertificateArgs {
   rotation: string;
 }
 
-/** A certificate that is trusted by being known, with its key, secret in the state. */
+/** A directly trusted certificate with its key, secret in the state. */
 export class SelfSignedCertificate extends pulumi.dynamic.Resource {
   declare readonly certificatePem: pulumi.Output<string>;
   declare readonly privateKeyPem: pulumi.Output<string>;

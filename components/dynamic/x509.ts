@@ -1,9 +1,9 @@
-/** X.509 v3 certificates with ECDSA keys on P-256 and SHA-256, by @peculiar/x509. */
+/** X.509 v3 certificates (RFC 5280) in DER (X.690) with ECDSA keys on P-256 and SHA-256, by node:crypto alone. */
 import { randomBytes, webcrypto } from "node:crypto";
 
 export type KeyPair = webcrypto.CryptoKeyPair;
 
-/** What a certificate says; either of an authority, or of one side of a TLS connection. */
+/** Content of a certificate, either of an authority or of one side of a TLS connection. */
 export interface CertificateContent {
   readonly commonName: string;
   readonly keys: KeyPair;
