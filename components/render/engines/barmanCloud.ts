@@ -1,6 +1,7 @@
 /**
- * Engine `barman-cloud`: the Barman Cloud plugin (0.14) with one ObjectStore. It writes to one place, takes full backups and encrypts nothing
- * by itself; what a second repository or another kind of backup would need is refused by rules, not left out here.
+ * Engine `barman-cloud`: the Barman Cloud plugin (0.14) with one ObjectStore. It writes to one repository, takes full
+ * backups and has no encryption of its own. Rules refuse additional repositories and other kinds of backups; nothing is
+ * left out here.
  */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
@@ -11,10 +12,10 @@ import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
-/** Providers that have refused the checksums which Amazon's newer libraries send by themselves. */
+/** Providers that have refused the checksums which newer Amazon libraries send by default. */
 const WITHOUT_CHECKSUMS = ["b2", "r2"];
 const CHECKSUM_VARIABLES = ["AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"];
-/** Barman's own names; what it does not know is left to its default. */
+/** Barman's own names; types that it does not support get its default. */
 const COMPRESSIONS: Readonly<Partial<Record<string, { readonly wal: string; readonly data?: string }>>> = {
   gz: { wal: "gzip", data: "gzip" },
   lz4: { wal: "lz4", data: "lz4" },
@@ -46,7 +47,7 @@ function renderBarman(context: EngineContext): EngineParts {
   };
 }
 
-/** Where a cluster is restored from: the server's name is that of the cluster that was backed up. */
+/** Source of a restore: the server's name is that of the backed-up cluster. */
 function barmanSource({ plan }: EngineContext, name: string): PluginEntry {
   return { name: BARMAN, parameters: { barmanObjectName: name, serverName: plan.stanza } };
 }
@@ -94,13 +95,15 @@ function endpointUrl({ endpoint, port }: S3Plan): string {
   return `https://${endpoint}${port === 443 ? "" : `:${port}`}`;
 }
 
-/** The region comes from a Secret or not at all: where none holds it, the environment says it. */
+/** The region comes from a Secret, if one holds it, or from the environment. */
 function credentialsOf({ keyType }: S3Plan, keys: SecretKeysSettings): object {
   if (keyType !== "shared") return { inheritFromIAMRole: true };
   return given({ accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey, sessionToken: keys.sessionToken, region: keys.region });
 }
 
-/** No variable says where the bucket's name goes: Amazon's library puts it into the path of every endpoint that is given. */
+/**
+ * No variable selects the bucket's addressing: Amazon's library puts the name into the path of every given endpoint.
+ */
 function environmentOf(s3: S3Plan): { readonly name: string; readonly value: string }[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   const checksums = row === null || WITHOUT_CHECKSUMS.includes(row.id) || !row.hosted;

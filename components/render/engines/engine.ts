@@ -1,9 +1,9 @@
-/** What every engine of CloudNativePG is asked, and what it answers: parts that clusterObjects.ts puts together. Pure. */
+/** Interface of CloudNativePG engines: their input, and parts that clusterObjects.ts assembles. Pure. */
 import type { ClusterShape, RepositorySecrets, ScheduleShapes } from "../../plan/cluster/clusterShape";
 import type { ClusterPlan } from "../../plan/model/plan";
 import type { RenderedObject } from "../kubernetes/objects";
 
-/** The ConfigMap with the runtime, as it lies in the namespace of the cluster, and the image that runs it. */
+/** The ConfigMap with the runtime in the cluster's namespace, and the image that runs it. */
 export interface DeployedRuntime {
   readonly configMap: string;
   readonly image: string;
@@ -15,9 +15,9 @@ export interface EngineContext {
   readonly secrets: RepositorySecrets;
   readonly schedules: ScheduleShapes;
   readonly runtime: DeployedRuntime;
-  /** The plugin's name as its installation tells it; left out, the engine's own. */
+  /** The plugin's name from its installation; left out, the engine's own. */
   readonly pluginName?: string | undefined;
-  /** Only which objects there are, and what stands in their fields as it is: texts are left out, because values may be markers. */
+  /** Only which objects exist, and their plain fields: texts are left out, because values may be markers. */
   readonly isOutline: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface PluginEntry {
 
 /** One ScheduledBackup, before it has a name. */
 export interface BackupRun {
-  /** Behind the cluster's name: `full`, `full-repo2`. */
+  /** Suffix of the cluster's name: `full`, `full-repo2`. */
   readonly suffix: string;
   /** Five fields. */
   readonly cron: string;
@@ -47,7 +47,7 @@ export interface EngineParts {
   readonly plugins: readonly PluginEntry[];
   /** `spec.backup` of the Cluster. */
   readonly backup: Readonly<Record<string, unknown>> | undefined;
-  /** What must be there before the Cluster. */
+  /** Objects that the Cluster needs first. */
   readonly objects: readonly RenderedObject[];
   readonly runs: readonly BackupRun[];
 }

@@ -1,7 +1,8 @@
 /**
- * Engine `pgbackrest` on CloudNativePG: Dalibo's plugin (0.0.3), which runs stock pgBackRest. WAL goes to all repositories, a backup to one:
- * each schedule becomes a ScheduledBackup for each repository, an hour apart, always on the primary. Repositories are numbered by their
- * place in the Stanza, not by their key. Since version 0.0.1 the object is a Stanza; before, it was called Repository.
+ * Engine `pgbackrest` on CloudNativePG: Dalibo's plugin (0.0.3), which runs stock pgBackRest. WAL goes to all
+ * repositories, a backup to one: each schedule becomes one ScheduledBackup per repository, an hour apart, always on the
+ * primary. Repositories are numbered by their position in the Stanza, not by their key. Since version 0.0.1 the object
+ * is a Stanza; before, it was called Repository.
  */
 import { findCompressType } from "../../plan/model/defaults";
 import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
@@ -31,7 +32,7 @@ function renderPgbackrestPlugin(context: EngineContext): EngineParts {
   };
 }
 
-/** Where a cluster is restored from. */
+/** Source of a restore. */
 function pgbackrestSource(context: EngineContext, name: string): PluginEntry {
   return { name: DALIBO, parameters: referenceOf(context, name) };
 }
@@ -46,7 +47,7 @@ function stanzaObject(context: EngineContext, name: string): RenderedObject {
   const { plan, secrets } = context;
   const isOld = context.shape.stanzaKind === "Repository";
   const s3Repositories = plan.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
-  // The plugin's own queue for WAL beyond pushQueueMax is thrown away for all repositories, so that no limit is set.
+  // Beyond pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
   const archive = { async: true };
   const manifest = {
     apiVersion: GROUP,
@@ -87,7 +88,7 @@ function repositoryOf(
     region: s3.region,
     repoPath: path,
     uriStyle: s3.uriStyle,
-    // Off in version 0.0.3 when nothing is said.
+    // Version 0.0.3 turns it off by default.
     verifyTLS: true,
     retentionPolicy:
       retention === undefined ? undefined : given({ full: retention, fullType: keepDays === undefined ? "count" : "time", diff: keepDiffCount }),
@@ -99,7 +100,7 @@ function repositoryOf(
   });
 }
 
-/** What the Stanza has no field for. */
+/** Settings without a field in the Stanza. */
 function variablesOf({ blockIncremental, bundle, s3 }: RepositoryPlan, index: number): [string, string][] {
   const prefix = `PGBACKREST_REPO${index + 1}`;
   return [
@@ -114,7 +115,7 @@ function compressOf(repository: RepositoryPlan | undefined): object | undefined 
   return { type: repository.compressType, level: repository.compressLevel };
 }
 
-/** The first repository at the time of the schedule, the others an hour later each; only the first takes one at once. */
+/** The first repository at the schedule's time, each other one an hour later; only the first backs up at once. */
 function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
   const { plan } = context;
   const shape = scheduleShapeOf(context, schedule.name);

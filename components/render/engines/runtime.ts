@@ -1,9 +1,10 @@
 /**
- * Engine `runtime`: the plugin of this package. The Cluster names a ConfigMap with the same two files that a host has, the ConfigMap with the
- * program, and for every secret option the Secret and key that hold it; one ScheduledBackup per schedule reaches all repositories in one pass.
+ * Engine `runtime`: the plugin of this package. The Cluster names a ConfigMap with the same two files as on a host, the
+ * ConfigMap with the program, and the Secret and key of every secret option. One ScheduledBackup per schedule reaches
+ * all repositories in one pass.
  *
- * The ConfigMap of the configuration keeps its name: the plugin reads it anew, so that another retention restarts nothing. The one of the
- * program is named after its contents. Parameters: docs/kubernetes.md.
+ * The configuration's ConfigMap keeps its name: the plugin reads it again, so that a new retention restarts nothing.
+ * The program's is named after its content. Parameters: docs/cnpg.md.
  */
 import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { DEFAULTS } from "../../plan/model/defaults";
@@ -16,12 +17,12 @@ import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
 import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
-/** As CloudNativePG lays out every pod, whatever the version of PostgreSQL. */
+/** CloudNativePG's layout of every pod, with any version of PostgreSQL. */
 const PGDATA = "/var/lib/postgresql/data/pgdata";
 const SPOOL_BESIDE_DATA = "/var/lib/postgresql/data/pgbackstop";
 const SPOOL_BESIDE_WAL = "/var/lib/postgresql/wal/pgbackstop";
 
-/** Names under which the plugin looks for what a Secret holds. */
+/** File names that the plugin expects for a Secret's parts. */
 const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> = {
   accessKeyId: SECRET_KEYS.accessKeyId,
   secretAccessKey: SECRET_KEYS.secretAccessKey,
@@ -49,7 +50,7 @@ function renderRuntime(context: EngineContext): EngineParts {
   };
 }
 
-/** Where a cluster is restored from. @param configMap the one with the source's configuration */
+/** Source of a restore. @param configMap the one with the source's configuration */
 function runtimeSource(context: EngineContext, configMap: string): PluginEntry {
   return { name: PLUGIN_NAME, parameters: runtimeParameters(context, configMap) };
 }
@@ -82,7 +83,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
       units: "",
       bin: "",
       metrics: "",
-      // On a volume that outlives the pod: what repositories are owed is remembered there.
+      // On a volume that outlives the pod: the record of missing WAL is kept there.
       spool: shape.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
       lock: `${PLACES.run}/lock`,
       log: `${PLACES.run}/log`,
@@ -115,7 +116,9 @@ function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, con
   return Object.fromEntries(sortedEntries(parameters));
 }
 
-/** `repo1Secret` where one Secret has the names that the plugin looks for; `repo1SecretKeys` says which key of which Secret is which. */
+/**
+ * `repo1Secret` if one Secret has the names that the plugin expects; `repo1SecretKeys` maps keys of Secrets to parts.
+ */
 function secretParameters(name: string, keys: SecretKeysSettings): [string, string][] {
   const found = secretFiles(keys);
   const [first] = found;
@@ -124,7 +127,7 @@ function secretParameters(name: string, keys: SecretKeysSettings): [string, stri
   return [[`${name}SecretKeys`, found.map((ref) => `${ref.file}=${ref.name}/${ref.key}`).join(",")]];
 }
 
-/** The files that the keys of a repository become, and where each is. */
+/** A repository's keys as files, with the source of each. */
 export function secretFiles(keys: SecretKeysSettings): readonly { readonly file: string; readonly name: string; readonly key: string }[] {
   return Object.entries(SECRET_FILES).flatMap(([part, file]) => {
     const ref = keys[part as keyof SecretKeysSettings];
@@ -132,12 +135,12 @@ export function secretFiles(keys: SecretKeysSettings): readonly { readonly file:
   });
 }
 
-/** Claims of volumes with repositories, ascending. */
+/** Claims of volumes with repositories, sorted. */
 export function claimNames({ repositories }: Pick<EngineContext["plan"], "repositories">): readonly string[] {
   return [...new Set(repositories.flatMap(({ kind, path }) => (kind === "posix" ? [claimOf(path)] : [])))].sort();
 }
 
-/** Of a repository in a directory: the claim whose volume it lies on. */
+/** For a repository in a directory: the claim of its volume. */
 function claimOf(path: string): string {
   return path.slice(PLACES.claims.length + 1).split("/")[0] ?? "";
 }

@@ -1,6 +1,6 @@
 /**
- * Engine `volumeSnapshot`: snapshots by the storage of the cluster, alone or beside an engine that archives WAL. The operator takes them, and
- * removes none: that is expiry.ts. Hot unless told otherwise.
+ * Engine `volumeSnapshot`: snapshots by the cluster's storage, alone or beside an engine that archives WAL. The
+ * operator takes them and removes none: expiry.ts does. Hot by default.
  */
 import { engineOf } from "../../plan/engines/engines";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
@@ -22,7 +22,7 @@ export function renderSnapshots(context: EngineContext): EngineParts {
   return { plugins: [], backup: { target: plan.backupTarget, volumeSnapshot }, objects: [], runs: runsOf(context, online) };
 }
 
-/** The plan's own schedules where snapshots are the engine, one of their own where they stand beside another. */
+/** The plan's own schedules if snapshots are the engine, a separate one beside another engine. */
 function runsOf(context: EngineContext, online: boolean): BackupRun[] {
   const { plan, shape } = context;
   const run = { method: "volumeSnapshot" as const, online };

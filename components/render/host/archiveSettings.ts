@@ -1,8 +1,10 @@
-/** PostgreSQL's settings of a host, as the server shows them: what is set and what is read back are compared as texts. Pure. */
+/** PostgreSQL's settings of a host in the server's own form: declared and actual values are compared as texts. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
 import { archiveCommand } from "./commandLine";
 
-/** The units in which the server shows a time in seconds, largest first (PostgreSQL, utils/misc/guc.c "time_unit_conversion_table"). */
+/**
+ * The server's units for times in seconds, largest first (PostgreSQL, utils/misc/guc.c "time_unit_conversion_table").
+ */
 const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ["d", 86400],
   ["h", 3600],
@@ -10,7 +12,7 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ["s", 1],
 ];
 
-/** Name to value. `archive_timeout` is left as it is on the server when the plan does not manage it. */
+/** Name to value. Leaves out `archive_timeout` if the plan does not manage it. */
 export function postgresSettings(plan: HostPlan): Record<string, string> {
   const { archiveTimeoutSeconds } = plan;
   return {

@@ -1,15 +1,18 @@
-/** The runtime's command line on a host, and its words as PostgreSQL's shell and systemd want them. Pure. */
+/** The runtime's command line on a host, quoted for PostgreSQL's shell and systemd. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
 import { hostPaths, launcherPath, runtimeArgv, shellWord } from "../../plan/host/hostCommand";
 
 type Placed = Pick<HostPlan, "agent" | "directories" | "nodePath" | "stanza">;
 
-/** What a verb that needs the secrets begins with. To be run as root where there is an agent, else as PostgreSQL's account. */
+/**
+ * Program and options of a verb that needs the secrets. Run it as root if there is an agent, else as PostgreSQL's
+ * account.
+ */
 export function verbArgv(plan: Placed): string[] {
   return plan.agent ? [launcherPath(plan)] : runtimeArgv(plan);
 }
 
-/** Where the agent of a stanza listens. */
+/** Socket of a stanza's agent. */
 export function agentSocket({ stanza }: Pick<HostPlan, "stanza">): string {
   return `/run/pgbackstop/${stanza}.sock`;
 }
@@ -20,7 +23,7 @@ export function archiveCommand(plan: Placed): string {
   return `${runtimeArgv(plan).map(shellWord).map(doublePercent).join(" ")} archive-push "%p"`;
 }
 
-/** The restore_command of a cluster that was restored where an agent is. */
+/** The restore_command of a cluster that was restored on a host with an agent. */
 export function restoreCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {
   return `${clientWords(plan)} archive-get %f %p`;
 }
@@ -29,7 +32,7 @@ function clientWords(plan: Pick<HostPlan, "directories" | "stanza">): string {
   return [hostPaths(plan.directories).client, agentSocket(plan)].map(shellWord).map(doublePercent).join(" ");
 }
 
-/** One word of ExecStart: quotes, `%` specifiers and `$` variables of systemd.service(5) taken literally. */
+/** One argument of ExecStart, with quotes, `%` specifiers and `$` variables of systemd.service(5) escaped. */
 export function systemdWord(word: string): string {
   const literal = doublePercent(word).replaceAll("$", "$$$$");
   return /^[A-Za-z0-9_@+=:,.%$/-]+$/.test(literal) ? literal : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
@@ -40,7 +43,7 @@ export function doublePercent(text: string): string {
   return text.replaceAll("%", "%%");
 }
 
-/** Lines of a POSIX shell that find the verb among the words of a command line: the first one that is no option. */
+/** Lines of a POSIX shell that find the verb on a command line: the first argument that is no option. */
 export const FIND_VERB = `verb=
 for word; do
   case $word in -*) ;; *) verb=$word; break ;; esac

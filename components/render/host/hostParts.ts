@@ -1,4 +1,4 @@
-/** What an update lays down on a host, by its engine. Pure. */
+/** Files, settings and units of a host, by its engine. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
 import { hostEngine } from "../engines/engineTable";
 import type { HostFile, HostParts } from "../hostEngines/engine";
@@ -9,12 +9,12 @@ export function hostParts(plan: HostPlan): HostParts {
   return hostEngine(plan).render(plan);
 }
 
-/** The units of a plan, those of one purpose beside each other. */
+/** The units of a plan, grouped by purpose. */
 export function unitsOf(plan: HostPlan): readonly Unit[] {
   return hostParts(plan).units;
 }
 
-/** Every file that holds no secret, units too. */
+/** Every file without secrets, including units. */
 export function hostFilesOf(plan: HostPlan): readonly HostFile[] {
   const { files, units } = hostParts(plan);
   return [...files, ...units.map((unit) => unitFile(plan.directories.units, unit))];

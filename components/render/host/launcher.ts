@@ -1,6 +1,7 @@
 /**
- * The command `pgbackstop` of a host. With an agent, root's verbs run as a transient unit of systemd, as PostgreSQL's account, and have the keys of
- * the repositories for as long as they run; nobody else ever has them. Without, that account can read them, and its verbs are run as it. Pure.
+ * The command `pgbackstop` of a host. With an agent, root's verbs run as a transient systemd unit, as PostgreSQL's
+ * account, and have the repositories' keys while they run; nobody else ever has them. Without an agent that account can
+ * read them, and runs the verbs. Pure.
  */
 import { commandsWith } from "../../../runtime/config/commands";
 import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../../plan/host/hostCommand";
@@ -13,7 +14,7 @@ import { UNIT_HEAD } from "../units/unit";
 
 const VERBS_OF_ROOT = commandsWith((row) => row.root === true).join(" | ");
 
-/** Null where there is none: there every verb is run as PostgreSQL's account, by its own words. */
+/** Null without a launcher: then PostgreSQL's account runs every verb with its own command line. */
 export function launcherFile(plan: HostPlan): HostFile | null {
   if (!hasLauncher(plan)) return null;
   const file = { path: launcherPath(plan), mode: "0755", owner: "admin" } as const;
@@ -23,9 +24,9 @@ export function launcherFile(plan: HostPlan): HostFile | null {
 }
 
 /**
- * A launcher where PostgreSQL's account can read the keys: for root, or for that account.
+ * A launcher for hosts where PostgreSQL's account can read the keys: for root, or for that account.
  * @param what a line of comment
- * @param lines make the words of the program and the verb out of those of the verb
+ * @param lines turn the verb's arguments into the program's and the verb's
  */
 export function accountLauncherText(plan: HostPlan, what: string, lines: string): string {
   const user = shellWord(plan.user);
@@ -52,9 +53,9 @@ function launcherText(plan: HostPlan): string {
   const credentials = given.map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
   const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
   const program = runtimeArgv(plan).map(shellWord).join(" ");
-  // They refuse options of a stanza.
+  // They refuse a stanza's options.
   const bare = bareArgv(plan).map(shellWord).join(" ");
-  // They look for it at its usual place, where they need it: as PostgreSQL's account the keys are lent by nobody else.
+  // They look for it at its usual path: PostgreSQL's account can get the keys from nothing else.
   const isElsewhere = plan.directories.bin !== DEFAULTS.directories.bin && given.length > 0;
   const placed = isElsewhere ? `; set -- ${shellWord(`--launcher=${launcherPath(plan)}`)} "$@"` : "";
   return `#!/bin/sh
@@ -98,7 +99,7 @@ exit "$code"
 `;
 }
 
-/** systemd says of a file that is not there only that the unit could not be started, and not which file. */
+/** systemd reports only that the unit could not start, not which file is missing. */
 function missingCheck(paths: readonly string[]): string {
   if (paths.length === 0) return "";
   return `for file in ${paths.map(shellWord).join(" ")}; do

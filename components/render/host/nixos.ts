@@ -1,9 +1,10 @@
 /**
- * A host's plan as a module of NixOS, where nobody else writes below /etc or tells systemd of units: the files, units, directories and settings
- * that an update over SSH lays down elsewhere, out of the same lists. No secret: units are handed theirs from paths that sops-nix, agenix or
- * others fill. Pure.
+ * A host's plan as a NixOS module, for systems where only NixOS writes below /etc and configures systemd. It has the
+ * same files, units, directories and settings as an update over SSH, from the same lists. No secret: units get theirs
+ * from paths that sops-nix, agenix or others fill. Pure.
  *
- * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`, `services.postgresql.settings`.
+ * Options: NixOS 24.11 and later, `environment.etc`, `systemd.units`, `systemd.tmpfiles.rules`,
+ * `services.postgresql.settings`.
  */
 import { engineOf } from "../../plan/engines/engines";
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
@@ -17,20 +18,20 @@ import { hardening } from "../units/hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "../units/unit";
 
 export interface NixosOptions {
-  /** Where the secrets lie on the host, by the names that LoadCredential= gives them. */
+  /** Directory of the secrets on the host, by their LoadCredential= names. */
   readonly secretsDirectory: string;
-  /** True puts Node.js into the system's packages. */
+  /** True adds Node.js to the system's packages. */
   readonly installNode: boolean;
 }
 
-/** Where things lie on NixOS, unless the file says otherwise: below /etc, which its own generations write. */
+/** Default directories on NixOS: below /etc, which its own generations write. */
 export const NIXOS_DIRECTORIES = { config: "/etc/pgbackstop", lib: "/etc/pgbackstop/lib", bin: "/etc/pgbackstop/bin" } as const;
 export const NIXOS_NODE_PATH = "/run/current-system/sw/bin/node";
 export const NIXOS_SECRETS = "/run/secrets/pgbackstop";
 
 const ETC = "/etc/";
 
-/** What cannot be on NixOS: files that its generations do not write. */
+/** Settings that NixOS does not support: files that its generations do not write. */
 export function checkNixos(plan: HostPlan): Finding[] {
   if (!engineOf(plan.engine).own) {
     const hint = 'use engine "runtime", or services.pgbackrest of NixOS with one backup job for each repository';
@@ -82,7 +83,7 @@ export function renderNixos(declared: HostPlan, { installNode, secretsDirectory 
   ].join("\n");
 }
 
-/** Makes the stanza in every repository at each start: where it exists, nothing happens. */
+/** Creates the stanza in every repository at each start; does nothing where it exists. */
 function stanzaUnit(plan: HostPlan): Unit {
   const text = unitText([
     UNIT_HEAD,
@@ -108,7 +109,7 @@ function filePaths(plan: HostPlan): string[] {
   return [hostPaths(plan.directories).runtime, ...hostParts(plan).files.map(({ path }) => path)];
 }
 
-/** What PostgreSQL starts for each segment. There is no perl at its usual place. */
+/** PostgreSQL starts it for each segment. perl is not at its usual path. */
 function clientFile({ directories }: HostPlan): string[] {
   return [
     `    ${nixString(relative(hostPaths(directories).client))} = {`,
@@ -133,7 +134,7 @@ function unitLines({ enabled, name, text }: Unit): string[] {
   const wanted = [...text.matchAll(/^WantedBy=(.+)$/gm)].flatMap(([, targets = ""]) => targets.split(/\s+/));
   return [
     `    ${nixString(name)} = {`,
-    // NixOS enables nothing by an [Install] section.
+    // NixOS ignores an [Install] section.
     ...(enabled ? [`      wantedBy = [ ${wanted.map(nixString).join(" ")} ];`] : []),
     `      text = ${nixText(text)};`,
     "    };",
@@ -151,7 +152,7 @@ function directoriesOf(plan: HostPlan): string[] {
   return [...ownDirectories(plan.directories), ...drilled, ...(plan.restoreOnly ? [] : repositories)];
 }
 
-/** A word of tmpfiles.d(5), where `%` begins a specifier. */
+/** An argument of tmpfiles.d(5), where `%` begins a specifier. */
 function tmpfilesWord(path: string): string {
   const literal = path.replaceAll("%", "%%");
   return literal.includes(" ") ? `"${literal}"` : literal;
@@ -161,12 +162,12 @@ function relative(path: string): string {
   return path.startsWith(ETC) ? path.slice(ETC.length) : path;
 }
 
-/** One text in double quotes; `${` and the rest of Nix's own signs taken literally. */
+/** One text in double quotes, with `${` and Nix's other special characters escaped. */
 function nixString(text: string): string {
   return `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("${", "\\${").replaceAll("\n", "\\n")}"`;
 }
 
-/** Lines between two pairs of single quotes, indented; Nix takes the common indentation away. */
+/** Lines between two pairs of single quotes, indented; Nix removes the common indentation. */
 function nixText(text: string): string {
   const lines = text.replaceAll("''", "'''").replaceAll("${", "''${").split("\n");
   return ["''", ...lines.slice(0, -1).map((line) => (line === "" ? "" : `        ${line}`)), `        ${lines.at(-1) ?? ""}''`].join("\n");

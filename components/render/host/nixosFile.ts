@@ -1,4 +1,4 @@
-/** Hosts out of a file, as modules of NixOS. Pure; a file with a secret in it is refused. */
+/** Hosts from a file, as NixOS modules. Pure; refuses a file with a secret in it. */
 import { type Finding } from "../../plan/findings/findings";
 import { resolveHost } from "../../plan/model/resolveDatabase";
 import { checkHost } from "../../plan/rules";
@@ -7,7 +7,7 @@ import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import { secretsIn } from "../kubernetes/gitops";
 import { checkNixos, NIXOS_DIRECTORIES, NIXOS_NODE_PATH, NIXOS_SECRETS, renderNixos } from "./nixos";
 
-/** A repository as a file says it: its secrets are on the host. */
+/** A repository as in a file: its secrets are on the host. */
 interface FileRepository extends Omit<RepositorySettings, "at"> {
   readonly at: Omit<TargetSettings, "name" | "encrypted"> & { readonly encrypted?: boolean };
 }
@@ -15,25 +15,25 @@ interface FileRepository extends Omit<RepositorySettings, "at"> {
 /** The arguments of PostgresHost without connection and secrets. */
 export interface FileHost extends Omit<HostSettings, "repositories" | "connection"> {
   readonly repositories?: Readonly<Record<string, FileRepository>>;
-  /** Where the secrets lie, by the names of the credentials. */
+  /** Directory of the secrets, by the credentials' names. */
   readonly secretsDirectory?: string;
 }
 
-/** What `pgbackstop render --format=nixos` reads. */
+/** The input of `pgbackstop render --format=nixos`. */
 export interface NixosFile {
   readonly hosts?: Readonly<Record<string, FileHost>>;
 }
 
 const WAY_OUT = "keep it on the host, in secretsDirectory (sops-nix, agenix); of encryption the file says encrypted: true";
 
-/** Null instead of a text where something is wrong. */
+/** Null instead of a text on errors. */
 export function renderNixosHost(name: string, host: FileHost): { readonly text: string | null; readonly findings: readonly Finding[] } {
   const secrets = secretsIn(host, `hosts.${name}`, WAY_OUT);
   if (secrets.length > 0) return { text: null, findings: secrets };
   const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
   const settings: HostSettings = {
     ...others,
-    // Laid down by the system itself, which is this machine for it.
+    // The system itself applies it, so this is the local machine.
     connection: { local: {} },
     directories: { ...NIXOS_DIRECTORIES, ...others.directories },
     repositories: Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, settingsOf(key, repository)])),

@@ -1,6 +1,7 @@
 /**
- * `pgbackrest.conf` of a host: everything that stock pgBackRest understands, nothing that is secret. Stock reads the same file, together
- * with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60 "build/config/config.yaml".
+ * `pgbackrest.conf` of a host: every option that stock pgBackRest understands, no secrets. Stock reads the same file,
+ * together with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60
+ * "build/config/config.yaml".
  */
 import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
 import { type ConfSection, renderConf } from "../../../runtime/config/render";
@@ -12,20 +13,20 @@ type Option = ConfSection["options"][number];
 
 const COMMENT = "Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in";
 
-/** What the file says, wherever PostgreSQL runs. */
+/** Content of the file, wherever PostgreSQL runs. */
 export type ConfPlan = Pick<
   HostPlan,
   "agent" | "stanza" | "repositories" | "directories" | "processMax" | "dataDirectory" | "port" | "socketDirectory" | "databaseUser"
 > &
   Partial<Pick<HostPlan, "drillsOnly">>;
 
-/** The whole text. @throws BackupError when an option cannot be written */
+/** The complete text. @throws BackupError for an option that cannot be written */
 export function renderPgbackrestConf(plan: ConfPlan): string {
   const directory = secretsDirectory(plan);
   return renderConf(confSections(plan), `${COMMENT} ${directory.slice(directory.lastIndexOf("/") + 1)}.`);
 }
 
-/** The same as structure: `[global]` with the repositories, the stanza's own section with its PostgreSQL. */
+/** The sections: `[global]` with the repositories, the stanza's own with its PostgreSQL. */
 export function confSections(plan: ConfPlan): ConfSection[] {
   const { directories } = plan;
   const first = plan.repositories[0];
@@ -34,7 +35,7 @@ export function confSections(plan: ConfPlan): ConfSection[] {
       name: "global",
       options: [
         ...plan.repositories.flatMap((repository) => repositoryOptions(plan, repository)),
-        // One compression for all in pgBackRest; the settings file has what differs per repository.
+        // pgBackRest has one compression for all; the settings file has differences per repository.
         ...(first === undefined ? [] : compressOptions(first)),
         { name: "lock-path", value: directories.lock },
         { name: "log-path", value: directories.log },
@@ -43,7 +44,7 @@ export function confSections(plan: ConfPlan): ConfSection[] {
         { name: "start-fast", value: true },
       ],
     },
-    // What was restored here asks the agent for its WAL, which has the keys.
+    // A cluster restored here requests WAL from the agent, which has the keys.
     ...(plan.agent && plan.drillsOnly !== true
       ? [{ name: "global:restore", options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }] }]
       : []),

@@ -1,14 +1,17 @@
 import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
 
-/** A file as a host shall have it. Its text never holds a secret: secrets travel apart (credentials/repositorySecretFiles.ts). */
+/**
+ * A desired file of a host. Its text never contains a secret: secrets travel separately
+ * (credentials/repositorySecretFiles.ts).
+ */
 export interface RenderedFile {
   /** Absolute. */
   readonly path: string;
   /** Four octal digits: `0644`. */
   readonly mode: string;
   /**
-   * `admin` is root, or the account that the host is reached with when that is not root; `database` is the account of PostgreSQL; `shared` is
-   * admin's, with the group of PostgreSQL's account.
+   * `admin` is root, or the login if that is not root; `database` is the account of PostgreSQL; `shared` is admin's,
+   * with the group of PostgreSQL's account.
    */
   readonly owner: FileOwner;
   readonly text: string;
@@ -16,12 +19,12 @@ export interface RenderedFile {
 
 export type FileOwner = "admin" | "database" | "shared";
 
-/** Whom to tell, as the verb `notify` reads it. A secret as a whole. */
+/** Targets for the verb `notify`. Secret as a whole. */
 export function notifyPath(place: SecretPlace): string {
   return `${secretsDirectory(place)}/notify.json`;
 }
 
-/** What the textfile collector reads of a stanza. */
+/** A stanza's file for the textfile collector. */
 export function metricsFile({ directories, stanza }: { readonly directories: { readonly metrics: string }; readonly stanza: string }): string {
   return `${directories.metrics}/pgbackstop-${stanza}.prom`;
 }

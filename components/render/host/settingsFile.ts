@@ -1,4 +1,4 @@
-/** `pgbackstop.json` of a host: what pgBackRest has no option for. No secret. */
+/** `pgbackstop.json` of a host: settings without a pgBackRest option. No secret. */
 import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/options";
 import { findCompressType } from "../../plan/model/defaults";
@@ -7,20 +7,20 @@ import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expect
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 
-/** What the file says, wherever PostgreSQL runs. */
+/** Content of the file, wherever PostgreSQL runs. */
 type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
-  /** Left out where no drill reads the file: the sidecar of a cluster does not need to begin anew when they change. */
+  /** Left out if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
-  /** True where nobody else takes the first backup: in a cluster. */
+  /** True in a cluster, where nobody else takes the first backup. */
   readonly sidecarTakesFirst?: boolean;
 };
 
-/** The whole text. */
+/** The complete text. */
 export function renderSettingsFile(plan: SettingsPlan): string {
   return renderSettings(settingsOf(plan));
 }
 
-/** The same as structure; every repository says its compression, so that adding one does not change what the others get. */
+/** The content; every repository states its compression, so that adding one does not change the others'. */
 export function settingsOf(plan: SettingsPlan): SettingsFile {
   const { mode, repositories } = plan.acknowledge;
   return {
@@ -48,7 +48,7 @@ function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): Set
   };
 }
 
-/** What every drill measures against and asks, and the drills that this host makes. */
+/** Objectives and checks of every drill, and the drills of this host. */
 function drillOf({ drillChecks, drills, objectives: { rpoSeconds, rtoMinutes } }: NonNullable<SettingsPlan["drilled"]>): Pick<SettingsFile, "drill"> {
   const { assertions, backupAgeHours, heartbeat } = drillChecks;
   const objectives = {

@@ -1,6 +1,7 @@
 /**
- * What a backup host gets: the part of sshd's configuration that confines its accounts, their keys, and what gives complete files to root for
- * some days. Keywords: sshd_config(5) and sftp-server(8) of OpenSSH 8.4 (Debian 11) to 10. Pure; no secret.
+ * Files of a backup host: the part of sshd's configuration that confines its accounts, their keys, and the script that
+ * protects complete files for some days by giving them to root. Keywords: sshd_config(5) and sftp-server(8) of OpenSSH
+ * 8.4 (Debian 11) to 10. Pure; no secret.
  */
 
 /** An account of a backup host. */
@@ -9,13 +10,13 @@ export interface RepositoryAccount {
   readonly name: string;
   /** Group that may read the repository; the writer's own. */
   readonly group: string;
-  /** The only directory that it sees; root's. */
+  /** The only directory that it sees; belongs to root. */
   readonly root: string;
-  /** True where every request that changes something is refused. */
+  /** True if every changing request is refused. */
   readonly readOnly: boolean;
 }
 
-/** A repository of a backup host whose files are given to root for some days. */
+/** A repository of a backup host whose files belong to root for some days. */
 export interface SealedRepository {
   readonly client: string;
   readonly account: string;
@@ -29,7 +30,7 @@ export interface RepositoryHostFile {
   readonly text: string;
 }
 
-/** Where everything lies; Debian's `sshd_config` includes this directory. */
+/** Paths on the host; Debian's `sshd_config` includes this directory. */
 export const REPOSITORY_HOST_PATHS = {
   sshd: "/etc/ssh/sshd_config.d/60-pgbackstop.conf",
   keys: "/etc/ssh/pgbackstop",
@@ -37,7 +38,7 @@ export const REPOSITORY_HOST_PATHS = {
   units: "/etc/systemd/system",
 } as const;
 
-/** The directory of the repository, as its account sees it. */
+/** The repository's directory, as its account sees it. */
 export const REPOSITORY_INSIDE = "/repository";
 
 const HEAD = "# Written by pgbackstop: changes made here by hand are undone by the next update.";
@@ -48,7 +49,7 @@ export function sealTimers(sealed: readonly SealedRepository[]): string[] {
   return sealed.map(({ client }) => `${SEAL_UNIT}-${client}.timer`);
 }
 
-/** One block for each account. What comes first in sshd's configuration wins: nothing that stands elsewhere loosens it. */
+/** One block for each account. The first match in sshd's configuration wins, so no other part loosens it. */
 export function renderSshdConfig(accounts: readonly RepositoryAccount[]): string {
   const blocks = accounts.flatMap(({ name, readOnly, root }) => [
     `Match User ${name}`,
@@ -72,12 +73,12 @@ export function renderSshdConfig(accounts: readonly RepositoryAccount[]): string
   return [HEAD, "", ...blocks, "Match all", ""].join("\n");
 }
 
-/** The word of `ForceCommand`: sshd's own server, which needs no shell and no file below the root. */
+/** Argument of `ForceCommand`: sshd's own server, which needs no shell and no file below the root. */
 export function forceCommand(readOnly: boolean): string {
   return readOnly ? "internal-sftp -R" : "internal-sftp";
 }
 
-/** Lines of an account's keys; each allows nothing but what the configuration allows. */
+/** Lines of an account's keys, restricted to the configuration's permissions. */
 export function renderAuthorizedKeys(publicKeys: readonly string[]): string {
   return [HEAD, ...publicKeys.map((key) => `restrict ${key.trim()}`), ""].join("\n");
 }
@@ -96,8 +97,8 @@ export function renderSealFiles(sealed: readonly SealedRepository[]): Repository
 }
 
 /**
- * The directory belongs to somebody who may put links into it: only that directory can be written, so that a link leads nowhere else, and no
- * other repository can be reached.
+ * The directory's owner may put links into it. So the service can write only that directory: a link has no effect
+ * elsewhere, and other repositories are out of reach.
  */
 function sealService({ account, client, days, directory }: SealedRepository): string {
   return [
@@ -157,10 +158,11 @@ function sealTimer({ client }: SealedRepository): string {
 }
 
 /**
- * Directories become root's and sticky: the account adds files, and removes or replaces its own. Complete files (WAL, the files of backups with
- * a manifest, copies of manifests) become root's: the account reads them. The info files stay the account's, because each backup writes them.
- * After the days a file is given back, and `expire` of the database's host may remove it. The time of a file's change cannot be set by the
- * account (it is the time of the sealing), that of its content can: by that it only gives up the protection of its own new files.
+ * Directories become root's and sticky: the account adds files, and removes or replaces its own. Complete files (WAL,
+ * the files of backups with a manifest, copies of manifests) become root's: the account reads them. The info files stay
+ * the account's, because each backup writes them. After the given days a file is returned, and `expire` of the
+ * database's host may remove it. The account cannot set a file's change time (that is the time of the sealing). It can
+ * set the modification time, which only gives up the protection of its own new files.
  */
 export const SEAL_SCRIPT = `#!/bin/sh
 ${HEAD}

@@ -1,12 +1,12 @@
 /**
- * How a standby is made from a repository: the command for PostgreSQL alone, and what Patroni's configuration says to have it done. Pure; no
- * secret: a password of the primary is in a file that libpq reads.
+ * Creates a standby from a repository: the command for PostgreSQL alone, and Patroni's configuration for the same.
+ * Pure; no secret: libpq reads the primary's password from a file.
  *
- * Patroni's side: its documentation, "Replica imaging and bootstrap"; what it does with the words is in patroni/postgresql/bootstrap.py (4.1).
+ * Patroni's documentation: "Replica imaging and bootstrap"; patroni/postgresql/bootstrap.py (4.1) uses the settings.
  */
 import { shellWord } from "../../plan/host/hostCommand";
 
-/** The server that a standby streams from; values as libpq takes them. */
+/** The server that a standby streams from; values in libpq's form. */
 export interface PrimaryPlan {
   readonly host: string;
   readonly port: number;
@@ -16,15 +16,18 @@ export interface PrimaryPlan {
   readonly slot: string | undefined;
 }
 
-/** A shell line that makes, or renews, the data directory as a standby. @param primary null for a standby that reads the archive alone */
+/**
+ * A shell line that creates or renews the data directory of a standby. @param primary null for a standby that reads
+ * only the archive
+ */
 export function standbyCommand(argv: readonly string[], primary: PrimaryPlan | null): string {
   const options = primary === null ? [] : recoveryOptions(primary).map((option) => `--recovery-option=${option}`);
   return [...argv, "--delta", "--type=standby", ...options, "restore"].map(shellWord).join(" ");
 }
 
 /**
- * The part of a patroni.yml that lets a member come from the repository. Patroni streams from its leader by itself; the archive has what the leader
- * no longer has.
+ * The part of patroni.yml that restores a member from the repository. Patroni configures streaming from its leader; the
+ * archive has WAL that the leader has removed.
  */
 export function patroniReplica(argv: readonly string[]): string {
   return [
@@ -46,7 +49,10 @@ export function patroniReplica(argv: readonly string[]): string {
   ].join("\n");
 }
 
-/** The part of a patroni.yml that makes a new cluster of Patroni out of the repository: once, and only while it has no cluster. */
+/**
+ * The part of patroni.yml that creates a new Patroni cluster from the repository: once, and only while it has no
+ * cluster.
+ */
 export function patroniBootstrap(argv: readonly string[]): string {
   return [
     "# For patroni.yml of the first member, where the whole cluster is lost: its end of recovery is the newest state.",
@@ -72,13 +78,13 @@ function conninfoValue(value: string): string {
   return /^[A-Za-z0-9_.:/-]+$/.test(value) ? value : `'${value.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 }
 
-/** PostgreSQL's restore_command: `%f` and `%p` are its own, a percent sign of ours is doubled. */
+/** PostgreSQL's restore_command: `%f` and `%p` are its own; other percent signs are doubled. */
 function archiveGet(argv: readonly string[]): string {
   const words = argv.map(shellWord).map((word) => word.replaceAll("%", "%%"));
   return `${words.join(" ")} archive-get %f "%p"`;
 }
 
-/** In double quotes YAML reads what JSON writes. */
+/** A JSON string is valid YAML in double quotes. */
 function yamlText(text: string): string {
   return JSON.stringify(text);
 }

@@ -7,7 +7,7 @@ import { accountLauncherText } from "./launcher";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 
-/** Program and options that every verb shares; where the configuration is in stock's own place, no more than the stanza. */
+/** Program and options of every verb; only the stanza if the configuration is at stock's own path. */
 export function stockArgv(plan: Placed): string[] {
   const paths = hostPaths(plan.directories);
   const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
@@ -15,14 +15,14 @@ export function stockArgv(plan: Placed): string[] {
   return [plan.pgbackrestPath, ...places, `--stanza=${plan.stanza}`];
 }
 
-/** PostgreSQL's archive_command, as pgBackRest's documentation has it; a program that is on every PATH goes by its name. */
+/** PostgreSQL's archive_command, as in pgBackRest's documentation; a program on every PATH is called by its name. */
 export function stockArchiveCommand(plan: Placed): string {
   const [program, ...options] = stockArgv(plan);
   const words = [program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? ""), ...options, "archive-push"];
   return `${words.map(shellWord).map(doublePercent).join(" ")} %p`;
 }
 
-/** Where the script lies that runs a verb for one repository after the other. */
+/** Path of the script that runs a verb for one repository after the other. */
 export function stockEachPath({ directories }: Pick<Placed, "directories">): string {
   return `${directories.lib}/pgbackrest-each`;
 }
@@ -32,7 +32,10 @@ export function stockEachArgv(plan: Placed, repoKeys: readonly number[]): string
   return [stockEachPath(plan), repoKeys.join(","), ...stockArgv(plan)];
 }
 
-/** A command line that restores the newest state. @param restoreOnly what was restored from a reader's key must not try to archive with it */
+/**
+ * A command line that restores the newest state. @param restoreOnly a cluster restored with a reader's key must not
+ * archive with it
+ */
 export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
   const [program, ...options] = stockArgv(plan);
   const name = program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? "");
@@ -40,8 +43,9 @@ export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
 }
 
 /**
- * The command `pgbackstop` beside stock: what operators and the runbook type is the same with either engine. Backups are stock's, into one repository after
- * the other; everything else is the program of this package, which reads the same configuration. For root, or PostgreSQL's account.
+ * The command `pgbackstop` beside stock: the same commands for operators and the runbook with either engine. Backups
+ * are stock's, into one repository after the other; this package's program does everything else and reads the same
+ * configuration. For root, or PostgreSQL's account.
  */
 export function stockLauncherText(plan: HostPlan): string {
   const words = (argv: readonly string[]): string => argv.map(shellWord).join(" ");

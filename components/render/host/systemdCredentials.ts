@@ -1,7 +1,8 @@
 /**
- * Which secrets systemd hands to the units of a host: names of credentials and the files that they come from, never their content. Files
- * `repoN….conf` are read by the runtime as configuration, because the units name the folder of their credentials as include directory; one that
- * is called like an option (`repo2-sftp-private-key-file`) stands for that option (runtime/config/secretFiles.ts).
+ * Secrets that systemd passes to a host's units: names of credentials and their source files, never their content. The
+ * runtime reads `repoN….conf` as configuration, because the units name their credentials' directory as include
+ * directory. A file named like an option (`repo2-sftp-private-key-file`) stands for that option
+ * (runtime/config/secretFiles.ts).
  */
 import { runtimeArgv, secretsDirectory } from "../../plan/host/hostCommand";
 import type { HostPlan } from "../../plan/model/plan";
@@ -14,10 +15,10 @@ interface HostCredential {
   readonly path: string;
 }
 
-/** Where units find whom to tell. */
+/** The units' file with notification targets. */
 export const NOTIFY_CREDENTIAL = "notify.json";
 
-/** In the order of the repositories; none without an agent. */
+/** In the order of the repositories; empty without an agent. */
 export function hostCredentials(plan: HostPlan): HostCredential[] {
   if (!plan.agent) return [];
   const { credentialsDirectory } = plan;
@@ -43,7 +44,7 @@ export function credentialLines(plan: HostPlan): string[] {
   return hostCredentials(plan).map(({ id, path }) => `LoadCredential=${id}:${path.replaceAll("%", "%%")}`);
 }
 
-/** The same for whom to tell of failures. */
+/** Lines for the notification targets. */
 export function notifyLines(plan: HostPlan): string[] {
   if (!plan.agent) return [];
   const { credentialsDirectory } = plan;
@@ -51,12 +52,12 @@ export function notifyLines(plan: HostPlan): string[] {
   return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
 }
 
-/** The verb that tells them. */
+/** The notifying verb's arguments. */
 export function notifyWords(plan: HostPlan, event: string): string[] {
   return ["notify", `--event=${event}`, ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
 }
 
-/** Program and options for an `ExecStart=`: with the secrets, wherever they are. */
+/** Program and options for an `ExecStart=`: with the secrets, whatever their location. */
 export function unitCommand(plan: HostPlan, words: readonly string[]): string {
   const given = hostCredentials(plan).length === 0 ? [] : ["--config-include-path=${CREDENTIALS_DIRECTORY}"];
   return [...runtimeArgv(plan).map(systemdWord), ...given, ...words.map(systemdWord)].join(" ");

@@ -1,20 +1,20 @@
-/** What every engine of a host is asked, and what it answers: parts that hostParts.ts puts together. Pure. */
+/** Interface of host engines: their input, and parts that hostParts.ts assembles. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
 import type { RenderedFile } from "../host/renderedFile";
 import type { Unit } from "../units/unit";
 
-/** A file whose text holds no secret; path, mode and owner follow from plain arguments alone. */
+/** A file without secrets; path, mode and owner follow from plain arguments alone. */
 export interface HostFile extends RenderedFile {
-  /** True where the text may have to wait for values of other resources: until then nobody may look at it, and a getter makes it. */
+  /** True if the text may need late values: a getter creates it, and nobody may read it before. */
   readonly late: boolean;
 }
 
-/** What an engine lays down on a host beside the secrets and the runtime, which every engine has there. */
+/** An engine's parts of a host, besides the secrets and the runtime, which all engines have. */
 export interface HostParts {
   /** Without the units. */
   readonly files: readonly HostFile[];
   readonly units: readonly Unit[];
-  /** PostgreSQL's settings by name, as the server shows them. They follow from plain arguments alone. */
+  /** PostgreSQL's settings by name, in the server's own form. They follow from plain arguments alone. */
   readonly settings: Readonly<Record<string, string>>;
 }
 

@@ -1,9 +1,10 @@
 /**
- * The engine `pgbackrest` on a host: the host's own pgBackRest writes (archives, backs up, expires) and restores; the runtime of this package
- * is there to read. Both read the same configuration, at the place where stock looks by itself, so that stock's commands need no options.
+ * The engine `pgbackrest` on a host: the host's own pgBackRest writes (archives, backs up, expires) and restores; this
+ * package's runtime only reads. Both read the same configuration, at stock's default path, so that stock's commands
+ * need no options.
  *
- * archive_command runs in PostgreSQL's own unit, which no credential of systemd reaches: configuration and secrets are root's, and readable
- * for the group of PostgreSQL's account.
+ * archive_command runs in PostgreSQL's own unit, which gets no systemd credentials: configuration and secrets belong to
+ * root, and the group of PostgreSQL's account may read them.
  */
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
@@ -21,8 +22,8 @@ import { UNIT_HEAD } from "../units/unit";
 import type { HostEngine, HostParts } from "./engine";
 
 /**
- * Stock takes backups into one repository a run, the first where none is named, and its `expire` ends at the first repository that fails. One
- * after the other, whatever happened to those before; the result is the first failure.
+ * Stock backs up into one repository per run, by default the first, and its `expire` stops at the first repository that
+ * fails. This runs each in sequence, despite failures; the result is the first failure.
  */
 const EACH = `#!/bin/sh
 ${UNIT_HEAD}

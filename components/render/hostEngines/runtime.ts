@@ -36,7 +36,7 @@ function runtimeParts(plan: HostPlan): HostParts {
         mode: "0644",
         owner: "admin",
         late: true,
-        // Only when it is asked for: while a value is not known, nothing of this file can be written.
+        // Evaluated on demand: while a value is unknown, this file cannot be rendered.
         get text() {
           return renderPgbackrestConf(plan);
         },

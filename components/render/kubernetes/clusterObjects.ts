@@ -1,6 +1,7 @@
 /**
- * A cluster of CloudNativePG (1.28 and newer) with its backups as objects of Kubernetes: plain data, in the order in which they are applied.
- * Equal plans give equal objects, whatever the order of the arguments. Fields: the custom resource definitions of CloudNativePG 1.30.
+ * A CloudNativePG cluster (1.28 and newer) with its backups as Kubernetes objects: plain data, in the order of
+ * creation. Equal plans give equal objects, in any order of the arguments. Fields: the custom resource definitions of
+ * CloudNativePG 1.30.
  */
 import type { ClusterShape, PoolerShape } from "../../plan/cluster/clusterShape";
 import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../../plan/cluster/clusterSettings";
@@ -45,8 +46,8 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
 }
 
 /**
- * What is laid over a Cluster that others made: its archiver and where its backups run. `spec.plugins` is one field for the API server: whoever
- * sets it owns all of it.
+ * Fields for a Cluster that something else created: its archiver and the target of its backups. `spec.plugins` is one
+ * field for the API server: its manager owns all of it.
  */
 export function renderAttachment(context: EngineContext): RenderedObject[] {
   const parts = engineParts(context);
@@ -61,7 +62,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
       postgresql: archiveTimeout(context) === undefined ? undefined : { parameters: { archive_timeout: archiveTimeout(context) } },
     }),
   };
-  // Instances restart now, and a Backup would end with them: the sidecar takes the first one by itself.
+  // Instances restart now, which would end a Backup: the sidecar takes the first one.
   const runs = engineOf(plan.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
   return [
     ...parts.objects,
@@ -125,7 +126,7 @@ function postgresqlSpec(context: EngineContext): object | undefined {
   return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
-/** CloudNativePG sets 5min by itself: what is said here is what differs. */
+/** CloudNativePG's default is 5min: only other values are set. */
 function archiveTimeout({ plan }: EngineContext): string | undefined {
   const seconds = plan.archiveTimeoutSeconds;
   return seconds === undefined || seconds === DEFAULTS.clusterArchiveTimeoutSeconds ? undefined : `${seconds}s`;
@@ -258,8 +259,8 @@ function scheduledBackup({ plan }: Pick<EngineContext, "plan">, run: BackupRun):
 export type BackupSpec = Record<string, unknown>;
 
 /**
- * Backups that are taken once, for each kind that the engine knows: as many as one such backup takes to reach every repository. They need no
- * schedule, and run where the cluster's own do.
+ * One-shot backups, for each kind that the engine supports: as many as one such backup takes to reach every repository.
+ * They need no schedule, and run on the cluster's usual target.
  */
 export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
   const kinds = findEngine(context.plan.engine)?.backupTypes ?? [];
@@ -272,12 +273,12 @@ function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[
   return renderEngine({ ...context, schedules: {}, plan: { ...context.plan, schedules: [once] } }).runs;
 }
 
-/** What a Backup has in common with the ScheduledBackup that makes one. */
+/** Common fields of a Backup and a ScheduledBackup. */
 function backupSpec({ plan }: Pick<EngineContext, "plan">, { method, pluginConfiguration, target, online }: BackupRun): BackupSpec {
   return given({ cluster: { name: plan.cluster }, method, pluginConfiguration, target, online });
 }
 
-/** One backup, taken as soon as the object is there. */
+/** One backup, taken once the object exists. */
 export function backupManifest(name: string, namespace: string, spec: BackupSpec): Manifest {
   return { apiVersion: CNPG, kind: "Backup", metadata: { name, namespace, labels: MANAGED_BY }, spec };
 }

@@ -1,4 +1,7 @@
-/** The container that runs the packed program outside of pods of PostgreSQL: the plugin on the operator's side, and jobs. Pure. */
+/**
+ * The container that runs the packed program outside of PostgreSQL's pods: the plugin on the operator side, and jobs.
+ * Pure.
+ */
 import { PLACES, START } from "../../../runtime/cnpg/names";
 
 /** Neither root nor an account of the image. */
@@ -7,15 +10,15 @@ const USER = 10001;
 export interface ProgramContainer {
   readonly name: string;
   readonly image: string;
-  /** Words of the command line, the verb among them. */
+  /** Arguments, including the verb. */
   readonly args: readonly string[];
   readonly cpu: string;
   readonly memory: string;
-  /** Beside the program and the directory that it is unpacked in. */
+  /** Besides the program and the directory that it is unpacked in. */
   readonly volumeMounts?: readonly object[];
 }
 
-/** More fields (ports, probes) are laid beside it. */
+/** Callers add other fields (ports, probes). */
 export function programContainer({ args, cpu, image, memory, name, volumeMounts = [] }: ProgramContainer): object {
   return {
     name,
@@ -34,7 +37,7 @@ export function programContainer({ args, cpu, image, memory, name, volumeMounts 
   };
 }
 
-/** Of the pod. */
+/** Security context of the pod. */
 export const PROGRAM_SECURITY = {
   runAsNonRoot: true,
   runAsUser: USER,
@@ -43,7 +46,10 @@ export const PROGRAM_SECURITY = {
   seccompProfile: { type: "RuntimeDefault" },
 } as const;
 
-/** @param configMap with the program, in the same namespace; `more` between it and the directory that it is unpacked in */
+/**
+ * @param configMap with the program, in the same namespace; `more` goes between it and the directory that it is
+ * unpacked in
+ */
 export function programVolumes(configMap: string, more: readonly object[] = []): readonly object[] {
   return [{ name: "bundle", configMap: { name: configMap } }, ...more, { name: "run", emptyDir: {} }];
 }

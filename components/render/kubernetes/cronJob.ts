@@ -1,10 +1,13 @@
-/** What every scheduled Job of a cluster has: an account of its own, the packed program, one run at a time, and whom to tell of it. Pure. */
+/**
+ * Common parts of a cluster's scheduled Jobs: their own account, the packed program, one run at a time, and
+ * notification. Pure.
+ */
 import { PLACES } from "../../../runtime/cnpg/names";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 
-/** How late a run may begin, for instance after the control plane was down. */
+/** Allowed delay of a run, for instance after a control plane outage. */
 const LATE_SECONDS = 6 * 60 * 60;
 const NOTIFY_FILE = "notify.json";
 
@@ -15,7 +18,7 @@ export interface ScheduledJob {
   /** Five fields. */
   readonly cron: string;
   readonly timeZone: string;
-  /** A run that takes longer is ended. */
+  /** A longer run is stopped. */
   readonly deadlineSeconds: number;
   readonly container: Omit<ProgramContainer, "image" | "args">;
   /** Options of the program. */
@@ -38,7 +41,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
     ...container,
     image: runtime.image,
     args: [
-      // Kubernetes puts the address in, which is there without any DNS.
+      // Kubernetes sets the address, which works without DNS.
       "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
       "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
       ...options,
@@ -49,7 +52,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
     ],
     volumeMounts: [...(container.volumeMounts ?? []), ...(notifySecret === undefined ? [] : [mount])],
   });
-  // A run goes on when the Secret is not there: nobody is told then.
+  // Without the Secret a run continues and nobody is notified.
   const whom = notifySecret === undefined ? [] : [{ name: "notify", secret: { secretName: notifySecret, optional: true } }];
   const labels = { ...MANAGED_BY, "app.kubernetes.io/name": name };
   const pod = {
@@ -76,7 +79,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
   return { role, manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace: plan.namespace, labels }, spec } };
 }
 
-/** Which Job a pod is of, for what is made for it and for what is told of it. */
+/** Identifies a pod's Job, for its objects and notifications. */
 function identity(): object[] {
   const field = (name: string, fieldPath: string): object => ({ name, valueFrom: { fieldRef: { fieldPath } } });
   return [
@@ -86,7 +89,7 @@ function identity(): object[] {
   ];
 }
 
-/** ServiceAccount, Role and RoleBinding of one name. @param role that theirs begin with */
+/** ServiceAccount, Role and RoleBinding of one name. @param role prefix of their roles */
 export function renderAccount({ plan }: EngineContext, role: string, name: string, rules: readonly object[]): RenderedObject[] {
   const { namespace } = plan;
   const metadata = { name, namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } };

@@ -1,6 +1,7 @@
 /**
- * Dalibo's plugin (0.0.3) on the operator's side, with what a published set-up had to find out: a Service that does not become options of
- * pgBackRest, rights, and certificates for both sides. Its custom resource definitions come from its own project. Pure.
+ * Dalibo's plugin (0.0.3) on the operator side, with the lessons of a published set-up: a Service that does not become
+ * options of pgBackRest, rights, and certificates for both sides. Its own project supplies the custom resource
+ * definitions. Pure.
  */
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../../plan/cluster/images";
@@ -9,10 +10,10 @@ import { MANAGED_BY, type RenderedObject } from "./objects";
 
 const RBAC = "rbac.authorization.k8s.io";
 const WATCH = ["get", "list", "watch"];
-/** Its program runs as this account in its image. */
+/** Its image runs the program as this account. */
 const USER = 10001;
 
-/** In the order in which they are applied. One replica works at a time: it holds a lease. */
+/** In the order of creation. One replica works at a time: it holds a lease. */
 export function renderDalibo({ namespace, serviceName, replicas }: Pick<PluginPlan, "namespace" | "serviceName" | "replicas">): RenderedObject[] {
   const selector = { "app.kubernetes.io/name": serviceName };
   const labels = { ...selector, ...MANAGED_BY };
@@ -98,7 +99,7 @@ function podSpec(serviceName: string): object {
   };
 }
 
-/** As its own manifest has them. */
+/** Same as in its own manifest. */
 const RULES = [
   { apiGroups: [""], resources: ["persistentvolumeclaims"], verbs: ["create", "patch", ...WATCH] },
   { apiGroups: [""], resources: ["secrets"], verbs: ["create", "delete", ...WATCH] },

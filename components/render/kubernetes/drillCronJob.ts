@@ -1,6 +1,6 @@
 /**
- * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, by an account that may make, read and
- * remove the Clusters of its drills and nothing else. Pure.
+ * Fire drills of a cluster: a CronJob for each runs the runtime's `cnpg-drill`, with an account that may only create,
+ * read and remove the Clusters of its drills. Pure.
  */
 import { engineOf } from "../../plan/engines/engines";
 import { PLACES } from "../../../runtime/cnpg/names";
@@ -17,16 +17,16 @@ import { renderSettingsFile } from "../host/settingsFile";
 const CPU = "50m";
 /** Rows of a dump pass through it one by one. */
 const MEMORY = "384Mi";
-/** What a drill takes at most where nothing is said, and beside it to remove what it made. */
+/** Default limit of a drill; removing the Cluster takes additional time. */
 const DRILL_MINUTES_MAX = 1440;
 const END_SECONDS = 20 * 60;
-/** With the Job goes what a drill left that was killed for good. */
+/** Removing the Job also removes the remains of a drill that was killed for good. */
 const KEPT_SECONDS = 24 * 60 * 60;
-/** Killed, or told to end by nobody of ours: another pod begins anew, and removes what is left first. */
+/** Killed or terminated from outside: another pod starts over, and removes the remains first. */
 const KILLED_CODES = [137, 143];
 const SETTINGS_FILE = "pgbackstop.json";
 
-/** Nothing where there is no drill, or none that the engine can make; rules refuse those. */
+/** Empty without a drill that the engine can make; rules refuse the others. */
 export function renderDrills(context: EngineContext): RenderedObject[] {
   const { plan, shape } = context;
   const drills = plan.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
@@ -47,7 +47,7 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
   ];
 }
 
-/** By name where Kubernetes can say it: neither what is made nor what is listed has one. */
+/** By name where Kubernetes supports it: creations and lists have no names. */
 function rulesFor(cluster: string, names: readonly string[]): object[] {
   const clusters = { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters"] };
   return [
@@ -83,7 +83,7 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: string): Sched
     env: [{ name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }],
     volumes,
     job: {
-      // A drill that failed has had its turn.
+      // A failed drill is not repeated.
       podFailurePolicy: {
         rules: [
           { action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] },
@@ -117,10 +117,10 @@ function resourceWords({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings
   return Object.entries(quantities).flatMap(([name, quantity]) => (quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`]));
 }
 
-/** Name, where it is mounted, what it is, and whether it is read only. */
+/** Name, mount path, source, and whether it is read-only. */
 type Entry = readonly [name: string, mountPath: string, source: object, readOnly: boolean];
 
-/** What another Job needs beside the program to use the repositories of a cluster, whose engine is runtime. */
+/** Another Job's parts for using a cluster's repositories, with engine runtime. */
 export interface RepositoryParts {
   readonly args: readonly string[];
   readonly volumeMounts: readonly object[];
@@ -132,7 +132,10 @@ export function repositoryParts(context: EngineContext): RepositoryParts {
   return { args: [`--config=${PLACES.config}/pgbackrest.conf`, `--stanza=${context.plan.stanza}`], volumeMounts: mounts, volumes };
 }
 
-/** Specs of Jobs that make a declared drill once, with the newest backup, by the name of the drill. They stay until they are removed: who waits for one looks at it. */
+/**
+ * Specs of Jobs that make a declared drill once, with the newest backup, by the drill's name. They stay until removed,
+ * so that a waiting user can read them.
+ */
 export function drillJobs(context: EngineContext): Record<string, object> {
   const made = context.plan.drills.filter(({ elsewhere }) => elsewhere !== true);
   return Object.fromEntries(
@@ -147,7 +150,7 @@ export function drillJobs(context: EngineContext): Record<string, object> {
   );
 }
 
-/** Configuration and keys as a sidecar has them; and what production is asked with, where it is there. */
+/** Configuration and keys as in a sidecar, and credentials for production if it exists. */
 function volumesOf(context: EngineContext): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
   const { plan, shape } = context;
   const [config, ...keys] = repositoryEntries(context);
@@ -182,7 +185,10 @@ function mounted(entries: readonly Entry[]): { readonly mounts: readonly object[
   };
 }
 
-/** An application's: production's counts need no more. Of the authority its certificate alone. */
+/**
+ * An application's credentials: counting rows in production needs no more. Only the authority's certificate, not its
+ * key.
+ */
 function productionSources(cluster: string, ownerSecret: string | undefined): readonly object[] {
   const item = (key: string): object => ({ key, path: key });
   return [

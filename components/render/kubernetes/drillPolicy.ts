@@ -1,15 +1,17 @@
 /**
- * What the account of a cluster's drills may create: Kubernetes cannot bound the creation of a Cluster by name, and who may create any Cluster may run
- * any image and mount any Secret of the namespace. A ValidatingAdmissionPolicy compares what the account sends with production's own Cluster as it
- * stands at that moment, so that another image of production needs no update here. It looks at requests of this account and at no others. Pure.
+ * Limits the objects that the account of a cluster's drills may create. Kubernetes cannot restrict the creation of a
+ * Cluster by name, and an account that may create any Cluster may run any image and mount any Secret of the namespace.
+ * A ValidatingAdmissionPolicy compares the account's requests with production's current Cluster, so that a new image of
+ * production needs no update here. It applies to this account's requests only. Pure.
  *
- * Fields: CloudNativePG 1.30. What its schema and its webhook fill in by themselves is allowed with any value, since production may have another one.
+ * Fields: CloudNativePG 1.30. Fields that its schema and its webhook fill in are allowed with any value, since
+ * production may have another one.
  */
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterPlan } from "../../plan/model/plan";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 
-/** Of `spec`: they name no Secret and no image, or have a rule of their own below. */
+/** Of `spec`: they name no Secret and no image, or have a separate rule below. */
 const FREE = [
   "affinity",
   "bootstrap",
@@ -39,18 +41,21 @@ const FREE = [
   "tablespaces",
   "walStorage",
 ];
-/** Of `spec`: not even as production has them. They name production's Secrets, archive in its name, or put anything into a pod. */
+/**
+ * Of `spec`: forbidden even with production's values. They name production's Secrets, archive in its name, or inject
+ * into a pod.
+ */
 const NEVER = ["backup", "certificates", "env", "envFrom", "managed", "projectedVolumeTemplate", "replica", "serviceAccountName", "superuserSecret"];
 const FREE_OF_RECOVERY = ["database", "owner", "recoveryTarget", "source"];
 const FREE_OF_POSTGRESQL = ["parameters", "shared_preload_libraries", "syncReplicaElectionConstraint"];
 const FREE_OF_STORAGE = ["resizeInUseVolumes", "size"];
-/** What a drill adds to the parameters with which production archives. */
+/** Parameters that a drill adds to production's archiving parameters. */
 const FREE_OF_PLUGIN = ["newestWal", "repo"];
 
-/** @param names of the Clusters that drills make */
+/** @param names of the drills' Clusters */
 export function renderDrillPolicy({ cluster, namespace }: ClusterPlan, account: string, names: readonly string[]): RenderedObject[] {
   const api = { apiVersion: "admissionregistration.k8s.io/v1" };
-  // The same for no other cluster: a namespace has no dots.
+  // Unique for this cluster: a namespace has no dots.
   const name = `pgbackstop-drill.${namespace}.${cluster}`;
   const metadata = { name, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } };
   const policy = {
@@ -79,7 +84,7 @@ interface Rule {
   readonly message: string;
 }
 
-/** Without types: by its schema a Cluster has fields and no keys that could be counted off. */
+/** Untyped: by its schema a Cluster has fields, and no keys that could be enumerated. */
 const VARIABLES = [
   { name: "made", expression: "dyn(object.spec)" },
   { name: "production", expression: "dyn(params.spec)" },
@@ -98,7 +103,7 @@ function nameRule(namespace: string, names: readonly string[]): Rule {
 
 const RULES: readonly Rule[] = [
   {
-    // cnpg.io/podPatch alone would put anything into its pods.
+    // cnpg.io/podPatch alone could inject anything into its pods.
     expression: "!object.metadata.?annotations.orValue({}).exists(k, k.contains('cnpg.io/'))",
     message: "a drill makes Clusters without annotations of CloudNativePG",
   },
@@ -115,7 +120,7 @@ const RULES: readonly Rule[] = [
     message: "the source of a drill is production's archive, with the same Secrets and image",
   },
   {
-    // The operator adds those that it is told to add to all Clusters, without parameters.
+    // The operator adds those configured for all Clusters, without parameters.
     expression: "variables.made.?plugins.orValue([]).all(p, !has(p.parameters))",
     message: "the Cluster of a drill archives nowhere",
   },
@@ -142,12 +147,12 @@ function storageRule(made: string, production: string): string {
   return `${made}.all(k, k in ${listOf(FREE_OF_STORAGE)} || ${sameAs(made, production)})`;
 }
 
-/** True for a key of both with one value. */
+/** True for a key with equal values in both. */
 function sameAs(made: string, production: string): string {
   return `(k in ${production} && ${made}[k] == ${production}[k])`;
 }
 
-/** Names without quotes. */
+/** A list of names without quotes. */
 function listOf(names: readonly string[]): string {
   return `[${names.map((name) => `'${name}'`).join(", ")}]`;
 }

@@ -1,24 +1,27 @@
 /**
- * What removes old volume snapshots of a cluster: once a day the runtime's `cnpg-expire`, by an account that may list and delete Backups and
- * VolumeSnapshots of the namespace and nothing else. CloudNativePG itself keeps every snapshot. Pure.
+ * Removes a cluster's old volume snapshots: the runtime's `cnpg-expire` runs once a day, with an account that may only
+ * list and delete Backups and VolumeSnapshots of the namespace. CloudNativePG itself keeps every snapshot. Pure.
  */
 import { expiresSnapshots, snapshotScheduleNames } from "../../plan/cluster/snapshotPlan";
 import type { EngineContext } from "../engines/engine";
 import { renderAccount, renderCronJob } from "./cronJob";
 import type { RenderedObject } from "./objects";
 
-/** Names of the CronJob, its account, its Role: at most 52 characters for a CronJob, which names of clusters with snapshots leave. */
+/**
+ * Name of the CronJob, its account and its Role: a CronJob allows 52 characters, and names of clusters with snapshots
+ * leave room for it.
+ */
 export function expiryName(cluster: string): string {
   return `${cluster}-expire`;
 }
 
 const HOUR = 4;
-/** A run takes seconds; one that hangs must not keep the next one from beginning. */
+/** A run takes seconds; one that hangs must not block the next. */
 const RUN_SECONDS = 15 * 60;
 const MEMORY = "192Mi";
 const CPU = "50m";
 
-/** Nothing where snapshots have no retention, or nobody takes any. */
+/** Empty without a retention of snapshots, or without snapshots. */
 export function renderExpiry(context: EngineContext): RenderedObject[] {
   const { plan, shape } = context;
   const { snapshots } = shape;
@@ -45,7 +48,7 @@ export function renderExpiry(context: EngineContext): RenderedObject[] {
   ];
 }
 
-/** The same for a cluster at all times, and another one for another: a hundred of them do not begin in one minute. */
+/** Fixed for a cluster, but different between clusters: a hundred of them do not start in one minute. */
 function minuteOf(cluster: string): number {
   return [...cluster].reduce((sum, letter) => sum * 31 + (letter.codePointAt(0) ?? 0), 0) % 60;
 }

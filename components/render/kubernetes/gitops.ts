@@ -1,6 +1,7 @@
 /**
- * The objects of clusters and of the plugin out of one file, for people whose clusters are made by Flux, Argo or kubectl: the same that the
- * components declare. Secrets are named and never held: a file with a key or a passphrase in it is refused. Pure.
+ * The objects of clusters and of the plugin from one file, for clusters that Flux, Argo or kubectl create: the same
+ * objects as from the components. Secrets are named and never contained: a file with a key or a passphrase is refused.
+ * Pure.
  */
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/clusterSettings";
 import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../../plan/cluster/clusterFile";
@@ -19,7 +20,7 @@ import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";
 import { recoverySource } from "./source";
 
-/** A repository as a file says it: keys by the Secret that holds them. */
+/** A repository as in a file: keys by the Secret that contains them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {
   readonly at: Omit<TargetSettings, "name" | "encrypted" | "s3"> & {
     readonly s3?: NonNullable<TargetSettings["s3"]> & { readonly existingSecret?: SecretNames<string> };
@@ -29,29 +30,29 @@ export interface FileRepository extends Omit<RepositorySettings, "at"> {
 
 type FileCluster = Omit<ClusterFile, "repositories"> & { readonly repositories?: Readonly<Record<string, FileRepository>> };
 
-/** What `pgbackstop render` reads. */
+/** The input of `pgbackstop render`. */
 export interface GitopsFile {
   readonly plugin?: {
     readonly operatorNamespace?: string;
     readonly serviceName?: string;
     readonly replicas?: number;
     readonly image?: string;
-    /** Certificates by cert-manager; left out, the two Secrets are yours to make. */
+    /** Certificates by cert-manager; left out, you create the two Secrets. */
     readonly certManager?: boolean;
   };
   /** By name. */
   readonly clusters?: Readonly<Record<string, FileCluster>>;
-  /** Clusters that others made, by name: what is laid over them. */
+  /** Existing Clusters, by name, with the fields to apply. */
   readonly attach?: Readonly<Record<string, FileCluster>>;
 }
 
 export interface GitopsResult {
   readonly manifests: readonly Manifest[];
-  /** Paths begin with the place in the file. */
+  /** Paths begin with the position in the file. */
   readonly findings: readonly Finding[];
 }
 
-/** Words that stand before a secret, wherever they are. */
+/** Field names of secrets, anywhere in the file. */
 const SECRET_FIELDS = ["credentials", "cipher", "passphrase", "privateKey", "privateKeyPassphrase", "secretAccessKey"];
 
 const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret with the names of its keys";
@@ -135,7 +136,7 @@ function secretsOf(repositories: Repositories): RepositorySecrets {
   );
 }
 
-/** What is secret in a file, wherever it is. @param wayOut where the secrets belong */
+/** Secrets in a file, at any position. @param wayOut where the secrets belong */
 export function secretsIn(value: unknown, path: string, wayOut = KUBERNETES_SECRETS): Finding[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, item]) => {

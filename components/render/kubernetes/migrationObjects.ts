@@ -1,30 +1,31 @@
 /**
- * Objects of a migration in Kubernetes: what its Jobs read, where they remember and report, rights to what is named and nothing else, and a Job for
- * each step. Pure.
+ * Objects of a migration in Kubernetes: inputs, records and reports of its Jobs, rights to the named objects only, and
+ * a Job for each step. Pure.
  *
- * A Job of `pgbackstop migrate` needs both Node.js and pg_dump. The image of the target's PostgreSQL has the second, and the program comes as a
- * ConfigMap: an init container of Node.js's own image copies `node` beside it. The other way round, pg_dump would bring its libraries along.
+ * A Job of `pgbackstop migrate` needs both Node.js and pg_dump. The image of the target's PostgreSQL has pg_dump, and
+ * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` beside it; copying pg_dump
+ * instead would need its libraries too.
  */
 import { BUNDLE_FILE, PLACES } from "../../../runtime/cnpg/names";
 import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
 import { PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
 import { given, MANAGED_BY, type Manifest, type RenderedObject } from "./objects";
 
-/** Of PostgreSQL in CloudNativePG's images: its programs want an account that has a name. */
+/** PostgreSQL's account in CloudNativePG's images: its programs require an account with a name. */
 const POSTGRES_USER = 26;
 const CPU = "50m";
 const MEMORY = "384Mi";
-/** Dumps pass through it; each copy has a pg_dump and a psql beside it. */
+/** Dumps pass through it; each copy has its own pg_dump and psql. */
 const COPY_MEMORY = "1Gi";
 const STEPS_FILE = "steps.json";
 const SCALED_KINDS = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
 const WORDS = { "stop-workloads": "stop", "start-workloads": "start", "repoint-secrets": "repoint", "restore-secrets": "restore" } as const;
 
-/** What is there already, or comes with the component. */
+/** Objects that exist, or come with the component. */
 export interface MigrationObjects {
-  /** Begins the names of all objects. */
+  /** Prefix of all names. */
   readonly name: string;
-  /** Of the Jobs. */
+  /** Namespace of the Jobs. */
   readonly namespace: string;
   readonly workloads: readonly WorkloadSettings[];
   readonly secrets: readonly SecretSettings[];
@@ -32,18 +33,18 @@ export interface MigrationObjects {
   readonly runtime: { readonly configMap: string; readonly image: string };
   /** With pg_dump and psql, of the target's version or a newer one. */
   readonly postgresImage: string;
-  /** Sources of a projected volume: passwords and certificates under the names that words say. */
+  /** Sources of a projected volume: passwords and certificates under the names in the arguments. */
   readonly serverSources: readonly object[];
 }
 
-/** What `finish` looks at: the repositories of the target. */
+/** The target's repositories, for `finish`. */
 export interface RepositoryVolumes {
   readonly args: readonly string[];
   readonly volumeMounts: readonly object[];
   readonly volumes: readonly object[];
 }
 
-/** Name of the file in the Secret of new values, and in the directory of Jobs. */
+/** Name of the file in the Secret of new values, and in the Jobs' directory. */
 export function valueFile(secretIndex: number, key: string): string {
   return `${secretIndex}-${key}`;
 }
@@ -66,7 +67,7 @@ export function objectNames(name: string): {
   };
 }
 
-/** All but Jobs and what has secrets: once, in order. @param verbs of `pgbackstop migrate` that Jobs run */
+/** Everything but Jobs and objects with secrets: once, in order. @param verbs of `pgbackstop migrate` that Jobs run */
 export function renderMigrationPlace(objects: MigrationObjects, verbs: readonly string[]): RenderedObject[] {
   const names = objectNames(objects.name);
   const object = (role: string, kind: string, name: string, fields: object): RenderedObject => ({
@@ -99,14 +100,14 @@ export function renderChangeJob(objects: MigrationObjects, { action, role }: Mig
   return job(objects, role, { containers: [container] }, [stepsVolume(objects), ...(isRepoint ? [values] : [])]);
 }
 
-/** Words of one step, as its Job reads them; none has a line end. */
+/** Arguments of one step, as its Job reads them; none contains a newline. */
 export function wordsText(words: readonly string[]): string {
   return words.map((word) => `${word}\n`).join("");
 }
 
 /**
- * A Job of `pgbackstop migrate`: the step in the image with pg_dump, then its report to where the stack finds it, with the exit code of the step. Its
- * words are in a ConfigMap: a Job that is made again after it failed takes those of then.
+ * A Job of `pgbackstop migrate`: runs the step in the image with pg_dump, then transfers its report and exit code to
+ * the stack. Its arguments are in a ConfigMap: a Job that is recreated after a failure uses the current ones.
  */
 export function renderMigrateJob(
   objects: MigrationObjects,
@@ -162,8 +163,9 @@ export function renderMigrateJob(
 }
 
 /**
- * Its end is told by the container behind it, which could not tell of one that fails. The newest programs of the image are the right ones. A shell that
- * is a container's first process passes no signal on: a copy that is told to end has to hear of it, to let the source be written to again.
+ * The next container reports its result, and would not run after a failure, so this one never fails. It uses the newest
+ * programs of the image. As a container's first process, a shell passes no signal on. A copy that is terminated must
+ * receive it, to make the source writable again.
  */
 const MIGRATE = `set -u
 words=$1
@@ -183,7 +185,7 @@ echo "$code" > ${PLACES.run}/code`;
 
 function changeWords(): string[] {
   return [
-    // Kubernetes puts these in.
+    // Kubernetes sets these variables.
     "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
     "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
     `--migration-file=${PLACES.migration}/${STEPS_FILE}`,
@@ -202,7 +204,10 @@ function stepsVolume({ name }: MigrationObjects): object {
   return { name: "steps", configMap: { name: objectNames(name).steps } };
 }
 
-/** It stays when it has ended: gone, it would be made, and run, again. One that failed is replaced by the next update. */
+/**
+ * It stays after its end: the next update would otherwise create and run it again. The next update replaces a failed
+ * one.
+ */
 function job(objects: MigrationObjects, role: string, containers: object, volumes: readonly object[]): Manifest {
   const { metadata, ...rest } = { metadata: metadataOf(objects, `${objects.name}-${role}`) };
   const security = { ...PROGRAM_SECURITY, runAsUser: POSTGRES_USER, runAsGroup: POSTGRES_USER, fsGroup: POSTGRES_USER };
@@ -242,12 +247,12 @@ function stepsText({ name, secrets, workloads }: MigrationObjects): string {
   });
 }
 
-/** That of the Jobs first, as undefined. */
+/** The Jobs' namespace first, as undefined. */
 function namespacesOf({ secrets, workloads }: MigrationObjects): readonly (string | undefined)[] {
   return [undefined, ...new Set([...workloads, ...secrets].flatMap(({ namespace }) => namespace ?? []))];
 }
 
-/** By name, but for pods and runs of CronJobs, which have none before they are there. */
+/** By name, except for pods and runs of CronJobs, whose names are not known in advance. */
 function rights(objects: MigrationObjects, namespace: string | undefined, verbs: readonly string[]): RenderedObject[] {
   const { name, secrets, workloads } = objects;
   const here = workloads.filter((workload) => workload.namespace === namespace);

@@ -1,4 +1,4 @@
-/** Objects for the Prometheus operator: where the metrics of a cluster are scraped, and its alerts. Pure. */
+/** Objects for the Prometheus operator: a cluster's scrape targets and alerts. Pure. */
 import { alertGroupOf } from "../../plan/alerts";
 import type { ClusterPlan } from "../../plan/model/plan";
 import { topologyOf } from "../../plan/topology/topology";
@@ -6,13 +6,13 @@ import { prometheusRule } from "../monitoring/prometheusRule";
 import type { EngineContext } from "../engines/engine";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 
-/** What was asked for; nothing by itself, because the definitions of these objects may not be there. */
+/** Only requested objects, because their definitions may be missing. */
 export function renderMonitors(context: EngineContext): RenderedObject[] {
   const { podMonitor, prometheusRule: rules } = context.shape.monitors;
   return [...(podMonitor ? [podMonitorOf(context)] : []), ...(rules ? [prometheusRuleOf(context)] : [])];
 }
 
-/** The operator's own is deprecated. Port and labels: CloudNativePG's instance manager. */
+/** The operator's own PodMonitor is deprecated. Port and labels: CloudNativePG's instance manager. */
 function podMonitorOf({ plan, shape }: EngineContext): RenderedObject {
   return {
     role: "pod-monitor",

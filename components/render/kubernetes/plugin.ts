@@ -1,7 +1,7 @@
 /**
- * The operator's side of a plugin: what has to run in the namespace of CloudNativePG so that its operator finds the plugin, trusts it and always
- * reaches one of its replicas. While none answers, no cluster that names the plugin is reconciled, and none fails over. Pure; Secrets with
- * certificates are named here and made elsewhere.
+ * The operator side of a plugin: the objects in CloudNativePG's namespace that let its operator find the plugin, trust
+ * it and always reach a replica. While none answers, no cluster with the plugin is reconciled, and none fails over.
+ * Pure; Secrets with certificates are named here and created elsewhere.
  */
 import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
@@ -9,9 +9,9 @@ import { MANAGED_BY, type RenderedObject } from "./objects";
 
 export const PLUGIN_PORT = 9090;
 export interface PluginPlan {
-  /** Of the operator. */
+  /** The operator's namespace. */
   readonly namespace: string;
-  /** Of the Service, and the beginning of every other name. */
+  /** Name of the Service, and prefix of all other names. */
   readonly serviceName: string;
   readonly replicas: number;
   readonly image: string;
@@ -26,7 +26,7 @@ export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceNam
   return { server: `${serviceName}-server-tls`, client: `${serviceName}-client-tls` };
 }
 
-/** Certificates by cert-manager in the place of our own: each signs itself, which is what both sides trust. */
+/** Certificates by cert-manager instead of our own: each is self-signed, which both sides trust. */
 export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "serviceName">): RenderedObject[] {
   const { namespace, serviceName } = plan;
   const secrets = certificateSecrets(plan);
@@ -65,14 +65,15 @@ export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "service
   ];
 }
 
-/** In the order in which they are applied; the Service last, because with it the operator begins to call. */
+/** In the order of creation; the Service last, because the operator calls once it exists. */
 export function renderPlugin(plan: PluginPlan): RenderedObject[] {
   const { namespace, serviceName } = plan;
   const selector = { "app.kubernetes.io/name": serviceName };
   const labels = { ...selector, ...MANAGED_BY };
   const metadata = { name: serviceName, namespace, labels };
   return [
-    // No right to anything: hooks read what they are given. A pod without an account of its own would get the namespace's default one.
+    // It has no rights: hooks only read their input. Without its own account a pod would use the namespace's default
+    // one.
     { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
     {
       role: "deployment",
@@ -105,7 +106,10 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
   ];
 }
 
-/** By which the operator finds a plugin, its port, and the certificates of both sides. @param pluginName as Clusters write it */
+/**
+ * The operator finds a plugin by it, its port, and the certificates of both sides. @param pluginName as Clusters write
+ * it
+ */
 export function pluginService(
   { namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">,
   pluginName: string,
@@ -139,7 +143,7 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     securityContext: PROGRAM_SECURITY,
-    // On two nodes where there are two.
+    // On two nodes if there are two.
     topologySpreadConstraints: [
       { maxSkew: 1, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway", labelSelector: { matchLabels: selector } },
     ],
@@ -170,14 +174,14 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
       },
     ],
     volumes: programVolumes(plan.configMap, [
-      // Readable for the group of the pod alone.
+      // Only the pod's group may read it.
       { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
-      // The operator's key is none of the plugin's business.
+      // The plugin must not see the operator's key.
       { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] } },
     ]),
     terminationGracePeriodSeconds: 30,
   };
 }
 
-/** Replicas, and what each of them needs. */
+/** Number of replicas, and resources of each. */
 export const PLUGIN_DEFAULTS = { serviceName: "pgbackstop", namespace: "cnpg-system", replicas: 2, memory: "192Mi", cpu: "50m" } as const;

@@ -1,12 +1,12 @@
 /**
- * Secrets of Kubernetes that hold a repository's keys and passphrase, in one shape for every engine: Barman's documentation and Dalibo's
- * samples use the names `ACCESS_KEY_ID`, `ACCESS_SECRET_KEY`, `ACCESS_SESSION_TOKEN` and `ENCRYPTION_PASS`. Pure: the values are what the
- * caller has, texts or values to come.
+ * Kubernetes Secrets with a repository's keys and passphrase, in one form for every engine: Barman's documentation and
+ * Dalibo's samples use the names `ACCESS_KEY_ID`, `ACCESS_SECRET_KEY`, `ACCESS_SESSION_TOKEN` and `ENCRYPTION_PASS`.
+ * Pure: values are texts or late values.
  *
  * ExternalSecret: external-secrets.io/v1; the operator no longer serves v1beta1.
  */
 
-/** What a repository's Secret may hold, and under which name. */
+/** Parts of a repository's Secret, and their names. */
 export const SECRET_KEYS = {
   accessKeyId: "ACCESS_KEY_ID",
   secretAccessKey: "ACCESS_SECRET_KEY",
@@ -17,7 +17,7 @@ export const SECRET_KEYS = {
 export type SecretPart = keyof typeof SECRET_KEYS;
 export const SECRET_PARTS = Object.keys(SECRET_KEYS) as SecretPart[];
 
-/** A Secret and the names of its keys; what is left out has our own name, or is not there. */
+/** A Secret and the names of its keys; a missing name is our default, or the part is absent. */
 export interface SecretNames<T> {
   readonly name: T;
   readonly accessKeyIdKey?: string | undefined;
@@ -39,17 +39,17 @@ export function secretKeysOf<T>(ref: SecretNames<T>, hasKeys: boolean): Partial<
   return Object.fromEntries(SECRET_PARTS.flatMap((part) => (keys[part] === undefined ? [] : [[part, { name: ref.name, key: keys[part] }]])));
 }
 
-/** CloudNativePG and its plugins read a Secret anew when it changes and has this label. */
+/** With this label CloudNativePG and its plugins read a changed Secret again. */
 const RELOAD = { "cnpg.io/reload": "true" };
 
 export interface SecretPlace<T> {
   readonly name: T;
   readonly namespace: T;
-  /** Beside those that are needed. */
+  /** Besides the required ones. */
   readonly labels: Readonly<Record<string, T>>;
 }
 
-/** `v1/Secret` with `stringData`: what Pulumi's provider keeps secret by itself. Parts that are undefined are left out. */
+/** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are left out. */
 export function renderSecret<T>(place: SecretPlace<T>, parts: Readonly<Partial<Record<SecretPart, T | undefined>>>) {
   const given = SECRET_PARTS.flatMap((part): [string, T][] => {
     const value = parts[part];
@@ -58,12 +58,12 @@ export function renderSecret<T>(place: SecretPlace<T>, parts: Readonly<Partial<R
   return { apiVersion: "v1", kind: "Secret", metadata: metadataOf(place), type: "Opaque", stringData: Object.fromEntries(given) };
 }
 
-/** One key of the Secret, and where the store has it. */
+/** One key of the Secret, and its location in the store. */
 export interface ExternalKey<T> {
   readonly secretKey: string;
-  /** Item, path or `item/section/field`, as the store names it. */
+  /** Item, path or `item/section/field`, in the store's form. */
   readonly key: T;
-  /** Field of the item, for stores that have such. */
+  /** Field of the item, for stores with fields. */
   readonly property?: T | undefined;
 }
 
@@ -104,7 +104,7 @@ function metadataOf<T>({ name, namespace, labels }: SecretPlace<T>) {
   return { name, namespace, labels: { ...RELOAD, ...labels } };
 }
 
-/** As Go reads durations: `1h`, `90s`. */
+/** A duration in Go's form: `1h`, `90s`. */
 function durationText(seconds: number): string {
   if (seconds % 3600 === 0) return `${seconds / 3600}h`;
   return seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;

@@ -1,10 +1,11 @@
-/** Schedules in CloudNativePG's own form: six fields with the seconds first. Pure. */
+/** Schedules in CloudNativePG's form: six fields with the seconds first. Pure. */
 import { parseCron } from "../../plan/schedule/schedule";
 
 /**
- * The same runs of a five-field cron as six fields for robfig/cron, which CloudNativePG uses. Its rule for the two day fields is that of cron:
- * either of them counts when neither begins with a star; it knows Sunday as 0 only, so that days of the week are written as numbers.
- * @throws Error for a text that is no schedule; rules find it before
+ * A five-field cron as six fields with the same runs, for robfig/cron, which CloudNativePG uses. Its rule for the two
+ * day fields is cron's: either counts if neither begins with a star. It knows Sunday only as 0, so days of the week are
+ * written as numbers.
+ * @throws Error for an invalid schedule; rules find it before
  */
 export function toSixFields(cron: string): string {
   const parsed = parseCron(cron);
@@ -13,7 +14,10 @@ export function toSixFields(cron: string): string {
   return ["0", minute, hour, dayField(dayOfMonth, parsed.cron.daysOfMonth, 31), month, dayField(dayOfWeek, parsed.cron.daysOfWeek, 7)].join(" ");
 }
 
-/** A star counts in the whole list there, and only at the beginning here: numbers in its place, or a star that adds no day. */
+/**
+ * robfig/cron treats a star anywhere in a list as a star, cron only at the beginning: writes numbers, or a star that
+ * adds no day.
+ */
 function dayField(text: string, days: readonly number[], count: number): string {
   if (!text.startsWith("*")) return runsText(days);
   return text.split(",").every((part) => part.startsWith("*")) ? text : `*/${count},${runsText(days)}`;

@@ -1,4 +1,4 @@
-/** Where a restored cluster begins: the plugin's entry and the objects that it needs, whatever engine made the backups. Pure. */
+/** Source of a restored cluster: the plugin's entry and the objects that it needs, for any engine. Pure. */
 import type { ResolvedSource } from "../../plan/cluster/clusterShape";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { renderSource } from "../engines/engineTable";
@@ -7,10 +7,10 @@ import type { RenderedObject } from "./objects";
 
 /**
  * @param context with the Secrets of the source's own repositories
- * @returns null where it begins with a snapshot alone
+ * @returns null if it begins with a snapshot alone
  */
 export function recoverySource(context: EngineContext, source: ResolvedSource): RecoverySource | null {
-  // Named ones are all that the recovery knows: it takes from no other one, whatever lies there.
+  // The recovery knows only named repositories: it reads no other one.
   const named = source.from.flatMap((name) => source.plan.repositories.filter((repository) => repository.name === name));
   const plan = { ...source.plan, repositories: named.length === 0 ? source.plan.repositories : inKeyOrder(named) };
   if (plan.repositories.length === 0) return null;

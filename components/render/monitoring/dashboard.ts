@@ -1,6 +1,7 @@
 /**
- * A dashboard of Grafana over the metrics of hosts and clusters: state, age of the newest backups, WAL, sizes, durations, drills; every panel for each
- * repository by itself. Colours change where the declared schedules and objectives say so. Its source of data is a variable. Pure.
+ * A Grafana dashboard for the metrics of hosts and clusters: state, age of the newest backups, WAL, sizes, durations,
+ * drills; every panel shows each repository separately. Declared schedules and objectives set the colour thresholds.
+ * Its data source is a variable. Pure.
  */
 import { backupAgeLimit } from "../../plan/alerts";
 import type { Topology } from "../../plan/topology/topology";
@@ -16,10 +17,10 @@ interface Panel {
   readonly kind: "stat" | "timeseries";
   readonly unit: string;
   readonly targets: readonly Target[];
-  /** Green below the first, then the next colours from each on. */
+  /** Green below the first step, then each step's colour. */
   readonly steps?: readonly (readonly [color: string, from: number | null])[];
   readonly width: number;
-  /** What is shown for -1, which stands for a number that is not there: a tile that vanished would be missed by nobody. */
+  /** Display of -1, which stands for a missing number: nobody would notice a missing tile. */
   readonly missing?: { readonly text: string; readonly color: string };
 }
 
@@ -43,7 +44,7 @@ const GOOD_FROM_1 = [
   [GOOD, 1],
 ] as const;
 
-/** @param topologies of which colours follow; none leaves them to the defaults of a day, and to an hour for WAL */
+/** @param topologies set the colour thresholds; without any, a day for backups and an hour for WAL */
 export function dashboardOf(topologies: readonly Topology[], title = "PostgreSQL backups"): object {
   const panels: object[] = [];
   let y = 0;
@@ -87,7 +88,7 @@ export function renderDashboard(topologies: readonly Topology[], title?: string)
   return `${JSON.stringify(dashboardOf(topologies, title), null, 2)}\n`;
 }
 
-/** Where colours change. */
+/** Colour thresholds. */
 interface Limits {
   readonly rpoS: number;
   readonly rtoS: number;
@@ -95,7 +96,7 @@ interface Limits {
   readonly scheduled: readonly string[];
 }
 
-/** The strictest of the topologies; without any those of a daily backup and of an hour. */
+/** The strictest of the topologies; default: a daily backup and an hour. */
 function limitsOf(topologies: readonly Topology[]): Limits {
   const strictest = (values: readonly (number | null | undefined)[], fallback: number): number => {
     const known = values.filter((value) => typeof value === "number");
@@ -138,7 +139,7 @@ function above(limit: number): NonNullable<Panel["steps"]> {
   ];
 }
 
-/** -1 for each repository that this metric tells of. */
+/** -1 for each repository with this metric. */
 function missingOf(metric: string): string {
   return `max by (stanza, repo_key) (${metric}{${OF}}) * 0 - 1`;
 }

@@ -1,7 +1,7 @@
-/** Alert rules as Prometheus reads them from a file, and as the object that its operator in Kubernetes reads. Pure. */
+/** Alert rules as a Prometheus rule file, and as an object of its Kubernetes operator. Pure. */
 import type { AlertGroup } from "../../plan/alerts/rule";
 
-/** A rule file. Texts are written as JSON does, which YAML reads alike. */
+/** A rule file. Texts are JSON strings, which are valid YAML. */
 export function renderAlertFile(groups: readonly AlertGroup[]): string {
   if (groups.length === 0) return "groups: []\n";
   return ["groups:", ...groupLines(groups, "  ")].map((line) => `${line}\n`).join("");
@@ -10,7 +10,7 @@ export function renderAlertFile(groups: readonly AlertGroup[]): string {
 export interface PrometheusRulePlace {
   readonly name: string;
   readonly namespace: string;
-  /** What the operator's `ruleSelector` asks for. */
+  /** Labels that the operator's `ruleSelector` requires. */
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -24,7 +24,7 @@ export function prometheusRule(groups: readonly AlertGroup[], { labels, name, na
   };
 }
 
-/** The same as YAML. */
+/** The object as YAML. */
 export function renderPrometheusRule(groups: readonly AlertGroup[], { labels, name, namespace }: PrometheusRulePlace): string {
   return [
     "apiVersion: monitoring.coreos.com/v1",

@@ -1,15 +1,15 @@
-/** What of a runbook belongs to people, not to a topology: roles, the first minutes, and who is told what and when. Pure. */
+/** The part of a runbook about people: roles, the first minutes, and notifications. Pure. */
 
 export interface RunbookPeople {
-  /** Role to who has it and how that one is reached: `Incident Lead` to `Ada, +49 …`. */
+  /** Role to its holder and contact: `Incident Lead` to `Ada, +49 …`. */
   readonly roles: Readonly<Record<string, string>>;
-  /** How often those inside are told, in minutes. */
+  /** Interval of internal messages, in minutes. */
   readonly internalMinutes: number;
-  /** How often those outside are told, in minutes. */
+  /** Interval of external messages, in minutes. */
   readonly externalMinutes: number;
 }
 
-/** While nobody is named. */
+/** Without named people. */
 export const DEFAULT_PEOPLE: RunbookPeople = { roles: {}, internalMinutes: 15, externalMinutes: 30 };
 
 const ROLES: Readonly<Record<string, string>> = {
@@ -18,7 +18,7 @@ const ROLES: Readonly<Record<string, string>> = {
   "Comms Lead": "tells the others how it stands",
 };
 
-/** What is done before anything else, in this order. */
+/** The first actions, in this order. */
 export const FIRST_STEPS: readonly string[] = [
   "One person says aloud: I am Incident Lead. The time is written down.",
   "Nobody deletes, restarts or tidies up anything until the scenario is chosen: what is left may be needed.",
@@ -27,7 +27,7 @@ export const FIRST_STEPS: readonly string[] = [
   "If a command fails, stop and read its last lines: those that begin with HINT say what to do. Do not go on with the next step before it has succeeded.",
 ];
 
-/** What those have to know who have never seen any of this: word to what it is. */
+/** Terms for first-time readers, with their meaning. */
 export const GLOSSARY: readonly (readonly [word: string, text: string])[] = [
   ["repository", "a place with backups and WAL of a database, repo1 or repo2; each can restore by itself"],
   ["WAL", "PostgreSQL's log of all changes, in files that are archived one by one: it brings a backup forward to any moment"],
@@ -40,13 +40,13 @@ export const GLOSSARY: readonly (readonly [word: string, text: string])[] = [
   ["RPO, RTO", "how much may be lost, in time; how long it may take until the database is open again"],
 ];
 
-/** Role, what it does, who has it; null where nobody is named. */
+/** Role, its task, its holder; null without one. */
 export function rolesOf({ roles }: RunbookPeople): { readonly role: string; readonly does: string; readonly who: string | null }[] {
   const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
   return names.map((role) => ({ role, does: ROLES[role] ?? "", who: roles[role] ?? null }));
 }
 
-/** When somebody is told, and what. */
+/** Time and content of messages. */
 export function messagesOf({ externalMinutes, internalMinutes }: RunbookPeople): readonly (readonly [when: string, what: string])[] {
   return [
     ["at once, inside and outside", "what does not work, since when, who is Incident Lead, and when the next message comes"],

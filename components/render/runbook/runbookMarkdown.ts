@@ -1,11 +1,11 @@
-/** A runbook as Markdown: read in a forge, or on paper. Pure. */
+/** A runbook as Markdown, for a forge or paper. Pure. */
 import type { DatabaseRunbook, RunbookScenario, RunbookStep } from "../../plan/runbook/runbookDocument";
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
 import { cell } from "../topology/topologyMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
-/** @param origin a sentence that says of which state of the stack it is. Ends with a newline. */
+/** @param origin a sentence that names the stack's state. Ends with a newline. */
 export function renderRunbook(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
   const parts = [
     "# Recovery runbook\n",
@@ -57,7 +57,7 @@ function databaseText(database: DatabaseRunbook): string {
   ].join("\n");
 }
 
-/** Never without its time: what was measured once says nothing of today. */
+/** Always with its time: an old measurement says nothing about today. */
 function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): string {
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => `| ${[repository, drill, rto, rpo].map(cell).join(" | ")} |`);
   const table = `| | last drill | open again after (RTO) | lost (RPO) |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
@@ -68,7 +68,7 @@ function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): str
 
 export const DRILLED_LEAD = "Measured anew, beside production and without touching it, by:";
 
-/** Where the figures of today are. */
+/** Where to find today's figures. */
 export function measuredLead(isGiven: boolean, measuredBy: string | null): string {
   if (measuredBy === null)
     return isGiven
@@ -99,7 +99,7 @@ function bullets(lines: readonly string[]): string {
   return lines.map((line) => `- ${cell(line)}`).join("\n");
 }
 
-/** A word for links, the same in both formats. */
+/** A link name, the same in both formats. */
 export function anchor(text: string): string {
   return text.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 }

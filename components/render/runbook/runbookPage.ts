@@ -1,6 +1,6 @@
 /**
- * A runbook as one HTML page that needs nothing else: no network, no script. Meant to be printed: on paper each step has a box to tick, links
- * show where they lead, and no scenario begins at the end of a page. Pure.
+ * A runbook as one self-contained HTML page: no network, no script. Meant for printing: on paper each step has a box to
+ * tick, links show their target, and no scenario begins at the end of a page. Pure.
  */
 import { valueText } from "../../plan/diff/change";
 import { retentionText } from "../../plan/diff/repositories";
@@ -9,7 +9,7 @@ import { escapeText } from "../topology/picture";
 import { anchor, DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
-/** The whole document. @param origin a sentence that says of which state of the stack it is */
+/** The complete document. @param origin a sentence that names the stack's state */
 export function renderRunbookPage(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
   const links = databases.map(({ name }) => `<a href="#${anchor(name)}">${escapeText(name)}</a>`);
   return `<!doctype html>
@@ -112,7 +112,9 @@ function stepItem({ commands, isOptional, isRepeated, language, text }: RunbookS
   return `<li>${mark}${escapeText(text)}${commands.length === 0 ? "" : commandBlock(commands, language)}</li>`;
 }
 
-/** On paper nobody can tell where a wrapped line ends: words of a command stay whole, and what continues a command is indented. */
+/**
+ * On paper the end of a wrapped line is invisible: arguments of a command stay whole, and continued lines are indented.
+ */
 function commandBlock(commands: readonly string[], language: RunbookStep["language"] = "sh"): string {
   if (language === "ts") return `<pre>${commands.map(escapeText).join("\n")}</pre>`;
   const lines = commands.map((command) => `<code>${command.replace(/[^ ]+/g, (word) => `<span>${escapeText(word)}</span>`)}</code>`);

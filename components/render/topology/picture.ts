@@ -1,7 +1,8 @@
 /**
- * Topologies as a picture (SVG): each database on the left, its repositories on the right, arrows with schedules, retention, worst case and
- * monthly cost. Pure; no script, no font and no file from elsewhere. Colours follow the reader's light or dark mode; what changed is marked
- * by sign and word as well. Nothing measures text here: what may be too long is cut, and whole in the title of its element.
+ * Topologies as a picture (SVG): each database on the left, its repositories on the right, arrows with schedules,
+ * retention, worst case and monthly cost. Pure; no script, no font and no external file. Colours follow the reader's
+ * light or dark mode; changes are also marked by sign and word. Text is not measured here: long text is cut, and the
+ * element's title has all of it.
  */
 import { type Change, isHidden, valueText } from "../../plan/diff/change";
 import type { TopologySet } from "../../plan/diff";
@@ -16,7 +17,7 @@ const BAND_MARGIN = 14;
 const DATABASE = { x: 14, width: 236, height: 88 } as const;
 const REPOSITORY = { x: 724, width: 382, height: 88 } as const;
 const LABEL = { x: 330, width: 380 } as const;
-/** Of the system's sans-serif faces at 13 pixels, on the safe side. */
+/** For the system's sans-serif fonts at 13 pixels, rounded up. */
 const CHARACTER_WIDTH = 7.1;
 
 type Status = "same" | "added" | "removed" | "weakened" | "acknowledged" | "strengthened" | "uncertain" | "neutral";
@@ -32,7 +33,7 @@ const WORDS: Readonly<Record<Status, string>> = {
 };
 const STRENGTH: readonly Status[] = ["weakened", "acknowledged", "uncertain", "strengthened", "neutral", "same"];
 
-/** One database on both sides; null where nothing is known, undefined where there is none. */
+/** One database on both sides; null if nothing is known, undefined if it does not exist. */
 export interface Band {
   readonly name: string;
   readonly before: Topology | null | undefined;
@@ -40,7 +41,7 @@ export interface Band {
   readonly changes: readonly Change[];
 }
 
-/** All databases of two sets, ascending by name; for one set alone give it twice. */
+/** All databases of two sets, by name; pass a single set twice. */
 export function bandsOf(before: TopologySet, after: TopologySet, changes: readonly Change[]): Band[] {
   const names = [...new Set([...before.keys(), ...after.keys()])].sort();
   const byName = new Map<string, Change[]>(names.map((name) => [name, []]));
@@ -48,7 +49,7 @@ export function bandsOf(before: TopologySet, after: TopologySet, changes: readon
   return names.map((name) => ({ name, before: before.get(name), after: after.get(name), changes: byName.get(name) ?? [] }));
 }
 
-/** A whole SVG document with one band above the other. */
+/** A complete SVG document with the bands stacked. */
 export function renderPicture(bands: readonly Band[]): string {
   let height = 0;
   const parts = bands.map((band) => {
@@ -67,7 +68,7 @@ export function renderBand(band: Band): string {
   return frame(describe(band), height, text, "");
 }
 
-/** XML and HTML text. */
+/** Escapes text for XML and HTML. */
 export function escapeText(text: string): string {
   return oneLine(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;").replace(/'/g, "&#39;");
 }
@@ -120,7 +121,7 @@ function rowsOf({ after, before, changes }: Band): Row[] {
       const travelling = changes
         .filter(({ path }) => path === "acknowledge" || /^(schedules|wal)\./.test(path))
         .filter(({ path }) => !/\.repo[0-9]+$/.test(path) || path.endsWith(`.${name}`));
-      // Where one side is not known as a whole, nothing came or went for certain.
+      // If one side is unknown as a whole, additions and removals are uncertain.
       const fixed: Status | null = before === null || after === null ? "uncertain" : now === undefined ? "removed" : isNew ? "added" : null;
       const topology = now === undefined ? before : after;
       return {
@@ -171,7 +172,7 @@ function repositoryLines({ bucket, encrypted, failureDomain, location, offSite }
   return [valueText(location), valueText(failureDomain), facts.join(" · ")];
 }
 
-/** What travels to it: WAL always, backups by schedule; the zone once where all hours are in the same. */
+/** WAL always, backups by schedule; the time zone once if all hours share it. */
 function travelText(topology: Topology, { key }: RepositoryNode): string {
   const schedules = topology.schedules.filter((schedule) => schedule.repoKeys.includes(key));
   const zones = [...new Set(schedules.map(({ timeZone }) => valueText(timeZone)))];
@@ -221,7 +222,7 @@ function drawText(x: number, y: number, width: number, text: string, name: strin
   return `<text class="${name}" x="${x}" y="${y}">${title}${escapeText(clean.length > most ? `${clean.slice(0, most - 1)}…` : clean)}</text>`;
 }
 
-/** The picture in words, for those who do not see it. */
+/** The picture in words, for readers who do not see it. */
 function describe(band: Band): string {
   const rows = rowsOf(band).map(({ above, arrow, below, now, old, status }) => {
     const node = now ?? old;
@@ -237,7 +238,7 @@ const ARROWS = `<defs>${STATUSES.map((status) => `<marker id="tip-${status}" cla
 const LIGHT = "--ground:#ffffff;--box:#f6f8fa;--ink:#1f2328;--dim:#4b535d;--line:#8c959f;--weak:#b3261e;--strong:#1a7f37;--open:#7d4e00";
 const DARK = "--ground:#0d1117;--box:#161b22;--ink:#e6edf3;--dim:#a9b4c0;--line:#6e7681;--weak:#ff7b72;--strong:#56d364;--open:#e3b341";
 
-/** Light and dark, and light on paper. The colours are those of the page as well. */
+/** Light and dark, and light on paper. The page uses the same colours. */
 export const PICTURE_STYLE = `:root{${LIGHT};color-scheme:light dark}
 @media (prefers-color-scheme:dark){:root{${DARK}}}
 @media print{:root{${LIGHT}}}

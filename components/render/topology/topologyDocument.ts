@@ -3,7 +3,7 @@ import { type TopologyDiff, type TopologySet, weakenedOf } from "../../plan/diff
 import type { LoggedFinding } from "../../plan/topology/stackFiles";
 import { isSecret, isUnknown } from "../../plan/model/unknown";
 
-/** What `topology diff` found; ends with a newline. */
+/** The result of `topology diff`; ends with a newline. */
 export function renderDiffDocument(diff: TopologyDiff, findings: readonly LoggedFinding[]): string {
   const certain = diff.changes.filter((change) => !change.uncertain);
   const summary = {
@@ -16,7 +16,10 @@ export function renderDiffDocument(diff: TopologyDiff, findings: readonly Logged
   return `${JSON.stringify({ version: 1, summary, ...diff, findings }, undefined, 2)}\n`;
 }
 
-/** What `topology show` prints, and `topology diff` reads: each topology by the name of its component. Ends with a newline. */
+/**
+ * The output of `topology show` and input of `topology diff`: each topology by its component's name. Ends with a
+ * newline.
+ */
 export function renderTopologyDocument(set: TopologySet): string {
   const topologies = Object.fromEntries([...set].sort(([left], [right]) => (left < right ? -1 : 1)));
   const shown = (_key: string, value: unknown): unknown => (isSecret(value) ? "[secret]" : isUnknown(value) ? "[unknown]" : value);

@@ -1,6 +1,6 @@
 /**
- * A comparison of topologies as Markdown for a pull request. Pure. Values come from whoever wrote the change: every one of them is made
- * plain text, so that none can draw a table, a link or a mention of its own.
+ * A comparison of topologies as Markdown for a pull request. Pure. The change's author controls the values, so each one
+ * is escaped to plain text: none can draw a table, a link or a mention.
  */
 import type { Change } from "../../plan/diff/change";
 import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
@@ -9,10 +9,10 @@ import type { LoggedFinding } from "../../plan/topology/stackFiles";
 /** Forges refuse longer comments (GitHub 65,536 characters). */
 export const MARKDOWN_CHARACTERS_MAX = 60_000;
 const CELL_CHARACTERS_MAX = 400;
-/** Found again by whoever updates the comment. */
+/** Identifies the comment for later updates. */
 export const MARKDOWN_MARK = "<!-- pgbackstop topology diff -->";
 
-/** Marks by sign and by word: neither colour nor pictures are needed to read them. */
+/** Marks by sign and by word: readable without colours or pictures. */
 export function markOf({ acknowledged, effect, uncertain }: Change): string {
   if (uncertain) return "? unknown";
   if (effect === "strengthened") return "▲ strengthened";
@@ -43,7 +43,7 @@ export function renderMarkdown(diff: TopologyDiff, findings: readonly LoggedFind
   return text.length <= MARKDOWN_CHARACTERS_MAX ? text : `${head}\n${shortened(diff)}`;
 }
 
-/** Changes that ask for a decision come first. */
+/** Changes that need a decision come first. */
 export function inOrder(changes: readonly Change[]): Change[] {
   const rank = (change: Change): number =>
     change.effect === "weakened" ? (change.acknowledged === undefined ? 0 : 1) : change.uncertain ? 2 : change.effect === "strengthened" ? 3 : 4;
@@ -118,7 +118,7 @@ function findingsText(findings: readonly LoggedFinding[]): string {
   return `<details><summary>${findings.length} ${findings.length === 1 ? "finding" : "findings"} of the preview</summary>\n\n${lines.join("\n")}\n\n</details>\n`;
 }
 
-/** What fits of a comparison that is too long for a comment: as many rows as there is room for. */
+/** The part of a long comparison that fits into a comment: as many rows as possible. */
 function shortened({ changes }: TopologyDiff): string {
   const lines = ["| | database | what | before | after | in words |", "| --- | --- | --- | --- | --- | --- |"];
   let size = 1000;
@@ -131,7 +131,7 @@ function shortened({ changes }: TopologyDiff): string {
   return `${lines.join("\n")}\n\n${changes.length - lines.length + 2} changes more do not fit here: \`--format=html\` and \`--format=json\` show all.\n`;
 }
 
-/** Plain text in a cell of a table, whatever is in it. */
+/** Plain text in a table cell, whatever it contains. */
 export function cell(text: string): string {
   const cut = text.length > CELL_CHARACTERS_MAX ? `${text.slice(0, CELL_CHARACTERS_MAX)}…` : text;
   return oneLine(cut)
@@ -143,13 +143,13 @@ export function cell(text: string): string {
     .replace(/(https?):\/\/|www\./gi, (found) => found.replace(/[:.]/, "$&\u200b"));
 }
 
-/** Without control characters, and without those that turn the direction of what follows. */
+/** Removes control characters and those that change the text direction. */
 export function oneLine(text: string): string {
   // oxlint-disable-next-line no-control-regex
   return text.replace(/\s+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "�");
 }
 
-/** A fence that nothing in the text can close. */
+/** A code fence that the text cannot close. */
 function fenced(text: string): string {
   const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([ticks]) => ticks.length));
   const fence = "`".repeat(longest + 1);

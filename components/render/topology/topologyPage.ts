@@ -1,6 +1,6 @@
 /**
- * Topologies, or a comparison of them, as one HTML page that needs nothing else: no network, no script. Pure. Light and dark by the reader's
- * own mode; on paper light, without cutting pictures.
+ * Topologies, or a comparison of them, as one self-contained HTML page: no network, no script. Pure. Follows the
+ * reader's light or dark mode; light on paper, without cut pictures.
  */
 import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
 import type { Change } from "../../plan/diff/change";
@@ -12,11 +12,11 @@ export interface PageParts {
   readonly bands: readonly Band[];
   readonly diff: TopologyDiff;
   readonly findings: readonly LoggedFinding[];
-  /** False: one set is shown, nothing is compared. */
+  /** False: shows one set, compares nothing. */
   readonly compares: boolean;
 }
 
-/** The whole document. */
+/** The complete document. */
 export function renderPage(parts: PageParts): string {
   const { bands, compares, diff, findings } = parts;
   const weakened = weakenedOf(diff).length;

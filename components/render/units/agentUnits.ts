@@ -1,6 +1,7 @@
 /**
- * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues what PostgreSQL asks
- * meanwhile. Neither ever gives up, because a socket that did would refuse every segment from then on until somebody looked.
+ * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues
+ * PostgreSQL's requests meanwhile. Neither ever gives up: a failed socket would refuse every segment until somebody
+ * intervened.
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
@@ -8,7 +9,7 @@ import { credentialLines, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
-/** None where there is no agent, and none where drills alone are handed the keys. */
+/** Empty without an agent, or if only drills get the keys. */
 export function agentUnits(plan: HostPlan): Unit[] {
   if (!plan.agent || plan.drillsOnly) return [];
   const name = unitName(plan.stanza, "agent");
@@ -25,7 +26,7 @@ function renderService(plan: HostPlan): string {
     `Description=pgbackstop agent of stanza ${plan.stanza}`,
     "After=network-online.target remote-fs.target",
     "Wants=network-online.target",
-    // Stopped after it: its last segment is archived.
+    // Stopped after PostgreSQL, whose last segment it archives.
     "Before=postgresql.service",
     "StartLimitIntervalSec=0",
     "",
@@ -36,7 +37,7 @@ function renderService(plan: HostPlan): string {
     ...credentialLines(plan),
     "Restart=always",
     "RestartSec=1",
-    // It finishes what is under way for eight seconds.
+    // It finishes running requests within eight seconds.
     "TimeoutStopSec=20",
     ...hardening(plan, { writesData: true, staysUp: true }),
   ]);

@@ -1,4 +1,4 @@
-/** One service and one timer for each schedule of backups. */
+/** One service and one timer for each backup schedule. */
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { systemdWord } from "../host/commandLine";
@@ -8,7 +8,7 @@ import type { Unit } from "./unit";
 
 /**
  * The units of every schedule, in the plan's order.
- * @param words program and arguments that take the backup; the runtime's where nothing is said
+ * @param words program and arguments that take the backup; default: the runtime's
  * @throws Error for a schedule that rules refuse
  */
 export function backupUnits(plan: HostPlan, words?: (schedule: Schedule) => readonly string[]): Unit[] {
@@ -18,7 +18,7 @@ export function backupUnits(plan: HostPlan, words?: (schedule: Schedule) => read
   });
 }
 
-/** One repository is named, all of them are the default; rules/schedules.ts refuses what lies between. */
+/** One repository is named, all are the default; rules/schedules.ts refuses other numbers. */
 function runtimeWords(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
   const named = repoKeys.length < plan.repositories.length ? repoKeys.map((key) => `--repo=${key}`) : [];
   return ["backup", `--type=${type}`, ...named];

@@ -1,9 +1,9 @@
 /**
- * Fire drills: a service and a timer for each that this host makes.
+ * Fire drills: a service and a timer for each drill of this host.
  *
- * A drill starts a PostgreSQL server of its own below its own directory: the unit may write there, into the repositories (the record) and nowhere
- * else, so that production's data are out of its reach even if everything else fails. It yields to production: in CPU and disk time, and as the first
- * one to be ended where memory runs out. What it measures is therefore at worst too long.
+ * A drill starts its own PostgreSQL server below its own directory. The unit may write only there and into the
+ * repositories (the record), so that production's data are out of reach even if everything else fails. It yields to
+ * production in CPU and disk time, and is killed first when memory runs out. So its measured times are upper bounds.
  */
 import { drillPath, ownDrills } from "../../plan/schedule/declaredDrills";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
@@ -12,9 +12,9 @@ import { jobUnits } from "./jobUnits";
 import { type Unit, unitName } from "./unit";
 
 const DAY_MINUTES = 1440;
-/** A drill that was told to end removes what it made: a large directory takes its time. */
+/** A terminated drill removes its files: a large directory takes time. */
 const REMOVAL_S = 900;
-/** Hosts that share a bucket do not all begin at once. */
+/** Hosts that share a bucket must not all start at once. */
 const JITTER_S = 900;
 
 /** In the plan's order. @throws Error for a time that rules refuse */
@@ -41,7 +41,7 @@ function unitsOf(plan: HostPlan, drill: DrillPlan): Unit[] {
     afterwards: plan.maintenance.some(({ name }) => name === "metrics") ? [`${unitName(plan.stanza, "metrics")}.service`] : [],
     lines: [
       `TimeoutStopSec=${REMOVAL_S}`,
-      // The drill itself ends its server, and removes it.
+      // The drill itself stops its server, and removes it.
       "KillMode=mixed",
       "CPUWeight=20",
       "IOWeight=20",

@@ -1,7 +1,8 @@
 /**
- * What is told of units besides their failures, where somebody wants it: that one has begun (`pgbackstop-main-started@UNIT.service`), has ended well
- * (`…-succeeded@…`), and how a fire drill went (`…-drilled@…`). Units of their own, which nothing waits for: a notice that hangs or fails delays no
- * backup and fails none. systemd 249 or newer starts those of an end; older ones ignore the line.
+ * Notices about units besides failures, if a target wants them: start (`pgbackstop-main-started@UNIT.service`), success
+ * (`…-succeeded@…`), and the result of a fire drill (`…-drilled@…`). They are separate units that nothing waits for: a
+ * notice that hangs or fails does not affect a backup. systemd 249 or newer starts those of an end; older ones ignore
+ * the line.
  */
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
@@ -15,15 +16,15 @@ const PURPOSES: Readonly<Record<Told, { readonly name: string; readonly title: s
   success: { name: "succeeded", title: "%i has ended well" },
   drill: { name: "drilled", title: "result of %i" },
 };
-/** Three tries of ten seconds for each target, all at once. */
+/** Three attempts of ten seconds for each target, in parallel. */
 const TIMEOUT_SECONDS = 90;
 
-/** `pgbackstop-main-started@%n.service`. @param instance the unit that is told of */
+/** `pgbackstop-main-started@%n.service`. @param instance the reported unit */
 function toldUnitName(stanza: string, event: Told, instance: string): string {
   return `${unitName(stanza, PURPOSES[event].name)}@${instance}.service`;
 }
 
-/** Lines of `[Unit]` of a unit that is told of. @param unit its name with the ending */
+/** `[Unit]` lines of a reported unit. @param unit its name with the ending */
 export function toldLines(plan: HostPlan, unit: string, isDrill: boolean): string[] {
   const wants = (event: Told): boolean => isTold(plan, event, unit);
   const named = (event: Told): string => toldUnitName(plan.stanza, event, "%n");
@@ -32,12 +33,12 @@ export function toldLines(plan: HostPlan, unit: string, isDrill: boolean): strin
   return [
     ...(wants("start") ? [`Wants=${named("start")}`] : []),
     ...(ended.length === 0 ? [] : [`OnSuccess=${ended.join(" ")}`]),
-    // Beside the notice of the failure: lists of systemd add up.
+    // In addition to the failure notice: systemd's lists add up.
     ...(drilled.length === 0 ? [] : [`OnFailure=${drilled.join(" ")}`]),
   ];
 }
 
-/** Of what somebody wants to be told of any unit. */
+/** The notice units that any target wants. */
 export function toldUnits(plan: HostPlan): Unit[] {
   const wanted = (["start", "success", "drill"] as const).filter(
     (event) => isLoaded(plan) && plan.notices.some(({ events }) => events.includes(event)),
@@ -53,7 +54,7 @@ export function toldUnits(plan: HostPlan): Unit[] {
   });
 }
 
-/** What an end waits for: told before its beginning it would look like a run that never ends. */
+/** An end waits for its start: reported in reverse it would look like an endless run. */
 export function afterStart(plan: HostPlan): string[] {
   return plan.notices.some(({ events }) => events.includes("start")) ? [toldUnitName(plan.stanza, "start", "%i")] : [];
 }

@@ -1,6 +1,6 @@
 /**
- * What happens when a unit of a stanza fails: `pgbackstop-main-failed@UNIT.service` tells whom the plan names, by the verb `notify`, and says it in the
- * journal in any case. What else is told of a unit is eventUnits.ts.
+ * Failures of a stanza's units: `pgbackstop-main-failed@UNIT.service` notifies the plan's targets by the verb `notify`,
+ * and always logs to the journal. eventUnits.ts has the other notices.
  */
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
@@ -10,12 +10,12 @@ import { noticeLines, noticeUnit } from "./noticeUnit";
 import { afterStart } from "./eventUnits";
 import { type Unit, unitName } from "./unit";
 
-/** Lines of `[Unit]` for whatever may fail. */
+/** `[Unit]` lines for units that may fail. */
 export function onFailureLines(plan: HostPlan): string[] {
   return isLoaded(plan) ? [`OnFailure=${unitName(plan.stanza, "failed")}@%n.service`] : [];
 }
 
-/** None where systemd does not load the units, and where nothing runs that could fail. */
+/** Empty if systemd does not load the units, or nothing runs that could fail. */
 export function failedUnits(plan: HostPlan): Unit[] {
   if (!isLoaded(plan) || (plan.schedules.length === 0 && plan.maintenance.length === 0 && ownDrills(plan).length === 0)) return [];
   // "<3>" is the priority of an error (sd-daemon(3)).

@@ -1,9 +1,10 @@
 /**
- * What every service of ours may not do. Works from systemd 247 (Debian 11) on.
+ * Restrictions of all our services. Works from systemd 247 (Debian 11) on.
  *
- * The hardening is what passed on a booted Debian with a unit that reads the data directory, talks to PostgreSQL's socket and runs
- * Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because PostgreSQL's socket may lie in /tmp,
- * and the locks where stock has them by default. RemoveIPC stays off, because it would take PostgreSQL's shared memory away.
+ * The hardening was tested on a booted Debian with a unit that reads the data directory, connects to PostgreSQL's
+ * socket and runs Node.js (no MemoryDenyWriteExecute: its compiler needs such pages). PrivateTmp stays off, because
+ * PostgreSQL's socket may be in /tmp, as are stock's default locks. RemoveIPC stays off, because it would remove
+ * PostgreSQL's shared memory.
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { systemdWord } from "../host/commandLine";
@@ -36,30 +37,31 @@ const HARDENING = [
 interface Needs {
   /** Writes into the data directory too. */
   readonly writesData?: boolean;
-  /** Writes there, too. */
+  /** Additional paths that it writes. */
   readonly writes?: readonly string[];
-  /** Runs for as long as the host does. */
+  /** Runs as long as the host. */
   readonly staysUp?: boolean;
 }
 
-/** Lines of `[Service]` for a program that reads the cluster and writes into the repositories. */
+/** `[Service]` lines for a program that reads the cluster and writes into the repositories. */
 export function hardening(plan: HostPlan, { writesData = false, writes = [], staysUp = false }: Needs = {}): string[] {
   const home = usesHome(plan, writes) ? [] : ["ProtectHome=yes"];
-  // Each writable path is a mount of its own in the unit. One that stays up would hold a NAS or a disk that was unmounted, and go on writing to it.
+  // Each writable path is a separate mount in the unit. A permanent unit would hold an unmounted NAS or disk, and
+  // continue to write to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
   if (holds) return [...HARDENING, "ProtectSystem=full", ...home];
   const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) => systemdWord(`-${path}`));
   return [...HARDENING, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }
 
-/** What the unit writes to. The parent of the lock directory, because one in /tmp or /run is gone after each boot. */
+/** Paths that the unit writes to. The parent of the lock directory, because boots remove one in /tmp or /run. */
 function writablePaths(plan: HostPlan): string[] {
   const { lock, log, spool } = plan.directories;
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix").map((repository) => repository.path);
   return [...new Set([parentOf(lock), log, spool, ...repositories])];
 }
 
-/** True when the service must see something below a home directory. */
+/** True if the service needs a path below a home directory. */
 function usesHome(plan: HostPlan, writes: readonly string[]): boolean {
   const { directories } = plan;
   const paths = [

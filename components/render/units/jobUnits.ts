@@ -1,4 +1,4 @@
-/** A piece of work at certain times: a oneshot service and its timer. */
+/** A scheduled job: a oneshot service and its timer. */
 import type { HostPlan } from "../../plan/model/plan";
 import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedule";
 import { credentialLines } from "../host/systemdCredentials";
@@ -8,27 +8,27 @@ import { toldLines } from "./eventUnits";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 interface Job {
-  /** Of `ExecStart=`. */
+  /** Value of `ExecStart=`. */
   readonly command: string;
   /** `full backup`. */
   readonly title: string;
   readonly time: RunTime;
   readonly writesData?: boolean;
-  /** Written besides the repositories. */
+  /** Written paths besides the repositories. */
   readonly writes?: readonly string[];
-  /** True where a run that finds a backup at work is none to worry about: the next one does what it would have done. */
+  /** True if a run may skip its work during a backup: the next one does it. */
   readonly mayYield?: boolean;
-  /** True where nobody wants to be told of every run that went well. */
+  /** True if successful runs are not reported. */
   readonly isQuiet?: boolean;
-  /** True for a fire drill, whose result is told. */
+  /** True for a fire drill, whose result is reported. */
   readonly isDrill?: boolean;
-  /** Units that are started when it has ended, whatever came of it. */
+  /** Units to start after it ended, whatever its result. */
   readonly afterwards?: readonly string[];
-  /** More lines of `[Service]`. */
+  /** Additional `[Service]` lines. */
   readonly lines?: readonly string[];
 }
 
-/** Exit code of a verb that finds the lock taken. */
+/** Exit code of a verb if the lock is taken. */
 const LOCK_TAKEN = 50;
 
 /** Both units. @throws Error for a time that rules refuse */
@@ -57,13 +57,14 @@ function renderService(plan: HostPlan, job: Job): string {
     UNIT_HEAD,
     "[Unit]",
     `Description=pgbackstop ${title} of stanza ${plan.stanza}`,
-    // Runs that are made up for after a boot wait for network mounts. Not RequiresMountsFor=: while a NAS is away it would keep the backup
-    // from the other repositories too. Its own repository fails by itself, because its info files are not in the bare mount point.
+    // Catch-up runs after a boot wait for network mounts. Not RequiresMountsFor=: a missing NAS would also block the
+    // backup of the other repositories. The NAS's own repository fails anyway, because its info files are missing from
+    // the bare mount point.
     "After=network-online.target remote-fs.target postgresql.service",
     "Wants=network-online.target",
     ...onFailureLines(plan),
     ...(isQuiet ? [] : toldLines(plan, `${unitName(plan.stanza, time.name)}.service`, isDrill)),
-    // Lists of systemd add up. What a unit does at its own end has no credentials any more (systemd 252).
+    // systemd's lists add up. Commands at a unit's own end no longer have credentials (systemd 252).
     ...afterwards.flatMap((name) => [`OnSuccess=${name}`, `OnFailure=${name}`]),
     "",
     "[Service]",
@@ -80,7 +81,7 @@ function renderService(plan: HostPlan, job: Job): string {
   ]);
 }
 
-/** The timer: each line of the schedule with its zone, the same delay every time, missed runs made up for. */
+/** The timer: each line of the schedule with its zone, a fixed delay, catch-up of missed runs. */
 function renderTimer(plan: HostPlan, { time, title }: Job): string {
   return unitText([
     UNIT_HEAD,

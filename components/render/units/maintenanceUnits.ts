@@ -1,4 +1,4 @@
-/** What keeps backups good between one and the next: services and timers of their own. */
+/** Maintenance between backups: separate services and timers. */
 import type { HostPlan, TaskPlan } from "../../plan/model/plan";
 import { unitCommand } from "../host/systemdCredentials";
 import { metricsFile } from "../host/renderedFile";

@@ -1,4 +1,7 @@
-/** A unit that tells somebody of another one, `…@UNIT.service`: with the file of whom to tell, and none of the keys of the repositories. */
+/**
+ * A unit that reports another one, `…@UNIT.service`: with the file of notification targets, and without the
+ * repositories' keys.
+ */
 import type { HostPlan } from "../../plan/model/plan";
 import { notifyLines, notifyWords, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";
@@ -7,9 +10,9 @@ import { type Unit, UNIT_HEAD, unitText } from "./unit";
 interface Notice {
   /** `%i failed`. */
   readonly title: string;
-  /** Units that are waited for while they run. */
+  /** Waits for these units while they run. */
   readonly after: readonly string[];
-  /** Of `[Service]`. */
+  /** `[Service]` lines. */
   readonly lines: readonly string[];
   readonly timeoutSeconds: number;
 }
@@ -33,7 +36,7 @@ export function noticeUnit(plan: HostPlan, name: string, { after, lines, timeout
   return { name: `${name}@.service`, text, late: true, enabled: false, restarted: false };
 }
 
-/** Of `[Service]`: the verb, by `ExecStart=` or `ExecStart=-`, and the file of whom to tell. */
+/** `[Service]` lines: the verb, by `ExecStart=` or `ExecStart=-`, and the file of notification targets. */
 export function noticeLines(plan: HostPlan, event: string, directive: string): string[] {
   return [`${directive}${unitCommand({ ...plan, repositories: [] }, notifyWords(plan, event))} --unit=%i`, ...notifyLines(plan)];
 }

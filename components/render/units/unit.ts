@@ -1,4 +1,4 @@
-/** What a host's units are: pure data, which converging brings to systemd. */
+/** A host's units: pure data, which converging installs. */
 import type { RenderedFile } from "../host/renderedFile";
 
 /** One unit of systemd. Everything but its text follows from plain arguments alone. */
@@ -6,23 +6,23 @@ export interface Unit {
   /** With its ending: `pgbackstop-main-full.timer`. */
   readonly name: string;
   readonly text: string;
-  /** True where the text may have to wait for values of other resources. */
+  /** True if the text may need late values. */
   readonly late: boolean;
-  /** Enabled and started by an update, and looked after: timers and sockets. Services are started by those. */
+  /** An update enables, starts and monitors it: timers and sockets, which start the services. */
   readonly enabled: boolean;
   /**
-   * A service that holds program and configuration in memory: restarted, if it runs, when one of them or its own file changed. What wants
-   * something of it meanwhile waits at its socket.
+   * A service that keeps program and configuration in memory: a running one restarts when these or its own file
+   * changed. Requests meanwhile wait at its socket.
    */
   readonly restarted: boolean;
 }
 
-/** `pgbackstop-main-full`: the name of what belongs to a stanza, without the ending. */
+/** `pgbackstop-main-full`: a stanza's unit, without the ending. */
 export function unitName(stanza: string, purpose: string): string {
   return `pgbackstop-${stanza}-${purpose}`;
 }
 
-/** The file that a unit is. */
+/** A unit's file. */
 export function unitFile(directory: string, unit: Unit): RenderedFile & { readonly late: boolean } {
   return { path: `${directory}/${unit.name}`, mode: "0644", owner: "admin", text: unit.text, late: unit.late };
 }
