@@ -4,12 +4,13 @@ import { Passphrase } from "../dynamic/passphrase";
 import { childName, typeToken } from "../internal/children";
 import type { CipherRef } from "../repositories/target";
 
-/** 384 bits, 64 characters of base64: as pgBackRest makes its own keys. */
+/** 384 bits, 64 characters of base64: as in pgBackRest's own keys. */
 const SIZE_BYTES = 48;
 
 export interface CipherPassphraseArgs {
   /**
-   * A passphrase that exists already, for repositories that were made elsewhere. Left out, a random one is made. Changing it later is refused.
+   * An existing passphrase, for repositories created elsewhere. Left out, a random one is generated. Changing it later
+   * is refused.
    */
   existing?: pulumi.Input<string>;
 }
@@ -17,12 +18,13 @@ export interface CipherPassphraseArgs {
 /**
  * A passphrase for repositories: random, secret in the state, the same through every update.
  *
- * Keep a copy outside the stack: without it the backups cannot be restored, by nobody. `export const ordersKey = key.passphrase;`, then
- * `pulumi stack output ordersKey --show-secrets` prints it. It is protected: set `{ protect: false }` and run an update before destroying it.
+ * Keep a copy outside the stack: without it nobody can restore the backups. `export const ordersKey = key.passphrase;`,
+ * then `pulumi stack output ordersKey --show-secrets` prints it. It is protected: set `{ protect: false }` and run an
+ * update before destroying it.
  *
- * It is never rotated in place: a new passphrase means a new repository. Make another CipherPassphrase, add a repository under another key
- * (`repo3`) at a new path with it, and remove the old one when its backups are no longer needed. Databases refuse another passphrase for a
- * place that they know.
+ * It is never rotated in place: a new passphrase means a new repository. Create another CipherPassphrase, add a
+ * repository with it under another key (`repo3`) at a new path, and remove the old one when its backups are no longer
+ * needed. Databases refuse another passphrase for a known location.
  *
  * `const key = new CipherPassphrase("orders-key");` then `cipher: key.ref` of a repository.
  */
@@ -47,7 +49,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
   }
 }
 
-/** What a preview does not know yet is about to be made. */
+/** A passphrase that a preview does not know is about to be generated. */
 function warnWhileNew(passphrase: pulumi.Output<string>, name: string, resource: pulumi.Resource): void {
   if (!pulumi.runtime.isDryRun()) return;
   const isKnown: unknown = "isKnown" in passphrase ? passphrase.isKnown : true;

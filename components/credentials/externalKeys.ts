@@ -1,4 +1,7 @@
-/** What `RepositorySecret` and `SharedExternalSecret` have in common: keys in a store, their names in the Secret, and references to them. */
+/**
+ * Common parts of `RepositorySecret` and `SharedExternalSecret`: keys in a store, their names in the Secret, and
+ * references to them.
+ */
 import * as pulumi from "@pulumi/pulumi";
 import { type ExternalKey, type ExternalSource, SECRET_KEYS, SECRET_PARTS } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
@@ -22,17 +25,17 @@ export interface ExternalStore {
   /** @default "ClusterSecretStore" */
   kind?: SecretStoreKind;
   /**
-   * How often the store is asked.
+   * Interval between reads of the store.
    * @default 3600
    */
   refreshIntervalSeconds?: number;
   /** @default "Owner" */
   creationPolicy?: SecretCreationPolicy;
-  /** Backups go on with the last known keys while the store is unreadable or empty. @default "Retain" */
+  /** Backups continue with the last known keys while the store is unreadable or empty. @default "Retain" */
   deletionPolicy?: SecretDeletionPolicy;
 }
 
-/** Where the store has one value. */
+/** Location of one value in the store. */
 export interface RemoteKey {
   /**
    * Item or path; with 1Password's SDK `item/[section/]field`.
@@ -45,7 +48,7 @@ export interface RemoteKey {
    */
   property?: pulumi.Input<string>;
   /**
-   * Name in the Secret, where others read the same Secret and expect it.
+   * Name in the Secret, if other readers of the same Secret expect it.
    * @example "b2-access-key-id"
    */
   secretKey?: string;
@@ -61,13 +64,13 @@ export interface ExternalKeys {
   sessionToken?: RemoteKey;
   /** Passphrase of client-side encryption. */
   passphrase?: RemoteKey;
-  /** For Barman, where the region is no argument. */
+  /** For Barman, if the region is no argument. */
   region?: RemoteKey;
 }
 
 const REFRESH_SECONDS = 3600;
 
-/** With every default. @throws InputPropertyError */
+/** Applies every default. @throws InputPropertyError */
 export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.Input<string>> {
   const refreshIntervalSeconds = store.refreshIntervalSeconds ?? REFRESH_SECONDS;
   if (!Number.isSafeInteger(refreshIntervalSeconds) || refreshIntervalSeconds < 1) {
@@ -85,7 +88,7 @@ export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.In
   };
 }
 
-/** By what each is. @param prefix of names in the Secret that were left out, where several repositories share it: `b2-` */
+/** By their part. @param prefix of omitted names in the Secret, if several repositories share it: `b2-` */
 export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<string, ExternalKey<pulumi.Input<string>>> {
   const given = SECRET_PARTS.flatMap((part): [string, ExternalKey<pulumi.Input<string>>][] => {
     const remote = keys[part];

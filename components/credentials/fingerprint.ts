@@ -1,7 +1,8 @@
 /**
- * What is remembered of a repository's passphrase: enough to notice another one, not enough to find it out. A fingerprint is salted by itself,
- * so that equal passphrases of two repositories do not show. One that is long enough to be random is digested once; a shorter one may be
- * guessed, so each guess is made to cost time and memory (scrypt). Keep fingerprints secret nevertheless.
+ * The record of a repository's passphrase: enough to notice another one, not enough to guess it. Each fingerprint has
+ * its own salt, so that equal passphrases of two repositories do not show. A passphrase long enough to be random is
+ * digested once. A shorter one may be guessed, so each guess costs time and memory (scrypt). Keep fingerprints secret
+ * nevertheless.
  */
 import { createHmac, randomBytes, scryptSync, timingSafeEqual } from "node:crypto";
 
@@ -9,9 +10,9 @@ import { createHmac, randomBytes, scryptSync, timingSafeEqual } from "node:crypt
 const RANDOM_CHARACTERS_MIN = 43;
 const SALT_BYTES = 16;
 const DIGEST_BYTES = 32;
-/** 32 MiB for each guess. */
+/** 32 MiB per guess. */
 const SCRYPT = { N: 32_768, r: 8, p: 1, maxmem: 64 * 1024 * 1024 };
-/** Of a repository without encryption. */
+/** Fingerprint of a repository without encryption. */
 const NONE = "none";
 
 /** `sha256:salt:digest`, `scrypt:salt:digest`, or `none` for an empty passphrase: no encryption. */
@@ -22,7 +23,7 @@ export function fingerprintOf(passphrase: string): string {
   return `${kind}:${salt.toString("base64")}:${digest(kind, passphrase, salt).toString("base64")}`;
 }
 
-/** True when `passphrase` is the one that `fingerprint` was made of. A fingerprint of an unknown form fits everything. */
+/** True if `fingerprint` belongs to `passphrase`. A fingerprint of an unknown form accepts any. */
 export function fitsFingerprint(passphrase: string, fingerprint: string): boolean {
   if (passphrase === "" || fingerprint === NONE) return (passphrase === "") === (fingerprint === NONE);
   const [kind = "", salt = "", expected = ""] = fingerprint.split(":");
@@ -36,16 +37,16 @@ function digest(kind: "sha256" | "scrypt", passphrase: string, salt: Buffer): Bu
   return kind === "sha256" ? createHmac("sha256", salt).update(passphrase).digest() : scryptSync(passphrase, salt, DIGEST_BYTES, SCRYPT);
 }
 
-/** A repository and the passphrase that it shall have; empty for no encryption. */
+/** A repository and its desired passphrase; empty for no encryption. */
 export interface CipherInput {
-  /** Where the repository is, whatever its key is called. */
+  /** The repository's location, whatever its key. */
   readonly location: string;
   readonly passphrase: string;
 }
 
 /**
- * What is wrong when a repository shall get another passphrase than the one that its backups are encrypted with: one text for each, with the
- * way out; none of them has a secret.
+ * Faults if a repository would get another passphrase than its backups use: one text for each, with the remedy and
+ * without secrets.
  * @param ciphers by the repository's key
  * @param fingerprints by location
  */
@@ -64,7 +65,7 @@ export function passphraseFaults(ciphers: Readonly<Record<string, CipherInput>>,
   });
 }
 
-/** What to remember: fingerprints that fit stay as they are, so that nothing changes by itself. */
+/** Updates the record: matching fingerprints stay, so that nothing changes without a cause. */
 export function rememberPassphrases(
   ciphers: Readonly<Record<string, CipherInput>>,
   fingerprints: Readonly<Record<string, string>>,

@@ -1,4 +1,4 @@
-/** The keys and the passphrase of one repository in a namespace of Kubernetes. */
+/** One repository's keys and passphrase in a Kubernetes namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declaredResource";
@@ -25,27 +25,28 @@ export interface RepositorySecretArgs {
   /** Name of the Secret. Left out, the name of this component. */
   secretName?: string;
   create?: NewSecret;
-  /** One that is there already, with keys of any names. Nothing is made. */
+  /** An existing one, with keys of any names. Nothing is created. */
   existing?: SecretRef;
   external?: ExternalSecretArgs;
-  /** Beside `cnpg.io/reload`, which every Secret made here has. */
+  /** Besides `cnpg.io/reload`, which every Secret created here has. */
   labels?: { [key: string]: pulumi.Input<string> };
 }
 
 /**
- * Puts one repository's keys and passphrase into a namespace, in one shape that every engine reads, or names where they are.
+ * Puts one repository's keys and passphrase into a namespace, in one form for every engine, or names an existing
+ * Secret.
  *
- * Creates one `Secret`, one `ExternalSecret`, or nothing. Destroying it removes what it made; the keys themselves live on.
+ * Creates one `Secret`, one `ExternalSecret`, or nothing. Destroying it removes what it created; the keys themselves
+ * stay valid.
  *
- * ```ts
- * const keys = new RepositorySecret("orders-b2", { namespace: "orders", create: { from: b2.target } });
- * const minio = new RepositorySecret("minio", {
- *   namespace: "apps", existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
- * });
- * ```
+ * ```ts const keys = new RepositorySecret("orders-b2", { namespace: "orders", create: { from: b2.target } }); const
+ * minio = new RepositorySecret("minio", {
+ *   namespace: "apps", existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+ *   secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
+ * }); ```
  */
 export class RepositorySecret extends pulumi.ComponentResource {
-  /** Name of the Secret and of its keys: what engines are told. Waits for the Secret. */
+  /** Names of the Secret and of its keys, for engines. Waits for the Secret. */
   public readonly ref: SecretRef;
 
   constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -71,7 +72,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
   }
 }
 
-/** Known in every preview, and only after the object was made. */
+/** Known in every preview, and available only after the object was created. */
 export function nameWhenMade(made: pulumi.Resource, name: string): pulumi.Output<string> {
   return made.urn.apply(() => name);
 }

@@ -1,6 +1,7 @@
 /**
- * The only place where secrets become text: one credentials file per repository, read by the runtime and by stock pgBackRest besides the
- * configuration, and the private key for an SFTP server. The texts are secret outputs from here to the host.
+ * The only code that turns secrets into text: one credentials file per repository, which the runtime and stock
+ * pgBackRest read besides the configuration, and the private key for an SFTP server. The texts are secret outputs from
+ * here to the host.
  */
 import { type SecretPlace, secretsDirectory } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
@@ -14,7 +15,7 @@ export interface SecretFile {
   readonly text: pulumi.Output<string>;
 }
 
-/** The files with secrets of one repository; none when it has none. */
+/** The files with secrets of one repository; empty without secrets. */
 export function secretFiles(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile[] {
   const credentials = findCredentials(place, repositoryName, target);
   const secret = typeOf({ kind: kindOf(target) }).secretText(target);

@@ -14,11 +14,12 @@ export interface SharedExternalSecretArgs {
   secretName?: string;
   store: ExternalStore;
   /**
-   * By a word of your own for each repository; keys without `secretKey` are named after it: `b2-ACCESS_KEY_ID`.
-   * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze", property: "KEY" } } }
+   * By a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
+   * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze",
+   * property: "KEY" } } }
    */
   repositories: { [word: string]: ExternalKeys };
-  /** Beside `cnpg.io/reload`. */
+  /** Besides `cnpg.io/reload`. */
   labels?: { [key: string]: pulumi.Input<string> };
 }
 
@@ -29,7 +30,7 @@ export interface SharedExternalSecretArgs {
  * then `existingSecret: keys.refs.b2` of a repository.
  */
 export class SharedExternalSecret extends pulumi.ComponentResource {
-  /** By the words of `repositories`. Wait for the ExternalSecret. */
+  /** By the names in `repositories`. Wait for the ExternalSecret. */
   public readonly refs: { [word: string]: SecretRef };
 
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
