@@ -25,14 +25,15 @@ export interface B2NewBucket {
 }
 
 /**
- * A bucket of this account that exists already and is private. It gets our mark, a lifecycle rule for the files below `path`, and object lock
- * when `immutableDays` asks for it; nothing else is changed, and it is never deleted.
+ * An existing private bucket of this account. It gets our mark, a lifecycle rule for the files below `path`, and object
+ * lock if `immutableDays` requires it; nothing else is changed, and it is never deleted.
  */
 export interface B2ExistingBucket {
   /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
-   * True puts our lifecycle rule in the place of all others. Needed where another rule covers the files below `path`: B2 takes one per file.
+   * True replaces all other lifecycle rules with ours. Needed if another rule covers the files below `path`: B2 allows
+   * one per file.
    * @default false
    */
   replaceLifecycleRules?: boolean;
@@ -44,27 +45,30 @@ export interface B2BucketChoice {
   existing?: B2ExistingBucket;
 }
 
-/** Keys to make. The writer's is always made: it lists, reads and writes files of this bucket, and cannot delete a version. */
+/**
+ * Keys to create. The writer's is always created: it lists, reads and writes files of this bucket, and cannot delete a
+ * version.
+ */
 export interface B2NewKeys {
   /**
-   * True makes a key that only reads, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
+   * True creates a read-only key, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
    * @default false
    */
   reader?: boolean;
   /**
-   * True makes a key that can also delete versions (not locked ones), to put the bucket in order after an attack: `recoveryCredentials`. Keep
-   * it away from databases.
+   * True creates a key that can also delete versions (not locked ones), to clean the bucket after an attack:
+   * `recoveryCredentials`. Keep it away from databases.
    * @default false
    */
   recovery?: boolean;
   /**
-   * Any text; another one makes new keys, and deletes the old ones when everything that uses them has the new ones.
+   * Any text; a new one creates new keys, and deletes the old ones once all users have the new ones.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;
 }
 
-/** Keys that exist already. The master key does not work: B2's S3 interface refuses it. */
+/** Existing keys. The master key does not work: B2's S3 interface refuses it. */
 export interface B2ExistingKeys {
   /** Needs listBuckets, listFiles, readFiles and writeFiles on this bucket, and nothing else. */
   applicationKeyId: pulumi.Input<string>;
@@ -77,14 +81,15 @@ export interface B2CredentialsChoice {
   create?: B2NewKeys;
   keys?: B2ExistingKeys;
   /**
-   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
-   * @example { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * For Kubernetes clusters: an existing Secret, with keys of any names.
+   * @example { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY"
+   * }
    */
   existingSecret?: SecretRef;
 }
 
 export interface B2RepositoryArgs {
-  /** The bucket to make, or the one to use. One bucket for each repository is best. */
+  /** The bucket to create or use. One bucket for each repository is best. */
   bucket: B2BucketChoice;
   /**
    * Prefix of all keys, with a leading slash.
@@ -92,32 +97,33 @@ export interface B2RepositoryArgs {
    */
   path?: pulumi.Input<string>;
   /**
-   * The keys with which databases sign in.
-   * @default a key of this repository's own, made here
+   * The databases' keys.
+   * @default a separate key of this repository, created here
    */
   credentials?: B2CredentialsChoice;
   /** Client-side encryption: Backblaze sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**
-   * Object lock: days for which no key can delete what was written, counted from its upload. At least as long as a full backup shall be safe;
-   * longer than backups are kept only costs. A bucket that has object lock keeps it for ever; 0 stops locking new files.
+   * Object lock: days for which no key can delete a stored file, counted from its upload. Set at least the time for
+   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it for ever; 0
+   * stops locking new files.
    * @default no object lock
    * @example 30
    */
   immutableDays?: number;
   /**
-   * Days for which what was overwritten or deleted can be brought back. At least 7, and one more than `immutableDays`.
+   * Days for which overwritten or deleted files can be restored. At least 7, and one more than `immutableDays`.
    * @default 14
    */
   undeleteDays?: number;
   /** @default "governance" */
   lockMode?: LockMode;
   /**
-   * Has to be true for mode "compliance": what it locks can be deleted by nobody, and is paid for, until the days are over.
+   * Must be true for mode "compliance": nobody can delete locked files, and you pay for them, until the days are over.
    * @default false
    */
   acceptIrreversible?: boolean;
-  /** What will lie there on average, for `monthlyCostUsd`. Versions that can be brought back count too. */
+  /** Average stored amount, for `monthlyCostUsd`. Versions that can be restored count too. */
   expectedStoredGiB?: number;
 }
 
@@ -128,7 +134,7 @@ export interface B2RepositoryArgs {
  * key for databases (`<name>-writer-key`), and on request one to read (`-reader-key`) and one to recover (`-recovery-key`). Endpoint and
  * region are those of the account that signs in: `pulumi config set --secret b2:applicationKey`, `b2:applicationKeyId`, else the environment's
  * B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY, a key with listBuckets, writeBuckets, deleteBuckets, readBucketRetentions,
- * writeBucketRetentions, listKeys, writeKeys and deleteKeys. Whoever can make keys can do everything: keep it off the databases' machines.
+ * writeBucketRetentions, listKeys, writeKeys and deleteKeys. This key can create any key: keep it off the databases' machines.
  *
  * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is taken off
  * (`{ protect: false }`, then an update), destroying it deletes the keys, and the bucket stays at Backblaze with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
@@ -140,21 +146,21 @@ export interface B2RepositoryArgs {
  * `const b2 = new B2Repository("orders-b2", { bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
  */
 export class B2Repository extends pulumi.ComponentResource {
-  /** Give this to a database: `repositories: { repo2: { at: b2.target } }`. */
+  /** Pass this to a database: `repositories: { repo2: { at: b2.target } }`. */
   public readonly target: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface, for restores: `s3.eu-central-003.backblazeb2.com`. */
   public readonly endpoint: pulumi.Output<string>;
-  /** Address to which a restore elsewhere connects. */
+  /** Address for a restore elsewhere. */
   public readonly restoreEndpoint: pulumi.Output<string>;
   /** `eu-central-003` */
   public readonly region: pulumi.Output<string>;
-  /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
+  /** Secret. Read-only; set with `credentials.create.reader`. */
   public readonly readerCredentials?: S3Credentials;
-  /** The repository with the reader's key, for a host with `restoreOnly`; there when `credentials.create.reader` is set. */
+  /** The repository with the reader's key, for a host with `restoreOnly`; set with `credentials.create.reader`. */
   public readonly readerTarget?: RepositoryTarget;
-  /** Secret. Can delete versions that are not locked; no target has it. There when `credentials.create.recovery` is set. */
+  /** Secret. Can delete versions that are not locked; no target has it. Set with `credentials.create.recovery`. */
   public readonly recoveryCredentials?: S3Credentials;
   /** US dollars a month for keeping `expectedStoredGiB`. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
@@ -215,7 +221,7 @@ export class B2Repository extends pulumi.ComponentResource {
 function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): B2Bucket {
   const { create, existing } = args.bucket;
   const { cancelUnfinishedAfterDays, deleteHiddenAfterDays, immutableDays, lockMode } = plan;
-  // A bucket made here holds nothing else; in another one, only our files are our business.
+  // A bucket created here contains nothing else; in another one, only our files concern us.
   const prefix = create === undefined ? pulumi.output(path).apply(filePrefixOf) : "";
   return new B2Bucket(
     childName(name, "bucket"),
@@ -231,13 +237,16 @@ function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: 
   );
 }
 
-/** From the id of the resource, which a preview knows even while the bucket is about to change: what depends on it shows no change then. */
+/**
+ * From the resource's id, which a preview knows even while the bucket is about to change: dependents then show no
+ * change.
+ */
 function factsOf(bucket: B2Bucket): { endpoint: pulumi.Output<string>; region: pulumi.Output<string>; bucketId: pulumi.Output<string> } {
   const part = (index: number): pulumi.Output<string> => bucket.id.apply((id) => id.split("/")[index] ?? "");
   return { endpoint: part(0), region: part(0).apply((endpoint) => endpoint.split(".")[1] ?? ""), bucketId: part(1) };
 }
 
-/** Keys come and go: neither protected nor kept, so that a rotation can delete the old ones. */
+/** Neither protected nor kept, so that a rotation can delete old keys. */
 function createApplicationKey(
   parent: pulumi.Resource,
   name: string,

@@ -1,4 +1,4 @@
-/** What the repository components have in common: paths that may be known later, arguments without what is secret, keys that only read. */
+/** Common parts of the repository components: late paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
 import { throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
@@ -7,7 +7,7 @@ import { DEFAULTS } from "../plan/model/defaults";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
 import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 
-/** The prefix of a bucket's keys; one that is known later, and cannot be used, is an error of `component` then. */
+/** The prefix of a bucket's keys; an unusable late one is an error of `component` when it arrives. */
 export function checkedKeyPrefix(component: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
   if (typeof path === "string") return path;
   const later = pulumi.output(path);
@@ -20,7 +20,7 @@ export function checkedKeyPrefix(component: string, path: pulumi.Input<string> =
   });
 }
 
-/** The arguments without what is secret: of keys and cipher remains that there are some. */
+/** The arguments without secrets: keys and cipher are replaced by their existence. */
 export function withoutKeys(args: { readonly cipher?: CipherRef; readonly credentials?: { readonly keys?: object } }): object {
   const { cipher: _cipher, credentials, ...others } = args;
   if (credentials === undefined) return others;
@@ -40,7 +40,7 @@ export function secretCipher(cipher: CipherRef | undefined): { cipher?: CipherRe
   return cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } };
 }
 
-/** The same place with keys that only read. */
+/** The same repository with read-only keys. */
 export function readerTargetOf(target: RepositoryTarget, credentials: S3Credentials): RepositoryTarget {
   const { s3, ...others } = target;
   if (s3 === undefined) return { ...target, readOnly: true };
@@ -49,8 +49,8 @@ export function readerTargetOf(target: RepositoryTarget, credentials: S3Credenti
 }
 
 /**
- * Keeps the keys of a protected repository. What depends on something is deleted before it, so a `destroy` comes by here first and ends at the
- * protection, while all keys still work.
+ * Keeps the keys of a protected repository. Dependents are deleted first, so a `destroy` reaches this resource first
+ * and stops at its protection, while all keys still work.
  */
 class KeyGuard extends pulumi.ComponentResource {
   constructor(name: string, opts: pulumi.ComponentResourceOptions) {
@@ -59,7 +59,10 @@ class KeyGuard extends pulumi.ComponentResource {
   }
 }
 
-/** Of every repository that may make keys, also while it makes none: what comes and goes could not be protected. */
+/**
+ * Every repository that can create keys has one, even without keys: a resource that appears and disappears could not be
+ * protected.
+ */
 export function guardKeys(name: string, keys: readonly pulumi.Resource[], parent: pulumi.Resource, protect: boolean): void {
   new KeyGuard(childName(name, "guard"), { parent, protect, dependsOn: [...keys] });
 }

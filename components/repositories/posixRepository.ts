@@ -1,4 +1,4 @@
-/** A repository in a directory: another disk, a NAS or anything else that is mounted. */
+/** A repository in a directory: another disk, a NAS or any other mount. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { secretCipher } from "./common";
@@ -6,36 +6,36 @@ import type { CipherRef, RepositoryTarget } from "./target";
 
 export interface PosixRepositoryArgs {
   /**
-   * Absolute path on the host of the database. Made when it is missing; never removed.
+   * Absolute path on the database's host. Created if missing; never removed.
    * @example "/mnt/nas/pgbackrest"
    */
   path: pulumi.Input<string>;
   /**
-   * True refuses to write while nothing is mounted at or above the path, so that a NAS that is away does not fill the root file system: an
-   * update fails before it makes or changes anything, and the backups after a boot wait for network mounts. While the NAS is away its
-   * repository alone fails (its info files are not there), the others get their backups and WAL; no `RequiresMountsFor=` is written,
-   * because systemd would then keep the backup from all of them.
+   * True refuses to write while nothing is mounted at or above the path, so that a missing NAS does not fill the root
+   * file system. An update fails before it creates or changes anything, and backups after a boot wait for network
+   * mounts. While the NAS is missing only its repository fails (its info files are missing), and the others get their
+   * backups and WAL. No `RequiresMountsFor=` is written, because systemd would then block the backup of all of them.
    * @default false
    */
   requireMount?: boolean;
   /**
-   * True where the loss of the database's site leaves the directory: a mount of a machine that stands elsewhere.
+   * True if the directory survives the loss of the database's site: a mount of a machine elsewhere.
    * @default false
    */
   offSite?: boolean;
-  /** Client-side encryption; without it the files are readable for everybody who can read the directory. */
+  /** Client-side encryption; without it everybody who can read the directory can read the files. */
   cipher?: CipherRef;
 }
 
 /**
  * A repository in a directory.
  *
- * Creates nothing by itself: the database that uses it makes the directory. Destroying it leaves every backup in place.
+ * Creates nothing itself: the database that uses it creates the directory. Destroying it leaves every backup in place.
  *
  * `const nas = new PosixRepository("ledger-nas", { path: "/mnt/nas/pgbackrest", requireMount: true });`
  */
 export class PosixRepository extends pulumi.ComponentResource {
-  /** Give this to a database: `repositories: { repo1: { at: nas.target } }`. */
+  /** Pass this to a database: `repositories: { repo1: { at: nas.target } }`. */
   public readonly target: RepositoryTarget;
   /** The directory. */
   public readonly location: pulumi.Output<string>;

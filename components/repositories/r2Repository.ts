@@ -11,11 +11,11 @@ import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, 
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 
-/** Where Cloudflare promises to keep the data. A bucket of a jurisdiction has an address of its own. */
+/** Cloudflare's guaranteed location of the data. A bucket of a jurisdiction has a separate address. */
 export const R2Jurisdiction = { Default: "default", Eu: "eu", FedRamp: "fedramp", Us: "us" } as const;
 export type R2Jurisdiction = (typeof R2Jurisdiction)[keyof typeof R2Jurisdiction];
 
-/** A wish, not a promise, and heard only when a name is used for the first time. */
+/** A wish, not a guarantee, and effective only when a name is first used. */
 export const R2Location = {
   AsiaPacific: "apac",
   EasternEurope: "eeur",
@@ -34,19 +34,19 @@ export interface R2NewBucket {
    */
   name: pulumi.Input<string>;
   /**
-   * Part of the world to keep it in.
-   * @default near the machine that makes it
+   * Region of the world to keep it in.
+   * @default near the machine that creates it
    */
   location?: R2Location;
 }
 
-/** A bucket that exists already. Tokens are made for it, and nothing of it is changed, unless it is taken over. */
+/** An existing bucket. Tokens are created for it, and it stays unchanged, unless it is taken over. */
 export interface R2ExistingBucket {
   /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
-   * True imports the bucket into the stack and puts our lifecycle rules in the place of its own. It is kept when the repository is destroyed.
-   * Name and account must be plain text.
+   * True imports the bucket into the stack and replaces its lifecycle rules with ours. It is kept when the repository
+   * is destroyed. Name and account must be plain text.
    * @default false
    */
   takeOver?: boolean;
@@ -59,18 +59,18 @@ export interface R2BucketChoice {
 }
 
 /**
- * Tokens to make, each for this bucket alone. There is none for a recovery: R2 keeps no versions, so nothing can be brought back, and its tokens
- * are "Object Read & Write" or "Object Read only", with no right to write without the right to delete (Cloudflare's documentation of R2, "API
- * tokens", "Permissions").
+ * Tokens to create, each for this bucket alone. There is none for a recovery: R2 keeps no versions, so nothing can be
+ * restored, and its tokens are "Object Read & Write" or "Object Read only", without a right to write that excludes
+ * deletion (Cloudflare's documentation of R2, "API tokens", "Permissions").
  */
 export interface R2NewTokens {
   /**
-   * True makes a token that only reads, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
+   * True creates a read-only token, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
    * @default false
    */
   reader?: boolean;
   /**
-   * Any text; another one makes new tokens, and deletes the old ones when everything that uses them has the new ones.
+   * Any text; a new one creates new tokens, and deletes the old ones once all users have the new ones.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;
@@ -86,7 +86,7 @@ export interface R2NewTokens {
   readerPermissionGroupId?: pulumi.Input<string>;
 }
 
-/** A token that exists already: "Object Read & Write" for this bucket, made in Cloudflare's dashboard. */
+/** An existing token: "Object Read & Write" for this bucket, created in Cloudflare's dashboard. */
 export interface R2ExistingKeys {
   /** The token's "Access Key ID", 32 characters. */
   accessKeyId: pulumi.Input<string>;
@@ -99,24 +99,25 @@ export interface R2CredentialsChoice {
   create?: R2NewTokens;
   keys?: R2ExistingKeys;
   /**
-   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
-   * @example { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * For Kubernetes clusters: an existing Secret, with keys of any names.
+   * @example { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY"
+   * }
    */
   existingSecret?: SecretRef;
 }
 
 export interface R2RepositoryArgs {
   /**
-   * The account at Cloudflare.
+   * The Cloudflare account.
    * @example "0123456789abcdef0123456789abcdef"
    */
   accountId: pulumi.Input<string>;
   /**
-   * Of the bucket, also of one that exists.
+   * Jurisdiction of the bucket, also of an existing one.
    * @default "default"
    */
   jurisdiction?: R2Jurisdiction;
-  /** The bucket to make, or the one to use. One bucket for each repository: tokens know no part of a bucket. */
+  /** The bucket to create or use. Use one for each repository: tokens cannot be limited to a part of a bucket. */
   bucket: R2BucketChoice;
   /**
    * Prefix of all keys, with a leading slash.
@@ -124,15 +125,15 @@ export interface R2RepositoryArgs {
    */
   path?: pulumi.Input<string>;
   /**
-   * The keys with which databases sign in.
-   * @default a token of this repository's own, made here
+   * The databases' keys.
+   * @default a separate token of this repository, created here
    */
   credentials?: R2CredentialsChoice;
   /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;
   /** Not possible on R2, and refused with the reason: give another repository the locks. */
   immutableDays?: number;
-  /** What will lie there on average, for `monthlyCostUsd`. */
+  /** Average stored amount, for `monthlyCostUsd`. */
   expectedStoredGiB?: number;
 }
 
@@ -155,19 +156,19 @@ export interface R2RepositoryArgs {
  * `const r2 = new R2Repository("orders-r2", { accountId, bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
  */
 export class R2Repository extends pulumi.ComponentResource {
-  /** Give this to a database: `repositories: { repo2: { at: r2.target } }`. */
+  /** Pass this to a database: `repositories: { repo2: { at: r2.target } }`. */
   public readonly target: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
-  /** Host name of the S3 interface, which the jurisdiction is part of. */
+  /** Host name of the S3 interface, which includes the jurisdiction. */
   public readonly endpoint: pulumi.Output<string>;
-  /** Address to which a restore elsewhere connects; region `auto`. */
+  /** Address for a restore elsewhere; region `auto`. */
   public readonly restoreEndpoint: pulumi.Output<string>;
-  /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
+  /** Secret. Read-only; set with `credentials.create.reader`. */
   public readonly readerCredentials?: S3Credentials;
-  /** The repository with the reader's token, for a host with `restoreOnly`; there when `credentials.create.reader` is set. */
+  /** The repository with the reader's token, for a host with `restoreOnly`; set with `credentials.create.reader`. */
   public readonly readerTarget?: RepositoryTarget;
-  /** US dollars a month for keeping `expectedStoredGiB`; calls come on top. */
+  /** US dollars a month for keeping `expectedStoredGiB`, without calls. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;
@@ -227,7 +228,7 @@ export class R2Repository extends pulumi.ComponentResource {
 type AccountToken = InstanceType<Cloudflare["AccountToken"]>;
 type TokenRole = keyof typeof R2_PERMISSION_GROUPS;
 
-/** The bucket's name, known when its rules are made; of one that exists and stays as it is, only the name. */
+/** The bucket's name, available once its rules exist; for an unchanged existing one, only the name. */
 function createBucket(
   { R2Bucket, R2BucketLifecycle }: Cloudflare,
   name: string,
@@ -241,7 +242,7 @@ function createBucket(
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
   const imported = {
     import: `${plainText(accountId)}/${plainText(existing?.name)}/${jurisdiction}`,
-    // Cloudflare tells what it chose; that is no change.
+    // Cloudflare returns its own choice; that is no change.
     ignoreChanges: ["location", "storageClass"],
   };
   const bucket = new R2Bucket(childName(name, "bucket"), { ...inputs, ...location }, create === undefined ? { ...kept, ...imported } : kept);
@@ -250,7 +251,7 @@ function createBucket(
   return pulumi.all([bucket.name, lifecycle.bucketName]).apply(([bucketName]) => bucketName);
 }
 
-/** A token for the bucket. It comes and goes: neither protected nor kept. */
+/** A token for the bucket, neither protected nor kept. */
 function createToken(
   cloudflare: Cloudflare,
   parent: pulumi.Resource,
@@ -274,14 +275,18 @@ function createToken(
   );
 }
 
-/** The secret that S3 knows a token by: the SHA-256 of its value in lower-case hexadecimal digits ("R2: get S3 API credentials from a token"). */
+/**
+ * A token's secret for S3: the SHA-256 of its value in lower-case hexadecimal digits ("R2: get S3 API credentials from
+ * a token").
+ */
 export function secretKeyOf(tokenValue: string): string {
   return createHash("sha256").update(tokenValue, "utf8").digest("hex");
 }
 
 /**
- * Identifiers of the rights that tokens get: those that were given, else looked up by name, once.
- * @throws RunError when the account has none of that name, or does not tell: an identifier that is remembered may be that of another right
+ * Identifiers of the tokens' rights: the given ones, else looked up by name, once.
+ * @throws RunError if the account has none of that name, or does not answer: a stored identifier could be that of
+ * another right
  */
 function permissionGroups(
   cloudflare: Cloudflare,

@@ -1,4 +1,7 @@
-/** What an S3Repository is made of at Amazon: the bucket with its settings, and users or roles. Each child's inputs are data of plan/. */
+/**
+ * The children of an S3Repository at Amazon: the bucket with its settings, and users or roles. plan/ supplies their
+ * inputs.
+ */
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "../internal/children";
 import type { Aws } from "../internal/cloudPackages";
@@ -9,25 +12,25 @@ import type { S3RepositoryPlan } from "../plan/storage/s3";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
 
-/** A bucket, as those see it that need it ready. */
+/** A bucket, for resources that need it ready. */
 export interface S3BucketRef {
-  /** Known when every setting is made: nothing is written into a bucket that does not keep versions yet. */
+  /** Available once every setting exists: nothing may be written before the bucket keeps versions. */
   readonly name: pulumi.Output<string>;
   readonly arn: pulumi.Output<string>;
 }
 
 export interface S3Access {
   readonly policyOf: (role: PolicyRole) => pulumi.Output<string>;
-  /** Absent where a role signs in. */
+  /** Absent with a role. */
   readonly writer?: S3Credentials;
   readonly reader?: S3Credentials;
   readonly recovery?: S3Credentials;
   readonly roleArn?: pulumi.Output<string>;
-  /** Users, policies, keys and roles that were made for it. */
+  /** Users, policies, keys and roles that were created for it. */
   readonly made: readonly pulumi.Resource[];
 }
 
-/** The bucket with all its settings; of one that exists and stays as it is, only the name. */
+/** The bucket with all its settings; for an unchanged existing one, only the name. */
 export function createBucket(
   aws: Aws,
   name: string,
@@ -37,7 +40,7 @@ export function createBucket(
 ): S3BucketRef {
   const { create, existing } = args.bucket;
   const { region } = args;
-  // Not Amazon's own answer, which a preview does not know: policies are to be read before they are made.
+  // Not Amazon's own answer, which a preview does not know: policies should be readable before they are created.
   const arnOf = (bucketName: pulumi.Output<string>): pulumi.Output<string> =>
     pulumi.all([bucketName, region]).apply(([known, place]) => bucketArnOf(known, place));
   if (create === undefined && existing?.takeOver !== true) {
@@ -56,7 +59,7 @@ export function createBucket(
   return { name: ready.apply(([bucketName]) => bucketName), arn };
 }
 
-/** Amazon finds a bucket of another region than the provider's by `name@region`. What is not ours of it stays as it is. */
+/** Amazon finds a bucket outside the provider's region by `name@region`. Settings that are not ours stay unchanged. */
 function importOf({ bucket, region }: S3RepositoryArgs): pulumi.CustomResourceOptions {
   const name = plainText(bucket.existing?.name);
   return {
@@ -65,7 +68,10 @@ function importOf({ bucket, region }: S3RepositoryArgs): pulumi.CustomResourceOp
   };
 }
 
-/** Amazon refuses some settings while another one is being made, and a policy before the public is shut out: one after the other. */
+/**
+ * In sequence: Amazon refuses some settings while another one is being created, and a policy before public access is
+ * blocked.
+ */
 function createSettings(
   aws: Aws,
   name: string,
@@ -88,7 +94,7 @@ function createSettings(
   const byDefault = kmsKeyArn === undefined ? { sseAlgorithm: "AES256" } : { sseAlgorithm: "aws:kms", kmsMasterKeyId: kmsKeyArn };
   const encryption = new s3.BucketServerSideEncryptionConfiguration(
     childName(name, "encryption"),
-    // Without a key of the bucket's own, each object would be a paid call to KMS.
+    // Without a bucket key, each object would be a paid call to KMS.
     { ...common, rules: [{ applyServerSideEncryptionByDefault: byDefault, ...(kmsKeyArn === undefined ? {} : { bucketKeyEnabled: true }) }] },
     opts,
   );
@@ -97,13 +103,13 @@ function createSettings(
   const settings = [versioning, publicAccess, tlsOnly, encryption, lifecycle];
   const { immutableDays, lockMode } = plan;
   if (immutableDays === undefined) return settings;
-  // Not by the bucket's own argument, which makes another bucket when it changes.
+  // Not the bucket's own argument, whose change would replace the bucket.
   const rule = immutableDays === 0 ? {} : { rule: { defaultRetention: { mode: lockMode.toUpperCase(), days: immutableDays } } };
   const lock = new s3.BucketObjectLockConfiguration(childName(name, "lock"), { ...common, objectLockEnabled: "Enabled", ...rule }, after(versioning));
   return [...settings, lock];
 }
 
-/** Users with keys, or a role. They come and go: neither protected nor kept. */
+/** Users with keys, or a role, neither protected nor kept. */
 export function createAccess(
   aws: Aws,
   name: string,
@@ -129,7 +135,7 @@ export function createAccess(
     const policy = new aws.iam.UserPolicy(childName(name, `${role_}Policy`), { user: user.name, policy: policyOf(role_) }, opts);
     const key = new aws.iam.AccessKey(childName(name, `${role_}Key`), { user: user.name }, rotated);
     made.push(user, policy, key);
-    // A key that may nothing yet would fail the first backup.
+    // A key without its rights would fail the first backup.
     const ready = pulumi.all([key.id, key.secret, policy.id]);
     return credentialsOf({ accessKeyId: ready.apply(([id]) => id), secretAccessKey: ready.apply(([, secret]) => secret) });
   };
@@ -141,7 +147,7 @@ export function createAccess(
   };
 }
 
-/** A role that the pods of one service account take; its ARN is known when it may write. */
+/** A role for the pods of one service account; its ARN is available once it may write. */
 function createRole(
   aws: Aws,
   name: string,

@@ -1,4 +1,4 @@
-/** A repository in a bucket of any object store that speaks S3: MinIO, Ceph, Garage, Hetzner, Wasabi and so on. */
+/** A repository in a bucket of any S3-compatible object store: MinIO, Ceph, Garage, Hetzner, Wasabi and others. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
@@ -10,20 +10,26 @@ import { typeOf } from "../plan/repositories/repositoryTypes";
 import { readerTargetOf, secretCipher } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 
-/** A bucket that exists already; it is neither changed nor removed. */
+/** An existing bucket; it is neither changed nor removed. */
 export interface ExistingBucket {
   /** Name of the bucket. */
   name: pulumi.Input<string>;
-  /** Need to list, read, write and delete objects of this bucket, and nothing else. Exactly one of `credentials` and `existingSecret`. */
+  /**
+   * Must be able to list, read, write and delete objects of this bucket, and nothing else. Exactly one of `credentials`
+   * and `existingSecret`.
+   */
   credentials?: S3Credentials;
   /**
-   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
-   * @example { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * For Kubernetes clusters: an existing Secret, with keys of any names.
+   * @example { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey:
+   * "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
-  /** Need to list and read objects of this bucket, and nothing else: for restores elsewhere, by `readerTarget`. */
+  /**
+   * Must be able to list and read objects of this bucket, and nothing else: for restores elsewhere, by `readerTarget`.
+   */
   readerCredentials?: S3Credentials;
-  /** What the bucket does by itself (versions, locks, rules); what is left out is taken as not known. Rules of databases judge it. */
+  /** The bucket's own features (versions, locks, rules); omitted ones count as unknown. Databases' rules check them. */
   facts?: BucketFacts;
 }
 
@@ -46,16 +52,14 @@ export interface S3CompatibleRepositoryArgs {
   region: pulumi.Input<string>;
   /** Port of the store. @default 443 */
   port?: pulumi.Input<number>;
-  /**
-   * Bucket in the host name or in the path of the address. Left out, it is what the provider (`quirks`) is used with.
-   */
+  /** Bucket in the host name or in the path of the address. Left out, the usual style of the provider (`quirks`). */
   uriStyle?: UriStyle;
   /**
-   * File on the host of the database with the certificates to trust, for a private authority.
+   * File on the database's host with the trusted certificates, for a private authority.
    * @example "/etc/ssl/private-ca.pem"
    */
   caFile?: pulumi.Input<string>;
-  /** What the provider does differently; guessed from the endpoint when left out. */
+  /** The provider's differences; left out, guessed from the endpoint. */
   quirks?: S3Quirks;
   /**
    * Prefix of all keys, with a leading slash.
@@ -65,31 +69,34 @@ export interface S3CompatibleRepositoryArgs {
   /** Client-side encryption: the provider sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**
-   * True where the loss of the database's site leaves the bucket.
-   * @default true for providers with data centres of their own, else nobody knows
+   * True if the bucket survives the loss of the database's site.
+   * @default true for providers with their own data centres, else unknown
    */
   offSite?: boolean;
-  /** What will lie there on average, for `monthlyCostUsd`. */
+  /** Average stored amount, for `monthlyCostUsd`. */
   expectedStoredGiB?: number;
 }
 
 /**
  * A repository in a bucket of an S3-compatible object store.
  *
- * Creates nothing by itself: the bucket and its keys exist. Destroying it leaves every backup in place.
+ * Creates nothing itself: the bucket and its keys exist. Destroying it leaves every backup in place.
  *
- * `const lab = new S3CompatibleRepository("events-s3", { endpoint: "s3.example.net", region: "lab", bucket: { existing: { name: "events", credentials } }, cipher: key.ref });`
+ * `const lab = new S3CompatibleRepository("events-s3", { endpoint: "s3.example.net", region: "lab", bucket: { existing:
+ * { name: "events", credentials } }, cipher: key.ref });`
  */
 export class S3CompatibleRepository extends pulumi.ComponentResource {
-  /** Give this to a database: `repositories: { repo2: { at: lab.target } }`. */
+  /** Pass this to a database: `repositories: { repo2: { at: lab.target } }`. */
   public readonly target: RepositoryTarget;
-  /** The repository with the reader's keys, for a host with `restoreOnly`; there when `bucket.existing.readerCredentials` is set. */
+  /**
+   * The repository with the reader's keys, for a host with `restoreOnly`; set with `bucket.existing.readerCredentials`.
+   */
   public readonly readerTarget?: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
-  /** Address to which a restore elsewhere connects. */
+  /** Address for a restore elsewhere. */
   public readonly restoreEndpoint: pulumi.Output<string>;
-  /** US dollars a month for keeping `expectedStoredGiB`; there for providers whose price is known. */
+  /** US dollars a month for keeping `expectedStoredGiB`; set for providers with a known price. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;
@@ -142,7 +149,7 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
   };
 }
 
-/** Null without an amount, without a price, and while nobody knows whose endpoint it is. */
+/** Null without an amount or a price, or with an unknown provider. */
 function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
   if (expectedStoredGiB === undefined) return null;
   const known = splitKnown({ endpoint, ...(quirks === undefined ? {} : { quirks }) }).value;

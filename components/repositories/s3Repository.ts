@@ -31,29 +31,29 @@ import type { RepositoryTarget, S3Credentials } from "./target";
  * `const s3 = new S3Repository("orders-s3", { region: "eu-central-1", bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
  */
 export class S3Repository extends pulumi.ComponentResource {
-  /** Give this to a database: `repositories: { repo2: { at: s3.target } }`. */
+  /** Pass this to a database: `repositories: { repo2: { at: s3.target } }`. */
   public readonly target: RepositoryTarget;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface: `s3.eu-central-1.amazonaws.com`. */
   public readonly endpoint: pulumi.Output<string>;
-  /** Address to which a restore elsewhere connects. */
+  /** Address for a restore elsewhere. */
   public readonly restoreEndpoint: pulumi.Output<string>;
-  /** What whoever writes backups may do, as JSON text of a policy. */
+  /** Rights of the writer of backups, as JSON text of a policy. */
   public readonly writerPolicy: pulumi.Output<string>;
-  /** What whoever restores may do, for a role or user of your own; JSON text. */
+  /** Rights for a restore, for a role or user of your own; JSON text. */
   public readonly readerPolicy: pulumi.Output<string>;
-  /** What whoever puts the bucket in order after an attack may do, for a role or user of your own; JSON text. */
+  /** Rights for cleaning the bucket after an attack, for a role or user of your own; JSON text. */
   public readonly recoveryPolicy: pulumi.Output<string>;
-  /** Role for pods; there with `credentials.role`. */
+  /** Role for pods; set with `credentials.role`. */
   public readonly roleArn?: pulumi.Output<string>;
-  /** Secret. Reads and nothing else; there when `credentials.create.reader` is set. */
+  /** Secret. Read-only; set with `credentials.create.reader`. */
   public readonly readerCredentials?: S3Credentials;
-  /** The repository with the reader's key, for a host with `restoreOnly`; there when `credentials.create.reader` is set. */
+  /** The repository with the reader's key, for a host with `restoreOnly`; set with `credentials.create.reader`. */
   public readonly readerTarget?: RepositoryTarget;
-  /** Secret. Can delete versions that are not locked; no target has it. There when `credentials.create.recovery` is set. */
+  /** Secret. Can delete versions that are not locked; no target has it. Set with `credentials.create.recovery`. */
   public readonly recoveryCredentials?: S3Credentials;
-  /** US dollars a month for keeping `expectedStoredGiB`; calls and restores come on top. */
+  /** US dollars a month for keeping `expectedStoredGiB`, without calls and restores. */
   public readonly monthlyCostUsd?: pulumi.Output<number>;
   /** Day of that price. */
   public readonly pricesAsOf?: pulumi.Output<string>;

@@ -16,17 +16,18 @@ export interface S3NewBucket {
   forceDestroy?: boolean;
 }
 
-/** A bucket that exists already. Keys are made for it, and nothing of it is changed, unless it is taken over. */
+/** An existing bucket. Keys are created for it, and it stays unchanged, unless it is taken over. */
 export interface S3ExistingBucket {
   /** Name of the bucket. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /**
-   * True imports the bucket into the stack and puts our settings in the place of its own: versioning, lifecycle rules, access from the public,
-   * encryption, policy, and object lock with `immutableDays`. It is kept when the repository is destroyed. Name and region must be plain text.
+   * True imports the bucket into the stack and replaces its settings with ours: versioning, lifecycle rules, public
+   * access, encryption, policy, and object lock with `immutableDays`. It is kept when the repository is destroyed. Name
+   * and region must be plain text.
    * @default false
    */
   takeOver?: boolean;
-  /** What the bucket does by itself, where it is not taken over; what is left out is taken as not known. */
+  /** The features of a bucket that is not taken over; omitted ones count as unknown. */
   facts?: BucketFacts;
 }
 
@@ -36,28 +37,34 @@ export interface S3BucketChoice {
   existing?: S3ExistingBucket;
 }
 
-/** Users and access keys to make. The writer's is always made: it lists, reads, writes and deletes by name, and cannot delete a version. */
+/**
+ * Users and access keys to create. The writer's is always created: it lists, reads, writes and deletes by name, and
+ * cannot delete a version.
+ */
 export interface S3NewKeys {
   /**
-   * True makes a user that only reads, also versions of a time before an attack, for restores elsewhere, drills and clones: `readerTarget`,
-   * `readerCredentials`.
+   * True creates a read-only user, which also reads versions from before an attack, for restores elsewhere, drills and
+   * clones: `readerTarget`, `readerCredentials`.
    * @default false
    */
   reader?: boolean;
   /**
-   * True makes a user that can also delete versions (not locked ones), to put the bucket in order after an attack: `recoveryCredentials`. Keep
-   * it away from databases.
+   * True creates a user that can also delete versions (not locked ones), to clean the bucket after an attack:
+   * `recoveryCredentials`. Keep it away from databases.
    * @default false
    */
   recovery?: boolean;
   /**
-   * Any text; another one makes new keys, and deletes the old ones when everything that uses them has the new ones.
+   * Any text; a new one creates new keys, and deletes the old ones once all users have the new ones.
    * @example "2026-11"
    */
   rotationTrigger?: pulumi.Input<string>;
 }
 
-/** A token of Kubernetes is exchanged for the role (IRSA). Annotate the service account: `eks.amazonaws.com/role-arn` is `roleArn`. */
+/**
+ * Exchanges a Kubernetes token for the role (IRSA). Annotate the service account: `eks.amazonaws.com/role-arn` is
+ * `roleArn`.
+ */
 export interface S3Irsa {
   /** OIDC provider of the EKS cluster. @example "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF" */
   oidcProviderArn: pulumi.Input<string>;
@@ -77,7 +84,7 @@ export interface S3PodIdentity {
   serviceAccount: pulumi.Input<string>;
 }
 
-/** A role for pods, by exactly one of the two ways; without any key that could be lost. */
+/** A role for pods, by exactly one of the two methods; no key can leak. */
 export interface S3Role {
   irsa?: S3Irsa;
   podIdentity?: S3PodIdentity;
@@ -85,7 +92,10 @@ export interface S3Role {
 
 /** The role of the machine (EC2). */
 export interface S3InstanceRole {
-  /** Name of an existing role, which gets the writer's policy. Left out, nothing is made: attach `writerPolicy` yourself. */
+  /**
+   * Name of an existing role, which gets the writer's policy. Left out, nothing is created: attach `writerPolicy`
+   * yourself.
+   */
   roleName?: pulumi.Input<string>;
 }
 
@@ -104,14 +114,15 @@ export interface S3CredentialsChoice {
   instanceRole?: S3InstanceRole;
   keys?: S3ExistingKeys;
   /**
-   * For clusters of Kubernetes: a Secret that is there already, with keys of any names.
-   * @example { name: "backup-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * For Kubernetes clusters: an existing Secret, with keys of any names.
+   * @example { name: "backup-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey:
+   * "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
 }
 
 export interface S3RepositoryArgs {
-  /** The bucket to make, or the one to use. One bucket for each repository is best. */
+  /** The bucket to create or use. One bucket for each repository is best. */
   bucket: S3BucketChoice;
   /** Region of the bucket. @example "eu-central-1" */
   region: pulumi.Input<string>;
@@ -122,35 +133,38 @@ export interface S3RepositoryArgs {
   path?: pulumi.Input<string>;
   /**
    * How databases sign in.
-   * @default a user of this repository's own with a key, made here
+   * @default a separate user of this repository with a key, created here
    */
   credentials?: S3CredentialsChoice;
   /** Client-side encryption: Amazon sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**
-   * Object lock: days for which no key can delete what was written, counted from its upload. At least as long as a full backup shall be safe;
-   * longer than backups are kept only costs. A bucket that has object lock keeps it for ever; 0 stops locking new objects.
+   * Object lock: days for which no key can delete a stored object, counted from its upload. Set at least the time for
+   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it for ever; 0
+   * stops locking new objects.
    * @default no object lock
    * @example 30
    */
   immutableDays?: number;
   /**
-   * Days for which what was overwritten or deleted can be brought back. At least 7, and one more than `immutableDays`.
+   * Days for which overwritten or deleted objects can be restored. At least 7, and one more than `immutableDays`.
    * @default 14
    */
   undeleteDays?: number;
   /** @default "governance" */
   lockMode?: LockMode;
   /**
-   * Has to be true for mode "compliance": what it locks can be deleted by nobody, and is paid for, until the days are over.
+   * Must be true for mode "compliance": nobody can delete locked objects, and you pay for them, until the days are
+   * over.
    * @default false
    */
   acceptIrreversible?: boolean;
   /**
-   * Key with which Amazon encrypts the bucket; the keys and roles made here may use it, its own policy must allow that.
+   * Amazon encrypts the bucket with this key. The keys and roles created here may use it; its own policy must allow
+   * that.
    * @default Amazon's own key (SSE-S3)
    */
   kmsKeyArn?: pulumi.Input<string>;
-  /** What will lie there on average, for `monthlyCostUsd`. Versions that can be brought back count too. */
+  /** Average stored amount, for `monthlyCostUsd`. Versions that can be restored count too. */
   expectedStoredGiB?: number;
 }

@@ -13,46 +13,48 @@ export interface SftpRepositoryArgs {
   host: pulumi.Input<string>;
   /** Port of the SFTP server. @default 22 */
   port?: pulumi.Input<number>;
-  /** Account on the server. It needs nothing but SFTP and its directory. */
+  /** Account on the server. It needs only SFTP and its directory. */
   user: pulumi.Input<string>;
   /**
-   * Absolute directory on the server. Made when it is missing; never removed.
+   * Absolute directory on the server. Created if missing; never removed.
    * @example "/srv/pgbackrest/orders"
    */
   path: pulumi.Input<string>;
   /**
-   * The server's public key, by which it is known: the line of `/etc/ssh/ssh_host_ecdsa_key.pub`, or of another of its keys. Stock
-   * pgBackRest asks for the ECDSA key where the server has one. Either this or `hostFingerprint`.
+   * The server's public key: the line of `/etc/ssh/ssh_host_ecdsa_key.pub`, or of another of its keys. Stock pgBackRest
+   * requests the ECDSA key if the server has one. Either this or `hostFingerprint`.
    * @example "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAI…"
    */
   hostKey?: pulumi.Input<string>;
   /**
-   * The SHA-256 of that key, as `ssh-keygen -l` shows it or in hexadecimal digits. Either this or `hostKey`.
+   * The SHA-256 of that key, as `ssh-keygen -l` prints it or in hexadecimal digits. Either this or `hostKey`.
    * @example "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"
    */
   hostFingerprint?: pulumi.Input<string>;
   /**
-   * Secret. The private key that the account accepts, as ssh-keygen writes it; a file of its own on the database's host, mode 0600. Left out where
-   * the host has it already: `secretFiles: { privateKey: "/run/secrets/box" }` beside `at` of the database's repository.
+   * Secret. The private key that the account accepts, as ssh-keygen writes it; a separate file on the database's host,
+   * mode 0600. Left out if the host already has it: `secretFiles: { privateKey: "/run/secrets/box" }` beside `at` of
+   * the database's repository.
    */
   privateKey?: pulumi.Input<string>;
-  /** Secret. Only for a private key that is encrypted. */
+  /** Secret. Only for an encrypted private key. */
   privateKeyPassphrase?: pulumi.Input<string>;
-  /** True where the loss of the database's site leaves the server. Left out, nobody knows. */
+  /** True if the server survives the loss of the database's site. Left out, unknown. */
   offSite?: boolean;
   /** Client-side encryption: the server sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
 }
 
 /**
- * A repository in a directory of an SFTP server. The server has to show the given key before anything is sent to it.
+ * A repository in a directory of an SFTP server. The server must prove the given key before it receives anything.
  *
- * Creates nothing by itself: the account exists. Destroying it leaves every backup in place.
+ * Creates nothing itself: the account exists. Destroying it leaves every backup in place.
  *
- * `const box = new SftpRepository("orders-box", { host: "backup.example.net", user: "orders", path: "/srv/pgbackrest/orders", hostKey, privateKey, cipher: key.ref });`
+ * `const box = new SftpRepository("orders-box", { host: "backup.example.net", user: "orders", path:
+ * "/srv/pgbackrest/orders", hostKey, privateKey, cipher: key.ref });`
  */
 export class SftpRepository extends pulumi.ComponentResource {
-  /** Give this to a database: `repositories: { repo2: { at: box.target } }`. */
+  /** Pass this to a database: `repositories: { repo2: { at: box.target } }`. */
   public readonly target: RepositoryTarget;
   /** `sftp://user@host/path`. */
   public readonly location: pulumi.Output<string>;

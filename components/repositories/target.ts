@@ -1,11 +1,14 @@
-/** A place for backups as databases see it: made by the repository components, used as `at` of a database's repository. */
+/**
+ * A repository's location from a database's view: output of the repository components, and `at` of a database's
+ * repository.
+ */
 import type * as pulumi from "@pulumi/pulumi";
 
-/** How object stores are addressed: bucket in the host name, or in the path. */
+/** Addressing of buckets: in the host name, or in the path. */
 export const UriStyle = { Host: "host", Path: "path" } as const;
 export type UriStyle = (typeof UriStyle)[keyof typeof UriStyle];
 
-/** Providers of object storage whose differences are known: a row each of the runtime's table. */
+/** Object storage providers with known differences: one row each of the runtime's table. */
 export const S3Quirks = {
   Aws: "aws",
   B2: "b2",
@@ -26,9 +29,9 @@ export const S3Quirks = {
 } as const;
 export type S3Quirks = (typeof S3Quirks)[keyof typeof S3Quirks];
 
-/** A passphrase that encrypts a repository before anything leaves the database's machine. */
+/** A passphrase that encrypts a repository's data before it leaves the database's machine. */
 export interface CipherRef {
-  /** Secret. Without it the backups cannot be read by anybody. */
+  /** Secret. Without it nobody can read the backups. */
   passphrase: pulumi.Input<string>;
 }
 
@@ -42,7 +45,9 @@ export interface S3Credentials {
   sessionToken?: pulumi.Input<string>;
 }
 
-/** A Secret of Kubernetes that exists already, or that `RepositorySecret` makes, and the names of its keys. In the namespace of the cluster. */
+/**
+ * An existing Kubernetes Secret, or one from `RepositorySecret`, and the names of its keys. In the cluster's namespace.
+ */
 export interface SecretRef {
   /** Name of the Secret. */
   name: pulumi.Input<string>;
@@ -58,7 +63,7 @@ export interface SecretRef {
   regionKey?: string;
 }
 
-/** What object lock lets administrators do. */
+/** Administrators' rights under object lock. */
 export const LockMode = {
   /** A key with the right to it (B2's bypassGovernance, Amazon's s3:BypassGovernanceRetention) can end a lock; no key made here has it. */
   Governance: "governance",
@@ -81,25 +86,25 @@ export const S3KeyType = {
 export type S3KeyType = (typeof S3KeyType)[keyof typeof S3KeyType];
 
 /**
- * What is known of a bucket beyond its address. A repository component that makes its bucket knows all of it; for a bucket that exists
- * already, what is left out is taken as not known.
+ * Facts about a bucket beyond its address. A repository component that creates its bucket knows all of them; for an
+ * existing bucket omitted ones count as unknown.
  */
 export interface BucketFacts {
-  /** Objects that are overwritten or deleted survive as versions. */
+  /** Overwritten or deleted objects survive as versions. */
   versioning?: boolean;
-  /** Days for which nobody can remove what was written (object lock). */
+  /** Days for which nobody can remove stored objects (object lock). */
   immutableDays?: number;
   /** `governance` or `compliance`. */
   lockMode?: string;
-  /** Days for which versions that were overwritten or deleted are kept. */
+  /** Days for which overwritten or deleted versions are kept. */
   undeleteDays?: number;
   /** Storage class. Left out: the provider's standard class. */
   storageClass?: string;
-  /** Age in days at which rules of the bucket remove objects that nothing has replaced. Poison for backups: refused. */
+  /** Age in days at which the bucket's rules remove current objects. Destroys backups: refused. */
   expireLiveDays?: number;
 }
 
-/** A bucket and how it is reached. */
+/** A bucket and its address. */
 export interface S3Location {
   /** Name of the bucket. */
   bucket: pulumi.Input<string>;
@@ -117,12 +122,12 @@ export interface S3Location {
   keyType?: S3KeyType;
   /** Keys; with key type "shared" only, and not together with `existingSecret`. */
   credentials?: S3Credentials;
-  /** For clusters of Kubernetes only: where the keys are already. */
+  /** For Kubernetes clusters only: the Secret that already has the keys. */
   existingSecret?: SecretRef;
   facts?: BucketFacts;
 }
 
-/** A directory of an SFTP server and how it is reached. */
+/** A directory of an SFTP server and its address. */
 export interface SftpLocation {
   /** Name or address of the server. */
   host: pulumi.Input<string>;
@@ -134,13 +139,13 @@ export interface SftpLocation {
   hostKey?: pulumi.Input<string>;
   /** Instead, the SHA-256 fingerprint of that key. */
   hostFingerprint?: pulumi.Input<string>;
-  /** Secret. Left out where the host has it already (`secretFiles` of the database). */
+  /** Secret. Left out if the host already has it (`secretFiles` of the database). */
   privateKey?: pulumi.Input<string>;
   /** Secret. */
   privateKeyPassphrase?: pulumi.Input<string>;
 }
 
-/** Where a repository is. Comes from the `target` of a repository component. */
+/** The location of a repository: `target` of a repository component. */
 export interface RepositoryTarget {
   /** Name of the repository component. */
   name: string;
@@ -148,7 +153,10 @@ export interface RepositoryTarget {
   path: pulumi.Input<string>;
   /** For directories: true refuses to write when nothing is mounted there. */
   requireMount?: boolean;
-  /** True where the loss of the database's site leaves the copies. Left out, vendors' buckets are off-site and directories are not. */
+  /**
+   * True if the copies survive the loss of the database's site. Left out, vendors' buckets are off-site and directories
+   * are not.
+   */
   offSite?: boolean;
   /** The bucket, for object stores. */
   s3?: S3Location;
@@ -156,6 +164,9 @@ export interface RepositoryTarget {
   sftp?: SftpLocation;
   /** Client-side encryption. */
   cipher?: CipherRef;
-  /** True where the keys only read: for hosts that restore and write nothing. Comes from `readerTarget` of a repository component. */
+  /**
+   * True for read-only keys: for hosts that restore and write nothing. Comes from `readerTarget` of a repository
+   * component.
+   */
   readOnly?: boolean;
 }
