@@ -1,37 +1,40 @@
-/** Arguments of fire drills, wherever they are made. */
+/** Arguments of fire drills on hosts and in clusters. */
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 
 /** Which backup a drill restores, and how far. */
 export const DrillPick = {
-  /** The newest, to the end of the archive: the only one that tells what would be lost. */
+  /** The newest, to the end of the archive: the only pick that measures the data loss. */
   Newest: "newest",
-  /** The oldest that is kept, until it is consistent. */
+  /** The oldest in the repository, until it is consistent. */
   Oldest: "oldest",
   /** Any, until it is consistent. */
   Random: "random",
-  /** The last one before a random position in the WAL, to that position. */
+  /** The last backup before a random position in the WAL, to that position. */
   Moment: "moment",
 } as const;
 export type DrillPick = (typeof DrillPick)[keyof typeof DrillPick];
 
 /** How much a drill checks. */
 export const DrillLevel = {
-  /** That it came back: recovery, collations, production's tables, your assertions, the control file. */
+  /** Checks the recovery: collations, production's tables, your assertions, the control file. */
   Quick: "quick",
   /** Also every index and table by amcheck, and page checksums. */
   Standard: "standard",
-  /** Also a dump of every database to nowhere. */
+  /** Also a dump of every database, which is discarded. */
   Thorough: "thorough",
 } as const;
 export type DrillLevel = (typeof DrillLevel)[keyof typeof DrillLevel];
 
-/** A fire drill: a backup is restored beside the database, recovered, checked, timed, and removed again. Production is never touched. */
+/**
+ * A fire drill: restores a backup beside the database, recovers, checks and times it, and removes it. It never changes
+ * production.
+ */
 export interface DrillArgs {
   /** Five fields. @example "0 5 1 * *" */
   cron: string;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
   timeZone?: string;
-  /** The one repository that is restored from. Left out, each in its turn. @example "repo2" */
+  /** The only repository to restore from. Left out, all in turn. @example "repo2" */
   from?: string;
   /** Repositories that take turns; not together with `from`. Left out, all. */
   repositories?: string[];
@@ -39,24 +42,27 @@ export interface DrillArgs {
   pick?: DrillPick;
   /** @default "thorough" */
   level?: DrillLevel;
-  /** A drill that takes longer is ended and has failed; its checks come after the restore. @default 1440 */
+  /** Limit of a drill, after which it ends and fails; its checks come after the restore. @default 1440 */
   maxMinutes?: number;
-  /** A drill that would restore or fetch more is not begun, and has failed. */
+  /** Limit of restored and fetched data; a larger drill does not start, and fails. */
   maxGiB?: number;
-  /** True where a FireDrill makes it on another machine: declared here, for the topology and its alerts, and nothing is started. @default false */
+  /**
+   * True if a FireDrill makes it on another machine: declared here for the topology and its alerts, and not started.
+   * @default false
+   */
   elsewhere?: boolean;
 }
 
 /** A drill on a host. */
 export interface HostDrillArgs extends DrillArgs {
   /**
-   * Directory that is restored below; it needs the size of the data directory, a tenth more, and 512 MiB. Left out, `dataDirectory` with `-drill`
-   * behind it: there the disk is fast and large enough for a database of this size.
+   * Parent directory of the restore; it needs the size of the data directory, a tenth more, and 512 MiB. Left out,
+   * `dataDirectory` with the suffix `-drill`: that disk is fast and large enough for a database of this size.
    */
   path?: string;
 }
 
-/** A statement to a restored database. */
+/** A query of a restored database. */
 export interface DrillStatementArgs {
   /** Database to ask. Left out, `postgres`. */
   database?: string;
@@ -64,9 +70,9 @@ export interface DrillStatementArgs {
   sql: string;
 }
 
-/** Something that has to be true in a restored database: every value of every row that the statement gives. */
+/** A condition on a restored database: every value of every row of the statement must be true. */
 export interface DrillAssertionArgs {
-  /** What is asserted, on one line. @example "there are orders" */
+  /** The condition, on one line. @example "there are orders" */
   name: string;
   /** Database to ask. Left out, `postgres`. */
   database?: string;
@@ -74,16 +80,21 @@ export interface DrillAssertionArgs {
   sql: string;
 }
 
-/** What every drill of a database asks, beside the objectives. No secret belongs here. */
+/** Checks of every drill of a database, besides the objectives. Do not put secrets here. */
 export interface DrillChecksArgs {
-  /** Gives the time of the newest beat that production writes somewhere: what would be lost is then exact. Left out, the last commit tells it. */
+  /**
+   * Returns the time of production's newest heartbeat, which makes the data loss exact. Left out, the last commit
+   * counts.
+   */
   heartbeat?: DrillStatementArgs;
   assertions?: DrillAssertionArgs[];
-  /** A drill fails when the newest backup in its repository is older. Left out, it follows from the schedules. */
+  /** A drill fails if the newest backup in its repository is older. Left out, it follows from the schedules. */
   backupAgeHours?: number;
 }
 
-/** A database as the host sees it that drills it from elsewhere: the output `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. */
+/**
+ * A database, for the host that drills it elsewhere: the output `drilled` of a PostgresHost, CnpgCluster or CnpgBackup.
+ */
 export interface DrilledDatabase {
   /** Name of its component. */
   database: string;

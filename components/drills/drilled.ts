@@ -1,4 +1,4 @@
-/** Drills that another machine makes: what it is told of the database, and a warning where nobody makes them. */
+/** Drills on another machine: the facts that it gets about the database, and a warning if nobody makes them. */
 import type * as pulumi from "@pulumi/pulumi";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { afterProgram } from "../internal/afterProgram";
@@ -16,14 +16,16 @@ interface DrilledArgs {
 }
 
 const HOUR_S = 3600;
-/** Those that a FireDrill of this program makes. By identity: it is kept when somebody gives some of them to one host and some to another. */
+/**
+ * Drills that a FireDrill of this program makes. By identity, which survives when a program divides them among hosts.
+ */
 const MADE = new WeakSet<DrillArgs>();
 
-/** @param plan of the database; what decides here is known in every preview */
+/** @param plan of the database; every preview knows the deciding parts */
 export function drilledDatabase(plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">, args: DrilledArgs): DrilledDatabase {
   const { drillChecks = {}, drills = {}, objectives = {} } = args;
   const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
-  // One limit for all repositories there: the one that none of them exceeds where all is well.
+  // One limit for all repositories there: none exceeds it under normal conditions.
   const ages = plan.repositories.flatMap((repository) => expectBackupWithin(plan, repository) ?? []);
   const backupAgeHours = drillChecks.backupAgeHours ?? (ages.length === 0 ? undefined : Math.max(...ages) / HOUR_S);
   return {
@@ -35,12 +37,12 @@ export function drilledDatabase(plan: Pick<DatabasePlan, "name" | "stanza" | "re
   };
 }
 
-/** Called by what makes the drills of `database`. */
+/** Called by the component that makes the drills of `database`. */
 export function claimDrills({ drills }: DrilledDatabase): void {
   for (const drill of Object.values(drills)) MADE.add(drill);
 }
 
-/** Says when the program has ended that nothing in it makes these drills. */
+/** Warns at the program's end if nothing in it makes these drills. */
 export function warnUndrilled(resource: pulumi.Resource, { drills }: DrilledDatabase, silence: DatabasePlan["silence"]): void {
   const declared = Object.entries(drills);
   if (declared.length === 0) return;

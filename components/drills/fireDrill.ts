@@ -1,4 +1,4 @@
-/** Fire drills on a host of their own, away from production. */
+/** Fire drills on a separate host, away from production. */
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess, HostBaseArgs, HostNotifyArgs, HostPostgresArgs, HostRepositoryArgs, PostgresHostArgs } from "../databases/hostArgs";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
@@ -10,32 +10,38 @@ import type { HostSettings } from "../plan/model/databaseSettings";
 import type { DrillChecksArgs, DrilledDatabase, HostDrillArgs } from "./drillArgs";
 import { claimDrills } from "./drilled";
 
-/** Either `of`, or `drills` and what belongs to them. */
+/** Either `of`, or `drills` with their related arguments. */
 export interface FireDrillArgs extends HostBaseArgs {
   /**
-   * The database: `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. Its drills that are declared as made `elsewhere` are made here, with its
-   * stanza, its objectives and its checks, which are then no arguments of this component.
+   * The database: `drilled` of a PostgresHost, CnpgCluster or CnpgBackup. Makes its drills declared as `elsewhere`,
+   * with its stanza, its objectives and its checks, which are then no arguments here.
    */
   of?: DrilledDatabase;
-  /** Repositories of the database, by their keys there, with keys that only read: `readerTarget` of a bucket, `readerTargets` of a RepositoryHost. */
+  /**
+   * Repositories of the database, by their keys there, with read-only keys: `readerTarget` of a bucket, `readerTargets`
+   * of a RepositoryHost.
+   */
   repositories: { [key: string]: HostRepositoryArgs };
   /**
-   * Of a database that another program declares, by the names under which it declares them as made `elsewhere`.
+   * For a database that another program declares, by the names of its drills declared as `elsewhere`.
    * @example { monthly: { cron: "0 5 1 * *" } }
    */
   drills?: { [name: string]: HostDrillArgs };
-  /** What every drill asks, with `drills`; there are no schedules here that `backupAgeHours` could follow from. */
+  /** Checks of every drill, with `drills`; `backupAgeHours` has no default here, because there are no schedules. */
   drillChecks?: DrillChecksArgs;
-  /** What the drills measure against, with `drills`. */
+  /** Objectives of the drills, with `drills`. */
   objectives?: ObjectivesArgs;
   /**
-   * Directory that is restored below; it needs the size of the database, a tenth more, and 512 MiB.
+   * Parent directory of the restore; it needs the size of the database, a tenth more, and 512 MiB.
    * @default "/var/lib/pgbackstop-drill"
    */
   path?: string;
-  /** PostgreSQL's programs, of the database's major version; with `install` they are brought, without a cluster. Left out, those that are there. */
+  /**
+   * PostgreSQL's programs, of the database's major version; `install` installs them, without a cluster. Left out, those
+   * on the host.
+   */
   postgres?: HostPostgresArgs;
-  /** Who is told how each drill went, and what failed. */
+  /** Who receives the result of each drill, and failures. */
   notify?: HostNotifyArgs;
 }
 
@@ -56,11 +62,11 @@ export interface FireDrillArgs extends HostBaseArgs {
  * ```
  */
 export class FireDrill extends pulumi.ComponentResource {
-  /** A command line that makes the first of the declared drills at once: as root where systemd starts them, else as `user`. */
+  /** A command line that makes the first declared drill now: as root if systemd starts the drills, else as `user`. */
   public readonly drillCommand: pulumi.Output<string>;
-  /** What the repositories hold, as JSON text; see PostgresHost. */
+  /** Content of the repositories, as JSON text; see PostgresHost. */
   public readonly destinations: pulumi.Output<string>;
-  /** False where the timers are only written, because systemd is not running. */
+  /** False if the timers are only written, because systemd is not running. */
   public readonly timersEnabled: pulumi.Output<boolean>;
   /** For one-shot actions. */
   public readonly access: HostAccess;
@@ -77,7 +83,7 @@ export class FireDrill extends pulumi.ComponentResource {
       objectives,
       restoreOnly: true,
       drillsOnly: true,
-      // Where no cluster ever is: beside it, and not in it, is room for what is restored.
+      // Never has a cluster: restores go beside it, where there is space.
       dataDirectory: `${path}/none`,
       drills: Object.fromEntries(Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }])),
     };
@@ -98,7 +104,7 @@ interface Asked {
   readonly objectives: ObjectivesArgs;
 }
 
-/** One declaration, wherever it is. @throws InputPropertyError where there are two, or none */
+/** The one declaration, from either argument. @throws InputPropertyError for two, or none */
 function askedOf(name: string, { drillChecks, drills, objectives, of, stanza }: FireDrillArgs): Asked {
   const wrong = (propertyPath: string, reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath, reason: `FireDrill ${name}: ${reason}` });
