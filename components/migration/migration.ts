@@ -1,4 +1,4 @@
-/** Databases and roles of one cluster into another one, with what uses them stopped, repointed and started again. */
+/** Moves databases and roles from one cluster to another, and stops, repoints and restarts their applications. */
 import * as pulumi from "@pulumi/pulumi";
 import { BackupNow } from "../actions/backupNow";
 import { connectionInputs } from "../databases/hostConnection";
@@ -22,7 +22,7 @@ import { MigrationJobs, type StepOptions } from "./migrationJobs";
 import type { MigrationArgs } from "./migrationArgs";
 import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./migrationServers";
 
-/** What `migrate plan` ends with when something is in the way: a report, and no failure of the update. */
+/** Exit code of `migrate plan` when something is in the way: a report, not a failure of the update. */
 const IN_THE_WAY = 81;
 
 /**
@@ -44,13 +44,16 @@ const IN_THE_WAY = 81;
  * ```
  */
 export class Migration extends pulumi.ComponentResource {
-  /** What this stage does, in words, in order. */
+  /** Steps of this stage, in words, in order. */
   public readonly steps: pulumi.Output<string[]>;
-  /** What steps of `pgbackstop migrate` have answered, as JSON text by their names. */
+  /** Results of the `pgbackstop migrate` steps, as JSON text by their names. */
   public readonly reports: pulumi.Output<{ [step: string]: string }>;
-  /** The comparison, as JSON text; empty before it is made. */
+  /** The comparison, as JSON text; empty before it was made. */
   public readonly report: pulumi.Output<string>;
-  /** True only when everything was compared, is backed up in every repository since, and was brought back by a drill: in stage `retire`. */
+  /**
+   * True only if everything was compared, is in a later backup of every repository, and was restored by a drill: in
+   * stage `retire`.
+   */
   public readonly mayRetireSource: pulumi.Output<boolean>;
 
   constructor(name: string, args: MigrationArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -67,7 +70,7 @@ export class Migration extends pulumi.ComponentResource {
     this.registerOutputs({ steps: this.steps, reports: this.reports, report: this.report, mayRetireSource: this.mayRetireSource });
   }
 
-  /** One after the other. */
+  /** In sequence. */
   #carryOut(name: string, args: MigrationArgs, settings: MigrationSettings, steps: readonly MigrationStep[]): Record<string, pulumi.Output<string>> {
     const reports: Record<string, pulumi.Output<string>> = {};
     const namespace = namespaceOf(args);
@@ -104,13 +107,13 @@ function sidesOf(args: MigrationArgs, settings: MigrationSettings): Work["sides"
   };
 }
 
-/** In whatever stage, so that what is remembered there outlives each. */
+/** In every stage, so that its record outlives each. */
 function needsJobs({ secrets, source, target, workloads }: MigrationSettings): boolean {
   const isInCluster = target.place === "cluster" || (target.place === "server" && source.place === "cluster");
   return isInCluster || workloads.length > 0 || secrets.length > 0;
 }
 
-/** Steps of `pgbackstop migrate` report into the namespace only where they run in it. */
+/** `pgbackstop migrate` steps report into the namespace only if they run in it. */
 function jobSteps(settings: MigrationSettings, steps: readonly MigrationStep[]): MigrationStep[] {
   const runner = runnerOf(settings);
   const isInCluster = runner !== null && settings[runner].place === "cluster";
@@ -185,7 +188,7 @@ function runUnits(
     {
       connection,
       ...(signIn === undefined ? {} : { signIn }),
-      // Whoever asks systemd for this has to be it.
+      // systemd requires root for this.
       user: "root",
       argv: ["systemctl", word, "--"],
       runs: names.map((name) => [name]),
@@ -196,7 +199,7 @@ function runUnits(
   );
 }
 
-/** The checks see to it that there is a namespace wherever a Job is planned. */
+/** The checks guarantee a namespace wherever a Job is planned. */
 function loadJobs(jobs: MigrationJobs | undefined): MigrationJobs {
   if (jobs === undefined) throw new Error("there is no namespace for the Jobs of the migration");
   return jobs;

@@ -1,4 +1,4 @@
-/** A migration in Kubernetes: the objects that its Jobs need, the Jobs, and what they report. */
+/** A migration in Kubernetes: the objects of its Jobs, the Jobs, and their reports. */
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
@@ -24,12 +24,12 @@ import { serverFiles, serverSources } from "./migrationServers";
 
 const TIMEOUT_MINUTES = 1440;
 const DIGEST_DIGITS = 8;
-/** Steps that another image makes anew: whatever was copied and is whole stays, and is compared. */
+/** Steps that a new image repeats: complete copies stay, and are compared. */
 const REMADE = ["plan", "copy", "verify"];
 const REMADE_UNTIL: readonly string[] = [MigrationStage.Plan, MigrationStage.Copy];
 const LATER = { name: "", namespace: "", workloads: [], secrets: [], runtime: { configMap: "", image: "" }, postgresImage: "", serverSources: [] };
 
-/** Where Jobs go, and what they follow. */
+/** Parent and dependencies of Jobs. */
 export interface StepOptions {
   readonly parent: pulumi.Resource;
   readonly dependsOn: readonly pulumi.Resource[];
@@ -48,7 +48,7 @@ export class MigrationJobs {
   readonly #objects: pulumi.Output<MigrationObjects>;
   readonly #place: readonly pulumi.Resource[];
 
-  /** Declares all but Jobs. */
+  /** Declares everything but Jobs. */
   constructor(
     name: string,
     args: MigrationArgs,
@@ -103,7 +103,7 @@ export class MigrationJobs {
     return [declareKubernetes(renderedName(this.#name, "words"), object, { parent })];
   }
 
-  /** New values, and what servers are signed in to with, where they are given as values. */
+  /** New values, and the servers' credentials that are given as values. */
   #declareSecrets(parent: pulumi.Resource): pulumi.Resource[] {
     const names = objectNames(this.#name);
     const values = Object.fromEntries(
@@ -137,7 +137,7 @@ export class MigrationJobs {
       .all([this.#objects, pulumi.output<RepositoryVolumes | null>((verbs as RepositoryVolumes | undefined) ?? null)])
       .apply(([objects, repositories]) => renderMigrateJob(objects, step, repositories));
     const { image, planTriggers = [] } = this.#args;
-    // One that failed because of its image has to get the corrected one; any other step never sees it.
+    // A Job that failed because of its image must get the corrected one; all other steps ignore it.
     const images = image === undefined || !REMADE.includes(verb) ? [] : [image];
     const done = this.#job(step.role, manifest, opts, [...(verb === "plan" ? planTriggers : []), ...images]);
     const id = pulumi.all([this.#namespace, done.id]).apply(([namespace]) => `${namespace}/${objectNames(this.#name).report}-${verb}`);
@@ -145,13 +145,16 @@ export class MigrationJobs {
     return { done, report: data.apply((found) => found?.["report"] ?? "") };
   }
 
-  /** Another Job of a rendered spec, as a drill's. */
+  /** Another Job of a rendered spec, such as a drill's. */
   run(role: string, spec: pulumi.Inputs, opts: StepOptions): pulumi.Resource {
     const manifest = pulumi.output(spec).apply((known): Manifest => ({ apiVersion: "batch/v1", kind: "Job", metadata: { name: "" }, spec: known }));
     return this.#job(role, manifest, opts);
   }
 
-  /** Runs once: nothing but another name makes another one, and that only before the switch. One that failed is made again by the next update. */
+  /**
+   * Runs once: only a new name creates another one, and that only before the switch. The next update recreates a failed
+   * one.
+   */
   #job(
     role: string,
     manifest: pulumi.Output<Manifest>,
@@ -165,7 +168,7 @@ export class MigrationJobs {
     return declareKubernetes(renderedName(this.#name, role), object, {
       parent,
       dependsOn: [...this.#place, ...dependsOn],
-      // Applications use the target from the switch on: a comparison that is made again would find their work.
+      // From the switch on applications use the target: another comparison would find their changes.
       ignoreChanges: ["spec", "metadata.labels", ...(REMADE_UNTIL.includes(this.#settings.until) ? [] : ["metadata.name"])],
       deleteBeforeReplace: true,
       customTimeouts: { create: `${minutes}m`, update: `${minutes}m` },

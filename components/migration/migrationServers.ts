@@ -1,4 +1,4 @@
-/** Both sides of a migration: plain settings for the plan, and what comes later for its words. */
+/** Both sides of a migration: plain settings for the plan, and late values for its arguments. */
 import * as pulumi from "@pulumi/pulumi";
 import type { KeyRef } from "../databases/cnpgArgs";
 import { type MigrationSettings, runnerOf, SERVER_FILES, type ServerPlace, type ServerSettings } from "../plan/migration/migrationSteps";
@@ -6,7 +6,7 @@ import { type MigrationArgs, MigrationStage, type MigrationServerArgs } from "./
 
 const PROCESS_MAX = 2;
 
-/** Names, counts and flags, without any value that is secret. */
+/** Names, counts and flags, without any secret value. */
 export function settingsOf(name: string, args: MigrationArgs): MigrationSettings {
   const place = (server: MigrationServerArgs): ServerSettings["place"] =>
     server.host !== undefined ? "host" : server.cluster !== undefined ? "cluster" : "server";
@@ -38,7 +38,7 @@ export function settingsOf(name: string, args: MigrationArgs): MigrationSettings
   };
 }
 
-/** Of the Jobs; undefined where there can be none. */
+/** Namespace of the Jobs; undefined without Jobs. */
 export function namespaceOf({ namespace, source, target }: MigrationArgs): pulumi.Input<string> | undefined {
   return namespace ?? target.cluster?.namespace ?? source.cluster?.namespace;
 }
@@ -58,7 +58,7 @@ function serverSettings(
     hasRuntime: (host === undefined || host.databaseUser !== undefined) && (cluster === undefined || cluster.verbs !== undefined),
     isElsewhere,
     isInSecret: passwordSecret !== undefined || caSecret !== undefined,
-    // What comes later is there: its text is looked at when a server is asked.
+    // A late address exists: its text is read when a server is queried.
     address: typeof address === "string" ? address : address === undefined ? undefined : "later",
     port: server.port,
     user: server.user,
@@ -70,7 +70,7 @@ function serverSettings(
   };
 }
 
-/** With the address as it will be. */
+/** Includes the final address. */
 export function serverPlace(
   server: MigrationServerArgs,
   settings: ServerSettings,
@@ -83,11 +83,11 @@ export function serverPlace(
 function addressOf({ address, cluster, host }: MigrationServerArgs, isRunner: boolean, side: "source" | "target"): pulumi.Output<string | undefined> {
   if (address !== undefined) return pulumi.output(address);
   if (cluster !== undefined) return pulumi.interpolate`${cluster.clusterName}-rw.${cluster.namespace}`;
-  // A target that it runs on is found by its configuration; a source has to be said.
+  // The configuration locates a target on this host; a source needs an address.
   return pulumi.output(host !== undefined && isRunner && side === "source" ? "/var/run/postgresql" : undefined);
 }
 
-/** Passwords and certificates that are given as values, by the names of their files. */
+/** Passwords and certificates given as values, by their file names. */
 export function serverFiles({ source, target }: MigrationArgs): Record<string, pulumi.Input<string>> {
   const given = {
     [SERVER_FILES.source.password]: source.password,
@@ -98,7 +98,9 @@ export function serverFiles({ source, target }: MigrationArgs): Record<string, p
   return Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
-/** The same for Jobs, which also read Secrets: sources of a projected volume. @param secretName of those that are given as values */
+/**
+ * The same for Jobs, which also read Secrets: sources of a projected volume. @param secretName of those given as values
+ */
 export function serverSources(args: MigrationArgs, settings: MigrationSettings, secretName: string): pulumi.Output<object[]> {
   const given = Object.keys(serverFiles(args));
   const named = (["source", "target"] as const).flatMap((side) => {
