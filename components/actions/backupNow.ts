@@ -1,4 +1,4 @@
-/** A backup that is taken once, as part of an update. */
+/** A one-time backup, as part of an update. */
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterAccess } from "../databases/cnpgArgs";
@@ -33,28 +33,29 @@ export interface BackupNowArgs {
    */
   repositories?: string[];
   /**
-   * Another backup is taken when one of these values changes: a version, a digest, the output of another resource. Left out, there is one backup.
+   * A changed value takes another backup: a version, a digest, the output of another resource. Left out, there is one
+   * backup.
    * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];
   /**
-   * How long the update waits for each backup of a cluster. One that fails ends the update at once, with its own error.
+   * How long the update waits for each backup of a cluster. A failed one ends the update at once, with its own error.
    * @default 60
    */
   timeoutMinutes?: number;
 }
 
 /**
- * Takes a backup when it is created, and again whenever a trigger changes: before a migration, after an upgrade.
+ * Takes a backup when it is created, and another one whenever a trigger changes: before a migration, after an upgrade.
  *
- * On a host, local or behind SSH, it runs the host's own runtime over the connection that the host was declared with; in Kubernetes it is a
- * `Backup` of CloudNativePG. The update shows its progress, waits for it, and fails with it. Neither its command line nor its output holds a
- * secret. Destroying it removes nothing: the backup stays for as long as the retention keeps it.
+ * On a host, local or behind SSH, it runs the host's own runtime over the host's declared connection; in Kubernetes it
+ * is a CloudNativePG `Backup`. The update shows its progress, waits for it, and fails with it. Neither its command line
+ * nor its output contains a secret. Destroying it removes nothing: retention decides how long the backup stays.
  *
  * `new BackupNow("before-v2", { host: db.access, triggers: [schemaVersion] }, { dependsOn: [stopWrites] });`
  */
 export class BackupNow extends pulumi.ComponentResource {
-  /** Label of the backup; of the last one, when there are several. */
+  /** Label of the backup; of the last one if there are several. */
   public readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: BackupNowArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -101,7 +102,7 @@ type BackupResource = DeclaredResource & {
   readonly status: pulumi.Output<{ readonly backupId?: string; readonly error?: string; readonly phase?: string } | undefined>;
 };
 
-/** True for a child of a Backup, which its `status` is, once the Backup has ended, well or not: JSONPath as of RFC 9535. */
+/** Matches the `status` of a Backup that has ended, successfully or not: JSONPath as of RFC 9535. */
 const HAS_ENDED = `jsonpath={$[?(${BACKUP_ENDS.map((phase) => `@.phase == '${phase}'`).join(" || ")})]}`;
 
 function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAccess, timeoutMinutes: number): pulumi.Output<string> {
@@ -110,7 +111,7 @@ function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAcce
   const ends: ClusterBackupEnd[] = [];
   for (const [index, spec] of runs.entries()) {
     const run = runs.length === 1 ? "backup" : `backup-${index + 1}`;
-    // With another name it is another backup: nothing else of a Backup may change.
+    // Another backup needs another name: nothing else of a Backup may change.
     const objectName = pulumi.all([clusterName, ...triggers]).apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
     const { metadata, ...object } = backupManifest("", "", spec);
     const awaited = {
@@ -121,7 +122,7 @@ function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAcce
     const made = declareKubernetes(
       renderedName(name, run),
       awaited,
-      // One after the other: a cluster takes one backup at a time.
+      // In sequence: a cluster takes one backup at a time.
       { parent, dependsOn: [...ends], customTimeouts: { create: `${timeoutMinutes}m` } },
     ) as BackupResource;
     const told = (field: "backupId" | "error" | "phase"): pulumi.Output<string> => made.status.apply((known) => known?.[field] ?? "");
@@ -132,7 +133,7 @@ function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAcce
   return pulumi.all(ends.map(({ label }) => label)).apply((labels) => labels.findLast((label) => label !== "") ?? "");
 }
 
-/** `orders-before-v2-backup-1f2e3d4c`: the digits follow from the triggers. */
+/** `orders-before-v2-backup-1f2e3d4c`: the digits depend on the triggers. */
 function nameOf(beginning: string, triggers: readonly string[]): string {
   if (triggers.length === 0) return beginning;
   return `${beginning}-${createHash("sha256").update(JSON.stringify(triggers)).digest("hex").slice(0, DIGEST_DIGITS)}`;

@@ -1,11 +1,11 @@
 /**
- * `pgbackstop explain [NAME]`: an entry of the troubleshooting guide that comes with this package, for those who have no network just then. Exit codes:
- * 0, and 2 for a name that is not there.
+ * `pgbackstop explain [NAME]`: prints an entry of the package's troubleshooting guide, without network. Exit codes: 0,
+ * and 2 for an unknown name.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Seen from the compiled `dist/components/bin` and from the source. */
+/** Relative to the compiled `dist/components/bin` and to the source. */
 const PLACES = ["../../../docs/troubleshooting.md", "../../docs/troubleshooting.md"];
 
 interface Entry {
@@ -14,8 +14,8 @@ interface Entry {
 }
 
 /**
- * Runs the command; what it returns is the exit code.
- * @public loaded by pgbackstop.ts when it is asked for
+ * Runs the command; returns the exit code.
+ * @public loaded on demand by pgbackstop.ts
  */
 export function explainMain(argv: readonly string[]): number {
   const entries = readEntries();
@@ -35,7 +35,7 @@ export function explainMain(argv: readonly string[]): number {
   return 0;
 }
 
-/** @throws Error when the guide is not in the package */
+/** @throws Error if the package lacks the guide */
 function readEntries(): Entry[] {
   const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
   if (path === undefined) throw new Error(`there is no docs/troubleshooting.md in this package (looked from ${__dirname})`);

@@ -1,6 +1,6 @@
 /**
- * `pgbackstop alerts` and `pgbackstop dashboard`: rules for Prometheus and a dashboard for Grafana out of the topologies of a stack. Reads one file or
- * stdin, needs no engine and no network. Exit codes: 0, 2 for words and files that cannot be read.
+ * `pgbackstop alerts` and `pgbackstop dashboard`: Prometheus rules and a Grafana dashboard from a stack's topologies.
+ * Reads one file or stdin, needs no engine and no network. Exit codes: 0, 2 for invalid arguments and unreadable files.
  */
 import { alertGroupOf } from "../plan/alerts";
 import type { AlertOptions } from "../plan/alerts/rule";
@@ -42,8 +42,8 @@ const OPTIONS = {
 type Options = Arguments["options"];
 
 /**
- * Runs the command; what it returns is the exit code.
- * @public loaded by pgbackstop.ts when it is asked for
+ * Runs the command; returns the exit code.
+ * @public loaded on demand by pgbackstop.ts
  */
 export function monitoringMain(verb: "alerts" | "dashboard", argv: readonly string[]): number {
   return runCommand(verb, argv, HELP, [UsageError, StackFileError], () => {
@@ -96,7 +96,7 @@ function alertOptionsOf(options: Options): AlertOptions {
   };
 }
 
-/** By name; what is not known yet is left out. */
+/** By name; leaves out unknown ones. */
 function readTopologies(file: string): readonly Topology[] {
   const { after } = parseStackFile(readText(file));
   const known = [...after].sort(([left], [right]) => (left < right ? -1 : 1)).flatMap(([, topology]) => (topology === null ? [] : [topology]));

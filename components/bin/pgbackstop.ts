@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * The package's one command, `pgbackstop`: `topology`, `render`, `alerts`, `dashboard` and `explain` are answered here; pgBackRest's verbs are handed to the runtime of this package in this
- * same process, so that arguments, streams, signals and exit codes are the runtime's own. Neither loads what only the other needs.
+ * The package's one command, `pgbackstop`. It answers `topology`, `render`, `alerts`, `dashboard` and `explain` here.
+ * It passes pgBackRest's verbs to the package's runtime in this same process, so that arguments, streams, signals and
+ * exit codes are the runtime's own. Each side loads only its own parts.
  */
 import { runtimeBundlePath } from "../internal/runtimeBundle";
 
@@ -18,7 +19,8 @@ if (process.argv[2] === "topology") {
   const { explainMain } = require("./explain") as typeof import("./explain");
   process.exitCode = explainMain(process.argv.slice(3));
 } else {
-  // In the place of this file, so that worker threads and restore_command name the bundle itself. It refuses a Node that is too old.
+  // Replaces this file, so that worker threads and restore_command name the bundle itself, which refuses old Node
+  // versions.
   process.argv[1] = runtimeBundlePath();
   require(process.argv[1]);
 }

@@ -1,7 +1,7 @@
 /**
- * `pgbackstop render`: the objects that components declare, as YAML, for clusters that are made by Flux, Argo or kubectl, and what a host gets as a
- * module of NixOS. Reads one file or stdin, needs no engine, no cluster and no network. Exit codes: 0, 1 where the file says what cannot be, 2 for words and files that cannot be
- * read.
+ * `pgbackstop render`: the components' objects as YAML, for clusters created by Flux, Argo or kubectl, and a host's
+ * files as a NixOS module. Reads one file or stdin, needs no engine, no cluster and no network. Exit codes: 0, 1 for an
+ * invalid declaration, 2 for invalid arguments and unreadable files.
  */
 import { dirname, join } from "node:path";
 import { loadArchiveClient, loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -45,8 +45,8 @@ interface Order {
 }
 
 /**
- * Runs the command; what it returns is the exit code.
- * @public loaded by pgbackstop.ts when it is asked for
+ * Runs the command; returns the exit code.
+ * @public loaded on demand by pgbackstop.ts
  */
 export function renderMain(argv: readonly string[]): number {
   return runCommand("render", argv, HELP, [UsageError], () => {
@@ -88,10 +88,10 @@ function renderHost(order: Order): number {
   return 0;
 }
 
-/** Long lines are not folded, and equal parts are written out: what is read is what was meant. */
+/** Does not fold long lines, and repeats equal parts, so that readers see the real values. */
 const YAML = { lineWidth: -1, noRefs: true, quotingType: '"' };
 
-/** Loaded when it is needed. */
+/** Loaded on demand. */
 function yaml(): Yaml {
   return require("js-yaml") as Yaml;
 }

@@ -1,4 +1,4 @@
-/** The runbook of a file of a stack: which databases are in it, what drills have measured of them, and of which state of the stack it is. */
+/** The runbook of a stack's file: its databases, their drills' measurements, and the state of the stack. */
 import { runbookOf } from "../plan/runbook/databaseRunbook";
 import type { DatabaseRunbook } from "../plan/runbook/runbookDocument";
 import { joinMeasured, type Measured, MeasuredError, parseMeasured } from "../plan/runbook/measured";
@@ -12,8 +12,8 @@ export interface MeasuredFile {
 }
 
 /**
- * @param measured `ledger=FILE` is of the database ledger, FILE of the one whose stanza it names
- * @throws MeasuredError for what was measured of no database here, or of nobody knows which
+ * @param measured `ledger=FILE` belongs to the database ledger, FILE to the database with its stanza
+ * @throws MeasuredError for measurements of no database here, or of an ambiguous one
  */
 export function runbooksOf({ after }: StackFile, measured: readonly MeasuredFile[]): DatabaseRunbook[] {
   const databases = [...after]
@@ -46,16 +46,16 @@ function belongsTo(databases: readonly Topology[], name: string, text: string): 
   return [first, one];
 }
 
-/** What a runbook that was written before is beside the one of today. */
+/** Comparison of an existing runbook with today's. */
 export interface RunbookCheck {
   readonly isStale: boolean;
-  /** One line for each database, and for what is no longer there. */
+  /** One line for each database, including removed ones. */
   readonly lines: readonly string[];
 }
 
 /**
- * @param written Markdown or HTML, of any time
- * @returns null for a text that is no runbook
+ * @param written Markdown or HTML, of any age
+ * @returns null for any other text
  */
 export function checkRunbook(written: string, books: readonly DatabaseRunbook[]): RunbookCheck | null {
   const states = [...written.matchAll(/State of this runbook: (?:`|<code>)([0-9a-f]{12})\b/g)].map(([, state]) => state ?? "");
@@ -73,7 +73,7 @@ export function checkRunbook(written: string, books: readonly DatabaseRunbook[])
   };
 }
 
-/** Of which state of the stack a runbook is, in a sentence. */
+/** The stack's state of a runbook, in a sentence. */
 export function originOf({ madeAt, shape }: StackFile): string {
   switch (shape) {
     case "export":

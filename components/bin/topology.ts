@@ -1,7 +1,7 @@
 /**
- * `pgbackstop topology`: shows what a stack's backups are, and what a change does to them. Reads files or stdin, needs no engine and no
- * network. Exit codes: 0, 1 where something is weakened and nobody said that it is meant or a runbook is stale, 2 for words and files that cannot
- * be read.
+ * `pgbackstop topology`: shows a stack's backups, and the effect of a change on them. Reads files or stdin, needs no
+ * engine and no network. Exit codes: 0, 1 for an unacknowledged weakening or a stale runbook, 2 for invalid arguments
+ * and unreadable files.
  */
 import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
 import { parseStackFile, type StackFile, StackFileError } from "../plan/topology/stackFiles";
@@ -53,14 +53,14 @@ interface Order {
   readonly files: readonly string[];
   /** As given: `NAME=FILE` or `FILE`. */
   readonly measured: readonly string[];
-  /** A runbook that was written before. */
+  /** An existing runbook. */
   readonly check: string | null;
   readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
 }
 
 /**
- * Runs the command; what it returns is the exit code.
- * @public loaded by pgbackstop.ts when it is asked for
+ * Runs the command; returns the exit code.
+ * @public loaded on demand by pgbackstop.ts
  */
 export function topologyMain(argv: readonly string[]): number {
   return runCommand("topology", argv, HELP, [UsageError, StackFileError, MeasuredError], () => {

@@ -1,10 +1,12 @@
 /**
- * Client of Backblaze B2's native API: signs in, calls, repeats what may be repeated, and turns refusals into sentences that say what to do.
+ * Client of Backblaze B2's native API: signs in, calls, retries safe calls, and turns refusals into sentences with a
+ * remedy.
  *
- * Calls are `POST {apiUrl}/b2api/v{version}/{operation}` with a JSON body; the token goes into `Authorization` as it is. A token that has
- * ended (401 bad_auth_token, expired_auth_token) is renewed once per call. 408, 429, 5xx and a broken connection are repeated, up to five
- * tries, after 1 s doubling to 64 s and up to half as much again; a Retry-After of the server wins. Calls that are not safe to repeat throw
- * an error marked `unclear` instead. No error, message or log line holds the key or a token.
+ * Calls are `POST {apiUrl}/b2api/v{version}/{operation}` with a JSON body; `Authorization` is the bare token. An
+ * expired token (401 bad_auth_token, expired_auth_token) is renewed once per call. 408, 429, 5xx and a broken
+ * connection are retried, up to five attempts, after 1 s doubling to 64 s and up to half as much again; the server's
+ * Retry-After has priority. Calls that are not safe to repeat throw an error marked `unclear` instead. No error,
+ * message or log line contains the key or a token.
  *
  * Source: Backblaze's documentation of the native API, version 4 (and 3 for keys of one bucket).
  */
@@ -16,7 +18,7 @@ export const B2_ENDPOINT = "https://api.backblazeb2.com";
 const TRIES_MAX = 5;
 const DELAY_MS_FIRST = 1_000;
 const DELAY_MS_MAX = 64_000;
-/** A server that asks for more is not waited for: the update fails and says so. */
+/** For a longer wait the update fails and reports it. */
 const RETRY_AFTER_MS_MAX = 300_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 const JITTER_STEPS = 1_000;
@@ -28,21 +30,21 @@ export interface B2Credentials {
   readonly applicationKey: string;
 }
 
-/** What tests replace. */
+/** Replaceable in tests. */
 export interface B2Tools {
   readonly sleep: (durationMs: number) => Promise<void>;
-  /** 0 to below 1. */
+  /** From 0 to below 1. */
   readonly random: () => number;
   readonly nowMs: () => number;
 }
 
 export interface B2ClientOptions extends B2Credentials {
-  /** Where to sign in. */
+  /** Address of the sign-in. */
   readonly endpoint?: string;
   readonly tools?: Partial<B2Tools>;
 }
 
-/** What signing in tells. */
+/** The result of signing in. */
 export interface B2Account {
   readonly accountId: string;
   readonly apiUrl: string;
@@ -57,20 +59,20 @@ export type B2Answer = Readonly<Record<string, unknown>>;
 
 export interface CallOptions {
   readonly version?: B2ApiVersion;
-  /** False: after a failure that leaves open whether it was carried out, throw instead of repeating. */
+  /** False: after a failure with an unclear outcome, throw instead of retrying. */
   readonly repeatable?: boolean;
 }
 
-/** A refusal or failure of the service. The message holds no secret. */
+/** A refusal or failure of the service. The message contains no secret. */
 export class B2Error extends Error {
   readonly operation: string;
-  /** HTTP status; 0 when there was no answer. */
+  /** HTTP status; 0 without an answer. */
   readonly status: number;
   /** The service's code (`bad_bucket_id`), or `network`. */
   readonly code: string;
-  /** True when the call may have been carried out all the same. */
+  /** True if the call may have succeeded anyway. */
   readonly unclear: boolean;
-  /** What the server asked to wait for; null when it did not. */
+  /** The server's requested wait; null without one. */
   readonly retryAfterMs: number | null;
 
   constructor(facts: {
@@ -92,7 +94,7 @@ export class B2Error extends Error {
   }
 }
 
-/** True for the service's refusal `code`, of whatever call. */
+/** True for the service's refusal `code` to any call. */
 export function isB2Error(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof B2Error && codes.includes(error.code);
 }
@@ -106,7 +108,7 @@ export class B2Client {
   readonly #endpoint: string;
   readonly #tools: B2Tools;
   #session: Promise<Session> | null = null;
-  /** Every token ever got: none of them may be in a message. */
+  /** Every token so far: no message may contain one. */
   readonly #secrets: string[];
 
   constructor({ applicationKeyId, applicationKey, endpoint = B2_ENDPOINT, tools = {} }: B2ClientOptions) {
@@ -116,14 +118,14 @@ export class B2Client {
     this.#secrets = [applicationKey, basicOf(this.#credentials)];
   }
 
-  /** The account; signs in when that has not been done. @throws B2Error */
+  /** The account; signs in if necessary. @throws B2Error */
   account(): Promise<B2Account> {
     return this.#signedIn();
   }
 
   /**
    * Calls `operation` and returns its answer.
-   * @throws B2Error when it is refused, or fails five times, or (not repeatable) fails once without a clear refusal
+   * @throws B2Error if it is refused, or fails five times, or (not repeatable) fails once without a clear refusal
    */
   async call(operation: string, body: object, { version = 4, repeatable = true }: CallOptions = {}): Promise<B2Answer> {
     let renewed = false;
@@ -145,7 +147,7 @@ export class B2Client {
     }
   }
 
-  /** Waits before try number `failures` + 1. @throws the error itself when the server asks for more time than anybody would wait */
+  /** Waits before attempt number `failures` + 1. @throws the error itself if the server requests too long a wait */
   async pause(failures: number, error: B2Error): Promise<void> {
     if (error.retryAfterMs !== null) {
       if (error.retryAfterMs > RETRY_AFTER_MS_MAX) throw error;
@@ -191,7 +193,7 @@ export class B2Client {
           ...(request.body === undefined ? {} : { "Content-Type": "application/json" }),
         },
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        // A token must not travel to wherever somebody points.
+        // A redirect must not receive the token.
         redirect: "error",
         signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
       });
@@ -213,7 +215,7 @@ export class B2Client {
     const text = `${operation}: ${status} ${code}: ${said}${requestId === null ? "" : ` (request ${requestId})`}${hint === "" ? "" : `; ${hint}`}`;
     return new B2Error({
       operation,
-      // What answered is no B2: as little to be trusted as a broken connection.
+      // The answer is not from B2: treat it like a broken connection.
       status: response.ok ? 0 : status,
       code,
       message: this.#redacted(text),
@@ -227,7 +229,7 @@ export class B2Client {
   }
 }
 
-/** Which capability each call needs, for the message of a refusal. */
+/** The capability that each call needs, for refusal messages. */
 const CAPABILITIES: Readonly<Record<string, string>> = {
   b2_create_bucket: "writeBuckets (and writeBucketRetentions for object lock)",
   b2_update_bucket: "writeBuckets (and writeBucketRetentions for object lock)",
@@ -261,7 +263,7 @@ function isTransient(status: number): boolean {
   return [0, 408, 429, 500, 502, 503, 504].includes(status);
 }
 
-/** Milliseconds of a Retry-After header: seconds, or a date. Null when there is none that can be read. */
+/** Milliseconds of a Retry-After header: seconds, or a date. Null for a missing or unreadable one. */
 function retryAfterMs(header: string | null, nowMs: number): number | null {
   if (header === null) return null;
   if (/^[0-9]+$/.test(header.trim())) return Number(header) * 1_000;
@@ -284,13 +286,13 @@ function sessionOf(answer: B2Answer, endpoint: string): Session {
     accountId,
     apiUrl,
     s3Endpoint,
-    // s3.<region>.backblazeb2.com; regions that nobody has heard of yet are as good as others.
+    // s3.<region>.backblazeb2.com; unknown regions are accepted.
     s3Region: s3Endpoint.split(".")[1] ?? "",
     capabilities: textsOf(objectOf(storage["allowed"])["capabilities"]),
   };
 }
 
-/** The address without a slash at its end. @throws Error unless it is https, or http to this machine (for tests) */
+/** The address without its final slash. @throws Error unless it is https, or http to this machine (for tests) */
 function checkedUrl(text: string, name: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   const isLocal = url !== null && ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);
@@ -300,17 +302,17 @@ function checkedUrl(text: string, name: string): string {
   return text.replace(/\/+$/, "");
 }
 
-/** An answer that is not what the documentation promises; what was asked for may have been done. */
+/** An answer that contradicts the documentation; the request may have succeeded. */
 export function answerError(operation: string, reason: string): B2Error {
   return new B2Error({ operation, status: 0, code: "bad_answer", message: `${operation}: the answer cannot be used: ${reason}`, unclear: true });
 }
 
-/** The value when it is an object, else an empty one. */
+/** The value if it is an object, else an empty one. */
 export function objectOf(value: unknown): B2Answer {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value)) : {};
 }
 
-/** The value when it is a text, else an empty one. */
+/** The value if it is a text, else an empty one. */
 export function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
@@ -320,7 +322,7 @@ export function textsOf(value: unknown): string[] {
   return listOf(value).filter((item) => typeof item === "string");
 }
 
-/** The value when it is a list, else an empty one. */
+/** The value if it is a list, else an empty one. */
 export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

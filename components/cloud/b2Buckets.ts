@@ -1,36 +1,38 @@
 /**
- * Buckets of Backblaze B2: made, taken over, changed, read and deleted, so that an answer that got lost or a second run does no harm.
+ * Buckets of Backblaze B2: created, adopted, changed, read and deleted, so that a lost answer or a second run does no
+ * harm.
  *
- * A bucket carries its owner in its own info (`pgbackstop-owner`), because its name is all that a failed call leaves behind: a bucket of that
- * name with our mark is ours, one with another mark belongs to another program, one without a mark is taken over only when that is asked for.
- * A bucket that was taken over is marked as such and never deleted. Settings that this client may not read are not told as changed.
+ * A bucket stores its owner in its own info (`pgbackstop-owner`), because a failed call leaves only its name to find it
+ * by. A bucket of that name with our mark is ours, one with another mark belongs to another program, and one without a
+ * mark is adopted only on request. An adopted bucket is marked as such and never deleted. Settings that this client may
+ * not read do not count as changed.
  *
- * What a bucket shall be and what is found have the same shape, so that comparing is looking for differences; deciding (`bucketChanges`) is
- * apart from doing.
+ * Desired and found buckets have the same shape, so that a comparison shows the differences; deciding (`bucketChanges`)
+ * is separate from acting.
  */
 import { answerError, type B2Answer, type B2Client, isB2Error, listOf, objectOf, textOf } from "./b2Api";
 
 export const OWNER_MARK = "pgbackstop-owner";
 const ADOPTED_MARK = "pgbackstop-adopted";
 const REVISION_TRIES_MAX = 3;
-/** Pairs that a bucket's info may have. */
+/** Limit of pairs in a bucket's info. */
 const INFO_PAIRS_MAX = 10;
 const PAGE_SIZE = 1_000;
 const PAGES_MAX = 100_000;
 const DELETES_AT_ONCE = 8;
 
-/** Says how it goes on, one line. */
+/** Reports progress, one line. */
 export type Tell = (line: string) => void;
 
-/** Whole days; what is left out does not happen. */
+/** Whole days; a missing action never happens. */
 export interface LifecycleRule {
-  /** Beginning of the names that it is about; empty for all. */
+  /** Prefix of the file names; empty for all. */
   readonly prefix: string;
-  /** What was overwritten or deleted is deleted for good so long after that. */
+  /** Overwritten and deleted versions are removed for good after this time. */
   readonly deleteHiddenAfterDays?: number;
-  /** Unfinished large files are cancelled so long after their beginning. */
+  /** Unfinished large files are cancelled this long after their start. */
   readonly cancelUnfinishedAfterDays?: number;
-  /** Only ever found: it hides files because of their age, and a backup needs files of any age. */
+  /** Found only, never set: it hides files by age, and a backup needs files of any age. */
   readonly hideUploadedAfterDays?: number;
 }
 
@@ -42,19 +44,19 @@ export interface Retention {
 export interface BucketSettings {
   readonly lifecycleRules: readonly LifecycleRule[];
   readonly fileLockEnabled: boolean;
-  /** Null: new files are not locked by themselves. */
+  /** Null: new files are not locked by default. */
   readonly defaultRetention: Retention | null;
 }
 
 export interface WantedBucket extends BucketSettings {
   readonly bucketName: string;
-  /** Who this bucket belongs to: project, stack and name of the resource. */
+  /** The bucket's owner: project, stack and name of the resource. */
   readonly owner: string;
-  /** Take over a bucket that exists without our mark. */
+  /** Adopts an existing bucket without our mark. */
   readonly adopt: boolean;
-  /** In a bucket that was taken over: put our lifecycle rules in the place of all others, not beside them. */
+  /** In an adopted bucket: our lifecycle rules replace all others. */
   readonly replaceLifecycleRules: boolean;
-  /** Delete all files with the bucket. */
+  /** Deletes all files with the bucket. */
   readonly forceDestroy: boolean;
 }
 
@@ -64,17 +66,17 @@ export interface FoundBucket {
   readonly isPrivate: boolean;
   readonly info: Readonly<Record<string, string>>;
   readonly lifecycleRules: readonly LifecycleRule[];
-  /** Null when this client may not read it. */
+  /** Null if this client may not read it. */
   readonly fileLock: { readonly enabled: boolean; readonly defaultRetention: Retention | null } | null;
   readonly revision: number;
 }
 
-/** What is kept from one change to the next. */
+/** The record between changes. */
 export interface KeptBucket {
   readonly adopted: boolean;
-  /** The mark that we wrote last; differs from the wanted one after a renaming. */
+  /** Our last mark; differs from the desired one after a renaming. */
   readonly owner: string;
-  /** Prefixes of the rules that are ours. */
+  /** Prefixes of our rules. */
   readonly prefixes: readonly string[];
 }
 
@@ -83,7 +85,7 @@ export interface MadeBucket {
   readonly adopted: boolean;
 }
 
-/** Makes the bucket, or takes over the one that is there. @throws Error with the way out when its name is taken by somebody else */
+/** Creates the bucket, or adopts an existing one. @throws Error with the remedy if somebody else has its name */
 export async function createBucket(client: B2Client, wanted: WantedBucket, tell: Tell): Promise<MadeBucket> {
   const existing = wanted.adopt ? await findBucketByName(client, wanted.bucketName) : null;
   if (existing !== null) return takeOver(client, wanted, existing, tell);
@@ -98,19 +100,19 @@ export async function createBucket(client: B2Client, wanted: WantedBucket, tell:
   return { found: await changeBucket(client, found.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }), adopted };
 }
 
-/** Brings an existing bucket of ours to what is wanted. @throws Error when it is gone or belongs to another program now */
+/** Updates our existing bucket. @throws Error if it was deleted or now belongs to another program */
 export async function updateBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
   return changeBucket(client, bucketId, wanted, kept);
 }
 
-/** The bucket as it is; null when it is gone. */
+/** The bucket's state; null if it was deleted. */
 export async function findBucket(client: B2Client, bucketId: string): Promise<FoundBucket | null> {
   return findOne(client, { bucketId });
 }
 
 /**
- * Deletes the bucket, with its files only when that is said. One that was taken over is let go: our marks are removed, nothing else.
- * @throws Error when it is not empty, when files are locked, when it belongs to another program now
+ * Deletes the bucket, with its files only on request. An adopted one only loses our marks.
+ * @throws Error if it is not empty, if files are locked, if it belongs to another program now
  */
 export async function deleteBucket(
   client: B2Client,
@@ -149,8 +151,8 @@ export async function deleteBucket(
 }
 
 /**
- * The fields of b2_update_bucket that make `found` what is wanted; empty when nothing has to change. Pure.
- * @throws Error when a rule of somebody else about the same files is in the way
+ * The fields of b2_update_bucket that turn `found` into the desired state; empty without changes. Pure.
+ * @throws Error if another program's rule for the same files is in the way
  */
 export function bucketChanges(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket): Readonly<Record<string, unknown>> {
   const info = { ...found.info, [OWNER_MARK]: wanted.owner, ...(kept.adopted ? { [ADOPTED_MARK]: "yes" } : {}) };
@@ -163,11 +165,11 @@ export function bucketChanges(found: FoundBucket, wanted: WantedBucket, kept: Ke
   };
 }
 
-/** Where the lock may not be read, what is wanted is said again. */
+/** If the lock is unreadable, sends the desired one again. */
 function lockChanges(lock: FoundBucket["fileLock"], wanted: BucketSettings, adopted: boolean): Readonly<Record<string, unknown>> {
   const { fileLockEnabled, defaultRetention } = wanted;
   if (lock === null) return fileLockEnabled ? { fileLockEnabled: true, defaultRetention: retentionBody(defaultRetention) } : {};
-  // On a bucket that was taken over, a retention that nobody asked for belongs to whoever set it.
+  // A retention in an adopted bucket that was not declared belongs to its creator.
   const isOurs = defaultRetention !== null || (!adopted && fileLockEnabled);
   return {
     ...(fileLockEnabled && !lock.enabled ? { fileLockEnabled: true } : {}),
@@ -176,8 +178,8 @@ function lockChanges(lock: FoundBucket["fileLock"], wanted: BucketSettings, adop
 }
 
 /**
- * What of `found` concerns us, in the shape of what is wanted: rules of others in a bucket that was taken over are left out, and so is what
- * may not be read or is not asked for. Equal to the wanted settings when nothing was changed by hand. Pure.
+ * The part of `found` that concerns us, in the shape of the desired state: leaves out others' rules in an adopted
+ * bucket, and unreadable or undeclared settings. Equals the desired settings if nobody changed anything by hand. Pure.
  */
 export function ownSettings(
   found: FoundBucket,
@@ -189,14 +191,14 @@ export function ownSettings(
   const lock = found.fileLock;
   return {
     lifecycleRules: found.lifecycleRules.filter(isOurs),
-    // Nobody can take object lock off again, so one that was put on by hand is no change to undo.
+    // Object lock cannot be turned off, so one that was set by hand is no change to undo.
     fileLockEnabled: lock === null || !wanted.fileLockEnabled ? wanted.fileLockEnabled : lock.enabled,
     defaultRetention:
       lock === null || (wanted.defaultRetention === null && (adopted || !wanted.fileLockEnabled)) ? wanted.defaultRetention : lock.defaultRetention,
   };
 }
 
-/** True when both say the same, whatever the order of rules. */
+/** True if both are equal, in any order of rules. */
 export function sameSettings(left: BucketSettings, right: BucketSettings): boolean {
   return (
     sameRules(left.lifecycleRules, right.lifecycleRules) &&
@@ -208,7 +210,7 @@ export function sameSettings(left: BucketSettings, right: BucketSettings): boole
 async function takeOver(client: B2Client, wanted: WantedBucket, found: FoundBucket, tell: Tell): Promise<MadeBucket> {
   const owner = found.info[OWNER_MARK];
   if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(found, owner);
-  // Made here and forgotten by the state is still made here.
+  // We created it, even if the state lost it.
   const adopted = owner === undefined || found.info[ADOPTED_MARK] !== undefined;
   if (!found.isPrivate) {
     throw new Error(`bucket "${found.bucketName}" is public: everybody could read the backups; make it private first, then adopt it`);
@@ -218,11 +220,11 @@ async function takeOver(client: B2Client, wanted: WantedBucket, found: FoundBuck
   return { found: changed, adopted };
 }
 
-/** The new bucket; null when there is one of that name. */
+/** The new bucket; null if the name exists. */
 async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<FoundBucket | null> {
   const { accountId } = await client.account();
   try {
-    // May be repeated: the mark shows whether an earlier try went through.
+    // Repeatable: the mark shows whether an earlier attempt succeeded.
     const answer = await client.call("b2_create_bucket", {
       accountId,
       bucketName: wanted.bucketName,
@@ -238,7 +240,7 @@ async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<Found
   }
 }
 
-/** The bucket of that name, which an earlier try of ours made. @throws Error with the way out when it was not ours */
+/** The bucket of that name, from an earlier attempt of ours. @throws Error with the remedy if it was not ours */
 async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBucket): Promise<FoundBucket> {
   const found = await findBucketByName(client, bucketName);
   if (found === null) {
@@ -256,7 +258,7 @@ async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBu
   return found;
 }
 
-/** Reads, decides, changes; again when somebody else was faster. */
+/** Reads, decides, changes; repeats if somebody else was faster. */
 async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
   const { accountId } = await client.account();
   for (let tries = 1; ; tries++) {
@@ -272,7 +274,7 @@ async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBu
     try {
       return foundBucket(await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: found.revision }));
     } catch (error) {
-      // Also what a lost answer of our own change looks like: it is found made.
+      // After a lost answer to our own change too, the next reading shows the change.
       if (!isB2Error(error, "conflict") || tries >= REVISION_TRIES_MAX) throw error;
     }
   }
@@ -331,7 +333,7 @@ async function ignoring(work: Promise<unknown>, ...codes: readonly string[]): Pr
   }
 }
 
-/** Rules that others have in a bucket that was taken over stay, unless ours replace them. */
+/** Keeps others' rules in an adopted bucket, unless ours replace them. */
 function mergedRules(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket): readonly LifecycleRule[] {
   if (!kept.adopted || wanted.replaceLifecycleRules) return wanted.lifecycleRules;
   const ours = new Set([...kept.prefixes, ...wanted.lifecycleRules.map((rule) => rule.prefix)]);

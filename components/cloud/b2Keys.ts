@@ -1,12 +1,14 @@
 /**
- * Application keys of Backblaze B2. A key cannot be changed, only made and deleted, and its secret is told once: by the call that makes it.
+ * Application keys of Backblaze B2. A key cannot be changed, only created and deleted, and only the creating call
+ * returns its secret.
  *
- * A key for one bucket is made by version 3 of the API: keys made by version 4 are "multi-bucket" keys even with one bucket, are not shown in
- * the console, and programs that sign in natively at versions 1 to 3 (rclone, restic, duplicity and others) cannot use them. Where version 3
- * is refused, version 4 makes it. Listing and deleting ask version 4 first, then 3, because each may know only the keys of its kind.
+ * A key for one bucket uses version 3 of the API. Keys of version 4 are "multi-bucket" keys even with one bucket: the
+ * console does not show them, and programs that sign in natively at versions 1 to 3 (rclone, restic, duplicity and
+ * others) cannot use them. If version 3 refuses, version 4 creates it. Listing and deleting ask version 4 first, then
+ * 3, because each may know only its own keys.
  *
- * Making a key is not safe to repeat. Each try has a name that nobody else has; after a failure that leaves open whether there is a key now,
- * keys of that name are deleted and another one is made.
+ * Creating a key is not safe to repeat. Each attempt has a unique name; after a failure with an unclear outcome, keys
+ * of that name are deleted and another one is created.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { answerError, type B2Answer, type B2ApiVersion, type B2Client, B2Error, isB2Error, listOf, objectOf, textOf } from "./b2Api";
@@ -16,27 +18,27 @@ const TRIES_MAX = 5;
 const PAGE_SIZE = 1_000;
 const PAGES_MAX = 1_000;
 const KEY_NAME_LENGTH_MAX = 100;
-/** Refusals that are about what was asked, whatever the version. */
+/** Refusals of the request itself, in any version. */
 const SAME_AT_EVERY_VERSION = ["bad_bucket_id", "bad_json", "too_many_keys"];
 
 export interface WantedKey {
-  /** Beginning of the name; letters, digits and hyphens. */
+  /** Prefix of the name; letters, digits and hyphens. */
   readonly keyName: string;
-  /** Project, stack and name of the resource: a part of the name is made from it. */
+  /** Project, stack and name of the resource: part of the name is derived from it. */
   readonly owner: string;
   readonly capabilities: readonly string[];
   /** At least one. */
   readonly bucketIds: readonly string[];
-  /** Only files whose names begin like this. */
+  /** Only files with this name prefix. */
   readonly namePrefix?: string | undefined;
   readonly validDurationSeconds?: number | undefined;
 }
 
 export interface FoundKey {
   readonly applicationKeyId: string;
-  /** The whole name, with what makes it unique. */
+  /** The complete name, with its unique part. */
   readonly fullKeyName: string;
-  /** Milliseconds since 1970; null for a key that does not end. */
+  /** Milliseconds since 1970; null for a key that never expires. */
   readonly expiresAtMs: number | null;
 }
 
@@ -45,7 +47,7 @@ export interface MadeKey extends FoundKey {
   readonly apiVersion: B2ApiVersion;
 }
 
-/** Makes a key. @throws B2Error */
+/** Creates a key. @throws B2Error */
 export async function createKey(client: B2Client, wanted: WantedKey, tell: Tell): Promise<MadeKey> {
   for (let failures = 1; ; failures++) {
     const fullKeyName = uniqueName(wanted);
@@ -60,26 +62,26 @@ export async function createKey(client: B2Client, wanted: WantedKey, tell: Tell)
   }
 }
 
-/** The key; null when it is gone or has ended. `apiVersion`: how it was made. @throws B2Error */
+/** The key; null if it was deleted or has expired. `apiVersion`: its creating version. @throws B2Error */
 export async function findKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<FoundKey | null> {
   const key = (await findKeyAt(client, applicationKeyId, 4)) ?? (await findOldKey(client, applicationKeyId, apiVersion));
   return key === null ? null : foundKey(key);
 }
 
-/** Deletes the key; one that is gone already is no error. @throws B2Error */
+/** Deletes the key; a missing one is no error. @throws B2Error */
 export async function deleteKey(client: B2Client, applicationKeyId: string): Promise<void> {
   try {
     await client.call("b2_delete_key", { applicationKeyId });
   } catch (error) {
     if (!(error instanceof B2Error) || error.status !== 400) throw error;
-    // Gone already, or of the kind that only version 3 knows.
+    // Already deleted, or known only to version 3.
     const isThere = (await findKeyAt(client, applicationKeyId, 4)) ?? (await findKeyAt(client, applicationKeyId, 3));
     if (isThere === null) return;
     await client.call("b2_delete_key", { applicationKeyId }, { version: 3 });
   }
 }
 
-/** `pgbackstop-prod-writer-1f3a9b2c-77c0d1e2`: whose it is, and which try. */
+/** `pgbackstop-prod-writer-1f3a9b2c-77c0d1e2`: its owner and attempt. */
 function uniqueName({ keyName, owner }: WantedKey): string {
   const ending = `-${createHash("sha256").update(owner).digest("hex").slice(0, 8)}-${randomBytes(4).toString("hex")}`;
   return `${keyName.slice(0, KEY_NAME_LENGTH_MAX - ending.length)}${ending}`;
@@ -111,7 +113,7 @@ async function deleteStrays(client: B2Client, fullKeyName: string): Promise<void
   try {
     for (const version of [4, 3] as const) {
       const keys = await listKeys(client, version).catch((error: unknown) => {
-        // Who may not list at version 3 could not make a key there either.
+        // Without the right to list at version 3, no key could be created there either.
         if (version === 3 && error instanceof B2Error && error.status === 400) return [];
         throw error;
       });
@@ -151,7 +153,7 @@ async function findKeyAt(client: B2Client, applicationKeyId: string, version: B2
   return first !== undefined && objectOf(first)["applicationKeyId"] === applicationKeyId ? objectOf(first) : null;
 }
 
-/** Where version 3 refuses to list, a key of version 4 is gone for sure; of another one nothing is known. */
+/** If version 3 refuses to list, a missing version 4 key was certainly deleted; another key's state is unknown. */
 async function findOldKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<B2Answer | null> {
   try {
     return await findKeyAt(client, applicationKeyId, 3);

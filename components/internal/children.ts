@@ -1,11 +1,11 @@
-/** Names and types of components and their children. A released one never changes without an alias. */
+/** Names and types of components and their children. Released ones never change without an alias. */
 
 /** `pgbackstop:index:PostgresHost`. */
 export function typeToken(className: string): string {
   return `pgbackstop:index:${className}`;
 }
 
-/** The main child takes the name of its component, every other one the name and a role. */
+/** The main child has its component's name, every other one the name and a role. */
 export const CHILD_ROLES = {
   passphrase: "passphrase",
   host: "host",
@@ -46,7 +46,7 @@ export function childName(name: string, role: keyof typeof CHILD_ROLES): string 
   return `${name}-${CHILD_ROLES[role]}`;
 }
 
-/** The child of an object that render/ made, by its role there: `orders-schedule-full`. */
+/** The child of a rendered object, by its role there: `orders-schedule-full`. */
 export function renderedName(name: string, role: string): string {
   return `${name}-${role}`;
 }

@@ -1,6 +1,7 @@
 /**
- * The Pulumi packages of clouds that only some repositories need. They are large, so they are optional peers of this package: loaded when a
- * component that needs one is made, never with this package. Only the folders that are used are loaded (AWS's index alone takes half a second).
+ * Pulumi's cloud packages, which only some repositories need. They are large, so they are optional peers of this
+ * package, loaded when a component that needs one is created. Only the required folders are loaded (AWS's index alone
+ * takes half a second).
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { PodIdentityAssociation } from "@pulumi/aws/eks/podIdentityAssociation";
@@ -21,7 +22,7 @@ import type { getAccountApiTokenPermissionGroupsList } from "@pulumi/cloudflare/
 import type { R2Bucket } from "@pulumi/cloudflare/r2bucket";
 import type { R2BucketLifecycle } from "@pulumi/cloudflare/r2bucketLifecycle";
 
-/** What is used of `@pulumi/aws`. */
+/** The required part of `@pulumi/aws`. */
 export interface Aws {
   readonly s3: {
     readonly Bucket: typeof Bucket;
@@ -42,7 +43,7 @@ export interface Aws {
   readonly eks: { readonly PodIdentityAssociation: typeof PodIdentityAssociation };
 }
 
-/** What is used of `@pulumi/cloudflare`. */
+/** The required part of `@pulumi/cloudflare`. */
 export interface Cloudflare {
   readonly R2Bucket: typeof R2Bucket;
   readonly R2BucketLifecycle: typeof R2BucketLifecycle;
@@ -50,7 +51,7 @@ export interface Cloudflare {
   readonly getAccountApiTokenPermissionGroupsList: typeof getAccountApiTokenPermissionGroupsList;
 }
 
-/** @throws RunError that says what to install */
+/** @throws RunError naming the package to install */
 export function loadAws(component: string): Aws {
   return load(component, "@pulumi/aws", "7", () => ({
     s3: require("@pulumi/aws/s3") as Aws["s3"],
@@ -59,7 +60,7 @@ export function loadAws(component: string): Aws {
   }));
 }
 
-/** @throws RunError that says what to install */
+/** @throws RunError naming the package to install */
 export function loadCloudflare(component: string): Cloudflare {
   return load(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
 }
@@ -68,7 +69,7 @@ function load<T>(component: string, packageName: string, major: string, read: ()
   try {
     return read();
   } catch (error) {
-    // A package that is there and lacks something of its own says so itself.
+    // If an installed package lacks a dependency, its own error says so.
     if (!isMissing(error, packageName)) throw error;
     throw new pulumi.RunError(`${component} needs the package ${packageName}, which is not installed: npm install ${packageName}@^${major}`);
   }

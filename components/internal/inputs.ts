@@ -1,21 +1,22 @@
 /**
- * Values of a program that may be known now or later. A plan is made twice: at once, with a marker for everything that comes from another
- * resource, and again in the chain of the values. The first decides which children exist and finds mistakes early; the second renders.
+ * Values of a program that may be known or late. A plan is computed twice: at once, with a marker for every value from
+ * another resource, and again when the values arrive. The first decides which children exist and finds mistakes early;
+ * the second renders.
  *
- * Each such value has a marker of its own, the same wherever it stands, so that a text made of several of them waits for these alone and one
- * value that is unknown in a preview hides nothing else.
+ * Each late value has its own marker, the same at every position. So a text made of several of them waits for these
+ * alone, and a value that is unknown in a preview hides nothing else.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { isUnknown, unknownMarker, unknownMarkers } from "../plan/model/unknown";
 
 export interface KnownPart<T> {
-  /** The value with markers in the place of outputs and promises. */
+  /** The value with markers for outputs and promises. */
   readonly value: pulumi.Unwrap<T>;
-  /** What each marker stands for. */
+  /** The output behind each marker. */
   readonly later: ReadonlyMap<string, pulumi.Output<unknown>>;
 }
 
-/** Takes apart what is plain and what is not. @param firstIndex of the markers, where others are in use already */
+/** Separates plain and late values. @param firstIndex of the markers, if others are in use */
 export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
   const later = new Map<string, pulumi.Output<unknown>>();
   const markers = new Map<unknown, string>();
@@ -27,7 +28,7 @@ export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
   return { value: known, later };
 }
 
-/** `known` with the markers in its leaves replaced by what they stand for. */
+/** `known` with the markers in its leaves replaced by their outputs. */
 export function fillKnown(known: unknown, later: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
   if (typeof known === "string" && isUnknown(known)) return fillText(known, later);
   if (Array.isArray(known)) return known.map((item) => fillKnown(item, later));
@@ -35,7 +36,7 @@ export function fillKnown(known: unknown, later: ReadonlyMap<string, pulumi.Outp
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, later)]));
 }
 
-/** The value as soon as all of it is known, with markers in the place of what is secret: what may be said about it. */
+/** The value once all of it is known, with markers for secrets: safe to report. */
 export function withoutSecrets<T>({ value, later }: KnownPart<T>): pulumi.Output<unknown> {
   const entries = [...later].map(
     async ([marker, output]): Promise<[string, pulumi.Output<unknown>][]> => ((await pulumi.isSecret(output)) ? [] : [[marker, output]]),
@@ -43,7 +44,7 @@ export function withoutSecrets<T>({ value, later }: KnownPart<T>): pulumi.Output
   return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(fillKnown(value, new Map(open.flat()))));
 }
 
-/** An input that a check has found to be plain text; empty for any other. */
+/** An input that a check has proved to be plain text; empty for any other. */
 export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";
 }
@@ -59,7 +60,9 @@ function withMarkers(value: unknown, later: Map<string, pulumi.Output<unknown>>,
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, later, markerOf)]));
 }
 
-/** A text that is one marker becomes the value itself, which may be a number; others get the values in the markers' places. */
+/**
+ * A text that is a single marker becomes the value itself, which may be a number; other texts get the values inserted.
+ */
 function fillText(text: string, later: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
   const markers = unknownMarkers(text);
   return pulumi.all(markers.map((marker) => later.get(marker) ?? pulumi.output(marker))).apply((values) => {

@@ -1,33 +1,33 @@
-/** The runtime as one file, `dist/runtime.cjs` of this package: what is installed on hosts. */
+/** The runtime as one file, `dist/runtime.cjs` of this package, for installation on hosts. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-/** Seen from the compiled `dist/components/internal` and from the source. */
+/** Relative to the compiled `dist/components/internal` and to the source. */
 const PLACES = ["../../runtime.cjs", "../../dist/runtime.cjs"];
 
-/** @throws Error when the package was not built */
+/** @throws Error if the package was not built */
 export function runtimeBundlePath(): string {
   const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
   if (path === undefined) throw new Error(`there is no runtime.cjs in this package (looked from ${__dirname}): build it with npm run build`);
   return path;
 }
 
-/** The text of the program that asks the agent. @throws Error when the package was not built */
+/** The program text of the agent's client. @throws Error if the package was not built */
 export function loadArchiveClient(): string {
   return readFileSync(join(dirname(runtimeBundlePath()), "pgbackrest-client"), "utf8");
 }
 
-/** The bytes of the bundle. @throws Error when the package was not built */
+/** The bytes of the bundle. @throws Error if the package was not built */
 export function loadRuntimeBundle(): Uint8Array {
   return readFileSync(runtimeBundlePath());
 }
 
-/** Of each bundle as last read: a digest costs 10 ms, and every host of a program asks for it. */
+/** Cached per bundle: a digest costs 10 ms, and every host of a program needs it. */
 const digests = new Map<string, string>();
 
-/** SHA-256 of the bundle, in hexadecimal digits. @throws Error when the package was not built */
+/** SHA-256 of the bundle, in hexadecimal digits. @throws Error if the package was not built */
 export function runtimeBundleSha256(): string {
   const path = runtimeBundlePath();
   const { size, mtimeMs, ino } = statSync(path);
@@ -37,10 +37,10 @@ export function runtimeBundleSha256(): string {
   return digest;
 }
 
-/** Of each bundle as last packed: it costs a tenth of a second, and every cluster of a program asks for it. */
+/** Cached per bundle: compression costs a tenth of a second, and every cluster of a program needs it. */
 const packed = new Map<string, string>();
 
-/** gzip of the bundle in base64, as a ConfigMap has it. @throws Error when the package was not built */
+/** gzip of the bundle in base64, as in a ConfigMap. @throws Error if the package was not built */
 export function runtimeBundleGzip(): string {
   const digest = runtimeBundleSha256();
   const text = packed.get(digest) ?? gzipSync(loadRuntimeBundle(), { level: 9 }).toString("base64");

@@ -1,9 +1,11 @@
-/** Findings to the user: errors as one exception with all of them, warnings in the log of the component. */
+/** Reports findings to the user: errors as one exception with all of them, warnings in the component's log. */
 import * as pulumi from "@pulumi/pulumi";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
 
-/** Throws all errors at once. @throws InputPropertiesError with path, fact and way out of each; its message has them all */
+/**
+ * Throws all errors at once. @throws InputPropertiesError with path, fact and remedy of each; its message has them all
+ */
 export function throwErrors(component: string, findings: readonly Finding[]): void {
   const errors = findings.filter((found) => found.severity === "error");
   if (errors.length === 0) return;
@@ -14,7 +16,7 @@ export function throwErrors(component: string, findings: readonly Finding[]): vo
   });
 }
 
-/** Writes warnings and notes to the log, on the component that they are about. */
+/** Logs warnings and notes on their component. */
 export function logWarnings(findings: readonly Finding[], resource: pulumi.Resource): void {
   for (const found of findings) {
     if (found.severity === "warning") void pulumi.log.warn(findingText(found), resource);
@@ -23,9 +25,9 @@ export function logWarnings(findings: readonly Finding[], resource: pulumi.Resou
 }
 
 /**
- * `findings` without any secret: one that is also found while every secret value is hidden tells none; of the others only the code, the path
- * and the rule are left.
- * @param hidden finds again, with markers in the place of what is secret
+ * `findings` without any secret. A finding that also appears while secret values are hidden reveals none; of the others
+ * only code, path and rule are kept.
+ * @param hidden finds again, with markers for secrets
  */
 export function withoutSecretValues(findings: readonly Finding[], hidden: () => readonly Finding[]): Finding[] {
   if (findings.length === 0) return [];

@@ -1,4 +1,4 @@
-/** Alerts and a dashboard of a stack, made of the topologies of its databases. */
+/** Alerts and a dashboard of a stack, from its databases' topologies. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declaredResource";
@@ -10,29 +10,29 @@ import { prometheusRule, renderAlertFile } from "../render/monitoring/prometheus
 import { renderDashboard } from "../render/monitoring/dashboard";
 import { MANAGED_BY } from "../render/kubernetes/objects";
 
-/** Where the objects of a {@link Monitoring} are made. */
+/** Location of the objects of a {@link Monitoring}. */
 export interface MonitoringObjectsArgs {
   /** Namespace of the objects. */
   namespace: pulumi.Input<string>;
   /** Name of the objects. Left out, the name of the component. */
   name?: string;
   /**
-   * Makes a PrometheusRule; the definition of the Prometheus operator must be there.
+   * Creates a PrometheusRule; the Prometheus operator's definition must exist.
    * @default true
    */
   prometheusRule?: boolean;
   /**
-   * What the `ruleSelector` of a Prometheus asks for.
+   * Labels that the `ruleSelector` of a Prometheus requires.
    * @example { release: "kube-prometheus-stack" }
    */
   ruleLabels?: { [name: string]: pulumi.Input<string> };
   /**
-   * Makes a ConfigMap that Grafana's sidecar reads.
+   * Creates a ConfigMap that Grafana's sidecar reads.
    * @default true
    */
   dashboard?: boolean;
   /**
-   * What the sidecar asks for.
+   * Labels that the sidecar requires.
    * @default { grafana_dashboard: "1" }
    */
   dashboardLabels?: { [name: string]: pulumi.Input<string> };
@@ -46,10 +46,10 @@ export interface MonitoringArgs {
    * @example [ledger.topology, orders.topology]
    */
   topologies: pulumi.Input<string>[];
-  /** Makes objects of Kubernetes. Left out, the outputs are all there is. */
+  /** Creates Kubernetes objects. Left out, there are only the outputs. */
   kubernetes?: MonitoringObjectsArgs;
   /**
-   * By the name of a database, further matchers of its series: where two hosts have stanzas of one name.
+   * Additional matchers for a database's series, by its name: for two hosts with equal stanza names.
    * @example { ledger: 'instance="db1:9100"' }
    */
   selectors?: { [database: string]: string };
@@ -57,28 +57,26 @@ export interface MonitoringArgs {
   alertLabels?: { [name: string]: string };
   /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
   runbookUrl?: string;
-  /** Of the dashboard. @default "PostgreSQL backups" */
+  /** Title of the dashboard. @default "PostgreSQL backups" */
   title?: string;
 }
 
 /**
- * Alerts whose thresholds follow from the declared schedules and objectives, each with a twin for the number that is gone, and a dashboard; for
- * hosts and clusters together. Where databases change, alerts do in the same update.
+ * Alerts with thresholds from the declared schedules and objectives, each with a twin for a missing metric, and a
+ * dashboard; for hosts and clusters together. An update that changes databases changes their alerts too.
  *
- * With `kubernetes` creates a `PrometheusRule` and a `ConfigMap`; without, the outputs are files for a Prometheus and a Grafana elsewhere.
+ * With `kubernetes` it creates a `PrometheusRule` and a `ConfigMap`; without, the outputs are files for a Prometheus
+ * and a Grafana elsewhere.
  *
- * ```ts
- * const monitoring = new Monitoring("backups", {
+ * ```ts const monitoring = new Monitoring("backups", {
  *   topologies: [ledger.topology, orders.topology],
  *   kubernetes: { namespace: "monitoring", ruleLabels: { release: "kube-prometheus-stack" } },
- * });
- * export const rules = monitoring.rulesFile;
- * ```
+ * }); export const rules = monitoring.rulesFile; ```
  */
 export class Monitoring extends pulumi.ComponentResource {
   /** A file for `rule_files` of Prometheus. */
   public readonly rulesFile: pulumi.Output<string>;
-  /** The dashboard, for an import or a folder that Grafana is provisioned from. */
+  /** The dashboard, for an import or a provisioning folder of Grafana. */
   public readonly dashboardJson: pulumi.Output<string>;
 
   constructor(name: string, args: MonitoringArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -126,7 +124,7 @@ function optionsOf({ alertLabels, runbookUrl, selectors }: MonitoringArgs, datab
   };
 }
 
-/** None of a host that only restores: its topology is empty. */
+/** Empty for a restore-only host, whose topology is empty. */
 function topologiesOf(text: string): Topology[] {
   if (text === "") return [];
   return [...parseStackFile(text).after.values()].flatMap((topology) => (topology === null ? [] : [topology]));

@@ -1,4 +1,4 @@
-/** The runbook of a stack: what to do when data are lost, made of the topologies of its databases. */
+/** The runbook of a stack for data loss, from its databases' topologies. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { runbookOf } from "../plan/runbook/databaseRunbook";
@@ -16,41 +16,41 @@ export interface RunbookArgs {
    */
   topologies: pulumi.Input<string>[];
   /**
-   * Role to who has it, and how that one is reached. Incident Lead, Restore Operator and Comms Lead are there without a name; others may follow.
+   * Role to its holder and contact. Incident Lead, Restore Operator and Comms Lead exist without a name; you may add
+   * others.
    * @example { "Incident Lead": "Ada, +49 30 1234" }
    */
   roles?: { [role: string]: string };
   /**
-   * How often those inside are told how it stands.
+   * Interval of internal status messages.
    * @default 15
    */
   internalMinutes?: number;
   /**
-   * How often those outside are told how it stands.
+   * Interval of external status messages.
    * @default 30
    */
   externalMinutes?: number;
   /**
-   * What drills have measured, by the name of the database: the text of `pgbackstop status --output=json`, or of `pgbackstop drill --output=json`.
-   * Each figure stands there with the time when it was measured. Left out, the runbook names the command that tells it.
+   * Drills' measurements, by database name: the text of `pgbackstop status --output=json`, or of `pgbackstop drill
+   * --output=json`. Each figure is shown with its time. Left out, the runbook names the command that prints it.
    * @example { ledger: readFileSync("ledger.json", "utf8") }
    */
   measured?: { [database: string]: pulumi.Input<string> };
 }
 
 /**
- * A recovery runbook that is never stale: a decision tree, the commands of each scenario for each host and cluster as they are declared, who does
- * what, and where keys and passphrases are. Holds no secret. Write it where it is found while the database is down: a wiki, a bucket, paper.
+ * A recovery runbook that is never stale: a decision tree, the commands of each scenario for each declared host and
+ * cluster, the roles, and the location of keys and passphrases. Contains no secret. Write it to a location that is
+ * available while the database is down: a wiki, a bucket, paper.
  *
- * ```ts
- * const runbook = new Runbook("recovery", { topologies: [ledger.topology], roles: { "Incident Lead": "Ada, +49 30 1234" } });
- * export const page = runbook.html;
- * ```
+ * ```ts const runbook = new Runbook("recovery", { topologies: [ledger.topology], roles: { "Incident Lead": "Ada, +49 30
+ * 1234" } }); export const page = runbook.html; ```
  */
 export class Runbook extends pulumi.ComponentResource {
   /** The runbook as Markdown, for a forge or a wiki. */
   public readonly markdown: pulumi.Output<string>;
-  /** One page that needs nothing else; made to be printed. */
+  /** One self-contained page, meant for printing. */
   public readonly html: pulumi.Output<string>;
 
   constructor(name: string, args: RunbookArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -103,7 +103,7 @@ function wrongMeasured(name: string, database: string, reason: string): Error {
   return new pulumi.InputPropertyError({ propertyPath: `measured.${database}`, reason: `Runbook ${name}: ${reason}` });
 }
 
-/** None of a host that only restores: its topology is empty. */
+/** Empty for a restore-only host, whose topology is empty. */
 function booksOf(text: string, measured: ReadonlyMap<string, Measured | null>): DatabaseRunbook[] {
   if (text === "") return [];
   return [...parseStackFile(text).after.values()].flatMap((topology) => {

@@ -1,13 +1,13 @@
 /**
- * The components for programs in other languages: a Pulumi provider that makes them on request, in a process of its own. Its schema is made
- * with the package (`npm run package`), from the sources and by the SDK's own analyzer, so that nothing has to be compiled or analysed where
- * it is used.
+ * The components for programs in other languages: a Pulumi provider that creates them on request, in its own process.
+ * The package build creates its schema (`npm run package`) from the sources with the SDK's own analyzer, so that users
+ * need no compiler or analyzer.
  */
 import * as pulumi from "@pulumi/pulumi";
 import * as exported from "../index";
 import { type ObjectSpecs, type Settled, settleInputs, type TypeSpec } from "./settleInputs";
 
-/** The schema of the package, as far as it matters here. */
+/** The part of the package's schema that is used here. */
 export interface PackageSchema {
   readonly name: string;
   readonly version: string;
@@ -22,7 +22,7 @@ interface ComponentSpec {
 
 type ComponentClass = new (name: string, args: never, opts: pulumi.ComponentResourceOptions) => pulumi.ComponentResource;
 
-/** What the SDK serves to the engine. */
+/** The provider that the SDK serves to the engine. */
 export class ComponentPlugin implements pulumi.provider.Provider {
   readonly version: string;
   readonly schema: string;
@@ -31,11 +31,11 @@ export class ComponentPlugin implements pulumi.provider.Provider {
   constructor(schema: PackageSchema) {
     this.#schema = schema;
     this.version = schema.version;
-    // What has to be plain is waited for here: for a program every argument may come from another resource.
+    // Plain parts are awaited here: a program may take any argument from another resource.
     this.schema = JSON.stringify(schema, (key, value: unknown) => (key === "plain" ? undefined : value));
   }
 
-  /** @throws InputPropertiesError as the component does, or for a name that no argument has */
+  /** @throws InputPropertiesError of the component, or for an unknown argument */
   async construct(
     name: string,
     type: string,
@@ -53,7 +53,7 @@ export class ComponentPlugin implements pulumi.provider.Provider {
   }
 }
 
-/** A component whose children cannot be told yet: in a preview it stands there alone, and everything of it is unknown. */
+/** A component whose children are still unknown: in a preview it appears alone, and all its outputs are unknown. */
 class Announced extends pulumi.ComponentResource {
   constructor(type: string, name: string, opts: pulumi.ComponentResourceOptions) {
     super(type, name, {}, opts);

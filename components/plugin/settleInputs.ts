@@ -1,13 +1,13 @@
 /**
- * Arguments as a program in another language sends them, to what a component's constructor takes.
+ * Converts the arguments of a program in another language to a component constructor's.
  *
- * Such a program may hand over any value as an output: in YAML `${nas.target}` is one as a whole, and secret as a whole when something in it
- * is. A constructor wants plain what decides which children exist. The package's schema says which is which: its `plain` parts are waited for
- * and taken out, everything else stays an output, with what it depends on and whether it is secret.
+ * Such a program may pass any value as an output. In YAML `${nas.target}` is one output, and all of it is secret if any
+ * part is. A constructor needs plain values for parts that decide which children exist. The package's schema names
+ * these: its `plain` parts are awaited and unwrapped. All others stay outputs, with their dependencies and secrecy.
  */
 import * as pulumi from "@pulumi/pulumi";
 
-/** A type of the schema, as far as it matters here. */
+/** The part of a schema type that is used here. */
 export interface TypeSpec {
   readonly type?: string;
   /** `#/types/<token>`. */
@@ -20,7 +20,7 @@ export interface TypeSpec {
 /** Types of the schema by their token; those without properties are enumerations. */
 export type ObjectSpecs = Readonly<Record<string, { readonly properties?: Readonly<Record<string, TypeSpec>> }>>;
 
-/** A part that has to be plain and is not known yet. */
+/** A part that must be plain and is not known yet. */
 export interface Missing {
   readonly path: string;
   readonly output: pulumi.Output<unknown>;
@@ -30,11 +30,11 @@ export interface Settled {
   readonly value: Readonly<Record<string, unknown>>;
   /** Not empty only in previews. */
   readonly missing: readonly Missing[];
-  /** Paths of what no argument is called. */
+  /** Paths of unknown arguments. */
   readonly unknownNames: readonly string[];
 }
 
-/** Makes a part of an output's value an output again. */
+/** Turns a part of an output's value back into an output. */
 type Lift = (part: unknown) => unknown;
 
 /** Settles the arguments of one component. */
@@ -95,16 +95,16 @@ class Settler {
     return this.#part(known.value, type, path, (part) => output.apply(() => part));
   }
 
-  /** Also true for every object: the constructor looks which of its fields are given. */
+  /** Also true for every object: the constructor checks which of its fields are given. */
   #hasPlainParts(type: TypeSpec): boolean {
     const isStructure = this.#types[type.$ref?.replace("#/types/", "") ?? ""]?.properties !== undefined;
     return type.plain === true || isStructure || (type.additionalProperties ?? type.items)?.plain === true;
   }
 }
 
-/** The value of an output, or null when it, or something in it, is not known in this preview. */
+/** The value of an output; null if any part of it is unknown in this preview. */
 async function findValue(output: pulumi.Output<unknown>): Promise<{ readonly value: unknown } | null> {
-  // The SDK hides both from its declarations; its own provider for components reads them likewise.
+  // The SDK's declarations hide both; its own component provider reads them in the same way.
   if (!("isKnown" in output && "promise" in output && typeof output.promise === "function")) throw new Error("an output of another SDK");
   const isKnown: unknown = await output.isKnown;
   return isKnown === true ? { value: (await output.promise()) as unknown } : null;

@@ -1,6 +1,6 @@
 /**
- * The rules for stacks without this package's components, as policies: one for each code, so that each has a level of enforcement of its own
- * and can be switched off by its name. Resources come as plain values; what is not known yet is left alone, as in plans.
+ * The rules for stacks without this package's components, as policies: one per code, so that each has its own
+ * enforcement level and can be disabled by name. Resources are plain values; unknown ones are not judged, as in plans.
  */
 import type { EnforcementLevel, PolicyResource, ReportViolation, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
 import { type Finding, findingText } from "../plan/findings/findings";
@@ -10,18 +10,21 @@ import { RULE_CODES, type RuleCode, RULES, type Severity } from "../plan/finding
 import { unknownMarker } from "../plan/model/unknown";
 
 export interface BackupPolicyOptions {
-  /** What a finding of a severity does. @default mandatory for errors, advisory for warnings and notes */
+  /** Enforcement of findings by severity. @default mandatory for errors, advisory for warnings and notes */
   enforcement?: { error?: EnforcementLevel; warning?: EnforcementLevel; note?: EnforcementLevel };
-  /** Codes that are acceptable in these stacks, to the reason. Unlike in a component, errors can be silenced here: the objects are not ours. */
+  /**
+   * Codes that are acceptable in these stacks, to the reason. Unlike in a component, errors can be silenced: the
+   * objects are not ours.
+   */
   silence?: { [code: string]: string };
   /**
-   * Parts of the names of buckets that hold backups, or of the resources that rule them: others are not judged.
+   * Parts of the names of buckets with backups, or of the resources that configure them: others are not judged.
    * @default ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"]
    */
   bucketNames?: string[];
 }
 
-/** What the policies need of a resource of a stack. */
+/** The policies' view of a stack's resource. */
 type StackResource = Pick<PolicyResource, "type" | "name" | "props">;
 
 const LEVELS: Readonly<Record<Severity, EnforcementLevel>> = { error: "mandatory", warning: "advisory", note: "advisory" };
@@ -29,7 +32,7 @@ const BUCKET_NAMES = ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"
 /** Codes that objects of others can have. */
 export const POLICY_CODES: readonly RuleCode[] = RULE_CODES.filter((code) => RULES[code].isPolicy);
 
-/** One policy a code, named by it. @throws Error for a code in `silence` that no policy has, or without a reason */
+/** One policy per code, with its name. @throws Error for a code in `silence` without a policy, or without a reason */
 export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceValidationPolicy & StackValidationPolicy)[] {
   const silence = options.silence ?? {};
   for (const [code, reason] of Object.entries(silence)) {
@@ -49,7 +52,7 @@ export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceVali
   });
 }
 
-/** Findings that one resource is enough for. */
+/** Findings about a single resource. */
 export function checkResource({ name, props, type }: StackResource, bucketNames: readonly string[]): Finding[] {
   const properties = plainOf(props);
   if (type.startsWith("kubernetes:")) return checkManifest(manifestOf(type, name, properties));
@@ -58,7 +61,7 @@ export function checkResource({ name, props, type }: StackResource, bucketNames:
   return checkCloudResource({ type, name, properties });
 }
 
-/** Findings that need several resources. */
+/** Findings about several resources. */
 export function checkStack(resources: readonly StackResource[]): Finding[] {
   const objects = resources.filter(({ type }) => type.startsWith("kubernetes:"));
   return checkManifestsTogether(objects.map(({ name, props, type }) => manifestOf(type, name, plainOf(props))));
@@ -68,7 +71,7 @@ function reportAll(code: string, findings: readonly Finding[], report: ReportVio
   for (const found of findings) if (found.code === code) report(findingText(found));
 }
 
-/** The object that a resource stands for: what the program left out is in the type's token or the resource's name. */
+/** The object behind a resource: the type's token or the resource's name supply omitted fields. */
 function manifestOf(type: string, name: string, properties: unknown): object {
   const [, group = "", kind = ""] = type.split(":");
   const given = typeof properties === "object" && properties !== null ? properties : {};
@@ -81,7 +84,7 @@ function manifestOf(type: string, name: string, properties: unknown): object {
   };
 }
 
-/** A copy without proxies; a value that is not known yet becomes its marker. A policy's proxy throws where such a value is read. */
+/** A copy without proxies; an unknown value becomes its marker. A policy's proxy throws when such a value is read. */
 function plainOf(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const read = (key: string): unknown => {
