@@ -1,38 +1,38 @@
 /**
- * Arguments of the components for CloudNativePG. Plain values decide which objects exist; the rest may come from other resources. Each field
- * that is left out is left to CloudNativePG, unless a default is named here.
+ * Arguments of the components for CloudNativePG. Plain values decide which objects exist; the rest may come from other
+ * resources. A field that is left out is left to CloudNativePG, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
 import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs } from "./hostArgs";
 import type { ObjectivesArgs } from "./objectivesArgs";
 
-/** What moves the bytes of a cluster. */
+/** The program that archives and backs up a cluster. */
 export const ClusterEngine = {
-  /** The plugin of this package: one pass into all repositories, failures apart. */
+  /** The plugin of this package: one pass into all repositories; a failing repository does not affect the others. */
   Runtime: "runtime",
   /** Dalibo's plugin with stock pgBackRest. */
   Pgbackrest: "pgbackrest",
   /** The Barman Cloud plugin: one bucket, full backups, no encryption of its own. */
   BarmanCloud: "barman-cloud",
-  /** Snapshots by the storage alone: no archive, no moment between them. */
+  /** Snapshots by the storage alone: no archive, and no recovery to a time between them. */
   VolumeSnapshot: "volumeSnapshot",
 } as const;
 export type ClusterEngine = (typeof ClusterEngine)[keyof typeof ClusterEngine];
 
-/** Which instance is read for a backup. */
+/** The instance that a backup reads. */
 export const BackupTarget = { Primary: "primary", PreferStandby: "prefer-standby" } as const;
 export type BackupTarget = (typeof BackupTarget)[keyof typeof BackupTarget];
 
-/** What a Backup object is removed with; the backup itself stays. */
+/** Owner whose deletion removes a Backup object; the backup itself stays. */
 export const OwnerReference = { None: "none", Self: "self", Cluster: "cluster" } as const;
 export type OwnerReference = (typeof OwnerReference)[keyof typeof OwnerReference];
 
-/** What VolumeSnapshots are removed with, beside their retention. */
+/** Owner whose deletion removes VolumeSnapshots, besides their retention. */
 export const SnapshotOwner = { None: "none", Cluster: "cluster", Backup: "backup" } as const;
 export type SnapshotOwner = (typeof SnapshotOwner)[keyof typeof SnapshotOwner];
 
-/** The kind by which Dalibo's plugin knows its configuration. */
+/** The kind of the configuration object of Dalibo's plugin. */
 export const StanzaKind = {
   Stanza: "Stanza",
   /** Before its version 0.0.1. */
@@ -40,7 +40,7 @@ export const StanzaKind = {
 } as const;
 export type StanzaKind = (typeof StanzaKind)[keyof typeof StanzaKind];
 
-/** One key of a Secret or of a ConfigMap in the namespace of the cluster. */
+/** One key of a Secret or of a ConfigMap in the cluster's namespace. */
 export interface KeyRef {
   /** Name of the Secret or ConfigMap. */
   name: pulumi.Input<string>;
@@ -48,49 +48,52 @@ export interface KeyRef {
   key: string;
 }
 
-/** The plugin, as `CnpgPlugin` has installed it. */
+/** The plugin that `CnpgPlugin` has installed. */
 export interface PluginRef {
   /** Name of the plugin. Waits for it. */
   name: pulumi.Input<string>;
 }
 
-/** What one-shot actions need to act on a cluster: `access` of a CnpgCluster or CnpgBackup. No secret. */
+/** The inputs of one-shot actions on a cluster: `access` of a CnpgCluster or CnpgBackup. No secret. */
 export interface ClusterAccess {
   namespace: pulumi.Input<string>;
   /** Name of the Cluster. Waits for it. */
   clusterName: pulumi.Input<string>;
   /** Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. */
   backups: { [type: string]: pulumi.Inputs[] };
-  /** Whether there is a Secret to sign in as `postgres` with; left out where another program decides that. */
+  /** Whether a Secret exists to sign in as `postgres`; left out if another program decides that. */
   superuserAccess?: boolean;
-  /** What Jobs run verbs with; left out where the engine is not runtime. */
+  /** How Jobs run verbs; only with engine runtime. */
   verbs?: ClusterVerbs;
 }
 
-/** What a Job needs to use the repositories of a cluster, and Jobs that make its drills at once. No secret: volumes name Secrets. */
+/**
+ * The parts with which a Job uses a cluster's repositories, and Jobs that make its drills at once. No secret: volumes
+ * name Secrets.
+ */
 export interface ClusterVerbs {
   args: string[];
   volumeMounts: pulumi.Inputs[];
   volumes: pulumi.Inputs[];
-  /** Specs of Jobs by the names of drills. */
+  /** Specs of Jobs, by drill name. */
   drills: { [name: string]: pulumi.Inputs };
 }
 
-/** One of the places that backups go to, and how long they stay there. */
+/** One repository, and its retention. */
 export interface ClusterRepositoryArgs extends HostRepositoryArgs {
-  /** Certificate of the authority that signed the server's, in a Secret. */
+  /** Certificate of the server's authority, in a Secret. */
   ca?: KeyRef;
 }
 
-/** When a backup is taken, in UTC: CloudNativePG knows no other zone. */
+/** Times of a backup, in UTC: CloudNativePG supports no other time zone. */
 export interface ClusterScheduleArgs extends BackupScheduleArgs {
   /**
-   * Written, and not run.
+   * Creates the schedule without running it.
    * @default false
    */
   suspend?: boolean;
   /**
-   * Take one as soon as the schedule exists.
+   * Takes a backup as soon as the schedule exists.
    * @default true for `full`, else false
    */
   immediate?: boolean;
@@ -100,7 +103,7 @@ export interface ClusterScheduleArgs extends BackupScheduleArgs {
   ownerReference?: OwnerReference;
 }
 
-/** Backups by their kind; all repositories get each one. */
+/** Backups by kind; all repositories get each one. */
 export interface ClusterSchedules {
   /** Everything. */
   full?: ClusterScheduleArgs;
@@ -110,7 +113,7 @@ export interface ClusterSchedules {
   incr?: ClusterScheduleArgs;
 }
 
-/** Quantities as Kubernetes writes them: `500m`, `256Mi`. */
+/** Quantities in Kubernetes' form: `500m`, `256Mi`. */
 export interface ResourcesArgs {
   /** Requested CPU. */
   cpu?: string;
@@ -123,8 +126,8 @@ export interface ResourcesArgs {
 }
 
 /**
- * Snapshots of the cluster's volumes, beside an engine or as the engine. They lie in the storage of the cluster. CloudNativePG removes none:
- * `keepDays` and `keepCount` do, once a day, by a CronJob with an account of its own.
+ * Snapshots of the cluster's volumes, beside an engine or as the engine. They stay in the cluster's storage.
+ * CloudNativePG removes none: a daily CronJob with its own account does, by `keepDays` and `keepCount`.
  */
 export interface SnapshotArgs {
   /** A VolumeSnapshotClass. */
@@ -134,7 +137,7 @@ export interface SnapshotArgs {
   /** By tablespace. */
   tablespaceClassNames?: { [name: string]: pulumi.Input<string> };
   /**
-   * False stops the instance for as long as the snapshot takes.
+   * False stops the instance during the snapshot.
    * @default true
    */
   online?: boolean;
@@ -142,9 +145,9 @@ export interface SnapshotArgs {
   ownerReference?: SnapshotOwner;
   /** Five fields, UTC; only beside another engine. */
   cron?: string;
-  /** Days for which every snapshot stays, whole numbers from 1. With neither of these two all stay (PB120). @example 7 */
+  /** Days to keep every snapshot, whole numbers from 1. With neither of these two all are kept (PB120). @example 7 */
   keepDays?: number;
-  /** So many of the newest complete ones stay, whatever their age. @default 1 with `keepDays` @example 3 */
+  /** Number of newest complete snapshots to keep, whatever their age. @default 1 with `keepDays` @example 3 */
   keepCount?: number;
   /**
    * Allows cold snapshots (`online: false`) that stop the primary, or the only instance.
@@ -154,30 +157,31 @@ export interface SnapshotArgs {
 }
 
 /**
- * A drill in the namespace of the cluster: a CronJob restores into a throw-away Cluster of production's image and size, and removes it again.
- * Engine "runtime".
+ * A drill in the cluster's namespace: a CronJob restores into a throw-away Cluster with production's image and size,
+ * and removes it again. Engine "runtime".
  */
 export interface ClusterDrillArgs extends DrillArgs {
   /** CPU and memory of the throw-away instance. Left out, production's. */
   resources?: ResourcesArgs;
 }
 
-/** What `CnpgCluster` and `CnpgBackup` have in common. */
+/** Common arguments of `CnpgCluster` and `CnpgBackup`. */
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
   namespace: pulumi.Input<string>;
   /** @default "runtime" */
   engine?: ClusterEngine;
-  /** Version of pgBackRest, with engine "pgbackrest": known faults are said in the preview. @example "2.58.0" */
+  /** Version of pgBackRest, with engine "pgbackrest": the preview reports its known faults. @example "2.58.0" */
   engineVersion?: string;
-  /** `ref` of the CnpgPlugin; with it the cluster waits for the plugin. Left out, the plugin must be there. */
+  /** `ref` of the CnpgPlugin, for which the cluster then waits. Left out, the plugin must exist. */
   plugin?: PluginRef;
   /** Version of CloudNativePG's operator. @example "1.30.0" */
   operatorVersion?: string;
   /** Name of the cluster in the repositories. Left out, the name of the Cluster. */
   stanza?: string;
   /**
-   * By key: `repo1`, `repo2`, and so on. A key is part of every option name: keep it when others come and go.
+   * By key: `repo1`, `repo2`, and so on. A key is part of every option name: keep it when other repositories are added
+   * or removed.
    * @example { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } }
    */
   repositories: { [key: string]: ClusterRepositoryArgs };
@@ -191,17 +195,18 @@ export interface ClusterBackupArgs {
   archiveTimeoutSeconds?: number;
   /** Fire drills, by names of your own: lower-case letters, digits and hyphens. @example { monthly: { cron: "0 5 1 * *" } } */
   drills?: { [name: string]: ClusterDrillArgs };
-  /** What every drill asks. */
+  /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
   /**
-   * A ValidatingAdmissionPolicy that bounds what the account of the drills may create. It belongs to the whole Kubernetes cluster; false is for
-   * programs that may make nothing there (PB141).
+   * A ValidatingAdmissionPolicy that limits the objects of the drills' account. It applies to the whole Kubernetes
+   * cluster; false is for programs without rights there (PB141).
    * @default true
    */
   drillPolicy?: boolean;
   /**
-   * A Secret in the namespace whose key `notify.json` says who is told of scheduled Jobs, as the verb `notify` reads it: how each drill went, and that a
-   * drill or the removal of snapshots has begun, has ended well or has failed. Mounted as a file. Left out, nobody is told.
+   * A Secret in the namespace whose key `notify.json` has the notification targets of scheduled Jobs, in the form of
+   * the verb `notify`. They receive the result of each drill, and the start, success or failure of drills and of
+   * snapshot removal. Mounted as a file. Left out, there are no notifications.
    * @example "backup-notify"
    */
   notifySecret?: string;
@@ -213,23 +218,24 @@ export interface ClusterBackupArgs {
   /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
   sidecar?: ResourcesArgs;
   /**
-   * Files that a sidecar of engine "runtime" works on at once: with each more, its memory is 160Mi more unless `sidecar` says it.
+   * Number of files that a sidecar of engine "runtime" processes at once: each additional one adds 160Mi to its memory,
+   * unless `sidecar` sets it.
    * @default 1
    */
   processMax?: number;
   /**
-   * True takes the runtime of the installed package with the next update, which restarts the instances one after the other; false stays with
-   * the one that the cluster has.
+   * True updates to the installed package's runtime with the next update, which restarts the instances one after the
+   * other; false keeps the cluster's runtime.
    * @default false
    */
   followRuntime?: boolean;
-  /** Warnings and notes of the preview that are acceptable here: code to reason. Errors cannot be silenced. */
+  /** Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced. */
   silence?: { [code: string]: string };
-  /** Changes to something weaker that are meant: as `pgbackstop topology diff` calls them, to reason. */
+  /** Intended weakenings, by their names in `pgbackstop topology diff`, to reason. */
   acknowledgeWeaker?: { [change: string]: string };
 }
 
-/** Space of one volume. */
+/** Size and class of one volume. */
 export interface VolumeArgs {
   /** Size of the volume. */
   sizeGiB: pulumi.Input<number>;
@@ -239,7 +245,7 @@ export interface VolumeArgs {
 
 /** A tablespace on a volume of its own. */
 export interface TablespaceArgs extends VolumeArgs {
-  /** Role that owns it. */
+  /** Role that owns the tablespace. */
   owner?: string;
   /** True for temporary files and tables. @default false */
   temporary?: boolean;
@@ -253,7 +259,7 @@ export interface ImageCatalogArgs {
   kind?: string;
 }
 
-/** An extension that comes as an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
+/** An extension from an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
 export interface ExtensionArgs {
   /** Image with the files of the extension. @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
   image: pulumi.Input<string>;
@@ -263,7 +269,7 @@ export interface ExtensionArgs {
   controlPath?: string[];
 }
 
-/** A role that CloudNativePG keeps as it is declared. */
+/** A role that CloudNativePG keeps as declared. */
 export interface RoleArgs {
   /** `present` or `absent`. @default "present" */
   ensure?: string;
@@ -321,7 +327,7 @@ export interface InitdbArgs {
   postInitTemplateSql?: string[];
 }
 
-/** Databases of a running server, copied by pg_dump when the cluster is made. */
+/** Databases of a running server, copied by pg_dump when the cluster is created. */
 export interface ImportArgs {
   /** `microservice` for one database, `monolith` for several with their roles. */
   type: string;
@@ -347,9 +353,9 @@ export interface ImportArgs {
   postImportSql?: string[];
 }
 
-/** Where recovery stops. Left out, at the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
+/** End of the recovery. Left out, the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
 export interface RecoveryTargetArgs {
-  /** Label of the backup to begin with. */
+  /** Label of the backup to restore. */
   backup?: string;
   /** RFC 3339. @example "2026-11-20T06:40:59Z" */
   time?: string;
@@ -367,7 +373,7 @@ export interface RecoveryTargetArgs {
   exclusive?: boolean;
 }
 
-/** Names of VolumeSnapshots to begin with. */
+/** Names of VolumeSnapshots to restore. */
 export interface SnapshotSourceArgs {
   /** Snapshot of the data volume. */
   storage: string;
@@ -377,19 +383,19 @@ export interface SnapshotSourceArgs {
   tablespaces?: { [name: string]: string };
 }
 
-/** A cluster's backups as the beginning of a new cluster. */
+/** A cluster's backups as the source of a new cluster. */
 export interface RecoveryArgs {
   /** Name of the backed-up cluster in the repositories. */
   stanza: string;
   /** Engine that wrote the backups. @default the engine of the cluster */
   engine?: ClusterEngine;
-  /** Where its backups are, by the keys that it has. */
+  /** Location of its backups, by its repositories' keys. */
   repositories: { [key: string]: ClusterRepositoryArgs };
-  /** Keys of the repositories to restore from, and no other. Left out, all. @example ["repo2"] */
+  /** Keys of the repositories to restore from; no others are read. Left out, all. @example ["repo2"] */
   from?: string[];
   /**
-   * True goes on in the archive that it is restored from, for a cluster that gets another name: only when the one before is gone for good
-   * (docs/kubernetes.md, "Renaming a cluster").
+   * True continues the archive of the restored cluster under another name: only if the former cluster is permanently
+   * gone (docs/kubernetes.md, "Renaming a cluster").
    * @default false
    */
   continueArchive?: boolean;
@@ -403,7 +409,10 @@ export interface RecoveryArgs {
   snapshot?: SnapshotSourceArgs;
 }
 
-/** How the cluster begins: at most one of `initdb` with or without `import`, and `recovery`. Only read while the cluster is made. */
+/**
+ * Source of the cluster: at most one of `initdb` with or without `import`, and `recovery`. Only read while the cluster
+ * is created.
+ */
 export interface BootstrapArgs {
   initdb?: InitdbArgs;
   import?: ImportArgs;
@@ -411,19 +420,19 @@ export interface BootstrapArgs {
 }
 
 /**
- * A replica cluster: it follows the archive that `bootstrap.recovery` names, from any of its repositories, without a connection to the other
- * cluster, and archives what it gets into repositories of its own.
+ * A replica cluster: it follows the archive in `bootstrap.recovery`, from any of its repositories, without a connection
+ * to the other cluster. It archives the received WAL into its own repositories.
  */
 export interface ReplicaArgs {
-  /** False promotes it, for good: it begins a timeline of its own. No pod is made anew for it. @default true */
+  /** False promotes it permanently: it starts a new timeline. Its pods are not recreated for that. @default true */
   enabled?: boolean;
-  /** How far it stays behind. @example "4h" */
+  /** Delay behind the source. @example "4h" */
   minApplyDelay?: string;
-  /** What a demoted primary left (`status.demotionToken`): it is promoted when it has all of that. */
+  /** Token of a demoted primary (`status.demotionToken`): the promotion waits until all of its WAL has arrived. */
   promotionToken?: pulumi.Input<string>;
 }
 
-/** PgBouncer before the cluster. */
+/** PgBouncer in front of the cluster. */
 export interface PoolerArgs {
   /** `rw`, `ro` or `r`. @default "rw" */
   type?: string;
@@ -435,16 +444,16 @@ export interface PoolerArgs {
   parameters?: { [name: string]: pulumi.Input<string> };
 }
 
-/** Objects of the Prometheus operator for this cluster. Its custom resource definitions must be there. */
+/** Objects of the Prometheus operator for this cluster. Its custom resource definitions must exist. */
 export interface BackupMonitoringArgs {
   /**
-   * Makes a PodMonitor: CloudNativePG's port 9187 on every pod, where the sidecars' metrics are too.
+   * Creates a PodMonitor: CloudNativePG's port 9187 on every pod, which includes the sidecars' metrics.
    * @default false
    */
   podMonitor?: boolean;
   /**
-   * Makes a PrometheusRule with the alerts of this cluster (docs/monitoring.md); only with engine "runtime". `Monitoring` makes one of several
-   * databases: use one of the two.
+   * Creates a PrometheusRule with the alerts of this cluster (docs/monitoring.md); only with engine "runtime".
+   * `Monitoring` creates one for several databases: use one of the two.
    * @default false
    */
   prometheusRule?: boolean;
@@ -467,24 +476,24 @@ export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   disableDefaultQueries?: boolean;
 }
 
-/** Fields laid over what is rendered: objects are merged, null removes. */
+/** Fields merged into the rendered objects: objects are merged, null removes. */
 export interface ClusterOverrides {
   /** Fields of the Cluster object, from `metadata` or `spec` on. */
   cluster?: pulumi.Inputs;
 }
 
-/** What a copy of a cluster needs to start at all: the same programs and libraries, and volumes of the same kinds. */
+/** What a copy of a cluster needs to start: the same programs and libraries, and volumes of the same kinds. */
 export interface ClusterLikeArgs {
   /** Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). @default 18 */
   postgresVersion?: number;
-  /** Another image, best by digest; its tag begins with the major version. */
+  /** Another image, preferably by digest; its tag starts with the major version. */
   image?: pulumi.Input<string>;
   imageCatalog?: ImageCatalogArgs;
   /** Size of each instance's data volume. */
   storageGiB: pulumi.Input<number>;
   /** StorageClass of the data volumes. Left out, the default of the Kubernetes cluster. */
   storageClass?: pulumi.Input<string>;
-  /** WAL on a volume of its own. Can be added later, not taken away. */
+  /** WAL on its own volume. Can be added later, not removed. */
   walStorage?: VolumeArgs;
   /** Tablespaces by name, each on a volume of its own. */
   tablespaces?: { [name: string]: TablespaceArgs };
@@ -505,14 +514,14 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   roles?: { [name: string]: RoleArgs };
   /** Left out: an empty cluster with database and owner `app`. */
   bootstrap?: BootstrapArgs;
-  /** Makes it a replica cluster of what it begins with. */
+  /** Makes it a replica cluster of its source. */
   replica?: ReplicaArgs;
   /** PgBouncer poolers, by names of your own. */
   poolers?: { [name: string]: PoolerArgs };
   monitoring?: ClusterMonitoringArgs;
   /** CPU and memory of each instance. */
   resources?: ResourcesArgs;
-  /** Lets `postgres` log in over the network, with a Secret. @default false */
+  /** Lets `postgres` sign in over the network, with a Secret. @default false */
   superuserAccess?: boolean;
   /** Labels of the Cluster object. */
   labels?: { [name: string]: pulumi.Input<string> };

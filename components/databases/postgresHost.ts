@@ -48,20 +48,23 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly topology: pulumi.Output<string>;
   /** Keys of the repositories, ascending. */
   public readonly repositoryNames: pulumi.Output<string[]>;
-  /** A command line that restores the newest state; run it with PostgreSQL stopped: as root where there is an agent, else as `user`. */
+  /**
+   * A command line that restores the newest state; run it with PostgreSQL stopped: as root if there is an agent, else
+   * as `user`.
+   */
   public readonly restoreCommand: pulumi.Output<string>;
-  /** True while PostgreSQL has to be restarted before it archives. */
+  /** True while PostgreSQL needs a restart before it archives. */
   public readonly pendingRestart: pulumi.Output<boolean>;
-  /** False where the timers are only written, because systemd is not running. */
+  /** False if the timers are only written, because systemd is not running. */
   public readonly timersEnabled: pulumi.Output<boolean>;
   /** `taken`, `found` (every repository had one), `off` (also with `restoreOnly`), or `waiting` for the restart. */
   public readonly firstBackup: pulumi.Output<string>;
   /**
-   * JSON text, read from the repositories by the last update or refresh: for each its newest full backup (label, when it ended) and its
-   * newest WAL segment (name, when it was stored), or why it cannot be read.
+   * JSON text, which the last update or refresh read from the repositories: for each its newest full backup (label, end
+   * time) and its newest WAL segment (name, storage time), or why it is unreadable.
    */
   public readonly destinations: pulumi.Output<string>;
-  /** For the host that makes the drills which are declared as made `elsewhere`: `new FireDrill("drills", { of: db.drilled, … })`. */
+  /** For the host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: db.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
   /** For one-shot actions: `new BackupNow("now", { host: db.access })`. */
   public readonly access: HostAccess;
@@ -84,7 +87,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       later.size === 0 ? null : pulumi.all([pulumi.output(settings), withoutSecrets({ value, later })]).apply((parts) => check(...parts));
     const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
     const { restoreOnly } = known;
-    // No copy of anything is made there: it is in no topology.
+    // It holds no copies: it is in no topology.
     super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), later) }, opts);
     logWarnings(findings, this);
     const said = new Set(findings.map(findingText));
@@ -108,7 +111,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.destinations = host.status.destinations;
     this.drilled = drilledDatabase(known, args);
     warnUndrilled(this, this.drilled, known.silence);
-    // Known in every preview, and only after the host is as declared.
+    // Known in every preview, and available only once the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),
       user: known.agent ? "root" : known.user,
@@ -151,20 +154,23 @@ export class PostgresHost extends pulumi.ComponentResource {
   }
 }
 
-/** On this machine the one that runs this program will do. */
+/** Default on this machine: the one that runs this program. */
 function nodeFor(args: PostgresHostArgs): NodeChoice {
   if (args.connection.ssh === undefined && args.node === undefined) return { path: args.nodePath ?? process.execPath, findings: [] };
   return chooseNode(args, args.directories?.lib ?? DEFAULTS.directories.lib);
 }
 
-/** What follows from the plan: at once where all of it is known, since every output costs a preview a millisecond; otherwise later. */
+/**
+ * Values from the plan: immediate if all of it is known, since every output costs a preview a millisecond; otherwise
+ * late.
+ */
 type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
 
-/** Which passphrase belongs to which place; empty for a repository without encryption. None for those that a file of the host has. */
+/** The passphrase of each location; empty for a repository without encryption. None for those in a file of the host. */
 function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, CipherArgs> {
   const rows = known.repositories.flatMap(({ encrypted, name }): [string, CipherArgs][] => {
     const cipher = args.repositories[name]?.at.cipher;
-    // In a file of the host: what it is nobody here knows, and what was known of the place stays true.
+    // The passphrase is in a file of the host and unknown here; the earlier record of the location stays valid.
     if (cipher === undefined && encrypted) return [];
     const location = derive((plan) => cipherLocation(plan, name));
     return [[name, { location, passphrase: cipher === undefined ? "" : pulumi.secret(cipher.passphrase) }]];
@@ -172,7 +178,7 @@ function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
   return Object.fromEntries(rows);
 }
 
-/** Paths, modes and owners are known at once; only texts may have to wait, and only texts are secret. */
+/** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
 function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, FileArgs> {
   const plain = renderPlainFiles(known).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs]);
   const late = renderLateFiles(known).map(({ path, mode, owner }) => {
@@ -195,7 +201,7 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
   return Object.fromEntries([...plain, ...late, ...(asksAgent ? [client] : []), ...closed, ...told]);
 }
 
-/** The arguments without what is secret: of a cipher remains that there is one, of credentials nothing. */
+/** The arguments without secrets: a cipher is replaced by its existence, credentials are dropped. */
 function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: targetSettings(repository.at) }]);
   const { existingFile, targets } = args.notify ?? {};

@@ -1,4 +1,4 @@
-/** A host that keeps the repositories of others, over SFTP. */
+/** A host that stores other hosts' repositories, over SFTP. */
 import * as pulumi from "@pulumi/pulumi";
 import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
 import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
@@ -25,12 +25,13 @@ const IMMUTABLE_DAYS_MAX = 3650;
 /** A database that stores its backups there. */
 export interface RepositoryClientArgs {
   /**
-   * Secret. The private key that the database signs in with, as ssh-keygen writes it. Left out, one is made and kept as a secret of the stack.
+   * Secret. The database's private key, as ssh-keygen writes it. Left out, one is generated and kept as a secret of the
+   * stack.
    */
   privateKey?: pulumi.Input<string>;
-  /** Secret. Of an encrypted `privateKey`. */
+  /** Secret. Passphrase of an encrypted `privateKey`. */
   privateKeyPassphrase?: pulumi.Input<string>;
-  /** More keys that may sign in to the same account, as lines of `authorized_keys` have them. @example ["ssh-ed25519 AAAAC3…"] */
+  /** Additional keys for the same account, as lines of `authorized_keys`. @example ["ssh-ed25519 AAAAC3…"] */
   publicKeys?: pulumi.Input<string>[];
   /**
    * Account on the backup host.
@@ -38,13 +39,13 @@ export interface RepositoryClientArgs {
    */
   user?: string;
   /**
-   * True makes a second account that reads the same repository and may change nothing: `readerTargets`.
+   * True creates a second account that reads the same repository and cannot change it: `readerTargets`.
    * @default false
    */
   reader?: boolean;
   /**
-   * What was stored cannot be changed or removed by the client's own account for so many days, not even with its key in the wrong hands: a timer of
-   * the backup host gives complete files to root every ten minutes. What keeps backups for less long cannot remove them in time.
+   * For this many days the client's own account cannot change or remove stored files, even with a stolen key: every ten
+   * minutes a timer of the backup host gives complete files to root. A shorter retention cannot remove backups in time.
    * @example 14
    */
   immutableDays?: number;
@@ -56,12 +57,12 @@ export interface RepositoryHostArgs {
   /** The login is root, or becomes root by sudo without a password. */
   connection: HostConnection;
   /**
-   * By name: letters, digits and hyphens. Each has an account and a directory of its own, and sees nothing of the others.
+   * By name: letters, digits and hyphens. Each has its own account and directory, and cannot see the others.
    * @example { orders: {}, ledger: { immutableDays: 14 } }
    */
   clients: { [client: string]: RepositoryClientArgs };
   /**
-   * Where the repositories lie: `<directory>/<client>/repository`. It and all above it belong to root.
+   * Parent directory of the repositories: `<directory>/<client>/repository`. It and all its parents belong to root.
    * @default "/srv/pgbackstop"
    */
   directory?: string;
@@ -70,11 +71,11 @@ export interface RepositoryHostArgs {
    * @default false
    */
   requireMount?: boolean;
-  /** By which the databases reach the host, when it is not the name or address of `connection`. */
+  /** Address by which the databases reach the host, if it is not that of `connection`. */
   address?: pulumi.Input<string>;
-  /** Port of sshd, as the databases reach it; left out, that of `connection`. */
+  /** Port of sshd for the databases; left out, that of `connection`. */
   port?: pulumi.Input<number>;
-  /** True where the loss of the databases' site leaves the host. Left out, nobody knows. */
+  /** True if the host survives the loss of the databases' site. Left out, unknown. */
   offSite?: boolean;
 }
 
@@ -92,9 +93,9 @@ export interface RepositoryHostArgs {
 export class RepositoryHost extends pulumi.ComponentResource {
   /** By client, for a database: `repositories: { repo1: { at: vault.targets["orders"] } }`. */
   public readonly targets: { [client: string]: RepositoryTarget };
-  /** The same with accounts that only read, of the clients with `reader`. */
+  /** The same with read-only accounts, for the clients with `reader`. */
   public readonly readerTargets: { [client: string]: RepositoryTarget };
-  /** The public key by which the databases know the host: read over the connection whose other end was proved. */
+  /** The host's public key for the databases, read over the verified connection. */
   public readonly hostKey: pulumi.Output<string>;
 
   constructor(name: string, args: RepositoryHostArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -166,7 +167,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
 interface Client {
   readonly client: string;
   readonly settings: RepositoryClientArgs;
-  /** The writer first. */
+  /** The writer comes first. */
   readonly accounts: readonly RepositoryAccount[];
   readonly repository: string;
 }

@@ -1,4 +1,4 @@
-/** A standby that comes from a repository: a member of a cluster of Patroni, or a plain standby that streams. */
+/** A standby from a repository: a member of a Patroni cluster, or a plain streaming standby. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -14,43 +14,53 @@ export interface PrimaryArgs {
   port?: pulumi.Input<number>;
   /** Role with REPLICATION. @example "replicator" */
   user: pulumi.Input<string>;
-  /** File with the password, as libpq's `passfile` is written, on the standby; left out, `~/.pgpass` of PostgreSQL's account. */
+  /**
+   * File with the password on the standby, in the form of libpq's `passfile`; left out, `~/.pgpass` of PostgreSQL's
+   * account.
+   */
   passfile?: pulumi.Input<string>;
   /** How TLS is demanded. @example "verify-full" */
   sslmode?: pulumi.Input<string>;
-  /** A replication slot that the primary has for it. */
+  /** The standby's replication slot on the primary. */
   slot?: pulumi.Input<string>;
 }
 
 export interface StandbyHostArgs extends HostBaseArgs {
   /**
-   * Where the standby keeps its data: with Patroni, its `data_dir`. Neither it nor a server has to be there.
+   * The standby's data directory: with Patroni, its `data_dir`. Neither it nor a server needs to exist.
    * @example "/var/lib/postgresql/18/main"
    */
   dataDirectory: pulumi.Input<string>;
-  /** Repositories of the cluster, by their keys there, with keys that only read: `readerTarget` of a bucket, `readerTargets` of a RepositoryHost. */
+  /**
+   * Repositories of the cluster, by their keys there, with read-only keys: `readerTarget` of a bucket, `readerTargets`
+   * of a RepositoryHost.
+   */
   repositories: { [key: string]: HostRepositoryArgs };
-  /** For a standby without Patroni. Left out, `restoreCommand` makes one that reads the archive alone. */
+  /** For a standby without Patroni. Left out, `restoreCommand` makes one that reads only the archive. */
   primary?: PrimaryArgs;
 }
 
 /**
- * A host whose PostgreSQL comes from a repository instead of its primary: it gets configuration and runtime, and nothing of it writes into a
- * repository. What makes the standby is yours to run: Patroni by `patroni`, or `restoreCommand`.
+ * A host whose PostgreSQL comes from a repository instead of its primary: it gets configuration and runtime, and never
+ * writes into a repository. You run the program that makes the standby: Patroni by `patroni`, or `restoreCommand`.
  *
- * It loads no primary, works while there is none, and renews a dead member from what it still has (`--delta`). Destroying it removes what it laid
- * down and the `restore_command` that names it, never the data directory; the standby runs on.
+ * It puts no load on the primary, works without one, and renews a dead member from its remaining data (`--delta`).
+ * Destroying it removes its files and the `restore_command` that names it, never the data directory; the standby keeps
+ * running.
  *
- * `new StandbyHost("db3", { connection: { ssh }, dataDirectory: "/var/lib/postgresql/18/main", repositories: { repo1: { at: b2.readerTarget } } });`
+ * `new StandbyHost("db3", { connection: { ssh }, dataDirectory: "/var/lib/postgresql/18/main", repositories: { repo1: {
+ * at: b2.readerTarget } } });`
  */
 export class StandbyHost extends pulumi.ComponentResource {
-  /** A shell line that makes, or renews, the standby; run it as `user` with PostgreSQL stopped, then start PostgreSQL. */
+  /**
+   * A shell line that creates or renews the standby; run it as `user` with PostgreSQL stopped, then start PostgreSQL.
+   */
   public readonly restoreCommand: pulumi.Output<string>;
   /** A part of patroni.yml: this member comes from the repository (`create_replica_methods`), and reads its archive. */
   public readonly patroni: pulumi.Output<string>;
-  /** A part of patroni.yml for the day on which every member is lost: a new cluster out of the repository (`bootstrap.method`). */
+  /** A part of patroni.yml for the loss of every member: a new cluster from the repository (`bootstrap.method`). */
   public readonly patroniBootstrap: pulumi.Output<string>;
-  /** What the repositories hold, as JSON text; see PostgresHost. */
+  /** Content of the repositories, as JSON text; see PostgresHost. */
   public readonly destinations: pulumi.Output<string>;
   /** For one-shot actions. */
   public readonly access: HostAccess;
