@@ -1,4 +1,4 @@
-/** A backup of a cluster as part of an update: what the program declares, and how the update ends with the Backup. */
+/** A backup of a cluster as part of an update: the program's declaration, and an update that fails with the Backup. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { BackupNow } from "../../../components/actions/backupNow";
@@ -10,7 +10,7 @@ interface Made {
   readonly inputs: Record<string, unknown>;
 }
 
-/** What the program makes where each Backup has ended with `status`, and the label that it gets. */
+/** Declares backups whose Backup objects all end with `status`; returns the declarations and the label. */
 async function declared(
   status: object,
   specs: readonly object[] = [{ cluster: { name: "orders" } }],
@@ -39,7 +39,7 @@ async function declared(
 
 const END: BackupEndInputs = { namespace: "db", backup: "orders-before", uid: "1", phase: "completed", error: "", backupId: "20261120-065300F" };
 
-test("the provider waits for a Backup that has ended, whichever way", async () => {
+test("the provider waits until a Backup has ended, successfully or not", async () => {
   const { label, made } = await declared({ phase: "completed", backupId: "20261120-065300F" });
   const backup = made.find(({ type }) => type === "kubernetes:postgresql.cnpg.io/v1:Backup");
   expect(backup?.inputs["metadata"]).toMatchObject({
@@ -50,7 +50,7 @@ test("the provider waits for a Backup that has ended, whichever way", async () =
   expect(label).toBe("20261120-065300F");
 });
 
-test("a resource that depends on the Backup is handed its phase and its own error", async () => {
+test("a resource that depends on the Backup receives its phase and its own error", async () => {
   const { made } = await declared({ phase: "failed", error: "no space left on device" });
   const end = made.find(({ type }) => type.endsWith(":ClusterBackupEnd"));
   expect(end?.name).toBe("before-backup-end");
@@ -63,13 +63,13 @@ test("a resource that depends on the Backup is handed its phase and its own erro
   });
 });
 
-test("of several backups the next one waits for the outcome of the one before", async () => {
+test("each of several backups waits for the previous one's outcome", async () => {
   const { made } = await declared({ phase: "completed", backupId: "20261120-065300F" }, [{}, {}]);
   const names = made.map(({ name }) => name).filter((name) => name !== "before");
   expect(names).toEqual(["before-backup-1", "before-backup-1-end", "before-backup-2", "before-backup-2-end"]);
 });
 
-test("the update fails with a Backup that failed, with its error and the way to another one", async () => {
+test("the update fails with the Backup's own error, and names the remedy", async () => {
   expect(await backupEndCreate(END)).toEqual({ id: "db/orders-before", outs: { label: "20261120-065300F", uid: "1" } });
   for (const phase of ["failed", "invalid backup definition"])
     await expect(backupEndCreate({ ...END, phase, error: "no space left on device", backupId: "" })).rejects.toThrow(
@@ -78,7 +78,7 @@ test("the update fails with a Backup that failed, with its error and the way to 
   await expect(backupEndCreate({ ...END, phase: "" })).rejects.toThrow("it tells no phase");
 });
 
-test("what was looked at is looked at again for another Backup only, also for one of the same name", async () => {
+test("only another Backup is read again, even one of the same name", async () => {
   const { outs } = await backupEndCreate(END);
   expect(await backupEndDiff("", outs, { ...END, phase: "", error: "later" })).toEqual({ changes: false, replaces: [] });
   expect(await backupEndDiff("", outs, { ...END, uid: "2" })).toEqual({ changes: true, replaces: ["uid"] });

@@ -11,13 +11,13 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-test("an entry is printed alone, from its name to what shows it", () => {
+test("an entry is printed alone, from its name to its symptom", () => {
   expect(explainMain(["lock-held"])).toBe(0);
   expect(said.join("")).toMatch(/^lock-held\n\n\*\*Symptom\.\*\*[^]*\*\*Shown by\*\* .*\n$/);
   expect(said.join("")).not.toContain("checkpoint-wait");
 });
 
-test("every entry is listed with what is seen", () => {
+test("every entry is listed with its symptom", () => {
   expect(explainMain([])).toBe(0);
   const lines = said
     .join("")
@@ -27,7 +27,7 @@ test("every entry is listed with what is seen", () => {
   expect(lines.filter((line) => !/^ {2}\S+ +\S/.test(line))).toEqual([]);
 });
 
-test("a name that is not there is told", () => {
+test("an unknown name is reported", () => {
   expect(explainMain(["nothing"])).toBe(2);
   expect(said.join("")).toBe("pgbackstop explain: there is no entry 'nothing'; without a name all are listed\n");
 });

@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-test("rules are written as a file, and as an object with its place and labels", () => {
+test("rules are written as a file, and as an object with its namespace and labels", () => {
   expect(monitoringMain("alerts", [file, "--size-limit-gb=100", `--output=${folder}/rules.yml`])).toBe(0);
   expect(readFileSync(join(folder, "rules.yml"), "utf8")).toMatch(/^groups:\n {2}- name: "pgbackstop-ledger"\n[\s\S]*> 100000000000"/);
   expect(monitoringMain("alerts", [file, "--format=kubernetes", "--namespace=watch", "--label=release=prometheus"])).toBe(0);
@@ -34,7 +34,7 @@ test("a dashboard has its title", () => {
   expect((JSON.parse(said.join("")) as { title: string }).title).toBe("Ledger");
 });
 
-test("a database whose engine has no metrics of ours is told", () => {
+test("a database whose engine has no metrics of this package is reported", () => {
   const [database] = topology().databases;
   writeFileSync(
     file,
@@ -51,7 +51,7 @@ test.each([
   [["/none.json"], "unable to read /none.json"],
   [["FILE", "--size-limit-gb=-1"], "--size-limit-gb takes a number above 0"],
   [["FILE", "--format=toml"], "--format takes file or kubernetes"],
-])("words that are wrong are told: %j", (argv, text) => {
+])("invalid arguments are reported: %j", (argv, text) => {
   expect(
     monitoringMain(
       "alerts",

@@ -1,4 +1,4 @@
-/** `pgbackstop render`: the same objects as the components declare, as YAML, with Secrets as references only. */
+/** `pgbackstop render`: the components' objects as YAML, with Secrets as references only. */
 import { expect, test } from "vitest";
 import type { Manifest } from "../../../components/render/kubernetes/objects";
 import { type GitopsFile, renderGitops } from "../../../components/render/kubernetes/gitops";
@@ -37,7 +37,7 @@ function kinds(manifests: readonly Manifest[]): string[] {
   return manifests.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`);
 }
 
-test("a file becomes the plugin and its clusters, in the order in which they are applied", () => {
+test("a file becomes the plugin and its clusters, in the order of creation", () => {
   const { findings, manifests } = renderGitops(file(), BUNDLE, true);
   expect(findings).toEqual([]);
   expect(kinds(manifests)).toEqual([
@@ -59,14 +59,14 @@ test("a file becomes the plugin and its clusters, in the order in which they are
   expect(kinds(renderGitops(file(), BUNDLE, false).manifests).filter((text) => text.includes("runtime"))).toEqual([]);
 });
 
-test("the objects are those that the components declare", () => {
+test("the objects equal those of the components", () => {
   const { manifests } = renderGitops(file(), BUNDLE, false);
   const like = context({ repositories: {}, schedules: { full: { cron: "0 3 * * 0" } } });
   const expected = objectOf(renderCluster(like, null), "schedule-full");
   expect(manifests.find(({ kind }) => kind === "ScheduledBackup")).toEqual(expected);
 });
 
-test("a Cluster of others is laid over, and nothing of Pulumi is in it", () => {
+test("fields of an existing Cluster are rendered without Pulumi's own", () => {
   const { clusters } = file();
   const { manifests } = renderGitops({ attach: { legacy: { ...clusters?.["orders"], namespace: "db", storageGiB: undefined } } }, BUNDLE, false);
   expect(kinds(manifests)).toEqual(["ConfigMap db/legacy-pgbackstop", "Cluster db/legacy", "ScheduledBackup db/legacy-full"]);
@@ -74,7 +74,7 @@ test("a Cluster of others is laid over, and nothing of Pulumi is in it", () => {
   expect(JSON.stringify(manifests)).not.toContain("pulumi");
 });
 
-test("a secret in the file is refused by its place, and not repeated", () => {
+test("a secret in the file is refused by its position, and not repeated", () => {
   const credentials = { accessKeyId: "id", secretAccessKey: "marker-secret" };
   const wrong: object = { clusters: { orders: { repositories: { repo1: { at: { s3: { credentials }, cipher: { passphrase: "marker-pass" } } } } } } };
   const { findings, manifests } = renderGitops(wrong, BUNDLE, true);
@@ -86,7 +86,7 @@ test("a secret in the file is refused by its place, and not repeated", () => {
   expect(JSON.stringify(findings)).not.toContain("marker");
 });
 
-test("what cannot be is said with its place in the file, and nothing is rendered", () => {
+test("an invalid declaration is reported with its position in the file, and nothing is rendered", () => {
   const { findings, manifests } = renderGitops(file({ plugin: { serviceName: "pgbackrest" } }), BUNDLE, true);
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB052 plugin.serviceName"]);
   expect(manifests).toEqual([]);

@@ -1,4 +1,4 @@
-/** The client of B2's native API against the double: signing in, repeating, refusing, and never telling a secret. */
+/** The client of B2's native API against the double: signing in, retrying, refusing, and keeping secrets. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -38,7 +38,7 @@ async function failureOf(work: Promise<unknown>): Promise<B2Error> {
   return error;
 }
 
-test("signing in at version 4 tells account, endpoint and region, once for many calls", async () => {
+test("signing in at version 4 returns account, endpoint and region, once for many calls", async () => {
   const client = open();
   expect(await Promise.all([list(client), list(client)])).toEqual([[], []]);
   expect(await client.account()).toMatchObject({
@@ -49,7 +49,7 @@ test("signing in at version 4 tells account, endpoint and region, once for many 
   expect(server.calls).toEqual(["b2_authorize_account v4", "b2_list_buckets v4", "b2_list_buckets v4"]);
 });
 
-test("a token that has ended is renewed once, and no time is lost", async () => {
+test("an expired token is renewed once, without a pause", async () => {
   const client = open();
   await list(client);
   server.expireTokens();
@@ -59,7 +59,7 @@ test("a token that has ended is renewed once, and no time is lost", async () => 
   expect(await failureOf(list(client))).toMatchObject({ status: 401, code: "expired_auth_token" });
 });
 
-test("what passes is repeated after 1 s, doubled, with jitter; five tries in all", async () => {
+test("transient errors are retried after 1 s, doubled, with jitter; five attempts in all", async () => {
   const busy = { kind: "refuse", status: 503, code: "service_unavailable" } as const;
   server.plan("b2_list_buckets", busy, { kind: "break" }, { kind: "badGateway" }, { kind: "refuse", status: 408, code: "request_timeout" });
   expect(await list(open({ random: 0.5 }))).toEqual([]);
@@ -71,7 +71,7 @@ test("what passes is repeated after 1 s, doubled, with jitter; five tries in all
   expect(error.message).toMatch(/^b2_list_buckets: 503 service_unavailable: service_unavailable \(request [0-9a-f]{16}\)$/);
 });
 
-test("Retry-After wins, as seconds and as a date; more than anybody would wait is an error at once", async () => {
+test("Retry-After has priority, as seconds and as a date; too long a wait is an error at once", async () => {
   const slow = (retryAfter: string): { kind: "refuse"; status: number; code: string; retryAfter: string } => ({
     kind: "refuse",
     status: 429,
@@ -85,13 +85,13 @@ test("Retry-After wins, as seconds and as a date; more than anybody would wait i
   expect(await failureOf(list(open()))).toMatchObject({ status: 429, retryAfterMs: 3_600_000 });
 });
 
-test("signing in is repeated too", async () => {
+test("signing in is retried too", async () => {
   server.plan("b2_authorize_account", { kind: "break" }, { kind: "refuse", status: 500, code: "internal_error" });
   expect(await list(open())).toEqual([]);
   expect(sleeps).toEqual([1_000, 2_000]);
 });
 
-test("what is not safe to repeat is not, unless it was refused for certain", async () => {
+test("an unsafe call is repeated only after a clear refusal", async () => {
   const key = { accountId: server.accountId, keyName: "once", capabilities: ["readFiles"] };
   server.plan("b2_create_key", { kind: "loseAnswer" });
   expect(await failureOf(open().call("b2_create_key", key, { repeatable: false }))).toMatchObject({ code: "network", unclear: true });
@@ -109,7 +109,7 @@ test.each<[string, number, string]>([
   ["access_denied", 403, "object lock or a legal hold keeps it"],
   ["bad_request", 400, ""],
   ["not_found", 404, ""],
-])("%s is an error at once, with the way out", async (code, status, hint) => {
+])("%s is an error at once, with the remedy", async (code, status, hint) => {
   server.plan("b2_list_buckets", { kind: "refuse", status, code, message: "said the service" });
   const error = await failureOf(list(open()));
   expect(error).toMatchObject({ operation: "b2_list_buckets", status, code, unclear: false });
@@ -118,13 +118,13 @@ test.each<[string, number, string]>([
   expect(sleeps).toEqual([]);
 });
 
-test("a wrong key is told by its place, not by its value", async () => {
+test("a wrong key is named by its setting, not by its value", async () => {
   const error = await failureOf(list(open({ applicationKey: "planted-wrong-key" })));
   expect(error.message).toContain("the key of b2:applicationKeyId and b2:applicationKey (or B2_APPLICATION_KEY_ID");
   expect(error.message).not.toContain("planted-wrong-key");
 });
 
-test("no message holds a key or a token, not even one that the service repeats", async () => {
+test("no message contains a key or a token, not even one that the service repeats", async () => {
   const client = open();
   await list(client);
   const basic = Buffer.from(`${server.admin.applicationKeyId}:${server.admin.applicationKey}`).toString("base64");

@@ -4,7 +4,7 @@ import { fingerprintOf, fitsFingerprint, passphraseFaults, rememberPassphrases }
 
 const RANDOM = "t9f0cXN1cGVyLXNlY3JldC1tYXJrZXItMDEyMzQ1Njc4OWFiY2RlZg+A/b==";
 
-test("a fingerprint fits its own passphrase only, and tells nothing of it", () => {
+test("a fingerprint matches its own passphrase only, and reveals nothing of it", () => {
   const long = fc.string({ minLength: 43, maxLength: 80 });
   fc.assert(
     fc.property(long, long, (one, other) => {
@@ -12,20 +12,20 @@ test("a fingerprint fits its own passphrase only, and tells nothing of it", () =
       expect(fitsFingerprint(one, fingerprint)).toBe(true);
       expect(fitsFingerprint(other, fingerprint)).toBe(one === other);
       expect(fingerprint).not.toContain(one);
-      // Salted: the same passphrase of two repositories does not show.
+      // Salted: equal passphrases of two repositories do not show.
       expect(fingerprintOf(one)).not.toBe(fingerprint);
     }),
   );
 });
 
-test("what somebody could guess costs time and memory for each guess; what is random does not", () => {
+test("a guessable passphrase costs time and memory for each guess; a random one does not", () => {
   expect(fingerprintOf("correct horse")).toMatch(/^scrypt:[A-Za-z0-9+/=]{24}:[A-Za-z0-9+/=]{44}$/);
   expect(fitsFingerprint("correct horse", fingerprintOf("correct horse"))).toBe(true);
   expect(fitsFingerprint("correct horsf", fingerprintOf("correct horse"))).toBe(false);
   expect(fingerprintOf(RANDOM)).toMatch(/^sha256:/);
 });
 
-test("encryption that comes or goes is another passphrase too", () => {
+test("adding or removing encryption counts as another passphrase", () => {
   const faults = (before: string, after: string): string[] =>
     passphraseFaults(
       { repo1: { location: "/backups", passphrase: after } },
@@ -38,7 +38,7 @@ test("encryption that comes or goes is another passphrase too", () => {
   expect(faults(RANDOM, `${RANDOM}x`)[0]).not.toContain(RANDOM);
 });
 
-test("a place is remembered when its repository is gone, and a fingerprint that fits stays as it is", () => {
+test("the location of a removed repository stays recorded, and a matching fingerprint is kept", () => {
   const first = rememberPassphrases({ repo1: { location: "/a", passphrase: RANDOM } }, {});
   const second = rememberPassphrases({ repo1: { location: "/b", passphrase: RANDOM } }, first);
   expect(second["/a"]).toBe(first["/a"]);

@@ -1,4 +1,4 @@
-/** What attaching backups to a Cluster of others gives to a program. */
+/** Outputs of backups for an existing Cluster. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test, vi } from "vitest";
 import { ClusterEngine } from "../../../components/databases/cnpgArgs";
@@ -32,7 +32,7 @@ function common(): ConstructorParameters<typeof CnpgBackup>[1] {
 test.each([
   ["CnpgBackup", () => new CnpgBackup("orders", common())],
   ["CnpgCluster", () => new CnpgCluster("orders", { ...common(), storageGiB: 1 })],
-])("%s names every ScheduledBackup that it makes, that of snapshots too", async (_name, make) => {
+])("%s names every ScheduledBackup that it creates, including that of snapshots", async (_name, make) => {
   let names: readonly string[] = [];
   const objects = (await renderedObjects(() => void make().scheduleNames.apply((found) => (names = found)))) as KubernetesObject[];
   const made = objects.filter(({ kind }) => kind === "ScheduledBackup").map(({ metadata }) => metadata.name);
@@ -40,7 +40,7 @@ test.each([
   expect([...names].sort()).toEqual(made.sort());
 });
 
-test("its access has what a Job needs for verbs, by the names of Secrets, and its drills with the newest backup", async () => {
+test("its access has a Job's inputs for verbs, by the names of Secrets, and its drills with the newest backup", async () => {
   let verbs: unknown;
   let other: unknown = "unseen";
   await renderedObjects(() => {

@@ -4,7 +4,7 @@ import type { HostPlan } from "../../../components/plan/model/plan";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, plan } from "../plans";
 
-test("files are listed while values that they need are not known yet: a bucket that is being made, the key of a host that is", () => {
+test("files are listed before their values are known: those of a bucket or a host key about to be created", () => {
   const bucket = { ...BUCKET, at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, bucket: unknownMarker(0), endpoint: unknownMarker(1), region: "eu" } } };
   const vault = {
     keepDays: 7,
@@ -20,7 +20,7 @@ test("files are listed while values that they need are not known yet: a bucket t
   expect(renderLateFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackrest.conf");
 });
 
-test("locks lie in a directory of PostgreSQL's account, which an update makes; elsewhere the runtime makes it", () => {
+test("locks are in a directory of PostgreSQL's account, which an update creates; elsewhere the runtime creates it", () => {
   const kept = (made: HostPlan): string[] => lateInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
   const usual = plan({});
   expect(usual.directories.lock).toBe("/var/spool/pgbackrest/lock");

@@ -1,4 +1,4 @@
-/** One declaration of drills for two hosts: what the database tells the host that makes them, and what that one refuses. */
+/** One declaration of drills for two hosts: the database's data for the drilling host, and that host's refusals. */
 import { expect, test } from "vitest";
 import { FireDrill, type FireDrillArgs } from "../../../components/drills/fireDrill";
 import type { DrillArgs, DrilledDatabase } from "../../../components/drills/drillArgs";
@@ -22,7 +22,7 @@ const reasonOf = (args: Partial<FireDrillArgs>): string => {
   }
   return "nothing was refused";
 };
-/** As FireDrill has it resolved. */
+/** As FireDrill resolves it. */
 const farPlan = (): HostPlan =>
   plan({
     ...NOTHING,
@@ -34,12 +34,12 @@ const farPlan = (): HostPlan =>
     notify: { targets: [{ type: "webhook" }] },
   });
 
-test("the database tells its drills elsewhere, and how old its schedules let a backup become", () => {
+test("the database passes on its drills elsewhere, and its schedules' limit for the age of backups", () => {
   expect(drilled()).toEqual({
     database: "ledger",
     stanza: "main",
     drills: { away: AWAY },
-    // Every Sunday in a zone whose clocks change: a week, its jitter and the duration of a run, and the hour.
+    // Every Sunday in a zone with clock changes: a week, its jitter and the duration of a run, and the hour.
     drillChecks: { backupAgeHours: 7 * 24 + 2 },
     objectives: { rtoMinutes: 30 },
   });
@@ -47,7 +47,7 @@ test("the database tells its drills elsewhere, and how old its schedules let a b
   expect(said.drillChecks).toEqual({ backupAgeHours: 5, assertions: [] });
 });
 
-test("what is declared twice, or nowhere, is refused by its name", () => {
+test("a duplicate or missing declaration is refused by its name", () => {
   expect(reasonOf({})).toMatch(/FireDrill drills: there is nothing to drill: give drilled of a database/);
   expect(reasonOf({ drills: {} })).toMatch(/nothing to drill/);
   expect(reasonOf({ of: drilled({}) })).toMatch(/ledger declares no drill as made elsewhere: drills: \{ monthly:/);
@@ -55,7 +55,7 @@ test("what is declared twice, or nowhere, is refused by its name", () => {
     expect(reasonOf({ of: drilled(), [name]: value })).toMatch(new RegExp(`${name} is declared by ledger, which of names`));
 });
 
-test("the host that makes them is handed the keys by systemd, and has no agent", () => {
+test("the drilling host gets the keys from systemd, and has no agent", () => {
   const far = farPlan();
   expect(checkHost(far).filter(({ severity }) => severity === "error")).toEqual([]);
   const units = unitsOf(far);
@@ -69,7 +69,7 @@ test("the host that makes them is handed the keys by systemd, and has no agent",
   expect(text).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
   const files = [...renderPlainFiles(far), ...renderLateFiles(far)];
   const conf = files.find(({ path }) => path.endsWith("pgbackrest.conf"))?.text;
-  // Nobody would answer at the agent's socket.
+  // The agent's socket would not answer.
   expect(conf).not.toContain("restore_command");
   expect(files.find(({ path }) => path === "/usr/local/bin/pgbackstop")?.text).toContain("LoadCredential=repo2.conf");
 });

@@ -1,4 +1,7 @@
-/** What the engine calls for buckets and keys of B2, against the double: every promise about lost answers, owners, locks and drift. */
+/**
+ * The engine's calls for B2 buckets and keys, against the double: every promise about lost answers, owners, locks and
+ * drift.
+ */
 import { unknownValue } from "@pulumi/pulumi/runtime";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
@@ -22,7 +25,7 @@ import {
 } from "../../../components/dynamic/b2";
 import { B2ServerDouble } from "../../harness/b2Server";
 
-// Pauses before another try: how long they are is shown by the tests of the client.
+// Pauses between attempts: the client's tests check their length.
 vi.mock("node:timers/promises", () => ({ setTimeout: async () => undefined }));
 
 const OWNER = "acme/shop/prod/backups";
@@ -68,7 +71,7 @@ const failureOf = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => String(error),
   );
 
-/** As often as a call is repeated: the next failure ends it. */
+/** Number of attempts of a call: the next failure ends it. */
 const lost = { kind: "loseAnswer" } as const;
 
 function countOf(call: string): number {
@@ -76,7 +79,7 @@ function countOf(call: string): number {
 }
 
 describe("signing in", () => {
-  test("takes both parts from the configuration, or both from the environment, and says what is missing", async () => {
+  test("takes both parts from the configuration, or both from the environment, and names the missing one", async () => {
     const { applicationKeyId, applicationKey } = server.admin;
     const B2 = { B2_APPLICATION_KEY_ID: applicationKeyId, B2_APPLICATION_KEY: applicationKey, B2_ENDPOINT: server.endpoint };
     await configure({ get: () => undefined }, B2);
@@ -97,7 +100,7 @@ describe("signing in", () => {
 });
 
 describe("a bucket", () => {
-  test("is made private, marked, with its rules; endpoint and region come from the account", async () => {
+  test("is created private, marked, with its rules; endpoint and region come from the account", async () => {
     const { id, outs } = await bucketCreate(wanted);
     const bucket = server.bucket("acme-orders");
     expect(id).toBe(`s3.test-central-009.backblazeb2.com/${bucket.bucketId}`);
@@ -115,7 +118,7 @@ describe("a bucket", () => {
     expect(await bucketDiff(id, outs, wanted)).toEqual({ changes: false, replaces: [], deleteBeforeReplace: false });
   });
 
-  test("gets object lock with it and its retention afterwards", async () => {
+  test("gets object lock at creation and its retention afterwards", async () => {
     await bucketCreate(locked);
     expect(server.bucket("acme-orders")).toMatchObject({
       fileLockEnabled: true,
@@ -124,7 +127,7 @@ describe("a bucket", () => {
     expect(server.calls.slice(1)).toEqual(["b2_create_bucket v4", "b2_list_buckets v4", "b2_update_bucket v4"]);
   });
 
-  test("gets its retention also from a key that may not read it", async () => {
+  test("gets its retention even from a key that may not read it", async () => {
     const { id, outs } = await bucketCreate({ ...wanted, fileLockEnabled: true });
     const capabilities = ["listBuckets", "writeBuckets", "writeBucketRetentions"];
     await signIn(server.addKey({ capabilities }));
@@ -132,7 +135,7 @@ describe("a bucket", () => {
     expect(server.bucket("acme-orders").defaultRetention).toEqual({ mode: "governance", period: { duration: 14, unit: "days" } });
   });
 
-  test("whose answer got lost is found by its mark and finished", async () => {
+  test("is found by its mark and finished after a lost answer", async () => {
     server.plan("b2_create_bucket", lost);
     const { outs } = await bucketCreate(locked);
     expect(server.buckets.map((bucket) => bucket.bucketId)).toEqual([outs.bucketId]);
@@ -140,7 +143,7 @@ describe("a bucket", () => {
     expect(server.bucket("acme-orders").defaultRetention.mode).toBe("governance");
   });
 
-  test("whose name is taken is told by whom, and left alone", async () => {
+  test("with a taken name is reported with its owner, and left alone", async () => {
     server.namesOfOthers.add("acme-orders");
     expect(await failureOf(bucketCreate(wanted))).toContain("is taken, and not by this account");
     server.namesOfOthers.clear();
@@ -152,7 +155,7 @@ describe("a bucket", () => {
     expect(bucket).toMatchObject({ revision: 2, lifecycleRules: [] });
   });
 
-  test("is changed in place, against whoever changes it at the same time, and a lost answer is no harm", async () => {
+  test("is changed in place despite concurrent changes, and a lost answer does no harm", async () => {
     const { id, outs } = await bucketCreate(wanted);
     const news = { ...wanted, lifecycleRules: [{ ...RULE, deleteHiddenAfterDays: 30 }] };
     expect(await bucketDiff(id, outs, news)).toMatchObject({ changes: true, replaces: [] });
@@ -164,7 +167,7 @@ describe("a bucket", () => {
     expect(await failureOf(bucketUpdate(id, updated.outs, wanted))).toContain("409 conflict");
   });
 
-  test("keeps info of others, and gives back what somebody changed", async () => {
+  test("keeps others' info, and restores settings that somebody changed", async () => {
     const { id, outs } = await bucketCreate(locked);
     server.changeByHand("acme-orders", {
       bucketType: "allPublic",
@@ -190,7 +193,7 @@ describe("a bucket", () => {
     expect((await bucketDiff(id, repaired, locked)).changes).toBe(false);
   });
 
-  test("is not told as changed where this key may not read", async () => {
+  test("is not reported as changed where this key may not read", async () => {
     const { id, outs } = await bucketCreate(locked);
     await signIn(server.addKey({ capabilities: ["listBuckets"] }));
     told = "";
@@ -199,7 +202,7 @@ describe("a bucket", () => {
     expect(told).toBe("");
   });
 
-  test("of another name is another one; unknown values in a preview are not judged", async () => {
+  test("with another name is another one; unknown values in a preview are not judged", async () => {
     const { id, outs } = await bucketCreate(wanted);
     expect(await bucketDiff(id, outs, { ...wanted, bucketName: "acme-others" })).toEqual({
       changes: true,
@@ -232,11 +235,11 @@ describe("a bucket", () => {
     ["a retention without lock", { defaultRetention: { mode: "governance", days: 1 } }, "defaultRetention"],
     ["an unknown mode", { fileLockEnabled: true, defaultRetention: { mode: "strict", days: 1 } }, "defaultRetention"],
     ["no days", { fileLockEnabled: true, defaultRetention: { mode: "governance", days: 0 } }, "defaultRetention"],
-  ])("with %s is refused before anything is done", async (_what, change, property) => {
+  ])("with %s is refused before any change", async (_what, change, property) => {
     expect((await bucketCheck({}, { ...wanted, ...change })).failures.map((failure) => failure.property)).toEqual([property]);
   });
 
-  test("never loses its object lock, and says so before anything is done", async () => {
+  test("never loses its object lock, and reports that before any change", async () => {
     expect((await bucketCheck(locked, wanted)).failures).toEqual([
       { property: "fileLockEnabled", reason: expect.stringContaining("object lock cannot be taken off") as string },
     ]);
@@ -250,7 +253,7 @@ describe("a bucket", () => {
     expect(server.bucket("acme-orders")).toMatchObject({ fileLockEnabled: true, defaultRetention: { mode: null } });
   });
 
-  test("that is gone is told as gone, and deleting it again is no error", async () => {
+  test("is reported as missing once it is, and deleting it again is no error", async () => {
     const { id, outs } = await bucketCreate(wanted);
     server.buckets.length = 0;
     expect(await bucketRead(id, outs)).toEqual({ id: "" });
@@ -260,7 +263,7 @@ describe("a bucket", () => {
 });
 
 describe("deleting a bucket", () => {
-  test("takes it away when it is empty, also when the answer gets lost", async () => {
+  test("removes an empty one, even after a lost answer", async () => {
     const { id, outs } = await bucketCreate(wanted);
     server.plan("b2_delete_bucket", lost);
     await bucketDelete(id, outs);
@@ -274,7 +277,7 @@ describe("deleting a bucket", () => {
     expect(server.bucket("acme-orders").files).toHaveLength(1);
   });
 
-  test("empties one with forceDestroy: versions of many pages, unfinished uploads", async () => {
+  test("empties one with forceDestroy: many pages of versions, and unfinished uploads", async () => {
     const { id, outs } = await bucketCreate({ ...wanted, forceDestroy: true });
     const bucket = server.bucket("acme-orders");
     for (let index = 0; index < 1_020; index++) server.addFile(bucket);
@@ -284,7 +287,7 @@ describe("deleting a bucket", () => {
     expect(told).toContain("deleted 1020 versions from bucket acme-orders");
   });
 
-  test("stops at a locked file, at a lost mark and at a mark of somebody else", async () => {
+  test("stops at a locked file, at a lost mark and at another owner's mark", async () => {
     const { id, outs } = await bucketCreate({ ...wanted, forceDestroy: true });
     const bucket = server.bucket("acme-orders");
     server.addFile(bucket, { locked: true });
@@ -298,7 +301,7 @@ describe("deleting a bucket", () => {
   });
 });
 
-describe("taking over a bucket", () => {
+describe("adopting a bucket", () => {
   const adopt: BucketInputs = { bucketName: "acme-orders", owner: OWNER, lifecycleRules: [{ ...RULE, prefix: "pgbackrest/" }], adopt: true };
   const photos = { ...RULE_BODY, fileNamePrefix: "photos/", daysFromUploadingToHiding: 90 };
 
@@ -316,7 +319,7 @@ describe("taking over a bucket", () => {
     expect((await bucketDiff(id, outs, adopt)).changes).toBe(false);
     expect((await bucketRead(id, outs)).props).toEqual(outs);
 
-    // Another path takes our old rule along.
+    // A new path moves our former rule.
     const moved = { ...adopt, lifecycleRules: [{ ...RULE, prefix: "backups/" }] };
     const { outs: after } = await bucketUpdate(id, outs, moved);
     expect(bucket.lifecycleRules).toEqual([photos, { ...RULE_BODY, fileNamePrefix: "backups/" }]);
@@ -327,7 +330,7 @@ describe("taking over a bucket", () => {
     expect(countOf("b2_delete")).toBe(0);
   });
 
-  test("stays taken over when the program says create later, or the state is lost", async () => {
+  test("stays in effect when the program later says create, or the state is lost", async () => {
     const bucket = server.addBucket({ bucketName: "acme-orders" });
     const { id, outs } = await bucketCreate(adopt);
     const { outs: after } = await bucketUpdate(id, outs, { ...adopt, adopt: false });
@@ -338,7 +341,7 @@ describe("taking over a bucket", () => {
     expect(server.buckets).toEqual([bucket]);
   });
 
-  test("refuses a rule of others about our files, a public bucket, and one that is not there", async () => {
+  test("refuses another owner's rule about our files, a public bucket, and a missing one", async () => {
     expect(await failureOf(bucketCreate(adopt))).toContain('there is no bucket "acme-orders" that this key can see');
     const bucket = server.addBucket({ bucketName: "acme-orders", lifecycleRules: [{ ...photos, fileNamePrefix: "" }] });
     const refused = await failureOf(bucketCreate(adopt));
@@ -360,7 +363,7 @@ describe("a key", () => {
     key = { keyName: "orders-reader", owner: OWNER, capabilities, bucketIds: [bucketId] };
   });
 
-  test("for one bucket is made by version 3, under a name of its own", async () => {
+  test("for one bucket uses version 3, with a unique name", async () => {
     const { id, outs } = await keyCreate(key);
     expect(server.calls.slice(1)).toEqual(["b2_create_key v3"]);
     expect(outs).toMatchObject({ ...key, apiVersion: 3, applicationKeyId: id, expiresAtMs: null });
@@ -376,7 +379,7 @@ describe("a key", () => {
     expect(server.calls.slice(2)).toEqual(["b2_list_keys v4", "b2_list_keys v3"]);
   });
 
-  test("for several buckets is made by version 4", async () => {
+  test("for several buckets uses version 4", async () => {
     const { bucketId } = server.addBucket({ bucketName: "acme-invoices" });
     const { id, outs } = await keyCreate({ ...key, bucketIds: [...key.bucketIds, bucketId] });
     expect([server.calls.at(-1), outs.apiVersion]).toEqual(["b2_create_key v4", 4]);
@@ -386,7 +389,7 @@ describe("a key", () => {
     expect(await keyRead(id, outs)).toEqual({ id: "" });
   });
 
-  test("is made by version 4 where version 3 refuses, and that is told", async () => {
+  test("uses version 4 where version 3 refuses, and reports that", async () => {
     server.plan("b2_create_key", { kind: "refuse", status: 400, code: "bad_request", message: "not supported on API version number 3", version: 3 });
     const { outs } = await keyCreate(key);
     expect(outs.apiVersion).toBe(4);
@@ -395,20 +398,20 @@ describe("a key", () => {
     expect(await failureOf(keyCreate({ ...key, bucketIds: ["0123456789abcdef01234567"] }))).toContain("bad_bucket_id");
   });
 
-  test("whose answer got lost is deleted, and another one is made", async () => {
+  test("is deleted after a lost answer, and another one is created", async () => {
     server.plan("b2_create_key", lost, { kind: "refuse", status: 429, code: "too_many_requests", retryAfter: "0" });
     const { id } = await keyCreate(key);
     expect(server.keys.filter((each) => each.keyName.startsWith("orders-reader")).map((each) => each.applicationKeyId)).toEqual([id]);
     expect([countOf("b2_create_key"), countOf("b2_delete_key")]).toEqual([3, 2]);
   });
 
-  test("that may be there and cannot be looked for is told by its name", async () => {
+  test("that may exist and cannot be looked up is reported by its name", async () => {
     server.plan("b2_create_key", lost);
     server.plan("b2_list_keys", { kind: "refuse", status: 403, code: "transaction_cap_exceeded" });
     expect(await failureOf(keyCreate(key))).toMatch(/a key named orders-reader-[0-9a-f-]{17} may have been made and could not be looked for/);
   });
 
-  test("changes by being replaced, the new one first", async () => {
+  test("changes by replacement, the new one first", async () => {
     const { id, outs } = await keyCreate(key);
     const changes: Partial<KeyInputs>[] = [
       { keyName: "x" },
@@ -424,7 +427,7 @@ describe("a key", () => {
     expect(await keyDiff(id, outs, { ...key, bucketIds: UNKNOWN as never })).toEqual({ changes: true, replaces: [], deleteBeforeReplace: false });
   });
 
-  test("is deleted by the version that knows it; one that is gone is no error", async () => {
+  test("is deleted by the version that knows it; a missing one is no error", async () => {
     const { id, outs } = await keyCreate(key);
     server.plan("b2_delete_key", lost);
     await keyDelete(id);
@@ -438,13 +441,13 @@ describe("a key", () => {
     expect(server.keys).toEqual([server.admin]);
   });
 
-  test("is never told as gone when nothing is known about it", async () => {
+  test("is never reported as missing when its state is unknown", async () => {
     const { id, outs } = await keyCreate(key);
     server.plan("b2_list_keys", { kind: "refuse", status: 400, code: "bad_request", version: 3 });
     expect(await failureOf(keyRead(id, outs))).toContain("400 bad_request");
   });
 
-  test("that the signed-in key may not make names the capability", async () => {
+  test("that the signed-in key may not create names the missing capability", async () => {
     await signIn(server.addKey({ capabilities: ["listBuckets"] }));
     expect(await failureOf(keyCreate(key))).toContain("it needs writeKeys, without a restriction to another bucket");
   });
@@ -455,7 +458,7 @@ describe("a key", () => {
     ["no bucket", { bucketIds: [] }, "bucketIds"],
     ["a name with blanks", { keyName: "my key" }, "keyName"],
     ["a thousand days", { validDurationSeconds: 86_400_000 }, "validDurationSeconds"],
-  ])("with %s is refused before anything is done", async (_what, change, property) => {
+  ])("with %s is refused before any change", async (_what, change, property) => {
     expect((await keyCheck({}, { ...key, ...change })).failures.map((failure) => failure.property)).toEqual([property]);
   });
 

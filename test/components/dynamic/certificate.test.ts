@@ -1,4 +1,4 @@
-/** Self-signed certificates: that Node and OpenSSL take them for what they are, and when another one is made. */
+/** Self-signed certificates: acceptance by Node and OpenSSL, and their renewal. */
 import { X509Certificate } from "node:crypto";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import type { AddressInfo } from "node:net";
@@ -33,7 +33,7 @@ function parts(text: string): string[] {
   return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
-/** One handshake of TLS 1.3 with both certificates demanded. @returns what the server saw, or the client's error */
+/** One handshake of TLS 1.3 that requires both certificates. @returns the server's view, or the client's error */
 async function handshake(
   server: CertificateState,
   client: CertificateState,
@@ -117,7 +117,7 @@ test("another one is made when it is due or wished for, and the one before is kn
   const again = (await certificateUpdate("", renewed, INPUTS, at(5200))).outs as CertificateState;
   expect(parts(again.certificatePem)).toEqual([parts(again.certificatePem)[0], parts(renewed.certificatePem)[0]]);
 
-  // Who knows only the text of after the renewal still takes a server that has not read it yet.
+  // A client with only the renewed text still accepts a server that has not read it yet.
   const client = await made(CLIENT);
   expect(
     await handshake(state, client, {

@@ -66,7 +66,7 @@ const outputs: HostOutputs = {
   cipherFingerprints: {},
 };
 
-test("a host that is as declared has no difference, whatever the order of keys", () => {
+test("a host as declared has no difference, in any order of keys", () => {
   expect(differences(outputs, inputs)).toEqual([]);
   expect(
     differences(structuredClone({ ...outputs, identity: Object.fromEntries(Object.entries(outputs.identity).reverse()) as never }), inputs),
@@ -114,7 +114,7 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   expect(differences({ ...outputs, ...olds }, { ...inputs, ...news })).toEqual(expected);
 });
 
-test("another data directory is another host; the old one is taken back first", async () => {
+test("another data directory is another host; the old one is undone first", async () => {
   expect(await diff("local/main", outputs, { ...inputs, dataDirectory: "/other" })).toEqual({
     changes: true,
     replaces: ["dataDirectory"],
@@ -123,7 +123,7 @@ test("another data directory is another host; the old one is taken back first", 
   expect(await diff("local/main", outputs, inputs)).toEqual({ changes: false, replaces: [], deleteBeforeReplace: true });
 });
 
-test("another passphrase for a place is refused with the way out, whatever its key is called now; a new place takes any", async () => {
+test("another passphrase for a location is refused with the remedy, whatever its present key; a new location accepts any", async () => {
   const location = "s3://backups/ledger at s3.example.net:443";
   const known = { ...outputs, cipherFingerprints: rememberPassphrases({ repo2: { location, passphrase: "the first passphrase" } }, {}) };
   const wanting = (passphrase: string, place = location): HostInputs => ({ ...inputs, ciphers: { repo3: { location: place, passphrase } } });

@@ -1,4 +1,4 @@
-/** A step of a migration on this machine: a program is started as on any host, reads its files, and nothing of them stays. */
+/** A migration step on this machine: a program starts as on any host, reads its files, and leaves none of them. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const SECRET = "plan-ted-pass-word";
 
-/** A program that tells what it was given, and ends with a code. */
+/** A program that reports its input, and ends with a code. */
 function program(text: string): string {
   const path = join(folder, `program-${Math.abs(text.length)}`);
   writeFileSync(path, text);
@@ -31,7 +31,7 @@ function inputs(script: string, given: Partial<MigrationInputs> = {}): Migration
   };
 }
 
-test("files are its account's alone, have what was given, and are gone afterwards", async () => {
+test("files belong to their account alone, have the given content, and are removed afterwards", async () => {
   const script = `printf '{"words":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
   const { outs } = await migrationCreate(inputs(script));
   const told = JSON.parse(outs.report) as Record<string, string>;
@@ -39,7 +39,7 @@ test("files are its account's alone, have what was given, and are gone afterward
   expect(existsSync(told["directory"] ?? "")).toBe(false);
 });
 
-test("a step that fails fails with what is in the way, and leaves no file either", async () => {
+test("a failing step fails with the obstacle, and leaves no file either", async () => {
   const report = '{"differences":[{"database":"shop","kind":"table","name":"t","text":"2 rows, 1 row"}]}';
   const script = `echo "$2" > ${folder}/where; echo '${report}'; exit 58`;
   await expect(migrationCreate(inputs(script))).rejects.toThrow(/exit code 58\nshop: table t: 2 rows, 1 row/);
@@ -48,14 +48,14 @@ test("a step that fails fails with what is in the way, and leaves no file either
   await expect(migrationCreate(inputs("echo 'no server' >&2; exit 56"))).rejects.toThrow(/exit code 56\nno server/);
 });
 
-test("what is in the way of a plan is its answer; the same code without one is a failure", async () => {
+test("an obstacle is the answer of a plan; the same code without one is a failure", async () => {
   const report = '{"refusals":[{"fact":"a","rule":"b","wayOut":"c"}]}';
   const { outs } = await migrationCreate(inputs(`echo '${report}'; exit 81`, { acceptedCode: 81 }));
   expect(JSON.parse(outs.report)).toHaveProperty("refusals");
   await expect(migrationCreate(inputs("exit 81", { acceptedCode: 81 }))).rejects.toThrow(/exit code 81/);
 });
 
-test("it runs again for triggers only", async () => {
+test("only triggers run it again", async () => {
   const { outs } = await migrationCreate(inputs("echo '{}'"));
   expect(await migrationDiff("", outs, inputs("true", { user: "other", argv: ["other"] }))).toEqual({ changes: false, replaces: [] });
   expect(await migrationDiff("", outs, inputs("true", { triggers: ["2"] }))).toEqual({ changes: true, replaces: ["triggers"] });

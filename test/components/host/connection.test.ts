@@ -24,13 +24,13 @@ test("a signal counts as in a shell, and nothing runs for ever", async () => {
   expect((await connection.exec(["sleep", "60"], { timeoutMs: 100 })).exitCode).toBe(143);
 });
 
-test("standard input arrives whole, and a program that does not read it is fine", async () => {
+test("standard input arrives complete, and a program may leave it unread", async () => {
   const stdin = "x".repeat(1_000_000);
   expect((await connection.exec(["wc", "-c"], { stdin })).stdout.trim()).toBe("1000000");
   expect((await connection.exec(["true"], { stdin })).exitCode).toBe(0);
 });
 
-test("programs get none of the environment that may hold secrets", async () => {
+test("programs get no environment that may contain secrets", async () => {
   process.env["PULUMI_CONFIG_PASSPHRASE"] = "marker-passphrase";
   process.env["PGBACKREST_REPO1_CIPHER_PASS"] = "marker-pass";
   try {
@@ -43,7 +43,7 @@ test("programs get none of the environment that may hold secrets", async () => {
   }
 });
 
-test("what cannot be started says so", async () => {
+test("a program that cannot start is reported", async () => {
   await expect(connection.exec(["/no/such/program"])).rejects.toThrow("unable to start /no/such/program");
   await expect(connection.hold(sh("echo refused >&2; exit 75"))).rejects.toThrow("exit code 75: refused");
 });
@@ -53,14 +53,14 @@ test("a held program lives until it is released", async () => {
   await held.release();
 });
 
-test("accounts are known by name", async () => {
+test("accounts are found by name", async () => {
   const own = userInfo();
   expect(await loadAccount(connection, own.username)).toEqual({ name: own.username, uid: own.uid, gid: own.gid });
   expect(await loadAccount(connection, "daemon")).toMatchObject({ name: "daemon", uid: 1 });
   await expect(loadAccount(connection, "no-such-account")).rejects.toThrow("there is no account no-such-account on this machine");
 });
 
-test("another account is reached by its numbers, and only from root", () => {
+test("another account is reached by its ids, and only from root", () => {
   const root = { name: "root", uid: 0, gid: 0 };
   const postgres = { name: "postgres", uid: 101, gid: 104 };
   expect(argvAs(root, postgres, ["id"])).toEqual(["setpriv", "--reuid=101", "--regid=104", "--init-groups", "--", "id"]);
@@ -68,7 +68,7 @@ test("another account is reached by its numbers, and only from root", () => {
   expect(() => argvAs({ name: "me", uid: 1000, gid: 1000 }, postgres, ["id"])).toThrow("log in as root or as postgres");
 });
 
-test.runIf(process.getuid?.() === 0)("root becomes another account for real", async () => {
+test.runIf(process.getuid?.() === 0)("root really becomes another account", async () => {
   const account = await loadAccount(connection, "daemon");
   expect((await connection.exec(["id", "-u"], { account })).stdout.trim()).toBe("1");
 });

@@ -1,4 +1,4 @@
-/** What a host is asked before anything is changed on it; all the rest is shown on real hosts by test/engine. */
+/** A host's checks before any change; test/engine covers the rest on real hosts. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -37,14 +37,14 @@ const refusal = (mounts: readonly string[]): Promise<string> => {
   );
 };
 
-test("a repository that requires a mount is refused while nothing is mounted, before anything is made", async () => {
+test("a repository that requires a mount is refused while nothing is mounted, before anything is created", async () => {
   expect(await refusal(["/proc", "/missing-nas/pgbackrest"])).toContain(
     "nothing is mounted at or above /missing-nas/pgbackrest on this machine: mount it first, or set requireMount to false",
   );
   expect(existsSync(join(folder, "config"))).toBe(false);
 });
 
-test("a mount above the directory, which need not be there yet, is enough", async () => {
+test("a mount above the directory is enough, even if the directory does not exist yet", async () => {
   expect(await refusal(["/proc/missing/pgbackrest"])).not.toContain("is mounted");
   expect(existsSync(join(folder, "config"))).toBe(true);
 });

@@ -48,7 +48,7 @@ afterEach(async () => {
 
 const file = (name: string, content: string | Uint8Array, mode = "0640") => ({ path: join(folder, name), mode, owner: "admin" as const, content });
 
-test("a new file has its content, mode and nothing beside it", async () => {
+test("a new file has its content and mode, and nothing beside it", async () => {
   const bytes = new Uint8Array(300_000).map((_, index) => index * 7);
   expect(await writeFiles(connection, [file("a", bytes), file("b c 'd", "")], accounts)).toEqual([join(folder, "a"), join(folder, "b c 'd")]);
   expect(new Uint8Array(readFileSync(join(folder, "a")))).toEqual(bytes);
@@ -56,7 +56,7 @@ test("a new file has its content, mode and nothing beside it", async () => {
   expect(readdirSync(folder).sort()).toEqual(["a", "b c 'd"]);
 });
 
-test("what is as desired is not touched", async () => {
+test("a file as desired is not touched", async () => {
   await writeFiles(connection, [file("a", "same")], accounts);
   utimesSync(join(folder, "a"), 1000, 1000);
   const before = lstatSync(join(folder, "a"), { bigint: true });
@@ -65,7 +65,7 @@ test("what is as desired is not touched", async () => {
   expect([after.ino, after.mtimeNs, after.ctimeNs]).toEqual([before.ino, before.mtimeNs, before.ctimeNs]);
 });
 
-test("what an update left that was cut off goes with the next write of that file, and nothing of another", async () => {
+test("the next write of a file removes what an interrupted update left of it, and nothing of another", async () => {
   const left = join(folder, ".pgbackstop.a.Xy12ab");
   writeFileSync(left, "half");
   writeFileSync(join(folder, ".pgbackstop.b.Xy12ab"), "of another update");
@@ -76,7 +76,7 @@ test("what an update left that was cut off goes with the next write of that file
 test("a hang-up in the middle of a write leaves nothing, and the file as it was", async () => {
   await writeFiles(connection, [file("a", "before")], accounts);
   const programs = mkdtempSync(join(tmpdir(), "pgb-cat-"));
-  // What sudo passes on when the connection is gone.
+  // sudo passes this on when the connection breaks.
   writeFileSync(join(programs, "cat"), "#!/bin/sh\nkill -HUP $PPID\n", { mode: 0o755 });
   vi.stubEnv("PATH", `${programs}:${process.env["PATH"]}`);
   try {
@@ -89,7 +89,7 @@ test("a hang-up in the middle of a write leaves nothing, and the file as it was"
   expect(readFileSync(join(folder, "a"), "utf8")).toBe("before");
 });
 
-test("wrong rights and other content are replaced as a whole", async () => {
+test("wrong rights and other content are replaced together", async () => {
   await writeFiles(connection, [file("a", "one")], accounts);
   chmodSync(join(folder, "a"), 0o666);
   expect(await writeFiles(connection, [file("a", "one")], accounts)).toEqual([join(folder, "a")]);
@@ -99,7 +99,7 @@ test("wrong rights and other content are replaced as a whole", async () => {
   expect(statSync(join(folder, "a")).ino).not.toBe(ino);
 });
 
-describe.runIf(process.geteuid?.() === 0)("an account that may write in a directory cannot lead root elsewhere", () => {
+describe.runIf(process.geteuid?.() === 0)("an account that may write in a directory cannot redirect root", () => {
   const STRANGER = 61_111;
   let roots: string;
   beforeEach(() => {
@@ -109,7 +109,9 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
   });
   afterEach(() => rmSync(roots, { recursive: true }));
 
-  /** A program of this name does first what `script` says, in the directory where root works, as the account would at this very moment. */
+  /**
+   * A program of this name first runs `script` in the directory where root works, as the account could at that time.
+   */
   const atThatMoment = (program: string, script: string): string => {
     const programs = mkdtempSync(join(tmpdir(), "pgb-moment-"));
     const real = process.env["PATH"] ?? "";
@@ -119,7 +121,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
   };
   const owned = { name: "stranger", uid: STRANGER, gid: STRANGER };
 
-  test("by a link in the place of a directory on the way", async () => {
+  test("by a link that replaces a directory of the path", async () => {
     symlinkSync(roots, join(folder, "theirs", "conf.d"));
     lchownSync(join(folder, "theirs", "conf.d"), STRANGER, STRANGER);
     const wanted = file("theirs/conf.d/a", "text");
@@ -136,10 +138,10 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     expect(readFileSync(join(roots, "a"), "utf8")).toBe("text");
   });
 
-  test("by a link in the place of the temporary file, while it is written", async () => {
+  test("by a link that replaces the temporary file during the write", async () => {
     writeFileSync(join(roots, "precious"), "precious", { mode: 0o600 });
     const theirs = join(folder, "theirs");
-    // What is called .pgbackstop.* there becomes a link, just before it is written through, given away, and opened to all.
+    // A .pgbackstop.* file there becomes a link just before it is written, given away, and opened to all.
     const programs = atThatMoment(
       "mktemp",
       `made=$(mktemp "$@"); case $made in *pgbackstop*) mv "$made" "${theirs}/aside"; ln -s "${roots}/precious" "$made"; chown -h ${STRANGER} "$made";; esac; echo "$made"`,
@@ -155,7 +157,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     expect([readFileSync(join(roots, "precious"), "utf8"), mode & 0o777, uid]).toEqual(["precious", 0o600, 0]);
   });
 
-  test("by a link in the place of a directory that is being made", async () => {
+  test("by a link that replaces a directory during its creation", async () => {
     const theirs = join(folder, "theirs");
     const programs = atThatMoment(
       "mkdir",
@@ -183,7 +185,7 @@ test("a link is replaced, not followed; a directory is refused", async () => {
   await expect(writeFiles(connection, [file("d", "x")], accounts)).rejects.toThrow("is a directory");
 });
 
-test("facts tell kind, mode, owner and digest of every path in their order", async () => {
+test("facts state kind, mode, owner and digest of every path in their order", async () => {
   writeFileSync(join(folder, "a"), "text", { mode: 0o600 });
   symlinkSync("nowhere", join(folder, "l"));
   const paths = ["a", "l", "none", "."].map((name) => join(folder, name));
@@ -196,7 +198,7 @@ test("facts tell kind, mode, owner and digest of every path in their order", asy
   expect([factText(link, "admin", accounts), factText(missing, "admin", accounts)]).toEqual(["a link instead of a file", "missing"]);
 });
 
-test("directories are made with their ancestors, told, and removed only when empty", async () => {
+test("directories are created with their ancestors, reported, and removed only when empty", async () => {
   const leaf = { path: join(folder, "x/y/z"), mode: "0700", owner: "database" as const };
   const made = await makeDirectories(connection, [leaf], accounts);
   expect(made).toEqual(["x", "x/y", "x/y/z"].map((name) => join(folder, name)));
@@ -208,17 +210,17 @@ test("directories are made with their ancestors, told, and removed only when emp
   expect(existsSync(leaf.path)).toBe(false);
 });
 
-test("directories that two updates make in the same moment are there for both", async () => {
+test("directories that two updates create concurrently exist for both", async () => {
   for (let round = 0; round < 10; round++) {
     const leaf = { path: join(folder, `${round}`, "a", "b", "c"), mode: "0700", owner: "admin" as const };
     const made = await Promise.all(Array.from({ length: 6 }, () => makeDirectories(connection, [leaf], accounts)));
-    // Each was made by one of them.
+    // One of them created each.
     expect(made.flat().sort()).toEqual([...new Set(made.flat())].sort());
     expect(statSync(leaf.path).isDirectory()).toBe(true);
   }
 });
 
-test("removing files leaves directories and does not mind missing ones", async () => {
+test("removing files leaves directories and ignores missing ones", async () => {
   writeFileSync(join(folder, "a"), "");
   mkdirSync(join(folder, "d"));
   await removeFiles(

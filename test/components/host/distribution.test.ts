@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { distributionOf, sourceOf } from "../../../components/host/distribution";
 
-/** As the distributions have it. */
+/** Copied from the distributions. */
 const RELEASES = {
   bookworm:
     'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nVERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n',
@@ -13,7 +13,7 @@ const RELEASES = {
   mint: "PRETTY_NAME='Linux Mint 22'\nVERSION_ID='22'\nVERSION_CODENAME=wilma\nID=linuxmint\nID_LIKE='ubuntu debian'\n",
 };
 
-test("a distribution is known by its own words", () => {
+test("a distribution is recognised by its own fields", () => {
   expect(distributionOf(RELEASES.jammy)).toEqual({ id: "ubuntu", version: "22.04", codename: "jammy", title: "Ubuntu 22.04.5 LTS" });
   expect(distributionOf(RELEASES.mint)).toEqual({ id: "linuxmint", version: "22", codename: "wilma", title: "Linux Mint 22" });
   expect(distributionOf("")).toEqual({ id: "", version: "", codename: "", title: "an unknown system" });
@@ -30,7 +30,7 @@ test.each<[keyof typeof RELEASES, number]>([
   expect(() => sourceOf(distribution, 9, "db")).toThrow(`its own archive has ${own}, apt.postgresql.org has 14 to 18`);
 });
 
-test.each(["sid", "mint"] as const)("%s is refused with what is supported", (name) => {
+test.each(["sid", "mint"] as const)("%s is refused with the supported ones", (name) => {
   const distribution = distributionOf(RELEASES[name]);
   expect(() => sourceOf(distribution, 17, "db")).toThrow(
     `db is ${distribution.title}, on which PostgreSQL is not installed: Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported; install PostgreSQL 17`,

@@ -19,13 +19,13 @@ test("the published situation: WAL in both buckets, the full backup in one", () 
     "repo2: NO FULL BACKUP, newest WAL 00000001000000000000000A of 2025-12-17T03:46:41Z",
     "repo3: cannot be read: [HostConnectError] unable to connect",
   ]);
-  // What cannot be read is not taken for empty: a dead repository must not cause a backup.
+  // An unreadable repository does not count as empty: a dead one must not cause a backup.
   expect(lackingFull(renderDestinations(destinations))).toEqual([2]);
   expect(lackingFull("")).toEqual([]);
   expect(lackingFull(undefined)).toEqual([]);
 });
 
-test("what is no such document is an error, not an empty list of repositories", () => {
+test("any other document is an error, not an empty list of repositories", () => {
   expect(() => parseDestinations([{ name: "main", repo: [{ key: "1" }] }])).toThrow("info did not print a list of them");
   expect(() => parseDestinations([...DOCUMENT, { name: "other", repo: [] }])).toThrow("several stanzas");
   expect(() => parseDestinations([])).toThrow("info told of no stanza");

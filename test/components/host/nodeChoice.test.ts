@@ -24,7 +24,7 @@ const program = (machine: number): string => {
 };
 const good = { exitCode: 0, stdout: "v24.16.0\n", stderr: "" };
 
-test("nothing said: a link, to the host's own or to a release whose sum is known for both kinds of machine", () => {
+test("the default is a link, to the host's own or to a release with known checksums for both kinds of machine", () => {
   const { findings, input, path } = chooseNode({}, LIB);
   expect([findings, path, input?.file, input?.look]).toEqual([
     [],
@@ -38,7 +38,7 @@ test("nothing said: a link, to the host's own or to a release whose sum is known
   ]);
 });
 
-test("another content is another path; a path of the host's is left alone", () => {
+test("other content has another path; a host's own path is left alone", () => {
   const upload = program(62);
   const { input, path } = chooseNode({ node: { upload } }, LIB);
   expect(path).toMatch(/^\/lib\/ours\/node-[0-9a-f]{12}$/);
@@ -61,7 +61,7 @@ test.each([
   expect(chooseNode(settings, LIB).findings.map(({ message }) => message)).toEqual([expect.stringContaining(words)]);
 });
 
-test("one that is there is brought again only for a reason", () => {
+test("an existing one is brought again only for a reason", () => {
   const { input } = chooseNode({ node: { upload: program(62) } }, LIB);
   if (input?.upload === undefined) throw new Error("nothing is sent");
   const fact = desiredText({ mode: "0755", owner: "admin" }, input.upload.sha256);

@@ -31,7 +31,7 @@ const takeBack = async (): Promise<string[]> => {
   return said;
 };
 
-test("a restore_command that calls the program goes, and nothing else", async () => {
+test("a restore_command that calls the program is removed, and nothing else", async () => {
   write("postgresql.auto.conf", `${OTHERS}${OURS}work_mem = '8MB'`);
   expect(await takeBack()).toEqual(["took restore_command back: the standby streams, or waits, without an archive"]);
   expect(read("postgresql.auto.conf")).toBe(`${OTHERS}work_mem = '8MB'\n`);
@@ -47,13 +47,13 @@ test("another program's stays, and a directory without a cluster is no error", a
   expect(statSync(join(folder, "postgresql.auto.conf")).ino).toBe(before.ino);
 });
 
-test("one that somebody else keeps is told", async () => {
+test("one in another file is reported", async () => {
   write("postgresql.conf", OURS);
   expect(await takeBack()).toEqual([expect.stringMatching(/^WARN: restore_command in \S+\/postgresql\.conf names .*patroni\.yml$/)]);
   expect(read("postgresql.conf")).toBe(OURS);
 });
 
-test("the server that works there reads it, and no process that has its number by chance is disturbed", async () => {
+test("the directory's server reads it again, and an unrelated process with the same pid is not disturbed", async () => {
   write("postgresql.auto.conf", OURS);
   const other = await sleeper(tmpdir());
   write("postmaster.pid", `${other.pid}\n${folder}\n`);

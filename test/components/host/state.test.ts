@@ -1,4 +1,4 @@
-/** One command that reads a host, asked of this machine, and answers that are not whole. */
+/** One command that reads this machine's state, and incomplete answers. */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ const query = (over: Partial<StateQuery> = {}): StateQuery => ({
   ...over,
 });
 
-test("everything is read by one command, whatever is in names and answers", async () => {
+test("one command reads everything, whatever names and answers contain", async () => {
   writeFileSync(join(folder, "a 'b"), "text", { mode: 0o640 });
   writeFileSync(join(folder, "PG_VERSION"), "17\n");
   mkdirSync(join(folder, "d"), { mode: 0o750 });
@@ -67,7 +67,7 @@ test("everything is read by one command, whatever is in names and answers", asyn
   expect(facts.answers.get("missing")).toMatchObject({ exitCode: 127, stdout: "" });
 });
 
-test("an account that is not there is no error, and nothing is asked as another one", async () => {
+test("a missing account is no error, and no question runs as another one", async () => {
   const facts = await readState(connection, query({ user: "no-such-account", ask: { id: "id -un" } }));
   expect(facts.account).toBeNull();
   expect(facts.answers.get("id")).toMatchObject({ exitCode: 126, stdout: "", stderr: "there is no account no-such-account" });

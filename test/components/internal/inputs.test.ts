@@ -3,14 +3,14 @@ import { expect, test } from "vitest";
 import { fillKnown, splitKnown } from "../../../components/internal/inputs";
 import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/model/unknown";
 
-test("what is known stays, each output and promise gets a marker of its own", () => {
+test("known values stay, each output and promise gets its own marker", () => {
   const settings = { port: 5432, path: pulumi.output("/data"), list: ["a", Promise.resolve("b")], nested: { none: undefined } };
   const { value, later } = splitKnown(settings);
   expect(value).toEqual({ port: 5432, path: unknownMarker(0), list: ["a", unknownMarker(1)], nested: { none: undefined } });
   expect([...later.keys()]).toEqual([unknownMarker(0), unknownMarker(1)]);
 });
 
-test("markers are replaced by what they stand for: values as they are, texts with the values in them", async () => {
+test("markers are replaced by their outputs: values unchanged, texts with the values inserted", async () => {
   const { value, later } = splitKnown({ bucket: pulumi.output("orders"), days: pulumi.output(7), name: "x" });
   const filled = fillKnown(
     { places: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }], name: value.name },
@@ -20,11 +20,11 @@ test("markers are replaced by what they stand for: values as they are, texts wit
   expect(result).toEqual({ places: [{ location: "s3://orders/p/orders", keepDays: 7, key: 1 }], name: "x" });
 });
 
-test("ten markers and more are told apart", () => {
+test("ten markers and more stay distinct", () => {
   expect(unknownMarkers(`${unknownMarker(1)}/${unknownMarker(11)}/${unknownMarker(1)}`)).toEqual([unknownMarker(1), unknownMarker(11)]);
 });
 
-test("the marker is no value that a user could mean", () => {
+test("no user value equals the marker", () => {
   expect(isUnknown("unknown:0")).toBe(false);
   expect(isUnknown(5432)).toBe(false);
 });

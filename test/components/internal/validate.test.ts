@@ -1,4 +1,4 @@
-/** Findings about secret values: told by code, path and rule, never by the value. */
+/** Findings about secret values: reported by code, path and rule, never by the value. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { splitKnown, withoutSecrets } from "../../../components/internal/inputs";
@@ -25,7 +25,7 @@ const withBucket = (bucket: pulumi.Input<string>, base = BUCKET): object => ({
   repositories: { repo1: NAS, repo2: { ...base, at: { ...base.at, s3: { ...base.at.s3, bucket } } } },
 });
 
-test("a bucket's name that is secret is not in the finding about it", async () => {
+test("a bucket's secret name is not in the finding about it", async () => {
   const [text = "", ...others] = await told(withBucket(pulumi.secret(PLANTED)));
   expect(text).toBe(
     "PB020 repositories.repo2.at.s3.bucket: the value is secret, so only the rule is told: an address that is none; host name, bucket, port and path apart from each other",
@@ -33,7 +33,7 @@ test("a bucket's name that is secret is not in the finding about it", async () =
   expect(others).toEqual([]);
 });
 
-test("one that is known later and not secret is", async () => {
+test("a late name that is not secret is", async () => {
   expect((await told(withBucket(pulumi.output(PLANTED)))).join("\n")).toContain(PLANTED);
 });
 
@@ -56,7 +56,7 @@ test.each([
   expect(texts.join("\n")).not.toMatch(/planted|0\.123/i);
 });
 
-test("findings about what is not secret are told in full beside a secret", async () => {
+test("findings about values that are not secret are complete, even beside a secret", async () => {
   const texts = await told({ ...withBucket(pulumi.secret("ledger-backups")), port: pulumi.output(0) });
   expect(texts).toEqual([expect.stringContaining("PB014 port: 0 is no port")]);
 });

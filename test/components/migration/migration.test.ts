@@ -1,4 +1,7 @@
-/** What a migration declares, without an engine: steps in order, rights to what is named, and no secret outside of a Secret. */
+/**
+ * A migration's declaration, without an engine: steps in order, rights to named objects, and no secret outside of a
+ * Secret.
+ */
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ClusterAccess } from "../../../components/databases/cnpgArgs";
@@ -84,14 +87,14 @@ const args = (given: Partial<MigrationArgs> = {}): MigrationArgs => ({
 });
 
 describe("into a cluster", () => {
-  test("the plan alone is one Job, and nothing may go", async () => {
+  test("the plan alone is one Job, and no source may be removed", async () => {
     const { mayGo, steps } = await declare(args());
     expect(namesOf(ofKind("Job"))).toEqual(["to-18-plan"]);
     expect(steps).toHaveLength(1);
     expect(mayGo).toBe(false);
   });
 
-  test("all stages are Jobs and a Backup in order, and the answers come out", async () => {
+  test("all stages are Jobs and a Backup in order, and outputs have the answers", async () => {
     const { mayGo, report } = await declare(args({ until: MigrationStage.Retire }));
     const order = ["plan", "stop-workloads", "copy", "verify", "repoint-secrets", "start-workloads", "first-drill", "finish"];
     expect(namesOf(ofKind("Job")).toSorted()).toEqual(order.map((role) => `to-18-${role}`).toSorted());
@@ -109,7 +112,7 @@ describe("into a cluster", () => {
     expect(JSON.stringify(secrets)).toContain(SECRET);
   });
 
-  test("rights are those to what is named", async () => {
+  test("rights are limited to named objects", async () => {
     await declare(args({ until: MigrationStage.Copy }));
     const rules = Object.fromEntries(ofKind("Role").map(({ inputs }) => [inputs.metadata?.namespace, inputs["rules"]]));
     expect(rules).toEqual({
@@ -134,7 +137,7 @@ describe("into a cluster", () => {
     });
   });
 
-  test("a cluster's own Secrets sign in to it, and its repositories are where finish looks", async () => {
+  test("a cluster's own Secrets sign in to it, and finish reads its repositories", async () => {
     await declare(args({ until: MigrationStage.Retire }));
     const finish = ofKind("Job").find(({ inputs }) => inputs.metadata?.name === "to-18-finish");
     const text = JSON.stringify(finish?.inputs["spec"]);
@@ -148,7 +151,7 @@ describe("into a cluster", () => {
 });
 
 describe("into a host", () => {
-  test("steps run over its connection, with passwords beside the words", async () => {
+  test("steps run over its connection, with passwords outside the arguments", async () => {
     const units = [{ host: HOST, names: ["shop.timer", "shop.service"] }];
     const { mayGo } = await declare({ source: args().source, target: { host: HOST }, units, until: MigrationStage.Retire });
     expect(ofKind("Job")).toEqual([]);
@@ -176,7 +179,7 @@ describe("into a host", () => {
   });
 });
 
-test("all that is wrong is told at once, with the way out", async () => {
+test("all errors are reported at once, with the remedy", async () => {
   const wrong = { source: { address: "a", host: HOST }, target: { address: "b" }, processMax: 0 };
   await expect(declare(wrong)).rejects.toThrow(/processMax: 0 is no number/);
   await expect(declare({ source: { host: HOST, cluster: CLUSTER }, target: { cluster: CLUSTER } })).rejects.toThrow(

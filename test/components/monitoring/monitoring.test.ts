@@ -1,4 +1,4 @@
-/** The component without an engine: what it declares, what it gives out, and that both say the same. */
+/** The component without an engine: its declarations and its outputs, which agree. */
 import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
@@ -34,7 +34,7 @@ async function monitoring(args: MonitoringArgs): Promise<{ objects: Declared[]; 
 }
 
 describe("Monitoring", () => {
-  test("gives files where there is no Kubernetes, and declares nothing", async () => {
+  test("returns files without Kubernetes, and declares nothing", async () => {
     const { dashboard, objects, rules } = await monitoring({
       topologies: [FORGE, pulumi.output(LEDGER), ""],
       selectors: { forge: 'instance="forge:9100"' },
@@ -49,7 +49,7 @@ describe("Monitoring", () => {
     expect(JSON.parse(dashboard)).toMatchObject({ title: "PostgreSQL backups" });
   });
 
-  test("declares the same as objects, with the labels that are looked for", async () => {
+  test("declares the same as objects, with the required labels", async () => {
     const { dashboard, objects, rules } = await monitoring({
       topologies: [FORGE],
       title: "Backups of the shop",
@@ -68,7 +68,7 @@ describe("Monitoring", () => {
     expect(JSON.parse(dashboard)).toMatchObject({ title: "Backups of the shop" });
   });
 
-  test("leaves out what is not wanted, and says what is missing", async () => {
+  test("leaves out unwanted objects, and reports missing values", async () => {
     const { objects } = await monitoring({ topologies: [FORGE], kubernetes: { namespace: "monitoring", prometheusRule: false } });
     expect(objects.map(({ kind }) => kind)).toEqual(["ConfigMap"]);
     await expect(monitoring({ topologies: [] })).rejects.toThrow("of no database: give the output topology of each");

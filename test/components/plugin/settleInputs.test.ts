@@ -1,4 +1,4 @@
-/** Arguments from other languages: what must be plain becomes plain, everything else stays an output with its secrecy. */
+/** Arguments from other languages: plain ones become plain, all others stay outputs with their secrecy. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { type ObjectSpecs, settleInputs, type TypeSpec } from "../../../components/plugin/settleInputs";
@@ -22,13 +22,13 @@ const PROPERTIES: Record<string, TypeSpec> = {
   words: { type: "array", items: { type: "string", plain: true }, plain: true },
 };
 
-/** An output, or a text that says that it is none. */
+/** An output's value, or a text for any other value. */
 async function told(value: unknown): Promise<{ value: unknown; secret: boolean } | string> {
   if (!pulumi.Output.isInstance(value)) return "plain";
   return { value: await new Promise((resolve) => value.apply(resolve)), secret: await pulumi.isSecret(value) };
 }
 
-test("an output of an object is taken apart: plain parts are values, the others are outputs and as secret as it was", async () => {
+test("an output of an object is unwrapped: plain parts are values, the others are outputs with its secrecy", async () => {
   const target = pulumi.secret({ name: "nas", path: "/mnt/nas", requireMount: true, cipher: { passphrase: "planted" } });
   const { value, missing, unknownNames } = await settleInputs({ repositories: { repo1: target } }, PROPERTIES, TYPES);
   expect({ missing, unknownNames }).toEqual({ missing: [], unknownNames: [] });
@@ -39,7 +39,7 @@ test("an output of an object is taken apart: plain parts are values, the others 
   expect(await told(repo1.cipher.passphrase)).toEqual({ value: "planted", secret: true });
 });
 
-test("plain arguments stay as they are, outputs in the place of plain ones are waited for, others stay outputs", async () => {
+test("plain arguments stay, outputs for plain ones are awaited, others stay outputs", async () => {
   const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), words: [pulumi.output("a"), "b"] };
   const { value } = await settleInputs(inputs, PROPERTIES, TYPES);
   expect({ kind: value["kind"], words: value["words"] }).toEqual({ kind: "fast", words: ["a", "b"] });
@@ -47,7 +47,7 @@ test("plain arguments stay as they are, outputs in the place of plain ones are w
   expect((await settleInputs({ days: 7, kind: "slow" }, PROPERTIES, TYPES)).value).toEqual({ days: 7, kind: "slow" });
 });
 
-test("what is left out as null or an output of nothing is left out; a name that nothing has is told with its path", async () => {
+test("null and an output of nothing count as omitted; an unknown name is reported with its path", async () => {
   const inputs = { kind: pulumi.output(undefined), days: null, repositories: { repo1: { name: "nas", pth: "/mnt" } } };
   const { value, unknownNames } = await settleInputs(inputs, PROPERTIES, TYPES);
   expect(value["kind"]).toBeUndefined();

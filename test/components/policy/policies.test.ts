@@ -1,4 +1,4 @@
-/** The rules as policies: which code reports what, levels of enforcement, what is silenced, and values that are not known yet. */
+/** The rules as policies: codes and reports, levels of enforcement, silenced codes, and unknown values. */
 import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
 import { expect, test } from "vitest";
 import { RULES } from "../../../components/plan/findings/ruleTable";
@@ -7,7 +7,7 @@ import * as seeds from "../plan/manifests/seeds";
 
 const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
 
-/** As the engine gives it: the type's token tells kind and version. */
+/** As the engine passes it: the type's token has kind and version. */
 function resource(manifest: Record<string, unknown>): { type: string; name: string; props: Record<string, unknown> } {
   const { apiVersion, kind } = manifest as { apiVersion: string; kind: string };
   const { name } = manifest["metadata"] as { name: string };
@@ -22,7 +22,7 @@ function levels(options: BackupPolicyOptions): Record<string, EnforcementLevel |
   return Object.fromEntries(backupPolicies(options).map((policy) => [policy.name, policy.enforcementLevel]));
 }
 
-test("an object is judged by what its resource says, with or without kind and version", () => {
+test("an object is judged by its resource's content, with or without kind and version", () => {
   expect(codesOf(seeds.SERVICE)).toEqual(["PB052"]);
   const { apiVersion: _version, kind: _kind, ...props } = seeds.SERVICE;
   expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props }, []).map((found) => found.code)).toEqual(["PB052"]);
@@ -35,7 +35,7 @@ test("a stack is judged as a whole", () => {
   expect(checkStack(stack).map((found) => found.code)).toEqual(["PB028", "PB086"]);
 });
 
-test("only buckets that hold backups are judged", () => {
+test("only buckets with backups are judged", () => {
   const props = { bucket: "acme-pg-backups", rules: [{ status: "Enabled", expiration: { days: 30 } }] };
   const codes = (over: object, names: string[]): string[] =>
     checkResource({ type: LIFECYCLE, name: "rules", props: { ...props, ...over } }, names).map((found) => found.code);
@@ -44,7 +44,7 @@ test("only buckets that hold backups are judged", () => {
   expect(codes({ bucket: "acme-website" }, ["website"])).toEqual(["PB058"]);
 });
 
-test("what a proxy refuses to read is not known, and nothing is said about it", () => {
+test("a value that a proxy refuses to read is unknown, and not reported", () => {
   const spec = new Proxy(
     { schedule: "?", method: "plugin", cluster: { name: "orders" } },
     {
@@ -81,7 +81,7 @@ test("a policy reports its own code only", async () => {
   expect(reports).toEqual(["PB050: PB050", "PB070: PB070"]);
 });
 
-test("every policy has a description with the way out, and every code is one of the findings", () => {
+test("every policy has a description with the remedy, and every code is one of the findings", () => {
   expect(new Set(POLICY_CODES).size).toBe(POLICY_CODES.length);
   for (const policy of backupPolicies()) expect(policy.description).toContain("Way out: ");
   expect(POLICY_CODES.filter((code) => !Object.hasOwn(RULES, code))).toEqual([]);

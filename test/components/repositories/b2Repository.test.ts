@@ -1,4 +1,4 @@
-/** What a B2Repository declares, as the engine would get it. */
+/** The declarations of a B2Repository, as the engine gets them. */
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { B2Repository, type B2RepositoryArgs } from "../../../components/repositories/b2Repository";
@@ -50,7 +50,7 @@ function inputsOf(name: string): Record<string, unknown> {
   return found.inputs;
 }
 
-test("the shortest form: a bucket with its rule, a writer's key, a target that knows its endpoint", async () => {
+test("the shortest form: a bucket with its rule, a writer's key, a target with its endpoint", async () => {
   const repository = await make({ cipher: { passphrase: CIPHER } });
   expect(declared.map(({ type, name }) => `${type} ${name}`).sort()).toEqual([
     "pgbackstop:index:B2Repository orders-b2",
@@ -99,7 +99,7 @@ test("secrets are marked, in the target and in every output", async () => {
   expect(inputsOf("orders-b2-recovery-key")["capabilities"]).toContain("deleteFiles");
 });
 
-test("immutableDays is a lock, a longer life of what is deleted, and a fact of the target", async () => {
+test("immutableDays is a lock, a longer life of deleted files, and a fact of the target", async () => {
   const repository = await make({ immutableDays: 30 });
   expect(inputsOf("orders-b2-bucket")).toMatchObject({
     fileLockEnabled: true,
@@ -113,7 +113,7 @@ test("immutableDays is a lock, a longer life of what is deleted, and a fact of t
   expect(inputsOf("orders-b2-bucket")["defaultRetention"]).toBeUndefined();
 });
 
-test("an existing bucket with existing keys: taken over, our rule below the path, no key made", async () => {
+test("an existing bucket with existing keys: adopted, our rule below the path, no key created", async () => {
   const repository = await make({
     bucket: { existing: { name: "acme-shared" } },
     path: pulumi.output("/pg/main"),
@@ -131,7 +131,7 @@ test("an existing bucket with existing keys: taken over, our rule below the path
   expect(JSON.stringify(inputsOf("orders-b2"))).not.toContain("given-");
 });
 
-test("the reader's target is the same place with the reader's key, and no target has the key to recover", async () => {
+test("the reader's target is the same repository with the reader's key, and no target has the recovery key", async () => {
   const repository = await make({ credentials: { create: { reader: true, recovery: true } }, cipher: { passphrase: CIPHER } });
   const { s3, ...reader } = (await valueOf(pulumi.output(repository.readerTarget))) ?? { s3: undefined };
   const { s3: writerS3, ...writer } = await valueOf(pulumi.output(repository.target));
@@ -142,7 +142,7 @@ test("the reader's target is the same place with the reader's key, and no target
   expect((await make({})).readerTarget).toBeUndefined();
 });
 
-test("a Secret of Kubernetes in the place of keys: none is made, and the target names it", async () => {
+test("a Kubernetes Secret instead of keys: none is created, and the target names it", async () => {
   const existingSecret = { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" };
   const repository = await make({ credentials: { existingSecret } });
   expect(declared.map(({ name }) => name).sort()).toEqual(["orders-b2", "orders-b2-bucket", "orders-b2-guard"]);
@@ -150,7 +150,7 @@ test("a Secret of Kubernetes in the place of keys: none is made, and the target 
   expect(repository.target.s3?.credentials).toBeUndefined();
 });
 
-test("all mistakes are told at once, each with its path", () => {
+test("all mistakes are reported at once, each with its path", () => {
   const wrong = { bucket: {}, credentials: {}, path: "/", undeleteDays: 0 };
   expect(() => new B2Repository("wrong", wrong)).toThrow(
     /B2Repository wrong: 4 errors in the arguments[^]*PB016 bucket: [^]*PB020 path: [^]*PB016 credentials: [^]*PB014 undeleteDays: 0 is outside 1 to 3000/,

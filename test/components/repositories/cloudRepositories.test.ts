@@ -1,4 +1,7 @@
-/** What S3Repository and R2Repository say before anything is made, and the key that R2 derives. The rest is proved on the engine. */
+/**
+ * Checks of S3Repository and R2Repository before anything is created, and the key that R2 derives. Engine tests prove
+ * the rest.
+ */
 import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, expect, test } from "vitest";
@@ -7,7 +10,7 @@ import { loadCloudflare } from "../../../components/internal/cloudPackages";
 import { secretKeyOf } from "../../../components/repositories/r2Repository";
 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
-/** Types and names of resources, and functions, that the components asked for. */
+/** Types and names of resources, and functions, that the components requested. */
 const declared: string[] = [];
 const called: string[] = [];
 
@@ -30,23 +33,23 @@ test("the large packages of clouds are loaded by the component that needs them, 
   expect(loaded().length).toBeGreaterThan(0);
 });
 
-test("R2 knows a token by the SHA-256 of its value, in lower-case hexadecimal digits", () => {
+test("R2's secret of a token is the SHA-256 of its value, in lower-case hexadecimal digits", () => {
   expect(secretKeyOf("pgbackstop-test-token")).toBe("3347bc5e953449036d918dce33be396570f4b49c84c49ab026e04c126f3a405e");
 });
 
-test("all mistakes are told at once, each with its path", () => {
+test("all mistakes are reported at once, each with its path", () => {
   expect(() => new S3Repository("wrong", { bucket: {}, region: "Frankfurt", credentials: {}, path: "/" })).toThrow(
     /S3Repository wrong: 4 errors in the arguments[^]*PB016 bucket: [^]*PB020 region: [^]*PB020 path: [^]*PB016 credentials: /,
   );
 });
 
-test("a lock on R2 is refused with the reason and what to use", () => {
+test("a lock on R2 is refused with the reason and an alternative", () => {
   expect(() => new R2Repository("wrong", { accountId: ACCOUNT, bucket: { create: { name: "acme" } }, immutableDays: 30 })).toThrow(
     /PB059 immutableDays: immutableDays is not possible on Cloudflare R2: R2's bucket lock forbids overwriting[^]*use B2 or S3 for the immutable copy/,
   );
 });
 
-test("what the user knows of a bucket and of its place comes into the target, and the price of a known provider out", async () => {
+test("a user's facts about a bucket and its location reach the target, and a known provider's price the outputs", async () => {
   const credentials = { accessKeyId: "id", secretAccessKey: "planted-secret" };
   const bucket = { existing: { name: "acme", credentials, facts: { versioning: true, undeleteDays: 30 } } };
   const wasabi = new S3CompatibleRepository("wasabi", {
@@ -74,7 +77,7 @@ test("what the user knows of a bucket and of its place comes into the target, an
   );
 });
 
-test("a Secret of Kubernetes with keys of any names signs in at S3 and R2, and nothing is made or looked up for it", async () => {
+test("a Kubernetes Secret with keys of any names signs in at S3 and R2, and nothing is created or looked up for it", async () => {
   const existingSecret = { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" };
   const bucket = { existing: { name: "acme-orders-pg" } };
   const s3 = new S3Repository("quiet-s3", { bucket, region: "eu-central-1", credentials: { existingSecret } });
@@ -95,7 +98,7 @@ test("a Secret of Kubernetes with keys of any names signs in at S3 and R2, and n
   );
 });
 
-test("a bucket that exists has a target to restore from when a reader's keys are given", async () => {
+test("an existing bucket has a target to restore from if a reader's keys are given", async () => {
   const credentials = { accessKeyId: "id", secretAccessKey: "planted-secret" };
   const readerCredentials = { accessKeyId: "reader", secretAccessKey: "planted-reader" };
   const at = { endpoint: "s3.lab", region: "lab" };

@@ -33,7 +33,7 @@ function findings(sftp: Partial<SftpSettings>, at: Partial<TargetSettings> = {})
 }
 
 describe("the plan", () => {
-  test("knows the host by the SHA-256 of its key, from whatever form", () => {
+  test("knows the host by the SHA-256 of its key, in any form", () => {
     const of = (sftp: Partial<SftpSettings>): unknown => boxPlan({ hostKey: undefined, ...sftp }).repositories[1]?.sftp?.fingerprint;
     expect(of({ hostKey: HOST_KEY })).toBe(SHA256);
     for (const hostFingerprint of [SHA256, SHA256.toUpperCase(), "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"])
@@ -41,13 +41,13 @@ describe("the plan", () => {
     expect(of({ hostKey: unknownMarker(3) })).toBe(unknownMarker(3));
   });
 
-  test("has nothing against it when all is given, or not known yet", () => {
+  test("has no findings if all values are given, or not known yet", () => {
     expect(findings({})).toEqual([]);
     const unknown = { host: unknownMarker(1), user: unknownMarker(2), hostKey: unknownMarker(3) };
     expect(findings(unknown, { path: unknownMarker(4) })).toEqual([]);
   });
 
-  test("names what is wrong, and quotes no key", () => {
+  test("names errors, and quotes no key", () => {
     expect(findings({ host: "orders@backup.example.net" }).join()).toContain('"orders@backup.example.net" is no host name');
     expect(findings({ user: "a b" }).join()).toContain('"a b" is no name of an account');
     expect(findings({ port: 0 }).join()).toContain("0 is no port: 1 to 65535");
@@ -73,7 +73,7 @@ describe("the plan", () => {
     expect(found.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 lie in each other');
   });
 
-  test("shows it as a place of its own", () => {
+  test("shows it as a separate location", () => {
     expect(topologyOf(boxPlan()).repositories[1]).toMatchObject({
       kind: "sftp",
       location: "sftp://orders@backup.example.net/srv/orders",
@@ -84,7 +84,7 @@ describe("the plan", () => {
   });
 });
 
-test("pgbackrest.conf says the same to stock and to the runtime, without a secret", () => {
+test("pgbackrest.conf has the same meaning for stock and the runtime, without a secret", () => {
   const text = renderPgbackrestConf(boxPlan({ port: 2222 }));
   expect(text).toContain(`repo2-sftp-host-fingerprint=${SHA256}\n`);
   expect(text).toContain("repo2-sftp-host-key-check-type=fingerprint\n");
@@ -114,13 +114,13 @@ test("a private key that the host has already is handed to units where it lies",
   ]);
   expect(renderPgbackrestConf(there)).toContain("repo2-sftp-private-key-file=/run/secrets/box\n");
 
-  // What a file of options says of it is not read here.
+  // A file of options may have other values, which are not read here.
   const options = of({ options: "/run/secrets/box.conf" });
   expect([said(options), keyLines(options)]).toEqual([[], []]);
   expect(renderPgbackrestConf(options)).not.toContain("sftp-private-key-file");
 });
 
-test("the unit of a backup waits for no mount and writes to no directory of it", () => {
+test("the unit of a backup does not wait for its mount, or write to its directory", () => {
   const texts = backupUnits(boxPlan()).map((unit) => unit.text);
   expect(texts).toHaveLength(2);
   expect(texts.join("\n")).not.toContain("/srv/orders");
@@ -141,7 +141,7 @@ describe("the component", () => {
   const make = (more: Partial<SftpRepositoryArgs> = {}): SftpRepository =>
     new SftpRepository("box", { host: "h", user: "u", path: "/srv/orders", hostKey: HOST_KEY, privateKey: "markerKey\r\n\n", ...more });
 
-  test("hands its keys on as secrets, one as a file of its own", async () => {
+  test("passes its keys on as secrets, one as a separate file", async () => {
     const { target, location } = make({ privateKeyPassphrase: "markerPhrase", cipher: { passphrase: "markerPass" } });
     expect(await known(location)).toBe("sftp://u@h/srv/orders");
     const files = secretFiles({ directories: DIRECTORIES, agent: false }, "repo2", target);

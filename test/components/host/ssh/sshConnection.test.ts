@@ -1,4 +1,4 @@
-/** What a command's end looks like over SSH, with a server that ends it as told; real servers are test/hosts'. */
+/** Ends of commands over SSH, from a scripted server; test/hosts has real servers. */
 import type { AddressInfo } from "node:net";
 import { Server, type ServerChannel, utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -27,7 +27,7 @@ afterAll(async () => {
   server?.close();
 });
 
-test("a command that prints without end is stopped and named, and the connection goes on", async () => {
+test("a command with endless output is stopped and named, and the connection stays usable", async () => {
   answer = (channel) => {
     channel.on("error", () => undefined);
     const line = "x".repeat(64 * 1024);
@@ -46,7 +46,7 @@ test("a command that prints without end is stopped and named, and the connection
   expect(await connection.exec(["true"])).toEqual({ exitCode: 3, stdout: "ok", stderr: "" });
 });
 
-test("a command whose end nobody told is a lost connection", async () => {
+test("a command without a reported end is a lost connection", async () => {
   answer = (channel) => channel.close();
   await expect(connection.exec(["sleep", "1"])).rejects.toThrow("the connection to 127.0.0.1 was lost while sleep ran (no exit code came back)");
 });

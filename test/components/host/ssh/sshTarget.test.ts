@@ -7,7 +7,7 @@ const access = (files: Readonly<Record<string, string>> = {}) => ({
   readText: async (path: string) => files[path] ?? Promise.reject(new Error(`ENOENT: no such file, open '${path}'`)),
 });
 
-test("a key that is given goes before a file, and both before the agent", async () => {
+test("a given key has priority over a file, and both over the agent", async () => {
   const file = { ...INPUT, privateKeyFile: "/keys/db" };
   expect(await loadTarget(file, [{ privateKey: "given" }], access({ "/keys/db": "kept" }))).toMatchObject({ privateKey: "given" });
   expect(await loadTarget(file, [], access({ "/keys/db": "kept" }))).toMatchObject({ privateKey: "kept", agent: "/run/agent" });
@@ -15,14 +15,14 @@ test("a key that is given goes before a file, and both before the agent", async 
   expect(await loadTarget({ ...INPUT, agent: "/other" }, [], access())).toMatchObject({ agent: "/other" });
 });
 
-test("hosts on the way have keys of their own", async () => {
+test("jump hosts have their own keys", async () => {
   const through = { ...INPUT, jump: { ...INPUT, host: "outer", jump: { ...INPUT, host: "outermost" } } };
   const target = await loadTarget(through, [{ privateKey: "1" }, { privateKey: "2", passphrase: "p" }, {}], access());
   expect(target.jump).toMatchObject({ host: "outer", privateKey: "2", passphrase: "p" });
   expect(target.jump?.jump).toMatchObject({ host: "outermost", privateKey: undefined });
 });
 
-test("a file that cannot be read is named", async () => {
+test("an unreadable file is named", async () => {
   await expect(loadTarget({ ...INPUT, privateKeyFile: "/keys/none" }, [], access())).rejects.toThrow(
     "unable to read the private key /keys/none: ENOENT: no such file, open '/keys/none'",
   );

@@ -1,4 +1,4 @@
-/** What each engine of CloudNativePG gets from the same arguments. */
+/** Objects of each CloudNativePG engine for the same arguments. */
 import { expect, test } from "vitest";
 import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { recoverySource } from "../../../../components/render/kubernetes/source";
@@ -13,7 +13,7 @@ interface StanzaView {
 
 const PLAIN = { ...BUCKET, at: { ...BUCKET.at, encrypted: false } };
 
-test("a replica cluster follows what it begins with", () => {
+test("a replica cluster follows its source", () => {
   const recovery = { stanza: "old", repositories: { repo1: BUCKET } };
   const specOf = (replica: object | undefined): unknown => {
     const over = { bootstrap: { recovery }, ...(replica === undefined ? {} : { replica }) };
@@ -69,7 +69,7 @@ test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each 
   });
 });
 
-test("Dalibo's plugin and the engine of this package write to the same places under the same names", () => {
+test("Dalibo's plugin and the engine of this package write to the same locations under the same names", () => {
   const schedules = { full: { cron: "0 3 * * 0" } };
   const stanza = objectOf(renderCluster(context({ engine: "pgbackrest", schedules }), null), "stanza")["spec"] as { stanzaConfiguration: StanzaView };
   const ours = renderCluster(context({ schedules }), null);
@@ -85,7 +85,7 @@ test("Dalibo's plugin and the engine of this package write to the same places un
   expect(objectOf(ours, "cluster")["spec"]).toMatchObject({ plugins: [{ parameters: { stanza: name } }] });
 });
 
-test("Barman's plugin at B2: checksums off, region and retention said", () => {
+test("Barman's plugin at B2: checksums off, region and retention set", () => {
   const over = {
     engine: "barman-cloud",
     repositories: { repo1: { ...PLAIN, keepFullCount: undefined, keepDays: 30 } },
@@ -153,7 +153,7 @@ test("snapshots with a retention are removed once a day, alone and beside an arc
   expect(renderAttachment(context({ snapshots: { cron: "0 5 * * *", keepDays: 7 } })).map(({ role }) => role)).toContain("expiry");
 });
 
-test("jobs of many clusters do not begin in one minute", () => {
+test("jobs of many clusters do not start in one minute", () => {
   const minutes = Array.from({ length: 60 }, (_, index) => {
     const objects = renderCluster(context({ clusterName: `orders-${index}`, snapshots: { cron: "0 5 * * *", keepDays: 7 } }), null);
     return (objectOf(objects, "expiry")["spec"] as { schedule: string }).schedule;
@@ -176,7 +176,7 @@ test.each([
   expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
     bootstrap: { recovery: { source: "source", recoveryTarget: { targetTime: "2026-11-20T06:40:59Z" } } },
     externalClusters: [{ name: "source", plugin: { parameters } }],
-    // It archives into its own place, never into the source.
+    // It archives into its own repository, never into the source.
     plugins: [{ parameters: { stanza: "orders", configMap: "orders-pgbackstop" } }],
   });
 });
@@ -214,7 +214,7 @@ test("the plugin takes every parameter that is rendered for it", () => {
   });
 });
 
-test("a restore from a snapshot goes on with WAL from the repositories", () => {
+test("a restore from a snapshot continues with WAL from the repositories", () => {
   const snapshot = { storage: "orders-20261120", walStorage: "orders-20261120-wal", tablespaces: { hot: "orders-20261120-tbs-hot" } };
   const over = { bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET }, snapshot } } };
   const { source } = resolved(over);
@@ -234,11 +234,11 @@ test("a restore from a snapshot goes on with WAL from the repositories", () => {
   });
 });
 
-test("an attachment has the archiver and where backups run", () => {
+test("an attachment has the archiver and the target of backups", () => {
   const objects = renderAttachment(context());
   expect(objects.map(({ role }) => role)).toEqual(["config", "attachment", "schedule-full", "schedule-incr"]);
   expect(Object.keys(objectOf(objects, "attachment")["spec"] as object).sort()).toEqual(["backup", "plugins"]);
-  // The restart would end a backup that begins at once: the sidecar takes it, where one is wanted.
+  // The restart would end a backup that starts at once: the sidecar takes it, if one is wanted.
   expect(objectOf(objects, "schedule-full")["spec"]).toMatchObject({ immediate: false });
   const settingsOf = (rendered: typeof objects): unknown =>
     JSON.parse((objectOf(rendered, "config")["data"] as Record<string, string>)["pgbackstop.json"] ?? "");
@@ -247,7 +247,7 @@ test("an attachment has the archiver and where backups run", () => {
   expect(settingsOf(later)).not.toHaveProperty("firstBackup");
 });
 
-test("single backups reach every repository, whatever the schedules are", () => {
+test("single backups reach every repository, with any schedules", () => {
   const own = oneShotBackups(context());
   expect(Object.keys(own)).toEqual(["full", "diff", "incr"]);
   expect(own["diff"]).toEqual([

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { archiveCommand, systemdWord } from "../../../../components/render/host/commandLine";
 import { plan } from "../../plans";
 
-test("archive_command names pgbackrest, or stock's check and backup refuse", () => {
+test("archive_command names pgbackrest, because stock's check and backup require it", () => {
   expect(archiveCommand(plan())).toBe("/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p");
   expect(archiveCommand(plan({ agent: false }))).toBe(
     '/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --config-include-path=/etc/pgbackstop/conf.d --stanza=main archive-push "%p"',
@@ -16,7 +16,7 @@ test("archive_command names pgbackrest, or stock's check and backup refuse", () 
   expect(archiveCommand(plan({ directories: { lib: "/opt/my x" } }))).toBe("'/opt/my x/pgbackrest-client' /run/pgbackstop/main.sock archive-push %p");
 });
 
-test("a shell gives each word back as it was", () => {
+test("a shell returns each argument unchanged", () => {
   const word = fc.string({ minLength: 1 }).filter((text) => !text.includes("\0"));
   fc.assert(
     fc.property(fc.array(word, { minLength: 1, maxLength: 5 }), (words) => {
@@ -27,7 +27,7 @@ test("a shell gives each word back as it was", () => {
   );
 });
 
-test("systemd's specifiers, variables and quotes are taken literally", () => {
+test("systemd's specifiers, variables and quotes are escaped", () => {
   expect(["/usr/bin/node", "--x=100%", "a b", "$HOME", 'say "\\"'].map(systemdWord)).toEqual([
     "/usr/bin/node",
     "--x=100%%",

@@ -9,7 +9,7 @@ import { BUCKET, NAS, plan } from "../../plans";
 
 const BOTH: HostSettings["repositories"] = { repo1: NAS, repo2: BUCKET };
 let folder: string;
-/** The text, with programs of the test in the place of root and systemd: what it asks of them, and what it makes of their answers. */
+/** Runs the text with fake root and systemd programs: records its calls, and the result of their answers. */
 const run = (words: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {}) => {
   const program = (name: string, text: string): void => {
     writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
@@ -33,7 +33,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test("root's verb is a unit that has the keys, with the caller's words, input and exit code", () => {
+test("root's verb is a unit with the keys and the caller's arguments, input and exit code", () => {
   const { status, stdout } = run(["--target=a $b ${c}", "restore"], { exitCode: 75 });
   expect(status).toBe(75);
   const lines = stdout.split("\n");
@@ -58,7 +58,7 @@ test("verbs that stop PostgreSQL and move its directory run as root", () => {
   expect(run(["info"]).stdout).toContain("\nUser=postgres\n");
 });
 
-test("they are told where it is, when it is not where they look for it", () => {
+test("they are passed its path if it is not the default", () => {
   expect(run(["recover", "--yes"]).stdout).not.toContain("--launcher");
   const { stdout } = run(["--log-level-console=off", "rollback", "--yes"], { bin: "/opt/$pg/bin" });
   expect(stdout).toContain("\n--launcher=/opt/$$pg/bin/pgbackstop\n--log-level-console=off\nrollback\n--yes\n");
@@ -66,7 +66,7 @@ test("they are told where it is, when it is not where they look for it", () => {
   expect(run(["recover"], { bin: "/opt/bin", repositories: { repo1: NAS } }).stdout).not.toContain("--launcher");
 });
 
-test("keys that are not there are named, before anything runs", () => {
+test("missing keys are named before anything runs", () => {
   const refused = run(["info"], {
     repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles: { options: "/run/secrets/no such" } } },
   });
@@ -74,7 +74,7 @@ test("keys that are not there are named, before anything runs", () => {
   expect(refused.stderr).toContain("pgbackstop: /run/secrets/no such is missing");
 });
 
-test("who is not root is told so; help needs no key", () => {
+test("an account other than root is refused with the reason; help needs no key", () => {
   const refused = run(["info"], { uid: "1000" });
   expect([refused.status, refused.stdout]).toEqual([41, ""]);
   expect(refused.stderr).toBe("pgbackstop: only root can lend the keys of the repositories to info: sudo pgbackstop …\n");
@@ -96,6 +96,6 @@ test("a signal stops the unit, and its exit code is still the caller's", () => {
   expect(said).toMatch(/^code 63\nstop --no-block pgbackstop-main-run-\d+\.service\n$/);
 });
 
-test("without an agent there is none", () => {
+test("without an agent there is no launcher", () => {
   expect(launcherFile(plan({ agent: false }))).toBeNull();
 });

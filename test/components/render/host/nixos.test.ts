@@ -1,4 +1,4 @@
-/** `pgbackstop render --format=nixos`: a host's plan as a module; test/interop/nixos.test.ts asks Nix itself. */
+/** `pgbackstop render --format=nixos`: a host's plan as a module; test/interop/nixos.test.ts evaluates it with Nix. */
 import { expect, test } from "vitest";
 import { hostParts } from "../../../../components/render/host/hostParts";
 import { renderNixos } from "../../../../components/render/host/nixos";
@@ -18,7 +18,7 @@ const HOST: FileHost = {
   objectives: { rpoSeconds: 300 },
 };
 
-test("has every file, unit and setting that an update over SSH brings", () => {
+test("has every file, unit and setting of an update over SSH", () => {
   const { findings, text } = renderNixosHost("ledger", HOST);
   expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
   const lines = (text ?? "").split("\n").map((line) => line.trim());
@@ -36,18 +36,18 @@ test("has every file, unit and setting that an update over SSH brings", () => {
   ]) {
     expect(lines).toContain(line);
   }
-  // What is mounted is not made.
+  // A mount is not created.
   expect(text).not.toContain('"d /mnt/nas');
 });
 
-test("takes the units of the plan, whichever they are", () => {
+test("includes all units of the plan", () => {
   const made = plan();
   const text = renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: false });
   for (const { name } of hostParts(made).units) expect(text).toContain(`"${name}" = {`);
   expect(text).not.toContain("systemPackages");
 });
 
-test("a file with a secret, or with a place that NixOS does not write, is refused", () => {
+test("a file with a secret, or with a path that NixOS does not write, is refused", () => {
   const at: object = { path: "/b", cipher: { passphrase: "marker" } };
   const withKey: FileHost = { ...HOST, repositories: { repo1: { at, keepDays: 1 } } };
   const secret = renderNixosHost("ledger", withKey);

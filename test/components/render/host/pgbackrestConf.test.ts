@@ -54,7 +54,7 @@ test("the configuration of a NAS and a bucket", () => {
   `);
 });
 
-test("the runtime loads it without a warning and means the same", () => {
+test("the runtime reads it without a warning and with the same meaning", () => {
   const everything = plan({
     repositories: {
       repo1: { ...NAS, compress: { type: "gz", level: 9 } },
@@ -90,6 +90,6 @@ test("the runtime loads it without a warning and means the same", () => {
   });
 });
 
-test("without retention nothing is said about it", () => {
+test("without retention it has no retention options", () => {
   expect(renderPgbackrestConf(plan({ repositories: { repo1: { at: NAS.at } } }))).not.toContain("retention");
 });

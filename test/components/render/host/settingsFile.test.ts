@@ -6,7 +6,7 @@ import { BUCKET, NAS, plan } from "../../plans";
 /** A week, the deadline of a day, and two hours. */
 const WEEKLY_S = 8 * 86_400 + 7200;
 
-test("every repository says its compression, buckets their provider", () => {
+test("every repository has its compression, buckets their provider", () => {
   const repositories = {
     repo1: { ...NAS, compress: { type: "none" } },
     repo3: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } } },
@@ -27,7 +27,7 @@ test.each(["all", "any"])("acknowledgement by %s", (mode) => {
   expect(JSON.parse(renderSettingsFile(plan({ acknowledge: { mode } })))).toMatchObject({ acknowledge: mode });
 });
 
-test("what drills measure against follows from promises and schedules", () => {
+test("drills' limits follow from objectives and schedules", () => {
   const host = plan({
     objectives: { rtoMinutes: 30, rpoSeconds: 300 },
     schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "0 3 * * *", repositories: ["repo1"] } },
@@ -54,7 +54,7 @@ test("what drills measure against follows from promises and schedules", () => {
   });
 });
 
-test("streaming is for the agent to do, every five seconds where nobody says", () => {
+test("streaming is the agent's task, every five seconds by default", () => {
   expect(JSON.parse(renderSettingsFile(plan({ streaming: {} })))).toMatchObject({ stream: { intervalSeconds: 5 } });
   expect(parseSettings(renderSettingsFile(plan({ streaming: { intervalSeconds: 60 } })), "pgbackstop.json").stream).toEqual({ intervalSeconds: 60 });
   expect(JSON.parse(renderSettingsFile(plan({})))).not.toHaveProperty("stream");

@@ -4,7 +4,7 @@ import { patroniBootstrap, patroniReplica, standbyCommand } from "../../../../co
 const ARGV = ["/usr/bin/node", "/usr/local/lib/pgbackstop/runtime.cjs", "--config=/etc/it's 100%.conf", "--stanza=main"];
 const load = (text: string): unknown => (require("js-yaml") as { load(text: string): unknown }).load(text);
 
-test("a plain standby streams from its primary; words survive a shell, values libpq's quotes", () => {
+test("a plain standby streams from its primary; arguments survive a shell, values libpq's quotes", () => {
   expect(standbyCommand(["pg"], null)).toBe("pg --delta --type=standby restore");
   const primary = { host: "10.0.0.5", port: 5433, user: "o'brien", passfile: "/var/lib/a b", sslmode: "verify-full", slot: "db3" };
   expect(standbyCommand(["pg"], primary)).toBe(
@@ -14,7 +14,7 @@ test("a plain standby streams from its primary; words survive a shell, values li
   );
 });
 
-test("Patroni's part is YAML that says what its documentation asks for", () => {
+test("Patroni's part is YAML with the settings of its documentation", () => {
   const command = `/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs '--config=/etc/it'\\''s 100%.conf' --stanza=main`;
   expect(load(patroniReplica(ARGV))).toEqual({
     postgresql: {

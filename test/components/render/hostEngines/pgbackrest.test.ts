@@ -9,7 +9,7 @@ import { BUCKET, plan } from "../../plans";
 
 const STOCK = { engine: "pgbackrest" } as const;
 
-test("configuration and secrets are root's, readable for PostgreSQL, where stock looks by itself", () => {
+test("configuration and secrets belong to root, readable for PostgreSQL, at stock's default path", () => {
   const { files } = hostParts(plan(STOCK));
   expect(files.map(({ path, mode, owner }) => `${path} ${mode} ${owner}`)).toEqual([
     "/etc/pgbackrest/pgbackstop.json 0644 admin",
@@ -19,7 +19,7 @@ test("configuration and secrets are root's, readable for PostgreSQL, where stock
   ]);
 });
 
-test("PostgreSQL archives as pgBackRest's documentation has it", () => {
+test("PostgreSQL archives as in pgBackRest's documentation", () => {
   expect(stockParts(plan(STOCK)).settings).toEqual({
     archive_mode: "on",
     archive_command: "pgbackrest --stanza=main archive-push %p",
@@ -31,7 +31,7 @@ test("PostgreSQL archives as pgBackRest's documentation has it", () => {
   );
 });
 
-test("a backup goes into each repository that its schedule names", () => {
+test("a backup goes into each repository of its schedule", () => {
   const { units } = stockParts(plan({ ...STOCK, schedules: { full: { cron: "0 2 * * 0" }, diff: { cron: "0 4 * * *", repositories: ["repo2"] } } }));
   const backups = units.filter(({ name }) => /-(full|diff)\.service$/.test(name));
   const commands = backups.map(({ text }) => /^ExecStart=(.*)$/m.exec(text)?.[1]);
@@ -40,7 +40,7 @@ test("a backup goes into each repository that its schedule names", () => {
   expect(commands).toEqual([`${each} 1,2 ${stock} --type=full backup`, `${each} 2 ${stock} --type=diff backup`]);
 });
 
-/** Runs the script with a program in the place of stock that notes its arguments and fails for repo1 with 41. */
+/** Runs the script with a fake stock that records its arguments and fails for repo1 with 41. */
 function runEach(keys: string, ...words: string[]): { status: number | null; calls: string[]; stderr: string } {
   const folder = mkdtempSync(join(tmpdir(), "pgb-each-"));
   try {
@@ -57,7 +57,7 @@ function runEach(keys: string, ...words: string[]): { status: number | null; cal
   }
 }
 
-test("one repository that fails keeps no other from its turn, and the exit code tells of the first", () => {
+test("a failing repository does not stop the others, and the exit code is the first failure's", () => {
   expect(runEach("1,2,3", "backup")).toEqual({
     status: 41,
     calls: ["backup --repo=1", "backup --repo=2", "backup --repo=3"],
@@ -66,7 +66,7 @@ test("one repository that fails keeps no other from its turn, and the exit code 
   expect(runEach("2", "backup")).toEqual({ status: 0, calls: ["backup --repo=2"], stderr: "" });
 });
 
-test("a repository that is named is the only one", () => {
+test("a named repository is the only one", () => {
   expect(runEach("1,2", "--type=full", "backup", "--repo=2")).toEqual({ status: 0, calls: ["--type=full backup --repo=2"], stderr: "" });
 });
 

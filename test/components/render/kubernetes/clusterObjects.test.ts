@@ -1,4 +1,4 @@
-/** The objects of a cluster of CloudNativePG: what they say, and that the order of arguments changes no byte of them. */
+/** The objects of a CloudNativePG cluster: their content, and its independence of the order of arguments. */
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { ClusterFile } from "../../../../components/plan/cluster/clusterFile";
@@ -8,7 +8,7 @@ import { clusterFile, context, objectOf } from "../../clusters";
 
 const CONF = `# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.`;
 
-test("a cluster with two repositories: the whole of it", () => {
+test("a cluster with two repositories: the complete objects", () => {
   const objects = renderCluster(context(), null);
   expect(objects.map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`)).toEqual([
     "config ConfigMap orders-pgbackstop",
@@ -63,7 +63,7 @@ test("a cluster with two repositories: the whole of it", () => {
   expect(objectOf(objects, "schedule-incr")["spec"]).toMatchObject({ schedule: "0 0 3 * * 1-6", immediate: false });
 });
 
-test("the configuration is that of a host, at the places of a pod", () => {
+test("the configuration is a host's, with a pod's paths", () => {
   const data = objectOf(renderCluster(context(), null), "config")["data"] as Record<string, string>;
   const conf = data["pgbackrest.conf"] ?? "";
   expect(conf.startsWith(CONF)).toBe(true);
@@ -99,7 +99,7 @@ const WIDE: Partial<ClusterFile> = {
   labels: { team: "db", app: "x" },
 };
 
-test("what a cluster may have beside its backups", () => {
+test("a cluster's parts besides its backups", () => {
   const objects = renderCluster(context(WIDE), null);
   expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
     walStorage: { size: "10Gi", storageClass: "fast" },
@@ -135,7 +135,7 @@ test("what a cluster may have beside its backups", () => {
   expect(objectOf(objects, "pod-monitor")).toMatchObject({ kind: "PodMonitor", spec: { podMetricsEndpoints: [{ port: "metrics" }] } });
 });
 
-test("databases of a running server are imported by pg_dump", () => {
+test("pg_dump imports databases of a running server", () => {
   const bootstrap: ClusterFile["bootstrap"] = {
     import: { type: "monolith", host: "old.example.net", databases: ["*"], roles: ["*"], passwordSecret: { name: "old", key: "password" } },
   };
@@ -151,7 +151,7 @@ test("databases of a running server are imported by pg_dump", () => {
   });
 });
 
-test("overrides are laid over the Cluster: merged, replaced, removed", () => {
+test("overrides are applied to the Cluster: merged, replaced, removed", () => {
   const spec = { affinity: { topologyKey: "zone" }, enableSuperuserAccess: null, storage: { size: "60Gi" } };
   const cluster = objectOf(renderCluster(context({ overrides: { cluster: { spec } } }), null), "cluster");
   expect(cluster["spec"]).toMatchObject({ affinity: { topologyKey: "zone" }, storage: { size: "60Gi" }, instances: 3 });
@@ -159,7 +159,7 @@ test("overrides are laid over the Cluster: merged, replaced, removed", () => {
   expect(mergeOver({ a: [1, 2], b: { c: 1 } }, { a: [3], b: { d: 2 } })).toEqual({ a: [3], b: { c: 1, d: 2 } });
 });
 
-/** The same with the keys of every object in another order. */
+/** The value with the keys of every object in another order. */
 function shuffled(value: unknown, order: () => number): unknown {
   if (Array.isArray(value)) return value.map((item) => shuffled(item, order));
   if (typeof value !== "object" || value === null) return value;

@@ -1,4 +1,6 @@
-/** The objects of fire drills: one CronJob each, an account that may do what they need, and settings that restart nothing. */
+/**
+ * The objects of fire drills: one CronJob each, an account with the required rights, and settings that restart nothing.
+ */
 import { expect, test } from "vitest";
 import { parseSettings } from "../../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
@@ -22,7 +24,7 @@ interface Pod {
 const podOf = (objects: readonly RenderedObject[], role: string): Pod =>
   (objectOf(objects, role)["spec"] as { jobTemplate: { spec: { template: { spec: Pod } } } }).jobTemplate.spec.template.spec;
 
-test("one CronJob each, but for those of another machine, for a cluster and for one of others", () => {
+test("one CronJob each, except for drills elsewhere, for new and existing clusters", () => {
   const all = [
     "drill-config ConfigMap orders-drills",
     "drill-policy ValidatingAdmissionPolicy pgbackstop-drill.orders.orders",
@@ -40,7 +42,7 @@ test("one CronJob each, but for those of another machine, for a cluster and for 
   expect(told(renderCluster(context(), null))).toEqual([]);
 });
 
-test("a CronJob runs once at a time, in its zone, and no longer than it may", () => {
+test("a CronJob runs once at a time, in its zone, and within its limit", () => {
   expect(objectOf(rendered(), "drill-monthly")).toMatchObject({
     spec: {
       schedule: "0 5 1 * *",
@@ -65,18 +67,18 @@ test("a CronJob runs once at a time, in its zone, and no longer than it may", ()
   expect(volumes.map(({ name }) => name).sort()).toEqual(volumeMounts.map(({ name }) => name).sort());
 });
 
-test("settings say what is asked and which drills there are", () => {
+test("settings have the checks and the drills", () => {
   const data = objectOf(rendered(), "drill-config")["data"] as Record<string, string>;
   const { drill } = parseSettings(data["pgbackstop.json"] ?? "", "pgbackstop.json");
   expect(drill?.assertions).toEqual([{ name: "orders", sql: "select true" }]);
   expect(drill?.declared).toEqual({ weekly: { repoKeys: [2], maxMinutes: 60 }, monthly: { level: "quick", maxBytes: 2 * 1024 ** 3 } });
 });
 
-test("the sidecar's own file does not know of drills: changing them restarts nothing", () => {
+test("the sidecar's own file has no drills: changing them restarts nothing", () => {
   expect(objectOf(rendered(), "config")).toEqual(objectOf(renderCluster(context(), null), "config"));
 });
 
-test("names of drills are cut where CloudNativePG would refuse them, and stay different", () => {
+test("names of drills are cut to CloudNativePG's limit, and stay different", () => {
   expect(drillName("orders", "weekly")).toBe("orders-drill-weekly");
   const [one, other] = ["weekly-of-the-second-one-a", "weekly-of-the-second-one-b"].map((name) =>
     drillName("a-cluster-with-a-rather-long-name", name),
@@ -85,10 +87,10 @@ test("names of drills are cut where CloudNativePG would refuse them, and stay di
   expect(one).not.toBe(other);
 });
 
-test("a policy bounds what the account creates to the Clusters of its drills, by production's own Cluster", () => {
+test("a policy limits the account's creations to the Clusters of its drills, by production's own Cluster", () => {
   const { metadata, ...policy } = objectOf(rendered(), "drill-policy");
   const spec = policy["spec"] as Record<string, unknown>;
-  // Of the whole cluster.
+  // A cluster-wide object.
   expect(metadata).not.toHaveProperty("namespace");
   expect(spec).toMatchObject({
     failurePolicy: "Fail",
@@ -104,7 +106,7 @@ test("a policy bounds what the account creates to the Clusters of its drills, by
   });
 });
 
-test("without a right to objects of the whole cluster there is no policy, and the rest stays", () => {
+test("without rights to cluster-wide objects there is no policy, and the rest stays", () => {
   const roles = (objects: readonly RenderedObject[]): string[] => objects.map(({ role }) => role);
   const without = roles(renderCluster(context(clusterFile({ drills, drillPolicy: false })), null));
   expect(without).toEqual(roles(rendered()).filter((role) => !role.startsWith("drill-policy")));

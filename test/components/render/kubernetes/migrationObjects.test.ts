@@ -1,4 +1,7 @@
-/** Objects of a migration in Kubernetes: that the program reads its words and its file, and that its container has what it mounts. */
+/**
+ * Objects of a migration in Kubernetes: the program reads its arguments and its file, and its container has all that it
+ * mounts.
+ */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -57,7 +60,7 @@ const read = (argv: readonly string[]) =>
     listDirectory: () => [],
   });
 
-test("the program reads the words of every container", () => {
+test("the program reads the arguments of every container", () => {
   const [, step] = copyPod().initContainers ?? [];
   const { config, warnings } = read(["--bin-path=/usr/lib/postgresql/18/bin", ...(step?.args ?? []), ...COPY_WORDS]);
   expect(config).toMatchObject({
@@ -95,7 +98,7 @@ test("the program reads the words of every container", () => {
   }
 });
 
-test("the program reads the file that says what changes", () => {
+test("the program reads the file of changes", () => {
   const steps = renderMigrationPlace(OBJECTS, ["plan"]).find(({ role }) => role === "steps")?.manifest["data"] as Record<string, string>;
   expect(parseMigrationFile(Buffer.from(steps["steps.json"] ?? ""))).toEqual({
     record: "to-18-record",
@@ -108,7 +111,7 @@ test("the program reads the file that says what changes", () => {
   });
 });
 
-test("every container mounts volumes that are there, and every volume is mounted", () => {
+test("every container mounts existing volumes, and every volume is mounted", () => {
   const repoint = podOf(renderChangeJob(OBJECTS, { role: "repoint-secrets", action: "repoint-secrets", text: "" }));
   for (const pod of [copyPod(), repoint]) {
     const containers = [...(pod.initContainers ?? []), ...pod.containers];
@@ -121,7 +124,7 @@ test("every container mounts volumes that are there, and every volume is mounted
   expect(JSON.stringify([...(node?.volumeMounts ?? []), ...(copyPod().containers[0]?.volumeMounts ?? [])])).not.toContain("servers");
 });
 
-test("the shells of the containers bring program and node together, keep answer and exit code, and pass on that it shall end", async () => {
+test("the containers' shells combine program and node, keep answer and exit code, and forward termination", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
   try {
     const here = (text: string): string => text.replaceAll("/pgbackstop", folder).replaceAll("/usr/lib/postgresql", `${folder}/postgresql`);

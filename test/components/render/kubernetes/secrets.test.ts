@@ -1,9 +1,9 @@
-/** What the published set-ups write by hand, as objects. */
+/** Objects that the published set-ups write by hand. */
 import { expect, test } from "vitest";
 import { externalKeysOf, externalSourceOf, refOf } from "../../../../components/credentials/externalKeys";
 import { renderExternalSecret, renderSecret } from "../../../../components/render/kubernetes/secrets";
 
-test("one Secret of a repository is what our plugin, Dalibo's and Barman's read", () => {
+test("our plugin, Dalibo's and Barman's read the same Secret of a repository", () => {
   const place = { name: "orders-b2", namespace: "orders", labels: { team: "shop" } };
   const parts = { accessKeyId: "id", secretAccessKey: "key", passphrase: "pass", region: "eu-central-003", sessionToken: undefined };
   expect(renderSecret<string>(place, parts)).toEqual({
@@ -15,7 +15,7 @@ test("one Secret of a repository is what our plugin, Dalibo's and Barman's read"
   });
 });
 
-test("the ExternalSecret that two repositories and all clusters share, with v1 in the place of the v1beta1 that is gone", () => {
+test("the ExternalSecret that two repositories and all clusters share, with v1 instead of the removed v1beta1", () => {
   const store = { name: "onepassword-connect" };
   const b2 = externalKeysOf(
     {
@@ -48,7 +48,7 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
       ],
     },
   });
-  // What the operator would do by itself is said: an hour, and keys that outlive an empty store.
+  // States the operator's defaults: an hour, and keys that outlive an empty store.
   expect(found.spec).toMatchObject({
     refreshPolicy: "Periodic",
     refreshInterval: "1h",
@@ -65,7 +65,7 @@ test.each([
   expect(renderExternalSecret({ name: "n", namespace: "ns", labels: {} }, source, []).spec.refreshInterval).toBe(text);
 });
 
-test("a reference names what each key is called", () => {
+test("a reference states the name of each key", () => {
   const keys = { accessKeyId: "AWS_ACCESS_KEY_ID", secretAccessKey: "AWS_SECRET_ACCESS_KEY", passphrase: "ENCRYPTION_PASS" };
   expect(refOf("longhorn-minio-credentials", keys)).toEqual({
     name: "longhorn-minio-credentials",

@@ -1,4 +1,4 @@
-/** Six fields run at the very minutes of the five that they come from: by the rules of robfig/cron 1.2, which CloudNativePG 1.30 uses. */
+/** Six fields run at the same minutes as their five: by the rules of robfig/cron 1.2, which CloudNativePG 1.30 uses. */
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { parseCron } from "../../../../components/plan/schedule/schedule";
@@ -18,7 +18,10 @@ const BOUNDS: readonly (readonly [min: number, max: number, names: readonly stri
   [0, 6, ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]],
 ];
 
-/** Its parser: a star anywhere in a list counts, `N/step` runs to the end, 7 is no day. @throws Error as it does */
+/**
+ * Its parser: a star anywhere in a list counts, `N/step` runs to the end, 7 is no day. @throws Error as robfig/cron
+ * does
+ */
 function robfig(text: string): readonly Field[] {
   return text.split(" ").map((field, index) => {
     const [min, max, names] = BOUNDS[index] ?? [0, 0, []];
@@ -39,7 +42,7 @@ function robfig(text: string): readonly Field[] {
   });
 }
 
-/** Whether it runs on a day, by its rule for the two day fields. */
+/** True if it runs on a day, by its rule for the two day fields. */
 function runsOn(fields: readonly Field[], date: Date): boolean {
   const [, , , dayOfMonth, month, dayOfWeek] = fields;
   if (dayOfMonth === undefined || month === undefined || dayOfWeek === undefined) throw new Error("six fields");
@@ -58,7 +61,7 @@ function fieldOf(min: number, max: number): fc.Arbitrary<string> {
 
 const DAYS = Array.from({ length: 400 }, (_item, day) => new Date(Date.UTC(2027, 0, 1) + day * 86_400_000));
 
-test("schedules run on the same days and minutes as before", () => {
+test("schedules keep their days and minutes", () => {
   const schedules = fc.tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7)).map((words) => words.join(" "));
   fc.assert(
     fc.property(schedules, (text) => {
@@ -91,7 +94,7 @@ test.each([
   expect(toSixFields(five)).toBe(six);
 });
 
-test("five fields as they stand would run every hour", () => {
+test("five fields passed unchanged would run every hour", () => {
   const [seconds, minutes, hours] = robfig("0 3 * * * *").map(({ values }) => [...values]);
   expect([seconds, minutes, hours?.length]).toEqual([[0], [3], 24]);
 });

@@ -22,7 +22,7 @@ interface Drawn {
 const SEED = topologyOf(resolveHost("forge", PUBLISHED, "/usr/bin/node"));
 const { panels } = dashboardOf([SEED]) as { readonly panels: readonly Drawn[] };
 
-test("no panel lies on another one, and none outside", () => {
+test("panels neither overlap nor lie outside the grid", () => {
   const cells = panels.flatMap(({ gridPos: { h, w, x, y } }) =>
     Array.from({ length: h * w }, (_, cell) => `${x + (cell % w)},${y + Math.floor(cell / w)}`),
   );
@@ -31,7 +31,7 @@ test("no panel lies on another one, and none outside", () => {
   expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
 });
 
-test("every query asks for metrics that are there, with labels that they have, from the variable's source", () => {
+test("every query uses existing metrics and labels, from the variable's source", () => {
   const labelsOf = new Map(DEFINITIONS.map(({ labels, name }) => [name, labels]));
   const targets = panels.flatMap((panel) => panel.targets ?? []);
   expect(targets.length).toBeGreaterThan(20);
@@ -40,14 +40,14 @@ test("every query asks for metrics that are there, with labels that they have, f
     const own = [...(labelsOf.get(name) ?? []), "instance"];
     const asked = [...by.split(", "), ...[...matchers.matchAll(/([a-z_]+)=/g)].map(([, label]) => label ?? "")];
     expect([expr, asked.filter((label) => !own.includes(label))]).toEqual([expr, []]);
-    // A legend names what the query keeps.
+    // A legend uses labels that the query keeps.
     const named = [...legendFormat.matchAll(/\{\{([a-z_]+)\}\}/g)].map(([, label]) => label ?? "");
     expect([legendFormat, named.filter((label) => !by.split(", ").includes(label))]).toEqual([legendFormat, []]);
     expect(datasource).toEqual({ type: "prometheus", uid: "${datasource}" });
   }
 });
 
-test("colours change where the schedules and objectives say so", () => {
+test("schedules and objectives set the colour thresholds", () => {
   const stepsOf = (title: string, of: readonly Drawn[]): (number | null)[] =>
     of.find((panel) => panel.title === title)?.fieldConfig?.defaults.thresholds.steps.map(({ value }) => value) ?? [];
   expect(stepsOf("Age of the newest full", panels)).toEqual([null, 25 * 3600, 50 * 3600]);
@@ -57,7 +57,7 @@ test("colours change where the schedules and objectives say so", () => {
   expect(stepsOf("Age of the newest full", plain)).toEqual([null, 90_000, 180_000]);
 });
 
-test("a repository without a backup or a drill that passed keeps its tile", () => {
+test("a repository without a backup or a passed drill keeps its tile", () => {
   const mapped = panels.filter(({ fieldConfig }) => fieldConfig?.defaults.mappings !== undefined);
   expect(mapped.map(({ title }) => title)).toEqual([
     "Age of the newest full",
@@ -68,7 +68,7 @@ test("a repository without a backup or a drill that passed keeps its tile", () =
   for (const { targets = [] } of mapped) expect(targets[0]?.expr).toMatch(/ or max by \(stanza, repo_key\) \(pgbackstop_\w+\{[^}]*\}\) \* 0 - 1$/);
 });
 
-test("the text is JSON without an identity, so that every Grafana takes it", () => {
+test("the text is JSON without an identity, so that every Grafana accepts it", () => {
   const dashboard = JSON.parse(renderDashboard([SEED], "Backups of forge")) as Record<string, unknown>;
   expect(dashboard).toMatchObject({ title: "Backups of forge", uid: null, schemaVersion: 39 });
   expect(dashboard["__inputs"]).toBeUndefined();

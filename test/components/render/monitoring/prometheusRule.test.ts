@@ -25,7 +25,7 @@ function groupOf(of: Topology, options: AlertOptions = {}): AlertGroup {
 const exprs = (group: AlertGroup, alert: string): string[] => group.rules.filter((rule) => rule.alert === alert).map(({ expr }) => expr);
 
 describe("thresholds", () => {
-  test("of the published set-up are the seed's own: 25 hours, 2 hours, 100 GB", () => {
+  test("of the published set-up are the reference ones: 25 hours, 2 hours, 100 GB", () => {
     const group = groupOf(SEED);
     const ages = exprs(group, "PgbackstopBackupTooOld").filter((expr) => expr.includes('repo_key="1"'));
     const limit = (type: string): number => Number(ages.find((expr) => expr.includes(`"${type}"`))?.split(" > ")[1]);
@@ -38,7 +38,7 @@ describe("thresholds", () => {
     );
   });
 
-  test("of a size come from the command, from the objective, from the estimate, in this order; without any there is none", () => {
+  test("of a size come from the command, the objective or the estimate, in this order; without any there is none", () => {
     const sizing = { databaseGiB: 100, walGiBPerDay: 2 };
     const limits = (of: Topology, options: AlertOptions = {}): string[] =>
       exprs(groupOf(of, options), "PgbackstopRepositoryLarge").map((expr) => expr.split(" > ")[1] ?? "");
@@ -54,7 +54,7 @@ describe("thresholds", () => {
     expect(names).toEqual(["pgbackstop-forge", "pgbackstop-forge-2", "pgbackstop-ledger"]);
   });
 
-  test("follow the schedules: only a repository's own ones count, jitter and the clocks of a zone come on top", () => {
+  test("follow the schedules: only a repository's own ones count, jitter and clock changes are added", () => {
     const schedules: NonNullable<HostSettings["schedules"]> = {
       full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin", repositories: ["repo1"], jitterSeconds: 7200 },
       incr: { cron: "0 2 * * *", repositories: ["repo2"] },
@@ -66,13 +66,13 @@ describe("thresholds", () => {
     ]);
   });
 
-  test("a promise of less data lost makes the alarm earlier, never earlier than a quarter of an hour", () => {
+  test("a smaller RPO makes the alarm earlier, never earlier than a quarter of an hour", () => {
     const behind = (rpoSeconds: number): string => exprs(groupOf(topology({ objectives: { rpoSeconds } })), "PgbackstopRepositoryBehind")[0] ?? "";
     expect(behind(300)).toMatch(/> 900$/);
     expect(behind(3600)).toMatch(/> 3600$/);
   });
 
-  test("repositories that are drilled in turn have the time of all turns, each by itself", () => {
+  test("repositories that are drilled in turn have the time of all turns, each separately", () => {
     const drills = (over: object): Topology => ({
       ...SEED,
       drills: [{ name: "weekly", cron: "0 5 * * 0", timeZone: "UTC", from: undefined, maxMinutes: undefined, ...over }],
@@ -85,7 +85,7 @@ describe("thresholds", () => {
     expect(late(drills({}))).toEqual([`repo_key="1" > ${two}`, `repo_key="2" > ${two}`]);
   });
 
-  test("nothing is asked of drills where none is declared", () => {
+  test("without a declared drill there are no drill alerts", () => {
     const names = (of: Topology): string[] => groupOf(of).rules.map(({ alert }) => alert);
     expect(names(SEED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([]);
     expect(names(DRILLED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([
@@ -98,7 +98,7 @@ describe("thresholds", () => {
   });
 });
 
-test("of several drills of a repository the one that comes most often counts, and those in their turn come more rarely", () => {
+test("of several drills of a repository the most frequent one counts, and drills in turn are rarer", () => {
   const drills = { weekly: { cron: "0 5 * * 0" }, monthly: { cron: "0 5 1 * *", from: "repo2" } };
   const group = groupOf(topology({ drills }));
   const day = 86_400;
@@ -110,7 +110,7 @@ test("of several drills of a repository the one that comes most often counts, an
   expect(exprs(group, "PgbackstopDrillFailed")).toHaveLength(2);
 });
 
-test("every metric of the rules is one of ours, with labels that it has", () => {
+test("every metric of the rules is one of ours, with existing labels", () => {
   const group = groupOf(DRILLED, { repositoryBytesMax: 1 });
   const labelsOf = new Map(DEFINITIONS.map(({ labels, name }) => [name, labels]));
   const used = group.rules.flatMap(({ expr }) => [...expr.matchAll(/(pgback[a-z_]+)\{([^}]*)\}/g)]);
@@ -121,10 +121,11 @@ test("every metric of the rules is one of ours, with labels that it has", () => 
   }
 });
 
-test("every number has a twin for the number that is gone", () => {
+test("every metric has a twin for its absence", () => {
   const group = groupOf(DRILLED);
   const absent = new Set(group.rules.flatMap(({ expr }) => [...expr.matchAll(/^absent\(([^)]*)\)$/g)].map(([, series]) => series)));
-  // What is only there while something waits or was found has none; it goes with the repository's other series.
+  // A metric that exists only while something waits or was found has none; it disappears with the repository's other
+  // series.
   const watched = [...absent].map((series) => series?.split("{")[0]);
   expect(new Set(watched)).toEqual(
     new Set([
@@ -144,7 +145,7 @@ describe("clusters", () => {
     databases: [{ name: "orders", kind: "cnpg", engine: "runtime", stanza: "orders", namespace: "shop", cluster: "orders", instances: 3 }],
   };
 
-  test("are told by the best of their pods, and by what sidecars serve only", () => {
+  test("use the best of their pods, and metrics that only sidecars serve", () => {
     const group = groupOf(cluster);
     expect(exprs(group, "PgbackstopRepositoryUnreadable")[0]).toBe(
       'min without (pod, instance, endpoint, container, job) (pgbackstop_repo_up{stanza="orders",namespace="shop",repo_key="1"}) == 0',
@@ -153,7 +154,7 @@ describe("clusters", () => {
       'max without (pod, instance, endpoint, container, job) (pgbackstop_repo_wal_gap_segments{stanza="orders",namespace="shop",repo_key="1"}) > 0',
     );
     expect(group.rules.map(({ alert }) => alert)).not.toContain("PgbackstopWalDropped");
-    // What a dead sidecar of the primary no longer tells, CloudNativePG does.
+    // CloudNativePG has the metric that a dead sidecar of the primary no longer reports.
     expect(exprs(group, "PgbackstopWalNotArchived")[0]).toBe(
       'max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",namespace="shop",pod=~"orders-[0-9]+"}) > 10',
     );
@@ -170,7 +171,7 @@ describe("clusters", () => {
   });
 });
 
-test("the file and the object of Prometheus' operator hold the same", () => {
+test("the file and the object of Prometheus' operator are equal", () => {
   const groups = [groupOf(DRILLED, { labels: { team: 'a "b"\\c' }, runbookUrl: "https://example.org/runbook", selector: 'instance="db1:9100"' })];
   const place = { name: "backups", namespace: "monitoring", labels: { release: "prometheus" } };
   expect(load(renderAlertFile(groups))).toEqual({ groups });

@@ -1,8 +1,8 @@
 /**
- * The runbook of each example, made of the program itself. Where its commands are carried out: the hosts' on a booted Debian
+ * The runbook of each example, from the program itself. Other tests run its commands: the hosts' on a booted Debian
  * (test/hosts/agent.test.ts), the local one's on this machine (test/engine/host.test.ts), the clusters' in a Kubernetes
- * (test/kubernetes/runbook.test.ts, test/kubernetes/barman.test.ts). That these are the same commands is what this file is about; the
- * others are read by a shell and by the compiler.
+ * (test/kubernetes/runbook.test.ts, test/kubernetes/barman.test.ts). This file proves that they are the same commands;
+ * a shell and the compiler parse the others.
  */
 import { spawnSync } from "node:child_process";
 import * as pulumi from "@pulumi/pulumi";
@@ -91,11 +91,11 @@ beforeAll(async () => {
 const booksOf = (name: string): readonly DatabaseRunbook[] => books.get(name) ?? expect.fail(`there is no ${name}`);
 const commandsOf = ({ steps }: RunbookScenario, language: "sh" | "ts" = "sh"): string[] =>
   steps.filter((step) => (step.language ?? "sh") === language).flatMap(({ commands }) => commands);
-/** Scenarios whose commands are carried out on a booted host, whatever the host is called. */
+/** Scenarios whose commands run on a booted host, whatever its name. */
 const ON_A_HOST = ["latest", "time", "repository-2", "set", "archiving", "repository-1-lost"];
 
 describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
-  test("has commands that a shell and the compiler can read, each word to fill in explained, and no secret", () => {
+  test("has commands that a shell and the compiler can parse, an explanation of each placeholder, and no secret", () => {
     const own = booksOf(name);
     expect(own.length).toBe(name.startsWith("cnpg-b2-r2") ? 2 : 1);
     for (const book of own) {
@@ -114,11 +114,11 @@ describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
   });
 });
 
-describe("the commands that are carried out elsewhere", () => {
+describe("the commands that other tests run", () => {
   /** As test/hosts/agent.test.ts declares it: a directory first, a bucket second. */
   const host = (): DatabaseRunbook => runbookOf(topology({ dataDirectory: "/var/lib/postgresql/15/main" })) ?? expect.fail("there is no runbook");
 
-  test.each(["vps-nas-r2", "vps-b2", "local"])("are those of example %s", (name) => {
+  test.each(["vps-nas-r2", "vps-b2", "local"])("equal those of example %s", (name) => {
     const [book] = booksOf(name);
     for (const id of ON_A_HOST) {
       const [ours, theirs] = [host(), book].map((each) => each?.scenarios.find((scenario) => scenario.id === id) ?? expect.fail(`there is no ${id}`));
@@ -128,7 +128,7 @@ describe("the commands that are carried out elsewhere", () => {
     }
   });
 
-  test.each(["cnpg-b2-r2", "cnpg-attach"])("are those of example %s, but for its names", (name) => {
+  test.each(["cnpg-b2-r2", "cnpg-attach"])("equal those of example %s, except for its names", (name) => {
     const ours = runbookOf(JSON.parse(JSON.stringify(topologyOf(resolved({ instances: 2, namespace: "lab" }).plan))) as Topology);
     for (const book of booksOf(name)) {
       const namespace = /namespace (\S+),/.exec(book.what)?.[1] ?? "";

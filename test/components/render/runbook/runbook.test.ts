@@ -1,4 +1,6 @@
-/** Runbooks: every link leads somewhere, every repository has its commands, nothing in a topology is more than text, no secret is needed. */
+/**
+ * Runbooks: every link has a target, every repository has its commands, topology values stay text, no secret is needed.
+ */
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook/databaseRunbook";
@@ -19,7 +21,7 @@ const ORIGIN = "Made of a test.";
 const bookOf = (of: Topology) => runbookOf(of) ?? expect.fail("there is no runbook");
 const cluster = (): Topology => JSON.parse(JSON.stringify(topologyOf(resolved().plan))) as Topology;
 
-describe("a runbook that was written before", () => {
+describe("an existing runbook", () => {
   const ledger = bookOf(topology());
   const other = bookOf(topology({ dataDirectory: "/srv/another" }));
   const orders = bookOf(topology({}, "orders"));
@@ -27,7 +29,7 @@ describe("a runbook that was written before", () => {
   test.each([
     ["Markdown", renderRunbook],
     ["HTML", renderRunbookPage],
-  ])("is told from the one of today, as %s", (_what, render) => {
+  ])("is compared with today's, as %s", (_what, render) => {
     const written = render([ledger, orders], DEFAULT_PEOPLE, ORIGIN);
     expect(checkRunbook(written, [ledger, orders])).toEqual({
       isStale: false,
@@ -43,13 +45,13 @@ describe("a runbook that was written before", () => {
     expect(checkRunbook(render([ledger], DEFAULT_PEOPLE, ORIGIN), [ledger, orders])?.isStale).toBe(true);
   });
 
-  test("is none where nothing says so", () => {
+  test("is not recognised without its mark", () => {
     expect(checkRunbook("# Recovery runbook\n", [ledger])).toBeNull();
   });
 });
 
 describe("a runbook", () => {
-  test("of a host has a scenario for the newest state, a moment, the second repository, a named set, and each loss", () => {
+  test("of a host has a scenario for the newest state, a point in time, the second repository, a named set, and each loss", () => {
     const book = bookOf(topology({ objectives: { rpoSeconds: 300, rtoMinutes: 30 } }));
     expect(book.scenarios.map(({ id }) => id)).toEqual([
       "latest",
@@ -79,12 +81,12 @@ describe("a runbook", () => {
     expect(bookOf(topology({ drills: {} })).objectives).toContain("nothing is drilled: what a restore takes is not known");
   });
 
-  test("offers a ZFS snapshot only where there are some", () => {
+  test("offers a ZFS snapshot only if there are some", () => {
     expect(bookOf(topology({ snapshots: { zfs: {} } })).scenarios.map(({ id }) => id)).toContain("snapshot");
     expect(bookOf(topology()).scenarios.map(({ id }) => id)).not.toContain("snapshot");
   });
 
-  test("of a cluster makes a new one, and never restores in place", () => {
+  test("of a cluster creates a new one, and never restores in place", () => {
     const book = bookOf(cluster());
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
     expect(commands).toContain('new CnpgRestore("orders-restored", {');
@@ -104,14 +106,14 @@ describe("a runbook", () => {
     expect([book.measuredBy, book.keys]).toEqual([null, []]);
   });
 
-  test("is not made while the database itself is not known, and says what is not known of a place", () => {
+  test("is not made while the database itself is unknown, and names unknown values of a repository", () => {
     const whole = cluster();
     expect(runbookOf({ ...whole, databases: whole.databases.map((one) => ({ ...one, namespace: unknownMarker(0) })) })).toBeNull();
     const hidden = { ...whole, repositories: whole.repositories.map((one) => ({ ...one, location: unknownMarker(0) })) };
     expect(renderRunbook([bookOf(hidden)], DEFAULT_PEOPLE, ORIGIN)).toContain("not known yet");
   });
 
-  test("of whatever topology leads from each answer to a scenario, in both formats", () => {
+  test("of any topology leads from each answer to a scenario, in both formats", () => {
     fc.assert(
       fc.property(anyTopology, (made) => {
         const book = bookOf(made);
@@ -122,7 +124,7 @@ describe("a runbook", () => {
           const links = [...text.matchAll(/(?:\(|href=")#([^")]+)/g)].map(([, name]) => name);
           expect(links.filter((name) => !text.includes(`id="${name}"`))).toEqual([]);
           expect(text).not.toContain("undefined");
-          // Every word that is to be filled in is explained.
+          // Every placeholder is explained.
           const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
           const words = commands.flatMap((command) => command.match(/<[A-Z]+>/g) ?? []);
           expect(words.filter((word) => !book.placeholders.some((each) => each.word === word))).toEqual([]);
@@ -132,7 +134,7 @@ describe("a runbook", () => {
     );
   });
 
-  test("has each command on a line of its own, in both formats", () => {
+  test("has each command on its own line, in both formats", () => {
     const book = bookOf(cluster());
     const [failover] = book.scenarios;
     const lines = failover?.steps.find(({ commands }) => commands.length > 1)?.commands ?? [];
@@ -142,7 +144,7 @@ describe("a runbook", () => {
     expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n   ${lines.join("\n   ")}\n`);
   });
 
-  test("takes nothing of a topology for more than text", () => {
+  test("treats topology values as text only", () => {
     const made = topology({ drills: { [HOSTILE]: { cron: "0 5 * * 6", from: "repo2" } } }, HOSTILE);
     const book = bookOf(made);
     const page = renderRunbookPage([book], { ...DEFAULT_PEOPLE, roles: { [HOSTILE]: HOSTILE } }, HOSTILE);
@@ -153,7 +155,7 @@ describe("a runbook", () => {
     expect(text).not.toContain("\u202e");
   });
 
-  test("names who has which role, and leaves room where nobody is named", () => {
+  test("names each role's holder, and leaves space for missing names", () => {
     const people = { roles: { "Incident Lead": "Ada", "Vendor contact": "support@example.com" }, internalMinutes: 10, externalMinutes: 60 };
     const text = renderRunbook([bookOf(topology())], people, ORIGIN);
     expect(text).toContain("| Incident Lead | decides which scenario it is, and when it is over | Ada |");
@@ -166,7 +168,7 @@ describe("a runbook", () => {
   test.each([
     ["pgbackrest", "pgbackrest.dalibo.com"],
     ["barman-cloud", "barman-cloud.cloudnative-pg.io"],
-  ])("of a cluster with engine %s has that engine's words, and no command of a sidecar that is not there", (engine, plugin) => {
+  ])("of a cluster with engine %s uses that engine's commands, and none of a missing sidecar", (engine, plugin) => {
     const repositories = engine === "barman-cloud" ? { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } } : { repo1: BUCKET, repo2: R2 };
     const { plan } = resolved({ engine, repositories, drills: {} });
     const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
@@ -179,7 +181,7 @@ describe("a runbook", () => {
     if (engine === "barman-cloud") expect(book.keys).toContainEqual(expect.stringContaining("this engine encrypts nothing"));
   });
 
-  test("says how each declared drill is made at once, and where", () => {
+  test("states how and where to make each declared drill at once", () => {
     const weekly = { cron: "0 5 * * 6", from: "repo2" };
     const drills = { weekly, away: { ...weekly, elsewhere: true }, [HOSTILE]: weekly };
     expect(bookOf(topology({ drills })).drilledBy).toEqual([
@@ -207,13 +209,13 @@ describe("a runbook", () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test("has another state as soon as anything of the topology is another", () => {
+  test("has another state after any change of the topology", () => {
     expect(bookOf(topology()).state).toMatch(/^[0-9a-f]{12}$/);
     expect(bookOf(topology()).state).toBe(bookOf(topology()).state);
     expect(bookOf(topology({ schedules: {} })).state).not.toBe(bookOf(topology()).state);
   });
 
-  test("of a host without the launcher has the words that work there", () => {
+  test("of a host without the launcher has commands that work there", () => {
     const directories = { config: "/opt/pg/etc", units: "/opt/pg/units", lib: "/opt/my lib" };
     const book = bookOf(topology({ agent: false, directories }));
     const program =
@@ -226,7 +228,7 @@ describe("a runbook", () => {
     expect(away?.steps[0]?.commands).toEqual(["sudo /opt/bin/pgbackstop status"]);
   });
 
-  test("names the files of secrets that somebody else brings to the host", () => {
+  test("names the files of secrets that another tool brings to the host", () => {
     const repo2 = { ...BUCKET, secretFiles: { options: "/run/secrets/r2.conf", passphrase: "/run/secrets/pass" } };
     const { keys } = bookOf(topology({ repositories: { repo1: NAS, repo2 } }));
     expect(keys).toContain(
@@ -235,7 +237,7 @@ describe("a runbook", () => {
   });
 });
 
-describe("what drills have measured", () => {
+describe("drills' measurements", () => {
   const AT_S = Date.UTC(2026, 10, 18, 5, 4) / 1000;
   const status = (stanza: string, drill: object | null): string =>
     JSON.stringify({
@@ -249,7 +251,7 @@ describe("what drills have measured", () => {
     });
   const objectives = { rpoSeconds: 300, rtoMinutes: 30 };
 
-  test("stands there with its time, beside what was promised; and where the newest figures are", () => {
+  test("are shown with their time, beside the objectives; with the location of the newest figures", () => {
     const drill = { ended: AT_S, id: "x", ok: true, rtoMs: 252_000, rpo: { ended: AT_S - 7 * 86_400, method: "heartbeat", seconds: 412.3 } };
     const book = runbookOf(topology({ objectives }), parseMeasured(status("main", drill))) ?? expect.fail("there is no runbook");
     expect(book.measured).toEqual([
@@ -267,13 +269,13 @@ describe("what drills have measured", () => {
     expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain("passed 2026-11-18 05:04 UTC");
   });
 
-  test("is not made up where nobody told", () => {
+  test("are not made up without data", () => {
     const text = renderRunbook([bookOf(topology())], DEFAULT_PEOPLE, ORIGIN);
     expect(text).toContain("No figures were given when this was made.");
     expect(text).toContain("sudo pgbackstop status");
   });
 
-  test("comes from records of drills too: the newest of each repository, and the newest that told RPO", () => {
+  test("come from records of drills too: the newest of each repository, and the newest with RPO", () => {
     const record = (repo: number, endedAtS: number, more: object): string =>
       JSON.stringify({ version: 1, id: "x", stanza: "main", repo, startedAtS: endedAtS - 60, endedAtS, ok: true, rtoMs: 9_000, rpo: null, ...more });
     const texts = [
@@ -297,11 +299,11 @@ describe("what drills have measured", () => {
     ['{"stanza":"main","version":1}', "no repository or no time"],
     ['{"stanza":"main","version":1,"repos":[{}]}', "a repository of this status has no key"],
     ['{"stanza":"main","version":1,"repos":[{"key":1,"drill":{"ended":1e300}}]}', "the drill of repo1 has no time"],
-  ])("is refused when it is none: %s", (text, message) => {
+  ])("are refused if invalid: %s", (text, message) => {
     expect(() => parseMeasured(text)).toThrow(message);
   });
 
-  test("of a file finds its database by the stanza, or by the name where two have the same", () => {
+  test("from a file belong to the database with its stanza, or by the name where two have the same", () => {
     const file = { shape: "export", before: null, findings: [] } as const;
     const after = new Map([
       ["ledger", topology()],
@@ -325,7 +327,7 @@ describe("what drills have measured", () => {
     expect(() => runbooksOf({ ...file, after }, [{ name: "ledger=a.json", text: status("orders", drill) }])).toThrow("which is not that of ledger");
   });
 
-  test("of an export says of when the stack is", () => {
+  test("of an export states the time of the stack's state", () => {
     const manifest = { time: "2026-11-20T07:40:59+01:00" };
     const text = JSON.stringify({ version: 3, deployment: { manifest, resources: [] } });
     expect(originOf(parseStackFile(text))).toBe("Made of the stack as it was after its update of 2026-11-20T06:40:59.000Z.");

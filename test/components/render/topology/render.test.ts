@@ -31,7 +31,7 @@ function draw(before: Topology, after: Topology): Drawn {
   return { diff, page: renderPage({ bands, diff, findings: [], compares: true }), picture: renderPicture(bands) };
 }
 
-test("the Markdown begins with what matters", () => {
+test("the Markdown begins with the most important changes", () => {
   expect(
     renderMarkdown(draw(BEFORE, AFTER).diff, [{ database: "ledger", code: "PB042", path: "drills", message: "no drill" }]),
   ).toMatchInlineSnapshot(`
@@ -71,13 +71,13 @@ test("the Markdown begins with what matters", () => {
   `);
 });
 
-test("nothing that changes is one line", () => {
+test("an empty comparison is one line", () => {
   expect(renderMarkdown(draw(BEFORE, BEFORE).diff, [])).toBe(
     "<!-- pgbackstop topology diff -->\n### Backup topology: nothing changes\n\n1 database stays as it is.\n",
   );
 });
 
-test("the page and the picture mark by sign and word, need nothing from elsewhere and follow the reader's mode", () => {
+test("the page and the picture mark by sign and word, are self-contained and follow the reader's mode", () => {
   const { page, picture } = draw(BEFORE, AFTER);
   for (const text of [page, picture]) {
     expect(text).toContain("▽ weakened, acknowledged");
@@ -91,14 +91,14 @@ test("the page and the picture mark by sign and word, need nothing from elsewher
   expect(page).toMatch(/\$[\d.]+ → \$[\d.]+/);
 });
 
-test("what is not known as a whole is neither removed nor new", () => {
+test("a partly unknown object is neither removed nor new", () => {
   const sets = [new Map([["ledger", BEFORE]]), new Map([["ledger", null]])] as const;
   const picture = renderPicture(bandsOf(...sets, diffTopologies(...sets).changes));
   expect(picture).toContain("? not known yet");
   expect(picture).not.toMatch(/removed<|▲/);
 });
 
-test("values stay text, whatever they are", () => {
+test("values stay text, whatever they contain", () => {
   const [node] = AFTER.databases;
   const hostile = {
     ...AFTER,
@@ -120,7 +120,7 @@ test("values stay text, whatever they are", () => {
   expect(open).not.toMatch(/@everyone|[^\\]\]\(|https?:\/\//);
 });
 
-test("a comment stays below what forges take, and says what is left out", () => {
+test("a comment stays below the forges' limit, and says what is left out", () => {
   const many = (stanza: string): Map<string, Topology> =>
     new Map(
       Array.from({ length: 900 }, (_, index) => [`database-${index}`, topology({ stanza: `${stanza}-${"x".repeat(60)}` }, `database-${index}`)]),

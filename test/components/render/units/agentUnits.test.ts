@@ -5,7 +5,7 @@ import { BUCKET, NAS, plan } from "../../plans";
 const text = (ending: string, over: Parameters<typeof plan>[0] = {}): string =>
   agentUnits(plan(over)).find(({ name }) => name.endsWith(ending))?.text ?? "";
 
-test("the agent gets the secrets from systemd, and is started by its socket", () => {
+test("the agent gets the secrets from systemd, and its socket starts it", () => {
   const units = agentUnits(plan());
   expect(units.map(({ name, late, enabled, restarted }) => [name, late, enabled, restarted])).toEqual([
     ["pgbackstop-main-agent.service", true, false, true],
@@ -35,7 +35,7 @@ test("the agent gets the secrets from systemd, and is started by its socket", ()
   `);
 });
 
-test("metrics are served where the plan says, and not written as a file too unless that is asked for", () => {
+test("metrics are served at the plan's address, and written as a file too only on request", () => {
   const listen = { monitoring: { listen: "127.0.0.1:9854" } };
   expect(text(".service", listen)).toMatch(/ agent --metrics-listen=127\.0\.0\.1:9854\n/);
   const tasks = (over: Parameters<typeof plan>[0]): string[] => plan(over).maintenance.map(({ name }) => name);
@@ -43,13 +43,13 @@ test("metrics are served where the plan says, and not written as a file too unle
   expect(tasks({ ...listen, maintenance: { metrics: {} } })).toEqual(["expire", "verify", "heal", "metrics"]);
 });
 
-test("neither ever gives up: a socket that did would refuse every segment from then on", () => {
+test("neither ever gives up: a failed socket would refuse every segment", () => {
   expect(text(".service")).toContain("StartLimitIntervalSec=0\n");
   expect(text(".service")).toContain("Restart=always\n");
   expect(text(".socket")).toContain("TriggerLimitIntervalSec=0\n");
 });
 
-test("an agent holds no mount of a repository, or an unmounted NAS would be written to", () => {
+test("an agent holds no mount of a repository, so that it does not write to an unmounted NAS", () => {
   expect(text(".service")).not.toContain("/mnt/nas");
   expect(text(".service")).toContain("ProtectSystem=full\n");
   const buckets = text(".service", { repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/second" } } } });
@@ -57,13 +57,13 @@ test("an agent holds no mount of a repository, or an unmounted NAS would be writ
   expect(buckets).toContain("ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/var/lib/postgresql/18/main\n");
 });
 
-test("a repository without secrets hands none over, and without any there is no folder of them", () => {
+test("a repository without secrets passes none, and without any there is no directory of them", () => {
   const service = text(".service", { repositories: { repo1: NAS } });
   expect(service).not.toContain("LoadCredential");
   expect(service).not.toContain("CREDENTIALS_DIRECTORY");
 });
 
-test("secrets that are on the host already are handed over from where they lie", () => {
+test("existing secrets on the host are passed from their paths", () => {
   const secretFiles = { options: "/run/secrets/r2.conf", accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key" };
   const service = text(".service", { repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles } } });
   expect(service.split("\n").filter((line) => line.startsWith("LoadCredential="))).toEqual([
@@ -73,6 +73,6 @@ test("secrets that are on the host already are handed over from where they lie",
   ]);
 });
 
-test("there are none where PostgreSQL's account reads the secrets itself", () => {
+test("there are none if PostgreSQL's account reads the secrets itself", () => {
   expect(agentUnits(plan({ agent: false }))).toEqual([]);
 });

@@ -91,18 +91,18 @@ test("a schedule is a service and a timer", () => {
   ]);
 });
 
-test("homes stay visible when something lies there, and only then", () => {
+test("homes stay visible only if a path is below one", () => {
   const text = (over: object): string => backupUnits(plan(over))[0]?.text ?? "";
   expect(text({})).toContain("ProtectHome=yes");
   expect(text({ dataDirectory: "/home/me/data" })).not.toContain("ProtectHome");
   expect(text({ nodePath: "/root/node/bin/node" })).not.toContain("ProtectHome");
 });
 
-test("no schedule, no unit", () => {
+test("without a schedule there is no unit", () => {
   expect(backupUnits(plan({ schedules: undefined }))).toEqual([]);
 });
 
-test.runIf(hasSystemd)("systemd accepts both units without a word", () => {
+test.runIf(hasSystemd)("systemd accepts both units without a warning", () => {
   const folder = mkdtempSync(join(tmpdir(), "pgb-units-"));
   try {
     const units = filesOf(unitsOf(plan({ nodePath: process.execPath, directories: { log: "/var/log/my logs" }, user: "root_owner" })));
@@ -112,7 +112,7 @@ test.runIf(hasSystemd)("systemd accepts both units without a word", () => {
       return path;
     });
     const result = spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" });
-    // Units of this machine that our own ones come after may have something to be said about; ours must not.
+    // systemd may warn about this machine's units that ours are ordered after; it must not about ours.
     const ours = result.stderr.split("\n").filter((line) => line.includes("pgbackstop") && !line.includes("is not executable"));
     expect(ours).toEqual([]);
     writeFileSync(paths[0] ?? "", `${units[0]?.text}NoSuchSetting=1\n`);

@@ -24,7 +24,7 @@ test("a drill has a timer, and a unit with the keys that yields to production", 
   expect(`${writable} `).not.toContain("/main ");
 });
 
-test("metrics are written anew after each, and who is to be told is told, whatever came of it", () => {
+test("each drill is followed by new metrics and a notification, whatever its result", () => {
   const over = { drills: WEEKLY, notify: { targets: [{ type: "webhook" }] } };
   const service = text("pgbackstop-main-drill-weekly.service", over);
   for (const event of ["OnSuccess=", "OnFailure="]) {
@@ -37,7 +37,7 @@ test("metrics are written anew after each, and who is to be told is told, whatev
   expect(linesOf(text("pgbackstop-main-drill-weekly.service", silent), "On")).toEqual(["OnFailure=pgbackstop-main-failed@%n.service"]);
 });
 
-test("its directory is made by root, for PostgreSQL's account alone, where the plan says or beside the data", () => {
+test("root creates its directory, for PostgreSQL's account alone, at the plan's path or beside the data", () => {
   const made = (drill: object): unknown => lateInputs(plan({ drills: { weekly: { cron: "30 4 * * 6", ...drill } } })).keep.at(-1);
   expect(made({})).toEqual({ path: "/var/lib/postgresql/18/main-drill", mode: "0700", owner: "database" });
   expect(made({ path: "/srv/drill" })).toEqual({ path: "/srv/drill", mode: "0700", owner: "database" });
@@ -45,7 +45,7 @@ test("its directory is made by root, for PostgreSQL's account alone, where the p
   expect(linesOf(home, "ProtectHome=")).toEqual([]);
 });
 
-test("one that another machine makes is no unit here, and stock's host has them too", () => {
+test("a drill elsewhere has no unit here, and stock's host has drills too", () => {
   const names = (over: Over): string[] => unitsOf(plan(over)).flatMap(({ enabled, name }) => (enabled && name.includes("drill") ? [name] : []));
   const drills = { ...WEEKLY, far: { cron: "0 5 1 * *", elsewhere: true } };
   expect(names({ drills })).toEqual(["pgbackstop-main-drill-weekly.timer"]);

@@ -8,7 +8,7 @@ type Over = Parameters<typeof plan>[0];
 const text = (name: string, over: Over = {}): string => unitsOf(plan(over)).find((unit) => unit.name === name)?.text ?? "";
 const lineOf = (of: string, word: string): string => of.split("\n").find((line) => line.startsWith(word)) ?? "";
 
-test("where systemd runs them, expiry, verification, repair and metrics have their times", () => {
+test("under systemd, expiry, verification, repair and metrics have their times", () => {
   const timers = maintenanceUnits(plan()).filter(({ enabled }) => enabled);
   expect(timers.map((unit) => [unit.name, ...unit.text.split("\n").filter((line) => /^(OnCalendar|RandomizedDelaySec)=/.test(line))])).toEqual([
     ["pgbackstop-main-expire.timer", "OnCalendar=*-*-* 06:40:00 UTC", "RandomizedDelaySec=600"],
@@ -19,7 +19,7 @@ test("where systemd runs them, expiry, verification, repair and metrics have the
   for (const { text: timer } of timers) expect(timer).toMatch(/FixedRandomDelay=yes\n[^]*Persistent=yes\n/);
 });
 
-test("each does its own, with the keys and within its time", () => {
+test("each does its own work, with the keys and within its time", () => {
   const expire = text("pgbackstop-main-expire.service");
   expect(lineOf(expire, "ExecStart=")).toMatch(/--config-include-path=\$\{CREDENTIALS_DIRECTORY\} expire$/);
   expect(lineOf(expire, "LoadCredential=")).toBe("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
@@ -32,7 +32,7 @@ test("each does its own, with the keys and within its time", () => {
   expect(lineOf(metrics, "ReadWritePaths=")).toMatch(/ -\/var\/lib\/node_exporter\/textfile_collector$/);
 });
 
-test("one can be left out, or be all that there is where nothing else was asked for", () => {
+test("a task can be left out, or be the only one elsewhere", () => {
   const names = (over: Over): string[] => maintenanceUnits(plan(over)).flatMap(({ enabled, name }) => (enabled ? [name] : []));
   expect(names({ maintenance: { expire: { enabled: false }, metrics: { enabled: false }, verify: { enabled: false } } })).toEqual([
     "pgbackstop-main-heal.timer",
@@ -41,7 +41,7 @@ test("one can be left out, or be all that there is where nothing else was asked 
   expect(names({ directories: { units: "/srv/units" }, maintenance: { heal: { cron: "5 * * * *" } } })).toEqual(["pgbackstop-main-heal.timer"]);
 });
 
-test("what fails says so in the journal, and to whom the plan names", () => {
+test("a failure is logged to the journal and sent to the plan's targets", () => {
   const lines = (over: Over = {}): string[] => (failedUnits(plan(over))[0]?.text ?? "").split("\n").filter((line) => /^(ExecStart|LoadC)/.test(line));
   const journal = 'ExecStart=/bin/echo "<3>%i failed: journalctl -u %i says why"';
   expect(lines()).toEqual([journal]);
@@ -59,7 +59,7 @@ test("what fails says so in the journal, and to whom the plan names", () => {
   expect(lines({ directories: { units: "/srv/units" } })).toEqual([]);
 });
 
-describe("what is told besides failures", () => {
+describe("notices besides failures", () => {
   const told = (over: Over): string[] =>
     unitsOf(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "30 * * * *" } }, drills: {}, ...over })).flatMap((unit) =>
       unit.text.split("\n").flatMap((line) => {
@@ -70,7 +70,7 @@ describe("what is told besides failures", () => {
   const names = (over: Over): string[] => unitsOf(plan(over)).flatMap(({ name }) => (name.includes("@") ? [name] : []));
   const ping = { type: "healthchecks", units: ["pgbackstop-main-full.service"] };
 
-  test("is nothing where nobody wants it, and what somebody wants of the units that it is wanted of", () => {
+  test("are absent without a target, and exist for the units that a target wants", () => {
     expect(told({})).toEqual([]);
     expect(told({ notify: { targets: [{ type: "slack" }] } })).toEqual([]);
     expect(names({ notify: { targets: [{ type: "slack" }] } })).toEqual(["pgbackstop-main-failed@.service", "pgbackstop-main-drilled@.service"]);
@@ -85,7 +85,7 @@ describe("what is told besides failures", () => {
     expect(told({ directories: { units: "/srv/units" }, notify: { targets: [ping] } })).toEqual([]);
   });
 
-  test("is told by units that nothing waits for, and an end never before its beginning", () => {
+  test("use separate units that nothing waits for, and an end never comes before its start", () => {
     const of = (name: string): string => text(`pgbackstop-main-${name}@.service`, { notify: { targets: [ping] } });
     expect(lineOf(of("started"), "ExecStart=")).toMatch(/^ExecStart=-\/usr\/bin\/node .* notify --event=start --unit=%i$/);
     expect(lineOf(of("started"), "After=")).toBe("After=network-online.target");
