@@ -1,4 +1,4 @@
-/** Objects as CloudNativePG 1.30 sends them, cut down to what the plugin may look at. */
+/** Objects as CloudNativePG 1.30 sends them, reduced to the fields that the plugin may read. */
 import type { Json, JsonObject } from "../../../runtime/cnpg/kubernetes/clusterObject";
 
 export const PARAMETERS = { bundle: "runtime-abc", configMap: "orders-backup", repo2Secret: "r2", repo1Secret: "b2", claims: "vault" };

@@ -38,7 +38,7 @@ test("each type has its driver", () => {
   expect(open({ type: "s3", s3, path: "/" }).name).toBe("s3://bkt");
 });
 
-test("the authority's file is read when it is configured", () => {
+test("the authority's file is read if it is configured", () => {
   expect(() => open({ type: "s3", s3: { ...s3, caFile: "/etc/ca.pem" } })).toThrow("reads /etc/ca.pem");
 });
 

@@ -1,4 +1,6 @@
-/** What is special about file systems: modes, temporary names, rights, full disks. The common rules are in the conformance suite. */
+/**
+ * Specifics of file systems: modes, temporary names, rights, full disks. The conformance suite has the common rules.
+ */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,13 +47,13 @@ test("files are 0640 and directories 0750", async () => {
   for (const path of ["repo/archive/demo/archive.info", "repo/backup/demo/F/pg_data/x"]) expect(modeOf(join(root, path))).toBe("640");
 });
 
-test("a stricter umask is honoured when the program keeps it", async () => {
+test("a stricter umask is honoured if the program keeps it", async () => {
   process.umask(0o077);
   await open(join(root, "repo")).put("d/f", utf8("x"));
   expect([modeOf(join(root, "repo/d")), modeOf(join(root, "repo/d/f"))]).toEqual(["700", "600"]);
 });
 
-test("an atomic write is under a temporary name of its own until it is whole, one in place is not", async () => {
+test("an atomic write has its own temporary name until it is complete, one in place has none", async () => {
   const seen: string[][] = [];
   const source = async function* (): ByteStream {
     yield utf8("new ");
@@ -73,7 +75,7 @@ test("an atomic write is under a temporary name of its own until it is whole, on
   expect(readFileSync(join(root, "f"), "utf8")).toBe("new content");
 });
 
-test("a leftover temporary file, or that of another writer, is listed as it is and left alone by the next write", async () => {
+test("a leftover or foreign temporary file is listed as it is and left alone by the next write", async () => {
   writeFileSync(join(root, "f.pgbackrest.tmp"), "a very long leftover of a crash");
   const paths: string[] = [];
   for await (const info of open().list("")) paths.push(info.path);
@@ -83,7 +85,7 @@ test("a leftover temporary file, or that of another writer, is listed as it is a
   expect(readFileSync(join(root, "f"), "utf8")).toBe("short");
 });
 
-test("a listing bears files that vanish while it runs", async () => {
+test("a listing tolerates files that vanish while it runs", async () => {
   for (let index = 0; index < 200; index++) writeFileSync(join(root, `f${index}`), "x");
   const paths: string[] = [];
   for await (const info of open().list("")) {
@@ -94,7 +96,7 @@ test("a listing bears files that vanish while it runs", async () => {
   expect(paths.length).toBeLessThan(200);
 });
 
-test("a file is read in chunks of one mebibyte that stay as they are", async () => {
+test("a file is read in chunks of one mebibyte that stay unchanged", async () => {
   const bytes = Uint8Array.from({ length: 2 * MIB + 5 }, (_, position) => position % 251);
   writeFileSync(join(root, "f"), bytes);
   const chunks: Uint8Array[] = [];
@@ -133,7 +135,7 @@ test("a directory in the way is an error with both names", async () => {
   });
 });
 
-test("a file in the place of the repository is an error, and no empty repository", async () => {
+test("a file at the repository's path is an error, and no empty repository", async () => {
   rmSync(root, { recursive: true });
   writeFileSync(root, "whatever");
   const storage = open();
@@ -168,7 +170,7 @@ describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
     mkdirSync(join(root, "shut"), { mode: 0o700 });
   });
 
-  test("a path that cannot be written is named with its rights", async () => {
+  test("an unwritable path is named with its rights", async () => {
     expect(await asOther(() => refusal(open().put("closed/f", utf8("x"))))).toMatchObject({
       kind: "fileOpen",
       exitCode: 41,
@@ -183,7 +185,7 @@ describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
     });
   });
 
-  test("so are files that cannot be read, listed or removed; none of them is missing", async () => {
+  test("so are files that cannot be read, listed or removed; none of them counts as missing", async () => {
     expect(await asOther(() => refusal(open().read("closed/secret")))).toMatchObject({
       kind: "fileOpen",
       message: `unable to open file '${root}/closed/secret' for read: [13] Permission denied: '${root}/closed/secret' has mode 0600, user 0, group 0; ${self}`,
@@ -204,7 +206,7 @@ describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
   });
 });
 
-/** A small file system of its own; null where this machine does not let us mount one. */
+/** A separate small file system; null if this machine does not allow a mount. */
 const mountTmpfs = (path: string, options: string): (() => void) | null => {
   mkdirSync(path);
   if (spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]).status !== 0) return null;
@@ -277,7 +279,7 @@ test("a reader fills the caller's memory with a range, and a writer takes bytes 
   expect(sizeBytes).toBe(MIB + 10);
 });
 
-test("a writer that is given up removes its file, and an abort ends both", async () => {
+test("an abandoned writer removes its file, and an abort ends both", async () => {
   const storage = open();
   const writer = await storage.openWriter("x");
   writer.write(utf8("half"));
@@ -299,7 +301,7 @@ describe("hard links", () => {
   const at = (hardLinks: boolean): PosixStorage =>
     new PosixStorage({ root, syncDirectories: true, symlinks: true, hardLinks, signal: new AbortController().signal });
 
-  test("give a file a second name, and are nothing where there are none", async () => {
+  test("give a file a second name, and are absent without support", async () => {
     const storage = at(true);
     await storage.put("a/f", utf8("content"));
     await storage.makePath("b");

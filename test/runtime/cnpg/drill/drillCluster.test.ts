@@ -43,7 +43,7 @@ describe("the throw-away Cluster of a drill", () => {
     expect(target({ backup, type: "lsn", target: "0/3000060" })).toEqual({ backupID: backup.label, targetLSN: "0/3000060" });
   });
 
-  test("archives nowhere, has one instance, and takes nothing over that it was not told to", () => {
+  test("archives to no repository, has one instance, and copies only named settings", () => {
     const secretive = {
       backup: { target: "primary" },
       managed: { roles: [{ name: "app" }] },
@@ -60,7 +60,7 @@ describe("the throw-away Cluster of a drill", () => {
     for (const name of ["plugins", "backup", "managed", "monitoring", "env"]) expect(spec[name]).toBeUndefined();
   });
 
-  test("has production's volumes, tablespaces, extensions, place and size", () => {
+  test("has production's volumes, tablespaces, extensions, scheduling and size", () => {
     const spec = specOf(
       production({
         walStorage: { size: "5Gi" },
@@ -83,7 +83,7 @@ describe("the throw-away Cluster of a drill", () => {
     expect(at(spec, "postgresql", "extensions")).toEqual([{ name: "vector" }]);
   });
 
-  test("starts nothing by itself: no worker, no scheduler, no replication", () => {
+  test("starts no worker, no scheduler and no replication", () => {
     const postgresql = {
       shared_preload_libraries: ["pg_stat_statements", "pg_cron", "$libdir/pg_net", "timescaledb"],
       parameters: { max_connections: "500", "cron.database_name": "app", shared_buffers: "1GB", max_logical_replication_workers: "9" },
@@ -104,7 +104,7 @@ describe("the throw-away Cluster of a drill", () => {
     expect(at(specOf(production(), { major: 16 }), "postgresql", "parameters")).not.toHaveProperty("event_triggers");
   });
 
-  test("belongs to its Job, and says so to the next drill", () => {
+  test("belongs to its Job, and names it for the next drill", () => {
     const made = throwAwayCluster(production(), WISH);
     expect(at(made, "metadata", "ownerReferences")).toEqual([
       { apiVersion: "batch/v1", kind: "Job", name: "orders-drill-weekly-29", uid: "job-uid", controller: false, blockOwnerDeletion: false },
@@ -115,7 +115,7 @@ describe("the throw-away Cluster of a drill", () => {
     expect(at(throwAwayCluster(production(), { ...WISH, job: null }), "metadata", "ownerReferences")).toBeUndefined();
   });
 
-  test("is not made of a Cluster that archives by others", () => {
+  test("is refused for a Cluster that archives by another engine", () => {
     expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), WISH)).toThrow("does not archive by pgbackstop");
   });
 });

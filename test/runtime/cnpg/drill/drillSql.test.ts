@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { endOfHistory, timeOfCommit } from "../../../../runtime/cnpg/drill/drillSql";
 import { jobState, kindOfText } from "../../../../runtime/cnpg/restore/clusterEvents";
 
-describe("where a recovery ended", () => {
+describe("the end of a recovery", () => {
   test("is in the last line of the timeline's history", () => {
     expect(endOfHistory("1\t0/5000060\tno recovery target specified\n2\t1/A0000028\tbefore 2026-11-21\n")).toBe(0x1a0000028n);
     expect(endOfHistory("1\t0/5000060\tno recovery target specified")).toBe(0x5000060n);
@@ -16,14 +16,14 @@ describe("where a recovery ended", () => {
   });
 });
 
-describe("what a recovery job tells", () => {
-  test("its error by the program's own code", () => {
+describe("the result of a recovery job", () => {
+  test("has the error of the program's own code", () => {
     expect(kindOfText("ERROR: [095]: unable to load backup.info")).toBe("crypto");
     expect(kindOfText("ERROR: [999]: who knows")).toBeNull();
     expect(kindOfText("killed")).toBeNull();
   });
 
-  test("how its pods stand", () => {
+  test("counts its failed pods", () => {
     expect(jobState(null)).toBeNull();
     expect(jobState({})).toEqual({ isDone: false, failedCount: 0, isActive: false });
     expect(jobState({ status: { succeeded: 1, failed: 2, ready: 0 } })).toEqual({ isDone: true, failedCount: 2, isActive: false });

@@ -29,7 +29,7 @@ interface Told {
   readonly answer: unknown;
 }
 
-/** One call over a connection of its own. */
+/** One call over a new connection. */
 function call(
   address: string,
   path: "Probe" | "Archive" | "Restore",
@@ -63,7 +63,7 @@ const failing = (error: Error): PluginService => ({
 });
 
 describe("the socket beside an instance", () => {
-  test("replaces a stale one, is the group's, answers, and is gone at the end", async () => {
+  test("replaces a stale one, belongs to the group, answers, and is removed at the end", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     const stale = await servePluginSocket(path, [], realTime());
     // As after a kill: the file stays.
@@ -78,7 +78,7 @@ describe("the socket beside an instance", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("leaves alone what is no socket", async () => {
+  test("leaves a file alone that is no socket", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     writeFileSync(path, "");
     await expect(servePluginSocket(path, [], realTime())).rejects.toThrow("it is there already and is no socket");
@@ -91,13 +91,13 @@ describe("the socket beside an instance", () => {
     [fail("optionInvalid", "unknown parameter"), grpc.status.INVALID_ARGUMENT],
     [fail("lockAcquire", "somebody else"), grpc.status.ABORTED],
     [new Error("a bug"), grpc.status.INTERNAL],
-  ])("tells %s with its text", async (error, code) => {
+  ])("reports %s with its text", async (error, code) => {
     const path = join(temporaryFolder(), "pgbackstop");
     served = await servePluginSocket(path, [failing(error)], realTime());
     expect(await call(`unix:${path}`, "Archive")).toMatchObject({ code, details: error.message });
   });
 
-  test("gives hints with an error, and says of methods that nobody calls that they are not there", async () => {
+  test("adds hints to an error, and reports uncalled methods as unimplemented", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     served = await servePluginSocket(path, [failing(fail("archiveMismatch", "of another", { hint: "is it the stanza?" }))], realTime());
     expect((await call(`unix:${path}`, "Archive")).details).toBe("of another\nHINT: is it the stanza?");
@@ -105,8 +105,8 @@ describe("the socket beside an instance", () => {
   });
 });
 
-describe("a caller that leaves", () => {
-  test("ends what it asked for, and one that got its answer ends nothing", async () => {
+describe("a caller that disconnects", () => {
+  test("ends its own request, and after an answer ends nothing", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     const signals: AbortSignal[] = [];
     const waiting: PluginService = {
@@ -136,7 +136,7 @@ describe("a caller that leaves", () => {
 });
 
 describe("the heartbeat", () => {
-  test("goes on while the socket answers, and stops when its file is gone", async () => {
+  test("continues while the socket answers, and stops when its file is removed", async () => {
     const folder = temporaryFolder();
     const [path, file] = [join(folder, "pgbackstop"), join(folder, "alive")];
     const ctx = realTime();
@@ -152,7 +152,7 @@ describe("the heartbeat", () => {
   });
 });
 
-/** A pair as the operator wants it: self-signed, or signed by the pair in `authority`. With `isCa` it may sign others. */
+/** A pair in the operator's form: self-signed, or signed by the pair in `authority`. With `isCa` it may sign others. */
 function makePair(folder: string, name: string, { authority, isCa = false }: { readonly authority?: string; readonly isCa?: boolean } = {}): void {
   mkdirSync(folder, { recursive: true });
   const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
@@ -184,7 +184,7 @@ describe("the port for the operator", () => {
     return { folder, paths, ctx, credentials, address, operator, probe };
   };
 
-  test("answers the operator's certificate and no other, and none", async () => {
+  test("answers the operator's certificate only", async () => {
     const { folder, paths, operator, probe } = await setUp();
     expect((await probe(operator())).code).toBe(grpc.status.OK);
     makePair(join(folder, "stranger"), "operator");
@@ -212,7 +212,7 @@ describe("the port for the operator", () => {
     });
   });
 
-  test("refuses the operator's own certificate of before a renewal", async () => {
+  test("refuses the operator's former certificate after a renewal", async () => {
     const folder = temporaryFolder();
     const authority = join(folder, "authority");
     const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
@@ -231,7 +231,7 @@ describe("the port for the operator", () => {
     await watching;
   });
 
-  test("answers the certificate before as well while the file still has it", async () => {
+  test("answers the former certificate too while the file still has it", async () => {
     const folder = temporaryFolder();
     const paths = { serverPath: join(folder, "server"), clientPath: join(folder, "client") };
     const before = join(folder, "before");
@@ -261,7 +261,7 @@ describe("the port for the operator", () => {
     expect(error?.message).toMatch(/protocol version/);
   });
 
-  test("takes renewed certificates without a restart, and keeps the old ones while a pair does not fit", async () => {
+  test("uses renewed certificates without a restart, and keeps the old ones while a pair does not match", async () => {
     const { paths, ctx, credentials, operator, probe } = await setUp();
     const ending = new AbortController();
     const watching = credentials.watch(ctx, ending.signal);
@@ -273,7 +273,7 @@ describe("the port for the operator", () => {
     renameSync(join(paths.serverPath, "next", "tls.crt"), join(paths.serverPath, "tls.crt"));
     makePair(paths.clientPath, "operator");
     await eventually("the new pair", () => ctx.lines.some((line) => line.text.startsWith("the certificates were renewed")));
-    // Written one after the other: the client's may come a look later.
+    // Written in sequence: the client's may be read later.
     await eventually("an answer to the new certificates", async () => (await probe(operator())).code === grpc.status.OK);
     expect((await probe(before)).code).toBe(grpc.status.UNAVAILABLE);
     ending.abort();

@@ -1,4 +1,4 @@
-/** The wire: names as CloudNativePG calls them, and answers that leave nothing unset that its processes read without a look. */
+/** The wire: names as CloudNativePG calls them, and answers with every field that its processes read unchecked. */
 import { describe, expect, test } from "vitest";
 import {
   callCapabilities,
@@ -30,7 +30,7 @@ function methodOf(service: ServiceName, method: string) {
   return found;
 }
 
-/** The answer as the caller gets it. */
+/** The answer as the caller receives it. */
 function sent(service: ServiceName, method: string, answer: object): unknown {
   const { responseSerialize, responseDeserialize } = methodOf(service, method);
   return responseDeserialize(responseSerialize(answer));
@@ -42,7 +42,7 @@ describe("the services", () => {
     expect(paths.sort()).toEqual(METHODS[name].map((method) => `/${SERVICES[name]}/${method}`).sort());
   });
 
-  test("live in the packages of the protocol, two of them in that of another one", () => {
+  test("live in the packages of the protocol, two of them in another one's", () => {
     expect([SERVICES.restoreJob, SERVICES.postgres]).toEqual(["cnpgi.wal.v1.RestoreJobHooks", "cnpgi.identity.v1.Postgres"]);
   });
 });
@@ -51,7 +51,7 @@ describe("requests", () => {
   const decode = (service: ServiceName, method: string, bytes: readonly number[]): unknown =>
     methodOf(service, method).requestDeserialize(Buffer.from(bytes));
 
-  test("tell a flag that was not sent from one that is false", () => {
+  test("distinguish an absent flag from a false one", () => {
     const path = [0x12, 0x01, 0x78];
     expect(decode("wal", "Archive", path)).not.toHaveProperty("check_empty_wal_archive");
     expect(decode("wal", "Archive", [...path, 0x20, 0x00])).toMatchObject({ source_file_name: "x", check_empty_wal_archive: false });
@@ -63,7 +63,7 @@ describe("requests", () => {
     expect(decode("wal", "Restore", [0x28, 0x02])).toMatchObject({ mode: "MODE_REWIND" });
   });
 
-  test("hold what a newer caller adds without harm", () => {
+  test("tolerate fields of a newer caller", () => {
     expect(decode("wal", "Archive", [0x12, 0x01, 0x78, 0xf8, 0x01, 0x07])).toMatchObject({ source_file_name: "x" });
   });
 });
@@ -92,7 +92,7 @@ describe("answers", () => {
     expect(sent("restoreJob", "GetCapabilities", restoreJobCapabilities())).toEqual({ capabilities: [{ kind: "KIND_RESTORE" }] });
   });
 
-  test("every metric says its type, and a sample of another form than its definition is left out", () => {
+  test("every metric has its type, and a sample that does not match its definition is left out", () => {
     const definitions = [{ name: "a", help: "of a", labels: ["repo"] }];
     expect(sent("metrics", "Define", metricDefinitions(definitions))).toEqual({
       metrics: [{ fq_name: "a", help: "of a", variable_labels: ["repo"], const_labels: {}, value_type: { type: "TYPE_GAUGE" } }],
@@ -118,7 +118,7 @@ describe("answers", () => {
     expect(sent("backup", "Backup", { stopped_at: 2 ** 33 })).toMatchObject({ stopped_at: 2 ** 33 });
   });
 
-  test("the plugin is known by the name of its socket, and answers a probe from memory", async () => {
+  test("the plugin has the name of its socket, and answers a probe from memory", async () => {
     const { methods } = identityService(["METRICS"]);
     const call = (name: string): unknown => methods[name]?.({} as never, AbortSignal.timeout(1000));
     expect(sent("identity", "GetPluginMetadata", (await call("GetPluginMetadata")) as object)).toMatchObject({

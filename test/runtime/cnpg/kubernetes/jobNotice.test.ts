@@ -1,4 +1,6 @@
-/** What a scheduled Job tells, over HTTP to a real server: its beginning before its end, its exit code, and nothing that makes it fail. */
+/**
+ * Notices of a scheduled Job, over HTTP to a real server: start before end, its exit code, and no effect on the Job.
+ */
 import { writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -47,7 +49,7 @@ const hooks = (): Record<string, unknown>[] =>
   web.requests.flatMap(({ body, path }) => (path.startsWith("/hook") ? [JSON.parse(body) as Record<string, unknown>] : []));
 const pings = (): string[] => web.requests.flatMap(({ path }) => (path.startsWith("/ping") ? [path] : []));
 
-test("a drill that passed: its beginning, its end and its result, with the Job and not the pod", async () => {
+test("a drill that passed: its start, its end and its result, with the Job and not the pod", async () => {
   const made = record("20261121-051347Z-1a2b3c4d", {});
   expect(await run(async () => ({ code: 0, record: made }))).toBe(0);
   const [first, ...others] = hooks();
@@ -57,7 +59,7 @@ test("a drill that passed: its beginning, its end and its result, with the Job a
   expect(pings()).toEqual([`/ping/start?${rid}`, `/ping?${rid}`]);
 });
 
-test("a drill that failed says why, by codes, and how to read its log", async () => {
+test("a drill that failed reports the reason, by codes, and how to read its log", async () => {
   const failures = [{ where: "amcheck", error: "ChecksumError", code: 26, message: "secret words of a table" }];
   expect(await run(async () => ({ code: 26, record: record("20261121-051347Z-1a2b3c4d", { ok: false, failures }) }))).toBe(26);
   const failure = hooks().find(({ event }) => event === "failure");
@@ -73,13 +75,13 @@ test("a drill that failed says why, by codes, and how to read its log", async ()
   expect(pings().at(-1)).toBe(`/ping/fail?rid=${JOB.JOB_UID}`);
 });
 
-test("what is thrown is told and thrown again", async () => {
+test("an error is reported and thrown again", async () => {
   const thrown = fail("lockAcquire", "another drill of this name may still run");
   await expect(run(() => Promise.reject(thrown))).rejects.toBe(thrown);
   expect(hooks().map(({ event }) => event)).toEqual(["start", "failure"]);
 });
 
-test("whoever cannot be told, and a Secret that is not there or is none, make nothing fail", async () => {
+test("an unreachable target, and a missing or invalid Secret, make nothing fail", async () => {
   web.planned.push(...Array.from({ length: 8 }, () => ({ status: 403 })));
   expect(await run(async () => ({ code: 0 }))).toBe(0);
   expect(JSON.stringify(ctx.lines)).not.toContain("geheim");
@@ -90,7 +92,7 @@ test("whoever cannot be told, and a Secret that is not there or is none, make no
   expect(JSON.stringify(ctx.lines)).not.toContain("geheim");
 });
 
-test("one that was told to end tells nobody of it", async () => {
+test("a terminated Job sends no notice", async () => {
   expect(
     await run(async () => {
       ctx.abort();

@@ -1,6 +1,6 @@
 /**
- * What a migration changes in Kubernetes, over HTTPS against a server that keeps objects as the API server does: merge patches, the scale
- * subresource, resource versions. The rights and the awaiting of real pods are the lab's.
+ * A migration's changes in Kubernetes, over HTTPS against a server that keeps objects like the API server: merge
+ * patches, the scale subresource, resource versions. The Kubernetes tests have the rights and real pods.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
@@ -35,9 +35,9 @@ const objects = new Map<string, Fields>();
 const calls: string[] = [];
 /** The number of PATCH calls after which the next is answered with 409. */
 let conflicts = 0;
-/** Runs of CronJobs, as they are listed one time after the other; the last list stays. */
+/** Runs of CronJobs, by listing; the last list stays. */
 let runs: Fields[][] = [];
-/** What fails as if the pod were killed: the call's text. */
+/** The call that fails as if the pod were killed. */
 let dies = "";
 let server: Server;
 
@@ -137,7 +137,7 @@ const database = (): Record<string, string> =>
   );
 
 describe("workloads", () => {
-  test("are scaled to 0 by the right to scale alone, and back to what they were", async () => {
+  test("are scaled to 0 by the right to scale alone, and back to their former scale", async () => {
     expect(await run(["stop"])).toBe(0);
     expect(replicas()).toEqual([0, 0]);
     expect(calls.filter((call) => call.startsWith("PATCH") && call.includes("/apps/")).every((call) => call.endsWith("/scale"))).toBe(true);
@@ -145,7 +145,7 @@ describe("workloads", () => {
     expect(replicas()).toEqual([3, 0]);
   });
 
-  test("a stop that is killed anywhere and run again remembers what was there first", async () => {
+  test("a stop that is killed anywhere and run again remembers the first state", async () => {
     for (const place of [
       "PATCH /apis/apps/v1/namespaces/shop/deployments/web/scale",
       "GET /apis/apps/v1/namespaces/db/statefulsets",
@@ -161,7 +161,7 @@ describe("workloads", () => {
     expect(replicas()).toEqual([3, 0]);
   });
 
-  test("nothing stops them any more once they use the target, and the way back lifts that", async () => {
+  test("nothing stops them once they use the target, and the way back lifts that", async () => {
     await run(["stop"]);
     await run(["start"]);
     await run(["stop"]);
@@ -185,7 +185,7 @@ describe("CronJobs", () => {
     status: ended ? { conditions: [{ type: "Complete", status: "True" }] } : { active: 1 },
   });
 
-  test("are suspended, and let run again as they were", async () => {
+  test("are suspended, and resumed as before", async () => {
     await run(["stop"]);
     expect(suspended()).toEqual([true, true]);
     await run(["stop"]);
@@ -193,7 +193,7 @@ describe("CronJobs", () => {
     expect(suspended()).toEqual([false, true]);
   });
 
-  test("are waited for until their runs have ended, one that was just begun too; those of others are no matter", async () => {
+  test("are awaited until their runs have ended, including a new one; other runs are ignored", async () => {
     const other = runOf("another one", false);
     runs = [[other], [runOf("nightly", false), other], [runOf("nightly", true), other]];
     await run(["stop"]);
@@ -205,7 +205,7 @@ describe("CronJobs", () => {
 });
 
 describe("Secrets", () => {
-  test("get new values, keep their other keys, and get back what they had, to the key that was not there", async () => {
+  test("get new values, keep their other keys, and get their former values back, including absent keys", async () => {
     await run(["repoint"]);
     expect(database()).toEqual({ host: "new", extra: "more", other: "stays" });
     await run(["repoint"]);
@@ -215,7 +215,7 @@ describe("Secrets", () => {
     expect(database()).toEqual({ host: "old", other: "stays" });
   });
 
-  test("the old value is written down before the new one is there", async () => {
+  test("the old value is recorded before the new one is written", async () => {
     dies = "PATCH /api/v1/namespaces/shop/secrets/database";
     await expect(run(["repoint"])).rejects.toThrow(/killed/);
     const record = objects.get("/api/v1/namespaces/db/secrets/to-18-record")?.["data"] as Record<string, string>;
@@ -238,14 +238,14 @@ describe("reports", () => {
     "/pgbackstop/run/code": `${code}\n`,
   });
 
-  test("go where the stack finds them, with the exit code of the step", async () => {
+  test("reach the stack, with the exit code of the step", async () => {
     expect(await run(["report", "plan"], report("81", '{"refusals":[]}'))).toBe(0);
     expect(objects.get("/api/v1/namespaces/db/configmaps/to-18-report-plan")?.["data"]).toEqual({ report: '{"refusals":[]}' });
     expect(await run(["report", "plan"], report("56", ""))).toBe(56);
     expect(await run(["report", "plan"], report("81", ""))).toBe(81);
   });
 
-  test("are cut to what a ConfigMap holds, and say so", () => {
+  test("are cut to the size of a ConfigMap, and say so", () => {
     const long = JSON.stringify({
       version: 1,
       ok: false,
@@ -258,7 +258,7 @@ describe("reports", () => {
   });
 });
 
-test("what is none of ours changes nothing", async () => {
+test("a foreign record changes nothing", async () => {
   await expect(run(["everything"])).rejects.toThrow(/one step: stop, start/);
   await expect(run(["stop", "now"])).rejects.toThrow(/one step/);
   expect(() => parseRecord('{"replicas":{"a":-1},"secrets":{}}')).toThrow(/number of replicas/);

@@ -22,7 +22,7 @@ function hook(object: JsonObject, of: JsonObject = cluster(), type = "TYPE_EVALU
 }
 
 describe("the lifecycle hook", () => {
-  test("patches an instance's pod when it is evaluated, and needs nothing more when it is made", () => {
+  test("patches an instance's pod when it is evaluated, and needs nothing more when it is created", () => {
     const patch = hook(pod());
     expect(patch).toContain("plugin-pgbackstop");
     const patched = applyPatch(pod(), JSON.parse(patch) as Parameters<typeof applyPatch>[1]);
@@ -30,7 +30,7 @@ describe("the lifecycle hook", () => {
     expect(hook(patched, cluster(), "TYPE_CREATE")).toBe("");
   });
 
-  test("leaves pods alone that are none of an instance, and clusters without the plugin", () => {
+  test("leaves pods alone that are not an instance's, and clusters without the plugin", () => {
     const other = { ...pod(), metadata: { name: "pooler-1", labels: { "cnpg.io/podRole": "pooler" } } };
     expect(hook(other)).toBe("");
     expect(hook(pod(), cluster({ plugins: [{ name: "other.example" }] }))).toBe("");
@@ -42,7 +42,7 @@ describe("the lifecycle hook", () => {
     expect(hook({ ...pod(), metadata: { name: "orders-1", labels: { "k8s.example/podRole": "instance" } } })).toContain("plugin-pgbackstop");
   });
 
-  test("patches jobs that recover, with the repositories of the source that they name", () => {
+  test("patches recovery jobs, with the repositories of the source that they name", () => {
     const patch = hook(job("full-recovery"), cluster(RECOVERY), "TYPE_CREATE");
     expect(patch).toContain("--stanza=origin");
     expect(hook(job("snapshot-recovery"), cluster(RECOVERY), "TYPE_CREATE")).toContain("cnpg-restore");
@@ -52,12 +52,12 @@ describe("the lifecycle hook", () => {
     expect(hook(job(role), cluster(RECOVERY), "TYPE_CREATE")).toBe("");
   });
 
-  test("leaves a recovery alone whose source is another plugin's", () => {
+  test("leaves a recovery alone whose source uses another plugin", () => {
     const foreign = { ...RECOVERY, externalClusters: [{ name: "origin", plugin: { name: "barman-cloud.cloudnative-pg.io" } }] };
     expect(hook(job("full-recovery"), cluster(foreign), "TYPE_CREATE")).toBe("");
   });
 
-  test("brings the source of a replica cluster, also after it was promoted, so that no pod is made anew just then", () => {
+  test("adds the source of a replica cluster, even after its promotion, so that no pod is recreated then", () => {
     const following = (enabled: boolean): JsonObject =>
       cluster({ ...(cluster()["spec"] as JsonObject), ...RECOVERY, plugins: OWN, replica: { enabled, source: "origin" } });
     const patch = hook(pod(), following(true));
@@ -66,7 +66,7 @@ describe("the lifecycle hook", () => {
     expect(hook(pod(), following(false))).toBe(patch);
   });
 
-  test("lets instances of a replica cluster without an archive of its own read, and nothing else", () => {
+  test("lets instances of a replica cluster without its own archive read, and nothing else", () => {
     const patch = hook(pod(), cluster({ ...RECOVERY, replica: { enabled: true, source: "origin" } }));
     expect(patch).toContain("cnpg-restore");
     expect(patch).toContain("--plugin-instance=orders-1");
@@ -74,7 +74,7 @@ describe("the lifecycle hook", () => {
     expect(patch).not.toContain("pg1-user");
   });
 
-  test("refuses to let a pod be made without what it was asked for", () => {
+  test("refuses to create a pod without the requested parts", () => {
     const lacking = cluster({ plugins: [{ name: "pgbackstop", parameters: { bundle: "b" } }] });
     expect(() => hook(pod(), lacking)).toThrow("plugin parameter 'configMap' is required");
   });

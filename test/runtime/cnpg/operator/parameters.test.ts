@@ -1,4 +1,4 @@
-/** Secrets of repositories among the plugin's parameters, and the volume that they become. */
+/** Secrets of repositories in the plugin's parameters, and the volume made from them. */
 import { expect, test } from "vitest";
 import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { sidecarPatch, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
@@ -11,7 +11,7 @@ const POD = {
   spec: { containers: [{ name: "postgres", env: [], volumeMounts: [] }], initContainers: [], volumes: [] },
 };
 
-test("keys of several Secrets become files of one directory, in whatever order they were written", () => {
+test("keys of several Secrets become files of one directory, in any order of the parameter", () => {
   const keys = ["ENCRYPTION_PASS=orders/pass", "ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID", "ACCESS_SECRET_KEY=minio/AWS_SECRET_ACCESS_KEY"];
   const patch = (order: readonly string[]): string =>
     stableJson(
@@ -47,7 +47,7 @@ test("keys of several Secrets become files of one directory, in whatever order t
   expect(volumes.find(({ name }) => name === "pgbackstop-repo2")).toEqual({ name: "pgbackstop-repo2", secret: { secretName: "r2", optional: true } });
 });
 
-test("a Secret that is missing keeps a recovery waiting, and no instance from starting", () => {
+test("a missing Secret makes a recovery wait, and does not stop an instance from starting", () => {
   const volumeOf = (mode: "instance" | "restore"): unknown =>
     sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
       mode,

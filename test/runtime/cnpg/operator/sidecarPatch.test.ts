@@ -31,7 +31,7 @@ function inOtherOrder<T>(list: readonly T[], next: () => number): T[] {
 }
 
 describe("the patch of a pod", () => {
-  test("adds the sidecar behind the bootstrap container, its volumes, and the sockets to PostgreSQL", () => {
+  test("adds the sidecar after the bootstrap container, its volumes, and the sockets to PostgreSQL", () => {
     const patched = applyPatch(pod(), patchOf());
     expect(listAt(patched, "spec", "initContainers").map((container) => textAt(container, "name"))).toEqual([
       "bootstrap-controller",
@@ -54,7 +54,7 @@ describe("the patch of a pod", () => {
     expect(exporter).toEqual({ name: "exporter", image: "e" });
   });
 
-  test("gives the sidecar what it works with, and rights to nothing else", () => {
+  test("gives the sidecar its inputs, and no other rights", () => {
     const sidecar = sidecarIn(applyPatch(pod(), patchOf()));
     expect(sidecar).toMatchObject({
       image: "node@sha256:0123",
@@ -88,11 +88,11 @@ describe("the patch of a pod", () => {
     expect(JSON.stringify(probes)).not.toContain("node");
   });
 
-  test("is empty for a pod that has it all, also when it came back through the operator's types", () => {
+  test("is empty for a complete pod, even after the operator's types converted it", () => {
     expect(patchOf(applyPatch(pod(), patchOf()))).toEqual([]);
   });
 
-  test("replaces a sidecar that is another one, in its place", () => {
+  test("replaces a different sidecar in place", () => {
     const newer = patchOf(applyPatch(pod(), patchOf()), { ...WISH, image: "node@sha256:4567" });
     expect(newer.map(({ op, path }) => `${op} ${path}`)).toEqual(["replace /spec/initContainers/1"]);
   });
@@ -109,7 +109,7 @@ describe("the patch of a pod", () => {
     expect(texts.size).toBe(1);
   });
 
-  test("keeps the directory of sockets that another plugin has brought", () => {
+  test("keeps another plugin's directory of sockets", () => {
     const withOther = applyPatch(pod(), [
       { op: "add", path: "/spec/volumes/-", value: { name: "plugins", emptyDir: { sizeLimit: "1Mi" } } },
       { op: "add", path: "/spec/containers/1/volumeMounts/-", value: { name: "plugins", mountPath: "/plugins" } },
@@ -119,20 +119,20 @@ describe("the patch of a pod", () => {
     expect(patchOf(applyPatch(withOther, patchOf(withOther)))).toEqual([]);
   });
 
-  test("puts what must outlive the pod on the volume of the WAL where there is one", () => {
+  test("puts durable files on the WAL volume if there is one", () => {
     const withWal = applyPatch(pod(), [
       { op: "add", path: "/spec/containers/1/volumeMounts/-", value: { name: "pg-wal", mountPath: "/var/lib/postgresql/wal" } },
     ]);
     expect(listAt(sidecarIn(applyPatch(withWal, patchOf(withWal))), "args")).toContain("--spool-path=/var/lib/postgresql/wal/pgbackstop");
   });
 
-  test("makes lists that are missing", () => {
+  test("creates missing lists", () => {
     const { initContainers: _, ...spec } = at(pod(), "spec") as JsonObject;
     const [operation] = patchOf({ ...pod(), spec }).filter(({ path }) => path.startsWith("/spec/initContainers"));
     expect(operation).toMatchObject({ op: "add", path: "/spec/initContainers", value: [{ name: "plugin-pgbackstop" }] });
   });
 
-  test("brings what a replica cluster follows beside what it has, and adds nothing but that", () => {
+  test("adds the source of a replica cluster, and nothing but that", () => {
     const source = { ...PARAMETERS, configMap: "orders-source", stanza: "origin", claims: "vault,other", secretConf: "more" };
     const without = sidecarIn(applyPatch(pod(), patchOf()));
     const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, source })));
@@ -156,13 +156,13 @@ describe("the patch of a pod", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  test("passes resources on as they were written", () => {
+  test("passes resources on unchanged", () => {
     const parameters = { ...PARAMETERS, memoryLimit: "1024Mi", memoryRequest: "128Mi", cpuRequest: "50m" };
     const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, parameters })));
     expect(at(sidecar, "resources")).toEqual({ requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "1024Mi" } });
   });
 
-  test("refuses what it cannot mean", () => {
+  test("refuses invalid parameters", () => {
     const refused = (parameters: Record<string, string>): string => {
       try {
         patchOf(pod(), { ...WISH, parameters });
@@ -189,7 +189,7 @@ test("the patch of a recovery job goes to its pod's template", () => {
   expect(JSON.stringify(listAt(sidecar, "args"))).not.toContain("--pg1-user");
 });
 
-test("a recovery may be bound to one repository and a newest segment, an instance is not", () => {
+test("a recovery may be limited to one repository and a newest segment, an instance is not", () => {
   const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1" };
   const wordsOf = (mode: SidecarWish["mode"], object: JsonObject, main: string): readonly Json[] => {
     const patch = patchOf(object, { ...WISH, mode, parameters }, main);

@@ -10,7 +10,7 @@ import { bytesOf, cluster } from "../support";
 const withTarget = (recoveryTarget?: JsonObject): JsonObject =>
   cluster({ bootstrap: { recovery: { source: "origin", ...(recoveryTarget === undefined ? {} : { recoveryTarget }) } } });
 
-describe("which backup is restored", () => {
+describe("the selected backup", () => {
   test.each([
     [undefined, ["restore", "--delta"]],
     [{ backupID: "20261120-064059F" }, ["restore", "--delta", "--set=20261120-064059F"]],
@@ -38,7 +38,7 @@ describe("which backup is restored", () => {
 });
 
 describe("a restore for a job", () => {
-  /** What the program's `restore` leaves. */
+  /** Files that the program's `restore` leaves. */
   function setUp(exitCode = 0) {
     const dataDirectory = join(temporaryFolder(), "pgdata");
     const run = async (_words: readonly string[], _signal: AbortSignal, told: (text: string) => void): Promise<number> => {
@@ -57,7 +57,7 @@ describe("a restore for a job", () => {
     return { dataDirectory, restore, told };
   }
 
-  test("leaves nothing of an earlier recovery, and gives the operator's own command", async () => {
+  test("removes an earlier recovery's settings, and returns the operator's own command", async () => {
     const { dataDirectory, restore } = setUp();
     expect(await restore(withTarget())).toEqual({
       restore_config:
@@ -70,7 +70,7 @@ describe("a restore for a job", () => {
     expect(lstatSync(join(dataDirectory, "pg_wal")).isDirectory()).toBe(true);
   });
 
-  test("fails with what the program said", async () => {
+  test("fails with the program's message", async () => {
     const { restore, told } = setUp(75);
     await expect(restore(withTarget())).rejects.toThrow("no backup set found to restore");
     expect(told).toEqual([{ ok: false, message: "ERROR: [075]: no backup set found to restore" }]);

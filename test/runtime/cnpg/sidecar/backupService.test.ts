@@ -18,7 +18,7 @@ const UID = "3f0c8a52-0000-4000-8000-000000000001";
 let ctx: TestContext;
 let storages: FaultyStorage[];
 let repos: Repository[];
-/** Words of each process that was started. */
+/** Arguments of each started process. */
 let runs: (readonly string[])[];
 beforeEach(async () => {
   ctx = testContext();
@@ -28,7 +28,7 @@ beforeEach(async () => {
   runs = [];
 });
 
-/** What the program's `backup` leaves in these repositories. */
+/** The result of the program's `backup` in these repositories. */
 async function store(uid: string, into = repos, label = LABEL): Promise<void> {
   for (const repo of into) {
     const info = await loadBackupInfo(repo);
@@ -62,7 +62,7 @@ function service(more: Partial<BackupParts> = {}) {
 }
 
 describe("a Backup", () => {
-  test("is taken once into every repository, and tells what is stored", async () => {
+  test("is taken once into every repository, and reports the stored backup", async () => {
     const take = service();
     expect(await take({ type: "diff" })).toMatchObject({
       backup_id: LABEL,
@@ -76,7 +76,7 @@ describe("a Backup", () => {
     expect(runs).toEqual([["backup", "--type=diff", "--backup-standby=n", `--annotation=${BACKUP_UID_NOTE}=${UID}`]]);
   });
 
-  test("waits while another pod backs up into a repository, and goes into what is left", async () => {
+  test("waits while another pod backs up into a repository, and then goes into the missing ones", async () => {
     const answers = [50, 104, 0];
     const busy = "P00  ERROR: [104]: backup command encountered error(s):\nrepo2: [LockAcquireError] unable to acquire the lease of stanza 'demo'";
     const take = service({
@@ -111,13 +111,13 @@ describe("a Backup", () => {
     expect(runs).toHaveLength(1);
   });
 
-  test("that was taken already is not taken again", async () => {
+  test("is not repeated for a stored uid", async () => {
     await store(UID);
     expect((await service()()).backup_id).toBe(LABEL);
     expect(runs).toEqual([]);
   });
 
-  test("that only one repository holds is taken anew", async () => {
+  test("that only one repository holds is taken again", async () => {
     await store(UID, repos.slice(0, 1), "20261120-050000F");
     const run: BackupParts["run"] = async (words) => {
       runs.push(words);
@@ -128,7 +128,7 @@ describe("a Backup", () => {
     expect(runs.length).toBe(1);
   });
 
-  test("asked for twice while it runs is taken once, and ends when nobody waits any more", async () => {
+  test("requested twice while it runs is taken once, and ends when no request waits", async () => {
     let signalOf: AbortSignal | null = null;
     const run: BackupParts["run"] = (words, signal) => {
       runs.push(words);
@@ -150,7 +150,7 @@ describe("a Backup", () => {
     expect(runs.length).toBe(1);
   });
 
-  test("that fails says what the program said", async () => {
+  test("that fails has the program's message", async () => {
     const run: BackupParts["run"] = async (_words, _signal, told) => {
       told("ERROR: [104]: backup command encountered error(s):\nrepo2: [HostConnectError] no route\n");
       return 104;
@@ -168,7 +168,7 @@ describe("a Backup", () => {
     await expect(service({ run })()).rejects.toThrow("repo2: [HostConnectError]");
   });
 
-  test("from a standby says so to the program, and waits for the segment that only the primary can end", async () => {
+  test("from a standby passes that to the program, and waits for the segment that only the primary can end", async () => {
     const of = cluster({ postgresql: { parameters: { archive_timeout: "15min" } }, plugins: [{ name: "pgbackstop", parameters: PARAMETERS }] });
     const run: BackupParts["run"] = async (words) => {
       runs.push(words);
@@ -183,7 +183,7 @@ describe("a Backup", () => {
     ]);
   });
 
-  test("refuses parameters that it does not know", async () => {
+  test("refuses unknown parameters", async () => {
     await expect(service()({ typ: "full" })).rejects.toThrow("backup parameter 'typ' is unknown");
     await expect(service()({ type: "weekly" })).rejects.toThrow("'weekly' is not allowed for plugin parameter 'type'");
     expect(runs).toEqual([]);
@@ -205,12 +205,12 @@ describe("the type by policy", () => {
     expect(typeByPolicy([fullOf(1), { ...fullOf(8), repoKey: 2 }], 7, nowS)).toBe("full");
   });
 
-  test("counts one of about the age as old: schedules are not exact to the minute", () => {
+  test("counts a slightly younger one as old: schedules are not exact to the minute", () => {
     expect(typeByPolicy([fullOf(6.95)], 7, nowS)).toBe("full");
     expect(typeByPolicy([fullOf(6.8)], 7, nowS)).toBe("incr");
   });
 
-  test("does not take a repository that cannot be read for an empty one", () => {
+  test("does not count an unreadable repository as empty", () => {
     expect(typeByPolicy([fullOf(1), { repoKey: 2, ok: false, error: fail("hostConnect", "no route") }], 7, nowS)).toBe("incr");
   });
 });

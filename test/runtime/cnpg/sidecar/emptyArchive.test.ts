@@ -32,8 +32,8 @@ const store = async (index: number, text: string): Promise<void> => {
 };
 const recover = (): void => writeFileSync(join(walDirectory, "00000002.history"), HISTORY);
 
-describe("whose archive it is", () => {
-  test("goes on in an archive of its own, and opens a new timeline there", async () => {
+describe("the archive's owner", () => {
+  test("continues its own archive, and opens a new timeline there", async () => {
     await check("000000010000000000000001");
     recover();
     await check();
@@ -41,20 +41,20 @@ describe("whose archive it is", () => {
     await check();
   });
 
-  test("is not this cluster's when another one took its timeline", async () => {
+  test("is another cluster if that one took its timeline", async () => {
     recover();
     await store(1, OTHER);
     await expect(check()).rejects.toMatchObject({ kind: "archiveDuplicate", repoKey: 2 });
   });
 
-  test("is not judged by a repository that is away", async () => {
+  test("is not judged by an unreachable repository", async () => {
     recover();
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await check();
   });
 });
 
-test("nothing goes ahead of a timeline before a file of it was asked for, and no history at all", () => {
+test("nothing precedes the first requested file of a timeline, and a history never does", () => {
   const timelines = new Timelines();
   expect(timelines.isAllowed("000000020000000000000005")).toBe(false);
   timelines.allow("00000002.history");
@@ -67,7 +67,7 @@ test("nothing goes ahead of a timeline before a file of it was asked for, and no
 describe("the check is wanted", () => {
   const annotated = { ...cluster(), metadata: { name: "orders", annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" } } };
 
-  test("as the caller says, else while the file is there, unless the annotation skips it", async () => {
+  test("by the caller's flag, else while the file exists, unless the annotation skips it", async () => {
     const folder = temporaryFolder();
     expect(await isCheckWanted(undefined, cluster(), folder)).toBe(false);
     writeFileSync(join(folder, ".check-empty-wal-archive"), "");

@@ -41,7 +41,7 @@ function firstBackups(more: Partial<FirstBackupParts> = {}): FirstBackups {
 
 const signal = new AbortController().signal;
 
-test("is taken into all repositories in one pass, a minute after the start, and that is all", async () => {
+test("is taken into all repositories in one pass, a minute after the start, and only then", async () => {
   await firstBackups().takeThem(ctx, signal);
   expect(taken).toEqual([null]);
   expect(ctx.clock.sleeps).toEqual([60_000, 60_000]);
@@ -61,13 +61,13 @@ test("a schedule's own backup goes first, and leaves nothing to do", async () =>
   expect(taken).toEqual([]);
 });
 
-test("only what lacks one gets one", async () => {
+test("only a repository without one gets one", async () => {
   await store([1]);
   await firstBackups().takeThem(ctx, signal);
   expect(taken).toEqual([2]);
 });
 
-test("a standby takes none, and looks on until the primary has", async () => {
+test("a standby takes none, and keeps checking until the primary has", async () => {
   let looks = 0;
   const isStandby = async (): Promise<boolean> => {
     if (++looks === 3) await store([1, 2]);
@@ -78,7 +78,7 @@ test("a standby takes none, and looks on until the primary has", async () => {
   expect(looks).toBe(3);
 });
 
-test("one that fails is tried again, ever later, up to an hour", async () => {
+test("a failure is retried at growing intervals, up to an hour", async () => {
   const codes = [82, 82, 82, 82, 82, 82, 82, 0];
   const backup = async (): Promise<number> => {
     const code = codes.shift() ?? 0;
@@ -92,13 +92,13 @@ test("one that fails is tried again, ever later, up to an hour", async () => {
   expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("the first backup ended with 82: it is tried again");
 });
 
-test("a repository that cannot be read is asked again, and the other one is not kept waiting", async () => {
+test("an unreadable repository is read again, and the other one does not wait", async () => {
   storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "gone") }, { times: 2 });
   await firstBackups().takeThem(ctx, signal);
   expect(taken).toEqual([1, 2]);
 });
 
-test("who asks for a backup waits for the one that is under way", async () => {
+test("a requested backup waits for the running one", async () => {
   let end: (code: number) => void = () => {};
   const backup = (): Promise<number> =>
     new Promise((resolve) => {

@@ -42,7 +42,7 @@ async function collected(source: MetricSource): Promise<Record<string, number>> 
   return Object.fromEntries(answer.metrics.map(({ fq_name, value, variable_labels }) => [`${fq_name} ${variable_labels.join()}`, value]));
 }
 
-test("tell how the last drill went, out of the histories", async () => {
+test("report the last drill, from the histories", async () => {
   const ctx = testContext({ clock: new HeldClock() });
   const storage = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
   const repos = [repository(1, { storage })];
@@ -57,7 +57,7 @@ test("tell how the last drill went, out of the histories", async () => {
   await refreshing;
 });
 
-test("tell of each repository by itself how far back and how far forward it can recover", async () => {
+test("report for each repository how far back and how far forward it can recover", async () => {
   const ctx = testContext({ clock: new HeldClock() });
   const storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
   const repos: Repository[] = storages.map((storage, index) => repository(index + 1, { storage }));
@@ -90,7 +90,7 @@ test("tell of each repository by itself how far back and how far forward it can 
   });
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
-  // Not counted yet, which is another thing than none.
+  // Not counted yet, which differs from none.
   expect(values["pgbackstop_repo_wal_gap_segments demo,1"]).toBeUndefined();
   ending.abort();
   await refreshing;

@@ -7,7 +7,7 @@ import { host } from "../../commands/support";
 import { temporaryFolder } from "../../repository/support";
 import { cluster } from "../support";
 
-describe("who reads the source's archive", () => {
+describe("the reader of the source's archive", () => {
   const following = (replica: JsonObject, currentPrimary = "orders-1"): JsonObject => ({ ...cluster({ replica }), status: { currentPrimary } });
 
   test.each([

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { launcherText, writeLauncher } from "../../../../runtime/cnpg/sidecar/sidecarLauncher";
 import { temporaryFolder } from "../../repository/support";
 
-test("a verb finds the sidecar's options in its environment, and its own words behind the program", async () => {
+test("a verb finds the sidecar's options in its environment, and its own arguments after the program", async () => {
   const file = join(temporaryFolder(), "pgbackstop");
   const own = 'Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("PGBACKREST_")))';
   const print = `console.log(JSON.stringify([process.argv.slice(1), ${own}]))`;

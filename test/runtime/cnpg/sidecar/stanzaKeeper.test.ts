@@ -24,7 +24,7 @@ const keeper = (): StanzaKeeper =>
 const systemIdIn = async (index: number): Promise<bigint | undefined> => (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
 
 describe("the stanza of a cluster that nobody prepared", () => {
-  test("is made in every repository, once", async () => {
+  test("is created in every repository, once", async () => {
     const stanzas = keeper();
     await stanzas.prepare();
     expect([await systemIdIn(0), await systemIdIn(1)]).toEqual([CONTROL.systemId, CONTROL.systemId]);
@@ -33,13 +33,13 @@ describe("the stanza of a cluster that nobody prepared", () => {
     expect(storages[0]?.calls("stat").length).toBe(calls);
   });
 
-  test("is made later in a repository that is away at first", async () => {
+  test("is created later in a repository that is unreachable at first", async () => {
     const stanzas = keeper();
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await stanzas.prepare();
     expect(await systemIdIn(1)).toBe(CONTROL.systemId);
     storages[0]?.repair();
-    // Not asked again with each file.
+    // Not tried again with each file.
     await stanzas.prepare();
     await expect(systemIdIn(0)).rejects.toMatchObject({ kind: "fileMissing" });
     await ctx.clock.sleep(10_000, ctx.signal);
@@ -47,7 +47,7 @@ describe("the stanza of a cluster that nobody prepared", () => {
     expect(await systemIdIn(0)).toBe(CONTROL.systemId);
   });
 
-  test("of another cluster is left as it is", async () => {
+  test("of another cluster is left unchanged", async () => {
     await stanzaCreate(repos.slice(0, 1), OTHER_CONTROL, ctx);
     await keeper().prepare();
     expect(await systemIdIn(0)).toBe(OTHER_CONTROL.systemId);

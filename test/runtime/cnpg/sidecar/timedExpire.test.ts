@@ -41,7 +41,7 @@ describe("retention by time", () => {
     await ended;
   });
 
-  test("tells a failure and goes on", async () => {
+  test("logs a failure and continues", async () => {
     const { ctx, ended, ending, runs } = begin({ code: 104 });
     await ctx.clock.advance(HOUR_MS);
     await ctx.clock.advance(6 * HOUR_MS);

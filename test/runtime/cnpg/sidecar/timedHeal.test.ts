@@ -47,7 +47,7 @@ describe("the sidecar of a primary", () => {
   const begin = (over: Partial<TimedHealParts> = {}, state = { isPrimary: true, isBusy: false }) => {
     const ctx = testContext({ clock: new HeldClock() });
     const ending = new AbortController();
-    // A new volume: nothing of what is owed is known here.
+    // A new volume: it has no record of missing WAL.
     const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
     const local = { prepare: async () => null, listReady: async () => [] };
     const runs: number[] = [];
@@ -70,7 +70,7 @@ describe("the sidecar of a primary", () => {
     return { ctx, end, healing, runs, state };
   };
 
-  test("copies what the other repository lacks although the volume that recorded it is lost", async () => {
+  test("copies another repository's missing WAL although the volume that recorded it is lost", async () => {
     await store(repos[0], 1, 2, 3, 4, 5, 6);
     await store(repos[1], 1, 2, 6);
     const { ctx, end, healing } = begin();
@@ -86,7 +86,7 @@ describe("the sidecar of a primary", () => {
     await end();
   });
 
-  test("counts what no repository holds, also of a single repository", async () => {
+  test("counts WAL that no repository holds, even for a single repository", async () => {
     await store(repos[0], 1, 2, 5);
     await store(repos[1], 1, 2, 3, 5);
     const alone = begin({ repos: [repos[0]] });
@@ -101,7 +101,7 @@ describe("the sidecar of a primary", () => {
     await both.end();
   });
 
-  test("leaves it to the primary, and begins again when it is promoted", async () => {
+  test("leaves it to the primary, and starts again when it is promoted", async () => {
     await store(repos[0], 1, 3);
     const { ctx, end, healing, runs, state } = begin({}, { isPrimary: false, isBusy: false });
     await ctx.clock.advance(24 * HOUR_MS);
@@ -110,14 +110,14 @@ describe("the sidecar of a primary", () => {
     await ctx.clock.advance(7 * MINUTE_MS);
     await eventually("a count", () => healing.gaps().size === 2);
     expect(runs).toHaveLength(1);
-    // Told on by a standby, the number would outlive what it counted.
+    // Reported by a standby, the number would be stale.
     state.isPrimary = false;
     await ctx.clock.advance(2 * MINUTE_MS);
     expect(healing.gaps().size).toBe(0);
     await end();
   });
 
-  test("waits for the end of a backup that runs beside it", async () => {
+  test("waits for the end of a concurrent backup", async () => {
     const { ctx, end, healing, runs, state } = begin({}, { isPrimary: true, isBusy: true });
     await ctx.clock.advance(3 * HOUR_MS);
     expect(runs).toEqual([]);
@@ -127,7 +127,7 @@ describe("the sidecar of a primary", () => {
     await end();
   });
 
-  test("looks every six hours, and sooner after a repository that did not answer", async () => {
+  test("runs every six hours, and sooner after a repository that did not answer", async () => {
     await store(repos[0], 1);
     const { ctx, end, healing, runs } = begin();
     storages[1].breakDown(fail("hostConnect", "no route"));
@@ -145,7 +145,7 @@ describe("the sidecar of a primary", () => {
   });
 });
 
-test("the archiver of a sidecar heals whole archives beside its own work, under its locks", async () => {
+test("the archiver of a sidecar heals complete archives beside its own work, under its locks", async () => {
   await store(repos[0], 1, 2, 3);
   await store(repos[1], 1, 3);
   const folder = temporaryFolder();
@@ -179,7 +179,7 @@ describe("a bounded heal", () => {
     return heal([...repos], debt, CLUSTER, local, testContext(), true, { claims: FREE, ...bounds });
   };
 
-  test("copies the oldest files first, and as many as it may", async () => {
+  test("copies the oldest files first, up to its limit", async () => {
     await store(repos[0], 1, 2, 3, 4, 5);
     await run({ copiesMax: 2 });
     expect(await readable(repos[1])).toEqual([walName(1), walName(2)]);
@@ -191,7 +191,7 @@ describe("a bounded heal", () => {
     expect(await readable(repos[1])).toEqual([walName(1), walName(3)]);
   });
 
-  test("copies labels of backups that are missing, and reads none that both hold", async () => {
+  test("copies labels of missing backups, and reads none that both hold", async () => {
     const label = (no: number): readonly [string, Uint8Array] => [`${walName(no)}.00000028.backup`, Buffer.from(labelText(walName(no)))];
     await store(repos[0], 1, label(1), label(2));
     await store(repos[1], 1, label(1));

@@ -49,7 +49,7 @@ const found: Get = async (name, path, wish) => {
 };
 
 describe("a restore", () => {
-  test("puts the whole file under the name that was asked for, and nothing else", async () => {
+  test("puts the complete file under the requested name, and nothing else", async () => {
     expect(await restore(found)).toEqual({});
     expect(files()).toEqual(["RECOVERYXLOG"]);
     expect(readFileSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"), "utf8")).toBe(walName(1));
@@ -61,7 +61,7 @@ describe("a restore", () => {
     expect(asked).toMatchObject([{ ahead: false }, { ahead: true }, { ahead: true }, { ahead: true }]);
   });
 
-  test("of a job asks as long as there is doubt; a standby is told soon", async () => {
+  test("of a job retries while there is doubt; a standby gets an answer soon", async () => {
     asked.length = 0;
     await restore(found, { job: true });
     await restore(found);
@@ -70,7 +70,7 @@ describe("a restore", () => {
     expect(standby?.timeoutMs).toBeLessThan(10_000);
   });
 
-  test("of a drill knows nothing that came after it began", async () => {
+  test("of a drill sees nothing that was written after it began", async () => {
     const newestWal = walName(3);
     expect(await restore(found, { job: true, newestWal, name: newestWal })).toEqual({});
     await expect(restore(found, { job: true, newestWal, name: walName(4) })).rejects.toBeInstanceOf(NotFound);
@@ -80,7 +80,7 @@ describe("a restore", () => {
     expect(await restore(found, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
   });
 
-  test("says not found only when every repository said so", async () => {
+  test("reports not found only when every repository said so", async () => {
     await expect(restore(async () => false)).rejects.toBeInstanceOf(NotFound);
     await expect(restore(() => Promise.reject(fail("repoInvalid", "in doubt", { retryable: true })))).rejects.toMatchObject({
       kind: "repoInvalid",
@@ -89,7 +89,7 @@ describe("a restore", () => {
     expect(files()).toEqual([]);
   });
 
-  test("that takes too long beside a standby ends, and what comes late is not put in place", async () => {
+  test("that takes too long beside a standby ends, and a late file is not put in place", async () => {
     let arrive = (): void => {};
     const late: Get = async (_name, path) => {
       await new Promise<void>((resolve) => {
@@ -107,7 +107,7 @@ describe("a restore", () => {
   });
 
   describe("beside a standby while no repository answers", () => {
-    /** Questions to one sidecar: each pending until `settle` is called with its number. */
+    /** Requests to one sidecar: each pending until `settle` is called with its number. */
     const asking = () => {
       const settles: ((found: boolean) => void)[] = [];
       const get: Get = () => new Promise((resolve) => void settles.push(resolve));
@@ -127,12 +127,12 @@ describe("a restore", () => {
       return { settles, secondsOf };
     };
 
-    test("the first question is waited for, those that follow only a moment: a promotion asks for several", async () => {
+    test("the first request waits, later ones only a moment: a promotion sends several", async () => {
       const { secondsOf } = asking();
       expect([await secondsOf(), await secondsOf(), await secondsOf()]).toEqual([10, 2, 2]);
     });
 
-    test("an answer that came too late counts: the next question gets its whole time", async () => {
+    test("an answer that came too late counts: the next request gets its whole time", async () => {
       const { secondsOf, settles } = asking();
       expect(await secondsOf()).toBe(10);
       settles[0]?.(false);
@@ -141,8 +141,8 @@ describe("a restore", () => {
     });
   });
 
-  describe("before somebody has made the stanza", () => {
-    /** Of a sidecar with one repository without anything in it. */
+  describe("before the stanza exists", () => {
+    /** A sidecar with one empty repository. */
     const asking = () => {
       const repos = [repository(1, { storage: new MemoryStorage({ name: "memory1" }) })];
       const get: Get = (name, destination, wish) =>
@@ -155,13 +155,13 @@ describe("a restore", () => {
     };
     const told = (): string[] => ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
 
-    test("a standby says so once, and asks again", async () => {
+    test("a standby reports it once, and asks again", async () => {
       const service = asking()(false);
       for (let turn = 0; turn < 3; turn++) await expect(ask(service)).rejects.toBeInstanceOf(NotYet);
       expect(told()).toEqual(["info the archive is not there yet: the primary makes it with its first WAL"]);
     });
 
-    test("a stanza that is still missing after minutes is an error, and so it is at once for a recovery", async () => {
+    test("a stanza still missing after minutes is an error, and at once for a recovery", async () => {
       const service = asking()(false);
       await ctx.clock.advance(11 * 60_000);
       await expect(ask(service)).rejects.toMatchObject({ kind: "repoInvalid", retryable: true });
@@ -202,7 +202,7 @@ describe("an archive", () => {
     prepare: async () => void order.push("prepared"),
   });
 
-  test("prepares the stanza, hands over the file, and tells of a repository that owes it", async () => {
+  test("prepares the stanza, archives the file, and reports a repository that lacks it", async () => {
     const order: string[] = [];
     const results = [
       { repoKey: 1, ok: true as const, value: "pushed" as const },
@@ -213,12 +213,12 @@ describe("an archive", () => {
     expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`${walName(3)} is owed to repo2`);
   });
 
-  test("fails with what the policy did not accept", async () => {
+  test("fails with the error of a repository that the policy requires", async () => {
     const error = fail("archiveMismatch", "of another cluster");
     await expect(archive(pushing({ accepted: false, error }), `pg_wal/${walName(3)}`)).rejects.toBe(error);
   });
 
-  test("takes files of pg_wal only, and none beside a recovery job", async () => {
+  test("accepts files of pg_wal only, and none beside a recovery job", async () => {
     await expect(archive(pushing({}), "base/1/1259")).rejects.toThrow("is not in");
     await expect(archive(null, `pg_wal/${walName(3)}`)).rejects.toMatchObject({ kind: "featureNotSupported" });
   });

@@ -33,7 +33,7 @@ function watch(isBusy: () => boolean) {
 }
 
 describe("the watch over a sidecar's configuration", () => {
-  test("tells a new content, once it stays", async () => {
+  test("reports new content, once it stays", async () => {
     const { look, end } = watch(() => false);
     expect(await look()).toBe(false);
     writeFileSync(join(folder, "repo1", "ACCESS_KEY_ID"), "new");
@@ -42,7 +42,7 @@ describe("the watch over a sidecar's configuration", () => {
     await end();
   });
 
-  test("waits for the end of a backup, and lets be what is as it was", async () => {
+  test("waits for the end of a backup, and ignores unchanged content", async () => {
     let busy = true;
     const { look, end } = watch(() => busy);
     expect(await look()).toBe(false);

@@ -1,6 +1,7 @@
 /**
- * Which objects `cnpg-expire` takes for whose, in what order it removes them, and what is left when it is killed between any two deletions: an API
- * server in memory that collects what a removed Backup owned. The real one is in test/kubernetes/snapshots.test.ts.
+ * Which objects `cnpg-expire` groups, in what order it removes them, and what is left when it is killed between any two
+ * deletions: an API server in memory that collects a removed Backup's dependents. The real one is in
+ * test/kubernetes/snapshots.test.ts.
  */
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -66,7 +67,7 @@ const run = (api: MemoryApi, over: Partial<SnapshotWish> = {}, ctx: TestContext 
   expireSnapshots(api, { ...WISH, ...over }, ctx);
 
 describe("a group of volumes", () => {
-  test("goes with its Backup first and the data before the others", async () => {
+  test("is removed with its Backup first and the data volume before the others", async () => {
     const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-01"));
     const ctx = testContext();
     await run(api, {}, ctx);
@@ -79,7 +80,7 @@ describe("a group of volumes", () => {
     ]);
   });
 
-  test("of which the Backup is the owner goes with it", async () => {
+  test("owned by the Backup is removed with it", async () => {
     const api = MemoryApi.of(
       daily("2026-11-20", { owner: "backup" }),
       daily("2026-11-01", { owner: "backup" }),
@@ -90,7 +91,7 @@ describe("a group of volumes", () => {
     expect(api.names().every((name) => name.includes("20261120"))).toBe(true);
   });
 
-  test("stays whole when its Backup cannot be removed, and the others go", async () => {
+  test("stays whole when its Backup cannot be removed, and the others are removed", async () => {
     const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-01"), daily("2026-10-01"));
     api.before = (name) => {
       if (name === "Backup orders-full-20261101030000") throw fail("access", "unable to delete backups: 403 forbidden");
@@ -102,7 +103,7 @@ describe("a group of volumes", () => {
     expect(ctx.lines.find(({ level }) => level === "error")?.text).toContain("orders-full-20261101030000: unable to delete backups: 403");
   });
 
-  test("that lacks a volume is none that counts", async () => {
+  test("that lacks a volume does not count", async () => {
     const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-10"), daily("2026-11-09"));
     api.objects.delete("VolumeSnapshot orders-full-20261120030000-wal");
     await run(api, { keepDays: undefined, keepCount: 1 });
@@ -113,7 +114,7 @@ describe("a group of volumes", () => {
     ]);
   });
 
-  test("is shown only, with a dry run", async () => {
+  test("is only listed by a dry run", async () => {
     const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-01"));
     const ctx = testContext();
     await run(api, { dryRun: true }, ctx);
@@ -122,7 +123,7 @@ describe("a group of volumes", () => {
   });
 });
 
-test("nothing of others is looked at", async () => {
+test("foreign objects are ignored", async () => {
   const others = [
     daily("2026-01-01", { schedule: "orders-nightly" }),
     daily("2026-01-02", { cluster: "invoices" }),
@@ -143,7 +144,7 @@ test("nothing of others is looked at", async () => {
   expect(api.names()).toEqual(before);
 });
 
-test("what failed goes by the days too, with the volumes that it made", async () => {
+test("failed ones are removed by days too, with the volumes that they created", async () => {
   const api = MemoryApi.of(
     daily("2026-11-20"),
     daily("2026-11-19", { phase: "failed" }),
@@ -154,7 +155,7 @@ test("what failed goes by the days too, with the volumes that it made", async ()
   expect(new Set(api.names().map((name) => /\d{8}/.exec(name)?.[0]))).toEqual(new Set(["20261119", "20261120"]));
 });
 
-test("snapshots whose schedule was made anew, and took its Backups with it, count and go like others", async () => {
+test("snapshots whose schedule was recreated, which deleted its Backups, count and are removed like others", async () => {
   const api = MemoryApi.of(daily("2026-10-01"), daily("2026-10-02"), daily("2026-11-18"));
   for (const name of api.names()) if (name.startsWith("Backup ")) api.objects.delete(name);
   await run(api);
@@ -168,14 +169,14 @@ test("snapshots whose schedule was made anew, and took its Backups with it, coun
   expect(rest.names().every((name) => name.includes("20261001"))).toBe(true);
 });
 
-test("a clock that is ahead removes nothing before its time", async () => {
+test("a clock that is ahead removes nothing early", async () => {
   const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-19"));
   api.serverMs = TEST_TIME_MS;
   await run(api, {}, testContext({ startedAtMs: TEST_TIME_MS + 400 * 86_400_000 }));
   expect(api.removals).toEqual([]);
 });
 
-test("a time that cannot be read removes nothing", async () => {
+test("an unreadable time removes nothing", async () => {
   const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-01"), { ...daily("2026-11-02"), at: "yesterday" });
   await expect(run(api)).rejects.toMatchObject({ kind: "format" });
   expect(api.removals).toEqual([]);

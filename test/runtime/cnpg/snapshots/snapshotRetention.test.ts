@@ -1,4 +1,4 @@
-/** What may go by days, by count and by both, in small cases; and what never may, over random ones. */
+/** Removal by days, by count and by both, in small cases; and groups that are never removed, over random ones. */
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { type GroupState, judgeSnapshots, type SnapshotGroup, type SnapshotKeep } from "../../../../runtime/cnpg/snapshots/snapshotRetention";
@@ -27,20 +27,20 @@ describe("of a week of daily snapshots", () => {
     expect(removed(WEEK, keepDays, keepCount)).toEqual(expected);
   });
 
-  test("the newest stays when all are old, however old what failed after it is", () => {
+  test("the newest stays when all are old, however old later failures are", () => {
     expect(removed([group(40), group(50), group(30, "unusable"), group(31, "running")], 7)).toEqual(["unusable-30", "whole-50"]);
   });
 
-  test("what failed is no reason to let go of what did not", () => {
+  test("a failed group is no reason to remove a whole one", () => {
     expect(removed([group(1, "unusable"), group(2, "unusable"), group(3), group(4), group(5)], undefined, 2)).toEqual(["whole-5"]);
     expect(removed([group(1), group(2, "unusable"), group(3), group(4, "unusable"), group(5)], undefined, 2)).toEqual(["unusable-4", "whole-5"]);
   });
 
-  test("nothing goes while nothing is whole", () => {
+  test("nothing is removed while nothing is whole", () => {
     expect(removed([group(30, "unusable"), group(31, "unusable")], 7, 1)).toEqual([]);
   });
 
-  test("each one is told why", () => {
+  test("each one has a reason", () => {
     const told = judgeSnapshots([group(0, "running"), group(1), group(8), group(9), group(9, "unusable")], { keepDays: 7, keepCount: 2 }, NOW_MS);
     expect(told.map(({ group: { name }, reason, remove }) => `${remove ? "-" : "+"} ${name}: ${reason}`)).toEqual([
       "+ running-0: not finished",
@@ -52,7 +52,7 @@ describe("of a week of daily snapshots", () => {
   });
 });
 
-describe("whatever there is", () => {
+describe("any groups", () => {
   const states = fc.constantFrom<GroupState>("whole", "whole", "whole", "unusable", "running");
   const groups = fc
     .uniqueArray(fc.tuple(fc.integer({ min: -2 * DAY_MS, max: 60 * DAY_MS }), states), { maxLength: 25, selector: ([ageMs]) => ageMs })
@@ -71,7 +71,7 @@ describe("whatever there is", () => {
     ];
   };
 
-  test("nothing young, nothing that runs and none of the newest goes, and one whole always stays", () => {
+  test("no young, running or newest group is removed, and one whole always stays", () => {
     fc.assert(
       fc.property(groups, keeps, (all, keep) => {
         const [kept, gone] = split(all, keep);
@@ -86,7 +86,7 @@ describe("whatever there is", () => {
     );
   });
 
-  test("what is kept of the whole ones is newer than what goes, and a second look finds nothing more", () => {
+  test("kept whole groups are newer than removed ones, and a second run finds nothing more", () => {
     fc.assert(
       fc.property(groups, keeps, (all, keep) => {
         const [kept, gone] = split(all, keep);
@@ -97,7 +97,7 @@ describe("whatever there is", () => {
     );
   });
 
-  test("a longer retention lets go of nothing that a shorter one keeps", () => {
+  test("a longer retention removes nothing that a shorter one keeps", () => {
     fc.assert(
       fc.property(
         groups,

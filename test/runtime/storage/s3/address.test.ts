@@ -29,7 +29,7 @@ test.each<[string, Partial<S3Location>, object]>([
   expect(at(location)).toMatchObject(expected);
 });
 
-test("an address has no name to show to TLS", () => {
+test("an IP address has no TLS server name", () => {
   expect(at({ storageHost: "10.0.0.7" }).tlsName).toBeUndefined();
   expect(at({ endpoint: "[::1]:9000" }).tlsName).toBeUndefined();
 });

@@ -6,7 +6,7 @@ const list = (inner: string) => parseListPage(`<ListBucketResult xmlns="http://s
 const contents = (key: string) =>
   `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>7</Size></Contents>`;
 
-test("a page has objects, prefixes and the way to the next page", () => {
+test("a page has objects, prefixes and the token of the next page", () => {
   const page = list(
     `<Prefix>p/</Prefix>${contents("p/a&amp;b")}<CommonPrefixes><Prefix>p/d/</Prefix></CommonPrefixes><IsTruncated>true</IsTruncated><NextContinuationToken>t+=</NextContinuationToken>`,
   );
@@ -25,7 +25,7 @@ test("without a token the next page starts after the greatest name, and after al
   expect(list(`${contents("a")}${contents("b")}${prefix}<IsTruncated>true</IsTruncated>`).next).toEqual({ "start-after": "c/\u{10FFFF}" });
 });
 
-test("what is not a listing is an error of the service", () => {
+test("any other answer is an error of the service", () => {
   const thrown = expect.objectContaining({ kind: "service", repoKey: 2 });
   expect(() => parseListPage("<html></html>", scene)).toThrow("unable to list 's3://b': the answer is 'html'");
   expect(() => parseListPage("nothing", scene)).toThrow(thrown);
@@ -35,7 +35,7 @@ test("what is not a listing is an error of the service", () => {
   expect(() => list("<Contents><Size>1</Size></Contents>")).toThrow("unable to list 's3://b': 'Contents' without 'LastModified'");
 });
 
-test("a batch deletion tells which keys stayed; an empty error is none", () => {
+test("a batch deletion reports which keys stayed; an empty error is none", () => {
   const error = (key: string) => `<Error><Key>${key}</Key><Code>AccessDenied</Code><Message>no\n way</Message></Error>`;
   expect(parseDeleteResult(`<DeleteResult>${error("a&lt;b")}<Error></Error><Error/></DeleteResult>`, scene)).toEqual([
     { key: "a<b", code: "AccessDenied", message: "no way" },

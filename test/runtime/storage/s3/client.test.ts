@@ -1,4 +1,4 @@
-/** Documented behaviour of S3 services that no server on this machine shows, played by a double. */
+/** Documented behaviour of S3 services that no server on this machine shows, simulated by a double. */
 import { createHash } from "node:crypto";
 import { createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -68,14 +68,14 @@ test.each([
   ],
   ["https", { endpoint: "https://127.0.0.1:1" }, "ok", "the certificate is checked"],
   ["https, not checked", { endpoint: "https://127.0.0.1:1", verifyTls: false }, "warn", "the certificate is not checked: "],
-] as const)("doctor tells how the connection is protected: %s", async (_name, options, verdict, text) => {
+] as const)("doctor reports the protection of the connection: %s", async (_name, options, verdict, text) => {
   double.answering(() => ({ status: 403, body: errorBody("AccessDenied", "no") }));
   const [fact] = (await open(options, { ioTimeoutMs: 100 }).probe("scratch")) ?? [];
   expect(fact).toMatchObject({ name: "tls", verdict, text: expect.stringContaining(text) as string });
 });
 
 describe("retries", () => {
-  test("SlowDown is waited out with growing pauses, signed anew, the body sent again", async () => {
+  test("SlowDown is retried with growing pauses and new signatures, and the body is sent again", async () => {
     double.answering((_, index) => (index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : OK));
     await open().put("f", utf8("content"));
     expect(double.lines()).toEqual(Array.from({ length: 4 }, () => "PUT /bkt/repo/f"));
@@ -91,7 +91,7 @@ describe("retries", () => {
     expect(double.requests[3]?.headers.authorization).not.toBe(double.requests[0]?.headers.authorization);
   });
 
-  test("SlowDown without end is an error of the service that may pass", async () => {
+  test("endless SlowDown is a retryable error of the service", async () => {
     double.answering(() => ({ status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") }));
     expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
       kind: "service",
@@ -105,7 +105,7 @@ describe("retries", () => {
     expect(context.clock.sleeps.reduce((sum, pause) => sum + pause, 0)).toBeLessThan(60_000);
   });
 
-  test("retry-after is a wish that is granted within the io-timeout", async () => {
+  test("retry-after is honoured within the io-timeout", async () => {
     double.answering((_, index) => (index === 0 ? { status: 429, headers: { "retry-after": "17" } } : OK));
     await open().put("f", utf8("x"));
     expect(context.clock.sleeps).toEqual([17_000]);
@@ -180,7 +180,7 @@ describe("requests", () => {
 describe("missing", () => {
   const html = "<html><body><h1>404 page not found</h1></body></html>";
 
-  test("only what the service itself calls missing", async () => {
+  test("only the service's own answer counts as missing", async () => {
     double.answering(() => ({ status: 404, body: errorBody("NoSuchKey") }));
     expect(await refusal(open().read("f"))).toMatchObject({
       kind: "fileMissing",
@@ -218,7 +218,7 @@ describe("listing", () => {
     return found;
   };
 
-  test("goes on without a token after the last name", async () => {
+  test("continues without a token after the last name", async () => {
     double.answering(({ url }) => ({
       status: 200,
       body: url.includes("start-after=repo%2Fd%2Fb") ? page(["repo/d/c"]) : page(["repo/d/a", "repo/d/b"], "<IsTruncated>true</IsTruncated>"),
@@ -226,7 +226,7 @@ describe("listing", () => {
     expect(await names(open())).toEqual(["d/a", "d/b", "d/c"]);
   });
 
-  test("does not go round in circles", async () => {
+  test("ends when the service repeats a page", async () => {
     double.answering(() => ({
       status: 200,
       body: page(["repo/d/a"], "<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>"),
@@ -280,7 +280,7 @@ describe("batch deletion", () => {
   const keys = Array.from({ length: 2_100 }, (_, index) => `repo/d/${String(index).padStart(4, "0")}`);
   const listing = `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}</ListBucketResult>`;
 
-  test("goes by the thousand, with MD5, and tries alone what was refused", async () => {
+  test("sends a thousand keys each, with MD5, and retries refused ones alone", async () => {
     const failed = ["repo/d/0007", "repo/d/1500"];
     double.answering(({ method, body }) => {
       if (method === "GET") return { status: 200, body: listing };
@@ -301,7 +301,7 @@ describe("batch deletion", () => {
     expect(double.lines().filter((line) => line.startsWith("DELETE"))).toEqual(failed.map((key) => `DELETE /bkt/${key}`));
   });
 
-  test("falls back to single deletions where there is none, and reports what stays", async () => {
+  test("falls back to single deletions without support, and reports remaining keys", async () => {
     const few = listing.replaceAll(/<Contents><Key>repo\/d\/(?!000[0-3]).*?<\/Contents>/g, "");
     for (const id of ["generic", "single"]) {
       double.answering(({ method }) => (method === "GET" ? { status: 200, body: few } : method === "POST" ? { status: 501 } : { status: 204 }));
@@ -354,7 +354,7 @@ describe("multipart", () => {
     expect(double.requests[0]).toMatchObject({ method: "POST", url: "/bkt/repo/f?uploads=" });
   });
 
-  test("has two parts on the way and no more", async () => {
+  test("has two parts in flight and no more", async () => {
     let under = 0;
     let most = 0;
     double.answering(({ method, url, body }) => {
@@ -379,7 +379,7 @@ describe("multipart", () => {
     expect(double.lines().at(-1)).toBe("DELETE /bkt/repo/f?uploadId=up%2F1");
   });
 
-  test("a part that is refused ends the upload, which is aborted", async () => {
+  test("a refused part ends the upload, which is aborted", async () => {
     double.answering(({ method, url }) => {
       if (isPart(url))
         return url.includes("partNumber=2") ? { status: 403, body: errorBody("AccessDenied") } : { status: 200, headers: { etag: '"e"' } };
@@ -392,7 +392,7 @@ describe("multipart", () => {
     expect(double.lines().at(-1)).toBe("DELETE /bkt/repo/f?uploadId=up%2F1");
   });
 
-  test("200 with an error inside is a failure, retried when it may pass", async () => {
+  test("200 with an error inside is a failure, retried if transient", async () => {
     let completes = 0;
     const answer =
       (code: string, times: number) =>
@@ -419,7 +419,7 @@ describe("multipart", () => {
     expect(await refusal(open().putStream("f", () => source(2 * PART)))).toMatchObject({ kind: "service" });
   });
 
-  test("a completion whose answer was lost is recognised by the object, and only by it", async () => {
+  test("a completion with a lost answer is recognised by the object only", async () => {
     for (const ours of [true, false]) {
       const digests: string[] = [];
       let completes = 0;
@@ -441,7 +441,7 @@ describe("multipart", () => {
   });
 });
 
-test("a slow line is not taken for a dead one", async () => {
+test("a slow line does not pass for a dead one", async () => {
   // Real time: the body takes twice the io-timeout, while each piece of it comes in time. Large, because the kernel buffers some megabytes.
   const sizeBytes = 16 * MIB;
   const server = createServer((socket) => {
@@ -464,12 +464,12 @@ test("a slow line is not taken for a dead one", async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-describe("replacing what nobody else has changed", () => {
+describe("replacing an unchanged object", () => {
   const GONE = { status: 404, body: errorBody("NoSuchKey") };
   const CHANGED = { status: 412, body: errorBody("PreconditionFailed") };
   const replacing = (): S3Storage => open({ quirks: quirks("aws") });
 
-  test("sends the ETag that stat has shown as If-Match", async () => {
+  test("sends the ETag from stat as If-Match", async () => {
     const headers = { etag: '"v1"', "content-length": "4", "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" };
     double.answering((request) => (request.method === "HEAD" ? { status: 200, headers } : OK));
     const storage = replacing();
@@ -479,7 +479,7 @@ describe("replacing what nobody else has changed", () => {
     expect(double.requests[1]?.headers.authorization).toContain("if-match");
   });
 
-  test("changes nothing when another process was faster, or the object is gone", async () => {
+  test("changes nothing if another process was faster, or the object was removed", async () => {
     for (const answer of [CHANGED, GONE]) {
       double.answering(() => answer);
       expect(await replacing().replace?.("f", utf8("mine"), '"v1"')).toBe(false);
@@ -487,7 +487,7 @@ describe("replacing what nobody else has changed", () => {
     }
   });
 
-  test("finds out by the object that an earlier request, whose answer was lost, has replaced it", async () => {
+  test("detects by the object that an earlier request with a lost answer has replaced it", async () => {
     for (const [there, expected] of [
       ["mine", true],
       ["their", false],
@@ -506,12 +506,12 @@ describe("exclusive creation", () => {
   const CONFLICT = { status: 409, body: errorBody("ConditionalRequestConflict") };
   const EXISTS = { status: 412, body: errorBody("PreconditionFailed") };
 
-  test("is there only where the provider is known to honour the condition", () => {
+  test("exists only if the provider is known to honour the condition", () => {
     const ids = ["aws", "r2", "b2", "minio", "versitygw", "generic"];
     expect(ids.filter((id) => open({ quirks: quirks(id) }).create !== undefined)).toEqual(["aws", "r2"]);
   });
 
-  test("asks for it with If-None-Match and believes the first answer", async () => {
+  test("sends If-None-Match and believes the first answer", async () => {
     const storage = creating();
     double.answering(() => OK);
     expect(await storage.create?.("f", utf8("mine"))).toBe(true);
@@ -522,14 +522,14 @@ describe("exclusive creation", () => {
     expect(double.lines()).toEqual(["PUT /bkt/repo/f"]);
   });
 
-  test("asks again while another upload of the object is under way", async () => {
+  test("repeats while another upload of the object is running", async () => {
     // The second answer may be about the first request: the object tells.
     double.answering((request, index) => (request.method === "GET" ? { status: 206, body: "other" } : index === 0 ? CONFLICT : EXISTS));
     expect(await creating().create?.("f", utf8("mine"))).toBe(false);
     expect(double.lines()).toEqual(["PUT /bkt/repo/f", "PUT /bkt/repo/f", "GET /bkt/repo/f"]);
   });
 
-  test("finds out by the object that an earlier request, whose answer was lost, has made it", async () => {
+  test("detects by the object that an earlier request with a lost answer has created it", async () => {
     for (const [there, expected] of [
       ["mine", true],
       ["theirs", false],
@@ -543,13 +543,13 @@ describe("exclusive creation", () => {
     }
   });
 
-  test("fails where it is refused", async () => {
+  test("fails on a refusal", async () => {
     double.answering(() => ({ status: 501, body: errorBody("NotImplemented") }));
     expect(await refusal(Promise.resolve(creating().create?.("f", utf8("mine"))))).toMatchObject({ kind: "service", retryable: false });
   });
 });
 
-describe("an object that is forbidden to read", () => {
+describe("an object without read permission", () => {
   const DENIED = { status: 403, body: errorBody("AccessDenied", "Access Denied") };
   const listed = (keys: readonly string[]): string =>
     `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>${keys
@@ -565,7 +565,7 @@ describe("an object that is forbidden to read", () => {
     expect(await refusal(open().read("f"))).toMatchObject({ kind, path: "f" });
   });
 
-  test("is forbidden when the listing is forbidden too", async () => {
+  test("is forbidden if the listing is forbidden too", async () => {
     double.answering(() => DENIED);
     expect(await refusal(open().read("f"))).toMatchObject({ kind: "access", exitCode: 105 });
   });

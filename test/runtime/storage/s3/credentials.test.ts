@@ -1,4 +1,4 @@
-/** Keys that end: when they are renewed, and what happens when that fails. */
+/** Expiring keys: their renewal, and its failures. */
 import { expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { Secret } from "../../../../runtime/base/secret";
@@ -23,7 +23,7 @@ function numbered(): { clock: ManualClock; renewed: RenewedCredentials; state: {
 
 const keyOf = async (renewed: RenewedCredentials): Promise<string> => (await renewed.current()).key.reveal();
 
-test("many requests at once fetch once, and the keys are kept", async () => {
+test("concurrent requests fetch once, and the keys are kept", async () => {
   const { clock, renewed, state } = numbered();
   expect(await Promise.all([1, 2, 3].map(() => keyOf(renewed)))).toEqual(["key1", "key1", "key1"]);
   clock.advance(HOUR_MS - 5 * 60_000 - 1);
@@ -31,14 +31,14 @@ test("many requests at once fetch once, and the keys are kept", async () => {
   expect(state.fetches).toBe(1);
 });
 
-test("they are renewed five minutes before their end", async () => {
+test("they are renewed five minutes before they expire", async () => {
   const { clock, renewed } = numbered();
   await renewed.current();
   clock.advance(HOUR_MS - 5 * 60_000);
   expect(await keyOf(renewed)).toBe("key2");
 });
 
-test("a source that is away then costs nothing until the end, and is not asked by every request", async () => {
+test("an unreachable source has no effect until the keys expire, and not every request asks it", async () => {
   const { clock, renewed, state } = numbered();
   await renewed.current();
   clock.advance(HOUR_MS - 4 * 60_000);
@@ -52,7 +52,7 @@ test("a source that is away then costs nothing until the end, and is not asked b
   expect(await keyOf(renewed)).toBe("key5");
 });
 
-test("keys without an end are fetched once", async () => {
+test("keys without an expiry are fetched once", async () => {
   let fetches = 0;
   const clock = new ManualClock(TEST_TIME_MS);
   const renewed = new RenewedCredentials(async () => ({ key: new Secret(`key${++fetches}`), keySecret: new Secret("secret") }), clock);
@@ -61,7 +61,7 @@ test("keys without an end are fetched once", async () => {
   expect(await keyOf(renewed)).toBe("key1");
 });
 
-test("a signature uses the keys of its moment", async () => {
+test("a signature uses the keys of its time", async () => {
   const { clock, renewed } = numbered();
   const signer = new Signer(renewed, "us-east-1");
   const sign = async (): Promise<string> => {

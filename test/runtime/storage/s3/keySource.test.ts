@@ -1,4 +1,7 @@
-/** Keys from the instance's role, a web identity, a pod identity and a command, against doubles that hold to the documents. */
+/**
+ * Keys from the instance's role, a web identity, a pod identity and a command, against doubles that follow the
+ * documents.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +47,7 @@ async function fetchPlain(source: S3KeySource, ca?: string): Promise<object> {
   return { key: key.reveal(), secret: keySecret.reveal(), token: token?.reveal(), expiresAtMs };
 }
 
-/** `kind: message` and each hint on a line of its own; no secret, and the repository's number, in all of them. */
+/** `kind: message` and each hint on its own line; all contain the repository's number, and no secret. */
 async function refusal(source: S3KeySource, ca?: string): Promise<string> {
   const error = await fetchPlain(source, ca).then(
     () => null,
@@ -58,19 +61,19 @@ async function refusal(source: S3KeySource, ca?: string): Promise<string> {
 }
 
 describe("the role of an instance", () => {
-  test("is asked for in a session, and named by the instance", async () => {
+  test("is requested in a session, and named by the instance", async () => {
     const metadata = await started(new InstanceMetadata(KEYS, "writer"));
     expect(await fetchPlain({ type: "auto", endpoint: metadata.origin })).toEqual(KEYS);
     expect(metadata.asked).toEqual(["PUT /latest/api/token", `GET ${ROOT}`, `GET ${ROOT}writer`]);
   });
 
-  test("that is named is not asked for, and an old service is asked without a session", async () => {
+  test("with a given name is not looked up, and an old service is asked without a session", async () => {
     const metadata = await started(new InstanceMetadata(KEYS, "writer", false));
     expect(await fetchPlain({ type: "auto", role: "writer", endpoint: `${metadata.origin}/` })).toEqual(KEYS);
     expect(metadata.asked).toEqual(["PUT /latest/api/token", `GET ${ROOT}writer`]);
   });
 
-  test("that is missing, unknown or refused says which", async () => {
+  test("that is missing, unknown or refused is reported as such", async () => {
     const metadata = await started(new InstanceMetadata(KEYS, "writer"));
     const endpoint = metadata.origin;
     expect(await refusal({ type: "auto", role: "other", endpoint })).toBe(
@@ -88,7 +91,7 @@ describe("the role of an instance", () => {
     );
   });
 
-  test("of a service that is away or silent is given up after three tries, in bounded time", async () => {
+  test("of an unreachable or silent service fails after three attempts, in bounded time", async () => {
     const metadata = await started(new InstanceMetadata(KEYS, "writer"));
     const endpoint = metadata.origin;
     const hint =
@@ -103,7 +106,7 @@ describe("the role of an instance", () => {
     expect(await refusal({ type: "auto", endpoint })).toContain("in 3 tries: connect ECONNREFUSED");
   });
 
-  test("is asked again when the service stumbles", async () => {
+  test("is requested again after a transient error", async () => {
     const metadata = await started(new InstanceMetadata(KEYS, "writer"));
     let stumbles = 2;
     metadata.shape = (_line, answer) => (stumbles-- > 0 ? { status: 503 } : answer);
@@ -129,7 +132,7 @@ describe("a web identity", () => {
     expect(await refusal(source)).toMatch(/^hostConnect: .* in 3 tries: .*(self-signed certificate|unable to verify)/);
   });
 
-  test("that STS refuses says why, without the token", async () => {
+  test("that STS refuses is reported with the reason, without the token", async () => {
     const { ca, stsHost } = await open();
     const wrongToken = await refusal({ type: "web-id", roleArn: ROLE_ARN, tokenFile: tokenFile("planted.other.token"), stsHost }, ca);
     expect(wrongToken).toBe(
@@ -141,7 +144,7 @@ describe("a web identity", () => {
     );
   });
 
-  test("without its variables or its file is an error of its own", async () => {
+  test("without its variables or its file is a separate error", async () => {
     expect(await refusal({ type: "web-id", stsHost: "localhost" })).toBe(
       "optionInvalid: option 'repo2-s3-key-type' is 'web-id' but 'AWS_ROLE_ARN' and 'AWS_WEB_IDENTITY_TOKEN_FILE' are not set\nHINT: is the service account bound to a role, and did this process inherit the variables?",
     );
@@ -176,14 +179,14 @@ describe("a pod identity", () => {
 describe("a command", () => {
   const said = (script: string, ...args: string[]): S3KeySource => ({ type: "process", command: ["/bin/sh", "-c", script, "sh", ...args] });
 
-  test("prints keys; without an expiration they do not end", async () => {
+  test("prints keys; without an expiration they never expire", async () => {
     const output = { Version: 1, AccessKeyId: KEYS.key, SecretAccessKey: KEYS.secret, SessionToken: KEYS.token };
     const expiring = JSON.stringify({ ...output, Expiration: "2026-11-20T07:00:00+00:00" });
     expect(await fetchPlain(said('echo "$1"', expiring))).toEqual(KEYS);
     expect(await fetchPlain(said('echo "$1"', JSON.stringify(output)))).toEqual({ ...KEYS, expiresAtMs: undefined });
   });
 
-  test("that fails, hangs, is missing or talks nonsense is told without what it said", async () => {
+  test("that fails, hangs, is missing or prints garbage is reported without its output", async () => {
     const hint = "\nHINT: run the command of repo2-s3-process-cmd as this user to see what it says.";
     const doing = "unable to get temporary credentials from '/bin/sh'";
     expect(await refusal(said("echo plantedSecret >&2; exit 3"))).toBe(`execute: ${doing}: it ended with exit code 3${hint}`);

@@ -26,7 +26,7 @@ test.each([
   expect(quirks === null ? undefined : findRegion(quirks, endpoint)).toBe(region);
 });
 
-test("a named row wins over the endpoint, an unknown name is none", () => {
+test("a named row has priority over the endpoint, an unknown name has none", () => {
   expect(findQuirks("garage", "s3.eu-central-003.backblazeb2.com")?.id).toBe("garage");
   expect(findQuirks("nonsense", "localhost")).toBeNull();
 });

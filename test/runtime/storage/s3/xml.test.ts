@@ -13,7 +13,7 @@ test("reads elements, text, entities, CDATA, comments and name spaces", () => {
   expect(findText(root, "Missing")).toBeUndefined();
 });
 
-test("what is escaped reads back", () => {
+test("escaped text reads back", () => {
   const text = "a&b<c>d\"e'f\r\ng\u0001 ü🙂%20+";
   expect(findText(parseXml(`<R><K>${escapeXml(text)}</K></R>`), "K")).toBe(text);
 });

@@ -22,7 +22,7 @@ const HASHED = [
 
 const count = (text: string, host = "nas.example.net", port = 22): number => listKnownKeys(text, host, port).length;
 
-test("tells type and digests of a key", () => {
+test("returns type and digests of a key", () => {
   expect(keyTypeOf(BLOB)).toBe("ssh-ed25519");
   for (const damaged of ["", "0000", "ffffffff41", "00000009616263"]) expect(keyTypeOf(Buffer.from(damaged, "hex"))).toBe("unknown");
   expect(describeKey(BLOB)).toBe("ssh-ed25519 SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8");
@@ -31,7 +31,7 @@ test("tells type and digests of a key", () => {
   expect(fingerprintOf(BLOB, "md5")).toBe("47d13153d4d89c14fce4002fd2ace578");
 });
 
-test("reads fingerprints as stock and as ssh-keygen write them, and nothing else", () => {
+test("reads fingerprints in stock's and ssh-keygen's forms, and nothing else", () => {
   for (const text of [SHA256, SHA256.toUpperCase(), ` ${SHA256} `, "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"])
     expect(findFingerprint(text, "sha256")).toBe(SHA256);
   expect(findFingerprint("MD5:47:d1:31:53:d4:d8:9c:14:fc:e4:00:2f:d2:ac:e5:78", "md5")).toBe("47d13153d4d89c14fce4002fd2ace578");
@@ -57,7 +57,7 @@ describe("known hosts", () => {
   });
 });
 
-test("a key is expected when the check says so", () => {
+test("a key is accepted if the check names it", () => {
   const known = (blob: Buffer, revoked = false): KnownKey => ({ type: "ssh-ed25519", blob, revoked });
   const hosts = { type: "known-hosts", files: [] } as const;
   expect(isExpectedKey(BLOB, hosts, [known(OTHER), known(BLOB)])).toBe(true);
@@ -71,7 +71,7 @@ test("a key is expected when the check says so", () => {
   expect(isExpectedKey(BLOB, { type: "none" }, [])).toBe(true);
 });
 
-test("asks for the keys that are known, and not again for one that was refused", () => {
+test("requests the known keys, and not a refused one again", () => {
   expect(algorithmsOf(null)).toEqual([
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
