@@ -39,11 +39,12 @@ export interface RepositorySecretArgs {
  * Creates one `Secret`, one `ExternalSecret`, or nothing. Destroying it removes what it created; the keys themselves
  * stay valid.
  *
- * ```ts const keys = new RepositorySecret("orders-b2", { namespace: "orders", create: { from: b2.target } }); const
- * minio = new RepositorySecret("minio", {
- *   namespace: "apps", existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID",
- *   secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
- * }); ```
+ * ```ts
+ * const keys = new RepositorySecret("orders-b2", { namespace: "orders", create: { from: b2.target } });
+ * const minio = new RepositorySecret("minio", {
+ *   namespace: "apps", existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
+ * });
+ * ```
  */
 export class RepositorySecret extends pulumi.ComponentResource {
   /** Names of the Secret and of its keys, for engines. Waits for the Secret. */

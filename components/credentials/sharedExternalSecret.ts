@@ -15,8 +15,7 @@ export interface SharedExternalSecretArgs {
   store: ExternalStore;
   /**
    * By a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
-   * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze",
-   * property: "KEY" } } }
+   * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze", property: "KEY" } } }
    */
   repositories: { [word: string]: ExternalKeys };
   /** Besides `cnpg.io/reload`. */

@@ -33,10 +33,12 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
  * at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in place;
  * older operators wait for ever, and are refused. Destroying it removes the archiver; repositories and backups stay.
  *
- * ```ts new CnpgBackup("legacy", {
+ * ```ts
+ * new CnpgBackup("legacy", {
  *   namespace: "db", clusterName: "legacy", plugin: plugin.ref, operatorVersion: "1.30.0",
  *   repositories: { repo1: { at: b2.target, keepFullCount: 4 } }, schedules: { full: { cron: "0 1 * * *" } },
- * }); ```
+ * });
+ * ```
  */
 export class CnpgBackup extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for its archiver. */

@@ -30,11 +30,14 @@ import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } fr
  * protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
  * Passwords that CloudNativePG keeps in Secrets (superuser, application) are in no backup.
  *
- * ```ts const plugin = new CnpgPlugin("pgbackstop", {}); new CnpgCluster("orders", {
+ * ```ts
+ * const plugin = new CnpgPlugin("pgbackstop", {});
+ * new CnpgCluster("orders", {
  *   namespace: "orders", plugin: plugin.ref, instances: 3, postgresVersion: 18, storageGiB: 50,
  *   repositories: { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } },
  *   schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
- * }); ```
+ * });
+ * ```
  */
 export class CnpgCluster extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for it. */

@@ -17,11 +17,13 @@ export interface CnpgRestoreArgs extends CnpgClusterArgs {
  * location of its backups. Its own repositories are separate: it writes its own timeline, and never into the source.
  * Everything else is as with `CnpgCluster`.
  *
- * ```ts new CnpgRestore("orders-restored", {
+ * ```ts
+ * new CnpgRestore("orders-restored", {
  *   namespace: "orders", plugin: plugin.ref, ...orders.like,
  *   source: { ...orders.source, from: ["repo2"], target: { time: "2026-11-20T06:40:59Z" } },
  *   repositories: { repo1: { at: other.target, keepDays: 14 } }, schedules: { full: { cron: "0 3 * * 0" } },
- * }); ```
+ * });
+ * ```
  */
 export class CnpgRestore extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for it. */

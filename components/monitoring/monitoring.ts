@@ -68,10 +68,13 @@ export interface MonitoringArgs {
  * With `kubernetes` it creates a `PrometheusRule` and a `ConfigMap`; without, the outputs are files for a Prometheus
  * and a Grafana elsewhere.
  *
- * ```ts const monitoring = new Monitoring("backups", {
+ * ```ts
+ * const monitoring = new Monitoring("backups", {
  *   topologies: [ledger.topology, orders.topology],
  *   kubernetes: { namespace: "monitoring", ruleLabels: { release: "kube-prometheus-stack" } },
- * }); export const rules = monitoring.rulesFile; ```
+ * });
+ * export const rules = monitoring.rulesFile;
+ * ```
  */
 export class Monitoring extends pulumi.ComponentResource {
   /** A file for `rule_files` of Prometheus. */

@@ -44,8 +44,10 @@ export interface RunbookArgs {
  * cluster, the roles, and the location of keys and passphrases. Contains no secret. Write it to a location that is
  * available while the database is down: a wiki, a bucket, paper.
  *
- * ```ts const runbook = new Runbook("recovery", { topologies: [ledger.topology], roles: { "Incident Lead": "Ada, +49 30
- * 1234" } }); export const page = runbook.html; ```
+ * ```ts
+ * const runbook = new Runbook("recovery", { topologies: [ledger.topology], roles: { "Incident Lead": "Ada, +49 30 1234" } });
+ * export const page = runbook.html;
+ * ```
  */
 export class Runbook extends pulumi.ComponentResource {
   /** The runbook as Markdown, for a forge or a wiki. */

@@ -2,8 +2,11 @@
  * `pgbackstop/policy`: the rules of this package for stacks that do not use its components, as a Pulumi policy pack.
  * `@pulumi/policy` is an optional peer, loaded only when a pack is created.
  *
- * ```ts // index.ts of a policy pack (PulumiPolicy.yaml: runtime: nodejs) import { backupPolicyPack } from
- * "pgbackstop/policy"; backupPolicyPack({ silence: { PB085: "images are pinned by the admission controller" } }); ```
+ * ```ts
+ * // index.ts of a policy pack (PulumiPolicy.yaml: runtime: nodejs)
+ * import { backupPolicyPack } from "pgbackstop/policy";
+ * backupPolicyPack({ silence: { PB085: "images are pinned by the admission controller" } });
+ * ```
  */
 import { createRequire } from "node:module";
 import type { PolicyPack } from "@pulumi/policy";

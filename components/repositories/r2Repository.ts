@@ -100,8 +100,7 @@ export interface R2CredentialsChoice {
   keys?: R2ExistingKeys;
   /**
    * For Kubernetes clusters: an existing Secret, with keys of any names.
-   * @example { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY"
-   * }
+   * @example { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
 }
