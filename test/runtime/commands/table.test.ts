@@ -73,11 +73,11 @@ describe("archive-push", () => {
     expect(openDebt(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
   });
 
-  it("says how many it pushed ahead", async () => {
+  // On a busy machine even both repositories may not be through within the grace: then it is asked again.
+  it("says how many it pushed ahead", { retry: 3 }, async () => {
     const directory = makeWalDirectory(makeDataDirectory(folder), [1]);
     addWal(directory, walName(2), walBytes(2));
     await run(make(["archive-push", `${directory}/${walName(1)}`]));
-    // On a busy machine one of the two repositories may not be through within the grace.
     expect(texts().at(-1)).toMatch(new RegExp(`^pushed WAL file '${walName(1)}' to the archive and [12] more ahead$`));
   });
 });
