@@ -11,7 +11,7 @@ import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
 import { type BackupInfo, backupInfoEntryOf } from "../format/repository/backupInfo";
 import type { Manifest } from "../format/repository/manifest";
-import { attemptPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
+import { attemptPath, backupsPath, copyOf, expiredMarkPath, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
 import { requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
@@ -42,6 +42,9 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   const packed = await saveManifest(repo, manifest, pass, ctx);
   const history = manifestHistoryPath(repo.stanza, label);
   await writeFile(repo, history, packed, pass, ctx);
+  // It kept others from the manifest that another host left here.
+  const mark = expiredMarkPath(repo.stanza, label);
+  if (strays.includes(mark)) await repo.storage.remove(mark);
   const update = async (info: BackupInfo): Promise<BackupInfo> => {
     await requireStill(repo, manifest, info, { lease, pass }, ctx);
     return withEntry(info, manifest);
@@ -77,7 +80,7 @@ export function overwritesInOneStep({ storage }: Repository): boolean {
 
 /** @throws lockAcquire (50) */
 async function removeStrays({ storage, stanza }: Repository, label: string, strays: readonly string[], lease: Lease): Promise<void> {
-  const own = new Set([attemptPath(stanza, label), manifestPath(stanza, label), copyOf(manifestPath(stanza, label))]);
+  const own = new Set([attemptPath(stanza, label), manifestPath(stanza, label), copyOf(manifestPath(stanza, label)), expiredMarkPath(stanza, label)]);
   const paths = strays.filter((path) => !own.has(path));
   for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
     await lease.check();

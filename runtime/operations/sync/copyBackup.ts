@@ -17,7 +17,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { backupPath, backupsPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
 import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
-import { removeManifests } from "../../repository/expireStore";
+import { markExpired, removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
 import { finishBackup, overwritesInOneStep } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
@@ -126,7 +126,7 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   const isForeign = attempt !== null && !isOfDomain(attempt, lease);
   const partial = isForeign ? null : await findPartial(target, manifest);
   // Another host may have left an unlisted manifest.
-  if (isForeign) await removeManifests(repo, label);
+  if (isForeign) await (overwritesInOneStep(repo) ? markExpired : removeManifests)(repo, label);
   // Leftovers of another attempt under this label are useless, and may be linked to files of other backups.
   if (partial === null && !overwritesInOneStep(repo) && !(await hasManifest(repo, label))) await removeLeft(repo, label, lease);
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
