@@ -55,8 +55,7 @@ export async function requirePresent({ storage, stanza, key, name }: Repository)
  * @throws lockAcquire (50) when others keep changing the file; errors of loading and of `update`
  */
 export function updateBackupInfo(repo: Repository, update: Update<BackupInfo>, ctx: Context): Promise<BackupInfo> {
-  const { stanza } = repo;
-  return updateBoth(repo, { path: backupInfoPath(stanza), load: () => loadBackupInfo(repo), render: renderBackupInfo }, update, ctx);
+  return updateBoth(repo, backupInfoFile(repo), update, ctx);
 }
 
 /** {@link updateBackupInfo} for archive.info. */
@@ -75,8 +74,11 @@ export function fenceBackupInfo(repo: Repository, update: Update<BackupInfo>, ct
   const [count = 0] = ctx.random.bytes(1);
   const render = (info: BackupInfo): string => `${renderBackupInfo(info)}${isFencing ? "\n".repeat(1 + count) : ""}`;
   const fenced = async (info: BackupInfo): Promise<BackupInfo> => ({ ...(await update(info)) });
-  const file = { path: backupInfoPath(repo.stanza), load: () => loadBackupInfo(repo), render };
-  return updateBoth(repo, file, isFencing ? fenced : update, ctx);
+  return updateBoth(repo, { ...backupInfoFile(repo), render }, isFencing ? fenced : update, ctx);
+}
+
+function backupInfoFile(repo: Repository): InfoFile<BackupInfo> {
+  return { path: backupInfoPath(repo.stanza), load: () => loadBackupInfo(repo), render: renderBackupInfo };
 }
 
 type Update<T> = (info: T) => T | Promise<T>;

@@ -16,7 +16,8 @@ import { requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
-import { saveListed } from "./reconstruct";
+import { saveListed, withEntries } from "./reconstruct";
+import type { Storage } from "../storage/storage";
 import { type Repository, writeFile } from "./repository";
 import { requireReferences, requireStored } from "./stored";
 
@@ -47,7 +48,7 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   if (strays.includes(mark)) await repo.storage.remove(mark);
   const update = async (info: BackupInfo): Promise<BackupInfo> => {
     await requireStill(repo, manifest, info, { lease, pass }, ctx);
-    return withEntry(info, manifest);
+    return withEntries(info, [backupInfoEntryOf(manifest)]);
   };
   const updated = await saveListed(repo, lease, update, ctx);
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
@@ -65,7 +66,7 @@ async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ct
   if (info.backups.some((entry) => entry.label === manifest.label) || !(await hasManifest(repo, manifest.label))) return;
   const update = async (now: BackupInfo): Promise<BackupInfo> => {
     await lease.check();
-    return withEntry(now, manifest);
+    return withEntries(now, [backupInfoEntryOf(manifest)]);
   };
   await saveListed(repo, lease, update, ctx);
 }
@@ -81,7 +82,15 @@ export function overwritesInOneStep({ storage }: Repository): boolean {
 /** @throws lockAcquire (50) */
 async function removeStrays({ storage, stanza }: Repository, label: string, strays: readonly string[], lease: Lease): Promise<void> {
   const own = new Set([attemptPath(stanza, label), manifestPath(stanza, label), copyOf(manifestPath(stanza, label)), expiredMarkPath(stanza, label)]);
-  const paths = strays.filter((path) => !own.has(path));
+  await removeInSteps(
+    storage,
+    strays.filter((path) => !own.has(path)),
+    lease,
+  );
+}
+
+/** Removes files under the lease, which it checks before each step: another host may write the same names. @throws lockAcquire (50) */
+export async function removeInSteps(storage: Storage, paths: readonly string[], lease: Lease): Promise<void> {
   for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
     await lease.check();
     await mapParallel(paths.slice(start, start + REMOVED_AT_ONCE), REMOVED_AT_ONCE, (path) => storage.remove(path));
@@ -90,11 +99,6 @@ async function removeStrays({ storage, stanza }: Repository, label: string, stra
 
 /** Files removed between two checks of the lease. */
 const REMOVED_AT_ONCE = 16;
-
-function withEntry(info: BackupInfo, manifest: Manifest): BackupInfo {
-  const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
-  return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
-}
 
 /**
  * The second check, with the manifest in place and the current backup.info. If the base is gone, the manifests are

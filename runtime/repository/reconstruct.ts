@@ -127,14 +127,19 @@ async function mend(repo: Repository, ctx: Context): Promise<void> {
   }
 }
 
+/** The list with these entries, each in the place of one with its label, ascending. */
+export function withEntries(info: BackupInfo, entries: readonly BackupInfoEntry[]): BackupInfo {
+  const labels = new Set(entries.map((entry) => entry.label));
+  const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...entries];
+  return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+}
+
 /** Lists adopted backups. Lost ones stay listed; expire removes them. */
 export async function saveAdopted(repo: Repository, lease: Lease, { adopted }: Reconstructed, ctx: Context): Promise<void> {
   if (adopted.length === 0) return;
-  const labels = new Set(adopted.map((entry) => entry.label));
   const update = async (info: BackupInfo): Promise<BackupInfo> => {
-    const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...adopted];
     await lease.check();
-    return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+    return withEntries(info, adopted);
   };
   await saveListed(repo, lease, update, ctx);
   for (const { label } of adopted) await repo.storage.remove(attemptPath(repo.stanza, label));

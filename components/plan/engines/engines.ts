@@ -46,7 +46,7 @@ export interface EngineRow {
   readonly isolated: boolean;
   readonly acknowledges: boolean;
   readonly blockIncremental: boolean;
-  /** Asks buckets with their name in the host name where it is told so. */
+  /** Can use addresses with the bucket's name in the host name. */
   readonly hostStyle: boolean;
 }
 
@@ -131,7 +131,7 @@ export function findEngine(id: string): EngineRow | null {
   return ENGINES.find((row) => row.id === id) ?? null;
 }
 
-/** The row of that name; for a name that is none, or not known yet, one that can do nothing. */
+/** The row of that name. An unknown name gets a row that can do nothing. */
 export function engineOf(id: string): EngineRow {
   return findEngine(id) ?? { ...NOTHING, id, title: `engine ${id}`, on: [] };
 }

@@ -52,7 +52,7 @@ export interface RepositoryBase {
   readonly encrypted: boolean;
   /** True where an update brings secrets of it to the host. */
   readonly writesSecrets: boolean;
-  /** Secrets that are on the host already: names of credentials to paths; left out where there are none. */
+  /** Paths of secrets that are already on the host, by the name of the credential. Absent without any. */
   readonly secretFiles?: Readonly<Record<string, string>>;
   /** True where the keys only read. */
   readonly readOnly: boolean;

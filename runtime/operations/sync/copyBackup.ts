@@ -19,7 +19,7 @@ import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
 import { markExpired, removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
-import { finishBackup, overwritesInOneStep } from "../../repository/publish";
+import { finishBackup, overwritesInOneStep, removeInSteps } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { BlockPlan } from "../backup/fileTargets";
 import type { JobPool } from "../shared/jobs";
@@ -45,8 +45,6 @@ export interface CopiedBackup {
   readonly resumedCount: number;
 }
 
-/** Files removed between two checks of the lease. */
-const REMOVED_AT_ONCE = 64;
 /** Copied bytes between two saves of the progress. */
 const SAVE_EVERY_BYTES = 256 * 1024 * 1024;
 
@@ -133,17 +131,11 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   return partial;
 }
 
-/**
- * Removes in small steps and checks the lease before each: a host that syncs the same backup writes the same names.
- * @throws lockAcquire (50)
- */
+/** @throws lockAcquire (50) */
 async function removeLeft({ storage, stanza }: Repository, label: string, lease: Lease): Promise<void> {
   const paths: string[] = [];
   for await (const { path, type } of storage.list(backupPath(stanza, label), { recursive: true })) if (type !== "directory") paths.push(path);
-  for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
-    await lease.check();
-    await mapParallel(paths.slice(start, start + REMOVED_AT_ONCE), REMOVED_AT_ONCE, (path) => storage.remove(path));
-  }
+  await removeInSteps(storage, paths, lease);
 }
 
 /** The manifest that an interrupted run saved of the same backup; null without a readable one. */

@@ -75,8 +75,9 @@ export class S3Storage implements Storage {
     if (this.#prefix !== "") checkPath(this.#prefix);
     this.name = `s3://${joinPath(bucket, this.#prefix)}`;
     if (quirks.conditionalWrites) {
-      this.create = (path, bytes) => this.#putIf(path, bytes, { "if-none-match": "*" });
-      this.replace = (path, bytes, version) => this.#putIf(path, bytes, { "if-match": version });
+      this.create = (path, bytes) => this.#putIf(path, bytes, { "if-none-match": "*" }, [CONFLICT, PRECONDITION_FAILED]);
+      // When the object is gone AWS answers 404, R2 412.
+      this.replace = (path, bytes, version) => this.#putIf(path, bytes, { "if-match": version }, [NOT_FOUND, CONFLICT, PRECONDITION_FAILED]);
     }
     const address = addressOf(options, repoKey);
     this.#http = new S3Http({
@@ -212,7 +213,7 @@ export class S3Storage implements Storage {
   }
 
   /** False if the object does not meet the headers' condition. */
-  async #putIf(path: string, bytes: Uint8Array, headers: Readonly<Record<string, string>>): Promise<boolean> {
+  async #putIf(path: string, bytes: Uint8Array, headers: Readonly<Record<string, string>>, refusals: readonly number[]): Promise<boolean> {
     checkPath(path);
     const { quirks, repoKey } = this.#options;
     const doing = `put '${this.#nameOf(path)}'`;
@@ -222,8 +223,7 @@ export class S3Storage implements Storage {
       path,
       headers,
       body: bodyOf(bytes, quirks.contentMd5),
-      // AWS answers 404 when `if-match` meets no object, R2 412.
-      expected: ["if-match" in headers ? NOT_FOUND : CONFLICT, CONFLICT, PRECONDITION_FAILED],
+      expected: refusals,
       doing,
     };
     const { status, attempt } = await this.#http.exchange(request, async (answer) => {
