@@ -19,8 +19,6 @@ import { findSecrets, holdsSecret } from "./secrets";
 export interface BedRepo {
   /** Absent: a directory of this machine. */
   readonly s3?: S3Server;
-  /** Id of a provider; absent is guessed. */
-  readonly s3Quirks?: string;
   /** Then `repoPath` is a directory of the server. */
   readonly sftp?: SftpServer;
   readonly encrypted?: boolean;
@@ -326,10 +324,7 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
       plan.secrets.push(own["cipher-pass"]);
     }
     for (const [name, value] of Object.entries(own)) plan.options[`repo${key}-${name}`] = value;
-    plan.settings[`repo${key}`] = {
-      compressType: repo.compressType ?? "gz",
-      ...(repo.s3Quirks === undefined ? {} : { s3Quirks: repo.s3Quirks }),
-    };
+    plan.settings[`repo${key}`] = { compressType: repo.compressType ?? "gz" };
   });
   return plan;
 }
