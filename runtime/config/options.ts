@@ -135,6 +135,17 @@ function acted<const T extends OptionType, const D extends OptionDetails = Optio
   return { ...details, config: details?.config, name, type, section, commands, doc, acted: true } as ActedRow<T, D>;
 }
 
+/** A row of a command-line option that stock does not have. */
+function own<const T extends OptionType, const D extends OptionDetails = OptionDetails>(
+  name: string,
+  type: T,
+  commands: readonly CommandName[],
+  doc: string,
+  details?: D,
+): ActedRow<T, D> {
+  return { ...acted(name, type, "command-line", commands, doc, details), own: true };
+}
+
 function accepted(
   name: string,
   type: OptionType,
@@ -154,119 +165,70 @@ const COMMAND_LINE = [
   acted("config", "string", "command-line", ALL, "configuration file", { default: `${CONFIG_PATH}/pgbackrest.conf`, negate: true }),
   acted("config-path", "path", "command-line", ALL, "directory in which pgbackrest.conf and conf.d are looked for", { default: CONFIG_PATH }),
   acted("config-include-path", "path", "command-line", ALL, "directory whose *.conf files are read too", { default: `${CONFIG_PATH}/conf.d` }),
-  acted("settings", "string", "command-line", ALL, "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file", {
-    own: true,
-  }),
-  acted("log-format", "enum", "command-line", ALL, "form of the log lines", {
-    config: "log.format",
-    own: true,
-    default: "text",
-    allowed: ["text", "json"],
-  }),
-  acted("agent-socket", "path", "command-line", ["agent"], "unix socket to listen on, unless systemd hands one over", {
+  own("settings", "string", ALL, "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file"),
+  own("log-format", "enum", ALL, "form of the log lines", { config: "log.format", default: "text", allowed: ["text", "json"] }),
+  own("agent-socket", "path", ["agent"], "unix socket to listen on, unless systemd hands one over", {
     config: "agent.socket",
-    own: true,
     default: "/run/pgbackstop/agent.sock",
   }),
-  acted("plugin-socket", "path", "command-line", ["cnpg-instance", "cnpg-restore"], "unix socket that CloudNativePG's instance manager calls", {
+  own("plugin-socket", "path", ["cnpg-instance", "cnpg-restore"], "unix socket that CloudNativePG's instance manager calls", {
     config: "plugin.socket",
-    own: true,
     default: "/plugins/pgbackstop",
   }),
-  acted(
-    "plugin-heartbeat",
-    "path",
-    "command-line",
-    ["cnpg-instance", "cnpg-restore"],
-    "file that holds the time of the last call that was answered",
-    { config: "plugin.heartbeatFile", own: true },
-  ),
-  acted("plugin-instance", "string", "command-line", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", {
-    config: "plugin.instance",
-    own: true,
+  own("plugin-heartbeat", "path", ["cnpg-instance", "cnpg-restore"], "file that holds the time of the last call that was answered", {
+    config: "plugin.heartbeatFile",
   }),
-  acted("plugin-watch", "list", "command-line", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, to be started again", {
+  own("plugin-instance", "string", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", { config: "plugin.instance" }),
+  own("plugin-watch", "list", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, to be started again", {
     config: "plugin.watchPaths",
-    own: true,
   }),
-  acted("plugin-source-stanza", "string", "command-line", ["cnpg-instance"], "name of the cluster that a replica cluster follows", {
-    config: "plugin.sourceStanza",
-    own: true,
-  }),
-  acted("plugin-newest-wal", "string", "command-line", ["cnpg-restore"], "newest WAL segment that the recovery may know, for drills", {
-    config: "plugin.newestWal",
-    own: true,
-  }),
-  acted("plugin-listen", "string", "command-line", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
+  own("plugin-source-stanza", "string", ["cnpg-instance"], "name of the cluster that a replica cluster follows", { config: "plugin.sourceStanza" }),
+  own("plugin-newest-wal", "string", ["cnpg-restore"], "newest WAL segment that the recovery may know, for drills", { config: "plugin.newestWal" }),
+  own("plugin-listen", "string", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     config: "plugin.listen",
-    own: true,
     default: "0.0.0.0:9090",
   }),
-  acted("plugin-server-path", "path", "command-line", ["cnpg-operator"], "directory of the plugin's own tls.crt and tls.key", {
+  own("plugin-server-path", "path", ["cnpg-operator"], "directory of the plugin's own tls.crt and tls.key", {
     config: "plugin.serverPath",
-    own: true,
     default: "/pgbackstop/server",
   }),
-  acted("plugin-client-path", "path", "command-line", ["cnpg-operator"], "directory of the tls.crt that the operator shows", {
+  own("plugin-client-path", "path", ["cnpg-operator"], "directory of the tls.crt that the operator shows", {
     config: "plugin.clientPath",
-    own: true,
     default: "/pgbackstop/client",
   }),
-  acted("plugin-image", "string", "command-line", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", {
-    config: "plugin.image",
-    own: true,
-  }),
-  acted("kubernetes-host", "string", "command-line", KUBERNETES, "host of the API server of Kubernetes", {
+  own("plugin-image", "string", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", { config: "plugin.image" }),
+  own("kubernetes-host", "string", KUBERNETES, "host of the API server of Kubernetes", {
     config: "kubernetes.host",
-    own: true,
     default: "kubernetes.default.svc",
   }),
-  acted("kubernetes-port", "integer", "command-line", KUBERNETES, "port of the API server of Kubernetes", {
+  own("kubernetes-port", "integer", KUBERNETES, "port of the API server of Kubernetes", {
     config: "kubernetes.port",
-    own: true,
     default: "443",
     range: ["1", "65535"],
   }),
-  acted("kubernetes-account-path", "path", "command-line", KUBERNETES, "directory of the account's token, ca.crt and namespace", {
+  own("kubernetes-account-path", "path", KUBERNETES, "directory of the account's token, ca.crt and namespace", {
     config: "kubernetes.accountPath",
-    own: true,
     default: "/var/run/secrets/kubernetes.io/serviceaccount",
   }),
-  acted("drill-cluster", "string", "command-line", ["cnpg-drill"], "name of the Cluster that is drilled", {
-    config: "clusterDrill.cluster",
-    own: true,
-  }),
-  acted("throw-away", "string", "command-line", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name", own: true }),
-  acted("drill-job", "string", "command-line", ["cnpg-drill"], "Job that the throw-away Cluster ends with", {
-    config: "clusterDrill.job",
-    own: true,
-  }),
-  acted("drill-job-uid", "string", "command-line", ["cnpg-drill"], "uid of that Job", { config: "clusterDrill.jobUid", own: true }),
-  acted("drill-secret-path", "path", "command-line", ["cnpg-drill"], "directory of username and password to ask production with", {
+  own("drill-cluster", "string", ["cnpg-drill"], "name of the Cluster that is drilled", { config: "clusterDrill.cluster" }),
+  own("throw-away", "string", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name" }),
+  own("drill-job", "string", ["cnpg-drill"], "Job that the throw-away Cluster ends with", { config: "clusterDrill.job" }),
+  own("drill-job-uid", "string", ["cnpg-drill"], "uid of that Job", { config: "clusterDrill.jobUid" }),
+  own("drill-secret-path", "path", ["cnpg-drill"], "directory of username and password to ask production with", {
     config: "clusterDrill.secretPath",
-    own: true,
   }),
-  acted("drill-resource", "hash", "command-line", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
+  own("drill-resource", "hash", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
     config: "clusterDrill.resources",
-    own: true,
   }),
-  acted("migration-file", "path", "command-line", ["cnpg-migrate"], "file of what is stopped, started and changed around a migration", {
-    config: "migrate.file",
-    own: true,
-  }),
-  acted("snapshot-cluster", "string", "command-line", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster", own: true }),
-  acted("snapshot-schedule", "list", "command-line", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", {
-    config: "snapshots.schedules",
-    own: true,
-  }),
-  acted("snapshot-keep-days", "integer", "command-line", ["cnpg-expire"], "days for which every snapshot is kept", {
+  own("migration-file", "path", ["cnpg-migrate"], "file of what is stopped, started and changed around a migration", { config: "migrate.file" }),
+  own("snapshot-cluster", "string", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster" }),
+  own("snapshot-schedule", "list", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { config: "snapshots.schedules" }),
+  own("snapshot-keep-days", "integer", ["cnpg-expire"], "days for which every snapshot is kept", {
     config: "snapshots.keepDays",
-    own: true,
     range: RETENTION_RANGE,
   }),
-  acted("snapshot-keep-count", "integer", "command-line", ["cnpg-expire"], "how many of the newest snapshots are kept whatever their age", {
+  own("snapshot-keep-count", "integer", ["cnpg-expire"], "how many of the newest snapshots are kept whatever their age", {
     config: "snapshots.keepCount",
-    own: true,
     range: RETENTION_RANGE,
   }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
@@ -339,9 +301,8 @@ const COMMAND_LINE = [
       },
     },
   ),
-  acted("server-files", "path", "command-line", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
+  own("server-files", "path", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
     config: "restore.serverFiles",
-    own: true,
   }),
   acted("target", "string", "command-line", TARGETED, "where recovery ends: a time, name, LSN or transaction", {
     config: "restore.target",
@@ -387,34 +348,22 @@ const COMMAND_LINE = [
       forCommand: { verify: { allowed: ["none", "text", "json"] } },
     },
   ),
-  acted("output-file", "path", "command-line", ["metrics"], "file to write, replaced in one step, instead of standard output", {
-    config: "monitoring.outputFile",
-    own: true,
-  }),
-  acted("metrics-listen", "string", "command-line", ["agent"], "address and port to serve /metrics and /healthz on, as 127.0.0.1:9854", {
+  own("output-file", "path", ["metrics"], "file to write, replaced in one step, instead of standard output", { config: "monitoring.outputFile" }),
+  own("metrics-listen", "string", ["agent"], "address and port to serve /metrics and /healthz on, as 127.0.0.1:9854", {
     config: "monitoring.listen",
-    own: true,
   }),
-  acted("wal-gaps", "boolean", "command-line", ["agent", "metrics"], "list the whole WAL archive of each repository and count what is missing", {
+  own("wal-gaps", "boolean", ["agent", "metrics"], "list the whole WAL archive of each repository and count what is missing", {
     config: "monitoring.walGaps",
-    own: true,
     default: "y",
     negate: true,
   }),
-  acted("event", "enum", "command-line", ["notify"], "what has happened", {
+  own("event", "enum", ["notify"], "what has happened", {
     config: "monitoring.event",
-    own: true,
     required: true,
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
-  acted("unit", "string", "command-line", TELLING, "name of the systemd unit, or of the CronJob, that it happened to", {
-    config: "monitoring.unit",
-    own: true,
-  }),
-  acted("notify-file", "path", "command-line", TELLING, "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", {
-    config: "monitoring.notifyFile",
-    own: true,
-  }),
+  own("unit", "string", TELLING, "name of the systemd unit, or of the CronJob, that it happened to", { config: "monitoring.unit" }),
+  own("notify-file", "path", TELLING, "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", { config: "monitoring.notifyFile" }),
   acted(
     "online",
     "boolean",
@@ -431,26 +380,16 @@ const COMMAND_LINE = [
     "show what would be done and change nothing",
     { config: "dryRun", default: "n" },
   ),
-  acted("snapshot", "string", "command-line", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", {
-    config: "recover.snapshot",
-    own: true,
-    required: true,
-  }),
-  acted("yes", "boolean", "command-line", ["extract-table", "recover", "rollback"], "go on without asking", {
-    config: "recover.yes",
-    own: true,
-    default: "n",
-  }),
-  acted("undo", "boolean", "command-line", ["recover"], "put the old data back", { config: "recover.undo", own: true, default: "n" }),
-  acted("finish-wal", "boolean", "command-line", ["recover"], "archive the server's last WAL before it is stopped", {
+  own("snapshot", "string", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", { config: "recover.snapshot", required: true }),
+  own("yes", "boolean", ["extract-table", "recover", "rollback"], "go on without asking", { config: "recover.yes", default: "n" }),
+  own("undo", "boolean", ["recover"], "put the old data back", { config: "recover.undo", default: "n" }),
+  own("finish-wal", "boolean", ["recover"], "archive the server's last WAL before it is stopped", {
     config: "recover.finishWal",
-    own: true,
     default: "y",
     negate: true,
   }),
-  acted("launcher", "path", "command-line", ["recover", "rollback"], "program that runs this one as PostgreSQL's account, with its keys", {
+  own("launcher", "path", ["recover", "rollback"], "program that runs this one as PostgreSQL's account, with its keys", {
     config: "recover.launcher",
-    own: true,
   }),
   acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
     config: "expire.oldest",
@@ -462,9 +401,8 @@ const COMMAND_LINE = [
     default: "full",
     allowed: ["full", "progress", "destinations"],
   }),
-  acted("full-check", "boolean", "command-line", ["check"], "fail without the full backups that the settings file expects", {
+  own("full-check", "boolean", ["check"], "fail without the full backups that the settings file expects", {
     config: "check.full",
-    own: true,
     default: "y",
     negate: true,
   }),
@@ -472,163 +410,91 @@ const COMMAND_LINE = [
     config: "files.reference",
   }),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
-  acted("sample", "integer", "command-line", ["verify"], "percent of the data files to read; WAL is read in any case", {
+  own("sample", "integer", ["verify"], "percent of the data files to read; WAL is read in any case", {
     config: "verify.samplePercent",
-    own: true,
     range: ["1", "100"],
   }),
-  acted("from-repo", "integer", "command-line", ["sync"], "key of the repository to copy from", {
-    config: "sync.fromRepoKey",
-    own: true,
-    required: true,
-    range: ["1", "256"],
+  own("from-repo", "integer", ["sync"], "key of the repository to copy from", { config: "sync.fromRepoKey", required: true, range: ["1", "256"] }),
+  own("to-repo", "integer", ["sync"], "key of the repository to copy into", { config: "sync.toRepoKey", required: true, range: ["1", "256"] }),
+  own("latest", "boolean", ["sync"], "copy only the newest backup, with what it depends on", { config: "sync.latest", default: "n" }),
+  own("bin-path", "path", ["drill", "extract-table", "migrate"], "directory of PostgreSQL's programs, instead of the usual places", {
+    config: "binPath",
   }),
-  acted("to-repo", "integer", "command-line", ["sync"], "key of the repository to copy into", {
-    config: "sync.toRepoKey",
-    own: true,
-    required: true,
-    range: ["1", "256"],
-  }),
-  acted("latest", "boolean", "command-line", ["sync"], "copy only the newest backup, with what it depends on", {
-    config: "sync.latest",
-    own: true,
-    default: "n",
-  }),
-  acted(
-    "bin-path",
-    "path",
-    "command-line",
-    ["drill", "extract-table", "migrate"],
-    "directory of PostgreSQL's programs, instead of the usual places",
-    { config: "binPath", own: true },
-  ),
-  acted("drill-path", "path", "command-line", ["drill", "extract-table"], "directory to restore below; by default pg1-path with -drill behind it", {
+  own("drill-path", "path", ["drill", "extract-table"], "directory to restore below; by default pg1-path with -drill behind it", {
     config: "drill.path",
-    own: true,
   }),
-  acted("pick", "enum", "command-line", DRILL, "which backup, and how far; by default each in its turn", {
+  own("pick", "enum", DRILL, "which backup, and how far; by default each in its turn", {
     config: "drill.pick",
-    own: true,
     allowed: ["newest", "oldest", "random", "moment"],
   }),
-  acted("level", "enum", "command-line", DRILL, "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
+  own("level", "enum", DRILL, "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
     config: "drill.level",
-    own: true,
     default: "thorough",
     allowed: ["quick", "standard", "thorough"],
   }),
-  acted("from-server", "string", "command-line", ["migrate"], "where the old cluster is, as host=old.example.net user=postgres sslmode=verify-full", {
+  own("from-server", "string", ["migrate"], "where the old cluster is, as host=old.example.net user=postgres sslmode=verify-full", {
     config: "migrate.fromServer",
-    own: true,
   }),
-  acted("to-server", "string", "command-line", ["migrate"], "where the new cluster is, in the same words; by default pg1", {
-    config: "migrate.toServer",
-    own: true,
-  }),
-  acted("from-password-file", "path", "command-line", ["migrate"], "file with the password for the old cluster, and nothing else", {
+  own("to-server", "string", ["migrate"], "where the new cluster is, in the same words; by default pg1", { config: "migrate.toServer" }),
+  own("from-password-file", "path", ["migrate"], "file with the password for the old cluster, and nothing else", {
     config: "migrate.fromPasswordFile",
-    own: true,
   }),
-  acted("to-password-file", "path", "command-line", ["migrate"], "file with the password for the new cluster, and nothing else", {
-    config: "migrate.toPasswordFile",
-    own: true,
-  }),
-  acted("pass-file", "path", "command-line", ["migrate"], "file of passwords in PostgreSQL's own form (.pgpass), for both clusters", {
-    config: "migrate.passFile",
-    own: true,
-  }),
-  acted("disconnect", "boolean", "command-line", ["migrate"], "end whoever is connected to the databases of the old cluster", {
+  own("to-password-file", "path", ["migrate"], "file with the password for the new cluster, and nothing else", { config: "migrate.toPasswordFile" }),
+  own("pass-file", "path", ["migrate"], "file of passwords in PostgreSQL's own form (.pgpass), for both clusters", { config: "migrate.passFile" }),
+  own("disconnect", "boolean", ["migrate"], "end whoever is connected to the databases of the old cluster", {
     config: "migrate.disconnect",
-    own: true,
     default: "n",
   }),
-  acted("keep-role", "list", "command-line", ["migrate"], "role that stays in the new cluster as it is there", {
-    config: "migrate.keepRoles",
-    own: true,
-  }),
-  acted("role-passwords", "boolean", "command-line", ["migrate"], "bring the hashes of passwords along", {
+  own("keep-role", "list", ["migrate"], "role that stays in the new cluster as it is there", { config: "migrate.keepRoles" }),
+  own("role-passwords", "boolean", ["migrate"], "bring the hashes of passwords along", {
     config: "migrate.rolePasswords",
-    own: true,
     default: "y",
     negate: true,
   }),
-  acted("replace", "boolean", "command-line", ["migrate"], "make databases anew that an earlier run has copied and compared, and that differ now", {
+  own("replace", "boolean", ["migrate"], "make databases anew that an earlier run has copied and compared, and that differ now", {
     config: "migrate.replace",
-    own: true,
     default: "n",
   }),
-  acted("tablespaces", "boolean", "command-line", ["migrate"], "databases and tables keep their tablespaces", {
+  own("tablespaces", "boolean", ["migrate"], "databases and tables keep their tablespaces", {
     config: "migrate.tablespaces",
-    own: true,
     default: "y",
     negate: true,
   }),
-  acted("max-minutes", "integer", "command-line", DRILL, "a drill that takes longer fails", {
-    config: "drill.maxMinutes",
-    own: true,
-    default: "1440",
-    range: ["1", "10080"],
-  }),
-  acted(
+  own("max-minutes", "integer", DRILL, "a drill that takes longer fails", { config: "drill.maxMinutes", default: "1440", range: ["1", "10080"] }),
+  own(
     "max-bytes",
     "size",
-    "command-line",
     ["cnpg-drill", "drill", "extract-table"],
     "what would restore more is not begun; a drill also not when it would fetch more",
-    { config: "drill.maxBytes", own: true, range: ["1MiB", "1PiB"] },
+    { config: "drill.maxBytes", range: ["1MiB", "1PiB"] },
   ),
-  acted("name", "string", "command-line", DRILL, "a drill that is declared in the settings file, as it is declared there", {
-    config: "drill.name",
-    own: true,
-  }),
-  acted("now", "boolean", "command-line", DRILL, "the drill that is declared, where there is but one", {
-    config: "drill.now",
-    own: true,
-    default: "n",
-  }),
-  acted("from", "string", "command-line", ["find"], "look at what was committed from this time on; by default an hour before --to", {
-    config: "find.from",
-    own: true,
-  }),
-  acted("to", "string", "command-line", ["find"], "look at what was committed until this time; by default now", { config: "find.to", own: true }),
-  acted("table", "string", "command-line", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", {
-    config: "find.table",
-    own: true,
-  }),
-  acted("database", "string", "command-line", ["extract-table", "find"], "the database that it is in", { config: "find.database", own: true }),
-  acted("schema", "string", "command-line", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema", own: true }),
-  acted("as", "string", "command-line", ["extract-table"], "schema to bring it back into; by default that of the table with _restored behind it", {
+  own("name", "string", DRILL, "a drill that is declared in the settings file, as it is declared there", { config: "drill.name" }),
+  own("now", "boolean", DRILL, "the drill that is declared, where there is but one", { config: "drill.now", default: "n" }),
+  own("from", "string", ["find"], "look at what was committed from this time on; by default an hour before --to", { config: "find.from" }),
+  own("to", "string", ["find"], "look at what was committed until this time; by default now", { config: "find.to" }),
+  own("table", "string", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", { config: "find.table" }),
+  own("database", "string", ["extract-table", "find"], "the database that it is in", { config: "find.database" }),
+  own("schema", "string", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema" }),
+  own("as", "string", ["extract-table"], "schema to bring it back into; by default that of the table with _restored behind it", {
     config: "extract.as",
-    own: true,
   }),
-  acted("swap", "boolean", "command-line", ["extract-table"], "put it into its place, and keep the old one in a schema of its own", {
+  own("swap", "boolean", ["extract-table"], "put it into its place, and keep the old one in a schema of its own", {
     config: "extract.swap",
-    own: true,
     default: "n",
   }),
-  acted("to-file", "path", "command-line", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile", own: true }),
-  acted("kind", "enum", "command-line", ["find"], "only what was destroyed in this way", {
-    config: "find.kind",
-    own: true,
-    allowed: ["drop", "truncate", "delete", "update"],
-  }),
-  acted("limit", "integer", "command-line", ["find"], "how many transactions to show, of those that destroyed most", {
+  own("to-file", "path", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile" }),
+  own("kind", "enum", ["find"], "only what was destroyed in this way", { config: "find.kind", allowed: ["drop", "truncate", "delete", "update"] }),
+  own("limit", "integer", ["find"], "how many transactions to show, of those that destroyed most", {
     config: "find.limit",
-    own: true,
     default: "20",
     range: ["1", "10000"],
   }),
-  acted("target-form", "enum", "command-line", ["find"], "show targets as options of recover, or as the target of a CnpgRestore", {
+  own("target-form", "enum", ["find"], "show targets as options of recover, or as the target of a CnpgRestore", {
     config: "find.targetForm",
-    own: true,
     default: "options",
     allowed: ["options", "cluster"],
   }),
-  acted("timeline", "integer", "command-line", ["find"], "timeline to follow; by default the latest", {
-    config: "find.timeline",
-    own: true,
-    range: ["1", "4294967295"],
-  }),
+  own("timeline", "integer", ["find"], "timeline to follow; by default the latest", { config: "find.timeline", range: ["1", "4294967295"] }),
   acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file", {
     config: "files.filter",
   }),
