@@ -14,7 +14,7 @@ import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
 import { lockDomain } from "./local/lockDomain";
 import { isLocked, type LockState, readLockState } from "./local/lockState";
 import { checkStopFile } from "./local/stopFile";
-import { isMissing } from "./local/systemError";
+import { nullIfMissing } from "./local/systemError";
 import { type Environment, showUnit } from "./local/systemdUnit";
 import { type ProgramEnd, runProgram } from "./local/program";
 import { loadUserNames, type UserNames } from "./local/users";
@@ -327,13 +327,8 @@ export class ProcessHost implements CommandHost {
     return paths.flatMap((path) => ownerOf(path) ?? []);
   }
 
-  async readFile(path: string): Promise<Uint8Array | null> {
-    try {
-      return await readFile(path);
-    } catch (error) {
-      if (isMissing(error)) return null;
-      throw error;
-    }
+  readFile(path: string): Promise<Uint8Array | null> {
+    return nullIfMissing(readFile(path));
   }
 
   print(text: string): void {

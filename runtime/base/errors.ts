@@ -123,6 +123,16 @@ export function isError(error: unknown, ...kinds: readonly ErrorKind[]): error i
   return error instanceof BackupError && (kinds.length === 0 || kinds.includes(error.kind));
 }
 
+/** The result of `work`, or null if it fails with an error of one of `kinds`. */
+export async function nullOn<T>(work: Promise<T>, ...kinds: readonly [ErrorKind, ...ErrorKind[]]): Promise<T | null> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isError(error, ...kinds)) return null;
+    throw error;
+  }
+}
+
 /** Any thrown value as a {@link BackupError}: system errors keep their text, the rest is `unhandled` (124). */
 export function toBackupError(error: unknown, kind: ErrorKind = "unhandled"): BackupError {
   if (error instanceof BackupError) return error;

@@ -9,7 +9,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { actAs } from "./actAs";
 import { atomicWrite } from "./atomicWrite";
-import { isMissing } from "./systemError";
+import { nullIfMissing } from "./systemError";
 
 export interface RunRecord {
   readonly command: string;
@@ -48,10 +48,7 @@ export async function loadRuns(spoolPath: string, stanza: string): Promise<RunRe
  * @throws errors of {@link atomicWrite}
  */
 export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRecord, "succeededAtS">): Promise<void> {
-  const there = await stat(spoolPath).catch((error: unknown) => {
-    if (isMissing(error)) return null;
-    throw error;
-  });
+  const there = await nullIfMissing(stat(spoolPath));
   if (there === null) return;
   const before = (await loadRuns(spoolPath, stanza)).find(({ command }) => command === run.command);
   const succeededAtS = run.exitCode === 0 ? run.endedAtS : (before?.succeededAtS ?? null);

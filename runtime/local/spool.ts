@@ -9,7 +9,7 @@
 import { copyFile, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { TEMP_SUFFIX } from "../base/temporaryName";
 import { atomicWrite, DIRECTORY_MODE } from "./atomicWrite";
-import { isMissing, systemCodeOf, systemError } from "./systemError";
+import { isMissing, nullIfMissing, systemCodeOf, systemError } from "./systemError";
 
 export interface SpoolStatus {
   readonly kind: "ok" | "error";
@@ -48,12 +48,8 @@ export class Spool {
 
   /** Names of all entries, ascending; empty without a queue. */
   async list(): Promise<string[]> {
-    try {
-      return (await readdir(this.path)).sort();
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw systemError("pathOpen", `list '${this.path}'`, this.path, error);
-    }
+    const names = await nullIfMissing(readdir(this.path), (error) => systemError("pathOpen", `list '${this.path}'`, this.path, error));
+    return (names ?? []).sort();
   }
 
   /** The file's own status, else the global error; null without either. */
@@ -107,12 +103,7 @@ export class Spool {
 
   async #read(name: string): Promise<string | null> {
     const path = `${this.path}/${name}`;
-    try {
-      return await readFile(path, "utf8");
-    } catch (error) {
-      if (isMissing(error)) return null;
-      throw systemError("fileOpen", `open file '${path}' for read`, path, error);
-    }
+    return nullIfMissing(readFile(path, "utf8"), (error) => systemError("fileOpen", `open file '${path}' for read`, path, error));
   }
 
   async #write(name: string, text: string): Promise<void> {

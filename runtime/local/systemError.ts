@@ -23,6 +23,16 @@ export function isMissing(error: unknown): boolean {
   return code === "ENOENT" || code === "ENOTDIR";
 }
 
+/** The result of `work`, or null if the entry is missing; other errors are thrown as `failure` makes them. */
+export async function nullIfMissing<T>(work: Promise<T>, failure = (error: unknown): unknown => error): Promise<T | null> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw failure(error);
+  }
+}
+
 /** `unable to <doing>: [errno] text` with rights or hints if the code has them; `path` is the entry. */
 export function systemError(kind: ErrorKind, doing: string, path: string, error: unknown): BackupError {
   if (!(error instanceof Error) || systemCodeOf(error) === undefined)

@@ -14,7 +14,7 @@
 import { basename } from "node:path";
 import { collect, textOf, utf8 } from "../base/bytes";
 import type { Context } from "../base/context";
-import { assert, type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { assert, type BackupError, fail, nullOn, toBackupError } from "../base/errors";
 import {
   LEASE_TERM_MAX,
   type LeaseHolder,
@@ -503,11 +503,7 @@ async function readFloor({ storage, stanza }: LeasePlace): Promise<number> {
   return bytes === null ? 0 : parseLeaseFloor(textOf(bytes));
 }
 
-async function readIfThere(storage: Storage, path: string): Promise<Uint8Array | null> {
-  try {
-    return await collect(await storage.read(path), FILE_SIZE_BYTES_MAX);
-  } catch (error) {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  }
+function readIfThere(storage: Storage, path: string): Promise<Uint8Array | null> {
+  const read = async (): Promise<Uint8Array> => collect(await storage.read(path), FILE_SIZE_BYTES_MAX);
+  return nullOn(read(), "fileMissing");
 }

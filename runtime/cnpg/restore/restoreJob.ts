@@ -9,7 +9,7 @@ import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
-import { isMissing } from "../../local/systemError";
+import { nullIfMissing } from "../../local/systemError";
 import { restoreJobCapabilities } from "../grpc/answers";
 import { at, type JsonObject, parseObject, textAt } from "../kubernetes/clusterObject";
 import type { RestoreRequest } from "../grpc/messages";
@@ -100,7 +100,7 @@ const RECOVERY_SETTING = /^[ \t]*(restore_command|recovery_\w+|archive_cleanup_c
 /** Settings and signals of an earlier recovery: the operator writes its own. */
 async function removeRecovery(dataDirectory: string): Promise<void> {
   const path = `${dataDirectory}/postgresql.auto.conf`;
-  const text = await readText(path);
+  const text = (await nullIfMissing(readFile(path, "utf8"))) ?? "";
   const kept = text
     .split("\n")
     .filter((line) => !RECOVERY_SETTING.test(line))
@@ -119,13 +119,4 @@ async function linkWal(dataDirectory: string, walDirectory: string): Promise<voi
   await rm(path, { recursive: true });
   await symlink(walDirectory, path);
   await syncDirectory(dataDirectory);
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return "";
-    throw error;
-  }
 }

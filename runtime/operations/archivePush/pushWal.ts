@@ -6,6 +6,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
+import { currentHistory } from "../../format/repository/archiveInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findBeside, isSegment, makeDurable, putWal, type StoredWal } from "../../repository/walStore";
@@ -56,8 +57,8 @@ export class PushTarget {
   async open(cluster: ClusterIdentity | null): Promise<OpenArchive> {
     if (this.#opened !== undefined) return this.#opened;
     const info = await loadArchiveInfo(this.repo);
-    const current = info.history.find((entry) => entry.id === info.currentId);
-    const archiveId = checkArchive(this.repo, info, cluster ?? { version: current?.pgVersion ?? "", systemId: current?.systemId ?? 0n });
+    const current = currentHistory(info);
+    const archiveId = checkArchive(this.repo, info, cluster ?? { version: current.pgVersion, systemId: current.systemId });
     this.#opened = { archiveId, pass: info.cipherPass ?? null };
     return this.#opened;
   }

@@ -12,7 +12,7 @@ import type { Manifest } from "../../format/repository/manifest";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
 import type { UserNames } from "../../local/users";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
 import type { BackupStart, BackupStop } from "../../postgres/session";
 import { requireArchiving } from "../check/archiving";
@@ -225,11 +225,5 @@ export class OfflineCluster implements Cluster {
 
 async function hasPidFile(dataDirectory: string): Promise<boolean> {
   const path = `${dataDirectory}/postmaster.pid`;
-  try {
-    await access(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw systemError("fileOpen", `look for '${path}'`, path, error);
-  }
+  return (await nullIfMissing(access(path), (error) => systemError("fileOpen", `look for '${path}'`, path, error))) !== null;
 }

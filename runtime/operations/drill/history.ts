@@ -13,7 +13,7 @@ import { isError, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo } from "../../base/parallel";
 import { drillsPath } from "../../format/repository/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
-import { isMissing } from "../../local/systemError";
+import { nullIfMissing } from "../../local/systemError";
 import { readFile, type Repository, writeFile } from "../../repository/repository";
 import type { Turn } from "./drillPlan";
 import { drillFileName, type DrillRecord, parseDrill, parseDrillFileName, renderDrill } from "./record";
@@ -129,12 +129,7 @@ async function listRepo(repo: Repository): Promise<string[]> {
 }
 
 async function listLocal(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
+  return (await nullIfMissing(readdir(directory))) ?? [];
 }
 
 function recordsIn(names: readonly string[]): string[] {

@@ -14,7 +14,7 @@ import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import { findPrograms } from "../../postgres/programs";
 
 export interface Scratch {
@@ -73,7 +73,8 @@ export async function removeScratch(path: string): Promise<void> {
  */
 export async function cleanScratch(root: string, stanza: string, binPath: string | undefined, ctx: Context): Promise<number> {
   let removed = 0;
-  for (const name of await list(root)) {
+  const names = await nullIfMissing(readdir(root), (error) => systemError("pathOpen", `list path '${root}'`, root, error));
+  for (const name of names ?? []) {
     const path = `${root}/${name}`;
     if (!(await isOurs(path, name, stanza))) continue;
     ctx.log.info(`removing what a drill left that was killed: ${path}`);
@@ -82,15 +83,6 @@ export async function cleanScratch(root: string, stanza: string, binPath: string
     removed++;
   }
   return removed;
-}
-
-async function list(root: string): Promise<string[]> {
-  try {
-    return await readdir(root);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw systemError("pathOpen", `list path '${root}'`, root, error);
-  }
 }
 
 /**

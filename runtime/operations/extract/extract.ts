@@ -9,7 +9,7 @@
  */
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { UserNames } from "../../local/users";
 import { findPrograms, pipePrograms } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
@@ -156,9 +156,8 @@ async function archiveNow(deps: ExtractDeps, repo: Repository, { archiveTimeoutM
   try {
     // The table's database may be gone.
     production = await deps.openProduction();
-    const { currentId, history } = await loadArchiveInfo(repo);
-    const current = history.find(({ id }) => id === currentId);
-    if (current === undefined || (await production.facts()).inRecovery) return;
+    const current = currentHistory(await loadArchiveInfo(repo));
+    if ((await production.facts()).inRecovery) return;
     const walName = await production.switchWal("pgbackstop extract-table");
     await waitForWal(repo, archiveIdOf(current), walName, archiveTimeoutMs, ctx);
   } catch (error) {

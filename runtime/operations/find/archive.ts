@@ -8,7 +8,7 @@ import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { mapParallel } from "../../base/parallel";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
 import { lsnOfSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
@@ -220,9 +220,7 @@ function logOf(directory: string): string {
 
 async function openHolder(repo: Repository): Promise<Holder> {
   const info = await loadArchiveInfo(repo);
-  const current = info.history.find(({ id }) => id === info.currentId);
-  if (current === undefined) throw fail("fileInvalid", "archive.info names no current cluster");
-  const archiveId = archiveIdOf(current);
+  const archiveId = archiveIdOf(currentHistory(info));
   const directories = new Set(await segmentDirectories(repo, archiveId));
   return { repo, archiveId, pass: info.cipherPass ?? null, directories };
 }

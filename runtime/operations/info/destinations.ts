@@ -3,9 +3,9 @@
  * proves that a repository is usable: a bucket that gets WAL but never a full backup looks busy and cannot restore
  * anything.
  */
-import { type BackupError, fail, isError } from "../../base/errors";
+import { type BackupError, fail, nullOn } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import { archiveIdPath } from "../../format/repository/repoPath";
@@ -91,12 +91,7 @@ export function destinationsJson(stanza: string, results: readonly RepoResult<De
 }
 
 async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
-  try {
-    return newestFullOf((await loadBackupInfo(repo)).backups);
-  } catch (error) {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  }
+  return newestFullOf((await nullOn(loadBackupInfo(repo), "fileMissing"))?.backups ?? []);
 }
 
 /**
@@ -117,14 +112,8 @@ export async function findNewestWal(repo: Repository): Promise<StoredWal | null>
 }
 
 async function findArchiveId(repo: Repository): Promise<string | null> {
-  try {
-    const info = await loadArchiveInfo(repo);
-    const current = info.history.find((entry) => entry.id === info.currentId);
-    return current === undefined ? null : archiveIdOf(current);
-  } catch (error) {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  }
+  const info = await nullOn(loadArchiveInfo(repo), "fileMissing");
+  return info === null ? null : archiveIdOf(currentHistory(info));
 }
 
 export function timeText(seconds: number): string {

@@ -9,7 +9,7 @@ import { compareBytes } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, isError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import type { BackupType } from "../../format/repository/label";
@@ -152,8 +152,8 @@ async function hasAnything(repo: Repository): Promise<boolean> {
 
 function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: string } {
   const current = repos.flatMap((repo) => {
-    const entry = repo.info?.history.find((row) => row.id === repo.info?.currentId);
-    return entry === undefined ? [] : [`${entry.systemId}:${entry.pgVersion}`];
+    const entry = repo.info === null ? null : currentHistory(repo.info);
+    return entry === null ? [] : [`${entry.systemId}:${entry.pgVersion}`];
   });
   if (new Set(current).size > 1) return InfoStatus.mismatch;
   const codes = new Set(repos.map((repo) => repo.status.code));

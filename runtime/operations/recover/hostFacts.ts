@@ -9,7 +9,7 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
 import { tablespaceDirectory } from "../../postgres/versions";
 
@@ -152,13 +152,8 @@ async function readOrNull(path: string): Promise<string | null> {
   return readFile(path, "utf8").catch(() => null);
 }
 
-async function statOrNull(path: string): Promise<Stats | null> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw systemError("fileOpen", `look at '${path}'`, path, error);
-  }
+function statOrNull(path: string): Promise<Stats | null> {
+  return nullIfMissing(stat(path), (error) => systemError("fileOpen", `look at '${path}'`, path, error));
 }
 
 /** The account that PostgreSQL runs as: the owner of its directory, else `postgres`. @throws userMissing (89) */

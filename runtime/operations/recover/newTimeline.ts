@@ -11,7 +11,7 @@
 import { chown, readFile, rm, stat } from "node:fs/promises";
 import { fail } from "../../base/errors";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
-import { isMissing } from "../../local/systemError";
+import { nullIfMissing } from "../../local/systemError";
 import type { Owner } from "./hostFacts";
 
 const BEGIN = "# pgbackstop: a new timeline, begin";
@@ -65,10 +65,7 @@ export async function forgetNewTimeline(dataDirectory: string, account: Owner): 
 
 async function writeSettings(dataDirectory: string, change: (text: string) => string, account: Owner): Promise<void> {
   const path = `${dataDirectory}/${FILE_NAME}`;
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    if (isMissing(error)) return "";
-    throw error;
-  });
+  const text = (await nullIfMissing(readFile(path, "utf8"))) ?? "";
   const changed = change(withoutNewTimeline(text));
   if (changed === text) return;
   await atomicWrite(path, Buffer.from(changed), { mode: 0o600 });

@@ -16,7 +16,7 @@ import { mapParallel } from "../../base/parallel";
 import type { Manifest, ManifestFile, ManifestPath } from "../../format/repository/manifest";
 import { renderMode } from "../../format/repository/manifestRows";
 import { syncDirectory } from "../../local/atomicWrite";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import type { Owner, Owners } from "./owners";
 import { CONTROL_FILE, type PlannedLink, type RestoreLayout } from "./restorePlan";
 
@@ -73,14 +73,9 @@ async function checkRoot(root: string, kept: ReadonlySet<string>, { overwrite, s
   return true;
 }
 
-async function statDirectory(path: string): Promise<Stats | null> {
-  try {
-    // A data directory may be a symbolic link.
-    return await lstat(`${path}/.`);
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw systemError("pathOpen", `get info for path '${path}'`, path, error);
-  }
+/** A data directory may be a symbolic link. */
+function statDirectory(path: string): Promise<Stats | null> {
+  return nullIfMissing(lstat(`${path}/.`), (error) => systemError("pathOpen", `get info for path '${path}'`, path, error));
 }
 
 /**

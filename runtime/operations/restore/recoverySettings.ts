@@ -8,7 +8,7 @@ import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import { type ConfigFile, readConfig } from "../shared/configFiles";
 import type { Owner } from "./owners";
 import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
@@ -33,7 +33,8 @@ export async function writeSettings(request: RecoveryRequest, place: SettingsPla
   }
   const timeText = formatLocalSeconds(ctx.clock.nowMs());
   await removeOldTargets(place, timeText, ctx);
-  const files = recoveryFiles(request, await readText(autoConf), timeText);
+  const failure = (error: unknown): Error => systemError("fileOpen", `open file '${autoConf}' for read`, autoConf, error);
+  const files = recoveryFiles(request, (await nullIfMissing(readFile(autoConf, "utf8"), failure)) ?? "", timeText);
   if (files.autoConf !== null) {
     await write(autoConf, files.autoConf, place);
     ctx.log.info(`write updated ${autoConf}`);
@@ -73,13 +74,4 @@ async function findConfig(place: SettingsPlace, ctx: Context): Promise<ConfigFil
 async function write(path: string, text: string, place: SettingsPlace): Promise<void> {
   await atomicWrite(path, utf8(text), { mode: place.mode });
   if (place.owner !== null) await chown(path, place.owner.uid, place.owner.gid);
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return "";
-    throw systemError("fileOpen", `open file '${path}' for read`, path, error);
-  }
 }

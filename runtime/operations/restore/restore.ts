@@ -17,7 +17,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { renderManifestBytes } from "../../format/repository/manifest";
 import { invalidateCheckpoint } from "../../format/page/pgControl";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import { atLeast } from "../../postgres/versions";
 import type { Repository } from "../../repository/repository";
@@ -122,13 +122,9 @@ const PRESERVED = ["postgresql.auto.conf", "recovery.signal", "standby.signal"];
 /** @throws pgRunning (38) */
 async function requireStopped(dataDirectory: string): Promise<void> {
   const pidFile = `${dataDirectory}/postmaster.pid`;
-  let text: string;
-  try {
-    text = await readFile(pidFile, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw systemError("fileOpen", `get info for path/file '${pidFile}'`, pidFile, error);
-  }
+  const failure = (error: unknown): Error => systemError("fileOpen", `get info for path/file '${pidFile}'`, pidFile, error);
+  const text = await nullIfMissing(readFile(pidFile, "utf8"), failure);
+  if (text === null) return;
   throw fail("pgRunning", `unable to restore while PostgreSQL is running: '${pidFile}' exists (pid ${text.split("\n")[0]?.trim()})`, {
     hint: "presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.",
     path: pidFile,

@@ -6,7 +6,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import { isMissing, systemError } from "../../local/systemError";
+import { nullIfMissing, systemError } from "../../local/systemError";
 
 /** The syntax of a file: settings, or client authentication records. */
 export type ConfigKind = "settings" | "records";
@@ -63,24 +63,12 @@ export async function readConfig(path: string, kind: ConfigKind): Promise<Config
   return [...files.values()];
 }
 
-async function findContent(path: string): Promise<Uint8Array | null> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw systemError("fileOpen", `open file '${path}' for read`, path, error);
-  }
+function findContent(path: string): Promise<Uint8Array | null> {
+  return nullIfMissing(readFile(path), (error) => systemError("fileOpen", `open file '${path}' for read`, path, error));
 }
 
 async function listDirectory(path: string): Promise<string[]> {
-  try {
-    const names = await readdir(path);
-    return names
-      .filter((name) => name.endsWith(".conf") && !name.startsWith("."))
-      .sort()
-      .map((name) => `${path}/${name}`);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw systemError("pathOpen", `list path '${path}'`, path, error);
-  }
+  const names = await nullIfMissing(readdir(path), (error) => systemError("pathOpen", `list path '${path}'`, path, error));
+  const wanted = (names ?? []).filter((name) => name.endsWith(".conf") && !name.startsWith("."));
+  return wanted.sort().map((name) => `${path}/${name}`);
 }

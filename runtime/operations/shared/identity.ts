@@ -22,11 +22,11 @@ export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: Clust
 
 /** History id of the cluster in backup.info. @throws backupMismatch (51) */
 export function checkBackup(repo: Repository, info: BackupInfo, cluster: ClusterIdentity): number {
-  const current = info.history.find((entry) => entry.id === info.currentId);
-  if (current !== undefined && current.pgVersion === cluster.version && current.systemId === cluster.systemId) return current.id;
+  const current = currentHistory(info);
+  if (current.pgVersion === cluster.version && current.systemId === cluster.systemId) return current.id;
   throw fail(
     "backupMismatch",
-    `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current?.pgVersion}, system-id ${current?.systemId}`,
+    `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current.pgVersion}, system-id ${current.systemId}`,
     { hint: "is this the correct stanza?", repoKey: repo.key },
   );
 }

@@ -1,5 +1,5 @@
 /** `pg_wal` of the running cluster, for {@link heal}. */
-import { isError } from "../../base/errors";
+import { nullOn } from "../../base/errors";
 import { listReady } from "../../postgres/archiveStatus";
 import type { ClusterIdentity } from "./identity";
 import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
@@ -14,15 +14,8 @@ export interface LocalWal {
 
 export function openLocalWal(walDirectory: string, cluster: ClusterIdentity, headerCheck: boolean): LocalWal {
   return {
-    prepare: async (name) => {
-      try {
-        // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
-        return await new WalPreparer({ walDirectory, headerCheck, kindCount: 1 }, cluster).prepare(name);
-      } catch (error) {
-        if (isError(error, "fileMissing")) return null;
-        throw error;
-      }
-    },
+    // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
+    prepare: (name) => nullOn(new WalPreparer({ walDirectory, headerCheck, kindCount: 1 }, cluster).prepare(name), "fileMissing"),
     listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
   };
 }

@@ -17,7 +17,7 @@ import { basename, dirname, resolve } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { utf8, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { isLabel } from "../../format/repository/label";
@@ -26,7 +26,7 @@ import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import { parseMode, renderMode } from "../../format/repository/manifestRows";
 import { serverFilesPath, serverFilesRoot } from "../../format/repository/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
-import { isMissing, systemCodeOf, systemError } from "../../local/systemError";
+import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
 import { type Repository, readFile as readStored, writeFile } from "../../repository/repository";
@@ -144,14 +144,8 @@ function renderServerFiles(files: readonly ServerFile[]): string {
 /** Null when this backup has none. @throws format, crypto, and storage errors */
 export async function findServerFiles(repo: Repository, { label, cipherPass }: KeepTarget["manifest"]): Promise<ServerFile[] | null> {
   const path = serverFilesPath(repo.stanza, label);
-  let packed: Uint8Array;
-  try {
-    packed = await readStored(repo, path, cipherPass ?? null);
-  } catch (error) {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  }
-  return parseServerFiles(unzip(packed, path), path);
+  const packed = await nullOn(readStored(repo, path, cipherPass ?? null), "fileMissing");
+  return packed === null ? null : parseServerFiles(unzip(packed, path), path);
 }
 
 function unzip(packed: Uint8Array, path: string): string {
@@ -201,10 +195,7 @@ export async function placeServerFiles(
     const path = resolve(directory, `.${file.path}`);
     const owner = ownerOf(file);
     await makeParents(dirname(path), owner);
-    const present = await readFile(path).catch((error: unknown) => {
-      if (isMissing(error)) return null;
-      throw systemError("fileOpen", `open file '${path}' for read`, path, error);
-    });
+    const present = await nullIfMissing(readFile(path), (error) => systemError("fileOpen", `open file '${path}' for read`, path, error));
     if (present !== null && Buffer.compare(present, file.content) !== 0) await keepBefore(path);
     await atomicWrite(path, file.content, { mode: file.mode });
     if (owner !== null) await chown(path, owner.uid, owner.gid);

@@ -1,6 +1,6 @@
 /** Size and gaps of the current cluster's WAL in one repository, from names alone. Only a history file is read. */
-import { isError } from "../../base/errors";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { nullOn } from "../../base/errors";
+import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -18,12 +18,9 @@ export interface WalSurvey {
 
 /** Lists the whole archive id, so the cost grows with the archive. Null without the stanza. */
 export async function surveyWal(repo: Repository, backups: readonly BackupInfoEntry[], walSegmentSizeBytes: number): Promise<WalSurvey | null> {
-  const archiveInfo = await loadArchiveInfo(repo).catch((error: unknown) => {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  });
-  const current = archiveInfo?.history.find((entry) => entry.id === archiveInfo.currentId);
-  if (archiveInfo === null || current === undefined) return null;
+  const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
+  if (archiveInfo === null) return null;
+  const current = currentHistory(archiveInfo);
   const archiveId = archiveIdOf(current);
   const names: string[] = [];
   let newest = "";

@@ -1,6 +1,6 @@
 /** What a repository holds of streams, from its listing alone: it works without the agent that wrote it. */
 import { basename } from "node:path";
-import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
+import { archiveIdOf, type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
 import { streamPath, streamRoot } from "../../format/repository/repoPath";
 import { bySession, coverOf, parseChunkName, type StreamChunk } from "../../format/wal/streamChunk";
 import { formatLsn } from "../../format/wal/walSegment";
@@ -48,8 +48,7 @@ export async function surveyStream(repo: Repository): Promise<HeldStream | null>
   const found = await listStream(repo);
   if (found.size === 0) return null;
   const info = await loadArchiveInfo(repo);
-  const current = info.history.find((entry) => entry.id === info.currentId);
-  if (current === undefined) return null;
+  const current = currentHistory(info);
   const files = (found.get(archiveIdOf(current)) ?? []).filter(({ isTemporary }) => !isTemporary);
   const segments = [...new Set(files.map(({ chunk }) => chunk.segment))].sort().reverse();
   for (const segment of segments) {

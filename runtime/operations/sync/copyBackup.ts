@@ -7,7 +7,7 @@
  * copy resumes at its last saved manifest copy, after the stored files were read and checked.
  */
 import type { Context } from "../../base/context";
-import { assert, fail, isError, toBackupError } from "../../base/errors";
+import { assert, fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel, runWeighted } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -103,11 +103,8 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
   labels.delete(manifest.label);
   const found = new Map<string, Manifest>();
   for (const label of labels) {
-    try {
-      found.set(label, await loadManifest(target.repo, label, target.infoPass));
-    } catch (error) {
-      if (!isError(error, "fileMissing")) throw error;
-    }
+    const loaded = await nullOn(loadManifest(target.repo, label, target.infoPass), "fileMissing");
+    if (loaded !== null) found.set(label, loaded);
   }
   if (manifest.prior !== undefined && !found.has(manifest.prior)) {
     throw fail("backupSetInvalid", `${target.repo.name} lacks ${manifest.prior}, which ${manifest.label} builds on`, { repoKey: target.repo.key });
@@ -141,14 +138,9 @@ async function removeLeft({ storage, stanza }: Repository, label: string, lease:
 /** The manifest that an interrupted run saved of the same backup; null without a readable one. */
 async function findPartial(target: SyncSide, manifest: Manifest): Promise<Manifest | null> {
   const path = copyOf(manifestPath(target.repo.stanza, manifest.label));
-  try {
-    const partial = await loadManifestFile(target.repo, path, target.infoPass);
-    const isSame = partial.label === manifest.label && partial.startedAtS === manifest.startedAtS && partial.stoppedAtS === manifest.stoppedAtS;
-    return isSame ? partial : null;
-  } catch (error) {
-    if (isError(error, "fileMissing", "format", "checksum", "crypto")) return null;
-    throw error;
-  }
+  const partial = await nullOn(loadManifestFile(target.repo, path, target.infoPass), "fileMissing", "format", "checksum", "crypto");
+  const isSame = partial?.label === manifest.label && partial.startedAtS === manifest.startedAtS && partial.stoppedAtS === manifest.stoppedAtS;
+  return isSame ? partial : null;
 }
 
 function bundlesOf(files: readonly ManifestFile[]): Map<number, ManifestFile[]> {

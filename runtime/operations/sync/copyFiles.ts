@@ -9,7 +9,7 @@
 import { setImmediate } from "node:timers/promises";
 import { type ByteStream, EMPTY_BYTES, streamOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { assert, fail, isError } from "../../base/errors";
+import { assert, fail, nullOn } from "../../base/errors";
 import { Measured } from "../../base/hash";
 import type { BlockMap } from "../../format/repository/blockMap";
 import type { BlockSource } from "../../format/repository/blockSource";
@@ -118,13 +118,7 @@ async function copyOne(
 /** A damaged prior map costs space, not the copy. */
 async function priorMapOf({ target }: CopyFile, to: Repository): Promise<BlockMap | null> {
   const source = target.block?.prior?.source;
-  if (source === undefined) return null;
-  try {
-    return await loadBlockMap(to, source);
-  } catch (error) {
-    if (isError(error, "format", "crypto", "checksum", "fileMissing")) return null;
-    throw error;
-  }
+  return source === undefined ? null : nullOn(loadBlockMap(to, source), "format", "crypto", "checksum", "fileMissing");
 }
 
 function contentOf(from: Repository, { source, sizeBytes }: CopyFile): ByteStream {

@@ -5,7 +5,7 @@
  * references. Existing files stay, so a repeated run copies the rest.
  */
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { formatSize } from "../../base/units";
 import { archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -164,10 +164,7 @@ async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, c
 async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
   for await (const _entry of repo.storage.list(backupsPath(repo.stanza))) return null;
   if ((await listArchiveIds(repo)).length > 0) return null;
-  return loadArchiveInfo(repo).catch((error: unknown) => {
-    if (isError(error, "fileMissing")) return null;
-    throw error;
-  });
+  return nullOn(loadArchiveInfo(repo), "fileMissing");
 }
 
 /**

@@ -9,7 +9,7 @@
  * to reach the timeline of a failover.
  */
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -190,13 +190,11 @@ interface ArchiveInput {
  * reports.
  */
 export async function findNewestTimeline(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
-  try {
+  const load = async (): Promise<NewestTimeline | null> => {
     const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
     return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
-  } catch (error) {
-    if (isError(error, "crypto", "format", "checksum", "fileInvalid")) return null;
-    throw error;
-  }
+  };
+  return nullOn(load(), "crypto", "format", "checksum", "fileInvalid");
 }
 
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {

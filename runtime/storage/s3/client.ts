@@ -6,7 +6,7 @@
 import type { Readable } from "node:stream";
 import { type ByteStream, collect, streamOf } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
-import { fail, isError } from "../../base/errors";
+import { fail, isError, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Random } from "../../base/random";
 import { mapParallel } from "../../base/parallel";
@@ -238,13 +238,9 @@ export class S3Storage implements Storage {
   }
 
   async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
-    try {
-      const found = await collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
-      return Buffer.from(bytes).equals(found);
-    } catch (error) {
-      if (isError(error, "fileMissing")) return false;
-      throw error;
-    }
+    const read = async (): Promise<Uint8Array> => collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
+    const found = await nullOn(read(), "fileMissing");
+    return found !== null && Buffer.from(bytes).equals(found);
   }
 
   #key(path: string): string {
