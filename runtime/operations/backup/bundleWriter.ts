@@ -1,27 +1,33 @@
 /**
- * Writes one stored file by appending pieces: a bundle, or the blocks of one file.
+ * Writes one stored file by appending pieces: a bundle, a whole file, or the blocks of one.
  *
  * Small pieces are joined into larger writes. A directory is written at once; other storages pull a stream, with a
- * bounded number of bytes between them and the caller. After a storage error every later append fails with that error.
- * Without any append no file is made.
+ * bounded number of bytes between them and the caller. After a storage error later appends or the end fail with that
+ * error. Without any append no file is made.
  */
 import type { ByteStream } from "../../base/bytes";
-import { fail, toBackupError } from "../../base/errors";
-import type { BlockWriter, Storage } from "../../storage/storage";
+import { fail } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import type { Repository } from "../../repository/repository";
+import type { Storage } from "../../storage/storage";
 
 const WRITE_SIZE_BYTES = 256 * 1024;
-const QUEUE_WRITES_MAX = 8;
+const QUEUE_SIZE_BYTES_MAX = LIMITS.targetQueueChunks * LIMITS.chunkSizeBytes;
+const EMPTY = Buffer.alloc(0);
+
+/** The repository's key is named in errors. */
+type Target = Pick<Repository, "key" | "storage">;
 
 export class BundleWriter {
-  readonly #storage: Storage;
+  readonly #target: Target;
   readonly #path: string;
   #buffer: Buffer = EMPTY;
   #filled = 0;
   #sizeBytes = 0;
-  #out: Out | undefined;
+  #out: Promise<PieceWriter> | undefined;
 
-  constructor(storage: Storage, path: string) {
-    this.#storage = storage;
+  constructor(target: Target, path: string) {
+    this.#target = target;
     this.#path = path;
   }
 
@@ -32,6 +38,10 @@ export class BundleWriter {
 
   /** Copies the piece before it returns; waits while too many bytes are in flight. @throws the storage's error */
   async append(bytes: Uint8Array): Promise<void> {
+    if (this.#isDirect && this.#filled === 0 && bytes.length >= WRITE_SIZE_BYTES) {
+      this.#sizeBytes += bytes.length;
+      return this.#write(bytes);
+    }
     for (let position = 0; position < bytes.length; ) {
       if (this.#filled === this.#buffer.length) await this.#flush();
       const piece = bytes.subarray(position, position + this.#buffer.length - this.#filled);
@@ -45,116 +55,133 @@ export class BundleWriter {
   /** Resolves when everything is stored and durable. @throws the storage's error */
   async finish(): Promise<void> {
     if (this.#filled > 0) await this.#flush();
-    await this.#out?.finish();
+    await (await this.#out)?.finish();
   }
 
   /** Gives up: the storage's stream ends with `error`. */
   async abandon(error: unknown): Promise<void> {
-    await this.#out?.abandon(error);
+    const out = await this.#out?.catch(() => undefined);
+    out?.abandon(error);
+    await out?.finish().catch(() => undefined);
   }
 
-  /** Uses a new buffer for each write, because a stream may still hold the last one. */
+  get #isDirect(): boolean {
+    return this.#target.storage.openWriter !== undefined;
+  }
+
+  /** Uses a new buffer for each write to a stream, which may still hold the last one. */
   async #flush(): Promise<void> {
     const full = this.#buffer.subarray(0, this.#filled);
     this.#filled = 0;
-    if (full.length > 0) {
-      this.#out ??= await openOut(this.#storage, this.#path);
-      await this.#out.write(full);
-    }
-    if (this.#buffer.length === 0 || this.#out instanceof StreamOut) this.#buffer = Buffer.allocUnsafeSlow(WRITE_SIZE_BYTES);
+    if (full.length > 0) await this.#write(full);
+    if (this.#buffer.length === 0 || !this.#isDirect) this.#buffer = Buffer.allocUnsafeSlow(WRITE_SIZE_BYTES);
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#out ??= openOut(this.#target, this.#path);
+    const out = await this.#out;
+    out.write(bytes);
+    await out.room?.();
   }
 }
 
-const EMPTY = Buffer.alloc(0);
-
-interface Out {
-  write(bytes: Uint8Array): Promise<void>;
+interface PieceWriter {
+  write(bytes: Uint8Array): void;
+  /** Null, or a promise to await before the next write. It never rejects. */
+  room?(): Promise<void> | null;
   finish(): Promise<void>;
-  abandon(error: unknown): Promise<void>;
+  abandon(error: unknown): void;
 }
 
-async function openOut(storage: Storage, path: string): Promise<Out> {
-  return storage.openWriter === undefined ? new StreamOut(storage, path) : new DirectOut(await storage.openWriter(path));
+async function openOut(target: Target, path: string): Promise<PieceWriter> {
+  return (await target.storage.openWriter?.(path)) ?? new StreamWriter(target, path);
 }
 
-class DirectOut implements Out {
-  readonly #writer: BlockWriter;
-
-  constructor(writer: BlockWriter) {
-    this.#writer = writer;
+/** Stores bytes as a whole file, at once if the storage can. */
+export async function putWhole(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
+  const writer = await storage.openWriter?.(path);
+  if (writer === undefined) return storage.put(path, bytes, { atomic: false });
+  try {
+    writer.write(bytes);
+  } catch (error) {
+    writer.abandon();
+    throw error;
   }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    this.#writer.write(bytes);
-  }
-
-  finish(): Promise<void> {
-    return this.#writer.finish();
-  }
-
-  async abandon(): Promise<void> {
-    this.#writer.abandon();
-  }
+  await writer.finish();
 }
 
-class StreamOut implements Out {
-  readonly #queue: Uint8Array[] = [];
+/** Feeds the storage's own stream from a queue. */
+class StreamWriter implements PieceWriter {
   readonly #run: Promise<void>;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
   #ended = false;
+  #left = false;
+  /** Why the source ends early. */
   #failure: { readonly error: unknown } | null = null;
+  #uploadError: { readonly error: unknown } | null = null;
   #wakeReader: (() => void) | null = null;
   #wakeWriter: (() => void) | null = null;
 
-  constructor(storage: Storage, path: string) {
+  constructor({ key: repoKey, storage }: Target, path: string) {
     let opened = false;
     const openOnce = (): ByteStream => {
-      if (opened) throw fail("service", `upload of '${path}' could not be started over`);
+      // The source is read once for all repositories and cannot be read again for one.
+      if (opened) throw fail("service", `repo${repoKey}: upload of '${path}' could not be started over`, { repoKey });
       opened = true;
       return this.#stream();
     };
-    // Never rejects: the next write or the end throws the error.
-    this.#run = storage.putStream(path, openOnce, { atomic: false }).catch((error: unknown) => {
-      this.#failure ??= { error: toBackupError(error) };
+    this.#run = storage.putStream(path, openOnce, { atomic: false }).finally(() => {
+      this.#left = true;
+      this.#queue = [];
       this.#wakeWriter?.();
+    });
+    this.#run.catch((error: unknown) => {
+      this.#uploadError = { error };
     });
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
-    while (this.#failure === null && this.#queue.length >= QUEUE_WRITES_MAX) {
-      await new Promise<void>((resolve) => {
-        this.#wakeWriter = resolve;
-      });
-    }
-    if (this.#failure !== null) throw this.#failure.error;
+  /** @throws the error that ended the upload early */
+  write(bytes: Uint8Array): void {
+    if (this.#uploadError !== null) throw this.#uploadError.error;
+    if (this.#left) return;
     this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
     this.#wakeReader?.();
+  }
+
+  room(): Promise<void> | null {
+    if (this.#left || this.#queuedBytes < QUEUE_SIZE_BYTES_MAX) return null;
+    return new Promise((resolve) => {
+      this.#wakeWriter = resolve;
+    });
   }
 
   async finish(): Promise<void> {
     this.#ended = true;
     this.#wakeReader?.();
     await this.#run;
-    if (this.#failure !== null) throw this.#failure.error;
   }
 
-  async abandon(error: unknown): Promise<void> {
-    this.#failure ??= { error };
+  abandon(error: unknown): void {
+    this.#failure = { error };
     this.#wakeReader?.();
-    await this.#run;
   }
 
   async *#stream(): ByteStream {
     for (;;) {
       if (this.#failure !== null) throw this.#failure.error;
-      const bytes = this.#queue.shift();
-      if (bytes !== undefined) {
-        this.#wakeWriter?.();
-        yield bytes;
+      const piece = this.#queue.shift();
+      if (piece !== undefined) {
+        this.#queuedBytes -= piece.length;
+        if (this.#queuedBytes < QUEUE_SIZE_BYTES_MAX) this.#wakeWriter?.();
+        yield piece;
       } else if (this.#ended) return;
       else {
         await new Promise<void>((resolve) => {
           this.#wakeReader = resolve;
         });
+        this.#wakeReader = null;
       }
     }
   }

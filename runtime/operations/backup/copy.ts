@@ -9,7 +9,7 @@ import type { Context } from "../../base/context";
 import { assert, fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { type RepoResult, runWeighted } from "../../base/parallel";
+import { runWeighted } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { backupPath, bundlePath, dataFilePath } from "../../format/repository/repoPath";
@@ -22,7 +22,6 @@ import { CONTROL_FILE } from "../restore/restorePlan";
 import { type Batch, planBatches } from "./batches";
 import { type Choice, emptyRow, referenceTo, uncopied } from "./fileChoices";
 import type { BatchFile, BatchFileResult, BatchStored, BatchTarget } from "./copyBatch";
-import type { CopyFileResult } from "./copyFile";
 import { blockPlanOf, compressOf, copyOrder } from "./backupPlan";
 import { pageSegmentOf } from "../../format/page/pageChecksum";
 import type { BackupRun, OpenBackup } from "./run";
@@ -62,6 +61,7 @@ const ON_STANDBY = /^(pg_data\/(base|global|pg_xact|pg_multixact)|pg_tblspc)\//;
  * Unfinished manifests are saved after this share of the work, or after the configured number of bytes if that is more.
  */
 const SAVE_SHARE = 100;
+const NO_BUNDLES: ReadonlyMap<number, number> = new Map();
 
 /** Starts the pool's threads early if the copy will need them: each takes time to start. */
 export function warmPool(run: BackupRun, scan: Scan, pool: JobPool): void {
@@ -155,17 +155,8 @@ class Copy {
   }
 
   /** Copies one file that no repository bundles. */
-  async one(file: ScannedFile): Promise<void> {
-    this.#run.requireOne();
-    const source = this.#sourceOf(file, new Map());
-    if (source.targets.length === 0) return;
-    if (source.targets.some((target) => target.keepIf !== null || target.block !== null)) {
-      const result = await this.#deps.pool.run({ kind: "copyBatch", files: [source] });
-      await this.#take({ file, source }, result.files[0] as BatchFileResult);
-      return;
-    }
-    const result = await this.#deps.pool.run({ kind: "copyFile", ...source });
-    await this.#take({ file, source }, asBatchResult(result));
+  one(file: ScannedFile): Promise<void> {
+    return this.batch([{ file, bundleIds: NO_BUNDLES }]);
   }
 
   async batch(batch: Batch): Promise<void> {
@@ -320,11 +311,6 @@ class Copy {
     });
     this.#saving = false;
   }
-}
-
-function asBatchResult(result: CopyFileResult): BatchFileResult {
-  const repos = result.repos.map((repo): RepoResult<BatchStored> => (repo.ok ? { ...repo, value: { ...repo.value, kept: false } } : repo));
-  return { ...result, repos };
 }
 
 /** @throws checksum (26) when `isError` */

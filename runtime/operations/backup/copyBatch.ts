@@ -1,12 +1,11 @@
 /**
- * Copies several files of the cluster in one job: small files for bundles, files that may be unchanged, and files
- * stored in blocks.
+ * Copies files of the cluster in one job: one large file, or several small ones for bundles.
  *
  * Each file is read, checked and hashed once, and compressed once per kind of compression. A repository whose prior
  * backup holds the same bytes keeps those (`kept`). The others get a separate file or a piece of their bundle, each
- * with its own encryption. A repository that fails is an error in its own results only. Files of up to 4 MiB are
- * handled in memory. A larger file goes through in chunks; if it had to be compared first and differs somewhere, it is
- * read a second time.
+ * with its own encryption. A repository that fails is an error in its own results only. Files of up to 4 MiB (1 MiB
+ * if they are only stored) are handled in memory. A larger file goes through in chunks; if it had to be compared first
+ * and differs somewhere, it is read a second time.
  */
 import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -20,11 +19,11 @@ import { encryptBytes } from "../../format/codec/cipher";
 import { compressBytes } from "../../format/codec/compress";
 import { PageChecker } from "../../format/page/pageChecksum";
 import { imageOf } from "../../format/page/pgControl";
-import { giveBack, takeReadArea } from "../../format/codec/sums";
+import { giveBack, type ReadArea, takeReadArea } from "../../format/codec/sums";
 import { loadControlFile } from "../../postgres/controlFile";
 import { loadBlockMap } from "../../repository/blockReader";
 import type { Repository } from "../../repository/repository";
-import { BundleWriter } from "./bundleWriter";
+import { BundleWriter, putWhole } from "./bundleWriter";
 import { groupTargets, OpenTarget, type PieceTarget, type StoredPiece, type TargetGroup } from "./fileTargets";
 import { type CopySource, chunksOf, openSource, type PageVerdict, readWhole, settlePages } from "./sourceFile";
 
@@ -73,8 +72,7 @@ const KEPT: BatchStored = { kept: true, sizeRepoBytes: 0 };
 const NOTHING: BatchStored = { kept: false, sizeRepoBytes: 0 };
 
 export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyBatchResult> {
-  const area = takeReadArea();
-  const batch = new Batch(repo, ctx, area.bytes);
+  const batch = new Batch(repo, ctx);
   try {
     const files: BatchFileResult[] = [];
     let unheardBytes = 0;
@@ -92,7 +90,7 @@ export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Reposi
     await batch.abandon(error);
     throw error;
   } finally {
-    giveBack(area);
+    batch.close();
   }
 }
 
@@ -108,14 +106,22 @@ function withFailures(file: BatchFileResult, failed: ReadonlyMap<number, BackupE
 class Batch {
   readonly #repo: (key: number) => Repository;
   readonly #ctx: Context;
-  /** All files are read into this buffer in turn, so anything kept is copied. */
-  readonly #buffer: Buffer;
+  #area: ReadArea | null = null;
   readonly #bundles = new Map<string, { readonly repoKey: number; readonly writer: BundleWriter }>();
 
-  constructor(repo: (key: number) => Repository, ctx: Context, buffer: Buffer) {
+  constructor(repo: (key: number) => Repository, ctx: Context) {
     this.#repo = repo;
     this.#ctx = ctx;
-    this.#buffer = buffer;
+  }
+
+  close(): void {
+    if (this.#area !== null) giveBack(this.#area);
+  }
+
+  /** Files are read into this buffer in turn, so anything kept is copied. */
+  get #buffer(): Buffer {
+    this.#area ??= takeReadArea();
+    return this.#area.bytes;
   }
 
   async copy(file: BatchFile): Promise<BatchFileResult> {
@@ -123,7 +129,7 @@ class Batch {
     const fd = openSource(file);
     if (fd === null) return MISSING;
     try {
-      return file.sizeBytes <= WHOLE_SIZE_BYTES_MAX
+      return file.sizeBytes <= wholeSizeMaxOf(file)
         ? await this.#copyWhole(file, readWhole(fd, file, this.#bufferFor(file)), fd)
         : await this.#copyLarge(file, fd);
     } finally {
@@ -186,7 +192,7 @@ class Batch {
         const stored = cipherPass === null ? plain : encryptBytes(plain, cipherPass, this.#ctx.random.bytes(8), raw);
         const checksum = compress.type !== "none" || cipherPass !== null ? { sha1Repo: sha1Hex(stored) } : {};
         if (bundleId === null) {
-          await this.#repo(target.repoKey).storage.put(target.path, stored, { atomic: false });
+          await putWhole(this.#repo(target.repoKey).storage, target.path, stored);
           return { kept: false, sizeRepoBytes: stored.length, ...checksum };
         }
         const writer = this.#bundle(target);
@@ -260,7 +266,7 @@ class Batch {
 
   /** A damaged prior map costs space, not the backup, and is reported. */
   async #open(target: PieceTarget): Promise<OpenTarget> {
-    const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoKey).storage, target.path) : this.#bundle(target);
+    const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoKey), target.path) : this.#bundle(target);
     const source = target.block?.prior?.source;
     if (source === undefined) return new OpenTarget(target, writer, null);
     try {
@@ -297,7 +303,7 @@ class Batch {
     const key = `${target.repoKey}:${target.bundleId}`;
     const found = this.#bundles.get(key);
     if (found !== undefined) return found.writer;
-    const writer = new BundleWriter(this.#repo(target.repoKey).storage, target.path);
+    const writer = new BundleWriter(this.#repo(target.repoKey), target.path);
     this.#bundles.set(key, { repoKey: target.repoKey, writer });
     return writer;
   }
@@ -348,6 +354,12 @@ async function endingItsOwn(group: TargetGroup, work: () => Promise<void>): Prom
   } catch (error) {
     for (const target of group.targets) await target.fail(error);
   }
+}
+
+/** Files that are only stored, each alone, go through in chunks earlier: they need not be in memory for anything. */
+function wholeSizeMaxOf({ targets }: BatchFile): number {
+  const isPlain = targets.every(({ block, bundleId, keepIf }) => block === null && bundleId === null && keepIf === null);
+  return isPlain ? LIMITS.chunkSizeBytes : WHOLE_SIZE_BYTES_MAX;
 }
 
 function splitKept(targets: readonly BatchTarget[], { sizeBytes, sha1 }: Content): { kept: RepoResult<BatchStored>[]; others: BatchTarget[] } {

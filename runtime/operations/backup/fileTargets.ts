@@ -11,11 +11,10 @@ import type { BlockMap, BlockSizes } from "../../format/repository/blockMap";
 import type { BlockSource } from "../../format/repository/blockSource";
 import { Encryptor } from "../../format/codec/cipher";
 import type { Codec, Pieces } from "../../format/codec/codec";
-import { createCompressor } from "../../format/codec/compress";
+import { type CompressSpec, createCompressor } from "../../format/codec/compress";
 import { loadBlockHash } from "../../format/codec/xxh3";
 import { BlockCutter, BlockStore, type CutSettings, cutKey } from "./blockIncr";
 import type { BundleWriter } from "./bundleWriter";
-import type { CopyTarget, StoredCopy } from "./copyFile";
 
 /** How a repository stores a file in blocks. */
 export interface BlockPlan extends BlockSizes {
@@ -26,7 +25,13 @@ export interface BlockPlan extends BlockSizes {
   readonly prior: { readonly source: BlockSource; readonly sizeBytes: number; readonly sha1: string } | null;
 }
 
-export interface PieceTarget extends CopyTarget {
+export interface PieceTarget {
+  readonly repoKey: number;
+  /** Where the stored bytes go, relative to the repository. */
+  readonly path: string;
+  readonly compress: CompressSpec;
+  /** Passphrase of this backup's data; null without encryption. */
+  readonly cipherPass: string | null;
   /** Number of the file's bundle, whose path is `path`; null for a separate file. */
   readonly bundleId: number | null;
   /** Use raw forms of compression and encryption. */
@@ -35,7 +40,10 @@ export interface PieceTarget extends CopyTarget {
   readonly block: BlockPlan | null;
 }
 
-export interface StoredPiece extends StoredCopy {
+export interface StoredPiece {
+  readonly sizeRepoBytes: number;
+  /** SHA-1 of the stored bytes; absent when they are the original bytes. */
+  readonly sha1Repo?: string;
   readonly bundleOffsetBytes?: number;
   readonly mapSizeBytes?: number;
   /** Why the prior copy's blocks could not be used: the whole file was stored. */

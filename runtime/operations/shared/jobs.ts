@@ -9,7 +9,6 @@ import { fail } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
 import { type FetchWalJob, fetchTo } from "../archiveGet/archiveGet";
 import { type CopyBatchJob, type CopyBatchResult, copyBatch } from "../backup/copyBatch";
-import { type CopyFileJob, type CopyFileResult, copyFile } from "../backup/copyFile";
 import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../restore/restoreFile";
 import { type RestoreFilesJob, type RestoreFilesResult, restoreFiles } from "../restore/restoreFiles";
 import { type CopyFilesJob, type CopyFilesResult, copyFiles } from "../sync/copyFiles";
@@ -20,7 +19,6 @@ import { type PackedWal, type PackWalJob, packWal } from "../archivePush/walFile
 
 interface JobKinds {
   readonly copyBatch: { readonly job: CopyBatchJob; readonly result: CopyBatchResult };
-  readonly copyFile: { readonly job: CopyFileJob; readonly result: CopyFileResult };
   readonly fetchWal: { readonly job: FetchWalJob; readonly result: undefined };
   readonly packWal: { readonly job: PackWalJob; readonly result: PackedWal };
   readonly restoreFile: { readonly job: RestoreFileJob; readonly result: RestoreFileResult };
@@ -53,8 +51,6 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
   switch (job.kind) {
     case "copyBatch":
       return copyBatch(job, repo, ctx);
-    case "copyFile":
-      return copyFile(job, repo, ctx);
     case "fetchWal": {
       const { repoKey, archiveId, pass, stored, destination, durable } = job;
       await fetchTo({ repo: repo(repoKey), archiveId, pass, stored }, destination, durable);

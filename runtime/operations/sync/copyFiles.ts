@@ -67,7 +67,7 @@ export async function copyFiles(job: CopyFilesJob, repo: (key: number) => Reposi
   const [from, to] = [repo(job.fromKey), repo(job.toKey)];
   const [first] = job.files;
   assert(first !== undefined, "a job without files");
-  const writer = new BundleWriter(to.storage, first.target.path);
+  const writer = new BundleWriter(to, first.target.path);
   try {
     const done: CopiedFile[] = [];
     const read = await bundledContents(from, job.files);

@@ -96,7 +96,6 @@ export function runBackup(
   const watched: JobPool = {
     ...pool,
     run: (job) => {
-      if (job.kind === "copyFile") answers.onCopy?.(job.name);
       if (job.kind === "copyBatch") for (const file of job.files) answers.onCopy?.(file.name);
       return pool.run(job);
     },

@@ -4,11 +4,13 @@ import { describe, expect, it } from "vitest";
 import { EMPTY_BYTES, utf8 } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { decryptBytes, Encryptor } from "../../../../runtime/format/codec/cipher";
-import { TargetWriter } from "../../../../runtime/operations/backup/targetWriter";
+import { decryptBytes } from "../../../../runtime/format/codec/cipher";
+import { BundleWriter, putWhole } from "../../../../runtime/operations/backup/bundleWriter";
+import { groupTargets, OpenTarget, type TargetGroup } from "../../../../runtime/operations/backup/fileTargets";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { Storage } from "../../../../runtime/storage/storage";
 import { FaultyStorage } from "../../../harness/faults";
+import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 
 const MIB = 1024 * 1024;
@@ -25,21 +27,38 @@ function streamed(): { readonly root: string; readonly storage: FaultyStorage } 
   return { root, storage: new FaultyStorage(storage) };
 }
 
-const open = (storage: Storage, encryptor: Encryptor | null = null): Promise<TargetWriter> =>
-  TargetWriter.open({ storage, path: "backup/x", repoKey: 2 }, encryptor);
+const ctx = testContext();
+
+function open(storage: Storage, cipherPass: string | null = null): OpenTarget {
+  const target = { repoKey: 2, path: "backup/x", compress: { type: "none", level: 0 }, cipherPass, bundleId: null, raw: false, block: null } as const;
+  return new OpenTarget(target, new BundleWriter({ key: 2, storage }, "backup/x"), null);
+}
+
+async function groupOf(target: OpenTarget): Promise<TargetGroup> {
+  const [group] = await groupTargets([target], ctx);
+  if (group === undefined) throw new Error("no group");
+  return group;
+}
 
 /** Pieces in one reused buffer. */
-async function feed(writer: TargetWriter, count: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(100_000);
+async function feed(target: OpenTarget, count: number, sizeBytes = 100_000): Promise<Buffer> {
+  const group = await groupOf(target);
+  const buffer = Buffer.alloc(sizeBytes);
   const parts: Buffer[] = [];
-  for (let no = 0; no < count && writer.alive; no++) {
+  for (let no = 0; no < count && target.error === null; no++) {
     buffer.fill(no % 251);
     parts.push(Buffer.from(buffer));
-    writer.write(buffer);
-    await writer.room();
+    await group.write(buffer);
     buffer.fill(0xff);
   }
+  await group.finish();
   return Buffer.concat(parts);
+}
+
+async function finish(target: OpenTarget): Promise<ReturnType<OpenTarget["stored"]>> {
+  if (target.error !== null) throw target.error;
+  await target.writer.finish();
+  return target.stored();
 }
 
 describe.each([
@@ -48,36 +67,44 @@ describe.each([
 ])("a target that is a %s", (_, make) => {
   it("stores all pieces, although their buffer is reused", async () => {
     const { root, storage } = make();
-    const writer = await open(storage);
-    const content = await feed(writer, 120);
-    expect(await writer.finish()).toEqual({ sizeBytes: content.length, sha1: sha1Hex(content) });
+    const target = open(storage);
+    const content = await feed(target, 120);
+    expect(await finish(target)).toEqual({ sizeRepoBytes: content.length });
     expect(readFileSync(join(root, "backup/x")).equals(content)).toBe(true);
+  });
+
+  it("stores small pieces between large ones", async () => {
+    const { root, storage } = make();
+    const target = open(storage);
+    const content = [await feed(target, 2, 300_000), await feed(target, 1, 10), await feed(target, 2, 300_000)];
+    expect(await finish(target)).toEqual({ sizeRepoBytes: 1_200_010 });
+    expect(readFileSync(join(root, "backup/x")).equals(Buffer.concat(content))).toBe(true);
   });
 
   it("encrypts separately and measures the stored bytes", async () => {
     const { root, storage } = make();
-    const writer = await open(storage, new Encryptor("pass", Buffer.alloc(8, 7)));
-    const content = await feed(writer, 30);
-    const measure = await writer.finish();
+    const target = open(storage, "pass");
+    const content = await feed(target, 30);
+    const measure = await finish(target);
     const stored = readFileSync(join(root, "backup/x"));
-    expect(measure).toEqual({ sizeBytes: stored.length, sha1: sha1Hex(stored) });
+    expect(measure).toEqual({ sizeRepoBytes: stored.length, sha1Repo: sha1Hex(stored) });
     expect(Buffer.from(decryptBytes(stored, "pass")).equals(content)).toBe(true);
   });
 
   it("stores a file without a piece", async () => {
     const { root, storage } = make();
-    expect(await (await open(storage)).finish()).toEqual({ sizeBytes: 0, sha1: sha1Hex(EMPTY_BYTES) });
+    await putWhole(storage, "backup/x", EMPTY_BYTES);
     expect(readFileSync(join(root, "backup/x"))).toHaveLength(0);
   });
 
   it("leaves nothing behind when the source fails", async () => {
     const { root, storage } = make();
-    const writer = await open(storage);
-    await feed(writer, 3);
-    await writer.abandon(fail("fileRead", "disk broke"));
-    expect(writer.alive).toBe(false);
+    const target = open(storage);
+    await feed(target, 3);
+    await target.fail(fail("fileRead", "disk broke"));
+    expect(target.error).not.toBe(null);
     expect(existsSync(join(root, "backup/x"))).toBe(false);
-    await expect(writer.finish()).rejects.toThrow("disk broke");
+    await expect(finish(target)).rejects.toThrow("disk broke");
   });
 });
 
@@ -85,19 +112,18 @@ describe("a target that fails", () => {
   it("at its opening takes pieces and fails at the end", async () => {
     const { storage } = posix();
     await storage.put("backup", utf8("a file in the way"));
-    const writer = await open(storage);
-    expect(writer.alive).toBe(false);
-    await feed(writer, 2);
-    await expect(writer.finish()).rejects.toMatchObject({ kind: "fileOpen" });
+    const target = open(storage);
+    await feed(target, 2);
+    await expect(finish(target)).rejects.toMatchObject({ kind: "fileOpen" });
   });
 
   it("in the middle of an upload lets the source continue at once", async () => {
     const { storage } = streamed();
     storage.plan("putStream", { kind: "break", sizeBytes: MIB, error: fail("hostConnect", "store is gone") });
-    const writer = await open(storage);
-    const content = await feed(writer, 500);
+    const target = open(storage);
+    const content = await feed(target, 500);
     expect(content.length).toBeLessThan(20 * MIB);
-    await expect(writer.finish()).rejects.toMatchObject({ kind: "hostConnect" });
+    await expect(finish(target)).rejects.toMatchObject({ kind: "hostConnect" });
   });
 
   it("never starts an upload over, because its source cannot be read again", async () => {
@@ -108,9 +134,9 @@ describe("a target that fails", () => {
         openSource();
       },
     });
-    const writer = await open(twice);
-    await feed(writer, 3);
-    await expect(writer.finish()).rejects.toMatchObject({ kind: "service", message: "repo2: upload of 'backup/x' could not be started over" });
+    const target = open(twice);
+    await feed(target, 3);
+    await expect(finish(target)).rejects.toMatchObject({ kind: "service", message: "repo2: upload of 'backup/x' could not be started over" });
   });
 
   it("slows the source down to its pace", async () => {
@@ -126,12 +152,11 @@ describe("a target that fails", () => {
         for await (const chunk of openSource()) taken += chunk.length;
       },
     });
-    const writer = await open(slow);
+    const target = open(slow);
     let fed = 0;
     const feeding = (async () => {
       for (; fed < 100; fed++) {
-        writer.write(Buffer.alloc(100_000));
-        await writer.room();
+        await target.append(Buffer.alloc(100_000));
       }
     })();
     await expect.poll(() => fed, { timeout: 10_000 }).toBe(41);
@@ -139,7 +164,7 @@ describe("a target that fails", () => {
     expect(fed).toBe(41);
     go();
     await feeding;
-    await writer.finish();
+    await finish(target);
     expect(taken).toBe(10_000_000);
   });
 });
