@@ -47,7 +47,7 @@ const PLAN_ROOMS = ["runtime/base", "runtime/format", "runtime/operations"];
 export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/base",
-    about: "errors, log, clock, randomness, bytes: what everything else stands on",
+    about: "errors, log, clock, randomness, bytes, retries: used everywhere",
     mayImport: [],
     bannedBuiltins: OUTSIDE_WORLD,
   },
@@ -65,13 +65,13 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/local", about: "files, locks, spool and programs of this machine", mayImport: ["runtime/base"] },
   {
     prefix: "runtime/web",
-    about: "one question to a web service that is no storage, and its answer",
+    about: "one HTTP request to a service other than a storage",
     mayImport: ["runtime/base"],
     packages: ["undici"],
   },
   {
     prefix: "runtime/storage",
-    about: "one interface, and its drivers: POSIX, S3, SFTP",
+    about: "one interface and its drivers: POSIX, S3, SFTP",
     mayImport: ["runtime/base", "runtime/web"],
     mayImportTypes: ["runtime/config/types"],
     packages: ["undici", "@smithy/signature-v4", "ssh2"],
@@ -83,18 +83,18 @@ export const ROOMS: readonly Room[] = [
   { prefix: "runtime/storage/open", mayImport: ["runtime/base", "runtime/config", "runtime/storage"] },
   {
     prefix: "runtime/repository",
-    about: "one repository: its info files, archive, backups, leases and encryption over a storage",
+    about: "one repository on a storage: info files, archive, backups, leases, encryption",
     mayImport: ["runtime/base", "runtime/format", "runtime/storage/storage"],
   },
   {
     prefix: "runtime/postgres",
-    about: "a server and its directory: sessions, data directory, streaming replication, PostgreSQL's programs",
+    about: "PostgreSQL: sessions, data directory, streaming replication, its programs",
     mayImport: ["runtime/base", "runtime/format", "runtime/local"],
     packages: ["pg"],
   },
   {
     prefix: "runtime/operations",
-    about: "what the verbs do, a folder each: backup, restore, archive-push, expire, verify, …",
+    about: "what the verbs do, one folder each: backup, restore, archive-push, expire, verify, …",
     mayImport: ["runtime/base", "runtime/format", "runtime/local", "runtime/repository", "runtime/postgres", "runtime/storage/storage"],
     mayImportTypes: ["runtime/config/types"],
   },
@@ -126,7 +126,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/commands",
-    about: "a file for each verb: from options to an operation, and its result to text or JSON",
+    about: "one file for each verb: turns options into an operation, and its result into text or JSON",
     mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
     mayImportTypes: ["runtime/format"],
   },
@@ -135,7 +135,7 @@ export const ROOMS: readonly Room[] = [
   // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
   {
     prefix: "runtime/archiver",
-    about: "the WAL of one cluster in a process that goes on serving: for the agent and the sidecar",
+    about: "archives the WAL of one cluster in a process that keeps running: the agent or the sidecar",
     mayImport: ["runtime/base", "runtime/operations", "runtime/repository", "runtime/local"],
     mayImportTypes: ["runtime/commands/host"],
   },
@@ -147,7 +147,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/cnpg",
-    about: "the plugin of CloudNativePG: operator, sidecar, restore, drills, migration",
+    about: "the plugin for CloudNativePG: operator, sidecar, restore, drills, migration",
     mayImport: ["runtime/archiver", ...COMMAND_ROOMS, "runtime/version", "runtime/format", "runtime/web"],
     mayImportTypes: ["runtime/commands/host"],
     packages: ["@grpc/grpc-js", "@grpc/proto-loader", "protobufjs"],
@@ -159,14 +159,14 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/workers",
-    about: "worker threads that run jobs of the operations",
+    about: "worker threads that run the operations' jobs",
     mayImport: ["runtime/base", "runtime/operations"],
     mayImportTypes: ["runtime/config/types", "runtime/repository"],
   },
   { prefix: "runtime/version", about: "the version of the package", mayImport: [] },
   {
     prefix: "runtime/processHost",
-    about: "gives commands the real process: files, sockets, signals, environment",
+    about: "connects commands to the real process: files, sockets, signals, environment",
     mayImport: [
       "runtime/base",
       "runtime/config",
@@ -182,14 +182,14 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/main",
-    about: "the program of the bundle, which `runtime/start` loads: finds the command and starts it",
+    about: "the bundle's program, which `runtime/start` loads: finds and runs the command",
     mayImport: ["runtime"],
   },
   // The head of the bundle: it starts the program, and nothing of the program is in it.
   { prefix: "runtime/start", mayImport: [] },
   {
     prefix: "components/plan",
-    about: "from arguments to complete plans, findings, topologies and runbooks, as pure functions",
+    about: "pure functions from arguments to plans, findings, topologies and runbooks",
     mayImport: ["runtime/cnpg/names", "runtime/config", "runtime/notify/events", "runtime/storage/s3/quirks", "runtime/storage/sftp/hostKey"],
     // Settings are the arguments as plain values.
     mayImportTypes: ["components/databases", "components/drills", "components/repositories"],
@@ -197,15 +197,15 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "components/render",
-    about: "from plans to files, units, objects and pages, as pure functions",
+    about: "pure functions from plans to files, units, objects and pages",
     mayImport: ["components/plan", "runtime/cnpg/names", "runtime/config", "runtime/storage/s3/quirks"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   // Clients of cloud services, for the dynamic resources: they run beside the engine and know nothing of it.
-  { prefix: "components/cloud", about: "clients of cloud services for the dynamic resources", mayImport: [] },
+  { prefix: "components/cloud", about: "clients of cloud services, for the dynamic resources", mayImport: [] },
   {
     prefix: "components",
-    about: "the Pulumi components, their dynamic resources, and what reaches hosts",
+    about: "the Pulumi components, their dynamic resources, and connections to hosts",
     mayImport: ["runtime/cnpg/names", "runtime/config"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
@@ -224,13 +224,13 @@ export const ROOMS: readonly Room[] = [
   { prefix: "examples", about: "programs that users start from", mayImport: [], packages: ["@pulumi/pulumi", "pgbackstop"] },
   {
     prefix: "tools",
-    about: "build, checks, tests, benchmarks, demo, and the real parts that they run on",
+    about: "build, checks, benchmarks, demo, and the real programs that tests use",
     mayImport: ["runtime", "components", "examples", "test/harness"],
     packages: ["*"],
   },
   {
     prefix: "test",
-    about: "a test for each source at the same path, and suites against real parts",
+    about: "a test for each source file at the same path, and suites with real programs",
     mayImport: ["runtime", "components", "examples", "tools"],
     packages: ["*"],
   },
