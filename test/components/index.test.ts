@@ -41,6 +41,6 @@ test("the SDK's analyzer can describe every component, so that other languages c
   expect(schema.typeDefinitions["Engine"]?.enum?.map((entry) => entry.value).sort()).toEqual(["pgbackrest", "runtime"]);
 });
 
-test("the providers that can be named are those that the runtime knows", () => {
+test("arguments accept exactly the providers that the runtime knows", () => {
   expect(Object.values(S3Quirks).sort()).toEqual(S3_QUIRKS.map((row) => row.id).sort());
 });

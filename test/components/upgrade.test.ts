@@ -136,7 +136,7 @@ function asNew(text: string): string {
   return text.replaceAll(OLD.digest.slice(0, 12), NEW.digest.slice(0, 12)).replaceAll(OLD.image, NEW.image);
 }
 
-describe("over what 0.1.0 made", () => {
+describe("updating a stack of 0.1.0", () => {
   let recorded: { readonly objects: Recorded; readonly patch: Json };
   beforeAll(async () => {
     if (process.env["PGBACKSTOP_WRITE_VECTORS"] === "1") {
@@ -152,7 +152,7 @@ describe("over what 0.1.0 made", () => {
     expect(Object.values(recorded.objects).flat().length).toBeGreaterThan(25);
   });
 
-  test.each(Object.keys(PROGRAMS))("a newer package changes no object of %s unasked", async (name) => {
+  test.each(Object.keys(PROGRAMS))("a newer package changes no object of %s by default", async (name) => {
     const objects = await declared(NEW, () => PROGRAMS[name]?.({}), OLD);
     expect(JSON.stringify(objects, null, 1)).toBe(JSON.stringify(recorded.objects[name], null, 1));
   });
@@ -162,14 +162,14 @@ describe("over what 0.1.0 made", () => {
     expect(patchOf(recorded.objects["runtime"])).toBe(stableJson(recorded.patch));
   });
 
-  test.each(FOLLOWING)("asked for, %s gets the newer runtime and nothing else", async (name) => {
+  test.each(FOLLOWING)("on request, %s gets the newer runtime and nothing else", async (name) => {
     const objects = await declared(NEW, () => PROGRAMS[name]?.({ followRuntime: true }), null);
     const text = JSON.stringify(recorded.objects[name]);
     expect(asNew(text)).not.toBe(text);
     expect(JSON.stringify(objects)).toBe(asNew(text));
   });
 
-  test("where nothing but a job runs it, the job follows by itself, which restarts nothing", async () => {
+  test("a job whose runtime nothing else uses follows at once, because that restarts nothing", async () => {
     const snapshots = { keepDays: 7 };
     const program = (): void =>
       void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {}, snapshots }), storageGiB: 50 });
@@ -179,7 +179,7 @@ describe("over what 0.1.0 made", () => {
     expect(JSON.stringify(newer)).toBe(asNew(JSON.stringify(older)));
   });
 
-  test("and with it the pod gets another bundle and another image, and nothing else", async () => {
+  test("on request, the pod gets another bundle and another image, and nothing else", async () => {
     const objects = await declared(NEW, () => PROGRAMS["runtime"]?.({ followRuntime: true }), null);
     expect(patchOf(objects)).toBe(asNew(stableJson(recorded.patch)));
     expect(patchOf(objects)).not.toBe(stableJson(recorded.patch));

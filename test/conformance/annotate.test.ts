@@ -39,7 +39,7 @@ describe("annotate without --repo", () => {
   test.for([
     { version: "2.45", more: [] },
     { version: "2.60", more: ["--allow-root"] },
-  ] as const)("stock $version writes the plain repository's backup.info with the key of the other one", async ({ version, more }, context) => {
+  ] as const)("stock $version writes the plain repository's backup.info with the other repository's key", async ({ version, more }, context) => {
     const stock = await stockOrSkip(context, version);
     expect([head("backup.info"), head("backup.info.copy")]).toEqual(["[backres", "[backres"]);
     const options = [
@@ -61,7 +61,7 @@ describe("annotate without --repo", () => {
     expect(expire.exitCode).not.toBe(0);
   });
 
-  test("ours writes each with its own key", async () => {
+  test("ours writes each repository with its own key", async () => {
     for (const repo of [plain, encrypted]) {
       expect(await annotate(repo, LABEL, { by: "ours" }, testContext())).toBe(true);
       expect((await loadBackupInfo(repo)).backups[0]?.annotations).toMatchObject({ by: "ours" });

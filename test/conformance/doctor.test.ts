@@ -10,7 +10,7 @@ import { FaultyStorage } from "../harness/faults";
 import { posixRepo } from "../harness/repositories";
 import { MemoryStorage } from "../harness/storages";
 
-test("a storage in order can do all of it, and nothing stays", async () => {
+test("a correct storage passes every check, and doctor leaves nothing behind", async () => {
   const storage = new MemoryStorage();
   const found = await doctor(storage);
   expect(verdicts(found)).toEqual(GOOD.map((name) => `ok ${name}`));
@@ -18,7 +18,7 @@ test("a storage in order can do all of it, and nothing stays", async () => {
   expect(storage.paths()).toEqual([]);
 });
 
-test("a key without the right to write: what it can do is asked all the same", async () => {
+test("a key without write access is still checked for everything else", async () => {
   const storage = new FaultyStorage(new MemoryStorage());
   storage.plan("put", { kind: "error", error: fail("access", "denied") });
   const found = await doctor(storage);
@@ -30,7 +30,7 @@ test.each([
   ["putStream", { kind: "truncate", sizeBytes: 100 }, "large", /has 100 bytes, 65536 were written/],
   ["removePath", { kind: "lie" }, "remove", /4 of 4 files are still listed/],
   ["put", { kind: "truncate", sizeBytes: 3 }, "read", /differ from the 10 written/],
-] as const)("a storage whose %s tells what is not true", async (method, fault, name, text) => {
+] as const)("a storage with a %s that gives wrong answers", async (method, fault, name, text) => {
   const storage = new FaultyStorage(new MemoryStorage());
   storage.plan(method, fault);
   const found = await doctor(storage);
@@ -47,7 +47,7 @@ describe("a directory", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  test("tells owner, mount and room", async () => {
+  test("reports owner, mount and free space", async () => {
     const found = await doctor(openStorage(posixRepo(folder), deps));
     expect(verdicts(found).slice(0, GOOD.length)).toEqual(GOOD.map((name) => `ok ${name}`));
     const text = (name: string): string => found.facts.find((fact) => fact.name === name)?.text ?? "";
@@ -57,7 +57,7 @@ describe("a directory", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("that is not there is not made: the NAS may be away", async () => {
+  test("that does not exist is not created: the NAS may be unmounted", async () => {
     const found = await doctor(openStorage(posixRepo(join(folder, "nas", "repo")), deps));
     expect(verdicts(found)).toEqual(["fail list"]);
     expect(found.error?.message).toContain("is it mounted");

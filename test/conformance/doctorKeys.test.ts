@@ -40,7 +40,7 @@ describe("a bucket", async () => {
     return { key: new Secret(made.id), keySecret: new Secret(made.outputs.secret) };
   }
 
-  test("an administrator's key can do too much: it deletes versions", async () => {
+  test("reports that an administrator's key can do too much: it deletes versions", async () => {
     const storage = open();
     const found = await doctor(storage, largeSizeBytes);
     const more = ["ok tls", "ok clock", "ok pages", "ok abort-upload", "ok create", "warn versions"];

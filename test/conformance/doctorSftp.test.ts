@@ -38,7 +38,7 @@ describe("an SFTP account", async () => {
   }
   const textOf = ({ facts }: Diagnosis, name: string): string => facts.find((fact) => fact.name === name)?.text ?? "";
 
-  test("on a server with every extension: whose the directory is, how much room there is, and that it can delete", async () => {
+  test("on a server with every extension reports the directory's owner, the free space, and that it can delete", async () => {
     const folder = whole.makeFolder("repo");
     const found = await ask(whole, folder);
     expect(verdicts(found)).toEqual([...ALL_GOOD, "ok owner", expect.stringMatching(/^(ok|warn) space$/), "ok sync", "ok replace", "warn delete"]);
@@ -50,14 +50,14 @@ describe("an SFTP account", async () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test("on a server without extensions: what it does not tell, and what it cannot promise", async () => {
+  test("on a server without extensions reports what is unknown and what the server cannot guarantee", async () => {
     const server = await start(["posix-rename", "fsync", "statvfs"]);
     const found = await ask(server, server.makeFolder("repo"));
     expect(verdicts(found)).toEqual([...ALL_GOOD, "ok owner", "skip space", "warn sync", "warn replace", "warn delete"]);
     expect(found.error).toBeNull();
   });
 
-  test("that can only add files: it is told as append-only, and why that does not do", async () => {
+  test("that can only add files is reported as append-only, with the reason why that is not enough", async () => {
     const server = await start(["remove", "rmdir"]);
     const found = await ask(server, server.makeFolder("repo"));
     expect(verdicts(found)).toContain("fail delete");
@@ -65,14 +65,14 @@ describe("an SFTP account", async () => {
     expect(found.error).not.toBeNull();
   });
 
-  test("that cannot write: what it can do is asked all the same", async () => {
+  test("that cannot write is still checked for everything else", async () => {
     const server = await start(["write", "mkdir"]);
     const found = await ask(server, server.makeFolder("repo"));
     expect(verdicts(found)).toEqual(["ok list", "fail write", "ok missing", "ok owner", expect.stringMatching(/^(ok|warn) space$/)]);
     expect(found.error?.exitCode).toBe(105);
   });
 
-  test("in a directory that everybody can write to", async () => {
+  test("in a world-writable directory", async () => {
     const folder = whole.makeFolder("open");
     chmodSync(folder, 0o777);
     const found = await ask(whole, folder);
@@ -82,7 +82,7 @@ describe("an SFTP account", async () => {
     });
   });
 
-  test.runIf(isRoot())("in a directory of somebody else", async () => {
+  test.runIf(isRoot())("in another account's directory", async () => {
     const folder = whole.makeFolder("other");
     chownSync(folder, 4242, whole.user.gid);
     chmodSync(folder, 0o770);
@@ -90,7 +90,7 @@ describe("an SFTP account", async () => {
     expect(found.facts.find((fact) => fact.name === "owner")).toMatchObject({ verdict: "warn", text: expect.stringContaining("not this account's") });
   });
 
-  test("in a directory that is not there: it is not made", async () => {
+  test("in a missing directory does not create it", async () => {
     expect(verdicts(await ask(whole, `${whole.folder}/nowhere`))).toEqual(["fail list"]);
   });
 });

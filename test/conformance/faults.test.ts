@@ -17,8 +17,8 @@ beforeEach(async () => {
 const read = async (): Promise<string> => textOf(await collect(await storage.read("f"), 100));
 const source = (): ByteStream => streamOf(utf8("new "), utf8("content"));
 
-describe("faults", () => {
-  test("happen once each, in order, for the paths that they are for", async () => {
+describe("injected faults", () => {
+  test("happen once each, in order, on their own paths", async () => {
     storage.plan("read", { kind: "error", error: broken }, { times: 2 }).plan("read", { kind: "truncate", sizeBytes: 4 });
     storage.plan("put", { kind: "error", error: broken }, { path: /^special$/ });
     await expect(read()).rejects.toBe(broken);
@@ -34,7 +34,7 @@ describe("faults", () => {
     expect(memory.paths()).toEqual(["f", "other"]);
   });
 
-  test("break streams where they are told to", async () => {
+  test("break streams at the given byte", async () => {
     storage.plan("read", { kind: "break", sizeBytes: 3, error: broken });
     const stream = await storage.read("f");
     const seen: string[] = [];
@@ -52,7 +52,7 @@ describe("faults", () => {
     storage.verifyAllFaultsExercised();
   });
 
-  test("lie about success, or lose the answer of what happened", async () => {
+  test("report a false success, or lose the answer of a completed call", async () => {
     storage.plan("put", { kind: "lie" }).plan("remove", { kind: "lie" }).plan("stat", { kind: "lie" }).plan("putStream", { kind: "lie" });
     await storage.put("g", utf8("x"));
     await storage.remove("f");
@@ -68,7 +68,7 @@ describe("faults", () => {
     storage.verifyAllFaultsExercised();
   });
 
-  test("hang until the signal and delay by the clock", async () => {
+  test("hang until the signal, and delay by the clock", async () => {
     const context = testContext();
     storage = new FaultyStorage(memory, context.clock)
       .plan("stat", { kind: "hang", signal: context.signal })
@@ -80,7 +80,7 @@ describe("faults", () => {
     expect(context.clock.sleeps).toEqual([7_000]);
   });
 
-  test("break down everything until the repair", async () => {
+  test("fail every call until the repair", async () => {
     storage.breakDown(broken);
     await expect(read()).rejects.toBe(broken);
     await expect(storage.list("")[Symbol.asyncIterator]().next()).rejects.toBe(broken);
@@ -90,7 +90,7 @@ describe("faults", () => {
   });
 });
 
-test("a crash point lets the first writes happen and nothing afterwards", async () => {
+test("a crash point lets the first writes happen and none after them", async () => {
   for (const writeCount of [0, 1, 2, 3]) {
     const after = memory.clone();
     const dying = new FaultyStorage(after).crashAfter(writeCount);

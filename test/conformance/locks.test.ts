@@ -12,7 +12,7 @@ describe.each([
   // 2.60 does not run as root unless told to.
   { version: "2.60", key: { repoKey: 1 }, more: ["--allow-root"] },
 ] as const)("stock $version", ({ version, key, more }) => {
-  test("is kept out while we hold the backup lock, and goes on when we let go", async (context) => {
+  test("waits while we hold the backup lock, and continues after the release", async (context) => {
     const stock = await stockOrSkip(context, version);
     const folder = mkdtempSync(join(tmpdir(), "locks-"));
     const lockPath = join(folder, "lock");

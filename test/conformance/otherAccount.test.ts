@@ -69,7 +69,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     return { path, command: ["/bin/sh", "-c", `id -u > ${path}; exit 1`] };
   };
 
-  test("root is warned of files that the account could not use afterwards, unless root is meant", async () => {
+  test("root is warned about files that the account could not use, unless root is intended", async () => {
     directory("repo", postgres);
     const warned = async (user: OsUser, ...words: string[]): Promise<boolean> =>
       (await ours(user, [...words, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, where account");
@@ -78,7 +78,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     expect(await warned(ROOT)).toBe(false);
   });
 
-  describe("as PostgreSQL's", () => {
+  describe("planting files as PostgreSQL's account", () => {
     const journal = (data: string, phase: string, command: readonly string[]): object => ({
       version: 1,
       phase,
@@ -99,7 +99,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     test.each([
       ["begun", "start", ["--yes"]],
       ["to be undone", "undo", ["--undo", "--yes"]],
-    ])("a journal of a recovery that it has planted (%s) runs nothing as root", async (_, phase, words) => {
+    ])("a planted recovery journal (%s) runs nothing as root", async (_, phase, words) => {
       const home = directory("home", postgres);
       const data = directory("home/data", postgres, 0o700);
       const { command, path } = proof();
@@ -113,7 +113,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       expect(lstatSync(home).uid).toBe(postgres.uid);
     });
 
-    test("a journal of a rollback that it has planted runs nothing as root", async () => {
+    test("a planted rollback journal runs nothing as root", async () => {
       const data = directory("home/data", postgres, 0o700);
       chownSync(join(folder, "home"), postgres.uid, postgres.gid);
       const { command, path } = proof();
@@ -147,7 +147,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       });
     });
 
-    test("a link in the place of a log file is not written through by root", async () => {
+    test("root does not write through a link in place of a log file", async () => {
       const logs = directory("log", postgres);
       const precious = file(join(folder, "precious"), ROOT, "precious\n");
       link(precious, join(logs, "main-verify.log"), postgres);
@@ -157,8 +157,8 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     });
   });
 
-  describe("as anybody's", () => {
-    test("a link in the place of a lock file is not written through", async () => {
+  describe("planting files as any account", () => {
+    test("nothing is written through a link in place of a lock file", async () => {
       const locks = directory("lock", STRANGER, 0o777);
       const precious = file(join(folder, "precious"), postgres, "precious\n");
       directory("repo", postgres);
@@ -171,7 +171,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       });
     });
 
-    test("a link in a lock directory that everybody may write is not written through either", async () => {
+    test("nothing is written through a link in a world-writable lock directory", async () => {
       const locks = directory("lock", ROOT, 0o1777);
       const precious = file(join(folder, "precious"), postgres, "precious\n");
       directory("repo", postgres);
@@ -181,7 +181,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       expect({ exitCode, stdout }).toEqual({ exitCode: 88, stdout: expect.stringContaining("main-backup.lock' is a symbolic link") });
     });
 
-    test("a stop file that it has planted stops nothing", async () => {
+    test("a planted stop file stops nothing", async () => {
       directory("repo", postgres);
       for (const [name, owner, mode] of [
         ["its own", STRANGER, 0o777],
@@ -195,7 +195,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       }
     });
 
-    test("a stop file of root or of the account itself stops", async () => {
+    test("a stop file of root or of the account stops", async () => {
       directory("repo", postgres);
       for (const [index, owner] of [ROOT, postgres].entries()) {
         const locks = directory(`lock${index}`, ROOT, 0o1777);

@@ -67,7 +67,7 @@ describe("TLS", () => {
   });
   afterAll(() => server.remove());
 
-  test("an authority that is not known here is refused at once", async () => {
+  test("an unknown authority is refused at once", async () => {
     const pausesMs: number[] = [];
     const sleep = async (durationMs: number): Promise<void> => void pausesMs.push(durationMs);
     for (const caFile of [server.certificates.otherCaFile, undefined]) {
@@ -114,7 +114,7 @@ describe("TLS", () => {
     }
   });
 
-  test("an expired certificate is named as such", async () => {
+  test("an expired certificate is reported as expired", async () => {
     const expired = await S3Server.create({ kind: "s3rver", expiredCertificate: true });
     try {
       expect(await refusal(open(expired, {}).put("f", utf8("x")))).toMatchObject({
@@ -129,7 +129,7 @@ describe("TLS", () => {
     }
   });
 
-  test("a port that does not speak TLS is told from one that is closed", async () => {
+  test("a port without TLS is distinguished from a closed one", async () => {
     const plain = createServer(
       (socket) =>
         void socket
@@ -220,7 +220,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     });
   });
 
-  test.skipIf(kind === "s3rver")("the secret is in no message", async () => {
+  test.skipIf(kind === "s3rver")("no message contains the secret", async () => {
     const secret = "planted-marker-secret";
     const error: unknown = await open(server, { keySecret: new Secret(secret) })
       .put("f", utf8("x"))
@@ -228,7 +228,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     expect(JSON.stringify(error, Object.getOwnPropertyNames(error)) + String(error)).not.toContain(secret);
   });
 
-  test("a server that is away is an error of the network, never a missing file", async () => {
+  test("an unreachable server is a network error, never a missing file", async () => {
     const away = open(server, {}, { ioTimeoutMs: 300 });
     await away.put("away", utf8("x"));
     await server.stop();
@@ -240,7 +240,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     expect(Buffer.from(await collect(await away.read("away"), 10)).toString()).toBe("x");
   });
 
-  test("a server that hangs is given up after the io-timeout", async () => {
+  test("a hanging server fails after the io-timeout", async () => {
     const storage = open(server, {}, { ioTimeoutMs: 1_000 });
     await storage.put("f", utf8("x"));
     server.pause();
@@ -261,7 +261,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     expect(performance.now() - startedMs).toBeLessThan(60_000);
   });
 
-  test("an abort ends a request that hangs", async () => {
+  test("an abort ends a hanging request", async () => {
     const controller = new AbortController();
     const storage = open(server, {}, { signal: controller.signal });
     await storage.put("f", utf8("x"));
@@ -283,7 +283,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     afterAll(() => proxy.stop());
     const bytes = Uint8Array.from({ length: 3 * MIB }, (_, position) => (position * 31) ^ (position >> 9));
 
-    test("a read goes on at the byte it had reached", async () => {
+    test("a read continues at the byte it had reached", async () => {
       const storage = open(server, { storagePort: proxy.port });
       await storage.put("big", bytes);
       const before = proxy.connections;
@@ -297,7 +297,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       expect(proxy.cutAfterDown).toEqual([]);
     });
 
-    test("a read that never gets on ends with an error", async () => {
+    test("a read without progress fails", async () => {
       const storage = open(server, { storagePort: proxy.port }, { ioTimeoutMs: 500 });
       await storage.put("big", bytes);
       await proxy.dropIdle();
@@ -323,7 +323,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       await storage.remove("parts");
     });
 
-    test("an upload that cannot go on fails, shows nothing and is aborted", async () => {
+    test("an upload that cannot continue fails, shows no object and is aborted", async () => {
       const controller = new AbortController();
       const storage = open(server, { storagePort: proxy.port }, { signal: controller.signal });
       const source = async function* (): ByteStream {

@@ -84,14 +84,14 @@ describe("sftp errors", async () => {
       return { hostKeyCheck: { type: "known-hosts", files: [join(server.folder, "missing"), file] } };
     };
 
-    test("may be any of the host's whose fingerprint is set", async () => {
+    test("may be any of the host's keys with the configured fingerprint", async () => {
       for (const type of ["ed25519", "ecdsa"]) {
         const { storage } = open(fingerprint(server.fingerprint(type)));
         expect(await storage.stat("f")).toBeNull();
       }
     });
 
-    test("of another fingerprint is refused with both, before the client has shown who it is", async () => {
+    test("with another fingerprint is refused with both, before the client identifies itself", async () => {
       const before = readFileSync(server.logFile, "utf8").split("Accepted").length;
       const { storage } = open(fingerprint("ab".repeat(32)));
       expect(await refusal(storage.stat("f"))).toEqual({
@@ -105,7 +105,7 @@ describe("sftp errors", async () => {
       expect(readFileSync(server.logFile, "utf8").split("Accepted").length).toBe(before);
     });
 
-    test("is looked up in files of known hosts", async () => {
+    test("is looked up in known_hosts files", async () => {
       const name = `[${server.host}]:${server.port}`;
       expect(await open(knownHosts("# comment", `${name} ${server.hostKey("ecdsa")}`)).storage.stat("f")).toBeNull();
       expect(await open(knownHosts(`${server.host} ${server.hostKey("ed25519")}`)).storage.stat("f")).toBeNull();
@@ -122,13 +122,13 @@ describe("sftp errors", async () => {
       expect((await refusal(open(knownHosts(`@revoked ${name} ${server.hostKey()}`)).storage.stat("f"))).message).toContain("known hosts [revoked ");
     });
 
-    test("is not looked at when that is said", async () => {
+    test("is not checked when checking is off", async () => {
       expect(await open({ hostKeyCheck: { type: "none" } }).storage.stat("f")).toBeNull();
     });
   });
 
   describe("the client's key", () => {
-    test("that the server does not know is a refusal of rights", async () => {
+    test("that the server does not know is an access error", async () => {
       const privateKeyFile = await server.makeKey("stranger", "ecdsa");
       const found = await refusal(open({ privateKeyFile }).storage.read("f"));
       expect(found).toMatchObject({ kind: "access", exitCode: 105, retryable: false });
@@ -136,7 +136,7 @@ describe("sftp errors", async () => {
       expect(found.hints).toContain(`ssh-keygen -y -f ${privateKeyFile}`);
     });
 
-    test("that is missing, damaged or locked is never a missing file of the repository", async () => {
+    test("that is missing, damaged or locked never counts as a missing file of the repository", async () => {
       expect((await refusal(open({ privateKeyFile: "/missing/key" }).storage.read("f"))).kind).toBe("fileOpen");
       const damaged = join(server.folder, "damaged");
       writeFileSync(damaged, "nonsense");
@@ -152,7 +152,7 @@ describe("sftp errors", async () => {
     });
   });
 
-  test("a refused right is never a missing file", async () => {
+  test("denied access never counts as a missing file", async () => {
     const { storage, root } = open();
     await storage.put("d/f", utf8("x"));
     chmodSync(join(root, "d"), 0o000);
@@ -165,7 +165,7 @@ describe("sftp errors", async () => {
     expect(readdirSync(join(root, "d"))).toEqual(["f"]);
   });
 
-  test("a link that the server itself has made is listed with where it leads, and removed as a link", async () => {
+  test("a link that the server created is listed with its target, and removed as a link", async () => {
     const { storage, root } = open();
     await storage.put("backup/20261120-064059F/f", utf8("x"));
     symlinkSync("20261120-064059F", join(root, "backup", "latest"));
@@ -176,7 +176,7 @@ describe("sftp errors", async () => {
     expect(readdirSync(join(root, "backup"))).toEqual(["20261120-064059F"]);
   });
 
-  test("a leftover of an interrupted upload, or that of another writer, is left alone", async () => {
+  test("the leftover of an interrupted upload, or of another writer, stays untouched", async () => {
     const { storage, root } = open();
     writeFileSync(join(root, "f.pgbackrest.tmp"), "a long leftover of another upload");
     giveTo(join(root, "f.pgbackrest.tmp"), server.user);
@@ -185,7 +185,7 @@ describe("sftp errors", async () => {
     expect(textOf(await collect(await storage.read("f"), 100))).toBe("new");
   });
 
-  test.skipIf(!isRoot())("a full file system fails the upload, leaves the old file and says so", async () => {
+  test.skipIf(!isRoot())("a full file system fails the upload, keeps the old file and is reported", async () => {
     const { storage, root } = open();
     const mounted = await run("mount", ["-t", "tmpfs", "-o", `size=1m,uid=${server.user.uid},mode=750`, "tmpfs", root]);
     if (mounted.exitCode !== 0) return;
@@ -209,7 +209,7 @@ describe("sftp errors", async () => {
   });
 
   describe("a connection that is cut", () => {
-    test.each([true, false])("in mid-upload is taken up again (atomic %s)", async (atomic) => {
+    test.each([true, false])("in the middle of an upload is resumed (atomic %s)", async (atomic) => {
       const { storage, root } = open();
       const bytes = content(6 * MIB + 12_345);
       for (const at of [50_000, 4 * MIB, 6 * MIB + 12_000]) {
@@ -225,7 +225,7 @@ describe("sftp errors", async () => {
       expect(readdirSync(root)).toEqual(["f"]);
     });
 
-    test("after any byte of the server's answers to a put is made good: the request may have been carried out or not", async () => {
+    test("after any byte of the server's answers to a put is repaired, whether the request was carried out or not", async () => {
       let told = 0;
       let cutAt = Number.POSITIVE_INFINITY;
       const proxy = createServer((client) => {
@@ -268,7 +268,7 @@ describe("sftp errors", async () => {
       proxy.close();
     });
 
-    test("while the server loses what it had taken fails the upload", async () => {
+    test("while the server loses bytes that it accepted fails the upload", async () => {
       const { storage, root } = open();
       const source = (): ByteStream =>
         streamWith(content(6 * MIB), 4 * MIB, () => {
@@ -283,7 +283,7 @@ describe("sftp errors", async () => {
       expect(existsSync(join(root, "f"))).toBe(false);
     });
 
-    test("at the end of an upload is no way for a file of another size to get its name", async () => {
+    test("at the end of an upload never gives the name to a file of another size", async () => {
       const { storage, root } = open();
       const bytes = content(2 * MIB);
       const source = async function* (): ByteStream {
@@ -301,7 +301,7 @@ describe("sftp errors", async () => {
       expect(readdirSync(root)).toEqual([]);
     });
 
-    test("in mid-read goes on at its byte, unless the file is another one", async () => {
+    test("in the middle of a read resumes at its byte, unless the file has changed", async () => {
       const { storage, root } = open();
       const bytes = content(8 * MIB);
       await storage.put("f", bytes);
@@ -326,7 +326,7 @@ describe("sftp errors", async () => {
       });
     });
 
-    test("between two requests is not noticed", async () => {
+    test("between two requests goes unnoticed", async () => {
       const { storage } = open();
       await storage.put("f", utf8("x"));
       server.cut();
@@ -340,7 +340,7 @@ describe("sftp errors", async () => {
   });
 
   describe("a server that is away", () => {
-    test("is an error of the network, after a few tries within the time", async () => {
+    test("is a network error, after a few attempts within the time", async () => {
       const { storage } = open({}, { ioTimeoutMs: 2000 });
       await storage.put("f", utf8("x"));
       await server.stop();
@@ -349,7 +349,7 @@ describe("sftp errors", async () => {
       expect(found.message).toMatch(/^unable to reach '\S+': connect ECONNREFUSED \S+ \(after \d attempts\)$/);
     });
 
-    test("and comes back is waited for", async () => {
+    test("that comes back is waited for", async () => {
       const { storage } = open({}, { ioTimeoutMs: 60_000 });
       await server.stop();
       const put = storage.put("f", utf8("x"));
@@ -359,7 +359,7 @@ describe("sftp errors", async () => {
       expect((await storage.stat("f"))?.sizeBytes).toBe(1);
     });
 
-    test("but still connected is given up after the io-timeout, or at once when asked", async () => {
+    test("that stays connected but silent fails after the io-timeout, or at once on an abort", async () => {
       const asked = new AbortController();
       const patient = open({}, { ioTimeoutMs: 3000 }).storage;
       const hurried = open({}, { signal: asked.signal }).storage;
@@ -376,7 +376,7 @@ describe("sftp errors", async () => {
       }
     });
 
-    test("in mid-upload when asked to end leaves nothing of the upload, once it answers", async () => {
+    test("in the middle of an upload that is aborted leaves nothing, once it answers", async () => {
       const asked = new AbortController();
       const { storage, root } = open({}, { signal: asked.signal });
       mkdirSync(join(root, "d"));

@@ -9,7 +9,7 @@ import type { SshTarget } from "../../components/host/ssh/sshTarget";
 import { runOk, start, type Started, waitFor } from "../../tools/parts/process";
 import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
 
-describe("the way to a host", async () => {
+describe("the route to a host", async () => {
   const sshd = await findSshd();
   if ("missing" in sshd) {
     console.warn(`skipped: the SSH client against sshd: ${sshd.missing}`);
@@ -57,7 +57,7 @@ describe("the way to a host", async () => {
     await open(targetOf({ hostKeys: [sha256(type), "SHA256:0000000000000000000000000000000000000000000"] }));
   });
 
-  test("files of known hosts are read, hashed names too", async () => {
+  test("known_hosts files are read, including hashed names", async () => {
     const file = knownHosts(`[${server.host}]:${server.port} ${server.hostKey()}\n`);
     await open(targetOf({ hostKeys: [], knownHostsFiles: ["/nowhere/known_hosts", file] }));
     await runOk("ssh-keygen", ["-q", "-H", "-f", file]);
@@ -65,7 +65,7 @@ describe("the way to a host", async () => {
     await open(targetOf({ hostKeys: [], knownHostsFiles: [file] }));
   });
 
-  test("an unknown host is refused with the key that it showed, and a changed one with both", async () => {
+  test("an unknown host is refused with the key that it showed, a changed one with both keys", async () => {
     const nowhere = knownHosts("");
     await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [nowhere] }))).rejects.toThrow(
       new RegExp(`^the key of ${server.host} is not known \\(.*known_hosts do not name it; it showed \\S+ SHA256:\\S+\\)`),
@@ -77,7 +77,7 @@ describe("the way to a host", async () => {
     await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [revoked] }))).rejects.toThrow("expected is revoked ssh-ed25519 SHA256:");
   });
 
-  test("an encrypted key needs its passphrase, and neither is in any message", async () => {
+  test("an encrypted key needs its passphrase, and no message contains either", async () => {
     const file = await server.makeKey("locked", "ed25519", "open sesame");
     server.allow("locked");
     const privateKey = readFileSync(file, "utf8");
@@ -89,7 +89,7 @@ describe("the way to a host", async () => {
     }
   });
 
-  test("an agent signs in where no key is given", async () => {
+  test("an SSH agent signs in if no key is given", async () => {
     const socket = join(server.folder, "agent.sock");
     const agent: Started = await start("ssh-agent", ["-D", "-a", socket], { logFile: join(server.folder, "agent.log") });
     try {
@@ -104,14 +104,14 @@ describe("the way to a host", async () => {
     await expect(open(targetOf({ privateKey: undefined }))).rejects.toThrow("set privateKey or privateKeyFile, or start an agent (SSH_AUTH_SOCK)");
   });
 
-  test("a host in between proves its own key too, and is not believed for the other one", async () => {
+  test("a jump host proves its own key, and cannot vouch for the target", async () => {
     await open(targetOf({ jump: targetOf({}, other) }));
     await expect(open(targetOf({ jump: targetOf({ hostKeys: [server.hostKey()] }, other) }))).rejects.toThrow("has another key than expected");
     await expect(open(targetOf({ hostKeys: [other.hostKey()], jump: targetOf({}, other) }))).rejects.toThrow("has another key than expected");
     await expect(open(targetOf({ port: 1, jump: targetOf({}, other) }))).rejects.toThrow("127.0.0.1 does not reach 127.0.0.1:1");
   });
 
-  test("who may not sign in, and who does not answer, are told apart", async () => {
+  test("a refused login and a silent host are distinguished", async () => {
     const file = await server.makeKey("stranger", "ed25519");
     await expect(open(targetOf({ privateKey: readFileSync(file, "utf8") }))).rejects.toThrow(
       /127\.0\.0\.1 does not let \S+ sign in: .*authorized_keys/,

@@ -44,11 +44,11 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       storage = await get().open();
     });
 
-    test("says what it can do", () => {
+    test("reports its features", () => {
       expect(storage.features).toEqual(get().features);
     });
 
-    test("gives back what was put, byte for byte", async () => {
+    test("returns the stored bytes", async () => {
       const at = folder();
       const bytes = Uint8Array.from({ length: 256 }, (_, value) => value);
       await storage.put(`${at}/all-bytes`, bytes);
@@ -57,7 +57,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       expect(await text(`${at}/empty`)).toBe("");
     });
 
-    test("shows what one client wrote to another at once", async () => {
+    test("shows one client's write to another at once", async () => {
       const at = folder();
       const other = await get().open();
       await storage.put(`${at}/f`, utf8("one"));
@@ -68,7 +68,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       await other.close();
     });
 
-    test("replaces a file as a whole, by a shorter one too", async () => {
+    test("replaces a file as a whole, also by a shorter one", async () => {
       const at = folder();
       for (const atomic of [true, false]) {
         await storage.put(`${at}/f`, utf8("a long text"), { atomic });
@@ -79,7 +79,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       }
     });
 
-    test("two writers of one file at once do not meet: its name always leads to the whole content of one of them", async () => {
+    test("two concurrent writers of one file do not interfere: its name always leads to the complete content of one of them", async () => {
       const path = `${folder()}/f`;
       const other = await get().open();
       const gates: (() => void)[] = [];
@@ -112,7 +112,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       await other.close();
     });
 
-    test("creates a file once, whoever asks first, and leaves it as it is", async () => {
+    test("creates a file once, and keeps the first content", async () => {
       expect(storage.create !== undefined).toBe(get().createsExclusively);
       if (storage.create === undefined) return;
       const at = folder();
@@ -128,7 +128,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       expect(await list(at, { recursive: true })).toEqual([`file ${path}`]);
     });
 
-    test("gives one of many who create the same file at once true, and keeps its bytes", async () => {
+    test("returns true to one of many concurrent creators, and keeps its bytes", async () => {
       const other = await get().open();
       const creators = [storage.create?.bind(storage), other.create?.bind(other)].filter((create) => create !== undefined);
       if (creators.length === 0 || get().looksThenWrites === true) return;
@@ -144,7 +144,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       expect(await list(at, { recursive: true })).toHaveLength(5);
     });
 
-    test("replaces a file only while it is what stat has shown", async () => {
+    test("replaces a file only while it is unchanged since stat", async () => {
       expect(storage.replace !== undefined).toBe(get().replaces ?? false);
       if (storage.replace === undefined) return;
       const path = `${folder()}/f`;
@@ -182,7 +182,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       expect(await list(at)).toEqual([]);
     });
 
-    test("refuses paths that lead elsewhere", async () => {
+    test("refuses paths that lead outside", async () => {
       for (const path of ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a", "a\0b"]) {
         for (const work of [
           () => storage.read(path),
@@ -198,7 +198,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     });
 
     describe("reading", () => {
-      test("a range gives exactly those bytes, and what is there when it reaches over the end", async () => {
+      test("a range returns exactly those bytes, or the existing part of them at the end", async () => {
         const path = `${folder()}/f`;
         await storage.put(path, utf8("0123456789"));
         expect(await text(path, { offsetBytes: 0 })).toBe("0123456789");
@@ -211,7 +211,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         expect(await text(path, { offsetBytes: 5, sizeBytes: 0 })).toBe("");
       });
 
-      test("a missing file is fileMissing before anything is read, whatever is missing of the path", async () => {
+      test("a missing file is fileMissing before any read, whichever part of the path is missing", async () => {
         const at = folder();
         await storage.put(`${at}/f`, utf8("x"));
         for (const path of [`${at}/g`, `${at}/d/g`, `${at}/f/g`, `${at}/F`, "missing"]) {
@@ -234,7 +234,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     });
 
     describe("stat", () => {
-      test("tells size and time of a file, and null when there is none", async () => {
+      test("returns size and time of a file, and null for a missing one", async () => {
         const at = folder();
         await storage.put(`${at}/f`, utf8("12345"));
         const info = await storage.stat(`${at}/f`);
@@ -245,7 +245,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         expect(await storage.stat(`${at}/f/below`)).toBeNull();
       });
 
-      test("does not take the beginning of a name for the name", async () => {
+      test("does not mistake the beginning of a name for the name", async () => {
         const at = folder();
         await storage.put(`${at}/name.copy`, utf8("x"));
         expect(await storage.stat(`${at}/name`)).toBeNull();
@@ -253,7 +253,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     });
 
     describe("listing", () => {
-      test("shows direct children, or all files below", async () => {
+      test("returns direct children, or all files below", async () => {
         const at = folder();
         for (const file of ["a", "b", "d/e", "d/f/g", "d.x"]) await storage.put(`${at}/${file}`, utf8(file));
         expect(await list(at)).toEqual([`directory ${at}/d`, `file ${at}/a`, `file ${at}/b`, `file ${at}/d.x`]);
@@ -267,7 +267,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         expect(await list("", { namePrefix: "root-" })).toEqual(["file root-file"]);
       });
 
-      test("keeps to names with a prefix", async () => {
+      test("returns only names with the prefix", async () => {
         const at = folder();
         for (const file of ["0001-a", "0001-b", "0002-a", "0001x/y"]) await storage.put(`${at}/${file}`, utf8(file));
         expect(await list(at, { namePrefix: "0001" })).toEqual([`directory ${at}/0001x`, `file ${at}/0001-a`, `file ${at}/0001-b`]);
@@ -284,7 +284,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         }
       });
 
-      test("tells sizes and times", async () => {
+      test("returns sizes and times", async () => {
         const at = folder();
         await storage.put(`${at}/f`, utf8("12345"));
         for await (const info of storage.list(at)) {
@@ -293,7 +293,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         }
       });
 
-      test("does not end after the first page, and all of it can be removed", async () => {
+      test("continues after the first page, and every listed file can be removed", async () => {
         const at = folder();
         const count = get().manyCount;
         const names = Array.from({ length: count }, (_, index) => `${at}/d${index % 3}/${String(index).padStart(5, "0")}`);
@@ -342,14 +342,14 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         }
       });
 
-      test("longer than a part come from put as well", async () => {
+      test("longer than a part can be stored by put too", async () => {
         const path = `${folder()}/f`;
         const bytes = await collect(source(get().partSizeBytes + 100), 1024 * MIB);
         await storage.put(path, bytes);
         expect(await digest(await storage.read(path))).toEqual(await digest(streamOf(bytes)));
       });
 
-      test("ranges reach over parts", async () => {
+      test("ranges span parts", async () => {
         const path = `${folder()}/f`;
         const { partSizeBytes } = get();
         await storage.putStream(path, () => source(2 * partSizeBytes));
@@ -358,7 +358,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         expect(Buffer.from(found)).toEqual(Buffer.from(expected));
       });
 
-      test("that fail leave the old file alone and nothing new behind, and their error comes out unchanged", async () => {
+      test("that fail keep the old file, leave nothing new, and pass their error on unchanged", async () => {
         const at = folder();
         const { partSizeBytes } = get();
         await storage.put(`${at}/f`, utf8("old"));
@@ -384,7 +384,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     });
 
     describe("removal", () => {
-      test("of a file is repeatable and touches nothing else", async () => {
+      test("of a file can be repeated and touches nothing else", async () => {
         const at = folder();
         await storage.put(`${at}/f`, utf8("x"));
         await storage.put(`${at}/f.copy`, utf8("x"));
@@ -394,7 +394,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         await expect(storage.read(`${at}/f`)).rejects.toSatisfy((error) => isError(error, "fileMissing"));
       });
 
-      test("of a path takes everything below it and nothing beside it", async () => {
+      test("of a path removes everything below it and nothing beside it", async () => {
         const at = folder();
         for (const file of ["d/a", "d/b/c", "d2/a", "d-a"]) await storage.put(`${at}/${file}`, utf8(file));
         for (let round = 0; round < 2; round++) await storage.removePath(`${at}/d`);
@@ -402,7 +402,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       });
     });
 
-    test("makes and syncs directories where they exist", async () => {
+    test("creates and syncs directories if the storage has them", async () => {
       const at = folder();
       await storage.makePath(`${at}/x/y`);
       await storage.makePath(`${at}/x/y`);
@@ -411,7 +411,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       if (get().features.directories) expect(await storage.stat(`${at}/x/y`)).toMatchObject({ type: "directory", sizeBytes: 0 });
     });
 
-    test("replaces links where they exist", async () => {
+    test("replaces links if the storage has them", async () => {
       const at = folder();
       if (!get().features.symlinks) {
         await expect(storage.link(`${at}/latest`, "20261120-064059F")).rejects.toMatchObject({ kind: "featureNotSupported" });

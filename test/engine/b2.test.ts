@@ -88,14 +88,14 @@ function changesSince(count: number): string[] {
   return server.calls.slice(count).filter((call) => /create|update|delete/.test(call));
 }
 
-test("a preview tells what would be made, and makes nothing", async () => {
+test("a preview shows what would be created, and creates nothing", async () => {
   const { changes, text } = await preview(await open());
   expect(changes).toEqual({ create: 6 });
   expect(text).toContain('location: "s3://acme-orders-pg/pgbackrest"');
   expect(server.calls).toEqual([]);
 });
 
-test("an update makes bucket and keys with the least rights; secrets are secret; a lost answer is no harm", async () => {
+test("an update creates bucket and keys with least rights; secrets are secret; a lost answer does no harm", async () => {
   server.plan("b2_create_bucket", { kind: "loseAnswer" });
   server.plan("b2_authorize_account", { kind: "refuse", status: 503, code: "service_unavailable", retryAfter: "0" });
   const { changes, outputs } = await up(await open());
@@ -131,7 +131,7 @@ test("a second update and a refresh change nothing", async () => {
   expect(changesSince(count)).toEqual([]);
 });
 
-test("a changed argument shows as one update in place; taking the lock off is refused before anything is done", async () => {
+test("a changed argument is one update in place; removing the lock is refused before any change", async () => {
   const stack = await open({ ...ARGS, undeleteDays: 60 });
   const shown = await preview(stack, true);
   expect(shown.changes).toEqual({ same: 4, update: 2 });
@@ -144,7 +144,7 @@ test("a changed argument shows as one update in place; taking the lock off is re
   expect(await failureOf((await open(unlocked)).preview(), printed)).toContain("object lock cannot be taken off a bucket of Backblaze");
 });
 
-test("what was changed by hand shows in a refresh, and the next update puts it right", async () => {
+test("a refresh shows a manual change, and the next update corrects it", async () => {
   server.changeByHand(NAME, { lifecycleRules: [{ ...RULE, daysFromUploadingToHiding: 30 }], bucketType: "allPublic" });
   server.keys.splice(server.keys.indexOf(keyOf("reader")), 1);
   const stack = await open();
@@ -158,7 +158,7 @@ test("what was changed by hand shows in a refresh, and the next update puts it r
   keyOf("reader");
 });
 
-test("new keys are made before the old ones are deleted", async () => {
+test("new keys are created before the old ones are deleted", async () => {
   const old = keyOf("writer").applicationKeyId;
   const count = server.calls.length;
   const { changes, outputs } = await up(await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
@@ -172,7 +172,7 @@ test("new keys are made before the old ones are deleted", async () => {
 
 const ROTATED: B2RepositoryArgs = { ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } };
 
-test("a destroy is refused while the bucket is protected, and then leaves it with its backups", async () => {
+test("a destroy is refused while the bucket is protected, and otherwise keeps the bucket with its backups", async () => {
   server.addFile(server.bucket(NAME));
   const keys = [...server.keys];
   expect(await failureOf((await open(ROTATED)).destroy(), printed)).toContain("protected");
@@ -185,7 +185,7 @@ test("a destroy is refused while the bucket is protected, and then leaves it wit
   expect(server.keys).toEqual([server.admin]);
 });
 
-test("a bucket that was left is known again by its mark, and deleted only when everything says so", async () => {
+test("a bucket that was kept is recognised by its mark, and deleted only when every argument allows it", async () => {
   const bucket = server.bucket(NAME);
   const forced = { ...ARGS, bucket: { create: { name: NAME, forceDestroy: true } }, credentials: { create: {} } };
   const stack = await open(forced, { protect: false, retainOnDelete: false });
@@ -197,7 +197,7 @@ test("a bucket that was left is known again by its mark, and deleted only when e
   expect(server.buckets).toEqual([]);
 });
 
-test("a bucket that exists is refused unless it is taken over, and a destroy lets it go as it was", async () => {
+test("an existing bucket is refused unless it is adopted, and a destroy leaves it as it was", async () => {
   const photos = { ...RULE, fileNamePrefix: "photos/" };
   const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
   const args = { bucket: { create: { name: NAME } } };
@@ -213,7 +213,7 @@ test("a bucket that exists is refused unless it is taken over, and a destroy let
   expect(bucket.bucketInfo).toEqual({ team: "shop" });
 });
 
-test("no key and no token is in the state or in what the engine printed", () => {
+test("neither the state nor the engine's output contains a key or a token", () => {
   const secrets = server.secrets();
   expect(secrets.length).toBeGreaterThan(8);
   expect(findSecrets(join(place.folder, "state"), secrets)).toEqual([]);

@@ -159,7 +159,7 @@ async function versionOf(key: string): Promise<string> {
 
 let made: Changed;
 
-test("S3: a preview tells what would be made, and makes nothing", async () => {
+test("S3: a preview shows what would be created, and creates nothing", async () => {
   const { changes, text } = await preview(await openS3());
   expect(changes).toEqual({ create: 18 });
   expect(text).toMatch(/location *: "s3:\/\/acme-orders-pg\/pgbackrest"/);
@@ -168,7 +168,7 @@ test("S3: a preview tells what would be made, and makes nothing", async () => {
   expect(changesOf(aws, 0)).toEqual([]);
 });
 
-test("S3: an update makes bucket, settings and users; a second one changes nothing", async () => {
+test("S3: an update creates bucket, settings and users; a second one changes nothing", async () => {
   made = await up(await openS3());
   expect(made.changes).toEqual({ create: 18 });
   expect(aws.only(BUCKET).inputs).toEqual({ bucket: NAME, region: "eu-central-1", forceDestroy: false });
@@ -208,7 +208,7 @@ test("S3: an update makes bucket, settings and users; a second one changes nothi
   expect((await up(await openS3())).changes).toEqual({ same: 18 });
 });
 
-test("S3: the writer's key works, and is refused whatever would lose or change a version", async () => {
+test("S3: the writer's key works, and cannot lose or change a version", async () => {
   const writer = keysOf(made, "writer");
   const key = "pgbackrest/backup/main/backup.info";
   expect(await statusOf(writer, { method: "PUT", key, body: "first" })).toBe(200);
@@ -231,7 +231,7 @@ test("S3: the writer's key works, and is refused whatever would lose or change a
   expect((await askS3(server, { method: "GET", bucket: NAME, key, query: { versionId: first } })).text).toBe("first");
 });
 
-test("S3: the reader's key reads, old versions too, and writes nothing; recovery's takes away what hides them", async () => {
+test("S3: the reader's key reads, including old versions, and writes nothing; the recovery key removes delete markers", async () => {
   const key = "pgbackrest/backup/main/backup.info";
   const reader = keysOf(made, "reader");
   const recovery = keysOf(made, "recovery");
@@ -249,7 +249,7 @@ test("S3: the reader's key reads, old versions too, and writes nothing; recovery
   expect((await askS3(server, { method: "GET", bucket: NAME, key }, reader)).text).toBe("second");
 });
 
-test("S3: a preview shows a new lock, and the update locks what is written from then on, against every key", async () => {
+test("S3: a preview shows a new lock, and the update locks all later writes, for every key", async () => {
   const locked: S3RepositoryArgs = { ...S3, immutableDays: 30 };
   const { changes, text } = await preview(await openS3(locked));
   expect(changes).toEqual({ same: 16, create: 1, update: 2 });
@@ -271,7 +271,7 @@ test("S3: a preview shows a new lock, and the update locks what is written from 
 
 const UNLOCKED: S3RepositoryArgs = { ...S3, immutableDays: 0 };
 
-test("S3: what was changed by hand shows in a refresh, and the next update puts it right", async () => {
+test("S3: a refresh shows a manual change, and the next update corrects it", async () => {
   aws.changeByHand(aws.only(LIFECYCLE), { rules: [{ id: "tidy", status: "Enabled", filter: {}, expiration: { days: 30 } }] });
   aws.deleteByHand(aws.only(POLICY));
   const stack = await openS3(UNLOCKED);
@@ -284,7 +284,7 @@ test("S3: what was changed by hand shows in a refresh, and the next update puts 
   expect(textOf(aws.only(POLICY).inputs["policy"])).toContain("aws:SecureTransport");
 });
 
-test("S3: new keys are made before the old ones are deleted", async () => {
+test("S3: new keys are created before the old ones are deleted", async () => {
   const before = aws.calls.length;
   const old = keysOf(made, "writer");
   const rotated = await up(await openS3({ ...UNLOCKED, credentials: { create: { reader: true, recovery: true, rotationTrigger: "2026-11" } } }));
@@ -294,7 +294,7 @@ test("S3: new keys are made before the old ones are deleted", async () => {
   expect(await statusOf(old, { method: "GET", key })).toBe(403);
 });
 
-test("S3: a destroy is refused while the bucket is protected, and then leaves it with its backups and settings, without keys", async () => {
+test("S3: a destroy is refused while the bucket is protected, and otherwise keeps the bucket with its backups and settings, without keys", async () => {
   const args: S3RepositoryArgs = { ...UNLOCKED, credentials: { create: {} } };
   const keys = aws.all(KEY).map(({ id }) => id);
   expect(await failureOf((await openS3(args)).destroy(), printed)).toContain("protected");
@@ -309,7 +309,7 @@ test("S3: a destroy is refused while the bucket is protected, and then leaves it
   expect(await statusOf(keysOf(last, "writer"), { method: "GET", key: "pgbackrest/backup/main/backup.info" })).toBe(403);
 });
 
-test("S3: a bucket that exists is taken over by import, keeps what is not ours, and stays whatever is destroyed", async () => {
+test("S3: an existing bucket is adopted by import, keeps foreign settings, and survives every destroy", async () => {
   aws.changeByHand(aws.only(BUCKET), { tags: { team: "shop" } });
   for (const { id, type } of aws.all().filter((held) => held.type !== BUCKET)) aws.deleteByHand({ type, id, inputs: {}, outputs: {} });
   const count = aws.calls.length;
@@ -324,7 +324,7 @@ test("S3: a bucket that exists is taken over by import, keeps what is not ours, 
   expect(aws.only(BUCKET).id).toBe(NAME);
 });
 
-test("S3: without take-over only a user is made; what the bucket does is what is told of it", async () => {
+test("S3: without adoption only a user is created; the arguments state the bucket's features", async () => {
   const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, facts: { versioning: true, undeleteDays: 90 } } } };
   const stack = await openS3(args, {}, "shared");
   const { changes, outputs } = await up(stack);
@@ -332,7 +332,7 @@ test("S3: without take-over only a user is made; what the bucket does is what is
   expect(outputs["target"]?.value).toMatchObject({ facts: { versioning: true, undeleteDays: 90 } });
 });
 
-test("S3: roles in the place of keys: a service account's token, Pod Identity, the machine", async () => {
+test("S3: roles instead of keys: a service account's token, Pod Identity, the machine", async () => {
   const oidcProviderArn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
   const pod = { namespace: "db", serviceAccount: "orders" };
   const make = async (credentials: S3RepositoryArgs["credentials"]): Promise<Changed> => {
@@ -352,7 +352,7 @@ test("S3: roles in the place of keys: a service account's token, Pod Identity, t
   expect(aws.only("aws:iam/rolePolicy:RolePolicy").inputs).toMatchObject({ role: "db-host", policy: machine.outputs["writerPolicy"]?.value });
 });
 
-test("R2: an update makes bucket, rules and tokens for that bucket alone; a second one changes nothing", async () => {
+test("R2: an update creates bucket, rules and tokens for that bucket alone; a second one changes nothing", async () => {
   const { changes, outputs } = await up(await openR2());
   expect(changes).toEqual({ create: 7 });
   expect(cloudflare.only(R2_BUCKET).inputs).toEqual({ accountId: ACCOUNT, name: NAME, jurisdiction: "eu", location: "weur" });
@@ -378,7 +378,7 @@ test("R2: an update makes bucket, rules and tokens for that bucket alone; a seco
   expect((await up(await openR2())).changes).toEqual({ same: 7 });
 });
 
-test("R2: a rule that deletes shows in a refresh and goes; new tokens come before the old ones go", async () => {
+test("R2: a refresh shows a rule that deletes, and an update removes it; new tokens come before the old ones go", async () => {
   cloudflare.changeByHand(cloudflare.only(R2_LIFECYCLE), { rules: [{ id: "tidy", enabled: true, deleteObjectsTransition: {} }] });
   const stack = await openR2();
   const refreshed = await stack.refresh();
@@ -392,7 +392,7 @@ test("R2: a rule that deletes shows in a refresh and goes; new tokens come befor
   expect(changesOf(cloudflare, count)).toEqual(order);
 });
 
-test("R2: no identifier of a right is guessed", async () => {
+test("R2: no permission id is guessed", async () => {
   cloudflare.plan("invoke", { type: GROUPS, message: "403 Forbidden: 9109 Unauthorized to access requested resource" });
   const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview(), printed);
   expect(failure).toContain(`Cloudflare does not tell the permission groups of account ${ACCOUNT}: `);
@@ -400,7 +400,7 @@ test("R2: no identifier of a right is guessed", async () => {
   expect(changesOf(cloudflare, 0).filter((call) => call === `create ${TOKEN}`)).toHaveLength(4);
 });
 
-test("R2: the bucket stays when everything else goes, and is taken over by import", async () => {
+test("R2: the bucket stays when everything else goes, and is adopted by import", async () => {
   const args: R2RepositoryArgs = { ...R2, credentials: { create: {} } };
   const stack = await openR2(args, { protect: false });
   await up(stack);
@@ -415,7 +415,7 @@ test("R2: the bucket stays when everything else goes, and is taken over by impor
   expect(cloudflare.only(R2_BUCKET).id).toBe(NAME);
 });
 
-test("a name and a prefix that are secret are in no finding, also where they are what is wrong", async () => {
+test("no finding contains a secret name or prefix, even if it is the fault", async () => {
   secrets.add("Planted_Bucket").add("planted-prefix/");
   const place_ = { endpoint: "s3.lab.example", region: "lab" };
   const failing = async (program: () => unknown): Promise<string> =>
@@ -431,7 +431,7 @@ test("a name and a prefix that are secret are in no finding, also where they are
   expect(prefix).toContain("PB020 path: the value is secret, so only the rule is told");
 });
 
-test("no key, no token and no passphrase is in the states or in what the engine printed", () => {
+test("neither the states nor the engine's output contain a key, a token or a passphrase", () => {
   const all = [...secrets];
   expect(all.length).toBeGreaterThan(8);
   expect(findSecrets(join(place.folder, "state"), all)).toEqual([]);

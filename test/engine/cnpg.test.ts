@@ -98,7 +98,7 @@ function specOf(type: string, id: string): Values {
   return found.inputs["spec"] as Values;
 }
 
-test("a preview shows the cluster, its plugin and its schedules, and nothing is made", async () => {
+test("a preview shows the cluster, its plugin and its schedules, and creates nothing", async () => {
   const { stdout, stderr, changeSummary } = await (await openOrders()).preview({ diff: true });
   printed.push(stdout, stderr);
   expect(Object.keys(changeSummary)).toEqual(["create"]);
@@ -115,7 +115,7 @@ test("a preview shows the cluster, its plugin and its schedules, and nothing is 
   expect(kubernetes.all()).toEqual([]);
 });
 
-test("what an update makes, and that a second one changes nothing", async () => {
+test("an update creates the cluster, and a second one changes nothing", async () => {
   const { outputs, stdout } = await (await openOrders()).up();
   printed.push(stdout);
   expect(outputs["writeHost"]?.value).toBe("orders-rw.orders.svc");
@@ -161,14 +161,14 @@ test("what an update makes, and that a second one changes nothing", async () => 
   expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
 });
 
-test("another retention changes one ConfigMap, and nothing that a pod is made of", async () => {
+test("a changed retention changes one ConfigMap, and no part of a pod", async () => {
   const before = kubernetes.calls.length;
   await (await openOrders({}, 21)).up();
   expect(kubernetes.calls.slice(before).filter((call) => /^(create|update|delete) /.test(call))).toEqual([`update ${CONFIG_MAP}`]);
   expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain("repo1-retention-full=21");
 });
 
-test("the runtime of a newer package comes when it is asked for, and not before", async () => {
+test("a newer package's runtime arrives on request, and not before", async () => {
   const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
   if (bundle === undefined) throw new Error("no runtime");
   // As an older package made it: another name, other bytes, another image.
@@ -223,7 +223,7 @@ function rulesOf(spec: Values): Map<string, string> {
   return new Map(groups.flatMap(({ rules }) => rules).map(({ alert, expr, labels }) => [`${alert} ${JSON.stringify(labels ?? {})}`, expr]));
 }
 
-test("monitoring of it is made in the same update: what is scraped, rules, a dashboard; and a second one changes nothing", async () => {
+test("one update creates its monitoring: scrape targets, rules, a dashboard; a second one changes nothing", async () => {
   const { outputs } = await (await openWatched(100)).up();
   expect(specOf("kubernetes:monitoring.coreos.com/v1:PodMonitor", "ledger/ledger")).toMatchObject({
     selector: { matchLabels: { "cnpg.io/cluster": "ledger" } },
@@ -249,7 +249,7 @@ test("monitoring of it is made in the same update: what is scraped, rules, a das
   expect(Object.keys(again.summary.resourceChanges ?? {})).toEqual(["same"]);
 });
 
-test("another objective shows in the preview as the change of its own rule, and of no other", async () => {
+test("the preview shows a changed objective as the change of its own rule, and of no other", async () => {
   const before = rulesOf(specOf(RULES, "monitoring/backups"));
   const { stdout } = await (await openWatched(250)).preview({ diff: true });
   const changed = stdout.split("\n").filter((line) => /^ *[~+-] +expr *:/.test(line));
@@ -273,7 +273,7 @@ function openMove(image: string, until: MigrationStage): Promise<Stack> {
   });
 }
 
-test("a migration takes a corrected image until its applications use the target, and none later", async () => {
+test("a migration accepts a corrected image until its applications use the target, and none afterwards", async () => {
   const jobs = (): string[] =>
     kubernetes.all(JOB).map(({ id, inputs }) => `${id.replace(/-[0-9a-f]{8}$/, "")} ${/postgresql:\w+/.exec(textOf(inputs["spec"]))?.[0] ?? ""}`);
   const up = async (image: string, until: MigrationStage): Promise<string[]> => {
@@ -302,7 +302,7 @@ test("a migration takes a corrected image until its applications use the target,
   });
 });
 
-test("no key and no passphrase is in what was printed or in the state", () => {
+test("neither output nor state contains a key or a passphrase", () => {
   const texts = { printed: printed.join("\n"), state: stateTexts(place.folder).join("\n") };
   for (const [where, text] of Object.entries(texts)) {
     expect(text.length).toBeGreaterThan(1000);

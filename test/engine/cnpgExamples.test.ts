@@ -163,7 +163,7 @@ const MINIO_CORRECTIONS: readonly Correction[] = [
   [[`${APP} spec.enableSuperuserAccess`], undefined, false, "CloudNativePG's default, said"],
 ];
 
-test("B2 and R2 with Dalibo's plugin: what was published, without its mistakes", async () => {
+test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes", async () => {
   const { program } = await loadExample<{ program: (settings: ClusterSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
   const stack = await openStack(place, "dalibo", async () => program({ ...SETTINGS, engine: "pgbackrest", stanzaKind: "Repository" }));
   await stack.up();
@@ -219,7 +219,7 @@ test("B2 and R2 with Dalibo's plugin: what was published, without its mistakes",
   expect(new Set(checkManifests([...objects.values()]).map(({ code }) => code))).toEqual(new Set(["PB007", "PB089"]));
 });
 
-test("B2 and R2 with the plugin of this package: one schedule, both buckets, and no finding", async () => {
+test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", async () => {
   const { program } = await loadExample<{ program: (settings: ClusterSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
   const { stdout, changeSummary } = await (await openStack(place, "runtime", async () => program(SETTINGS))).preview({ diff: true });
   expect(Object.keys(changeSummary)).toEqual(["create"]);
@@ -233,7 +233,7 @@ test("B2 and R2 with the plugin of this package: one schedule, both buckets, and
     expect(stdout).toContain(text);
 });
 
-test("Barman over MinIO: what was published, without its mistakes", async () => {
+test("Barman over MinIO: the published set-up without its mistakes", async () => {
   const { program } = await loadExample<{ program: (settings: MinioSettings) => MinioOutputs }>(place, "cnpg-barman-minio");
   const stack = await openStack(place, "minio", async () => program({ app: "app", namespace: "app", clusterName: "app-db" }));
   const { stdout } = await stack.up();
@@ -267,7 +267,7 @@ test("Barman over MinIO: what was published, without its mistakes", async () => 
   expect(checkManifests([...objects.values()]).filter(({ severity }) => severity === "error")).toEqual([]);
 });
 
-test("a cluster of others gets its archiver last, and a copy begins at a moment", async () => {
+test("an existing cluster gets its archiver last, and a copy starts at a point in time", async () => {
   const { program } = await loadExample<{ program: (settings: AttachSettings) => AttachOutputs }>(place, "cnpg-attach");
   const keys = { accessKeyId: "id", secretAccessKey: "secret" };
   const before = kubernetes.calls.length;
@@ -293,7 +293,7 @@ test("a cluster of others gets its archiver last, and a copy begins at a moment"
   });
 });
 
-test("a server of today moves into a cluster: each step of the stage is in the preview, and no finding", async () => {
+test("an existing server moves into a cluster: the preview has each step of the stage, and no finding", async () => {
   const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(place, "migration");
   const secret = "never-to-be-seen-0123456789";
   const settings: MoveSettings = {

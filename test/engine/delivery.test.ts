@@ -89,7 +89,7 @@ const REFS = {
   minio: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
 };
 
-test("Secrets and ExternalSecrets are made once, changed in place, and their references are known in the preview", async () => {
+test("Secrets and ExternalSecrets are created once, changed in place, and the preview knows their references", async () => {
   const first = await openSecrets();
   const shown = await first.preview({ diff: true });
   printed.push(shown.stdout, shown.stderr);
@@ -123,7 +123,7 @@ test("Secrets and ExternalSecrets are made once, changed in place, and their ref
   expect(textOf(kubernetes.only(SECRET).inputs["stringData"])).toContain("marker-secret-access-key-rotated");
 });
 
-test("no key and no passphrase is in what was printed or in the state", () => {
+test("neither output nor state contains a key or a passphrase", () => {
   const texts = { printed: printed.join("\n"), state: stateTexts(place.folder).join("\n") };
   for (const [where, text] of Object.entries(texts)) {
     expect(text.length).toBeGreaterThan(1000);
@@ -132,7 +132,7 @@ test("no key and no passphrase is in what was printed or in the state", () => {
   }
 });
 
-test("choices that are none, two, or of nothing are refused before anything is changed", async () => {
+test("no choice, two choices or an empty one are refused before any change", async () => {
   const refusalOf = async (args: ConstructorParameters<typeof RepositorySecret>[1]): Promise<string> => {
     const stack = await openStack(place, "wrong", async () => void new RepositorySecret("Wrong_Name", args));
     return stack.preview().then(
@@ -148,7 +148,7 @@ test("choices that are none, two, or of nothing are refused before anything is c
   expect(await refusalOf({ namespace: "orders", create: { from } })).toContain('"Wrong_Name" is no name of a Secret');
 });
 
-test("a one-shot backup runs once, again when a trigger changes, and not when the command is spelt otherwise", async () => {
+test("a one-shot backup runs once, again when a trigger changes, and not when only the command's spelling changes", async () => {
   const runtime = join(place.folder, "runtime.sh");
   const count = `${runtime}.count`;
   const calls = `${runtime}.calls`;

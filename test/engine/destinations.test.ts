@@ -94,7 +94,7 @@ async function check(): Promise<{ exitCode: number; text: string }> {
   return { exitCode, text: stdout + stderr };
 }
 
-test("an update says what each repository holds, read from there; a new passphrase is warned of", async () => {
+test("an update reports what it read from each repository, and warns about a new passphrase", async () => {
   const preview = await (await open({ second: false })).preview();
   printed.push(preview.stdout);
   expect(preview.stdout).toContain("key is a new passphrase: whoever loses it loses every backup");
@@ -109,7 +109,7 @@ test("an update says what each repository holds, read from there; a new passphra
   ]);
 });
 
-test("a second repository that gets WAL and no full backup is told loudly, and fails the check on the host", async () => {
+test("a second repository with WAL and no full backup is reported loudly, and fails the check on the host", async () => {
   const { rows, text } = await up({ firstBackup: false });
   expect(text).toContain("WARN: repo2: NO FULL BACKUP, newest WAL 0");
   expect(text).toContain("WARN: repo2 holds no full backup: nothing can be restored from there; set firstBackup, or take one with");
@@ -121,7 +121,7 @@ test("a second repository that gets WAL and no full backup is told loudly, and f
   expect(exitCode).toBe(104);
 });
 
-test("an update that expects backups takes one for it alone, and the check is content", async () => {
+test("an update that expects backups takes one for that repository alone, and then check passes", async () => {
   const shown = await (await open({})).preview();
   expect(shown.changeSummary).toMatchObject({ update: 1 });
   expect(shown.stdout).not.toContain("is a new passphrase");
@@ -144,7 +144,7 @@ test("a one-shot backup goes into the named repository; a refresh sees it", asyn
   expect(rows[0]?.newestFull).toEqual(before[0]?.newestFull);
 });
 
-test("a bucket that somebody emptied shows in a refresh, and the next update fills it", async () => {
+test("a refresh shows a bucket that was emptied, and the next update fills it", async () => {
   // The server may be sending a segment there.
   rmSync(join(host.s3.bucketPath, "pgbackrest"), { recursive: true, maxRetries: 10, retryDelay: 200 });
   const refreshed = await (await open({ backupNow: true })).refresh();
@@ -154,7 +154,7 @@ test("a bucket that somebody emptied shows in a refresh, and the next update fil
   expect(rows[1]?.newestFull).not.toBeNull();
 });
 
-test("another passphrase is refused: at preview where it is known, before anything is written otherwise", async () => {
+test("another passphrase is refused: in the preview if it is known, otherwise before any write", async () => {
   const before = host.fingerprint();
   const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview(), printed);
   expect(changed).toContain("a passphrase cannot be changed in place");
@@ -164,7 +164,7 @@ test("another passphrase is refused: at preview where it is known, before anythi
   expect(host.fingerprint()).toEqual(before);
 });
 
-test("no passphrase, no fingerprint and no key is in what was printed or in the state", () => {
+test("neither output nor state contains a passphrase, a fingerprint or a key", () => {
   for (const text of [stateTexts(host.place.folder).join("\n"), printed.join("\n")]) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"]) expect(text.includes(marker), marker).toBe(false);

@@ -46,7 +46,7 @@ test("NAS and R2: files, timers and an encrypted second repository, and no findi
   expect(stdout).not.toContain(SECRET);
 });
 
-test("a backup host and B2: the bucket and its key are part of it, and no finding", async () => {
+test("a backup host and B2: the bucket and its key are included, and there is no finding", async () => {
   const { program } = await loadExample<{ program: (settings: B2Settings) => B2Outputs }>(place, "vps-b2");
   const settings: B2Settings = {
     bucket: "acme-pg-backups",
@@ -69,7 +69,7 @@ test("a backup host and B2: the bucket and its key are part of it, and no findin
   expect(server.calls).toEqual([]);
 });
 
-test("a sidecar for a few tables: the backups are there as without it, and no finding", async () => {
+test("a sidecar for a few tables: the backups are the same with and without it, and there is no finding", async () => {
   const { program } = await loadExample<{ program: (settings: SidecarSettings) => SidecarOutputs }>(place, "logical-sidecar");
   const settings: SidecarSettings = {
     directory: "/mnt/nas/pgbackrest",

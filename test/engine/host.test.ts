@@ -146,7 +146,7 @@ test("a changed schedule shows as the change of its timer and of what check expe
   await up(await open());
 });
 
-test("what was changed by hand shows in a refresh, and an update repairs it", async () => {
+test("a refresh shows a manual change, and an update repairs it", async () => {
   const conf = host.path("etc", "pgbackrest.conf");
   const secretFile = host.path("etc", "conf.d", "repo2-credentials.conf");
   const good = readFileSync(conf, "utf8");
@@ -179,7 +179,7 @@ test("what was changed by hand shows in a refresh, and an update repairs it", as
   expect((await preview(stack)).changes).toEqual({ same: 7 });
 });
 
-test("an update that fails half way says why, keeps what it knows, and the next one goes on", async () => {
+test("an update that fails half-way says why, keeps its state, and the next one continues", async () => {
   chmodSync(host.nasPath, 0);
   const settings = host.settings({ processMax: 3 });
   const failure = await (await open(settings)).up().then(
@@ -208,7 +208,7 @@ test("two updates of one host exclude each other", async () => {
   holder.kill();
 });
 
-test("all mistakes in the arguments are told at once", async () => {
+test("all mistakes in the arguments are reported at once", async () => {
   const settings = { ...host.settings({ schedules: { full: { cron: "0 3 * *" } }, stanza: "no good" }), nasPath: "relative" };
   const failure = await (await open(settings)).preview().then(
     () => "no error",
@@ -227,7 +227,7 @@ async function pgCtl(...words: readonly string[]): Promise<void> {
   });
 }
 
-test("the runbook of this machine, command by command, ends with every row and with repositories in which everything can be read", async () => {
+test("the runbook of this machine, command by command, ends with every row and fully readable repositories", async () => {
   const { cluster } = host;
   const { outputs } = await up(await open());
   const { scenarios } = runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
@@ -268,7 +268,7 @@ test("the runbook of this machine, command by command, ends with every row and w
   await cluster.start();
 });
 
-test("no secret is in the state, the engine's output, the topology, the open files or the logs", async () => {
+test("the state, the engine's output, the topology, the readable files and the logs contain no secret", async () => {
   const secrets = { passphrase, secretKey: host.s3.secretKey, accessKey: host.s3.accessKey };
   const openFiles = ["etc/pgbackrest.conf", "etc/pgbackstop.json", "units/pgbackstop-main-full.service"].map((name) =>
     readFileSync(host.path(name), "utf8"),
@@ -294,7 +294,7 @@ test("no secret is in the state, the engine's output, the topology, the open fil
   }
 });
 
-test("a destroy puts the settings back and removes the files, and leaves both repositories", async () => {
+test("a destroy restores the settings, removes the files, and leaves both repositories", async () => {
   const stack = await open();
   const { stdout, summary } = await stack.destroy();
   expect(summary.resourceChanges).toEqual({ delete: 7 });

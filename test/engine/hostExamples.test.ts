@@ -111,7 +111,7 @@ const NAS_R2_SCHEDULES = [
   ["Differential", "Every 6 hours", "diff", "*-*-* 08,14,20:15:00 UTC", "PB027: at 2 there is a full one"],
 ] as const;
 
-test("a NAS and R2: what differs from the published configuration, option by option", async () => {
+test("a NAS and R2: every difference from the published configuration, option by option", async () => {
   const { host, printed } = await nasR2();
   expect(confDifferences("vps-nas-r2.conf", host, "main")).toEqual(asDifferences(NAS_R2));
   expect(mapDifferences(settingsOf(publishedText("vps-nas-r2.nix")), new Map(Object.entries(host.settings)))).toEqual(
@@ -166,7 +166,7 @@ const B2_CRONTAB = [
   ["0 * * * *", "incr", "*-*-* 00..01,03..23:30:00 UTC", "PB027: 02:00 is one of the hours"],
 ] as const;
 
-test("an encrypted bucket at B2: what differs from the published configuration, option by option", async () => {
+test("an encrypted bucket at B2: every difference from the published configuration, option by option", async () => {
   const { host, printed } = await b2();
   expect(confDifferences("vps-b2.conf", host, "pg-cluster")).toEqual(asDifferences(B2));
   // A secret of the engine comes as an object in the place of its text.

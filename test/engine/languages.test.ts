@@ -55,14 +55,14 @@ function program(keepDays: unknown = 7): Record<string, unknown> {
   return { location: nas.output("location"), firstBackup: database.output("firstBackup"), topology: database.output("topology") };
 }
 
-test("a first preview shows what it knows, and says what the update decides", async () => {
+test("a first preview shows the known values, and says which ones the update decides", async () => {
   const { stdout, changeSummary } = await (await open(program)).preview();
   expect(stdout).toContain("db: this preview does not know repositories.repo1.at yet");
   // The stack, three components, the passphrase; the provider itself is not counted.
   expect(changeSummary).toEqual({ create: 5 });
 });
 
-test("an update makes the same as in TypeScript, and a second one changes nothing", async () => {
+test("an update creates the same as in TypeScript, and a second one changes nothing", async () => {
   const stack = await open(program);
   const { outputs, summary } = await stack.up();
   expect(summary.resourceChanges).toEqual({ create: 6 });
@@ -75,7 +75,7 @@ test("an update makes the same as in TypeScript, and a second one changes nothin
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
 });
 
-test("mistakes are told as they are in TypeScript, and so is a name that no argument has", async () => {
+test("mistakes are reported as in TypeScript, and so is an unknown argument", async () => {
   expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain("repositories.repo1.keepDays");
   const misspelt = (): Record<string, unknown> => ({ nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn });
   expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("nothing is called pth");

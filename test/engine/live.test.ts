@@ -26,7 +26,7 @@ afterAll(async () => {
   await s3?.remove();
 });
 
-test("with management keys, components make buckets and keys, a backup goes through them, and a destroy leaves nothing", async () => {
+test("with management keys, components create buckets and keys, a backup uses them, and a destroy leaves nothing", async () => {
   const environment = {
     B2_APPLICATION_KEY_ID: b2.admin.applicationKeyId,
     B2_APPLICATION_KEY: b2.admin.applicationKey,

@@ -139,7 +139,7 @@ const finish = async (): Promise<{ readonly code: number | null; readonly missin
   return { code: exitCode, missing: (JSON.parse(stdout) as { missing: string[] }).missing };
 };
 
-test("a preview shows each step of the way before it is made, and asks neither server for anything", async () => {
+test("a preview shows each step of the migration, and contacts neither server", async () => {
   await host.cluster.sql("CREATE ROLE mover SUPERUSER LOGIN");
   const before = asked();
   const stack = await open({ until: "retire" });
@@ -152,7 +152,7 @@ test("a preview shows each step of the way before it is made, and asks neither s
   expect([await guarded(), await namesIn(host.cluster)]).toEqual(["0", ""]);
 });
 
-test("what is in the way is the answer of the plan, and fails the copy before it touches anything", async () => {
+test("the plan reports obstacles, and they fail the copy before it touches anything", async () => {
   await host.cluster.sql("CREATE DATABASE ledger");
   const fact = "the target has a database 'ledger' already";
   const planned = await up({ until: "plan" });
@@ -165,7 +165,7 @@ test("what is in the way is the answer of the plan, and fails the copy before it
   await host.cluster.sql("DROP DATABASE ledger");
 });
 
-test("an update copies and compares, and tells both as outputs", async () => {
+test("an update copies and compares, and returns both results as outputs", async () => {
   const { mayRetireSource, reports, steps } = await up({ until: "copy", planTriggers: ["there is no ledger"] });
   expect(steps).toHaveLength(3);
   expect(JSON.parse(reports["plan"] ?? "")).toMatchObject({ refusals: [] });
@@ -184,7 +184,7 @@ test("an update copies and compares, and tells both as outputs", async () => {
   await expect(old.sql("CREATE TABLE late (x int)", [], "shop")).rejects.toThrow("read-only");
 });
 
-test("a second update asks neither server for anything", async () => {
+test("a second update contacts neither server", async () => {
   const before = asked();
   const { changes, reports } = await up({ until: "copy", planTriggers: ["there is no ledger"] });
   expect(Object.keys(changes)).toEqual(["same"]);
@@ -192,7 +192,7 @@ test("a second update asks neither server for anything", async () => {
   expect(asked()).toBe(before);
 });
 
-test("a target that was tampered with fails the update with what differs, and the copy of before stays as it is", async () => {
+test("a target that was tampered with fails the update with the differences, and the earlier copy stays", async () => {
   await up({ until: "plan", planTriggers: ["there is no ledger"] });
   const oid = await host.cluster.value("SELECT oid FROM pg_database WHERE datname = 'shop'");
   const [lost] = await host.cluster.sql("DELETE FROM goods WHERE id = 7 RETURNING name", [], "shop");
@@ -206,7 +206,7 @@ test("a target that was tampered with fails the update with what differs, and th
   expect(await host.cluster.value("SELECT oid FROM pg_database WHERE datname = 'shop'")).toBe(oid);
 });
 
-test("the source may go only after a backup in each repository and a drill with it", async () => {
+test("the source may go only after a backup in each repository, and after a drill with it", async () => {
   // The host has taken its first backup before there was anything.
   expect(await finish()).toEqual({
     code: 75,
@@ -227,14 +227,14 @@ test("the source may go only after a backup in each repository and a drill with 
   expect(Object.keys((await up(args)).changes)).toEqual(["same"]);
 });
 
-test("the way back makes the source as it was", async () => {
+test("the return restores the source as it was", async () => {
   const { reports, steps } = await up({ until: "release" });
   expect([steps.length, JSON.parse(reports["release"] ?? "")]).toEqual([1, { version: 1, released: ["ledger", "shop"] }]);
   expect(await guarded()).toBe("0");
   await old.sql("CREATE TABLE late (x int)", [], "shop");
 });
 
-test("no password is in the state, in what the engine has printed, or left on the host", async () => {
+test("neither the state, nor the engine's output, nor the host contains a password", async () => {
   const places = { state: stateTexts(host.place.folder).join("\n"), printed: printed.join("\n"), log: readFileSync(host.cluster.logFile, "utf8") };
   for (const [place, text] of Object.entries(places)) {
     expect(text.length, place).toBeGreaterThan(0);

@@ -63,7 +63,7 @@ async function preview(objects: readonly Record<string, unknown>[]): Promise<str
   return stdout + stderr;
 }
 
-test("mistakes stop the preview with their codes and ways out", async () => {
+test("mistakes stop the preview with their codes and remedies", async () => {
   const text = await preview([seeds.SERVICE, ...seeds.FINAL_BACKUPS]);
   expect(text).toMatch(/\[mandatory\] +PB070 +\(kubernetes:postgresql\.cnpg\.io\/v1:ScheduledBackup: immich18-daily-b2\)/);
   expect(text).toContain("it runs 24 times a day, at minute 3 of every hour; put the seconds first");
@@ -71,7 +71,7 @@ test("mistakes stop the preview with their codes and ways out", async () => {
   expect(text).toContain("preview failed");
 });
 
-test("the same objects mended pass", async () => {
+test("the corrected objects pass", async () => {
   const [first, second] = seeds.FINAL_BACKUPS.map((object, index) => ({
     ...object,
     spec: { ...(object["spec"] as object), schedule: `0 0 ${3 + index} * * *` },

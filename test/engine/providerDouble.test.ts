@@ -81,7 +81,7 @@ function open(wanted: Wanted): Promise<Stack> {
   });
 }
 
-test("a preview knows what is unknown and makes nothing", async () => {
+test("a preview marks unknown values and creates nothing", async () => {
   const stack = await open({ tags: { purpose: "backups" } });
   const { changeSummary, stdout } = await stack.preview({ diff: true });
   expect(changeSummary).toEqual({ create: 6 });
@@ -90,7 +90,7 @@ test("a preview knows what is unknown and makes nothing", async () => {
   expect(aws.all()).toEqual([]);
 });
 
-test("an update makes them; what is secret is secret in outputs and state, and the bucket is there", async () => {
+test("an update creates the resources; secrets are secret in outputs and state, and the bucket exists", async () => {
   const stack = await open({ tags: { purpose: "backups" } });
   const { outputs, stdout, summary } = await stack.up();
   expect(summary.resourceChanges).toEqual({ create: 6 });
@@ -116,7 +116,7 @@ test("an update makes them; what is secret is secret in outputs and state, and t
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
 });
 
-test("a changed tag is an update in place, a changed name makes another bucket first", async () => {
+test("a changed tag is an update in place; a changed name creates another bucket first", async () => {
   const before = aws.only(BUCKET).id;
   const tagged = await open({ tags: { purpose: "drills" } });
   expect((await tagged.preview()).changeSummary).toEqual({ same: 5, update: 1 });
@@ -132,7 +132,7 @@ test("a changed tag is an update in place, a changed name makes another bucket f
   expect(changes).toEqual([`create ${BUCKET}`, `create ${VERSIONING}`, `delete ${VERSIONING}`, `delete ${BUCKET}`]);
 });
 
-test("what was changed or deleted by hand shows in a refresh and is put right by the next update", async () => {
+test("a refresh shows manual changes and deletions, and the next update corrects them", async () => {
   const wanted = { bucket: "another-bucket", tags: { purpose: "drills" } };
   aws.changeByHand(aws.only(BUCKET), { tags: { purpose: "something else" } });
   aws.deleteByHand(aws.only(VERSIONING));
@@ -142,7 +142,7 @@ test("what was changed or deleted by hand shows in a refresh and is put right by
   expect(aws.only(BUCKET).inputs["tags"]).toEqual({ purpose: "drills" });
 });
 
-test("a missing and an unknown input are errors before anything is changed", async () => {
+test("a missing or unknown input is an error before any change", async () => {
   const stack = await openStack(place, "wrong", async () => {
     declare(KEY, "key", { usr: "typo" });
   });
@@ -151,7 +151,7 @@ test("a missing and an unknown input are errors before anything is changed", asy
   expect(failure).toContain("Invalid or unknown key. Examine values at 'key.usr'");
 });
 
-test("a planned failure fails the update with the service's words, and the next one goes on", async () => {
+test("a planned failure fails the update with the service's message, and the next one continues", async () => {
   const wanted = { bucket: "another-bucket", tags: { purpose: "faults" } };
   aws.plan("update", { type: BUCKET, message: "AccessDenied: not authorized to perform s3:PutBucketTagging" });
   const stack = await open(wanted);
@@ -159,7 +159,7 @@ test("a planned failure fails the update with the service's words, and the next 
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 5, update: 1 });
 });
 
-test("a destroy deletes all of it", async () => {
+test("a destroy deletes everything", async () => {
   const stack = await open({ bucket: "another-bucket", tags: { purpose: "faults" } });
   expect((await stack.destroy()).summary.resourceChanges).toEqual({ delete: 6 });
   expect([...aws.all(), ...cloudflare.all()]).toEqual([]);

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => host?.remove());
 
-test("without allowRestart the update waits for the user's restart, and the next one goes on from there", async () => {
+test("without allowRestart the update waits for the user's restart, and the next one continues from there", async () => {
   const settings = host.settings({ allowRestart: false, restartCommand: [] });
   const stack = await openStack(host.place, "test", async () => program(settings));
   const first = await stack.up();
@@ -36,7 +36,7 @@ test("without allowRestart the update waits for the user's restart, and the next
   expect(await host.cluster.value("SHOW archive_command")).toBe("");
 });
 
-test("the program of Pulumi.yaml is the same one, with the stack's configuration", async () => {
+test("the program of Pulumi.yaml does the same, with the stack's configuration", async () => {
   const { bucket, dataDirectory, nasPath } = host.settings();
   const stack = await openStack(host.place, "configured", () => loadExample<LocalOutputs>(host.place, "local", "index"));
   const { name, endpoint, region, port, caFile } = bucket;

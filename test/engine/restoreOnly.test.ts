@@ -93,7 +93,7 @@ async function versions(): Promise<string[]> {
   return [...text.matchAll(/<VersionId>([^<]+)</g)].map((match) => match[1] ?? "");
 }
 
-test("it restores with the reader's key what another host backed up, and writes nothing", async () => {
+test("it restores with the reader's key another host's backups, and writes nothing", async () => {
   mkdirSync(host.path("restoring"));
   giveTo(host.path("restoring"), host.cluster.user);
   await host.cluster.sql("CREATE TABLE orders AS SELECT id, md5(id::text) AS text FROM generate_series(1, 5000) AS id");
@@ -138,7 +138,7 @@ test("it restores with the reader's key what another host backed up, and writes 
   expect(await versions()).toEqual(before);
 });
 
-test("a reader's key where backups are taken is refused, a writer's where none are is a warning", async () => {
+test("a reader's key is refused for taking backups; a writer's key without backups is a warning", async () => {
   expect(await failureOf((await openRestoring("readerTarget", false)).preview(), printed)).toContain(
     "PB099 repositories.repo1.at: its keys only read",
   );

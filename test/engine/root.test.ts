@@ -96,7 +96,7 @@ async function inlineResources(settings: LocalSettings): Promise<string[]> {
   return namesOf(urns);
 }
 
-test("up makes what the inline program makes, a second one changes nothing, destroy takes it away", async () => {
+test("up creates what the inline program creates, a second one changes nothing, destroy removes it", async () => {
   const settings = host.settings();
   await pulumi("stack", "init", "root");
   await configure(settings);

@@ -121,7 +121,7 @@ test("a preview of a changed stack: weakened, strengthened, acknowledged, unknow
   expect(told.summary).toEqual({ weakened: 1, acknowledged: 1, strengthened: 3, neutral: 0, uncertain: 2 });
 });
 
-test("two exports, or a document saved of one, tell the same as the preview", async () => {
+test("two exports, or a saved document, show the same as the preview", async () => {
   const known = (text: string): string[] => (JSON.parse(text) as Told).changes.map(({ database, effect, path }) => `${database} ${effect} ${path}`);
   const fromPreview = known((await topology("diff", "preview.json", "--format=json")).stdout);
   expect(known((await topology("diff", "before.json", "preview.json", "--format=json")).stdout)).toEqual(fromPreview);
@@ -135,7 +135,7 @@ test("two exports, or a document saved of one, tell the same as the preview", as
   expect((await topology("show", "before.json")).stdout).toContain("copies-places-off-site: **3-2-1**");
 });
 
-test("a preview that failed, a missing file and wrong words are told, with 2", async () => {
+test("a failed preview, a missing file and wrong arguments are reported, with exit code 2", async () => {
   const failed = await pulumi(WRONG, "preview", "--json");
   writeFileSync(file("failed.json"), failed.stdout);
   expect(await topology("diff", "failed.json")).toMatchObject({
@@ -237,7 +237,7 @@ test("the job for GitLab does the same with a note", async () => {
   expect(existsSync(file("topology.html"))).toBe(true);
 });
 
-test("no secret is in anything that was said or written", async () => {
+test("neither output nor files contain a secret", async () => {
   for (const format of ["markdown", "json", "html", "svg"]) {
     await topology("diff", "preview.json", `--format=${format}`);
     await topology("show", "preview.json", `--format=${format}`);

@@ -49,7 +49,7 @@ const STREAM_SLACK_SECONDS = 15;
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const RECOVERIES = ["latest", "time", "repository-2", "set"] as const;
 
-describe("what is laid down on a host", async () => {
+describe("files and units on a host", async () => {
   const parts = await hostParts("the agent on a host", ["bookworm"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
@@ -182,7 +182,7 @@ describe("what is laid down on a host", async () => {
     await sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())");
   });
 
-  test("the agent serves the metrics of both repositories where it was told to, and no file says the same", async () => {
+  test("the agent serves the metrics of both repositories at the configured address, and no file repeats them", async () => {
     const asked = `exec 3<>/dev/tcp/${METRICS.replace(":", "/")}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
     const text = await waitFor("the metrics of both", 180_000, async () => {
       const { stdout } = await host.run(["bash", "-c", asked]);
@@ -192,7 +192,7 @@ describe("what is laid down on a host", async () => {
     expect((await host.run(["systemctl", "cat", "pgbackstop-main-metrics.timer"])).exitCode).not.toBe(0);
   });
 
-  test("root alone can read the secrets, in the one place where they lie", async () => {
+  test("only root can read the secrets, in one directory", async () => {
     expect(await shell("stat -c '%U:%G %a %n' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*")).toBe(
       "root:root 700 /etc/pgbackstop/credentials\nroot:root 600 /etc/pgbackstop/credentials/notify.json\nroot:root 600 /etc/pgbackstop/credentials/repo2.conf\n",
     );
@@ -219,7 +219,7 @@ describe("what is laid down on a host", async () => {
     expect(holdsSecret(await shell("cat /etc/pgbackstop/credentials/repo2.conf"), [passphrase])).toBe(true);
   });
 
-  test("systemd has nothing to say about the units, and finds each of them well closed", async () => {
+  test("systemd reports no fault in the units, and rates each of them as well protected", async () => {
     const names = (await shell("cd /etc/systemd/system; ls -d pgbackstop-*")).trim().split("\n");
     const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
@@ -234,7 +234,7 @@ describe("what is laid down on a host", async () => {
     expect(calendars.length).toBeGreaterThan(0);
   });
 
-  test("root's command has the keys while it runs: words, streams and exit codes are the verb's", async () => {
+  test("root's command has the keys while it runs, and passes on arguments, streams and exit codes", async () => {
     const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as { repo: unknown[] }[];
     expect(info[0]?.repo).toHaveLength(2);
     expect(await host.runOk(["/usr/local/bin/pgbackstop", "status"])).toMatch(/^ +next runs +.*\bfull in /m);
@@ -260,7 +260,7 @@ describe("what is laid down on a host", async () => {
     expect((await shell("systemctl show -p Result --value pgbackstop-main-full.service")).trim()).toBe("success");
   });
 
-  test("an agent that is killed under load, again and again, loses nothing and fails nothing for good", async () => {
+  test("an agent that is killed repeatedly under load loses nothing and causes no permanent failure", async () => {
     const writing = writeSegments(12);
     for (let round = 0; round < 3; round++) {
       await host.runOk(["systemctl", "kill", "--signal=KILL", `${AGENT}.service`]);
@@ -273,7 +273,7 @@ describe("what is laid down on a host", async () => {
     expect(await host.runOk(["/usr/local/bin/pgbackstop", "verify"])).not.toContain("missing");
   });
 
-  test("a change restarts it behind its socket: no archive call fails", async () => {
+  test("a change restarts the agent behind its socket: no archive call fails", async () => {
     await sql("SELECT pg_stat_reset_shared('archiver')");
     const pid = await shell(`systemctl show -p MainPID --value ${AGENT}.service`);
     let done = false;
@@ -289,7 +289,7 @@ describe("what is laid down on a host", async () => {
     expect(await shell(`journalctl --sync; journalctl --no-pager -u ${AGENT}.service | grep -c FileMoveError || true`)).toBe("0\n");
   });
 
-  test("a reboot brings all of it back, without anybody", async () => {
+  test("everything starts again after a reboot", async () => {
     await writeSegments(2);
     await host.reboot();
     await waitFor("PostgreSQL", 120_000, async () =>
@@ -302,7 +302,7 @@ describe("what is laid down on a host", async () => {
     );
   });
 
-  test("WAL that is written while the bucket is away waits, and arrives by itself afterwards", async () => {
+  test("WAL written while the bucket is unreachable waits, and arrives without help afterwards", async () => {
     await host.cutNetwork();
     await writeSegments(BACKLOG);
     const waiting = (await shell(`ls ${DATA}/pg_wal/archive_status`)).match(/\.ready/g)?.length ?? 0;
@@ -324,7 +324,7 @@ describe("what is laid down on a host", async () => {
   const eventsOf = (requests: readonly RecordedRequest[]): string[] => requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
   const failures = (): RecordedRequest[] => told().filter((request) => eventsOf([request])[0] === "failure");
 
-  test("a run is told of when it begins and when it ends, in this order and by one number", async () => {
+  test("start and end of a run are notified, in this order and with one run id", async () => {
     const before = told().length;
     await shell(`systemctl start ${VERIFY}`);
     await waitFor("the end", 180_000, async () => (eventsOf(told().slice(before)).includes("success") ? true : null));
@@ -336,7 +336,7 @@ describe("what is laid down on a host", async () => {
     expect(runs[0]).toBe((await shell(`systemctl show -p InvocationID --value ${VERIFY}`)).trim());
   });
 
-  test("a unit that fails is told of, signed; that nobody listens changes nothing of it", async () => {
+  test("a failed unit is notified, with a signature; a missing receiver does not affect the unit", async () => {
     const failuresBefore = failures().length;
     const failed = await failVerify();
     expect(failed).toMatch(/^Result=exit-code\nExecMainStatus=[1-9]\d*\n$/);
@@ -389,7 +389,7 @@ describe("what is laid down on a host", async () => {
     await shell(`ln -sfn ${folder} ${SECRETS}`);
   };
 
-  test("secrets that are on the host already are used where they lie, and are nowhere else", async () => {
+  test("existing secrets of the host are used in place, and copied nowhere", async () => {
     await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: not on 127.0.0.1`);
     expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\nrepo2.conf\n");
     await bringSecrets(1, server.secretKey);
@@ -409,7 +409,7 @@ describe("what is laid down on a host", async () => {
     expect(await backupsInBucket()).toBe(before + 1);
   });
 
-  test("another generation of them counts from the agent's next start on; without any the unit says so", async () => {
+  test("new secrets take effect when the agent starts again; without any, the unit says so", async () => {
     await bringSecrets(2, "of-nobody");
     await host.runOk(["systemctl", "restart", `${AGENT}.service`]);
     await sql("SELECT pg_stat_reset_shared('archiver')");
@@ -430,7 +430,7 @@ describe("what is laid down on a host", async () => {
     await expectNowhere();
   });
 
-  test("stock reads the bucket and finds nothing wrong", async (context) => {
+  test("stock reads the bucket and finds no fault", async (context) => {
     const stock = await findStockPgbackrest("2.60");
     if ("missing" in stock) return context.skip(stock.missing);
     const file = join(place.folder, "stock.conf");
@@ -461,7 +461,7 @@ describe("what is laid down on a host", async () => {
     expect(said).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
   });
 
-  test("what is restored here gets its WAL through the agent, every row of it", async () => {
+  test("a restore here gets its WAL through the agent, with every row", async () => {
     const rows = await rowCount();
     await waitForArchive();
     await host.runOk(["systemctl", "stop", CLUSTER_UNIT]);
@@ -476,7 +476,7 @@ describe("what is laid down on a host", async () => {
     await waitForArchive();
   });
 
-  test("streaming, switched on here, brings back what was committed seconds before the server died with its disk", async () => {
+  test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
     streamed = true;
     topology = String((await up(9, true))["topology"]);
     const said = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
@@ -533,7 +533,7 @@ describe("what is laid down on a host", async () => {
     }
   };
 
-  test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the data that it promises", async (id) => {
+  test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the promised data", async (id) => {
     await waitForArchive();
     const rows = await rowCount();
     const moment = await sql("SELECT now()");
@@ -548,7 +548,7 @@ describe("what is laid down on a host", async () => {
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
   });
 
-  test("the runbook's scenario of a table: what find prints brings it back into its place, and nothing else changes", async () => {
+  test("the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes", async () => {
     await sql("CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10");
     const rows = await rowCount();
     const said = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
@@ -560,7 +560,7 @@ describe("what is laid down on a host", async () => {
     expect(await sql(`SELECT count(*) FROM ${kept}.goods`)).toBe("10");
   });
 
-  test("the runbook's scenarios of a lost repository and of an archive that fails end with repositories in which everything can be read", async () => {
+  test("the runbook's scenarios of a lost repository and of a failing archive end with fully readable repositories", async () => {
     await waitForArchive();
     await empty("/srv/first");
     await carryOut(scenarioOf("repository-1-lost"));
@@ -573,7 +573,7 @@ describe("what is laid down on a host", async () => {
     expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
   });
 
-  test.runIf(LONG)("the runbook's scenario of a lost host, command by command, ends with every row on a new machine that is backed up", async () => {
+  test.runIf(LONG)("the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups", async () => {
     await writeSegments(1);
     await waitForArchive();
     const rows = await rowCount();

@@ -79,7 +79,7 @@ describe("a bare Debian 12", async () => {
     test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
     return;
   }
-  test("has backups in both repositories after one update, and nothing to do in the next", async () => {
+  test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-bare-"));
     const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bare12", node: false });
     const packages = await startPackageProxy();
@@ -162,7 +162,7 @@ describe("a bare host", async () => {
     const bring = (input: NodeInput): Promise<string[]> => bringNode(connection, input, "x86_64", connection.login, tell);
     const left = (): Promise<string> => host.runOk(["ls", "-A", LIB]);
 
-    test("by itself, by the programs that it has, and only the one that was meant", async () => {
+    test("with its own programs, and only the intended release", async () => {
       const tarball = pack("v24.16.0");
       served.set("/node.tar.gz", tarball);
       const url = `${address}/node.tar.gz`;
@@ -176,7 +176,7 @@ describe("a bare host", async () => {
       await host.runOk(["rm", good.path]);
     });
 
-    test("as a link to one that is there and good enough; otherwise nodejs.org's, which the message names when it cannot be had", async () => {
+    test("as a link to a suitable existing one; otherwise from nodejs.org, which the message names if it is unreachable", async () => {
       const { input } = chooseNode({}, LIB);
       if (input === undefined) throw new Error("nothing is brought");
       await expect(bring(input)).rejects.toThrow(/bring Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/);
@@ -188,7 +188,7 @@ describe("a bare host", async () => {
       await host.runOk(["rm", "/usr/bin/node", "/usr/local/bin/node", `${LIB}/node`]);
     });
 
-    test("over the connection, whole or not at all, and for its own kind of machine", async () => {
+    test("over the connection, completely or not at all, for its own architecture", async () => {
       const input = chosen({ upload: process.execPath });
       await expect(bringNode(connection, input, "aarch64", connection.login, tell)).rejects.toThrow(
         "is a Node.js for x86_64, but 127.0.0.1 is aarch64",
@@ -202,7 +202,7 @@ describe("a bare host", async () => {
     });
   });
 
-  test("of a distribution that nobody knows is told what is known, and nothing is installed", async () => {
+  test("with an unknown distribution is shown the known ones, and nothing is installed", async () => {
     const facts = await readState(connection, { user: "postgres", paths: [], mounts: [], units: [], dataDirectory: DATA, ask: {} });
     const stranger = { ...facts, osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n' };
     const config = { user: "postgres", dataDirectory: DATA, config: "/etc/pgbackstop" };
@@ -212,12 +212,12 @@ describe("a bare host", async () => {
     expect((await host.run(["id", "postgres"])).exitCode).toBe(1);
   });
 
-  test("has backups in both repositories after one update, and nothing to do in the next", async () => {
+  test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
     await host.runOk(["rmdir", LIB]);
     await checkFirstUpdate(await open(), host, 17, "Debian GNU/Linux 13 (trixie)");
   });
 
-  test("has units of which systemd finds each one well closed", async () => {
+  test("has units that systemd rates as well protected", async () => {
     const names = (await host.runOk(["sh", "-c", "cd /etc/systemd/system; ls -d pgbackstop-*.service"])).trim().split("\n");
     expect(names.length).toBeGreaterThan(2);
     const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
@@ -230,12 +230,12 @@ describe("a bare host", async () => {
     }
   });
 
-  test("is refused another major version than it has", async () => {
+  test("is refused another major version than its own", async () => {
     const stack = await open({ postgres: { version: 18, install: true } });
     await expect(stack.up()).rejects.toThrow(`${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, and 18 is wanted: set postgres.version to 17`);
   });
 
-  test("whose Node.js was changed by hand gets it back", async () => {
+  test("with a modified Node.js gets the right one back", async () => {
     const path = (await host.runOk(["sh", "-c", `echo ${LIB}/node-*`])).trim();
     // As another file: the agent runs the one that is there.
     await host.runOk(["sh", "-c", `printf '#!/bin/sh\\necho v24.16.0\\n' > ${path}.new && chmod 755 ${path}.new && mv ${path}.new ${path}`]);
@@ -246,7 +246,7 @@ describe("a bare host", async () => {
     expect(await host.runOk([path, "-p", "1 + 1"])).toBe("2\n");
   });
 
-  test("keeps its PostgreSQL and the repositories when it is destroyed, and goes on after a reboot", async () => {
+  test("keeps its PostgreSQL and the repositories when it is destroyed, and continues after a reboot", async () => {
     const stack = await open();
     await stack.destroy();
     expect(await traces(host)).toBe("");

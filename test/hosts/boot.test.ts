@@ -36,14 +36,14 @@ describe("Debian hosts", async () => {
   });
 
   describe.each(SUITES)("of %s", (suite) => {
-    test("is that Debian, with nothing failed", async () => {
+    test("is that Debian, with no failed unit", async () => {
       const host = hostOf(suite);
       expect(await host.runOk(["sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME; cat /etc/hostname"])).toBe(`${suite}\ndb-${suite}\n`);
       expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
       expect((await host.runOk(["ps", "-o", "comm=", "-p", "1"])).trim()).toBe("systemd");
     });
 
-    test("takes its accounts over SSH, under the keys that were known before", async () => {
+    test("accepts its accounts over SSH, with the host keys that were known in advance", async () => {
       const host = hostOf(suite);
       expect(await runOverSsh(host, "root", "id -u")).toMatchObject({ exitCode: 0, stdout: "0\n" });
       expect(await runOverSsh(host, "deploy", "id -un && sudo -n id -un")).toMatchObject({ exitCode: 0, stdout: "deploy\nroot\n" });
@@ -52,7 +52,7 @@ describe("Debian hosts", async () => {
       await expect(runOverSsh({ ...host, keys: { ...host.keys, root: host.keys.deploy } }, "root", "true")).rejects.toThrow("authentication");
     });
 
-    test("has a PostgreSQL that answers, and a cluster of its own", async () => {
+    test("has a PostgreSQL that answers, and its own cluster", async () => {
       const sql = "SELECT current_setting('server_version_num')::int / 10000, system_identifier FROM pg_control_system()";
       const [major, systemId] = (await hostOf(suite).runOk(["runuser", "-u", "postgres", "--", "psql", "-AtF,", "-c", sql])).trim().split(",");
       expect(major).toBe(POSTGRES_MAJOR[suite]);
@@ -71,7 +71,7 @@ describe("Debian hosts", async () => {
       await host.runOk(["systemctl", "stop", "tick.timer"]);
     });
 
-    test("runs units with the exit code, the account and the credential that they were given", async () => {
+    test("runs units with the given exit code, account and credential", async () => {
       const host = hostOf(suite);
       const unit = ["systemd-run", "--wait", "--pipe", "--quiet"];
       const ended = await host.run([...unit, "-p", "User=nosudo", "sh", "-c", "id -un; exit 7"]);
@@ -83,11 +83,11 @@ describe("Debian hosts", async () => {
       expect((await host.run(["runuser", "-u", "nosudo", "--", "cat", "/etc/credential"])).exitCode).toBe(1);
     });
 
-    test("has the Node of the tests", async () => {
+    test("has the tests' Node", async () => {
       expect((await hostOf(suite).runOk(["node", "--version"])).trim()).toBe(process.version);
     });
 
-    test("loses its network, which comes back, while the other one keeps it", async () => {
+    test("loses its network and gets it back, while the other host keeps its own", async () => {
       const [host, other] = [hostOf(suite), hostOf(suite === "trixie" ? "bookworm" : "trixie")];
       await host.cutNetwork();
       await expect(runOverSsh(host, "root", "true", 2000)).rejects.toThrow();
@@ -98,7 +98,7 @@ describe("Debian hosts", async () => {
       expect(await runOverSsh(host, "root", "true")).toMatchObject({ exitCode: 0 });
     });
 
-    test("keeps its disk over a reboot and a power off", async () => {
+    test("keeps its disk over a reboot and a power-off", async () => {
       const host = hostOf(suite);
       await putFile(host, "/var/lib/kept", "kept");
       const boots = [await bootOf(host)];
@@ -122,7 +122,7 @@ describe("Debian hosts", async () => {
     expect(new Set(ids).size).toBe(SUITES.length);
   });
 
-  test("reach a server of the test's", async () => {
+  test("reach a server of the test", async () => {
     const server = await listen();
     try {
       const { port } = server.address() as AddressInfo;
@@ -134,7 +134,7 @@ describe("Debian hosts", async () => {
     }
   });
 
-  test("are not disturbed by one beside them with the same address, which leaves nothing behind", async () => {
+  test("are not affected by a neighbour with the same address, which leaves nothing behind", async () => {
     const disturbed = hostOf("bookworm");
     const before = await stateOf(disturbed);
     const groups = groupsOfThisProcess();

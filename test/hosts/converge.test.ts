@@ -115,7 +115,7 @@ describe("a host behind SSH", async () => {
       (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
     );
 
-  describe("that is not as somebody thinks", () => {
+  describe("that differs from the declaration", () => {
     test.each<[string, () => Desired, string | null, string | null, RegExp]>([
       [
         "NAS not mounted",
@@ -173,7 +173,7 @@ describe("a host behind SSH", async () => {
         null,
         /^there is no account postgresql on 127\.0\.0\.1: set user to the account that PostgreSQL runs as, or postgres to have it installed$/,
       ],
-    ])("%s: is told so, and the next update is fine", async (_what, desired, prepare, mend, words) => {
+    ])("%s: the update reports it, and the next one succeeds", async (_what, desired, prepare, mend, words) => {
       if (prepare !== null) await host.runOk(["sh", "-c", prepare]);
       const failure = await failureOf(converge(desired()));
       const written = await host.runOk(["sh", "-c", "find /srv -mindepth 2"]);
@@ -182,7 +182,7 @@ describe("a host behind SSH", async () => {
       expect(written).toBe("");
     });
 
-    test("no room in a repository: the update fails, and goes on when there is", async () => {
+    test("a full repository fails the update, which continues when there is space", async () => {
       await host.runOk(["sh", "-c", "mkdir -p /srv/second && mount -t tmpfs -o size=4k,mode=755 full /srv/second && chown postgres /srv/second"]);
       try {
         const failure = await failureOf(converge(declared()));
@@ -196,7 +196,7 @@ describe("a host behind SSH", async () => {
     });
   });
 
-  describe("whose connection is cut", () => {
+  describe("whose connection breaks", () => {
     /** Runs it until its k-th command has begun, and cuts. Null when it had fewer. */
     const cutAt = async (k: number, desired: Desired, before: HostOutcome | null): Promise<Error | null> => {
       const connection = await reach();
@@ -219,7 +219,7 @@ describe("a host behind SSH", async () => {
       return failure;
     };
 
-    test("step after step: each time that is said, and the next update goes on until it is done", async () => {
+    test("after any step: the update reports it, and the next ones continue until all is done", async () => {
       const desired = declared();
       let before: HostOutcome | null = null;
       const failures: Error[] = [];
@@ -237,7 +237,7 @@ describe("a host behind SSH", async () => {
     });
 
     test.runIf(LONG)(
-      "at each step of a first update: the second one converges, the third writes nothing",
+      "after any step of a first update: the second one converges, the third writes nothing",
       async () => {
         const desired = declared();
         let steps = 0;
@@ -270,7 +270,7 @@ describe("a host behind SSH", async () => {
     };
   });
 
-  test("two updates at a time: one does it, the other waits for it or says so, and both agree", async () => {
+  test("during two concurrent updates: one does the work, the other waits or says so, and both agree", async () => {
     await reset(declared());
     const results = await Promise.allSettled([converge(declared()), converge(declared())]);
     const failed = results.flatMap((result) => (result.status === "rejected" ? [String(result.reason)] : []));
@@ -278,7 +278,7 @@ describe("a host behind SSH", async () => {
     expect(failed.length).toBeLessThan(2);
   });
 
-  test("is left as it is within seconds, ten at a time too", async () => {
+  test("returns control within seconds after an abort, ten hosts at a time too", async () => {
     const desired = declared();
     const outcome = await converge(desired);
     const once = async (): Promise<[handshakeMs: number, workMs: number]> => {

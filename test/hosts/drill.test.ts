@@ -204,7 +204,7 @@ describe("fire drills on a host", async () => {
     }
   };
 
-  test("one update lays them down on both hosts, and the topology has all of them", async () => {
+  test("one update installs them on both hosts, and the topology has all of them", async () => {
     const alone = await (await open(false)).preview();
     expect(alone.stdout).toContain("PB140 drills.away.elsewhere");
     const { outputs, stdout } = await (await open()).up();
@@ -230,7 +230,7 @@ describe("fire drills on a host", async () => {
   test.each([
     ["production", () => host],
     ["the other host", () => far],
-  ])("systemd has nothing to say about the units of %s, and finds them well closed", async (_where, of) => {
+  ])("systemd reports no fault in the units of %s, and rates them as well protected", async (_where, of) => {
     const verified = await of().run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of())).trim().split("\n")) {
@@ -241,7 +241,7 @@ describe("fire drills on a host", async () => {
     }
   });
 
-  test("a timer makes a thorough one, whose RTO and RPO a stopwatch outside confirms, while the agent goes on", async () => {
+  test("a timer runs a thorough one, whose RTO and RPO agree with an external stopwatch, while the agent continues", async () => {
     const unit = unitOf("weekly");
     const beatS = Number(await sql("INSERT INTO beat VALUES (clock_timestamp()) RETURNING extract(epoch FROM at)"));
     await archived();
@@ -312,7 +312,7 @@ describe("fire drills on a host", async () => {
     expect(await leftOvers(BESIDE)).toBe("");
   });
 
-  test("root's command makes what is declared, at once, from the encrypted bucket too", async () => {
+  test("root's command runs the declared one at once, also from the encrypted bucket", async () => {
     const said = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
     expect([said.exitCode, /^main: drill \S+ of repo2: passed$/m.test(said.stdout)]).toEqual([0, true]);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
@@ -320,7 +320,7 @@ describe("fire drills on a host", async () => {
     expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
   });
 
-  test("a host without anything of production's makes one with the keys alone, and tells of it", async () => {
+  test("a host without any of production's files runs one with the keys alone, and reports it", async () => {
     const { code, record, told } = await drill("away", far);
     expect([code, record.failures, record.repo]).toEqual([0, [], 2]);
     expect(record.checks.map(({ name, verdict }) => [name, verdict])).toContainEqual(["production", "skipped"]);
@@ -339,7 +339,7 @@ describe("fire drills on a host", async () => {
     await expectNowhere(far);
   });
 
-  test("one that is stopped removes everything, and is a failure", async () => {
+  test("one that is stopped removes everything, and counts as failed", async () => {
     const unit = unitOf("weekly");
     await host.runOk(["systemctl", "start", "--no-block", unit]);
     await waitFor("its server", 180_000, async () =>
@@ -386,7 +386,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
-  test("backups that are older than the schedule leaves them", async () => {
+  test("backups that are older than the schedule allows", async () => {
     const file = "/etc/pgbackstop/pgbackstop.json";
     const change = `sed -i 's/"expectBackupWithinS": [0-9]*/"expectBackupWithinS": 1/' ${file}`;
     await withFault(`cp -p ${file} /root/settings; ${change}`, `cp -p /root/settings ${file}`, async () => {
@@ -394,7 +394,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
-  test("an index that misses rows", async () => {
+  test("an index that lacks rows", async () => {
     const index = "indexrelid = 'ledger_pkey'::regclass";
     await sql(`UPDATE pg_index SET indisready = false, indisvalid = false WHERE ${index}`);
     await sql("INSERT INTO ledger VALUES (1000000, 'in no index')");
@@ -405,7 +405,7 @@ describe("fire drills on a host", async () => {
     await sql("REINDEX INDEX ledger_pkey");
   });
 
-  test("a repository that can be read and holds nothing", async () => {
+  test("a repository that is readable and empty", async () => {
     await archived();
     const plant = `mv ${FIRST} ${FIRST}.full; install -d -o postgres -m 0750 ${FIRST}; 
       for each in 1 2 3 4 5 6 7 8 9; do /usr/local/bin/pgbackstop stanza-create && break; sleep 1; done`;
@@ -415,7 +415,7 @@ describe("fire drills on a host", async () => {
     });
   });
 
-  test("a migration moves a database into it by its own launcher, with the units that use it stopped and started", async () => {
+  test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async () => {
     const old = "/var/lib/postgresql/old";
     const binaries = "/usr/lib/postgresql/15/bin";
     const password = `marker-${randomBytes(12).toString("hex")}`;
@@ -461,7 +461,7 @@ describe("fire drills on a host", async () => {
     await shell(`runuser -u postgres -- ${binaries}/pg_ctl -D ${old} -m fast -w stop`);
   });
 
-  test("whole again, it passes; no secret is anywhere, and destroying it leaves no unit", async () => {
+  test("after the repair it passes; no secret is left, and destroying it leaves no unit", async () => {
     const { code, record } = await drill("quick");
     expect([code, record.failures]).toEqual([0, []]);
     expect(await metric("pgbackstop_drill_ok", 1)).toBe(1);

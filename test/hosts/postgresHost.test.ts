@@ -103,14 +103,14 @@ describe("a host behind SSH", async () => {
     expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "show archive_mode"])).toBe("on\n");
   });
 
-  test("has nothing written a second time", async () => {
+  test("is not written a second time", async () => {
     const before = await files();
     const { changes } = await up(await open(reach()));
     expect(Object.keys(changes)).toEqual(["same"]);
     expect(await files()).toBe(before);
   });
 
-  test("is previewed to the line, and changed in that file alone", async () => {
+  test("has a preview that is exact to the line, and changes in that file alone", async () => {
     const stack = await open(reach(), 9);
     const { stdout } = await stack.preview({ diff: true });
     printed.push(stdout);
@@ -121,7 +121,7 @@ describe("a host behind SSH", async () => {
     expect(changed.map((line) => line.split(" ")[0])).toEqual(["/etc/pgbackstop/pgbackrest.conf"]);
   });
 
-  test("is seen by a refresh where somebody changed it, and mended", async () => {
+  test("shows a manual change in a refresh, and an update repairs it", async () => {
     await host.runOk(["sh", "-c", "echo '# by hand' >> /etc/pgbackstop/pgbackrest.conf"]);
     const stack = await open(reach(), 9);
     const { stdout } = await stack.refresh();
@@ -131,7 +131,7 @@ describe("a host behind SSH", async () => {
     expect(await host.runOk(["tail", "-n", "1", "/etc/pgbackstop/pgbackrest.conf"])).not.toContain("by hand");
   });
 
-  test("is reached by another login and key without being made anew", async () => {
+  test("is reached by another login and key without being recreated", async () => {
     const key = join(place.folder, "root-key");
     writeFileSync(key, host.keys.root, { mode: 0o600 });
     const { privateKey: _key, ...others } = reach();
@@ -140,7 +140,7 @@ describe("a host behind SSH", async () => {
     expect(changes).not.toHaveProperty("replace");
   });
 
-  test("gets a backup when an update asks for one, with its progress shown, and the reason when there is none", async () => {
+  test("gets a backup when an update requests one, with its progress, and with the reason if it fails", async () => {
     const now = (trigger: string, repositories: string[]): Promise<Stack> =>
       openStack(place, "over-ssh", async () => {
         const db = program(reach(), 9);
@@ -171,7 +171,7 @@ describe("a host behind SSH", async () => {
     expect(await files()).toBe("");
   });
 
-  test("has its login's key in nothing that was printed, kept or left there", async () => {
+  test("has no trace of its login's key in output, state or files", async () => {
     const line = host.keys.deploy.split("\n")[2] ?? "";
     expect(line.length).toBeGreaterThan(30);
     expect([...printed, ...stateTexts(place.folder)].filter((text) => text.includes(line))).toEqual([]);

@@ -157,7 +157,7 @@ describe("a backup host", async () => {
       reader,
     );
 
-  test("gets an account, and a database's first backup, by one update; the databases know it by its own key", async () => {
+  test("gets an account, and a database's first backup, by one update; the databases recognise it by its host key", async () => {
     const { outputs } = await up(await open());
     expect(String(outputs["destinations"]).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
     expect(vault.hostKeys).toContain(outputs["hostKey"]);
@@ -167,13 +167,13 @@ describe("a backup host", async () => {
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
   });
 
-  test("has nothing written a second time", async () => {
+  test("is not written a second time", async () => {
     const before = await state();
     expect(Object.keys((await up(await open())).changes)).toEqual(["same"]);
     expect(await state()).toBe(before);
   });
 
-  test("gives its account no shell, no terminal, no ports, and nothing outside of its directory", async () => {
+  test("gives its account no shell, no terminal, no ports, and nothing outside its directory", async () => {
     expect(await signIn((client) => runIn(client, "id"))).not.toContain("uid=");
     expect(await signIn((client) => refusal((done) => client.shell((error) => done(error))))).toMatch(/PTY|request|Unable/i);
     expect(await signIn((client) => refusal((done) => client.forwardOut("127.0.0.1", 0, "127.0.0.1", 22, (error) => done(error))))).toMatch(
@@ -198,7 +198,7 @@ describe("a backup host", async () => {
     expect(await tryRequest((sftp, done) => sftp.unlink("/repository/backup/main/backup.info", done), true)).toContain("Permission denied");
   });
 
-  test("keeps what was stored from the account's own key for the days, and takes new backups meanwhile", async () => {
+  test("protects stored files from the account's own key for the given days, and accepts new backups meanwhile", async () => {
     const label = (await vault.runOk(["sh", "-c", `ls ${KEPT}/backup/main | grep 'F$'`])).trim();
     const manifest = `/repository/backup/main/${label}/backup.manifest`;
     await vault.runOk(["systemctl", "start", "pgbackstop-seal-orders.service"]);
@@ -224,7 +224,7 @@ describe("a backup host", async () => {
     );
   });
 
-  test("is what a database is restored from", async () => {
+  test("serves a database's restore", async () => {
     // A server that stops in order archives all that it has.
     await sql("SELECT pg_switch_wal()");
     await db.runOk(["systemctl", "stop", "postgresql@17-main"]);
@@ -236,7 +236,7 @@ describe("a backup host", async () => {
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
   });
 
-  test("is what a standby comes from: configuration and program by one update, its command, and then it streams", async () => {
+  test("serves a standby: configuration and program by one update, its command, and then it streams", async () => {
     await sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'follows'");
     await sql("SELECT pg_create_physical_replication_slot('standby')");
     await db.runOk(["sh", "-c", `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`]);
@@ -275,7 +275,7 @@ describe("a backup host", async () => {
     );
   });
 
-  test("is not what a standby lives by: one whose component is destroyed runs on", async () => {
+  test("is not needed by a running standby: it continues when its component is destroyed", async () => {
     const begun = await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`]);
     const { changes, text } = await up(await open("v1"));
     expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
@@ -289,13 +289,13 @@ describe("a backup host", async () => {
     expect(await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`])).toBe(begun);
   });
 
-  test("gives back what it kept when no days are wanted any more", async () => {
+  test("releases the protected files when no days are configured any more", async () => {
     const { text } = await up(await open("v1", 0));
     expect(text).toContain("giving back to pgbackstop-orders");
     expect(await vault.runOk(["find", KEPT, "-user", "root"])).toBe("");
   });
 
-  test("is mended where somebody loosened it, and refuses to touch what sshd does not take", async () => {
+  test("is repaired after a manual change, and refuses a configuration that sshd rejects", async () => {
     const config = "/etc/ssh/sshd_config.d/60-pgbackstop.conf";
     await vault.runOk(["sed", "-i", "s/DisableForwarding yes/DisableForwarding no/", config]);
     const stack = await open("v1");
@@ -309,7 +309,7 @@ describe("a backup host", async () => {
     expect(await vault.runOk(["cat", config])).not.toContain("DisableForwarding no");
   });
 
-  test("keeps every backup when it is destroyed, and lets nobody in but its administrator", async () => {
+  test("keeps every backup when it is destroyed, and admits only its administrator", async () => {
     await (await open("v1")).destroy();
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
     expect((await vault.run(["sh", "-c", "ls /etc/ssh/sshd_config.d /etc/ssh/pgbackstop /etc/systemd/system | grep pgbackstop"])).stdout).not.toMatch(

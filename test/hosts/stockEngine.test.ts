@@ -109,7 +109,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     return [...new Set(paths.match(/[0-9A-F]{24}(?=-)/g) ?? [])].sort();
   };
 
-  test("a version that cannot do what is declared is refused before anything is there", async () => {
+  test("a version that does not support the declaration is refused before anything is created", async () => {
     const blocks = { at: { name: "first", path: PLACES[0] }, keepDays: 7, bundle: true, blockIncremental: true };
     const stack = await open("pgbackrest", { repositories: { repo1: blocks } });
     expect(await failureOf(stack.up())).toContain("PB048 repositories.repo1: with pgBackRest 2.45 block increments came with 2.46");
@@ -148,7 +148,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect(await files()).toBe(before);
   });
 
-  test("what was changed by hand is seen and mended", async () => {
+  test("a refresh shows a manual change, and an update repairs it", async () => {
     await shell("sed -i s/archive-push/archive-puhs/ /etc/pgbackrest/pgbackrest.conf; chmod 644 /etc/pgbackrest/conf.d/repo2-credentials.conf");
     const stack = await open("pgbackrest");
     const { stdout } = await stack.refresh();
@@ -157,7 +157,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect(await shell("stat -c %a /etc/pgbackrest/conf.d/repo2-credentials.conf")).toBe("640\n");
   });
 
-  test("what operators type needs no options: info, check, verify, a backup by its unit", async () => {
+  test("operators' commands need no options: info, check, verify, a backup by its unit", async () => {
     expect(await asPostgres("pgbackrest", "--stanza=main", "info")).toMatch(/status: ok[\s\S]*repo1[\s\S]*repo2/);
     expect(JSON.parse(await asPostgres("pgbackrest", "--stanza=main", "--output=json", "info"))).toHaveLength(1);
     await asPostgres("pgbackrest", "--stanza=main", "--repo=2", "info");
@@ -169,7 +169,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect([(await labels(1)).at(-1), (await labels(2)).at(-1)].map((label) => label?.at(-1))).toEqual(["I", "I"]);
   });
 
-  test("a repository that fails keeps the other from no backup, and the unit tells", async () => {
+  test("a failing repository does not keep the other from its backup, and the unit reports it", async () => {
     await shell(`chmod 000 ${PLACES[0]}/backup/main`);
     const before = await labels(2);
     const { exitCode } = await host.run(["systemctl", "start", "pgbackstop-main-incr.service"]);
@@ -180,7 +180,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await host.runOk(["systemctl", "reset-failed"]);
   });
 
-  test("the published way back: the directory is put aside, then restored from the nearest repository", async () => {
+  test("the published recovery: the directory is moved aside, then restored from the nearest repository", async () => {
     await sql("create table precious as select generate_series(1, 1000) as id");
     await asPostgres("pgbackrest", "--stanza=main", "check");
     await host.runOk(["systemctl", "stop", "postgresql@15-main"]);
@@ -204,7 +204,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect([(await labels(1)).length, (await labels(2)).length]).toEqual(before.map(({ length }) => length + 1));
   });
 
-  test("moves to the runtime and back while PostgreSQL is written to: no segment and no row is lost, and each goes on with the other's backups", async () => {
+  test("moves to the runtime and back under writes: no segment and no row is lost, and each program continues the other's backups", async () => {
     await up(await open("pgbackrest"));
     await sql("create table load (id bigint primary key, filler text)");
     const failedBefore = await sql("select failed_count from pg_stat_archiver");

@@ -98,7 +98,7 @@ describe("the promises beside stock", async () => {
       expect(await labels(run)).toHaveLength(2);
     });
 
-    test("(a) while repo2 is away, repo1 gets a few of the waiting segments and then none", async () => {
+    test("(a) while repo2 is down, repo1 gets a few of the waiting segments and then none", async () => {
       names = await writeSegments(bed, SEGMENTS);
       // Its processes share the few out anew at each attempt: on a busy machine the last of them arrives late.
       let [before, after] = [-1, storedIn(bed, 1, names).length];
@@ -119,7 +119,7 @@ describe("the promises beside stock", async () => {
       expect(await labels(run)).toHaveLength(2);
     });
 
-    test("(f) check stops at the first repository that fails and says nothing of repo1; info exits 0", async () => {
+    test("(f) check stops at the first repository that fails and does not report repo1; info exits 0", async () => {
       const checked = await run("check");
       expect(checked.exitCode).toBe(41);
       expect(checked.stdout).not.toMatch(/repo1: |archived to repo1|repo2: /);
@@ -128,7 +128,7 @@ describe("the promises beside stock", async () => {
       expect(info.stdout).toContain("repo2: error (other)");
     });
 
-    test("(g) archive-get says 'not found' (1) although repo2 could not be read", async () => {
+    test("(g) archive-get says 'not found' (1) although repo2 was unreadable", async () => {
       expect((await run("archive-get", "--no-archive-async", NOWHERE, join(bed.folder, "side", "got"))).exitCode).toBe(1);
     });
 
@@ -151,7 +151,7 @@ describe("the promises beside stock", async () => {
       expect((await run("info", "--output=json")).stdout).not.toContain(lost[0]);
     });
 
-    test("(b, c) when repo2 is back nothing brings the dropped segments into either repository", async () => {
+    test("(b, c) when repo2 is back, the dropped segments arrive in neither repository", async () => {
       bringBack(bed.repoPath(2));
       bed.writeVariant(bed.configPath, {});
       await nudge(bed);
@@ -188,7 +188,7 @@ describe("the promises beside stock", async () => {
       bed = bedAt(1);
     });
 
-    test("(a) while repo2 is away, repo1 has every segment within seconds of being ready", async () => {
+    test("(a) while repo2 is down, repo1 has every segment within seconds of being ready", async () => {
       takeAway(bed.repoPath(2), "blocked", bed.cluster.user);
       const before = Number(await archiver("archived_count"));
       names = await writeSegments(bed, SEGMENTS);
@@ -199,7 +199,7 @@ describe("the promises beside stock", async () => {
       expect(longest).toBeLessThan(DELAY_S_MAX);
     });
 
-    test("(b, c) policy any: acknowledged without a failure, counted as debt of repo2, and pg_wal shrinks", async () => {
+    test("(b, c) policy any: acknowledged without a failure, counted as missing WAL of repo2, and pg_wal shrinks", async () => {
       expect(await archiver("failed_count")).toBe("0");
       expect(await debt()).toEqual([0, SEGMENTS]);
       expect((await run("info")).stdout).toContain(`repo2 wal debt: ${SEGMENTS} segment(s)`);
@@ -224,7 +224,7 @@ describe("the promises beside stock", async () => {
       expect(labelsOf(parseInfo((await run("info", "--output=json")).stdout)).map((entry) => entry.repo)).toEqual([1, 1]);
     });
 
-    test.each(["blocked", "unmounted"] as const)("(g) archive-get cannot tell while repo2 is %s: 103, never 1", async (absence) => {
+    test.each(["blocked", "unmounted"] as const)("(g) archive-get cannot decide while repo2 is %s: 103, never 1", async (absence) => {
       bringBack(bed.repoPath(2));
       takeAway(bed.repoPath(2), absence, bed.cluster.user);
       const result = await run("archive-get", NOWHERE, join(bed.folder, "side", "got"));
@@ -234,7 +234,7 @@ describe("the promises beside stock", async () => {
       await bed.oursOk(["archive-get", names[0] ?? "", join(bed.folder, "side", "got")]);
     });
 
-    test("(g) recovery does not end where repo1 ends while repo2 cannot be read: it is aborted, and completes once repo2 is back", async () => {
+    test("(g) recovery does not stop at repo1's end while repo2 is unreadable: it aborts, and completes once repo2 is back", async () => {
       // One segment that only repo2 has.
       bringBack(bed.repoPath(2));
       await bed.oursOk(["heal"]);
@@ -290,7 +290,7 @@ describe("the promises beside stock", async () => {
       names.push(...more);
     });
 
-    test("(c) heal copies from repo1 what repo2 lacks, out of no pg_wal", async () => {
+    test("(c) heal copies from repo1 what repo2 lacks, without pg_wal", async () => {
       bringBack(bed.repoPath(2));
       expect(storedIn(bed, 2, names.slice(SEGMENTS))).toEqual([]);
       const owed = (await debt())[1] ?? 0;
@@ -303,7 +303,7 @@ describe("the promises beside stock", async () => {
       }
     });
 
-    test("(e) verify names a segment that is missing behind a backup's start, exit 26, and heal brings it back", async () => {
+    test("(e) verify names a segment that is missing after a backup's start, exit 26, and heal restores it", async () => {
       const name = names[3] ?? "";
       rmSync(findStoredSegment(bed, 1, name) ?? "");
       const verified = await run("verify", "--output=text");
@@ -313,7 +313,7 @@ describe("the promises beside stock", async () => {
       expect(findStoredSegment(bed, 1, name)).not.toBeNull();
     });
 
-    test("(h) a failed expire is told and changes nothing about the backup: 0", async () => {
+    test("(h) a failed expire is reported and changes nothing about the backup: 0", async () => {
       const [old] = labelsOf(parseInfo((await run("info", "--output=json")).stdout)).filter((entry) => entry.repo === 2);
       const stuck = join(bed.repoPath(2), "backup", bed.stanza, old?.label ?? "", "pg_data");
       chmodSync(stuck, 0o500);
@@ -325,7 +325,7 @@ describe("the promises beside stock", async () => {
       expect(result.exitCode).toBe(0);
     });
 
-    test("(d) archive-push-queue-max while repo1 is well loses nothing: what repo2 lacks is owed", async () => {
+    test("(d) archive-push-queue-max while repo1 is healthy loses nothing: repo2's missing WAL is recorded", async () => {
       const limited = { global: { "archive-push-queue-max": "6MiB" }, settings: { acknowledge: "all" } };
       takeAway(bed.repoPath(2), "blocked", bed.cluster.user);
       bed.writeVariant(bed.configPath, limited);
@@ -342,7 +342,7 @@ describe("the promises beside stock", async () => {
       expect(storedIn(bed, 2, names)).toEqual(names);
     });
 
-    test("(d) with no repository left, each drop is recorded for each, and info and check tell until a backup begins behind it", async () => {
+    test("(d) with every repository down, each drop is recorded for each, and info and check report it until a later backup begins", async () => {
       for (const key of [1, 2]) takeAway(bed.repoPath(key), "blocked", bed.cluster.user);
       names = await writeSegments(bed, SEGMENTS / 2);
       const waiting = (): string[] => names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)));

@@ -71,7 +71,7 @@ describe("the agent", async () => {
     expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
   });
 
-  test("an outage of repo2 and a SIGKILL under load: everything is acknowledged, and healed when it is back, without anybody's help", async () => {
+  test("after an outage of repo2 and a SIGKILL under load everything is acknowledged, and healed without help", async () => {
     await server.stop();
     const before = await archived();
     const first = await writeSegments(bed, SEGMENTS / 2);
@@ -97,7 +97,7 @@ describe("the agent", async () => {
     expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
   });
 
-  test("refuses what is not its cluster's, and tells it", async () => {
+  test("refuses another cluster's WAL, and reports it", async () => {
     const foreign = await agent.ask("/", ["archive-push", "/etc/passwd"]);
     expect(foreign).toMatchObject({ exitCode: 32, stderr: expect.stringContaining("ERROR: [032]: '/etc/passwd' is not in the data directory") });
     const missing = await agent.ask(bed.cluster.dataPath, ["archive-push", "pg_wal/0000000100000000000000FF"]);
@@ -107,7 +107,7 @@ describe("the agent", async () => {
     expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
   });
 
-  test("archive-push-queue-max: what was dropped is followed by a backup of its own, and check is green again", { timeout: 600_000 }, async () => {
+  test("archive-push-queue-max: a backup of its own follows the drop, and check passes again", { timeout: 600_000 }, async () => {
     await agent.stop();
     const configPath = bed.variant("drop", { global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" } });
     agent = await AgentProcess.start({ place, runtime: bed.runtime, configPath, stanza: bed.stanza });
@@ -145,7 +145,7 @@ describe("the agent", async () => {
     agent = await startAgent(false);
   });
 
-  test("behind a socket that stays, restarts under load fail no archive call; without an agent the client says so with 49", async () => {
+  test("behind a permanent socket, restarts under load fail no archive call; without an agent the client exits with 49", async () => {
     // Nothing may wait for an agent while there is none.
     await bed.archiveAll();
     const before = await failed();
@@ -169,7 +169,7 @@ describe("the agent", async () => {
     await waitFor("the debt to be paid", 120_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
   });
 
-  test("a recovery gets its WAL through an agent that fetches ahead, from whichever repository answers", async () => {
+  test("a recovery gets its WAL through an agent that fetches ahead, from any repository that answers", async () => {
     await writeSegments(bed, SEGMENTS);
     await bed.archiveAll();
     const expected = await bed.cluster.tableChecksums();
@@ -204,7 +204,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     return;
   }
 
-  test("pushes them in bounded memory, and they come back whole", async (context) => {
+  test("pushes them in bounded memory, and they are restored intact", async (context) => {
     const place = agentPlace();
     context.onTestFinished(() => rmSync(place.folder, { recursive: true, force: true }));
     const bed = await TestBed.create({

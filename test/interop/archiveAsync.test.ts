@@ -45,7 +45,7 @@ describe("archive-async", async () => {
 
   afterAll(() => bed.remove());
 
-  test("stock and ours take turns under load: every segment is in both repositories once, and PostgreSQL was told no failure", async () => {
+  test("stock and ours alternate under load: each repository has every segment once, and PostgreSQL sees no failure", async () => {
     const before = await failed();
     let stop = false;
     const names: string[] = [];
@@ -70,7 +70,7 @@ describe("archive-async", async () => {
     expect(await failed()).toBe(before);
   });
 
-  test("ours goes on with what stock has left in the spool: an .ok is believed, an .error is tried anew, a skipped file is told", async () => {
+  test("ours continues stock's spool: it trusts an .ok, retries an .error, and reports a skipped file", async () => {
     const out = join(bed.folder, "spool", "archive", bed.stanza, "out");
     const put = (name: string, text: string): void => {
       writeFileSync(join(out, name), text);
@@ -100,7 +100,7 @@ describe("archive-async", async () => {
     expect(storedSegments(bed, 2)).toEqual(expect.arrayContaining([first, second, third]));
   });
 
-  test("archive-get fills the queue ahead; what the queue calls missing is asked of every repository", async () => {
+  test("archive-get fills the queue ahead, and asks every repository for what the queue reports as missing", async () => {
     const names = storedSegments(bed, 1).slice(-8);
     const place = join(bed.folder, "side", "got");
     mkdirSync(place);
@@ -137,7 +137,7 @@ describe("archive-async", async () => {
     }
   });
 
-  test("archive-push-queue-max: nothing is lost while one repository takes WAL, and what none takes is recorded", async () => {
+  test("archive-push-queue-max: nothing is lost while one repository accepts WAL, and other drops are recorded", async () => {
     const config = bed.variant("full", { global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" } });
     await bed.stopArchiving();
     const names = await writeSegments(bed, 5);

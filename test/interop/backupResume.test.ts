@@ -53,7 +53,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
       logFile: join(bed.folder, "log", "killed-stock.log"),
     });
 
-  test.runIf(resumes)("ours is gone on with by ours, in every repository", async () => {
+  test.runIf(resumes)("ours is resumed by ours, in every repository", async () => {
     const label = await killInTheMiddle(bed, await startOurs([]));
     expect(existsSync(join(directoryOf(label), ATTEMPT))).toBe(true);
     const { stdout } = await bed.oursOk(["backup", "--type=full", "--log-level-console=detail"]);
@@ -65,7 +65,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await expectWhole(label, [1, 2]);
   });
 
-  test.runIf(resumes)("ours is gone on with by stock", async () => {
+  test.runIf(resumes)("ours is resumed by stock", async () => {
     const label = await killInTheMiddle(bed, await startOurs(["--repo=1"]));
     const stockBackup = ["backup", "--type=full", "--repo=1", "--compress-type=gz", "--no-expire-auto", "--log-level-console=detail"];
     const { stdout } = await whenUnlocked(() => bed.stock(stock, stockBackup));
@@ -76,7 +76,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await expectWhole(label, [1]);
   });
 
-  test.runIf(resumes)("stock's is gone on with by ours", async () => {
+  test.runIf(resumes)("stock's is resumed by ours", async () => {
     const label = await killInTheMiddle(bed, await startStock());
     const { stdout } = await whenUnlocked(() => bed.ours(["backup", "--type=full", "--repo=1", "--log-level-console=detail"]));
     expect(stdout).toContain(`repo1: resumable backup ${label} of same type exists`);
@@ -85,7 +85,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await expectWhole(label, [1]);
   });
 
-  test("stock passes attempt files by, wherever they lie, and removes them with what they belong to", async () => {
+  test("stock ignores attempt files anywhere, and removes them with their backup", async () => {
     const quick = ["backup", "--type=full", "--repo=1", "--compress-level=1", "--no-expire-auto"];
     const [, whole = ""] = /new backup label = (\S+)/.exec((await bed.oursOk(quick)).stdout) ?? [];
     const killed = await killInTheMiddle(bed, await startOurs(["--repo=1"]));

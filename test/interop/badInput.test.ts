@@ -143,7 +143,7 @@ describe("bad input", async () => {
       expect(eitherInfo("073", noBucket, () => [bucketHint])).toContain(bucket);
     });
 
-    test("keys that an instance gives out, and an instance that gives none out", async () => {
+    test("an instance that provides keys, and one that provides none", async () => {
       const keys = { key: server.accessKey, secret: server.secretKey, token: "a session token", expiresAtMs: Date.now() + 3_600_000 };
       const metadata = new InstanceMetadata(keys, "writer");
       await metadata.listen();
@@ -172,7 +172,7 @@ describe("bad input", async () => {
       expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
-    test("an expired certificate, one of an unknown authority, and a server that is not there", async () => {
+    test("an expired certificate, an unknown authority, and an unreachable server", async () => {
       const expired = await S3Server.create({ kind: server.kind, expiredCertificate: true });
       try {
         const caFile = join(bed.folder, "expired-ca.crt");
@@ -262,7 +262,7 @@ describe("bad input", async () => {
       }
     });
 
-    test("a WAL segment that is archived already with other content", async () => {
+    test("a WAL segment that is already archived with other content", async () => {
       const folder = join(bed.folder, "side", "duplicate");
       mkdirSync(folder);
       const bytes = readFileSync(bed.walFile(segment));
@@ -277,7 +277,7 @@ describe("bad input", async () => {
       expect(archived(bed, segment)).toEqual(before);
     });
 
-    test("archive_mode off, an archive_command of somebody else, and PostgreSQL down", async () => {
+    test("archive_mode off, another program's archive_command, and PostgreSQL down", async () => {
       await bed.cluster.restart({ archive_mode: "off" });
       const off = await bed.ours(FULL);
       expect([off.exitCode, errorOf(off)]).toEqual([
@@ -363,7 +363,7 @@ describe("bad input", async () => {
     });
   });
 
-  test("nothing of all this told a secret", () => {
+  test("none of these messages contains a secret", () => {
     expect(bed.findLeaks()).toEqual([]);
   });
 });
@@ -407,7 +407,7 @@ describe("damaged repositories", async () => {
   ];
 
   for (const { how, reason, damage } of damages) {
-    test(`a data file ${how}: verify tells, the other repository stands in, alone it fails and nothing can be started`, async () => {
+    test(`a data file ${how}: verify reports it, the other repository serves, and without that one restore fails and nothing can be started`, async () => {
       const path = largest();
       await damaged(bed, path, damage, async () => {
         const verified = await bed.ours(["verify", "--output=text"]);
@@ -429,7 +429,7 @@ describe("damaged repositories", async () => {
       });
     });
 
-    test(`a WAL segment ${how}: verify tells, archive-get takes the other repository's copy or fails, never "not found"`, async () => {
+    test(`a WAL segment ${how}: verify reports it, archive-get takes the other repository's copy or fails, never "not found"`, async () => {
       const [file = ""] = archived(bed, segment);
       const path = join("archive", bed.stanza, "18-1", segment.slice(0, 16), file);
       await damaged(bed, path, damage, async () => {
@@ -471,7 +471,7 @@ describe("damaged repositories", async () => {
     });
   }
 
-  test("a damaged manifest: its copy serves; both: verify tells and the other repository is restored", async () => {
+  test("a damaged manifest: its copy serves; both: verify reports it and the other repository is restored", async () => {
     const main = join("backup", bed.stanza, label, "backup.manifest");
     await damaged(bed, main, flipBit, async () => {
       expect((await bed.restoreAside({ by: null, repo: 1, args: [`--set=${label}`] })).result.exitCode).toBe(0);
@@ -492,30 +492,33 @@ describe("a full disk", async () => {
   const mounts =
     isRoot() && (await run("/bin/sh", ["-c", "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d"])).exitCode === 0;
   if (!mounts) loud(title, "needs root and the right to mount a tmpfs");
-  test.skipIf(parts === null || !mounts)("repo2 gets its backup, the exit code is 104, and what was begun in repo1 is no backup", async (context) => {
-    if (parts === null) return;
-    const server = await S3Server.create({ kind: await s3Kind() });
-    context.onTestFinished(() => server.remove());
-    const bed = await makeBed(parts.binaries, server);
-    context.onTestFinished(() => bed.remove());
-    const path = bed.repoPath(1);
-    requireOk("mount", await run("mount", ["-t", "tmpfs", "-o", "size=5m,mode=0750", "tmpfs", path]));
-    context.onTestFinished(async () => void (await run("umount", [path])));
-    giveTo(path, bed.cluster.user);
-    await bed.oursOk(["stanza-create"]);
-    await bed.cluster.sql("CREATE TABLE noise AS SELECT md5(g::text) || md5((g * 3)::text) AS text FROM generate_series(1, 60000) g");
-    const half = await bed.ours([...FULL, "--archive-timeout=20"]);
-    expect(half.exitCode).toBe(104);
-    const label = newLabel(half);
-    // Which file is the one that no longer fits depends on the order of the threads.
-    const data = join(path, "backup", "main", label, "pg_data");
-    const file = /'([^']*)': \[28\]/.exec(errorOf(half))?.[1] ?? "";
-    expect(file.startsWith(`${data}/`)).toBe(true);
-    const full = `[104]: backup command encountered error(s):\nrepo1: [FileWriteError] unable to write '${file}': [28] No space left on device`;
-    expect(errorOf(half)).toBe(`${full}\nHINT: The file system of '${dirname(file)}' is full: free or add space.`);
-    const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-    expect(labelsOf(info)).toEqual([{ repo: 2, label }]);
-  });
+  test.skipIf(parts === null || !mounts)(
+    "repo2 gets its backup, the exit code is 104, and the unfinished files in repo1 are no backup",
+    async (context) => {
+      if (parts === null) return;
+      const server = await S3Server.create({ kind: await s3Kind() });
+      context.onTestFinished(() => server.remove());
+      const bed = await makeBed(parts.binaries, server);
+      context.onTestFinished(() => bed.remove());
+      const path = bed.repoPath(1);
+      requireOk("mount", await run("mount", ["-t", "tmpfs", "-o", "size=5m,mode=0750", "tmpfs", path]));
+      context.onTestFinished(async () => void (await run("umount", [path])));
+      giveTo(path, bed.cluster.user);
+      await bed.oursOk(["stanza-create"]);
+      await bed.cluster.sql("CREATE TABLE noise AS SELECT md5(g::text) || md5((g * 3)::text) AS text FROM generate_series(1, 60000) g");
+      const half = await bed.ours([...FULL, "--archive-timeout=20"]);
+      expect(half.exitCode).toBe(104);
+      const label = newLabel(half);
+      // Which file is the one that no longer fits depends on the order of the threads.
+      const data = join(path, "backup", "main", label, "pg_data");
+      const file = /'([^']*)': \[28\]/.exec(errorOf(half))?.[1] ?? "";
+      expect(file.startsWith(`${data}/`)).toBe(true);
+      const full = `[104]: backup command encountered error(s):\nrepo1: [FileWriteError] unable to write '${file}': [28] No space left on device`;
+      expect(errorOf(half)).toBe(`${full}\nHINT: The file system of '${dirname(file)}' is full: free or add space.`);
+      const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+      expect(labelsOf(info)).toEqual([{ repo: 2, label }]);
+    },
+  );
 });
 
 async function makeBed(binaries: PostgresBinaries, server: S3Server): Promise<TestBed> {

@@ -18,13 +18,13 @@ describe("the benchmarks", async () => {
   }
   const quiet = createProgress({ write: () => undefined });
 
-  test("mixed data: both programs run on the same data and bring the same cluster back", async () => {
+  test("mixed data: both programs use the same data and restore the same cluster", async () => {
     const report = await mixedBench({ sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false }, quiet);
     expectTable(report, 18);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
 
-  test.runIf(LONG)("files, with a profile: full and incr in bundles, the same cluster comes back", async () => {
+  test.runIf(LONG)("files, with a profile: full and incr in bundles, and the same restored cluster", async () => {
     const report = await filesBench({ fileCount: 300, rounds: 1, profile: true }, quiet);
     expectTable(report, 16);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
@@ -35,7 +35,7 @@ describe("the benchmarks", async () => {
     }
   });
 
-  test.runIf(LONG)("blocks: 1 % of the pages, both programs store and restore the same", async () => {
+  test.runIf(LONG)("blocks: 1 % of the pages, and both programs store and restore the same", async () => {
     const report = await blocksBench({ sizeMb: 16, rounds: 1, profile: false }, quiet);
     expectTable(report, 9);
     expect(report?.facts.at(-1)).toMatch(/by round: [0-9a-f]{40}$/);

@@ -50,7 +50,7 @@ function bothWays({ binaries, stock }: InteropParts): void {
   });
   afterAll(() => bed?.remove());
 
-  test("what stock wrote in full, diff and incr is restored whole, and as a delta over an older state", async () => {
+  test("stock's full, diff and incr are restored completely, and as a delta over an older state", async () => {
     await byStock(bed, stock, "full");
     full = newestLabel(bed);
     await touch(bed, 1);
@@ -63,7 +63,7 @@ function bothWays({ binaries, stock }: InteropParts): void {
     for (const key of LONG ? KEYS : []) expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  test("verify finds stock's blocks in order, and names a damaged one", async () => {
+  test("verify finds stock's blocks valid, and names a damaged one", async () => {
     const { stdout } = await bed.oursOk(["verify", "--output=text"]);
     expect(stdout.match(/^status: ok$/gm)).toHaveLength(KEYS.length);
     const [bundle] = readdirSync(join(bed.repoPath(1), "backup/main", full, "bundle"));
@@ -83,7 +83,7 @@ function bothWays({ binaries, stock }: InteropParts): void {
     }
   });
 
-  test("ours goes on with changed blocks only, stock goes on with ours, and both restore it", async () => {
+  test("ours continues with changed blocks only, stock continues ours, and both restore it", async () => {
     await touch(bed, 4);
     await byOurs(bed, "incr");
     const rows = rowsWithMap(manifestOf(bed, newestLabel(bed)));
@@ -101,7 +101,7 @@ function bothWays({ binaries, stock }: InteropParts): void {
     await restoreEach(1);
   });
 
-  test("our full, diff and incr, cut and grown in between, are restored by stock and carried on by it", async () => {
+  test("our full, diff and incr, with files truncated and grown in between, are restored and continued by stock", async () => {
     await byOurs(bed, "full");
     await bed.cluster.sql("DELETE FROM orders WHERE id > 5000");
     await bed.cluster.sql("VACUUM (TRUNCATE) orders");

@@ -44,7 +44,7 @@ function weRead({ binaries, stock }: InteropParts): void {
     expect(readFileSync(target).equals(readFileSync(bed.walFile(segment)))).toBe(true);
   });
 
-  test("verify finds both repositories in order", async () => {
+  test("verify finds both repositories valid", async () => {
     const { stdout } = await bed.oursOk(["verify", "--output=text"]);
     expect(stdout.match(/^status: ok$/gm)).toHaveLength(2);
   });
@@ -53,7 +53,7 @@ function weRead({ binaries, stock }: InteropParts): void {
     expect(await bed.restoreAndCompare({ by: null, repo: key })).toEqual([]);
   });
 
-  test("writing it is refused with the way out", async () => {
+  test("writing it is refused with the remedy", async () => {
     const config = bed.variant("written", { settings: { repos: {} } });
     const result = await bed.ours(["backup", "--type=full"], { config });
     expect(result.exitCode).toBe(67);

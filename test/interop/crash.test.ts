@@ -30,7 +30,7 @@ const KILLS_PER_BACKUP = LONG ? 1 : 5;
 /** How long after its line a phase is killed, at most. */
 const PHASE_MS = 40;
 
-describe("backups that end early", async () => {
+describe("interrupted backups", async () => {
   const parts = await findParts("crashes of backup", 18, "2.60");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);

@@ -66,7 +66,7 @@ describe("fire drills", async () => {
     await bed?.remove();
   });
 
-  test("a healthy one tells RTO and RPO as a stopwatch outside does, and leaves nothing behind", async () => {
+  test("a healthy one measures the same RTO and RPO as an external stopwatch, and leaves nothing behind", async () => {
     const spooled = join(bed.folder, "spool/archive/main/in/000000010000000000000001");
     mkdirSync(join(spooled, ".."), { recursive: true });
     writeFileSync(spooled, "production's");
@@ -91,7 +91,7 @@ describe("fire drills", async () => {
     expect(await bed.cluster.value("SELECT count(*) FROM orders", [], "shop")).toBe("60002");
   }, 300_000);
 
-  test("repositories and backups come in their turn, also from the encrypted one, with assertions and a heartbeat", async () => {
+  test("repositories and backups take turns, also from the encrypted one, with assertions and a heartbeat", async () => {
     const assertions = [{ name: "orders", database: "shop", sql: "SELECT count(*) = 60001, bool_and(id >= 0) FROM orders" }];
     const config = bed.variant("asserted", { settings: { drill: { heartbeat: { sql: HEARTBEAT }, assertions } } });
     const second = await drill(["--level=quick"], config);
@@ -107,7 +107,7 @@ describe("fire drills", async () => {
     expect(moment.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
   }, 300_000);
 
-  test("an assertion that does not hold and every objective that is missed are failures, in words and by the exit code", async () => {
+  test("a failed assertion and every missed objective are failures, in the report and by the exit code", async () => {
     const drillSettings = {
       objectives: { rtoSeconds: 1, rpoSeconds: 1, backupAgeSeconds: 1 },
       assertions: [{ name: "all there", database: "shop", sql: "SELECT count(*) = 60002 FROM orders" }],
@@ -136,7 +136,7 @@ describe("fire drills", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
-  test("a missing WAL segment, at which recovery ends without a word", async () => {
+  test("a missing WAL segment, at which recovery ends silently", async () => {
     const { config, path } = await copyOfRepo1("gap");
     const segments = (await runOk("find", [join(path, "archive/main"), "-regex", ".*/[0-9A-F]*-[0-9a-f]*\\.lz4"])).trim().split("\n").sort();
     const missing = segments.at(-2) ?? "";
@@ -154,7 +154,7 @@ describe("fire drills", async () => {
     expect(record.failures).toEqual([expect.objectContaining({ where: "choose", error: "CryptoError" })]);
   });
 
-  test("a repository that can be read and holds nothing", async () => {
+  test("a repository that is readable and empty", async () => {
     const path = join(bed.folder, "empty");
     mkdirSync(path);
     giveTo(path, bed.cluster.user);
@@ -170,7 +170,7 @@ describe("fire drills", async () => {
     expect([large.code, large.record.failures[0]?.message]).toEqual([122, expect.stringContaining("allowed are 1MB")]);
   });
 
-  test("what a killed drill left is ended and removed by the next one, and nothing else is", async () => {
+  test("the next drill ends and removes a killed drill's remains, and nothing else", async () => {
     const foreign = ["main-deadbeef", "main-0badcafe", "mine"].map((name) => join(drillPath(), name));
     for (const path of foreign) {
       mkdirSync(path);
@@ -198,7 +198,7 @@ describe("fire drills", async () => {
     for (const path of foreign) rmSync(path, { recursive: true });
   }, 300_000);
 
-  test.each(["2.45", "2.60"] as const)("stock %s does not mind the history", async (version) => {
+  test.each(["2.45", "2.60"] as const)("stock %s ignores the history", async (version) => {
     const stock = await findStockPgbackrest(version);
     if ("missing" in stock) return void loud(`the history of drills beside stock ${version}`, stock.missing);
     const { pgbackrest } = stock;
@@ -215,7 +215,7 @@ describe("fire drills", async () => {
     expect([history(1), history(2)]).toEqual(before);
   });
 
-  test("an index that misses rows", async () => {
+  test("an index that lacks rows", async () => {
     const index = "indexrelid = 'orders_pkey'::regclass";
     await bed.cluster.sql(`UPDATE pg_index SET indisready = false, indisvalid = false WHERE ${index}`, [], "shop");
     await bed.cluster.sql("INSERT INTO orders VALUES (1000000, 'in no index')", [], "shop");
@@ -261,7 +261,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
     await server?.remove();
   });
 
-  test("every check is made, what is declared is made by its name, and nothing is left", async () => {
+  test("every check runs, the declared one runs by its name, and nothing is left", async () => {
     const assertions = [{ name: "orders", sql: "SELECT count(*) = 20001 FROM orders" }];
     const declared = { weekly: { repos: ["repo1"], pick: "newest", level: "thorough", maxMinutes: 30, maxBytes: 1024 ** 3 } };
     const config = bed.variant("declared", { settings: { drill: { assertions, declared } } });
@@ -281,7 +281,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   }, 300_000);
 
   test.runIf(major === 17)(
-    "a backup of production goes on beside it, and a second drill of the stanza waits for its turn",
+    "a production backup continues beside it, and a second drill of the stanza waits",
     async () => {
       const [made, backup] = await Promise.all([drill(["--level=standard", "--pick=newest"]), bed.ours(["backup", "--type=incr"])]);
       expect([made.code, made.record.failures, backup.exitCode]).toEqual([0, [], 0]);
@@ -294,7 +294,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   );
 
   test.runIf(major === 17)(
-    "one that is told to end removes everything, says so by its exit code, and keeps a record",
+    "one that is stopped removes everything, reports it by its exit code, and keeps a record",
     async () => {
       const command = bed.oursCommand(words(["--pick=newest", "--output=json"]));
       const logFile = join(bed.folder, "ended.log");
@@ -314,7 +314,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   );
 
   test.runIf(major === 17 && process.env["PGBACKSTOP_LONG"] === "1")(
-    "one that takes longer than it may is ended and removed",
+    "one that exceeds its time is stopped and removed",
     async () => {
       const assertions = [{ name: "patience", sql: "SELECT pg_sleep(600) IS NOT NULL" }];
       const config = bed.variant("slow", { settings: { drill: { assertions } } });

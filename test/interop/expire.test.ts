@@ -302,7 +302,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
     await compare(plan);
   });
 
-  test("repositories and settings made by chance", async () => {
+  test("random repositories and settings", async () => {
     const runs = process.env["PGBACKSTOP_LONG"] === "1" ? 1000 : 25;
     await fc.assert(
       fc.asyncProperty(anyStanza(), anyOptions(), async (stanza, options) => {

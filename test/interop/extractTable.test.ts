@@ -124,7 +124,7 @@ describe("extract-table", async () => {
     await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
   }, 300_000);
 
-  test("the swap puts it into its place, with all that belongs to it, and keeps the old one", async () => {
+  test("the swap puts it in place, with its dependent objects, and keeps the old one", async () => {
     const refused = await bed.ours(words(["--table=orders", "--swap", ...(targets.get("public.orders") ?? [])]));
     expect([refused.exitCode, refused.stdout + refused.stderr]).toEqual([37, expect.stringContaining("nobody can be asked")]);
     const { stdout } = await bed.oursOk(words(["--table=public.orders", "--swap", "--yes", "--repo=2", ...(targets.get("public.orders") ?? [])]));
@@ -161,7 +161,7 @@ describe("extract-table", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
-  test("a dropped database: a schema into one that was made anew, or all of it into a file", async () => {
+  test("a dropped database: a schema into a recreated one, or all of it into a file", async () => {
     await bed.cluster.sql("DROP DATABASE other");
     const { stdout } = await bed.oursOk(["find", "--kind=drop", "--database=other", "--output=json"]);
     const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
@@ -189,7 +189,7 @@ describe("extract-table", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
-  test("a target at which it is not there, or which is never reached", async () => {
+  test("a target before the table existed, or one that is never reached", async () => {
     const args = targets.get("sales.events") ?? [];
     const early = await bed.ours(words(["--table=public.never", ...args]));
     expect([early.exitCode, early.stdout + early.stderr]).toEqual([32, expect.stringContaining("table public.never is not there at this target")]);

@@ -158,7 +158,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     await bed?.remove();
   });
 
-  test("each one is found: the exact transaction, table and time", () => {
+  test("each one is detected: the exact transaction, table and time", () => {
     expect(document.unknown).toEqual([]);
     expect(document.committed).toBeGreaterThan(count * 3);
     expect(incidents).toHaveLength(count);
@@ -183,7 +183,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     expect(told.map(({ name }) => name).filter((name) => !known.has(name) && !known.has(name.split(".")[0] ?? ""))).toEqual([]);
   });
 
-  test("one table, kind or database alone, and the heaviest of many", async () => {
+  test("one table, kind or database alone, and the largest of many", async () => {
     const picked = incidents.filter((_, index) => index % 20 === 3);
     for (const incident of picked.filter(({ object }) => object === "table")) {
       const own = await find([`--from=${fromTime}`, `--table=${incident.name}`, `--kind=${incident.kind}`, "--repo=2"]);
@@ -224,7 +224,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     if (IS_LONG) console.log(`restored to ${proven.length} incidents: ${[...types].map(([type, restores]) => `${restores} by ${type}`).join(", ")}`);
   }, 3_000_000);
 
-  test("what is not archived yet is read from pg_wal", async () => {
+  test("unarchived WAL is read from pg_wal", async () => {
     await makeTable(bed.cluster, "late", 10);
     const client = await bed.cluster.connect();
     await client.query("BEGIN");
@@ -237,7 +237,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     expect((await find(["--table=public.late"])).transactions[0]?.archived).toBe(true);
   });
 
-  test.runIf(major === 15)("a segment that is missing or damaged comes from the other repository, and is told where none has it", async () => {
+  test.runIf(major === 15)("a missing or damaged segment comes from the other repository, and is reported if no repository has it", async () => {
     const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
     const [one, two] = [segmentsOf(1), segmentsOf(2)];
     const middle = one[one.length - 3] as string;
@@ -260,7 +260,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     writeFileSync(middle, kept);
   });
 
-  test.runIf(major === 15)("records are those that pg_waldump reads", async () => {
+  test.runIf(major === 15)("records equal those that pg_waldump reads", async () => {
     const program = [join(found.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
     if (program === undefined) throw new Error("pg_waldump comes with these binaries");
     // The one with most in it.

@@ -36,7 +36,7 @@ function refused({ binaries, stock }: InteropParts): void {
   });
   afterAll(() => bed?.remove());
 
-  test("stock made them", () => {
+  test("stock created them", () => {
     expect(readFileSync(join(bed.repoPath(1), "archive/main/archive.info"), "utf8")).toContain("backrest-format=6");
     expect(readFileSync(join(bed.repoPath(2), "archive/main/archive.info"), "latin1").slice(0, 8)).toBe("PGBR006_");
   });

@@ -36,7 +36,7 @@ function hardLinks({ binaries, stock }: InteropParts): void {
   const manifestOf = async (label: string): Promise<Manifest> =>
     parseManifest((await bed.oursOk(["repo-get", `backup/${bed.stanza}/${label}/backup.manifest`])).stdout, label);
 
-  test("stock full, our incr, stock incr, our diff: each directory is whole", async () => {
+  test("stock full, our incr, stock incr, our diff: each directory is complete", async () => {
     await bed.stockOk(stock, ["backup", "--type=full", "--no-expire-auto"]);
     await writeMore(bed);
     await bed.oursOk(["backup", "--type=incr", "--no-expire-auto"]);
@@ -59,7 +59,7 @@ function hardLinks({ binaries, stock }: InteropParts): void {
     }
   });
 
-  test("both verify it, and nothing in it is an orphan", async () => {
+  test("both verify it, and nothing in it is unreferenced", async () => {
     await bed.archiveAll();
     const verified = await bed.stockOk(stock, ["verify", "--output=text", "--verbose"]);
     expect(verified.stdout).toMatch(/^status: ok$/m);
@@ -76,7 +76,7 @@ function hardLinks({ binaries, stock }: InteropParts): void {
     expect(await bed.restoreAndCompare({ by: stock, repo: 1, args: [`--set=${fourth}`] })).toEqual([]);
   });
 
-  test("what one expires leaves the files of the others whole, by both", async () => {
+  test("expiry by either program keeps the other backups' files intact", async () => {
     const [, second = "", third = ""] = await labels();
     await bed.stockOk(stock, ["expire", `--set=${third}`]);
     await bed.oursOk(["expire", `--set=${second}`]);

@@ -49,7 +49,7 @@ interface Scene {
 }
 
 /** Side by side: most of their time is waiting for what does not answer. */
-describe.concurrent("a repository that is away", async () => {
+describe.concurrent("a repository that is down", async () => {
   const title = "isolation of repositories";
   const parts = await findParts(title, 18, "2.60");
   if (parts === null) {
@@ -81,34 +81,37 @@ describe.concurrent("a repository that is away", async () => {
   test.for([
     { outage: STOPPED, keepWal: true },
     { outage: SILENT, keepWal: false },
-  ])("policy any, server $outage.name: every segment is acknowledged and counted as debt; heal pays it", async ({ outage, keepWal }, context) => {
-    const scene = await open(context, "any", keepWal);
-    const { bed, server } = scene;
-    await outage.begin(server);
-    const before = Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
-    const names = await writeSegments(bed, SEGMENTS);
-    await waitFor("acknowledgement of all segments", 240_000, async () =>
-      Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")) >= before + SEGMENTS ? true : null,
-    );
-    report(`any, ${outage.name}`, storingDelaysS(bed, names));
-    expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
-    // Debt is asked for while the server is away: repo2's own state is unknown then, what it owes is not.
-    const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-    expect(away.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, SEGMENTS]);
-    expect(away.repo[1]?.status.code).toBe(99);
-    expect((await bed.oursOk(["info"])).stdout).toContain(`repo2 wal debt: ${SEGMENTS} segment(s)`);
+  ])(
+    "policy any, server $outage.name: every segment is acknowledged and recorded as missing WAL; heal copies it",
+    async ({ outage, keepWal }, context) => {
+      const scene = await open(context, "any", keepWal);
+      const { bed, server } = scene;
+      await outage.begin(server);
+      const before = Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
+      const names = await writeSegments(bed, SEGMENTS);
+      await waitFor("acknowledgement of all segments", 240_000, async () =>
+        Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")) >= before + SEGMENTS ? true : null,
+      );
+      report(`any, ${outage.name}`, storingDelaysS(bed, names));
+      expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
+      // Debt is asked for while the server is away: repo2's own state is unknown then, what it owes is not.
+      const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+      expect(away.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, SEGMENTS]);
+      expect(away.repo[1]?.status.code).toBe(99);
+      expect((await bed.oursOk(["info"])).stdout).toContain(`repo2 wal debt: ${SEGMENTS} segment(s)`);
 
-    if (!keepWal) {
-      await bed.cluster.sql("CHECKPOINT");
-      await waitFor("removal of WAL", 90_000, async () => (names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true));
-    }
-    await outage.end(server);
-    const healed = await bed.oursOk(["heal"]);
-    expect(healed.stdout).toMatch(new RegExp(`repo2: ${SEGMENTS} WAL file\\(s\\) copied`));
-    await expectEqual(scene, names);
-  });
+      if (!keepWal) {
+        await bed.cluster.sql("CHECKPOINT");
+        await waitFor("removal of WAL", 90_000, async () => (names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true));
+      }
+      await outage.end(server);
+      const healed = await bed.oursOk(["heal"]);
+      expect(healed.stdout).toMatch(new RegExp(`repo2: ${SEGMENTS} WAL file\\(s\\) copied`));
+      await expectEqual(scene, names);
+    },
+  );
 
-  test("policy all, server stopped: PostgreSQL keeps trying, repo1 stays current, and all is well when the server is back", async (context) => {
+  test("policy all, server stopped: PostgreSQL keeps trying, repo1 stays current, and everything works when the server is back", async (context) => {
     const scene = await open(context, "all", true);
     const { bed, server } = scene;
     await STOPPED.begin(server);

@@ -63,7 +63,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await bed?.remove();
   });
 
-  test("a backup expires by each repository's own retention, and stock finds nothing left to do", async () => {
+  test("a backup expires by each repository's own retention, and leaves nothing for stock to expire", async () => {
     expect((await labels(1)).length).toBe(2);
     expect((await labels(2)).length).toBe(1);
     for (const repo of [1, 2]) {
@@ -103,7 +103,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     expect((await bed.ours(["annotate", "--set=20200101-000000F", "--annotation=a=b"])).exitCode).toBe(75);
   });
 
-  test("stop holds both programs back until start", async () => {
+  test("stop blocks both programs until start", async () => {
     await bed.oursOk(["stop"]);
     for (const run of [bed.ours(["backup"]), bed.stock(stock, ["backup"])]) expect((await run).exitCode).toBe(62);
     await bed.stockOk(stock, ["start"]);
@@ -140,7 +140,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await bed.archiveAll();
   });
 
-  test("info, manifest, repo-ls and repo-get say what stock says", async () => {
+  test("info, manifest, repo-ls and repo-get print the same as stock", async () => {
     const label = (await labels(2)).at(-1) ?? "";
     // What the tests before have stopped may still be letting go of its lock, and a file of a backup be on its way.
     await waitFor("nothing to go on", 120_000, async () => {
@@ -161,7 +161,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await same("repo-get", "--repo=2", "--ignore-missing", "nothing");
   });
 
-  test("stanza-upgrade: a new cluster under the old stanza, WAL and backups apart from the old ones", async () => {
+  test("stanza-upgrade: a new cluster under the old stanza, with WAL and backups separate from the old ones", async () => {
     const id = (): string[] => readdirSync(join(bed.repoPath(1), "archive", bed.stanza)).filter((name) => /-\d$/.test(name));
     expect(id()).toEqual(["18-1"]);
     const other = await TestBed.create({ binaries, repos: [{}], settings: { archive_mode: "off" } });
@@ -184,7 +184,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     }
   });
 
-  test("stanza-delete wants the stanza stopped and the server down, and leaves nothing of it", async () => {
+  test("stanza-delete requires a stopped stanza and server, and leaves nothing", async () => {
     expect((await bed.ours(["stanza-delete"])).exitCode).toBe(37);
     expect((await bed.ours(["stanza-delete", "--repo=1"])).exitCode).toBe(55);
     await bed.oursOk(["stop"]);

@@ -12,7 +12,7 @@ async function live(variables: Record<string, string>): Promise<{ code: number; 
   return { code, lines, text: lines.join("\n") };
 }
 
-test("without any account nothing is tested, and it is told how to make throw-away ones", async () => {
+test("without an account nothing is tested, and the output explains how to create throw-away ones", async () => {
   const { code, lines, text } = await live({});
   expect(code).toBe(0);
   expect(lines.filter((line) => line.startsWith("NOT RUN "))).toHaveLength(6);
@@ -37,7 +37,7 @@ describe("an account's bucket", async () => {
     return Object.fromEntries(Object.entries(words).map(([word, value]) => [`${prefix}_${word}`, value]));
   }
 
-  test("doctor, backups, WAL, verify, a restore that is equal, and nothing left; another one's wrong key fails alone", async () => {
+  test("doctor, backups, WAL, verify, an equal restore, and nothing left; another account's wrong key fails alone", async () => {
     const { code, lines, text } = await live({ ...environment("R2"), ...environment("B2", { KEY: "wrong-planted-key" }) });
     expect(text).toContain("PASSED R2: doctor, backup, WAL, verify and restore");
     for (const done of ["stanza-create", "backup --type=full", "backup --type=incr", "check", "verify", "compare: ", "cleanup: nothing is left"]) {

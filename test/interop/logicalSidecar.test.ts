@@ -59,7 +59,7 @@ describe("a sidecar", async () => {
     await source?.remove();
   });
 
-  test("gets what is there and what comes", async () => {
+  test("gets existing and new rows", async () => {
     await arrives("1 apples, 2 pears");
     await tell(source, [
       "INSERT INTO orders VALUES (3, 'plums')",
@@ -69,7 +69,7 @@ describe("a sidecar", async () => {
     await arrives("2 quinces, 3 plums");
   });
 
-  test("keeps what is emptied and dropped at the source, which gets it back from there", async () => {
+  test("keeps rows deleted and dropped at the source, which can get them back from it", async () => {
     await tell(source, ["TRUNCATE orders", "INSERT INTO orders VALUES (4, 'figs')"]);
     // The row behind it is there, so the TRUNCATE was passed over.
     await arrives("2 quinces, 3 plums, 4 figs");
@@ -86,7 +86,7 @@ describe("a sidecar", async () => {
     await arrives("2 quinces, 3 plums, 4 figs, 5 dates");
   });
 
-  test("stands still at a column that it does not have, and goes on once it has it", async () => {
+  test("stops at a column that it lacks, and continues once it has it", async () => {
     await tell(source, ["ALTER TABLE orders ADD COLUMN price int", "INSERT INTO orders VALUES (6, 'limes', 7)"]);
     await copy.waitForValue("SELECT apply_error_count > 0 FROM pg_stat_subscription_stats", "true", 120_000);
     expect(await rows(copy)).not.toContain("limes");
@@ -102,7 +102,7 @@ describe("a sidecar", async () => {
     await source.sql("ALTER PUBLICATION precious DROP TABLE notes");
   });
 
-  test("that is away holds back what it may and no more; that is seen, and it is copied anew", async (context) => {
+  test("that is down holds back WAL up to its limit and no more; this is visible, and it is copied again", async (context) => {
     expect(await numbers()).toEqual([
       expect.stringMatching(/^logical_sidecar_lag_bytes\{slot="precious"\} \d+$/),
       'logical_sidecar_lost{slot="precious"} 0',

@@ -99,7 +99,7 @@ describe("migrate", async () => {
     await bed?.remove();
   });
 
-  test("the plan says what goes, who is connected, and what is in the way with its way out", async () => {
+  test("the plan lists databases, connected clients, and obstacles with their remedies", async () => {
     const client = new Client({ host: source.socketPath, database: "shop", user: "postgres", application_name: "webshop" });
     await client.connect();
     try {
@@ -137,7 +137,7 @@ describe("migrate", async () => {
     ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', undefined, "pg_dump was ended by SIGKILL"],
     ["is all there, and fails in the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
     ["is loaded by what fails in the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],
-  ])("a dump that %s is not taken for a whole one, and the source can be written to again", async (name, dump, load, told) => {
+  ])("a dump that %s does not count as complete, and the source accepts writes again", async (name, dump, load, told) => {
     const only = "--db-include=app_05";
     const { exitCode, stdout } = await migrate("copy", [programs(name, dump, load), only]);
     expect([exitCode, stdout]).toEqual([102, expect.stringContaining(`database 'app_05' is not copied: ${told}`)]);
@@ -145,7 +145,7 @@ describe("migrate", async () => {
     expect(await guarded()).toBe("0");
   });
 
-  test("the old cluster may go when each repository has a backup since, and a drill has passed with one", async () => {
+  test("the old cluster may go when each repository has a later backup, and a drill has passed with one", async () => {
     // One of them was begun and not finished: finish asks for that too.
     const only = ["--db-include=small", "--db-include=app_05"];
     expect((await migrate("copy", only)).exitCode).toBe(0);
@@ -164,7 +164,7 @@ describe("migrate", async () => {
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
   });
 
-  test("a copy that is told to end lets the source be written to again, and the next one keeps what is whole", async () => {
+  test("a copy that is stopped lets the source accept writes again, and the next one keeps complete parts", async () => {
     const only = ["app_30", "app_31", "app_32"].map((name) => `--db-include=${name}`);
     const before = await guarded();
     const began = join(bed.folder, "began");
@@ -187,7 +187,7 @@ describe("migrate", async () => {
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
   }, 600_000);
 
-  test("a copy that is killed goes on where it was, under the same guard", async () => {
+  test("a copy that is killed resumes, with the source still guarded", async () => {
     const [pids, began] = [join(bed.folder, "pids"), join(bed.folder, "began-to-be-killed")];
     const slow = programs(
       "slow",
@@ -215,7 +215,7 @@ describe("migrate", async () => {
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'pgbackstop%'")).toBe("0");
   }, 600_000);
 
-  test("everything is there: verified", async () => {
+  test("a complete copy verifies", async () => {
     const { code, report } = await asked("verify");
     expect(report.differences).toEqual([]);
     expect([code, report.ok, report.guarded, report.databases.length, report.clients]).toEqual([0, true, true, DATABASE_COUNT, []]);
@@ -228,7 +228,7 @@ describe("migrate", async () => {
     expect([log.includes("SCRAM-SHA-256$"), log.includes(ROLE_PASSWORD), log.includes("over there")]).toEqual([false, false, false]);
   });
 
-  test("each tampering in between is told by the name of what it is", async () => {
+  test("each tampering is reported by the object's name", async () => {
     const tampered: readonly (readonly [database: string, sql: string, kind: string, name: string | RegExp])[] = [
       ["app_01", "DELETE FROM things WHERE id = 7", "table", "public.things"],
       ["app_02", "UPDATE things SET name = 'other' WHERE id = 7", "table", "public.things"],
@@ -293,7 +293,7 @@ describe("migrate", async () => {
     ]);
   });
 
-  test("release gives the source back as it was", async () => {
+  test("release restores the source as it was", async () => {
     const { exitCode, stdout } = await migrate("release");
     expect([exitCode, stdout]).toEqual([0, expect.stringContaining("the source takes connections and writes again")]);
     expect(await guarded()).toBe("0");
@@ -306,7 +306,7 @@ describe("migrate", async () => {
     await source.sql("CREATE TABLE late (x int)", [], "app_01");
   });
 
-  test("a target that was equal once is only made anew when that is asked for, and a comparison with a writable source does not count", async () => {
+  test("a target that verified once is recreated only on request, and a comparison with a writable source does not count", async () => {
     const only = ["--db-include=app_01"];
     await onTarget("ALTER ROLE auditor NOINHERIT");
     const { exitCode, stdout } = await migrate("copy", only);
@@ -327,7 +327,7 @@ describe("migrate", async () => {
   });
 
   test(
-    "PostgreSQL 18 takes them too",
+    "PostgreSQL 18 is supported too",
     async () => {
       const [clients, newest] = [await findClients18(), await findPostgres(18)];
       if ("missing" in clients || "missing" in newest) {

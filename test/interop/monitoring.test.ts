@@ -197,7 +197,7 @@ const CASES: readonly Case[] = [
 ];
 
 describe("promtool", () => {
-  test("finds nothing wrong with the rules of hosts and clusters", async (context) => {
+  test("accepts the rules of hosts and clusters", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const folder = temporaryFolder();
     const file = join(folder, "rules.yml");
@@ -236,7 +236,7 @@ describe("promtool", () => {
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
   });
 
-  test("sees a stream that stands still, one that is gone, and nothing in metrics that are read late", async (context) => {
+  test("sees a stalled stream, a missing one, and nothing in metrics that are scraped late", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { name, rules } = groupOf(STREAMED);
     const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopStream")) };
@@ -382,7 +382,7 @@ describe("metrics of real repositories", async () => {
   });
   afterAll(() => bed?.remove());
 
-  test("say of every backup what the exporter says of stock's info, and Prometheus reads them", async (context) => {
+  test("report of every backup what the exporter reports from stock's info, and Prometheus reads them", async (context) => {
     const expected = exporterOf((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
     const { text } = await scrape();
     const values = valuesOf(text);
@@ -401,7 +401,7 @@ describe("metrics of real repositories", async () => {
     expect(checked.exitCode).toBe(0);
   });
 
-  test("recorded when all is well they fire nothing, and what is promised and not kept", async (context) => {
+  test("fire nothing while all is well, and fire for each missed objective", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.archiveAll();
     await bed.oursOk(["verify", "--output=none"]);
@@ -416,7 +416,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, well, { laterS: 10 * 24 * HOUR_S })).toContain("PgbackstopDrillTooOld 1");
   });
 
-  test("recorded and then told no more, or told for ever, they fire", async (context) => {
+  test("fire when they stop, or never change", async (context) => {
     const promtool = await promtoolOrSkip(context);
     expect(await firingIn(promtool, well, { isStill: true })).toEqual(["PgbackstopMetricsStale"]);
     const gone = both((key) => [`BackupMissing ${key} full`, `BackupMissing ${key} incr`]);
@@ -424,7 +424,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, { ...well, text: "" })).toEqual([...gone, "PgbackstopMetricsMissing", ...untold]);
   });
 
-  test("recorded of a damaged repository they fire, by verify and by a drill", async (context) => {
+  test("fire for a damaged repository, by verify and by a drill", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { config, path } = await copyOf(1, "damaged");
     const files = (await runOk("find", [join(path, "backup"), "-name", "*.gz", "-size", "+40k"])).trim().split("\n");
@@ -439,7 +439,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopDrillFailed 1", ...failed, "PgbackstopVerifyFailed 1"]);
   });
 
-  test("recorded of a gap in the WAL, of a wrong passphrase, of an empty and of a lost repository they fire", async (context) => {
+  test("fire for a gap in the WAL, for a wrong passphrase, for an empty and for a lost repository", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { config, path } = await copyOf(1, "gap");
     const directory = join(path, "archive", bed.stanza, `${MAJOR}-1`, "0000000100000000");
@@ -458,7 +458,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, await scrape(lost))).toEqual(unreadable);
   });
 
-  test("recorded while WAL is owed, waits, or reaches one repository only they fire", async (context) => {
+  test("fire while WAL is missing, waits, or reaches only one repository", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { config, path } = await copyOf(2, "behind");
     const directory = join(path, "archive", bed.stanza, `${MAJOR}-1`, "0000000100000000");
@@ -484,7 +484,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, owed)).toContain("PgbackstopWalOwed 2");
   });
 
-  test("recorded when the first repository is fresh and the second one was forgotten for a day they fire of the second", async (context) => {
+  test("fire for the second repository when only the first one is fresh and the second was forgotten for a day", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.oursOk(["backup", "--type=full", "--repo=1"]);
     // The backup waited for its WAL in the first repository only: that PostgreSQL has not been told yet would fire too.
@@ -494,7 +494,7 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, fresh, forgotten)).toEqual(["PgbackstopBackupTooOld 2 full", "PgbackstopBackupTooOld 2 incr"]);
   });
 
-  test("recorded they give every panel of the dashboard something to draw", async (context) => {
+  test("give every panel of the dashboard data to draw", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { panels } = dashboardOf([DECLARED]) as { panels: readonly { title: string; targets?: readonly { expr: string }[] }[] };
     const exprs = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr.replaceAll(/\$(stanza|repo_key)/g, ".*")));

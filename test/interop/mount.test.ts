@@ -10,7 +10,7 @@ import { parseInfo } from "../harness/infoJson";
 import { findParts, loud } from "../harness/interopParts";
 import { TestBed } from "../harness/testBed";
 
-describe("a directory that was mounted", async () => {
+describe("a directory on a mount", async () => {
   const title = "unmounted repositories";
   const parts = await findParts(title, 18, "2.60");
   if (!isRoot()) loud(title, "only root can mount");
@@ -19,7 +19,7 @@ describe("a directory that was mounted", async () => {
     return;
   }
 
-  test("takes nothing while it is away, and is healed when it is back", async (context) => {
+  test("accepts nothing while it is unmounted, and is healed when it is back", async (context) => {
     const bed = await TestBed.create({ binaries: parts.binaries, repos: [{}, {}], acknowledge: "any", walSegmentSizeMb: 1 });
     context.onTestFinished(() => bed.remove());
     const path = bed.repoPath(1);

@@ -29,7 +29,7 @@ function withSecrets(text: string): string {
   return text.replaceAll("/etc/pgbackstop/credentials/", "/run/secrets/pg/");
 }
 
-test("every text of a module is what an update over SSH writes", async (context) => {
+test("every text of a module equals what an update over SSH writes", async (context) => {
   const nix = await findNix();
   if ("missing" in nix) {
     loud("a module of NixOS", nix.missing);

@@ -49,7 +49,7 @@ function offline({ binaries, stock }: InteropParts): void {
     expect((await bed.ours(["backup", "--force"])).exitCode).toBe(31);
   });
 
-  test("say the same of themselves", async () => {
+  test("describe themselves in the same way", async () => {
     await bed.cluster.stop();
     await byStock("full");
     await bed.oursOk(["backup", "--no-online", "--type=full", "--no-expire-auto"]);
@@ -67,7 +67,7 @@ function offline({ binaries, stock }: InteropParts): void {
     await expectAgreement(bed, stock);
   });
 
-  test("make chains with stock's, which either restores and which need no archive", async () => {
+  test("form chains with stock's, which either program restores and which need no archive", async () => {
     await changed();
     await byStock("incr");
     await changed();
@@ -85,7 +85,7 @@ function offline({ binaries, stock }: InteropParts): void {
     }
   });
 
-  test("are what online ones go on with, comparing every file", async () => {
+  test("are the base of online ones, which compare every file", async () => {
     const { stdout } = await bed.oursOk(["backup", "--type=incr", "--no-expire-auto"]);
     expect(stdout).toContain("the online option has changed since the");
     await writeMore(bed);

@@ -50,7 +50,7 @@ describe("clusters", () => {
     });
   }
 
-  test("two clusters of one template have system identifiers of their own, and the same settings", async (context) => {
+  test("two clusters of one template have their own system identifiers, and the same settings", async (context) => {
     const binaries = await postgresOrSkip(context, 18);
     const ids: string[] = [];
     for (const segmentSizeMb of [16, 1, 1]) {

@@ -20,7 +20,7 @@ const { load } = require("js-yaml") as { load(text: string): unknown };
 const ROWS = 5000;
 const WAIT_MS = 120_000;
 
-describe("a standby out of a repository", async () => {
+describe("a standby from a repository", async () => {
   const patroni = await findPatroni();
   const postgres = await findPostgres(15);
   const missing = "missing" in patroni ? patroni.missing : "missing" in postgres ? postgres.missing : null;
@@ -134,7 +134,7 @@ describe("a standby out of a repository", async () => {
   };
   const countOf = async (port: number): Promise<unknown> => (await ask(port, "SELECT count(*)::int AS count FROM readings"))[0]?.["count"];
 
-  test("is a member of Patroni by what StandbyHost gives for patroni.yml, and streams after the archive's end", async () => {
+  test("joins Patroni with StandbyHost's part of patroni.yml, and streams after the archive's end", async () => {
     const missingThere = await ask(leader.port, "SELECT min(name) AS name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'");
     expect(String(missingThere[0]?.["name"]) > "000000010000000000000004").toBe(true);
     const dataPath = join(bed.folder, "data-b");
@@ -156,7 +156,7 @@ describe("a standby out of a repository", async () => {
     await waitFor("streaming", WAIT_MS, () => streaming(1));
   });
 
-  test("is a plain standby by one command, and streams beside it", async () => {
+  test("starts as a plain standby by one command, and streams", async () => {
     const dataPath = join(bed.folder, "data-c");
     const primary = { host: "127.0.0.1", port: leader.port, user: bed.cluster.superuser, passfile: undefined, sslmode: undefined, slot: undefined };
     await runOk("sh", ["-c", standbyCommand(argvFor("c", dataPath), primary)], { user: bed.cluster.user, cwd: bed.folder });

@@ -106,7 +106,7 @@ describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (maj
     await bed?.remove();
   });
 
-  test("there is enough to draw from", () => {
+  test("there are enough targets to draw from", () => {
     expect(history.on(1).filter((mark) => mark.stamp !== null).length).toBeGreaterThan(200);
     expect(history.on(2).filter((mark) => mark.timeline === 2).length).toBeGreaterThan(100);
     expect(history.on(1).filter((mark) => mark.name !== null)).toHaveLength(3);

@@ -55,7 +55,7 @@ describe("recover", async () => {
   const state = async (): Promise<string> => bed.cluster.value("SELECT count(*) || ' ' || coalesce(max(id), 0) FROM kept");
   const kept = (): string[] => readdirSync(dirname(bed.cluster.dataPath)).filter((name) => name.startsWith(`${basename(bed.cluster.dataPath)}.`));
 
-  test("refuses what cannot be reached, and what nobody has agreed to, before anything is stopped", async () => {
+  test("refuses unreachable targets, and unconfirmed plans, before anything is stopped", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
     const cases: [string[], number, RegExp][] = [
       [[], 37, /nobody can be asked: nothing was changed[\s\S]*--yes goes on without asking/],
@@ -81,7 +81,7 @@ describe("recover", async () => {
     expect(kept()).toEqual([]);
   });
 
-  test("the end of the WAL: not a row is missing, and the old data are kept", async () => {
+  test("the end of the WAL: no row is missing, and the old data are kept", async () => {
     const before = await bed.cluster.tableChecksums();
     await sql("INSERT INTO kept VALUES (2003)");
     const { stdout } = await bed.oursOk(["recover", "--yes"]);
@@ -92,14 +92,14 @@ describe("recover", async () => {
     expect(existsSync(join(bed.folder, "tablespace"))).toBe(true);
   });
 
-  test("a point in time, though nothing was written after it but what is given up", async () => {
+  test("a point in time, even if only discarded writes follow it", async () => {
     const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${goodTime}`], AS_ROOT);
     expect(stdout).toMatch(/is open, on timeline 3\./);
     expect(await state()).toBe("1001 2001");
     await bed.archiveAll();
   });
 
-  test("undone, the old data are back, on a timeline that nobody has had", async () => {
+  test("undo returns the old data, on a new timeline", async () => {
     const { stdout } = await bed.oursOk(["recover", "--undo", "--yes"], AS_ROOT);
     expect(stdout).toMatch(/is open with the old data, on timeline 4\./);
     expect(await state()).toBe("503 2003");
@@ -109,7 +109,7 @@ describe("recover", async () => {
     expect(readFileSync(join(bed.cluster.dataPath, "postgresql.auto.conf"), "utf8")).not.toContain("a new timeline");
   });
 
-  test("from the second repository alone, though the first one is gone, and a backup that is named", async () => {
+  test("from the second repository alone, without the first one, and from a named backup", async () => {
     const aside = `${bed.repoPath(1)}.away`;
     renameSync(bed.repoPath(1), aside);
     try {
@@ -129,7 +129,7 @@ describe("recover", async () => {
     ["giving the old data another name", 0, ["--yes"]],
     ["restoring", 400, ["--yes"]],
     ["starting the server", 200, ["--undo", "--yes"]],
-  ])("killed while %s, the next run goes on, or back", async (step, afterMs, next) => {
+  ])("killed while %s, the next run continues, or undoes", async (step, afterMs, next) => {
     await sql("INSERT INTO kept SELECT max(id) + 1 FROM kept");
     const before = await state();
     await killAt(bed, `recover: ${step}`, afterMs);

@@ -131,7 +131,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     ["name", () => ["--type=name", "--target=middle"], "before first", "paused"],
     ["time", () => ["--type=time", `--target=${midTime}`, "--target-action=promote"], "before first", "promoted"],
     ["standby", () => ["--type=standby"], "before first second", "standby"],
-  ] as const)("%s ends where it should", async (_, args, expected, end) => {
+  ] as const)("%s ends at the right position", async (_, args, expected, end) => {
     await again(...args());
     expect(existsSync(join(data, "standby.signal"))).toBe(end === "standby");
     expect(existsSync(join(data, "recovery.signal"))).toBe(end !== "standby");
@@ -153,7 +153,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await cluster.remove();
   });
 
-  test("preserve leaves the user's own recovery alone, none leaves none", async () => {
+  test("preserve keeps the user's own recovery settings, none writes none", async () => {
     await again("--type=name", "--target=middle");
     const own = `${readFileSync(join(data, "postgresql.auto.conf"), "utf8")}# mine\n`;
     writeFileSync(join(data, "postgresql.auto.conf"), own);
@@ -169,7 +169,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect(readFileSync(join(data, "postgresql.auto.conf"), "utf8")).not.toMatch(/^(restore_command|recovery_target)/m);
   });
 
-  test("--delta repairs whatever happened to the directory: it equals stock's restore", async () => {
+  test("--delta repairs any change in the directory: the result equals stock's restore", async () => {
     damage(data, bed);
     const output = (await again("--type=immediate", "--log-level-console=detail")).stdout;
     expect(output).toContain(`remove invalid path '${join(data, "extra")}'`);
@@ -181,7 +181,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect(fetched.length).toBeLessThan(25);
   });
 
-  test("--force trusts size and time where --delta does not", async () => {
+  test("--force trusts size and time, --delta does not", async () => {
     const path = join(data, "base/1/1259");
     const { mtimeMs, size } = statSync(path);
     writeFileSync(path, Buffer.alloc(size, 7));
@@ -196,7 +196,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect([refused.exitCode, refused.stdout]).toEqual([40, expect.stringContaining("because it contains files")]);
   });
 
-  test("links and tablespaces go where they are told to", async () => {
+  test("links and tablespaces go to the given paths", async () => {
     const args = (place: string): string[] => [
       "--type=immediate",
       `--tablespace-map-all=${join(place, "all")}`,
@@ -220,7 +220,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
-  test("--db-include brings back one database, the others as holes: as stock does", async () => {
+  test("--db-include restores one database, the others as holes, like stock", async () => {
     const args = ["--db-include=shop", "--type=immediate", "--target-action=promote"];
     const { dataPath } = await restored({ by: null, repo: 2, args });
     const { dataPath: theirs } = await restored({ by: stock, repo: 2, args });
@@ -236,7 +236,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
-  test.skipIf(!isRoot())("root gives everything to whom it belonged", async () => {
+  test.skipIf(!isRoot())("root restores every original owner", async () => {
     const place = join(bed.folder, "side", "root");
     mkdirSync(place, { mode: 0o755 });
     // Of root alone, as a new directory is: the server must be able to enter it afterwards.
@@ -256,7 +256,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
-  test("a repository that goes away in the midst is replaced by the other one", async () => {
+  test("a repository that fails in the middle is replaced by the other one", async () => {
     let stopped: Promise<void> | undefined;
     const place = join(bed.folder, "side", "outage");
     mkdirSync(place);
@@ -286,7 +286,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
-  test("a restore that was killed does not start, and goes on with --delta", async () => {
+  test("a killed restore does not start, and continues with --delta", async () => {
     const place = join(bed.folder, "side", "killed");
     mkdirSync(place);
     giveTo(place, bed.cluster.user);
@@ -314,7 +314,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
-  test("a new machine gets its configuration files back too, and stock takes no notice of them", async () => {
+  test("a new machine gets its configuration files back too, and stock ignores them", async () => {
     await bed.stockOk(stock, ["verify", "--repo=2", "--output=text"]);
     await bed.stockOk(stock, ["expire", "--repo=2", "--repo2-retention-full=1"]);
     const offered = await again();
@@ -336,7 +336,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect(await marks(bed.cluster)).toBe("before first second");
   });
 
-  test("no secret is in any file that it left", () => {
+  test("none of its files contains a secret", () => {
     expect(bed.findLeaks()).toEqual([]);
   });
 }

@@ -50,7 +50,7 @@ describe("rollback", async () => {
   const rollback = (...words: string[]): Promise<RunResult> =>
     bed.ours(["rollback", ...words], { env: { PATH: `${zfs.bin}:${process.env["PATH"] ?? ""}` } });
 
-  test("shows what becomes of newer snapshots, and refuses what it cannot do, with the server running", async () => {
+  test("shows the fate of newer snapshots, and refuses impossible requests, with the server running", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
     const cases: [string[], number, RegExp][] = [
       [["--snapshot=tank/pg@before"], 37, /1 snapshot\(s\), which stay with the old data\n +tank\/pg@newer[^]*nothing was changed/],
@@ -66,7 +66,7 @@ describe("rollback", async () => {
     expect(readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8")).toBe(pid);
   });
 
-  test("goes back, on a new timeline, and archives on; nothing is destroyed", async () => {
+  test("goes back, on a new timeline, and continues to archive; nothing is destroyed", async () => {
     requireOk("rollback", await rollback("--snapshot=tank/pg@before", "--yes"));
     expect(await bed.cluster.value("SELECT count(*) || ' ' || min(id) FROM kept")).toBe("100 1");
     await bed.cluster.sql("INSERT INTO kept VALUES (1000)");
@@ -83,7 +83,7 @@ describe("rollback", async () => {
     expect(datasets["tank/pg"]).not.toHaveProperty("origin");
   });
 
-  test("a second one takes a timeline that no other has, and a restore follows it", async () => {
+  test("a second one takes an unused timeline, and a restore follows it", async () => {
     requireOk("rollback", await rollback("--snapshot=tank/pg@before", "--yes"));
     await bed.cluster.sql("INSERT INTO kept VALUES (2000)");
     expect(await bed.archiveAll()).toMatch(/^00000003/);

@@ -62,7 +62,7 @@ describe("a repository on an SFTP server", async () => {
     await server.remove();
   });
 
-  test("holds what the other one holds, for ours and for stock, over SFTP and in its directory", async () => {
+  test("has the same content as the other one, for ours and for stock, over SFTP and in its directory", async () => {
     expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
     for (const config of [bed.configPath, local]) {
       const verified = await bed.stockOk(stock, ["verify", "--repo=2", "--output=text", "--verbose"], { config });
@@ -72,7 +72,7 @@ describe("a repository on an SFTP server", async () => {
     await bed.oursOk(["check"]);
   });
 
-  test("that is away does not hold up the WAL: what it lacks is counted and healed", async () => {
+  test("that is down does not delay WAL: its missing WAL is counted and healed", async () => {
     // A slow machine may have made it owe something before.
     await bed.oursOk(["heal"]);
     await server.stop();

@@ -94,14 +94,14 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     return [...labels][0] ?? "";
   };
 
-  test("beside its primary gives the relations", async () => {
+  test("beside its primary provides the relations", async () => {
     const config = host("both", [bed.cluster, standby], { "backup-standby": "y" });
     const { stdout } = await underLoad(() => bed.oursOk(["backup", "--type=full", "--log-level-console=detail"], { config }));
     expect(stdout).toMatch(/replay on the standby reached/);
     await expectRestorable(labelOf(stdout));
   });
 
-  test("alone is backed up, and an increment of it too", async () => {
+  test("alone is backed up, also incrementally", async () => {
     const config = host("alone", [standby], { "backup-standby": "y" });
     const full = labelOf((await underLoad(() => bed.oursOk(["backup", "--type=full"], { config }))).stdout);
     const { stdout } = await underLoad(() => bed.oursOk(["backup", "--type=incr"], { config }));
@@ -111,7 +111,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     await expectRestorable(incr);
   });
 
-  test("is asked for by name: without one, or with nothing but one, the mode decides", async () => {
+  test("is used on request: without one, or with only one, the mode decides", async () => {
     const alone = host("refused", [standby]);
     const refused = await bed.ours(["backup", "--type=full"], { config: alone });
     expect(refused.exitCode).toBe(56);
@@ -123,7 +123,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     expect(preferred.stdout).toContain("unable to find a standby to perform the backup, using primary instead");
   });
 
-  test("alone waits for the stop segment in each repository, and says which one lacks it", async () => {
+  test("alone waits for the stop segment in each repository, and names the one that lacks it", async () => {
     const config = host("idle", [standby], { "backup-standby": "y", "archive-timeout": "2s" });
     await bed.cluster.sql("INSERT INTO readings (body) VALUES ('in a segment that nobody archives')");
     await bed.cluster.sql("CHECKPOINT");
@@ -136,7 +136,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
   });
 
   // The last one: it takes the primary away.
-  test("that takes the place of a dead primary archives what that one had not, with the plain command", async () => {
+  test("that replaces a dead primary archives that one's missing WAL, with the plain command", async () => {
     const config = host("promoted", [standby]);
     await bed.oursOk(["backup", "--type=full"]);
     await bed.stopArchiving();

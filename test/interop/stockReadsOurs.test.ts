@@ -118,14 +118,14 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     expect(stocks.status).toMatchObject({ code: 0, message: "ok" });
   });
 
-  test.each(keys)("verify finds repo%i in order", async (key) => {
+  test.each(keys)("verify finds repo%i valid", async (key) => {
     const result = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
     expect(result.stdout).toMatch(/status: ok/);
     expect(result.stdout).toContain(`backup: ${label}, status: valid`);
     expect(result.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
   });
 
-  test.each(keys)("archive-get gives the segment's bytes back from repo%i", async (key) => {
+  test.each(keys)("archive-get returns the segment's bytes from repo%i", async (key) => {
     const folder = mkdtempSync(join(bed.folder, "log", "got-"));
     rmSync(folder, { recursive: true });
     await bed.stockOk(stock, ["archive-get", `--repo=${key}`, segment, folder]);
@@ -137,7 +137,7 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     expect(await bed.restoreAndCompare({ by: stock, repo: key })).toEqual([]);
   });
 
-  test("backup and expire go on in our repositories", async () => {
+  test("backup and expire continue in our repositories", async () => {
     for (const [index, { compressType = "gz" }] of planned.entries()) {
       const retention = `--repo${index + 1}-retention-full=1`;
       await bed.stockOk(stock, ["backup", "--type=full", `--repo=${index + 1}`, `--compress-type=${compressType}`, "--no-expire-auto", retention]);
@@ -154,13 +154,13 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(keys.length);
   });
 
-  test("no passphrase and no key is in a log, an output, a command line or PostgreSQL's files", () => {
+  test("no log, output, command line or file of PostgreSQL contains a passphrase or a key", () => {
     expect(bed.secrets.length).toBeGreaterThan(0);
     expect(argvLeaks).toEqual([]);
     expect(bed.findLeaks()).toEqual([]);
   });
 
-  test("the look-out for secrets sees one where there is one", async () => {
+  test("the search for secrets finds a planted one", async () => {
     const [secret = ""] = bed.secrets;
     const planted = join(bed.folder, "log", "planted.log");
     writeFileSync(planted, `passphrase ${secret}`);

@@ -74,7 +74,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     rmSync(place.folder, { recursive: true, force: true });
   });
 
-  test(`${kills} primaries die with their disks: what is lost is never older than the interval and the time to ship`, {
+  test(`${kills} primaries die with their disks: the lost time never exceeds the interval and the upload`, {
     timeout: 1_200_000,
   }, async () => {
     const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
@@ -119,7 +119,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   });
 
   test.runIf(isWhole)(
-    "what came back is consistent, goes on archiving, and stock minds nothing of it but ends at the last whole segment",
+    "the restored server is consistent, continues to archive, and stock ignores the stream but stops at the last complete segment",
     async () => {
       await bed.cluster.sql("CREATE EXTENSION IF NOT EXISTS amcheck");
       await bed.cluster.sql("SELECT bt_index_check('commits_pkey', true)");
@@ -149,7 +149,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     },
   );
 
-  test.runIf(isWhole)("info, status, metrics and verify tell of it, and verify finds a damaged piece", async () => {
+  test.runIf(isWhole)("info, status, metrics and verify report it, and verify detects a damaged chunk", async () => {
     await bed.cluster.sql("INSERT INTO commits SELECT 1500000 + n FROM generate_series(1, 10) n");
     await untilStreamed();
     const lsn = await flushed();
@@ -184,47 +184,43 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     agent = await startAgent();
   });
 
-  test.runIf(isWhole)(
-    "check names what stands against it and the way out; the agent tells it too, and goes on archiving",
-    { timeout: 600_000 },
-    async () => {
-      expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain("the agent receives WAL from this server");
-      await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
-      await bed.cluster.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO plain");
-      const plain = bed.variant("plain", { settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } }, stanza: { "pg1-user": "plain" } });
-      const refused = await bed.ours(["check"], { config: plain });
-      expect([refused.exitCode, `${refused.stdout}${refused.stderr}`]).toEqual([
-        56,
-        expect.stringContaining("the role 'plain' is no superuser and lacks REPLICATION"),
-      ]);
-      expect(`${refused.stdout}${refused.stderr}`).toContain('HINT: ALTER ROLE "plain" REPLICATION');
-      await agent.stop();
-      const before = agent.log().length;
-      agent = await startAgent(plain);
-      const told = (): string => agent.log().slice(before);
-      await waitFor("the agent's word", 60_000, async () => (/WARN: WAL is not streamed: .*permission denied/.test(told()) ? true : null));
-      expect(told()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
-      await bed.archiveAll();
-      const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
-      expect(`${stdout}${stderr}`.match(/ streamed=none stream-error=056 /g)).toHaveLength(2);
-      await bed.cluster.sql("ALTER ROLE plain REPLICATION");
-      await untilStreamed();
-      await bed.oursOk(["check"], { config: plain });
-      await agent.stop();
-      agent = await startAgent();
-      await bed.cluster.alterSystem({ max_wal_senders: 0 });
-      await bed.cluster.restart();
-      const none = await bed.ours(["check"]);
-      expect([none.exitCode, `${none.stdout}${none.stderr}`]).toEqual([67, expect.stringContaining("max_wal_senders is 0")]);
-      await bed.archiveAll();
-      await bed.cluster.sql("ALTER SYSTEM RESET max_wal_senders");
-      await bed.cluster.restart();
-      await untilStreamed();
-      await bed.oursOk(["check"]);
-    },
-  );
+  test.runIf(isWhole)("check names obstacles and remedies; the agent reports them too, and continues to archive", { timeout: 600_000 }, async () => {
+    expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain("the agent receives WAL from this server");
+    await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
+    await bed.cluster.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO plain");
+    const plain = bed.variant("plain", { settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } }, stanza: { "pg1-user": "plain" } });
+    const refused = await bed.ours(["check"], { config: plain });
+    expect([refused.exitCode, `${refused.stdout}${refused.stderr}`]).toEqual([
+      56,
+      expect.stringContaining("the role 'plain' is no superuser and lacks REPLICATION"),
+    ]);
+    expect(`${refused.stdout}${refused.stderr}`).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+    await agent.stop();
+    const before = agent.log().length;
+    agent = await startAgent(plain);
+    const told = (): string => agent.log().slice(before);
+    await waitFor("the agent's word", 60_000, async () => (/WARN: WAL is not streamed: .*permission denied/.test(told()) ? true : null));
+    expect(told()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+    await bed.archiveAll();
+    const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
+    expect(`${stdout}${stderr}`.match(/ streamed=none stream-error=056 /g)).toHaveLength(2);
+    await bed.cluster.sql("ALTER ROLE plain REPLICATION");
+    await untilStreamed();
+    await bed.oursOk(["check"], { config: plain });
+    await agent.stop();
+    agent = await startAgent();
+    await bed.cluster.alterSystem({ max_wal_senders: 0 });
+    await bed.cluster.restart();
+    const none = await bed.ours(["check"]);
+    expect([none.exitCode, `${none.stdout}${none.stderr}`]).toEqual([67, expect.stringContaining("max_wal_senders is 0")]);
+    await bed.archiveAll();
+    await bed.cluster.sql("ALTER SYSTEM RESET max_wal_senders");
+    await bed.cluster.restart();
+    await untilStreamed();
+    await bed.oursOk(["check"]);
+  });
 
-  test.runIf(isWhole)("a repository that is away holds up nobody, and has everything when it is back", async () => {
+  test.runIf(isWhole)("a repository that is down delays nothing, and has everything when it is back", async () => {
     await server.stop();
     await bed.cluster.sql("INSERT INTO commits SELECT 2000000 + n FROM generate_series(1, 10) n");
     const lsn = await flushed();
@@ -234,7 +230,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await waitFor("repo2", 90_000, async () => (((await streamed())[1] ?? 0n) >= lsn ? true : null));
   });
 
-  test.runIf(isWhole)("SIGTERM ships what was received, and a restart of the server begins anew", async () => {
+  test.runIf(isWhole)("SIGTERM ships the received bytes, and a restart of the server starts a new session", async () => {
     await agent.stop();
     const rows = Number(await bed.cluster.value("SELECT count(*) FROM commits"));
     agent = await startAgent(bed.variant("seldom", { settings: { stream: { intervalSeconds: 3600 } } }));
@@ -256,7 +252,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   });
 
   // The last one: it takes the primary away.
-  test.runIf(isWhole)("a standby is not streamed from until it is promoted, and then at once", async () => {
+  test.runIf(isWhole)("a standby is streamed from only once it is promoted, and then at once", async () => {
     const standby = await bed.cluster.createStandby({ archive_command: "false" });
     const second = agentPlace();
     const config = bed.variant("standby", {

@@ -116,7 +116,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     await server?.remove();
   });
 
-  test("a dry run tells what is missing and writes nothing", async () => {
+  test("a dry run lists the missing files and writes nothing", async () => {
     if (server === undefined) for (const name of ["archive", "backup", "pgbackstop"]) rmSync(join(bed.repoPath(2), name), { recursive: true });
     const told = await bed.oursOk([...SYNC, "--dry-run"]);
     for (const label of await labels(1)) expect(told.stdout).toContain(`[DRY-RUN] repo2: copied backup ${label} from repo1`);
@@ -124,7 +124,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     else expect(readdirSync(bed.repoPath(2))).toEqual([]);
   });
 
-  test("an empty repository gets everything; stock finds it valid and both tell the same about it", async () => {
+  test("an empty repository gets everything; stock finds it valid and both describe it in the same way", async () => {
     await bed.oursOk(SYNC);
     expect(await labels(2)).toEqual(await labels(1));
     expect(await labels(2)).toHaveLength(3);
@@ -137,7 +137,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     expect(bed.findLeaks()).toEqual([]);
   });
 
-  test.runIf(row.whole !== undefined)("blocks stay blocks where the target stores blocks, and become whole files elsewhere", async () => {
+  test.runIf(row.whole !== undefined)("blocks stay blocks if the target stores blocks, and become whole files otherwise", async () => {
     await bed.oursOk(["sync", "--from-repo=2", "--to-repo=3"]);
     const [newest = ""] = (await labels(1)).slice(-1);
     const manifests = await Promise.all([1, 2, 3].map((key) => manifestOf(key, newest)));
@@ -166,7 +166,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     if (!short) expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
   });
 
-  test("ours expires the copy and lists what is left", async () => {
+  test("ours expires the copy and lists the rest", async () => {
     const newest = (await labels(1)).at(-1) ?? "";
     const listed = await bed.oursOk(["--log-level-console=warn", "repo-ls", "--repo=2", "--recurse", "--filter=backup.manifest$"]);
     for (const label of await labels(2)) expect(listed.stdout).toContain(`backup/${bed.stanza}/${label}/backup.manifest\n`);
@@ -177,7 +177,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
   });
   if (short) return;
 
-  test("stock goes on there, and what comes later follows", async () => {
+  test("stock continues there, and later backups follow", async () => {
     await stockBackup("incr", 2);
     await writeMore(bed);
     await stockBackup("diff");
@@ -188,7 +188,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
   });
 
-  test("a killed run leaves nothing that is not whole, and the next one goes on", async () => {
+  test("a killed run leaves only complete backups, and the next one continues", async () => {
     await stockBackup("full");
     const label = (await labels(1)).at(-1) ?? "";
     const before = await labels(2);
@@ -206,7 +206,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     await stockFindsValid();
   });
 
-  test("a damaged file is not copied, the rest is, and the exit code tells", async () => {
+  test("a damaged file is not copied, the rest is, and the exit code reports it", async () => {
     await stockBackup("full");
     const label = (await labels(1)).at(-1) ?? "";
     const root = join(bed.repoPath(1), "backup", bed.stanza, label);

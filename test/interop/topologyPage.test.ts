@@ -32,7 +32,7 @@ describe("the page in a browser", async () => {
     return readFileSync(out);
   };
 
-  test("is light or dark as the reader wants it, and so is the picture alone", async () => {
+  test("is light or dark as the reader wants, and so is the picture alone", async () => {
     const sets = [
       new Map([["ledger", topology()]]),
       new Map([["ledger", topology({ repositories: { repo1: { ...NAS, keepDays: 3 }, repo2: BUCKET } })]]),

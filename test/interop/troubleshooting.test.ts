@@ -262,7 +262,7 @@ describe("the troubleshooting guide", async () => {
     await bed?.remove();
   });
 
-  test("has a reproduction for what names this test, and no other", () => {
+  test("has a reproduction for each entry that names this test, and for no other", () => {
     expect(Object.keys(REPRODUCTIONS).sort()).toEqual(ENTRIES.map(({ anchor }) => anchor).sort());
   });
 

@@ -83,7 +83,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     expect(stdout).toMatch(/repo1: the lease is held by host '.+' process \d+ \(backup\); waiting up to 120 s/);
   }
 
-  test("a process that lives keeps the other host out with its name, and gives way when it is ended", async () => {
+  test("a living process keeps the other host out by its name, and yields when it ends", async () => {
     await bed.stopArchiving();
     // Waits for WAL that does not come.
     const first = await startBackup("--type=full", "--archive-timeout=120", "--no-start-fast");
@@ -103,12 +103,12 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     expect(next.stdout).not.toContain("waiting up to");
   }, 120_000);
 
-  test("a full backup beside a full one waits for it, and both are whole", async () => {
+  test("a full backup waits for a concurrent full one, and both are complete", async () => {
     await bed.cluster.stop();
     await besideFull("full");
   });
 
-  test("an incremental backup beside a full one waits for it and does not take its directory away", async () => {
+  test("an incremental backup waits for a concurrent full one and does not remove its directory", async () => {
     await besideFull("incr");
     for (const key of [1, 2]) {
       const { stdout } = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);

@@ -92,7 +92,7 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
     for (const server of servers) await server.remove();
   });
 
-  test("info tells what stock's tells", async () => {
+  test("info reports the same as stock", async () => {
     const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
     expect(labelsOf(ours).map((entry) => entry.repo)).toEqual(keys);
     expect(comparableInfo(ours)).toEqual(comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)));
@@ -104,13 +104,13 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
     }
   });
 
-  test("verify finds every repository in order", async () => {
+  test("verify finds every repository valid", async () => {
     const result = await bed.oursOk(["verify", "--output=text"]);
     expect(result.stdout.match(/^status: ok$/gm)).toHaveLength(keys.length);
     expect(result.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
   });
 
-  test.each(keys)("archive-get gives the segment's bytes back from repo%i", async (key) => {
+  test.each(keys)("archive-get returns the segment's bytes from repo%i", async (key) => {
     const target = join(bed.folder, "log", `got-${key}`);
     await bed.oursOk(["archive-get", `--repo=${key}`, segment, target]);
     expect(readFileSync(target).equals(segmentBytes)).toBe(true);
@@ -122,7 +122,7 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
     expect(await bed.restoreAndCompare({ by: null, repo: key })).toEqual([]);
   });
 
-  test("our backup goes on in stock's repositories, and stock verifies and restores it", async () => {
+  test("our backup continues in stock's repositories, and stock verifies and restores it", async () => {
     const result = await bed.oursOk(["backup", "--type=full"]);
     const label = /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
     const stocks = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);

@@ -50,7 +50,7 @@ describe("a real API server", async () => {
   });
   afterAll(() => server?.stop());
 
-  test("takes the Secrets and ExternalSecrets of repositories", async () => {
+  test("accepts the Secrets and ExternalSecrets of repositories", async () => {
     const objects = await renderedObjects(credentials);
     expect(objects.map((object) => (object as { kind: string }).kind).sort()).toEqual(["ExternalSecret", "ExternalSecret", "Secret"]);
     expect(await server.kubectl.refusal(objects)).toBe("");
@@ -58,7 +58,7 @@ describe("a real API server", async () => {
     expect(stored.map(({ metadata }) => metadata.name).sort()).toEqual(["cnpg-secret", "orders-b2", "orders-r2"]);
   });
 
-  test("refuses each of them with a field that nobody knows", async () => {
+  test("refuses each of them with an unknown field", async () => {
     for (const object of await renderedObjects(credentials)) {
       const { spec = {}, ...rest } = object as { spec?: object };
       const wrong = "stringData" in rest ? { ...rest, stringdata: {} } : { ...rest, spec: { ...spec, refreshIntervall: "1h" } };
@@ -66,7 +66,7 @@ describe("a real API server", async () => {
     }
   });
 
-  test("knows CloudNativePG's and Barman's objects to the last field", async () => {
+  test("accepts every field of CloudNativePG's and Barman's objects", async () => {
     const cluster = (plugin: object): object => ({
       apiVersion: "postgresql.cnpg.io/v1",
       kind: "Cluster",
@@ -85,7 +85,7 @@ describe("a real API server", async () => {
     expect(await server.kubectl.refusal([store({ wal: { compression: "zip" } })])).toContain("Unsupported value");
   });
 
-  test("knows both generations of Dalibo's objects as they are documented", async () => {
+  test("accepts both generations of Dalibo's objects as documented", async () => {
     const b2 = { bucket: "orders", endpoint: "s3.example.com", region: "eu", repoPath: "/orders", verifyTLS: true };
     const dalibo = (kind: string, spec: object): object => ({
       apiVersion: "pgbackrest.dalibo.com/v1",

@@ -35,7 +35,7 @@ async function findParts(title: string): Promise<{ api: ApiServerParts; cli: Pul
   return provider === null ? loud(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it") : { api, cli, provider };
 }
 
-describe("a backup of a cluster as part of an update", async () => {
+describe("a cluster's backup as part of an update", async () => {
   const parts = await findParts("a backup of a cluster as part of an update");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
@@ -88,7 +88,7 @@ describe("a backup of a cluster as part of an update", async () => {
     });
   }
 
-  test("the update ends at once with the error of a Backup that fails, and again when nothing has changed", async () => {
+  test("the update ends at once with the error of a failed Backup, and again without a change", async () => {
     outcome = { phase: "failed", error: "unable to find a primary to back up" };
     const stack = await openBackup("v1");
     for (const attempt of ["first", "second"]) {

@@ -116,7 +116,7 @@ describe("a cluster with Barman's plugin", async () => {
     }
   };
 
-  test("is restored row for row, by the commands of its runbook", async () => {
+  test("is restored row for row by its runbook's commands", async () => {
     await sql("orders-1", "create table goods (id int primary key, name text)");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
     const before = await sql("orders-1", sum);
@@ -126,7 +126,7 @@ describe("a cluster with Barman's plugin", async () => {
     expect(await sql("orders-restored-1", sum)).toBe(before);
   });
 
-  describe("moves to the engine of this package while it is written to", () => {
+  describe("moves to our engine under writes", () => {
     /** Keys that Barman's place does not have: its Secret stays as it is while instances still use it. */
     const ourPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo2: placeIn(first, path, 14), repo3: placeIn(second, path, 14) });
     const segmentsHeld = (server: S3Server): string[] => segmentsOf(server, "ours");
@@ -151,7 +151,7 @@ describe("a cluster with Barman's plugin", async () => {
     };
     afterAll(() => stopLoad());
 
-    test("is written to", async () => {
+    test("gets writes", async () => {
       oldBackup = (await endedBackup(lab, "orders")).beginWal ?? "";
       await sql("orders-1", "create table sales (id int primary key)");
       let ended = false;
@@ -173,7 +173,7 @@ describe("a cluster with Barman's plugin", async () => {
       await moreAcknowledged(10);
     });
 
-    test("to two repositories, with no segment lost between the two archives", async () => {
+    test("to two repositories, without losing a segment between the two archives", async () => {
       await installPlugin(lab, OPERATOR_NAMESPACE);
       const before = (await renderedObjects(() => orders())) as KubernetesObject[];
       const after = await apply(() => orders({ engine: "runtime", repositories: ourPlaces("/ours") }));
@@ -206,7 +206,7 @@ describe("a cluster with Barman's plugin", async () => {
         await expect.poll(() => gapsIn([...barmanSegments(), ...segmentsHeld(server)], oldBackup), { timeout: 60_000 }).toEqual([]);
     });
 
-    test("where every commit between the switch and the first full backup is recovered: from the old backup, with the WAL of both", async () => {
+    test("and recovers every commit between the switch and the first full backup: from the old backup, with the WAL of both", async () => {
       const pod = await primary();
       await expect.poll(() => segmentsHeld(first), { timeout: 180_000 }).toContain(window.end);
       const missing = segmentsHeld(first).filter((name) => name > lastOfBarman && name <= window.end);
@@ -232,14 +232,14 @@ describe("a cluster with Barman's plugin", async () => {
       expect(ids.at(-1)).toBeLessThan(acknowledged.at(-1) ?? 0);
     });
 
-    test("where the first full backups come by themselves", async () => {
+    test("and takes the first full backups without help", async () => {
       for (const server of [first, second]) await expect.poll(() => fullBackupsOf(server), { timeout: 240_000, interval: 500 }).toHaveLength(1);
       // Barman has got nothing any more but what the test before this one brought there, and nothing of it was removed.
       expect(barmanSegments().at(-1)).toBe(window.end);
       expect(barmanSegments()).toContain(oldBackup);
     });
 
-    test("and every acknowledged commit is recovered from either of them", async () => {
+    test("and recovers every acknowledged commit from either of them", async () => {
       await stopLoad();
       const pod = await primary();
       const last = await endSegment(lab, pod);
@@ -255,7 +255,7 @@ describe("a cluster with Barman's plugin", async () => {
       expect(acknowledged.filter((id) => !ids.includes(id))).toEqual([]);
     });
 
-    test("and back, with a full backup by Barman at once", async () => {
+    test("and moves back, with a full backup by Barman at once", async () => {
       const held = new Set(segmentsHeld(first));
       await apply(() => orders());
       const isBarmans = async (): Promise<boolean> => barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);

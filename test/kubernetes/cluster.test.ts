@@ -60,7 +60,7 @@ describe("CloudNativePG", async () => {
     await expect.poll(() => lab.kubectl.logs("orders-1", "postgres"), { timeout: 60_000 }).toContain(opened);
   });
 
-  test("has webhooks that refuse what the schema allows", async () => {
+  test("has webhooks that refuse objects that the schema allows", async () => {
     const backup = (schedule: string): object => ({
       apiVersion: CNPG,
       kind: "ScheduledBackup",
@@ -78,7 +78,7 @@ describe("CloudNativePG", async () => {
     expect(await lab.kubectl.refusal([backup("0 3 * *")])).toContain("Expected 5 to 6 fields, found 4");
   });
 
-  test("the double of the kubelet runs sidecars, renews secrets, and lets pods reach a server of the test", async () => {
+  test("the kubelet's double runs sidecars, renews secrets, and lets pods reach a server of the test", async () => {
     const address = await lab.expose("outside", (outside.address() as AddressInfo).port);
     const url = `http://${address}:${(outside.address() as AddressInfo).port}/`;
     const secret = (text: string): object => ({ apiVersion: "v1", kind: "Secret", metadata: place("words"), stringData: { word: text } });

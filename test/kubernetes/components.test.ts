@@ -170,14 +170,14 @@ describe("a real API server", async () => {
   });
   afterAll(() => server?.stop());
 
-  test.each(Object.keys(PROGRAMS))("takes the objects of %s", async (what) => {
+  test.each(Object.keys(PROGRAMS))("accepts the objects of %s", async (what) => {
     const objects = await renderedObjects(PROGRAMS[what] ?? (() => undefined));
     expect(objects.length).toBeGreaterThan(0);
     expect(await server.kubectl.refusal(objects)).toBe("");
     await server.kubectl.apply(objects);
   });
 
-  test("takes what is laid over a Cluster of others, and no field that nobody knows", async () => {
+  test("accepts patches of existing Clusters, and no unknown field", async () => {
     const objects = await renderedObjects(
       () =>
         void new CnpgBackup("legacy", {

@@ -163,7 +163,7 @@ describe("drills of a cluster", async () => {
   const acceptedMs = (): number =>
     Number(/^accepted (\S+)$/m.exec(readFileSync(join(lab.logFolder, "pods", "default_stopwatch_main.log"), "utf8"))?.[1]) * 1000;
 
-  test("a healthy one tells RTO and RPO as a stopwatch outside does, and leaves nothing", async () => {
+  test("a healthy one measures the same RTO and RPO as an external stopwatch, and leaves nothing", async () => {
     expect((await stack.firstBackup("orders")).error).toBeUndefined();
     const lastBeatS = await beat();
     await archived();
@@ -229,7 +229,7 @@ describe("drills of a cluster", async () => {
       expect(segmentsOf(server, "/orders").filter((name) => !name.startsWith("00000001"))).toEqual([]);
   });
 
-  test("its account may do what a drill needs, by name where Kubernetes knows names", async () => {
+  test("its account has the rights that a drill needs, by object name if Kubernetes supports that", async () => {
     const may = async (...words: readonly string[]): Promise<boolean> =>
       (await lab.kubectl.run(["auth", "can-i", ...words, "-n", "default", "--as=system:serviceaccount:default:orders-drill"])).stdout.trim() ===
       "yes";
@@ -254,7 +254,7 @@ describe("drills of a cluster", async () => {
       expect([words, await may(...words)]).toEqual([words, false]);
   });
 
-  test("what costs more than allowed is not begun", async () => {
+  test("one that costs more than allowed does not start", async () => {
     const lines = documentedLines("small", "small-1");
     const said = await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS });
     expect([said.exitCode, said.stdout]).toEqual([1, expect.stringMatching(/drill \S+ of repo\d: FAILED/)]);
@@ -271,14 +271,14 @@ describe("drills of a cluster", async () => {
     expect(pings).toEqual([]);
   });
 
-  test("one that is told to end takes its throw-away Cluster with it", async () => {
+  test("one that is stopped removes its throw-away Cluster", async () => {
     await startJob("turns", "turns-1");
     await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
     await lab.kubectl.runOk(["delete", "job", "turns-1", "-n", "default", "--timeout=100s"]);
     await expect.poll(() => leftOf("orders-drill-turns"), { timeout: 120_000 }).toEqual([]);
   });
 
-  test.runIf(isLong)("one that is killed is made anew, after what it left", async () => {
+  test.runIf(isLong)("one that is killed starts again, after removing the leftovers", async () => {
     await startJob("turns", "turns-2");
     const left = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
     await lab.signal((await podOf("turns-2")) ?? "", "drill", "SIGKILL");
@@ -288,7 +288,7 @@ describe("drills of a cluster", async () => {
     expect(await leftOf("orders-drill-turns")).toEqual([]);
   });
 
-  test("a missing segment, an index that misses rows, an assertion that fails and an old backup are found in one", async () => {
+  test("a missing segment, an index that lacks rows, a failing assertion and an old backup are detected in one", async () => {
     await stack.declare(() => declared({ backupAgeHours: 0.001 }));
     const index = "indexrelid = 'goods_pkey'::regclass";
     await sql(`update pg_index set indisready = false, indisvalid = false where ${index}`);
@@ -343,7 +343,7 @@ describe("drills of a cluster", async () => {
     await expect.poll(drills, { timeout: 180_000, interval: 1000 }).toEqual(["repo1 0", "repo2 0"]);
   });
 
-  test("a wrong passphrase, and a repository that can be read and holds nothing", async () => {
+  test("a wrong passphrase, and a repository that is readable and empty", async () => {
     const secret = (await lab.kubectl.list("secrets", "default")).find(
       (each) => atob((each as { data?: Record<string, string> }).data?.["ENCRYPTION_PASS"] ?? "") === PASSPHRASE,
     );

@@ -170,7 +170,7 @@ describe("the account of a cluster's drills", async () => {
   });
   afterAll(() => server?.stop());
 
-  test("makes the Cluster of a drill, as it is sent and as the operator's webhook hands it on", async () => {
+  test("creates a drill's Cluster, as sent and as the operator's webhook completes it", async () => {
     expect(await refusal(own({}))).toBe("");
     expect(await refusal(own(FILLED_IN))).toBe("");
   });
@@ -181,7 +181,7 @@ describe("the account of a cluster's drills", async () => {
     expect(told).toMatch(words);
   });
 
-  test("follows another image of production, and lets others make what they may", async () => {
+  test("follows another image of production, and does not restrict other accounts", async () => {
     const image = "ghcr.io/cloudnative-pg/postgresql:18.7-standard-trixie";
     await server.kubectl.runOk([
       "patch",
@@ -202,7 +202,7 @@ describe("the account of a cluster's drills", async () => {
     expect(await server.kubectl.refusal([own({ metadata: { name: "another" }, spec: { imageName: "registry.example.net/own:18" } })])).toBe("");
   });
 
-  test("makes nothing when production is gone", async () => {
+  test("creates nothing when production is gone", async () => {
     await server.kubectl.runOk(["delete", "clusters.postgresql.cnpg.io", "orders", "-n", "orders"]);
     for (const endMs = performance.now() + 60_000; (await refusal(own({}))) === ""; ) {
       if (performance.now() > endMs) throw new Error("a Cluster would be made");

@@ -105,7 +105,7 @@ describe("a failover under write load", async () => {
     expect(tookS).toBeLessThan(RPO_S);
   });
 
-  test("a primary that dies with its disk, while no repository can be reached, takes only what was never replicated", async () => {
+  test("a primary that dies with its disk, while no repository is reachable, loses only unreplicated data", async () => {
     await stack.first.stop();
     await stack.second.stop();
     const waiting = (): Promise<string> => stack.sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
@@ -133,11 +133,11 @@ describe("a failover under write load", async () => {
     await stack.awaitSegment("orders", await segmentNow(primary));
   });
 
-  test("what the dead primary had not archived is archived by the one that took its place", async () => {
+  test("the promoted server archives the dead primary's missing WAL", async () => {
     await verifyBoth();
   });
 
-  test("with any, a primary that dies with its disk takes the record of what a repository lacks with it", async () => {
+  test("with policy any, a primary that dies with its disk loses the record of a repository's missing WAL", async () => {
     await stack.declare(
       () =>
         void new CnpgCluster("ledger", {
@@ -176,7 +176,7 @@ describe("a failover under write load", async () => {
     expect(stack.segmentsOf(stack.second, "ledger").filter((segment) => lacked.includes(segment))).toEqual([]);
   });
 
-  test("with synchronous replication nothing that was acknowledged is lost", async () => {
+  test("with synchronous replication no acknowledged transaction is lost", async () => {
     await stack.declare(() => shape(true));
     await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => {
       const { status } = object as { status?: { readyInstances?: number } };
@@ -196,7 +196,7 @@ describe("a failover under write load", async () => {
     await moreAcks(20);
   });
 
-  test("a new cluster out of repo2 alone has every commit that was in the archive when it began, under load", async () => {
+  test("a new cluster from repo2 alone has every commit that was archived when it began, under load", async () => {
     const marker = acks();
     await stack.awaitSegment("orders", await segmentNow(primary));
     await stack.declare(
@@ -223,7 +223,7 @@ describe("a failover under write load", async () => {
     await stopWriter(stack.lab);
   });
 
-  test("both repositories are whole, for verify and for stock's", async (context) => {
+  test("both repositories are complete, for verify and for stock's", async (context) => {
     await verifyBoth();
     const stock = await findStockPgbackrest("2.60");
     if ("missing" in stock) return context.skip(stock.missing);
@@ -242,13 +242,13 @@ describe("a failover under write load", async () => {
     }
   });
 
-  test("with any, the one that took its place copies what the other repository lacks", async () => {
+  test("with policy any, the promoted server copies the missing WAL from the other repository", async () => {
     // Five minutes after its first archived file, most of which are over.
     await expect.poll(() => stack.segmentsOf(stack.second, "ledger"), { timeout: 480_000, interval: 2000 }).toEqual(expect.arrayContaining(lacked));
     expect(await stack.verb("ledger-2", "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
-  test("a pod that is deleted in order ends when both repositories have its last segment", async () => {
+  test("a pod that is deleted properly ends when both repositories have its last segment", async () => {
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "restored", "ContinuousArchiving");
     expect((await stack.firstBackup("restored")).error).toBeUndefined();
     await stack.sql("restored-1", "insert into load values (0)");
@@ -273,7 +273,7 @@ describe("a failover under write load", async () => {
     await expect.poll(() => stack.sql("restored-1", "select count(*) from load where id = 0").catch(String), { timeout: 180_000 }).toBe("1");
   });
 
-  test("a sidecar that hangs is started again, and what waited meanwhile is archived", async () => {
+  test("a hanging sidecar is restarted, and waiting WAL is archived", async () => {
     const restarts = async (): Promise<number> => {
       const pod = await stack.lab.kubectl.find<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>("pods", "restored-1");
       return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;

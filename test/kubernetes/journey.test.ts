@@ -67,7 +67,7 @@ describe("a stack of the components", async () => {
     expect(await sql("orders-1", "show archive_timeout")).toBe("5s");
   });
 
-  test("answers on the command line of its sidecar", async () => {
+  test("answers on its sidecar's command line", async () => {
     const command = (...words: string[]): Promise<RunResult> => stack.verb("orders-1", ...words);
     const info = await command("info");
     expect(info.stderr).toBe("");
@@ -82,7 +82,7 @@ describe("a stack of the components", async () => {
     expect(check.exitCode).toBe(0);
   });
 
-  test("changes nothing when it is applied again, and restarts nothing for another retention", async () => {
+  test("changes nothing when it is applied again, and restarts nothing for a changed retention", async () => {
     const before = await podsOf("orders");
     const generation = async (): Promise<unknown> => (await lab.kubectl.find(CLUSTERS, "orders"))?.metadata["generation"];
     const was = await generation();
@@ -99,7 +99,7 @@ describe("a stack of the components", async () => {
     expect(await podsOf("orders")).toEqual(before);
   });
 
-  test("takes a backup when an update asks for one", async () => {
+  test("takes a backup when an update requests one", async () => {
     const program = (): BackupNow => new BackupNow("before-v2", { cluster: orders().access, type: "incr", triggers: ["v2"] });
     const backups = ((await renderedObjects(() => void program())) as KubernetesObject[]).filter(({ kind }) => kind === "Backup");
     expect(backups.map(({ metadata }) => metadata.name)).toEqual([expect.stringMatching(/^orders-before-v2-backup-[0-9a-f]{8}$/)]);
@@ -109,7 +109,7 @@ describe("a stack of the components", async () => {
     expect(status.pluginMetadata?.["type"]).toBe("incr");
   });
 
-  test("keeps a Backup on a standby waiting while the primary's pod backs up, and both are whole", async () => {
+  test("keeps a Backup on a standby waiting while the primary's pod backs up, and both are complete", async () => {
     const labels = (server: S3Server): string[] =>
       readdirSync(join(server.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
     const before = labels(stack.first);
@@ -145,7 +145,7 @@ describe("a stack of the components", async () => {
     await expect.poll(() => stack.verb("orders-2", "verify"), { timeout: 120_000, interval: 1000 }).toMatchObject({ exitCode: 0 });
   });
 
-  test("is laid over a running Cluster of others, whose instance is replaced", async () => {
+  test("is added to an existing running Cluster, whose instance is replaced", async () => {
     const cluster = {
       apiVersion: "postgresql.cnpg.io/v1",
       kind: "Cluster",
@@ -168,7 +168,7 @@ describe("a stack of the components", async () => {
     await expect.poll(() => podsOf("legacy"), { timeout: 180_000, interval: 500 }).toEqual([expect.not.stringContaining(before[0] ?? "")]);
   });
 
-  test("tells the recovery window of each repository on CloudNativePG's own endpoint", async () => {
+  test("reports each repository's recovery window on CloudNativePG's own endpoint", async () => {
     const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
     const window = async (): Promise<Record<string, number>> => {
       const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
@@ -184,7 +184,7 @@ describe("a stack of the components", async () => {
     }
   });
 
-  test("is restored to a time from the named repository, with its tablespace and WAL on volumes of their own", async () => {
+  test("is restored to a time from the named repository, with tablespace and WAL on their own volumes", async () => {
     await sql("orders-1", "create table goods (id int primary key, name text) tablespace hot");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
     const before = await sql("orders-1", sum);
@@ -248,7 +248,7 @@ describe("a stack of the components", async () => {
     expect(await podsOf("follower")).toEqual(pods);
   });
 
-  test("gives a running Cluster of others its archive and a first backup", async () => {
+  test("gives an existing running Cluster its archive and a first backup", async () => {
     const info = async (): Promise<string> => (await stack.verb("legacy-1", "info")).stdout;
     // By the sidecar itself, a minute after it began, of each repository.
     const backups = async (): Promise<number> => (await info()).match(/full backup: /g)?.length ?? 0;
@@ -261,7 +261,7 @@ describe("a stack of the components", async () => {
     expect(segmentsOf(stack.second, "legacy").length).toBeGreaterThan(0);
   });
 
-  test("sleeps with its last WAL in every repository, and wakes", async () => {
+  test("hibernates with its last WAL in every repository, and wakes", async () => {
     await sql("legacy-1", "insert into goods values (1000000, 'the last one')");
     const last = await sql("legacy-1", "select pg_walfile_name(pg_current_wal_lsn())");
     expect((await stack.verb("legacy-1", "check")).exitCode).toBe(0);
@@ -295,12 +295,12 @@ describe("a stack of the components", async () => {
       return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
     };
 
-    test("a bucket that is not there is named in the Cluster's condition", async () => {
+    test("the Cluster's condition names a missing bucket", async () => {
       await stack.declare(() => one("nowhere", { repositories: missing() }));
       expect(await message("nowhere", "bucket 'missing' does not exist")).toContain("Check repo1-s3-bucket");
     });
 
-    test("a backup into it that an update asks for ends in a phase that the update waits for, and fails the update with its own error", async () => {
+    test("a backup into it on an update's request fails, and fails the update with its own error", async () => {
       await lab.kubectl.waitForCondition(CLUSTERS, "nowhere", "Ready");
       const program = (): BackupNow => new BackupNow("before-v3", { cluster: one("nowhere", { repositories: missing() }).access });
       const asked = ((await renderedObjects(() => void program())) as KubernetesObject[]).find(({ kind }) => kind === "Backup") as KubernetesObject;
@@ -312,7 +312,7 @@ describe("a stack of the components", async () => {
       await expect(end).rejects.toThrow(/has not completed \(failed\): [^]*bucket 'missing' does not exist/);
     });
 
-    test("a parameter that the plugin does not know is named in the Cluster's status", async () => {
+    test("the Cluster's status names an unknown parameter", async () => {
       const objects = await renderedObjects(() => one("unknown", { overrides: { cluster: { spec: { plugins: null } } } }));
       const cluster = clusterOf(objects);
       const plugins = [{ name: "pgbackstop", isWALArchiver: true, parameters: { confMap: "a" } }];
@@ -320,7 +320,7 @@ describe("a stack of the components", async () => {
       expect(await message("unknown", "confMap")).toMatch(/plugin parameter 'confMap' is unknown/);
     });
 
-    test("a plugin that is not installed is named in the Cluster's status", async () => {
+    test("the Cluster's status names a plugin that is not installed", async () => {
       const cluster = clusterOf(await renderedObjects(() => one("nobody")));
       const plugins = [{ name: "nobody.example", isWALArchiver: true, parameters: {} }];
       await lab.kubectl.apply([{ ...cluster, spec: { ...(cluster["spec"] as object), plugins } }]);

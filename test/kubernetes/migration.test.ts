@@ -166,7 +166,7 @@ describe("a migration into a cluster", async () => {
   });
   afterAll(() => stack?.stop());
 
-  test("the plan says who is connected, and changes nothing", async () => {
+  test("the plan lists the connected clients, and changes nothing", async () => {
     const connected = "select count(*) from pg_stat_activity where application_name = 'web'";
     await expect.poll(() => sqlOld(connected, "postgres").catch(String), { timeout: 120_000 }).toBe("2");
     expect(await up("plan")).toEqual(["move-plan"]);
@@ -177,7 +177,7 @@ describe("a migration into a cluster", async () => {
     expect(await web()).toEqual({ replicas: 2, pods: 2 });
   });
 
-  test("the application is stopped, databases are copied, and what was tampered with fails the comparison until it is mended", async () => {
+  test("the application is stopped, databases are copied, and tampering fails the comparison until it is repaired", async () => {
     expect(await up("copy", "move-copy")).toEqual(["move-stop-workloads", "move-copy"]);
     expect([await web(), await isSuspended()]).toEqual([{ replicas: 0, pods: 0 }, true]);
     await sql("update goods set name = 'other' where id = 7");
@@ -193,7 +193,7 @@ describe("a migration into a cluster", async () => {
     await expect(sqlOld("set role shopkeeper; create table late (x int)")).rejects.toThrow("read-only");
   });
 
-  test("its Secret leads the application to the cluster, where it is started as it was", async () => {
+  test("its Secret leads the application to the cluster, where it is started as before", async () => {
     expect(await up("switch")).toEqual(["move-repoint-secrets", "move-start-workloads"]);
     expect(await secretOf("web-database")).toEqual({ host: "orders-rw", password: "of a shopkeeper" });
     const connected = "select count(*) from pg_stat_activity where application_name = 'web'";
@@ -206,13 +206,13 @@ describe("a migration into a cluster", async () => {
     expect(await report("finish")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2, backups: [{ repo: 1 }, { repo: 2 }] });
   });
 
-  test("the way back: the source and the Secret are as they were", async () => {
+  test("the return restores the source and the Secret", async () => {
     expect(await up("release")).toEqual(["move-release", "move-restore-secrets", "move-start-workloads-again"]);
     expect(await secretOf("web-database")).toEqual({ host: "legacy", password: "of a shopkeeper" });
     await sqlOld("set role shopkeeper; create table late (x int)");
   });
 
-  test("its account may do this and nothing else", async () => {
+  test("its account has these rights and no others", async () => {
     const may = async (...words: readonly string[]): Promise<string> =>
       (await lab.kubectl.run(["auth", "can-i", ...words, "-n", "default", "--as=system:serviceaccount:default:move"])).stdout.trim();
     for (const words of [

@@ -160,7 +160,7 @@ describe("the plugin of CloudNativePG", async () => {
     expect(wrong.error).toContain("backup parameter 'typ' is unknown");
   });
 
-  test("goes on while a repository is away, and brings it up to date afterwards", async () => {
+  test("continues while a repository is down, and completes it afterwards", async () => {
     await first.stop();
     for (let turn = 1; turn <= 4; turn++) {
       await sql("orders-1", fill(turn * 10_000, turn * 10_000 + 999));
@@ -175,7 +175,7 @@ describe("the plugin of CloudNativePG", async () => {
     await expect.poll(() => segmentsOf(second).filter((name) => !segmentsOf(first).includes(name)), { timeout: 120_000 }).toEqual([]);
   });
 
-  test("has a sidecar that is started again when its socket is gone", async () => {
+  test("has a sidecar that is restarted when its socket is gone", async () => {
     const restarts = async (): Promise<number> => {
       const pod = await lab.kubectl.find<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>("pods", "orders-2");
       return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;
@@ -187,7 +187,7 @@ describe("the plugin of CloudNativePG", async () => {
     await expect.poll(back, { timeout: 180_000 }).toBe(0);
   });
 
-  test("archives on after a failover under load, without a gap", async () => {
+  test("continues to archive after a failover under load, without a gap", async () => {
     let acknowledged = 0;
     let ended = false;
     const writing = (async () => {

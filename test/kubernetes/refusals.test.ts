@@ -20,7 +20,7 @@ interface ClusterObject extends KubernetesObject {
 
 const OTHER_ARCHIVER = { name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "store" } };
 
-describe("what is refused", async () => {
+describe("refusals", async () => {
   const parts = await labParts("refusals in the lab");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
@@ -63,7 +63,7 @@ describe("what is refused", async () => {
   const isArchiving = (name: string): Promise<unknown> => stack.lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
   const remove = (name: string): Promise<unknown> => stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
 
-  test("a plugin in another namespace than the operator's is told by the Cluster, which goes on once it is moved", async () => {
+  test("the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved", async () => {
     await stack.declare(() => one("orders"));
     const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
     const cluster = await stack.lab.kubectl.waitUntil<{ status?: { phase?: string; phaseReason?: string } }>(
@@ -88,7 +88,7 @@ describe("what is refused", async () => {
     );
   });
 
-  test("schedules have five fields here and six there, and are told where they have others", async () => {
+  test("schedules with the wrong number of fields are reported: five here, six in CloudNativePG", async () => {
     const { schedule } = await objectsOf("two");
     expect(await refusalOf(schedule, {})).toBe("");
     expect(await refusalOf(schedule, { schedule: "0 3 * * 0" })).toBe(
@@ -101,7 +101,7 @@ describe("what is refused", async () => {
     );
   });
 
-  test("a wrong key is told by the Cluster's condition, with the option to look at", async () => {
+  test("the Cluster's condition reports a wrong key, with the option to check", async () => {
     const { accessKey } = stack.first;
     await stack.declare(() =>
       one("wrongkey", { repositories: withFirst("wrongkey", { credentials: { accessKeyId: accessKey, secretAccessKey: "wrong" } }) }),
@@ -114,7 +114,7 @@ describe("what is refused", async () => {
     await remove("wrongkey");
   });
 
-  test("a Secret that is missing is told by the Cluster's condition, and keeps no database from starting", async () => {
+  test("the Cluster's condition reports a missing Secret, which keeps no database from starting", async () => {
     const existingSecret = { name: "nobody", accessKeyIdKey: "id", secretAccessKeyKey: "key" };
     await stack.declare(() => one("nosecret", { repositories: withFirst("nosecret", { existingSecret }) }));
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "nosecret", "Ready");
@@ -135,7 +135,7 @@ describe("what is refused", async () => {
         source: { stanza: "orders", repositories: stack.places("/orders"), ...(time === undefined ? {} : { target: { time } }) },
       });
 
-    test("of two that were recovered from one archive the second one is refused where the first one took the timeline", async () => {
+    test("of two recovered from one archive, the second is refused in a repository where the first took the timeline", async () => {
       expect((await stack.firstBackup("orders")).error).toBeUndefined();
       await stack.sql("orders-1", "create table goods as select generate_series(1, 1000) as id");
       await stack.sql("orders-1", "select pg_sleep(1.1)");
@@ -159,7 +159,7 @@ describe("what is refused", async () => {
       await remove("twin");
     });
 
-    test("a restore into the archive that it comes from is refused in the preview", async () => {
+    test("the preview refuses a restore into its own source archive", async () => {
       const again = renderedObjects(() => void copy("again", { ...stack.common("/orders"), stanza: "orders" }));
       await expect(again).rejects.toThrow(
         /PB114 repositories\.repo1: .*orders with stanza "orders" is the archive that it is restored from; choose another path or stanza: backups of the old cluster stay as they are; set continueArchive only when it is gone for good/,
@@ -167,13 +167,13 @@ describe("what is refused", async () => {
     });
   });
 
-  test("a Secret that was missing is taken when it is there", async () => {
+  test("a missing Secret is used as soon as it exists", async () => {
     await isArchiving("nosecret");
     await expect.poll(() => stack.segmentsOf(stack.first, "nosecret"), { timeout: 60_000 }).toContain("000000010000000000000001");
     await remove("nosecret");
   });
 
-  test("a cluster that gets another name goes on in its archive on a new timeline", async () => {
+  test("a renamed cluster continues its archive on a new timeline", async () => {
     const annotate = (word: string): Promise<string> =>
       stack.lab.kubectl.runOk(["annotate", CLUSTERS, "orders", "-n", "default", "--overwrite", `cnpg.io/hibernation=${word}`]);
     await stack.sql("orders-1", "insert into goods values (1002)");

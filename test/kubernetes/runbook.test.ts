@@ -229,7 +229,7 @@ describe("the runbook of a cluster", async () => {
     expect(await verb("orders", "find --table=sales")).toMatch(/delete 10 rows of table app: public\.sales\n {2}just before it: target: \{ lsn: /);
   });
 
-  test("a standby that is lost: another one comes in its place", async () => {
+  test("a standby that is lost: another one replaces it", async () => {
     const replicas = "-l cnpg.io/cluster=orders,cnpg.io/instanceRole=replica -o name";
     const pods = (): Promise<string> => shell(`kubectl get pod -n ${NAMESPACE} ${replicas}`);
     await expect.poll(pods, { timeout: 180_000 }).toMatch(/^pod\/orders-\d$/);
@@ -242,7 +242,7 @@ describe("the runbook of a cluster", async () => {
     await expect.poll(() => sql("orders", streaming), { timeout: 180_000 }).toBe("1");
   });
 
-  test("a repository that is away: what is owed to it arrives", async () => {
+  test("a repository that is down: its missing WAL arrives", async () => {
     await stack.second.stop();
     await sql("orders", "insert into sales default values; select pg_switch_wal()");
     await expect.poll(() => verb("orders", "status"), { timeout: 180_000 }).toMatch(/needs? attention/);
@@ -257,7 +257,7 @@ describe("the runbook of a cluster", async () => {
     await archived();
   });
 
-  test("a repository that lost everything: it reaches back as far as the other one, and everything in it can be read", async () => {
+  test("a repository that lost everything: it reaches as far back as the other one, and is fully readable", async () => {
     // What is archived meanwhile may come between.
     rmSync(join(stack.first.bucketPath, "orders"), { recursive: true, maxRetries: 10 });
     await carryOut("repository-1-lost");
@@ -265,7 +265,7 @@ describe("the runbook of a cluster", async () => {
     await expect.poll(() => verb("orders", "status"), { timeout: 120_000, interval: 1000 }).toContain("orders: all is well");
   });
 
-  test("a dropped table: it is back as it was, and what came after it is still there", async () => {
+  test("a dropped table: it is restored, and later changes are kept", async () => {
     const before = await sql("orders", SUM);
     await sql("orders", "drop table goods");
     await sql("orders", "insert into sales select from generate_series(1, 100)");
@@ -299,13 +299,13 @@ describe("the runbook of a cluster", async () => {
     await forgetRestored();
   });
 
-  test("sleep: it wakes with every row", async () => {
+  test("hibernation: it wakes with every row", async () => {
     const before = await sql("orders", SUM);
     await carryOut("asleep");
     expect(await sql("orders", SUM)).toBe(before);
   });
 
-  test.runIf(LONG)("a cluster that is lost with its first repository: the second one has every row, and the new cluster is backed up", async () => {
+  test.runIf(LONG)("a cluster that is lost with its first repository: the second one has every row, and the new cluster has backups", async () => {
     const before = await sql("orders", SUM);
     await archived();
     const lost = join(stack.first.bucketPath, "orders");
@@ -320,37 +320,34 @@ describe("the runbook of a cluster", async () => {
     await shell(`kubectl wait -n ${NAMESPACE} --for=condition=Ready --timeout=5m cluster/orders`);
   });
 
-  test("a key that was withdrawn: the new one reaches the pods, and what waited is archived", async () => {
+  test("a revoked key: the new one reaches the pods, and waiting WAL is archived", async () => {
     await stack.first.changeKeys();
     await expect.poll(() => verb("orders", "check"), { timeout: 180_000, interval: 2000 }).toContain("ERROR");
     await carryOut("keys-lost");
     await archived();
   });
 
-  test.runIf(LONG)(
-    "a passphrase that no place has: a new repository in the place of that one has a full backup, and everything in it can be read",
-    async () => {
-      const before = await sql("orders", SUM);
-      const { steps } = scenarios.find(({ id }) => id === "keys-lost") ?? expect.fail("there is no keys-lost");
-      const begin = steps.findIndex(({ text }) => text.startsWith("A passphrase"));
-      expect(begin).toBeGreaterThan(0);
-      for (const step of steps.slice(begin)) {
-        if (step.text.includes("declare one under another key")) second = "/anew";
-        await carryOutStep(step, (line) => line.replaceAll("<KEY>", "3"));
-      }
-      expect(second).toBe("/anew");
-      expect(await shell(`kubectl get secret -n ${NAMESPACE} -o name`)).not.toContain("secret/orders-repo2");
-      await archived();
-      expect(await verb("orders", "info --repo=3")).toContain("full backup: ");
-      await shell(`kubectl exec -n ${NAMESPACE} svc/orders-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop verify --repo=3`);
-      expect(await sql("orders", SUM)).toBe(before);
-      let topology = "";
-      await renderedObjects(() => void program()?.topology.apply((text) => (topology = text)));
-      scenarios = runbookOf(JSON.parse(topology) as Topology)?.scenarios ?? [];
-    },
-  );
+  test.runIf(LONG)("a lost passphrase: a new repository replaces that one, has a full backup, and is fully readable", async () => {
+    const before = await sql("orders", SUM);
+    const { steps } = scenarios.find(({ id }) => id === "keys-lost") ?? expect.fail("there is no keys-lost");
+    const begin = steps.findIndex(({ text }) => text.startsWith("A passphrase"));
+    expect(begin).toBeGreaterThan(0);
+    for (const step of steps.slice(begin)) {
+      if (step.text.includes("declare one under another key")) second = "/anew";
+      await carryOutStep(step, (line) => line.replaceAll("<KEY>", "3"));
+    }
+    expect(second).toBe("/anew");
+    expect(await shell(`kubectl get secret -n ${NAMESPACE} -o name`)).not.toContain("secret/orders-repo2");
+    await archived();
+    expect(await verb("orders", "info --repo=3")).toContain("full backup: ");
+    await shell(`kubectl exec -n ${NAMESPACE} svc/orders-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop verify --repo=3`);
+    expect(await sql("orders", SUM)).toBe(before);
+    let topology = "";
+    await renderedObjects(() => void program()?.topology.apply((text) => (topology = text)));
+    scenarios = runbookOf(JSON.parse(topology) as Topology)?.scenarios ?? [];
+  });
 
-  test("a cluster that is lost: a new one has every row, and no empty one comes in its old place", async () => {
+  test("a lost cluster: a new one has every row, and no empty one replaces the old one", async () => {
     const before = await sql("orders", SUM);
     await archived();
     await shell(`kubectl delete -n ${NAMESPACE} cluster orders --timeout=5m`);
@@ -359,7 +356,7 @@ describe("the runbook of a cluster", async () => {
     expect(await shell(`kubectl get -n ${NAMESPACE} cluster -o name`)).toBe("cluster.postgresql.cnpg.io/orders-restored");
   });
 
-  test("a namespace that was deleted: what is outside of it is enough", async () => {
+  test("a deleted namespace: the data outside it is enough", async () => {
     await shell(`kubectl delete namespace ${NAMESPACE} --timeout=5m`);
     isDeclared = false;
     await carryOut("namespace-lost");

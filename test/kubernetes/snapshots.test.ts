@@ -109,7 +109,7 @@ describe("a real API server", async () => {
   const may = async (...words: readonly string[]): Promise<boolean> =>
     (await server.kubectl.run(["auth", "can-i", ...words, "--as=system:serviceaccount:default:orders-expire"])).stdout.trim() === "yes";
 
-  test("takes what components declare, alone, beside an archiver, and beside a Cluster of others, and no field that nobody knows", async () => {
+  test("accepts the components' objects, alone, beside an archiver, and beside an existing Cluster, and no unknown field", async () => {
     const at = (): CnpgClusterArgs["repositories"] => ({
       repo1: {
         at: new S3CompatibleRepository("one", {
@@ -144,7 +144,7 @@ describe("a real API server", async () => {
     }
   });
 
-  test("gives its account the right to list and delete these two kinds in this namespace, and nothing else", async () => {
+  test("lets its account list and delete these two kinds in this namespace, and nothing else", async () => {
     for (const kind of [BACKUPS, SNAPSHOTS]) {
       expect([kind, await may("list", kind), await may("delete", kind)]).toEqual([kind, true, true]);
       for (const verb of ["create", "update", "patch", "watch", "deletecollection"])
@@ -163,7 +163,7 @@ describe("a real API server", async () => {
     }
   });
 
-  test("has only those removed that may go, with all their volumes, and each is told why", async () => {
+  test("removes only expired ones, with all their volumes, and gives a reason for each", async () => {
     const { kubectl } = server;
     const schedule = "orders-full";
     const stored = (days: number, over: Partial<TakenSnapshot> = {}): Promise<string> =>
@@ -193,7 +193,7 @@ describe("a real API server", async () => {
     expect(real.stdout).not.toContain(readFileSync(join(account, "token"), "utf8"));
   });
 
-  test("tells a right that is missing, and goes on with the rest when it is there again", async () => {
+  test("reports a missing right, and continues with the rest once it is granted", async () => {
     const { kubectl } = server;
     await kubectl.runOk([
       "patch",
@@ -228,7 +228,7 @@ describe("a real API server", async () => {
     expect((await namesOf(kubectl, SNAPSHOTS)).filter((name) => taken.some(({ backup }) => backup.metadata.name === name))).toEqual([]);
   });
 
-  test("that is away, or another one, ends it with the reason", async () => {
+  test("that is down, or another one, ends it with the reason", async () => {
     const words = ["--snapshot-cluster=orders", "--snapshot-schedule=orders-full", "--snapshot-keep-days=7", "--log-level-file=off", "cnpg-expire"];
     const call = (...more: readonly string[]): Promise<RunResult> => run(program.node, [program.file, ...more, ...words], { timeoutMs: 60_000 });
     const { hostname, port } = new URL(server.url);
@@ -266,7 +266,7 @@ describe("a Job of the CronJob", async () => {
     await hooks?.close();
   });
 
-  test("runs the program from its ConfigMap in the stock image of Node, and the garbage collector takes what Backups own", async () => {
+  test("runs the program from its ConfigMap in Node's stock image, and the garbage collector removes what Backups own", async () => {
     const { kubectl } = lab;
     const port = Number(new URL(hooks.origin).port);
     await lab.expose("hooks", port);

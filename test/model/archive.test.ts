@@ -175,7 +175,7 @@ class World {
 
 const FULL: BackupError = fail("fileWrite", "no space left");
 
-describe("the archive under trouble", () => {
+describe("the archive under faults", () => {
   it(`keeps its promises in ${RUNS} runs`, async () => {
     await fc.assert(
       fc.asyncProperty(policy, fc.array(step, { minLength: 5, maxLength: 30 }), async (acknowledge, steps) => {

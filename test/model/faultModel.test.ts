@@ -198,7 +198,7 @@ function tell(text: string): void {
   process.stdout.write(`fault model: ${text}\n  ${counts.join(", ")}\n`);
 }
 
-describe("everything that can go wrong", () => {
+describe("random faults", () => {
   let s3: S3Place;
   const stirring = setInterval(() => void stat(tmpdir()).catch(() => undefined), STIR_MS);
   beforeAll(async () => {

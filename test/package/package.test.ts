@@ -90,7 +90,7 @@ async function pulumi(action: string, protect: boolean | null): Promise<Result> 
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as Result;
 }
 
-test("the package brings one copy of everything, and no more than it says", async () => {
+test("the package installs one copy of everything, and no more than it states", async () => {
   const files = (
     await runOk("tar", [
       "-tzf",
@@ -109,7 +109,7 @@ test("the package brings one copy of everything, and no more than it says", asyn
   expect(existsSync(join(folder, "node_modules", "pgbackstop", "node_modules"))).toBe(false);
 });
 
-test("a strict project compiles against its declarations, and mistakes are errors there", async () => {
+test("a strict project compiles against its declarations, and mistakes are compile errors", async () => {
   const tsc = join(folder, "node_modules", "typescript", "bin", "tsc");
   const compiled = await run(process.execPath, [tsc, "-p", "."], { cwd: folder });
   expect(compiled.stdout).toBe("");
@@ -121,7 +121,7 @@ test("a strict project compiles against its declarations, and mistakes are error
   expect(wrong.stdout).toContain("'pth' does not exist in type 'PosixRepositoryArgs'");
 });
 
-test("a preview knows what it can and marks what is still to come", async () => {
+test("a preview shows known values and marks the others", async () => {
   const { changes, stdout, stderr, error } = await pulumi("preview", null);
   expect(error).toBeUndefined();
   expect(changes).toEqual({ create: 12 });

@@ -59,7 +59,7 @@ function tell(text: string): void {
   process.stdout.write(`simulation: ${text}\n`);
 }
 
-it.runIf(SCHEDULE !== undefined)("plays one schedule again", async () => {
+it.runIf(SCHEDULE !== undefined)("replays one schedule", async () => {
   const { text, violation } = await replayText(SCHEDULE ?? "");
   tell(text);
   expect(violation).toBeNull();
@@ -75,7 +75,7 @@ it("takes the same steps for the same seed", async () => {
   }
 });
 
-it("repeats by its choices what a seed did", async () => {
+it("repeats a seed's run by its choices", async () => {
   for (const scenario of CROWDS) {
     const chooser = new RandomChooser(SEED + 1, ALL_KINDS);
     const { trace } = await play(scenario, chooser, [], true);
@@ -84,7 +84,7 @@ it("repeats by its choices what a seed did", async () => {
   }
 });
 
-describe("without its guard the simulation finds that", () => {
+describe("without its guard, the simulation detects that", () => {
   it.each(FINDINGS)("$title", { timeout: TIMEOUT_MS }, async ({ scenario, kinds, off, breaks }) => {
     const figures = new Figures();
     const found = await trySystematic(scenario, off, figures, { depth: 1, kinds });
@@ -93,15 +93,15 @@ describe("without its guard the simulation finds that", () => {
   });
 });
 
-describe("every promise is kept", () => {
-  it.runIf(IS_LONG).each([...SCENARIOS, ...PAUSED])("in '$name' at every place of a disturbance", { timeout: TIMEOUT_MS }, async (scenario) => {
+describe("every promise holds", () => {
+  it.runIf(IS_LONG).each([...SCENARIOS, ...PAUSED])("in '$name' with a disturbance at every point", { timeout: TIMEOUT_MS }, async (scenario) => {
     const figures = new Figures();
     const found = await trySystematic(scenario, [], figures, { depth: 1 });
     tell(`'${scenario.name}' at every place: ${figures.text()}`);
     expect(found?.schedule ?? null).toBeNull();
   });
 
-  it.each(PAUSED)("in '$name' at every place of a pause", { timeout: TIMEOUT_MS }, async (scenario) => {
+  it.each(PAUSED)("in '$name' with a pause at every point", { timeout: TIMEOUT_MS }, async (scenario) => {
     const found = await trySystematic(scenario, [], new Figures(), { depth: 1, kinds: ["pause"] });
     expect(found?.schedule ?? null).toBeNull();
   });

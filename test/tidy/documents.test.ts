@@ -33,7 +33,7 @@ describe("documents", () => {
 });
 
 describe("citations", () => {
-  test("name sections that exist", () => {
+  test("name existing sections", () => {
     const specification = "# S\n## 3. Files\n### 3.1 Checksum\n## 4. Keys\n";
     const text = '/** ("pgbackrest-format" 3.1 and 4).\n * Also "pgbackrest-format"\n * 3.2, 4, step 9; "pgbackrest-format" 5). */';
     expect(checkCitations({ path: "a.ts", text }, specification)).toEqual([

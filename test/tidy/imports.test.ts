@@ -59,7 +59,7 @@ describe("entries of the table", () => {
     return checkTable(imports, Object.keys(files)).filter((line) => /^runtime\/(archiver|metrics):/.test(line));
   };
 
-  test("are used, those for types by types", () => {
+  test("are used, and those for types by types", () => {
     const text = 'import "../base/x";\nimport "../operations/x";\nimport "../repository/x";\nimport "../local/x";\n';
     const host = "../commands/host";
     expect(stale({ "runtime/archiver/x.ts": `${text}import type { Y } from "${host}";`, "runtime/metrics/x.ts": "" })).toEqual([
@@ -79,16 +79,16 @@ describe("circles", () => {
   const imports = (files: Readonly<Record<string, string>>) =>
     Object.entries(files).flatMap(([path, text]) => importsOf(sourceOf(path, text), "/nowhere"));
 
-  test("are found over several files", () => {
+  test("are detected over several files", () => {
     const files = { "a.ts": 'import { b } from "./b";', "b.ts": 'import { c } from "./c";', "c.ts": 'import { a } from "./a";' };
     expect(findCircles(imports({ ...files, "d.ts": files["a.ts"] }))).toEqual([["a", "b", "c"]]);
   });
 
-  test("of types are found too", () => {
+  test("of types are detected too", () => {
     expect(findCircles(imports({ "a.ts": 'import { b } from "./b";', "b.ts": 'import type { a } from "./a";' }))).toEqual([["a", "b"]]);
   });
 
-  test("are not what two files import together", () => {
+  test("exclude two files with a common import", () => {
     const files = { "a.ts": 'import "./b";\nimport "./c";', "b.ts": 'import "./c";', "c.ts": 'import "node:fs";' };
     expect(findCircles(imports(files))).toEqual([]);
   });

@@ -42,11 +42,11 @@ describe("banned words", () => {
     expect(found).toEqual([expect.stringContaining(`runtime/operations/x.ts:2: ${word} is banned, use `)]);
   });
 
-  test("words in comments and texts are fine", () => {
+  test("words in comments and texts are allowed", () => {
     expect(checkBans(sourceOf("runtime/operations/x.ts", '// console.log(Date.now())\nconst text = "any console.log";\n'))).toEqual([]);
   });
 
-  test("the file where a word belongs may use it", () => {
+  test("a word's own file may use it", () => {
     expect(checkBans(sourceOf("runtime/base/clock.ts", "export const now = () => Date.now();"))).toEqual([]);
     expect(checkBans(sourceOf("runtime/main.ts", 'process.on("SIGTERM", () => {});'))).toEqual([]);
   });
@@ -88,7 +88,7 @@ describe("names of files", () => {
     ]);
   });
 
-  test("come again where a folder has a reason, once", () => {
+  test("may repeat once, in a folder with a reason", () => {
     const paths = ["runtime/operations/backup/backup.ts", "runtime/commands/backup.ts"];
     expect(checkNames([...paths, "test/x/backup.ts"])).toEqual([]);
     expect(checkNames([...paths, "runtime/commands/more/backup.ts"])).toHaveLength(1);
@@ -109,7 +109,7 @@ describe("paths", () => {
     ]);
   });
 
-  test("in lists lead somewhere as far as they name folders", () => {
+  test("in lists exist, up to the last folder that they name", () => {
     const text = '["runtime/{a,b}/**/*.ts!", "!test/c", "tools/x.ts", "dist/d", "test/${e}"]';
     expect(checkListed({ path: "knip.json", text }, (path) => path === "runtime/a")).toEqual([
       "knip.json: runtime/b is not in the project",
@@ -126,7 +126,7 @@ describe("texts", () => {
     expect(checkNotes({ path: "a.ts", text: `// ${note} #12: later\n` })).toEqual([]);
   });
 
-  test("hosts of registries and paths of machines are found", () => {
+  test("registry hosts and machine paths are detected", () => {
     const host = ["registry", "npmjs", "org"].join(".");
     const path = ["", "work", "main"].join("/");
     expect(checkPrivateNames({ path: "a.md", text: `https://${host}/x\n${path}/x\nhttps://example.com/work/x\n` })).toEqual([

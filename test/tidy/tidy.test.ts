@@ -44,14 +44,14 @@ describe("the house", () => {
     expect(checkTable(imports, paths)).toEqual([]);
   });
 
-  test("lists name only what is there", () => {
+  test("lists name only existing things", () => {
     const lists = files.filter(({ path }) => path.startsWith("tools/") || !/\/|\.md$/.test(path));
     expect(lists.flatMap((file) => checkListed(file, (path) => isThere(path) || isThere(`${path}.ts`)))).toEqual([]);
     const listed = [...listedPaths(), ...Object.keys(LONG_FUNCTIONS).map((key) => key.split("#")[0] ?? ""), ...GENERATED];
     expect(listed.filter((path) => !isThere(path))).toEqual([]);
   });
 
-  test("no imports go in a circle", () => {
+  test("imports form no circle", () => {
     expect(findCircles(imports)).toEqual([]);
   });
 
@@ -85,12 +85,12 @@ describe("every file", () => {
     expect(files.flatMap(checkNotes)).toEqual([]);
   });
 
-  test("names no source that is not there", () => {
+  test("names no missing source", () => {
     const ends = pathEnds(files.map((file) => file.path));
     expect(files.filter((file) => /\.(ts|mjs|as|md)$/.test(file.path)).flatMap((file) => checkPaths(file, ends))).toEqual([]);
   });
 
-  test("names no host of a package registry and no path of one machine", () => {
+  test("names no package registry and no machine's path", () => {
     expect(files.flatMap(checkPrivateNames)).toEqual([]);
   });
 });
@@ -106,7 +106,7 @@ describe("every document", () => {
   });
 });
 
-test("what the code cites of the format is in docs/internals/repository-format.md", () => {
+test("docs/internals/repository-format.md has every section that the code cites", () => {
   const specification = readFileSync(join(root, "docs", "internals", "repository-format.md"), "utf8");
   expect(sources.filter(({ path }) => !path.startsWith("test/tidy/")).flatMap((source) => checkCitations(source, specification))).toEqual([]);
 });
@@ -124,7 +124,7 @@ describe("the bundle", () => {
     expect(sizeBytes).toBeLessThan(BUNDLE_SIZE_BYTES_MAX);
   });
 
-  test.skipIf(!existsSync(bundle))("holds nothing of Pulumi", () => {
+  test.skipIf(!existsSync(bundle))("contains nothing of Pulumi", () => {
     expect(readFileSync(bundle, "utf8")).not.toMatch(/@pulumi\/|pulumi\.Output/);
   });
 });

@@ -24,7 +24,7 @@ function namedBy(text: string): Named[] {
   return named;
 }
 
-test("what the claims name is there", () => {
+test("every file and title in the claims exists", () => {
   const named = namedBy(CLAIMS);
   expect(named.filter(({ title }) => title !== null).length).toBeGreaterThan(20);
   const gone = named.filter(({ file, title }) => {
@@ -34,7 +34,7 @@ test("what the claims name is there", () => {
   expect(gone).toEqual([]);
 });
 
-test("the check sees what is gone", () => {
+test("the check detects what is gone", () => {
   expect(namedBy('| `test/a.test.ts`: "one thing", "and another" | `docs/b.md`, "text" |')).toEqual([
     { file: "test/a.test.ts", title: null },
     { file: "test/a.test.ts", title: "one thing" },
@@ -44,7 +44,7 @@ test("the check sees what is gone", () => {
   ]);
 });
 
-test("every row of promises names something, and every document is spoken of", () => {
+test("every row of promises names something, and every document is mentioned", () => {
   const promises = CLAIMS.split("\n").filter((line) => /^\| .* \| shown \|/.test(line));
   expect(promises.filter((line) => namedBy(line).length === 0 && !/demo|on s3rver/.test(line))).toEqual([]);
   const documents = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".md"));

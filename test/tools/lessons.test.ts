@@ -48,12 +48,12 @@ function missingOf({ answer, lesson, where }: Row): string[] {
 
 const ROWS = rowsOf(readFileSync(join(ROOT, "docs", "internals", "lessons.md"), "utf8"));
 
-test("what answers a lesson is there", () => {
+test("every answer to a lesson exists", () => {
   expect(ROWS.length).toBeGreaterThan(75);
   expect(ROWS.flatMap(missingOf)).toEqual([]);
 });
 
-test("the check sees what is gone", () => {
+test("the check detects what is gone", () => {
   const row = { lesson: "x", answer: "PB999", where: '`docs/internals/lessons.md`: "no such title", `nowhere.ts`' };
   expect(missingOf(row)).toEqual(["x: PB999", "x: docs/internals/lessons.md: no such title", "x: nowhere.ts"]);
   expect(missingOf({ lesson: "x", answer: "a behaviour", where: "none" })).toEqual(["x: names nothing"]);

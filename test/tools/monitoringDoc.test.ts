@@ -8,7 +8,7 @@ import { projectFolder } from "../../tools/parts/cache";
 const text = readFileSync(join(projectFolder(), "docs", "monitoring.md"), "utf8");
 const reference = readFileSync(join(projectFolder(), "docs", "reference", "metrics.md"), "utf8");
 
-test("every metric of ours is told, and none that is not there", () => {
+test("describes every metric of ours, and no other", () => {
   const own = DEFINITIONS.map(({ name }) => name).filter((name) => name.startsWith("pgbackstop_"));
   const told = (page: string): Set<string> => new Set([...page.matchAll(/`(pgbackstop_[a-z_]*[a-z])`/g)].map(([, name = ""]) => name));
   expect(told(reference)).toEqual(new Set(own));
@@ -32,7 +32,7 @@ test("its file of targets is one", () => {
   expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual(["healthchecks", "slack", "ntfy", "alertmanager", "webhook", "email"]);
 });
 
-test("what a published set-up has, name by name, is mapped to something that is there", () => {
+test("every name of a published set-up is mapped to something that exists", () => {
   const published = [
     "pgbackrest_last_full_backup_timestamp",
     "pgbackrest_last_incr_backup_timestamp",

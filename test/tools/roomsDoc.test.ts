@@ -5,7 +5,7 @@ import { renderRooms, withRooms } from "../../tools/roomsDoc";
 const room = (prefix: string, mayImport: readonly string[]) => ({ prefix, about: `about ${prefix}`, mayImport });
 const arrows = (...rooms: Parameters<typeof renderRooms>[0]): string[] => renderRooms(rooms).match(/\S+ -\.?->? \S+/g) ?? [];
 
-test("an arrow that others imply is left out, also one to single files", () => {
+test("arrows that others imply are omitted, also those to single files", () => {
   const [base, middle] = [room("runtime/base", []), room("runtime/middle", ["runtime/base"])];
   expect(arrows(base, middle, room("runtime/top", ["runtime/base", "runtime/base/x", "runtime/middle"]))).toEqual([
     "runtime_middle --> runtime_base",
@@ -13,14 +13,14 @@ test("an arrow that others imply is left out, also one to single files", () => {
   ]);
 });
 
-test("single files are dotted, and a room opens those below it", () => {
+test("arrows to single files are dotted, and a room opens the rooms below it", () => {
   expect(arrows(room("runtime/a", []), room("components", ["runtime/a/x", "runtime/a/y"]), room("components/plan", []))).toEqual([
     "components --> components_plan",
     "components -.-> runtime_a",
   ]);
 });
 
-test("rooms that may import nearly everything are not drawn, but told", () => {
+test("rooms that may import nearly everything are listed, not drawn", () => {
   const text = renderRooms([room("test", ["runtime"]), room("runtime/a", [])]);
   expect(text).not.toContain("-->");
   expect(text).toContain("| `test` | about test |");

@@ -57,14 +57,14 @@ function knows(said: string, fragment: string): boolean {
   return said.includes(fragment.replace(/^['.:\s]+|['.:\s]+$/g, ""));
 }
 
-test("every entry is whole, and shown by tests that are there", () => {
+test("every entry is complete, and its tests exist", () => {
   expect(GUIDE.length).toBeGreaterThan(45);
   expect(GUIDE.flatMap(missingOf)).toEqual([]);
   expect(new Set(GUIDE.map(({ anchor }) => anchor)).size).toBe(GUIDE.length);
   expect(GUIDE.filter(({ anchor }) => !/^[a-z][a-z-]+$/.test(anchor))).toEqual([]);
 });
 
-test("every pointer leads to an entry, and every entry is reached", () => {
+test("every pointer leads to an entry, and every entry is reachable", () => {
   const anchors = GUIDE.map(({ anchor }) => anchor);
   expect(TROUBLESHOOTING_ANCHORS.filter((anchor) => !anchors.includes(anchor))).toEqual([]);
   const others = GUIDE.filter(({ anchor, section }) => section !== "CloudNativePG" && !TROUBLESHOOTING_ANCHORS.includes(anchor));
@@ -77,7 +77,7 @@ test("links within the guide lead to entries", () => {
   expect([...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = ""]) => anchor).filter((anchor) => !anchors.has(anchor))).toEqual([]);
 });
 
-test("the check sees what is missing", () => {
+test("the check detects what is missing", () => {
   const entry = '## A\n### a-b\n**Symptom.** x\n```text\n[055]: never said by anybody <x>\n```\n**Fix.** y\n**Shown by** `nowhere.ts`: "t"\n';
   expect(parseGuide(entry).flatMap(missingOf)).toEqual([
     "a-b: has Symptom,Fix,Shown by",

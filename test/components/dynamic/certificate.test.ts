@@ -102,7 +102,7 @@ test("both sides trust each other by knowing each other, and nobody else", async
   expect(await handshake(await made(INPUTS), client, known)).toContain("refused");
 });
 
-test("another one is made when it is due or wished for, and the one before is known until it ends", async () => {
+test("a new one is created when it is due or requested, and the former one stays known until it ends", async () => {
   const state = await made(INPUTS);
   const at = (days: number): number => NOW + days * DAY_MS;
   expect(certificateDiff("", state, INPUTS, NOW).changes).toBe(false);
@@ -127,6 +127,6 @@ test("another one is made when it is due or wished for, and the one before is kn
   ).toBe("TLSv1.3 pgbackstop-client");
 });
 
-test("days that would make one at every update are refused", async () => {
+test("days that would create one at every update are refused", async () => {
   await expect(certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).rejects.toThrow("cannot be renewed 30 days before its end");
 });

@@ -46,7 +46,7 @@ test.each<[Partial<S3RepositorySettings>, string]>([
   expect(resolveS3Repository({ ...S3, ...over }).keyType).toBe(keyType);
 });
 
-test("S3: dots in a name are no levels of a certificate", () => {
+test("S3: dots in a bucket name are no levels of a certificate", () => {
   expect(resolveS3Repository({ ...S3, bucket: { create: { name: "pg.acme.example" } } }).uriStyle).toBe("path");
 });
 
@@ -145,7 +145,7 @@ test.each([
   expect(estimateStorage(provider, undefined, gib)).toEqual({ perMonth, asOf: "2026-11-20" });
 });
 
-test("what has no price is null, not zero", () => {
+test("a missing price is null, not zero", () => {
   expect(estimateStorage("minio", undefined, 100)).toBeNull();
   expect(estimateStorage("aws", "GLACIER", 100)).toBeNull();
 });

@@ -61,7 +61,7 @@ test.each<[string, object, object, string[]]>([
   expect(found.map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
 });
 
-test("secrets on the host are handed over by systemd alone", () => {
+test("only systemd hands over secrets on the host", () => {
   const repo2 = { ...R2, at: PLACE, secretFiles: { options: "/run/secrets/r2.conf" } };
   expect(checkHost(plan({ agent: false, repositories: { repo1: NAS, repo2 } })).map(({ code }) => code)).toContain("PB103");
 });

@@ -18,7 +18,7 @@ const brief = ({ changes }: TopologyDiff): string[] =>
   changes.map(({ after, before, effect, path, uncertain }) => `${uncertain ? "uncertain" : effect} ${path}: ${before} → ${after}`);
 const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): string[] => brief(diff(topology(before), topology(after)));
 
-describe("weakened, and strengthened the other way round", () => {
+describe("weakened, and strengthened in the other direction", () => {
   const { keepDays: _days, ...unlimited } = NAS;
   test.each<[what: string, before: Partial<HostSettings>, after: Partial<HostSettings>, expected: string[]]>([
     [
@@ -155,7 +155,7 @@ describe("weakened, and strengthened the other way round", () => {
     expect(sorted(changed(after, before))).toEqual(sorted(back));
   });
 
-  test("another engine in the same place begins anew when it writes another format", () => {
+  test("another engine in the same location starts empty when it writes another format", () => {
     const barman = { engine: "barman-cloud" };
     const began = "weakened repositories.repo2.format: pgBackRest → Barman Cloud";
     expect(changed({}, barman)).toContain(began);
@@ -163,7 +163,7 @@ describe("weakened, and strengthened the other way round", () => {
     expect(changed({ engine: "pgbackrest" }, {}).join("\n")).not.toContain("format");
   });
 
-  test("another place under the same key, while a cluster's engine moves, says what its old pods read", () => {
+  test("another location under the same key, while a cluster's engine changes, names what its old pods read", () => {
     const of = (engine: string, over: Partial<typeof BUCKET.at>): Topology =>
       topologyOf(resolved({ engine, repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, ...over } } } }).plan);
     const textOf = (before: Topology, after: Topology): string =>
@@ -172,13 +172,13 @@ describe("weakened, and strengthened the other way round", () => {
     expect(textOf(of("runtime", {}), of("runtime", { path: "/anew" }))).toMatch(/is no longer looked after$/);
   });
 
-  test("a database that goes, and one that comes", () => {
+  test("a removed database, and an added one", () => {
     const one = new Map([["ledger", topology()]]);
     expect(brief(diffTopologies(one, new Map()))).toEqual(["weakened database: 3-2-1 → removed"]);
     expect(brief(diffTopologies(new Map(), one))).toEqual(["strengthened database: none → 3-2-1"]);
   });
 
-  test("a place or a name that changes begins anew, whichever way", () => {
+  test("a changed location or name starts empty, in both directions", () => {
     const moved = { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/elsewhere" } } } };
     expect(changed({}, moved)).toEqual(["weakened repositories.repo2.location: s3://ledger-backups/ledger → s3://ledger-backups/elsewhere"]);
     expect(changed(moved, {})).toEqual(["weakened repositories.repo2.location: s3://ledger-backups/elsewhere → s3://ledger-backups/ledger"]);
@@ -195,7 +195,7 @@ describe("weakened, and strengthened the other way round", () => {
   });
 });
 
-describe("what is not known", () => {
+describe("unknown values", () => {
   const known = topology();
 
   test("is shown as unknown, never guessed", () => {
@@ -210,13 +210,13 @@ describe("what is not known", () => {
     ]);
   });
 
-  test("does not hide what is sure: fewer copies than before whatever the place turns out to be", () => {
+  test("do not hide certain facts: fewer copies than before, whatever the location turns out to be", () => {
     const later = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) => path.endsWith("repositories.0.failureDomain"));
     expect(brief(diff(known, later))).toContain("weakened copies.copies: 3 → 2");
     expect(brief(diff(known, later))).toContain("weakened copies.providers: 2 → 1");
   });
 
-  test("a topology that is not known as a whole says only that", () => {
+  test("in an unknown topology are reported as such, and nothing else", () => {
     const { changes } = diffTopologies(new Map([["ledger", known]]), new Map([["ledger", null]]));
     expect(changes.map(({ effect, text, uncertain }) => [effect, uncertain, text])).toEqual([
       ["neutral", true, "the topology of ledger is not known yet"],
@@ -242,15 +242,15 @@ describe("acknowledgement", () => {
     expect(found.unused).toEqual([{ database: "ledger", change: "repositories.repo1.keepDays=3" }]);
   });
 
-  test("an entry is spent by the change that brought it", () => {
+  test("an entry is used up by the change that brought it", () => {
     expect(weakenedOf(diff(shorter(14, entry), shorter(3, entry)))).toHaveLength(1);
   });
 
-  test("no reason, no acknowledgement", () => {
+  test("without a reason is none", () => {
     expect(weakenedOf(diff(shorter(7), shorter(3, { "repositories.repo1.keepDays=3": " " })))).toHaveLength(1);
   });
 
-  test("a database announces that it goes", () => {
+  test("of a database's removal is announced in advance", () => {
     const announced = topology({ acknowledgeWeaker: { "database=removed": "moved to the new cluster" } });
     expect(weakenedOf(diffTopologies(new Map([["ledger", announced]]), new Map()))).toEqual([]);
     expect(diff(topology(), announced)).toMatchObject({ changes: [], unused: [] });
@@ -263,7 +263,7 @@ describe("over any two topologies", () => {
   const opposite = (change: Change): string =>
     change.effect === "weakened" ? "strengthened" : change.effect === "strengthened" ? "weakened" : "neutral";
 
-  test("nothing changes between one and itself", () => {
+  test("an equal one changes nothing", () => {
     fc.assert(
       fc.property(anyTopology, (one) => {
         expect(diff(one, one)).toMatchObject({ changes: [], unused: [] });
@@ -272,7 +272,7 @@ describe("over any two topologies", () => {
     );
   });
 
-  test("what weakens one way strengthens the other", () => {
+  test("a change that weakens one way strengthens the other", () => {
     fc.assert(
       fc.property(anyTopology, anyTopology, (one, other) => {
         const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) => changes.filter(({ path }) => !BEGINS_ANEW.test(path)));
@@ -284,7 +284,7 @@ describe("over any two topologies", () => {
     );
   });
 
-  test("a repository less is always weakened", () => {
+  test("a removed repository always weakens", () => {
     fc.assert(
       fc.property(anyTopology, fc.nat(), (one, place) => {
         const gone = one.repositories[place % one.repositories.length];
@@ -296,7 +296,7 @@ describe("over any two topologies", () => {
     );
   });
 
-  test("a value that is not known weakens and strengthens nothing by itself", () => {
+  test("an unknown value weakens and strengthens nothing", () => {
     fc.assert(
       fc.property(
         anyTopology,

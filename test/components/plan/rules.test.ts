@@ -36,7 +36,7 @@ function withFacts(facts: object, more: Partial<RepositorySettings> = {}): Parti
   return { repositories: { ...over.repositories, repo2: { ...over.repositories?.["repo2"], ...more } as RepositorySettings } };
 }
 
-test("plans in order have no finding", () => {
+test("correct plans have no finding", () => {
   expect(findings({})).toEqual([]);
   expect(clusterFindings({})).toEqual([]);
 });
@@ -134,7 +134,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   expect(findings(over)).toEqual(expected);
 });
 
-test("all mistakes are found at once", () => {
+test("all mistakes are reported at once", () => {
   expect(findings({ stanza: "a b", user: "root", schedules: { full: { cron: "x" } } })).toEqual([
     "PB013 stanza",
     "PB022 user",
@@ -142,7 +142,7 @@ test("all mistakes are found at once", () => {
   ]);
 });
 
-test("what is not known yet is left alone", () => {
+test("unknown values have no finding", () => {
   const unknown = { ...NAS, keepDays: UNKNOWN_TEXT as never, at: { ...NAS.at, path: UNKNOWN_TEXT } };
   expect(findings({ repositories: { repo1: unknown, repo2: BUCKET }, dataDirectory: UNKNOWN_TEXT, port: UNKNOWN_TEXT as never })).toEqual([]);
   expect(findings(bucket({ bucket: UNKNOWN_TEXT, endpoint: UNKNOWN_TEXT, port: UNKNOWN_TEXT }))).toEqual([]);
@@ -388,13 +388,13 @@ test("object lock and pgBackRest 2.55 do not go together", () => {
   expect(clusterFindings({ ...over, engineVersion: "2.60.0" })).toEqual([]);
 });
 
-test("a drill that no FireDrill makes is told of when the program has ended, and may be silenced before", () => {
+test("a drill that no FireDrill declares is reported when the program ends, and may be silenced before", () => {
   expect(checkUndrilled(["away"]).map(({ code, path, severity }) => `${code} ${path} ${severity}`)).toEqual(["PB140 drills.away.elsewhere warning"]);
   const silent = plan({ drills: { away: { cron: "0 5 1 * *", elsewhere: true } }, silence: { PB140: "another stack has it" } });
   expect(checkHost(silent).filter(({ code }) => code === "PB025" || code === "PB140")).toEqual([]);
 });
 
-test("every code is found by some case of the tests of the components", () => {
+test("the components' tests have a case for every code", () => {
   const folder = dirname(dirname(__filename));
   const paths = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".test.ts"));
   const text = paths.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");

@@ -174,16 +174,16 @@ describe("a cluster", () => {
   });
 });
 
-test("snapshots alone restore no moment between them", () => {
+test("snapshots alone restore no point in time between them", () => {
   expect(codes({ ...ALONE, snapshots: { cron: "0 5 * * *", keepDays: 7 } })).toEqual(["PB095 engine", "PB115 snapshots.cron"]);
 });
 
-test("what only clusters are told can be silenced with a reason, and a reason for nothing is told", () => {
+test("findings of clusters alone can be silenced with a reason, and an unused reason is reported", () => {
   expect(codes({ ...ALONE, silence: { PB095: "a copy of production, made anew each night", PB120: "pruned by the storage" } })).toEqual([]);
   expect(codes({ silence: { PB095: "a copy" } })).toEqual(["PB025 silence.PB095"]);
 });
 
-test("attaching to a running cluster wants an operator that restarts its primary in place", () => {
+test("attaching to a running cluster requires an operator that restarts its primary in place", () => {
   expect(codes({ operatorVersion: "1.29.1", storageGiB: undefined }, true)).toEqual(["PB112 operatorVersion"]);
   expect(codes({ operatorVersion: "1.30.0", storageGiB: undefined }, true)).toEqual([]);
 });
@@ -196,7 +196,7 @@ test("a plugin with a name that becomes options of pgBackRest, or with no replic
   expect(checkPlugin({ serviceName: "Backups", replicas: 2 }).map(({ code }) => code)).toEqual(["PB110"]);
 });
 
-test("each major version has one image by its digest, and its tag tells the version", () => {
+test("each major version has one image by its digest, and its tag names the version", () => {
   expect(POSTGRES_IMAGES.map(({ image, major }) => [major, majorOf(image)])).toEqual([18, 17, 16, 15, 14].map((major) => [major, major]));
   for (const { image, version } of POSTGRES_IMAGES) expect(image).toMatch(new RegExp(`:${version}-\\d{12}-standard-trixie@sha256:[0-9a-f]{64}$`));
   expect([majorOf("pg:17"), majorOf("host:5000/pg"), majorOf("pg:latest"), majorOf("host:5000/pg:16.3@sha256:ab")]).toEqual([17, null, null, 16]);

@@ -14,7 +14,7 @@ const changes = (before: Topology, after: Topology): string[] =>
   );
 const NIGHTLY = { cron: "0 5 * * *", className: "csi" };
 
-test("the topology has when they are taken and how long they stay", () => {
+test("the topology has their times and retention", () => {
   expect(of().databases[0]).not.toHaveProperty("volumeSnapshots");
   expect(of({ ...NIGHTLY, keepDays: 7 }).databases[0]?.volumeSnapshots).toEqual({ cron: "0 5 * * *", online: true, keepDays: 7 });
   const alone = of({ online: false, keepCount: 3 }, { engine: "volumeSnapshot", repositories: {} });
@@ -25,7 +25,7 @@ test("the topology has when they are taken and how long they stay", () => {
   expect(renderShown(new Map([["orders", of(NIGHTLY)]]))).toContain("nobody removes them");
 });
 
-test("what a change does to them", () => {
+test("the effect of a change on them", () => {
   expect(changes(of(), of(NIGHTLY))).toEqual(["strengthened snapshots: none → taken"]);
   expect(changes(of(NIGHTLY), of())).toEqual(["weakened snapshots: taken → none"]);
   expect(changes(of({ ...NIGHTLY, keepDays: 7 }), of({ ...NIGHTLY, keepDays: 3 }))).toEqual(["weakened snapshots.keepDays: 7 → 3"]);

@@ -41,7 +41,7 @@ describe("the plan", () => {
     expect(of({ hostKey: unknownMarker(3) })).toBe(unknownMarker(3));
   });
 
-  test("has no findings if all values are given, or not known yet", () => {
+  test("has no findings if all values are given, or unknown", () => {
     expect(findings({})).toEqual([]);
     const unknown = { host: unknownMarker(1), user: unknownMarker(2), hostKey: unknownMarker(3) };
     expect(findings(unknown, { path: unknownMarker(4) })).toEqual([]);

@@ -57,7 +57,7 @@ describe("archive-push", () => {
       await expect(run(make(["archive-push", ...params]))).rejects.toMatchObject({ kind: "paramRequired", exitCode: 43 });
   });
 
-  it("fails with 104 under policy all, and owes with a warning under policy any", async () => {
+  it("fails with 104 under policy all, and warns about missing WAL under policy any", async () => {
     const data = makeDataDirectory(folder);
     makeWalDirectory(data, [1]);
     second.breakDown(fail("hostConnect", "unreachable"));
@@ -94,7 +94,7 @@ describe("archive-get", () => {
     await expect(run(make(["archive-get", walName(2)]))).rejects.toMatchObject({ kind: "paramRequired" });
   });
 
-  it("aborts a recovery that would end where nobody can tell what follows; a standby asks again", async () => {
+  it("aborts a recovery that would end at an unreadable repository; a standby asks again", async () => {
     second.breakDown(fail("hostConnect", "unreachable"));
     const signals = new Set(["recovery.signal"]);
     const readFile = async (path: string): Promise<Uint8Array | null> =>
@@ -117,7 +117,7 @@ describe("archive-get", () => {
 });
 
 describe("heal", () => {
-  it("reports each repository, and fails with what nobody has any more", async () => {
+  it("reports each repository, and fails with WAL that no repository holds", async () => {
     const debt = openDebt(join(folder, "spool"), "demo");
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);
@@ -154,7 +154,7 @@ describe("verify", () => {
     expect(await run(make(["verify"], { repos: [repos[0]] }))).toBe(0);
   });
 
-  it("goes on with the next repository when one cannot be read", async () => {
+  it("continues with the next repository when one is unreadable", async () => {
     second.breakDown(fail("access", "refused"));
     const test = make(["--output=text", "verify"]);
     await expect(run(test)).rejects.toMatchObject({ kind: "command", exitCode: 104 });
@@ -226,7 +226,7 @@ describe("stanza-create, check and info", () => {
     expect(texts().filter((text) => text === "repo1: configuration and archive are valid")).toHaveLength(2);
   });
 
-  it("info prints everything, as text or JSON, and its exit code tells when the policy needs what cannot be read", async () => {
+  it("info prints everything, as text or JSON, and its exit code says when the policy needs an unreadable repository", async () => {
     const well = make(["info"]);
     expect(await run(well)).toBe(0);
     second.breakDown(fail("access", "refused"));
@@ -246,7 +246,7 @@ describe("stanza-create, check and info", () => {
 });
 
 describe("pg-settings", () => {
-  it("changes, resets, and prints what is in force", async () => {
+  it("changes, resets, and prints the values in force", async () => {
     const asked: string[] = [];
     // The server takes its time.
     const readAtMs = [1, 1, 1, 2];

@@ -11,20 +11,20 @@ function loadWith(lines: readonly string[]): BlockConfig | undefined {
 }
 
 describe("block incremental", () => {
-  test("is off unless asked for, and needs bundles", () => {
+  test("is off by default, and needs bundles", () => {
     expect(loadWith([])).toBeUndefined();
     expect(loadWith(["repo1-bundle=y"])).toBeUndefined();
     expect(loadWith(["repo1-block=y"])).toBeUndefined();
   });
 
-  test("has stock's super blocks, and leaves stock's maps alone", () => {
+  test("has stock's super blocks, and keeps stock's maps", () => {
     const block = loadWith(ON);
     expect(block).toEqual({ superBlockSizeBytes: 256 * 1024, superBlockSizeFullBytes: 1024 * 1024 });
     const settings: BlockSettings = { ...BLOCK_DEFAULTS, ...block };
     expect(settings).toEqual(BLOCK_DEFAULTS);
   });
 
-  test("takes over its maps in descending order", () => {
+  test("adopts its maps in descending order", () => {
     const block = loadWith([
       ...ON,
       "repo1-block-size-map=32KiB=16KiB",

@@ -24,7 +24,7 @@ describe("the command line", () => {
     expect(parsed("restore", "--stanza", "--odd", "--compress-level", "-3")).toEqual(["restore", [], { stanza: "--odd", "compress-level": "-3" }]);
   });
 
-  test("knows y and n after a boolean, and enums that are like booleans", () => {
+  test("accepts y and n after a boolean, and enums that resemble booleans", () => {
     expect(parsed("restore", "--archive-check=n", "--delta=y", "--force=n", "--backup-standby", "--no-config")).toEqual([
       "restore",
       [],
@@ -34,13 +34,13 @@ describe("the command line", () => {
     expect(parsed("backup", "--backup-standby=prefer")).toEqual(["backup", [], { "backup-standby": "prefer" }]);
   });
 
-  test("knows the background processes of two commands", () => {
+  test("accepts the background processes of two commands", () => {
     expect(parseCommandLine(["archive-push:async", "/pg_wal"])).toMatchObject({ command: "archive-push", role: "async", params: ["/pg_wal"] });
     expect(parseCommandLine(["archive-get:async"])).toMatchObject({ command: "archive-get", role: "async" });
     expect(parseCommandLine(["archive-get"])).toMatchObject({ role: "main" });
   });
 
-  test("adds up lists and hashes", () => {
+  test("accumulates lists and hashes", () => {
     expect(parsed("restore", "--tablespace-map=a=/1", "--tablespace-map=b=/2", "--link-map=x=/y")).toEqual([
       "restore",
       [],
@@ -48,7 +48,7 @@ describe("the command line", () => {
     ]);
   });
 
-  test("ends options at -- and hands parameters to commands that take them", () => {
+  test("ends options at --, and passes parameters to commands that accept them", () => {
     expect(parsed("archive-push", "--stanza=main", "--", "--odd/path")).toEqual(["archive-push", ["--odd/path"], { stanza: "main" }]);
     expect(parsed("archive-get", "0001", "pg_wal/RECOVERYXLOG")).toEqual(["archive-get", ["0001", "pg_wal/RECOVERYXLOG"], {}]);
     expect(parsed("pg-settings", "archive_mode=on", "archive_command=")).toEqual(["pg-settings", ["archive_mode=on", "archive_command="], {}]);

@@ -42,7 +42,7 @@ describe("which files are read", () => {
     [["--no-config", "--config-path=/c"], ["cx"], "/c"],
   ])("%j", (argv, values, directory) => expect(read(argv)).toEqual([values, directory]));
 
-  test("the old default file only when the new one is missing", () => {
+  test("the old default file only if the new one is missing", () => {
     expect(read([], { "/etc/pgbackrest.conf": "[a]\nk=old" })).toEqual([["old"], "/etc"]);
     expect(read([], {})).toEqual([[], "/etc/pgbackrest"]);
   });
@@ -69,7 +69,7 @@ describe("what sections say", () => {
     expect(["global", "global:x", "globals", "main"].map(isGlobalSection)).toEqual([true, true, false, false]);
   });
 
-  test("lists add up within a section over files, and do not mix between sections", () => {
+  test("lists accumulate within a section over files, and do not mix between sections", () => {
     expect(added("[main]\nexclude=a\n[global]\nexclude=z\n[main]\nexclude=b\n[other]\nexclude=o").values).toEqual({
       "io-timeout#0": ["7"],
       "exclude#0": ["a", "b"],

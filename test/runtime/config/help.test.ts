@@ -24,7 +24,7 @@ describe("help", () => {
     ]);
   });
 
-  test.each(COMMANDS)("lists every option of %s and says which are not acted on", (command) => {
+  test.each(COMMANDS)("lists every option of %s and says which have no effect", (command) => {
     const lines = helpText([command]).split("\n");
     const listed = lines.flatMap((line) => /^ {4}--([a-z0-9-]+) +/.exec(line)?.[1] ?? []);
     const rows = OPTIONS.filter((row) => row.commands.includes(command));
@@ -60,7 +60,7 @@ describe("help", () => {
     expect(helpText(["backup", "pg-host"])).toContain("\nrefused when set: run the command on that host\n");
   });
 
-  test("fails on what it does not know", () => {
+  test("fails on unknown names", () => {
     expect(failure(() => helpText(["nope"]))).toContain("commandInvalid: invalid command 'nope'");
     expect(failure(() => helpText(["backup", "target"]))).toBe("optionInvalid: option 'target' is not valid for command 'backup'");
     expect(failure(() => helpText(["backup", "--strat-fast"]))).toContain("option '--strat-fast' is not valid for command 'backup'");

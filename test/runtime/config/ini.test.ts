@@ -5,7 +5,7 @@ import { failure } from "./support";
 const FILE = "/etc/x.conf";
 
 describe("the syntax of pgbackrest.conf", () => {
-  test("takes values as they stand, without blanks at the ends", () => {
+  test("takes values verbatim, without blanks at the ends", () => {
     const text = "# head\n\n  [global]  \r\n\trepo1-path = /x # eol \n   # no value\n[main]\npg1-path=a=b\n=";
     expect(parseIni(text.slice(0, -2), FILE)).toEqual([
       { section: "global", key: "repo1-path", value: "/x # eol", fileName: FILE, lineNo: 4 },

@@ -28,22 +28,22 @@ function machineWith(places: readonly (readonly [string, string])[]): Machine {
 }
 
 describe("strength", () => {
-  test.each(PLACES.map(([place, value], index) => ({ place, value, index })))("$place is stronger than all below it", ({ value, index }) => {
+  test.each(PLACES.map(([place, value], index) => ({ place, value, index })))("$place has priority over all below it", ({ value, index }) => {
     expect(load(machineWith(PLACES.slice(index))).config.processMax).toBe(Number(value));
   });
 
-  test("without any of them the default holds", () => {
+  test("without any of them the default applies", () => {
     expect(load(machineWith([])).config.processMax).toBe(1);
   });
 
-  test("every subset of places gives the strongest", () => {
+  test("every subset of places yields the strongest", () => {
     for (let bits = 0; bits < 2 ** PLACES.length; bits++) {
       const places = PLACES.filter((_, index) => (bits & (1 << index)) !== 0);
       expect(load(machineWith(places)).config.processMax).toBe(Number(places[0]?.[1] ?? "1"));
     }
   });
 
-  test("a wrong value fails wherever it stands, and says where", () => {
+  test("a wrong value fails in every place, and names it", () => {
     const [cli, env, section] = [
       { argv: ["backup", "--stanza=main", "--process-max=0"] },
       { argv: ["backup", "--stanza=main"], env: { PGBACKREST_PROCESS_MAX: "0" } },
@@ -78,7 +78,7 @@ describe("what commands need", () => {
     expect(failure(() => load({ argv: ["backup", "--stanza=main", "--pg2-path=/pg"] }))).toContain("requires option: pg1-path");
   });
 
-  test("clusters come with their defaults", () => {
+  test("clusters have their defaults", () => {
     const argv = [
       "backup",
       "--stanza=main",
@@ -96,7 +96,7 @@ describe("what commands need", () => {
     expect(load({ argv: ["archive-push", "--stanza=main", "x"] }).config.pgs).toEqual([]);
   });
 
-  test("a target for the kinds of restore that have one", () => {
+  test("a target for the kinds of restore that need one", () => {
     const restore = (...words: string[]): Machine => ({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", ...words] });
     expect(failure(() => load(restore("--type=time")))).toBe(
       "optionRequired: restore command requires option: target\nHINT: it is needed when type is lsn or name or time or xid.",
@@ -126,7 +126,7 @@ describe("what commands need", () => {
     );
   });
 
-  test("backup is incremental unless said otherwise, and of a running server", () => {
+  test("backup is incremental by default, and of a running server", () => {
     const argv = ["backup", "--stanza=main", "--pg1-path=/pg"];
     expect(load({ argv }).config.backup.type).toBe("incr");
     expect(load({ argv: [...argv, "--type=full"] }).config.backup.type).toBe("full");
@@ -144,7 +144,7 @@ describe("what commands need", () => {
 });
 
 describe("help and version", () => {
-  test("work whatever is broken around them", () => {
+  test("work even if everything else is broken", () => {
     const broken: Machine = { env: { PGBACKREST_PROCESS_MAX: "x" }, files: { [MAIN_FILE]: "broken", "/etc/pgbackrest/pgbackstop.json": "broken" } };
     expect(load({ ...broken, argv: ["help", "backup"] }).config).toMatchObject({ command: "help", params: ["backup"], repos: [], pgs: [] });
     expect(load({ ...broken, argv: ["--version"] }).config).toMatchObject({ command: "version", output: undefined });
@@ -180,13 +180,13 @@ describe("warnings", () => {
   const RETENTION =
     "option 'repo1-retention-full' is not set for 'repo1-retention-full-type=count', the repository may run out of space\nHINT: to retain full backups indefinitely (without warning), set option 'repo1-retention-full' to the maximum.";
 
-  test("about backups that stay for ever, for backup only", () => {
+  test("about backups that are kept for ever, for backup only", () => {
     expect(warnings("backup", "")).toEqual([RETENTION]);
     expect(warnings("backup", "repo1-retention-full=2")).toEqual([]);
     expect(warnings("check", "")).toEqual([]);
   });
 
-  test("about unknown options, a passphrase that is not used, and old options", () => {
+  test("about unknown options, an unused passphrase, and old options", () => {
     expect(warnings("check", "nope=1")).toEqual(["configuration file contains invalid option 'nope'"]);
     expect(warnings("check", "repo1-cipher-pass=markerSecret")).toEqual([
       "option 'repo1-cipher-pass' is set but 'repo1-cipher-type' is 'none'\nHINT: the repository is not encrypted; set repo1-cipher-type=aes-256-cbc.",
@@ -212,7 +212,7 @@ describe("the settings file", () => {
     expect(load({ argv: [...argv, ...words], files }).config.settings.acknowledge.mode).toBe("any");
   });
 
-  test("may be missing where it is not named, and not where it is", () => {
+  test("may be missing if it is not named, and only then", () => {
     expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} });
     expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(
       "fileMissing: unable to open missing file '/s.json' for read\nHINT: the option settings names this file.",
@@ -220,7 +220,7 @@ describe("the settings file", () => {
     expect(load({ argv: [...argv, "--no-config"], files: { "/etc/pgbackrest/pgbackstop.json": text } }).config.settings.acknowledge.mode).toBe("all");
   });
 
-  test("names only repositories that are configured", () => {
+  test("names only configured repositories", () => {
     const files = (settings: string): Record<string, string> => ({
       "/etc/pgbackrest/pgbackstop.json": settings,
       [MAIN_FILE]: "[global]\nrepo1-path=/a\nrepo2-path=/b\n",
@@ -241,7 +241,7 @@ describe("secrets and shape", () => {
   const SECRETS = ["repo1-cipher-pass", "repo1-s3-key", "repo1-s3-key-secret", "repo1-s3-token"];
   const file = `[global]\nrepo1-type=s3\nrepo1-s3-bucket=b\nrepo1-s3-endpoint=e\nrepo1-s3-region=r\nrepo1-cipher-type=aes-256-cbc\n${SECRETS.map((name) => `${name}=marker-${name}`).join("\n")}\n[main]\npg1-path=/pg\n`;
 
-  test("no secret is to be seen in anything that is printed", () => {
+  test("no printed value shows a secret", () => {
     const loaded = load({ argv: ["restore", "--stanza=main", "--config-path=/c"], files: { "/c/pgbackrest.conf": file } });
     expect(loaded.config.repos[0]?.cipherPass?.reveal()).toBe("marker-repo1-cipher-pass");
     const printed = [
@@ -255,7 +255,7 @@ describe("secrets and shape", () => {
     for (const name of SECRETS) expect(loaded.config.beginLine).toContain(`--${name}=<redacted>`);
   });
 
-  test("nor in any message, whatever else is wrong", () => {
+  test("nor does any message, whatever else is wrong", () => {
     for (const line of [
       "nope",
       "process-max=x",
@@ -273,7 +273,7 @@ describe("secrets and shape", () => {
     }
   });
 
-  test("the configuration is frozen in depth and can be handed to a worker once its secrets are opened", () => {
+  test("the configuration is deeply frozen and can be passed to a worker once its secrets are opened", () => {
     const { config } = load({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", "--link-map=a=/b", "--tablespace-map=t=/u"] });
     expect(Object.isFrozen(config)).toBe(true);
     for (const part of [config.repos, config.repos[0], config.pgs[0], config.restore.linkMap, config.settings.acknowledge, config.carriedOptions])

@@ -50,7 +50,7 @@ describe("names of options", () => {
     ["no-process-max", "option 'no-process-max' cannot be negated"],
     ["no-force", "option 'no-force' cannot be negated"],
     ["reset-stanza", "option 'reset-stanza' cannot be reset"],
-  ])("%j is written in a wrong way", (text, message) => expect(failure(() => findOption(text))).toBe(`optionInvalid: ${message}`));
+  ])("%j is malformed", (text, message) => expect(failure(() => findOption(text))).toBe(`optionInvalid: ${message}`));
 
   test.each([
     ["repo1-pth", ["repo1-path"]],
@@ -60,9 +60,9 @@ describe("names of options", () => {
     ["stanz", ["stanza"]],
     ["log-level-con", ["log-level-console"]],
     ["entirely-different-thing", []],
-  ])("%j is near %j", (text, names) => expect(similarNames(text)).toEqual(names));
+  ])("%j resembles %j", (text, names) => expect(similarNames(text)).toEqual(names));
 
-  test("a key is put into the name of a group's option only", () => {
+  test("a key is inserted only into the name of a group's option", () => {
     expect(optionName(rowOf("repo-s3-key"), 12)).toBe("repo12-s3-key");
     expect(optionName(rowOf("process-max"), undefined)).toBe("process-max");
     expect(failure(() => rowOf("nope"))).toContain("assert: option 'nope' is not in the table");

@@ -55,14 +55,14 @@ describe("the line at a command's begin", () => {
 
   test.each(lines)("of $command is stock's", (one) => expect(replay(one)).toBe(one.line));
 
-  test("tells what was negated and reset", () => {
+  test("shows negated and reset options", () => {
     const argv = ["check", "--stanza=main", "--pg1-path=/pg", "--no-config", "--no-archive-check", "--reset-lock-path"];
     expect(load({ argv }).config.beginLine).toBe("--no-archive-check --no-config --reset-lock-path --pg1-path=/pg --stanza=main");
   });
 });
 
-describe("words for restore_command", () => {
-  test("are those of the command line that archive-get knows, in order, without the stanza and without secrets", () => {
+describe("arguments for restore_command", () => {
+  test("equal the command line of archive-get, in order, without the stanza and without secrets", () => {
     const argv = [
       "--stanza=main",
       "--config-path=/c",

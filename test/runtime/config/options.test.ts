@@ -118,7 +118,7 @@ describe("the option table", () => {
     }
   });
 
-  test("puts each value in a place of its own, and no group where a value is", () => {
+  test("puts each value in a field of its own, and no group in place of a value", () => {
     const places = OPTIONS.flatMap((row) => row.config ?? []);
     expect(places).toEqual([...new Set(places)]);
     expect(places.map((place) => place.split(".").length).every((depth) => depth <= 2)).toBe(true);
@@ -127,7 +127,7 @@ describe("the option table", () => {
     expect(OPTIONS.filter((row) => row.config !== undefined && (!row.acted || row.group !== undefined))).toEqual([]);
   });
 
-  test("holds the options of the specification", () => {
+  test("has the options of the specification", () => {
     const named =
       "stanza config config-path config-include-path repo set type target target-action target-exclusive target-timeline delta force online dry-run output oldest archive-expire-before allow-root archive-timeout buffer-size cmd cmd-ssh compress-type compress-level compress-level-network db-timeout protocol-timeout io-timeout job-retry job-retry-interval lock-path spool-path log-path log-level-console log-level-file log-level-stderr log-subprocess log-timestamp neutral-umask priority process-max sck-keep-alive sck-block tcp-keep-alive-count tcp-keep-alive-idle tcp-keep-alive-interval tls-cipher-12 tls-cipher-13 archive-async archive-get-queue-max archive-push-queue-max archive-push-batch-size archive-header-check archive-mode-check archive-check archive-missing-retry archive-copy archive-mode annotation backup-standby checksum-page checksum-page-error page-header-check exclude expire-auto manifest-save-threshold resume start-fast stop-auto db-include db-exclude link-all link-map tablespace-map tablespace-map-all recovery-option pg-path pg-host pg-host-user pg-host-port pg-host-cmd pg-host-config pg-host-config-path pg-host-config-include-path pg-host-type pg-host-ca-file pg-host-ca-path pg-host-cert-file pg-host-key-file pg-local pg-port pg-socket-path pg-user pg-database pg-version-force repo-type repo-path repo-cipher-type repo-cipher-pass repo-hardlink repo-symlink repo-bundle repo-bundle-size repo-bundle-limit repo-block repo-block-size-super repo-block-size-super-full repo-block-size-map repo-block-age-map repo-block-checksum-size-map repo-retention-full repo-retention-full-type repo-retention-diff repo-retention-archive repo-retention-archive-type repo-retention-history repo-target-time repo-local repo-host repo-host-user repo-host-port repo-host-cmd repo-host-config repo-host-config-path repo-host-config-include-path repo-host-type repo-host-ca-file repo-host-ca-path repo-host-cert-file repo-host-key-file repo-storage-host repo-storage-port repo-storage-verify-tls repo-storage-ca-file repo-storage-ca-path repo-storage-tag repo-storage-upload-chunk-size repo-storage-prefetch repo-storage-read-over repo-s3-bucket repo-s3-endpoint repo-s3-region repo-s3-key repo-s3-key-secret repo-s3-token repo-s3-key-type repo-s3-role repo-s3-process-cmd repo-s3-sts-host repo-s3-kms-key-id repo-s3-sse-customer-key repo-s3-uri-style repo-s3-requester-pays repo-s3-service repo-azure-account repo-azure-container repo-azure-key repo-azure-key-type repo-azure-endpoint repo-azure-uri-style repo-gcs-bucket repo-gcs-key repo-gcs-key-type repo-gcs-endpoint repo-gcs-user-project repo-sftp-host repo-sftp-host-port repo-sftp-host-user repo-sftp-private-key-file repo-sftp-public-key-file repo-sftp-private-key-passphrase repo-sftp-host-key-hash-type repo-sftp-host-key-check-type repo-sftp-host-fingerprint repo-sftp-known-host tls-server-address tls-server-port tls-server-ca-file tls-server-cert-file tls-server-key-file tls-server-auth compress";
     const names = OPTIONS.map((row) => row.name);
@@ -170,7 +170,7 @@ describe("the option table", () => {
     "repo-s3-key",
     "repo-s3-key-secret",
   ];
-  test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))("$name, said to be acted on, changes the configuration", (row) => {
+  test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))("$name, documented as effective, changes the configuration", (row) => {
     const last = row.type === "enum" ? row.allowed?.at(-1) : undefined;
     const other = last ?? (row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other");
     const changed = row.commands.filter((command) => {
@@ -186,7 +186,7 @@ describe("the option table", () => {
   });
 
   const hasRange = (row: OptionRow): boolean => [row, ...Object.values(row.forDepend ?? {})].some((rule) => rule.range !== undefined);
-  test.each(OPTIONS.filter(hasRange))("$name takes the ends of its range and nothing beyond", (row) => {
+  test.each(OPTIONS.filter(hasRange))("$name accepts the ends of its range and nothing beyond", (row) => {
     const place = row.section === "command-line" ? "command-line" : "file";
     const write = (value: number): string => (row.type === "time" ? `${value}ms` : String(value));
     for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name) && row.name !== "repo")) {
@@ -205,7 +205,7 @@ describe("the option table", () => {
     }
   });
 
-  test.each(OPTIONS.filter((row) => row.type === "enum"))("$name takes each allowed value and no other", (row) => {
+  test.each(OPTIONS.filter((row) => row.type === "enum"))("$name accepts each allowed value and no other", (row) => {
     const place = row.section === "command-line" ? "command-line" : "file";
     for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name))) {
       for (const value of ruleOf(row, command).allowed ?? []) {
@@ -234,7 +234,7 @@ describe("the option table", () => {
     }
   });
 
-  test.each(OPTIONS.filter((row) => row.section !== "command-line"))("$name leaves commands alone that do not know it", (row) => {
+  test.each(OPTIONS.filter((row) => row.section !== "command-line"))("$name is ignored by commands that do not know it", (row) => {
     for (const command of WORKING.filter((name) => !row.commands.includes(name))) {
       expect(heeded(run(row, command, sampleOf(row, command), "file", {})), command).toBe(heeded(run(row, command, undefined, "file", {})));
       const word = `--${nameOf(row)}=${row.type === "boolean" ? "y" : "1"}`;

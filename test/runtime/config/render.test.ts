@@ -280,7 +280,7 @@ describe("rendering pgbackrest.conf", () => {
     expect(failure(() => renderConf([{ name: section, options: [{ name, value }] }]))).toBe(message);
   });
 
-  test("fails on what stands there twice", () => {
+  test("fails on duplicates", () => {
     const delta = { name: "delta", value: true };
     expect(failure(() => renderConf([{ name: "main", options: [delta, delta] }]))).toBe(
       "optionInvalid: option 'delta' is given twice in section '[main]'",

@@ -83,7 +83,7 @@ describe("repositories", () => {
     expect(`${JSON.stringify(full)}${inspect(full, { depth: 9, showHidden: true })}${full?.cipherPass}`).not.toContain("marker");
   });
 
-  test("SFTP with known hosts by default, with a fingerprint, and unchecked only when that is said", () => {
+  test("SFTP with known hosts by default, with a fingerprint, and unchecked only on request", () => {
     const sftpOf = (...more: readonly string[]): unknown => repos(["repo1-path=/a", ...SFTP, ...more])[1]?.sftp;
     const own = { host: "nas", port: 22, user: "backup", privateKeyFile: "/key" };
     expect(repos(["repo1-path=/a", ...SFTP])[1]).toMatchObject({ type: "sftp", path: "/data", symlink: false });
@@ -106,7 +106,7 @@ describe("repositories", () => {
     expect(`${JSON.stringify(secret)}${inspect(secret, { depth: 9, showHidden: true })}`).not.toContain("marker");
   });
 
-  test("compression is the configuration's unless the settings file says otherwise", () => {
+  test("compression follows the configuration unless the settings file overrides it", () => {
     const of = (lines: readonly string[], settings: string): unknown =>
       repos(["repo1-path=/a", ...lines], settings).map((repo) => [repo.compressType, repo.compressLevel]);
     expect(of(["compress-type=zst", "compress-level=7"], "{}")).toEqual([["zst", 7]]);
@@ -137,7 +137,7 @@ describe("repositories", () => {
     }
   });
 
-  test("keys may come from the instance, a token, a pod or a command; what the environment lacks shows at the first use", () => {
+  test("keys may come from the instance, a token, a pod or a command; a missing variable shows at the first use", () => {
     const env = {
       AWS_ROLE_ARN: "arn:aws:iam::1:role/writer",
       AWS_WEB_IDENTITY_TOKEN_FILE: "/var/run/token",
@@ -164,7 +164,7 @@ describe("repositories", () => {
     expect(of(KEYS, env)).toBeUndefined();
   });
 
-  test("a secret that one of them lacks is its own error", () => {
+  test("a missing secret is that repository's own error", () => {
     const lines = ["repo1-path=/a", "repo1-cipher-type=aes-256-cbc", "repo1-cipher-pass=p", ...S3, "repo2-cipher-type=aes-256-cbc"];
     const [first, second] = repos(lines);
     expect(first?.unusable).toBeUndefined();

@@ -53,7 +53,7 @@ describe("dependencies", () => {
 });
 
 describe("keys of groups", () => {
-  test("gaps are allowed, nothing at all is key 1, a phantom goes", () => {
+  test("gaps are allowed, nothing at all is key 1, a phantom is dropped", () => {
     expect(resolve(["info"]).repoKeys).toEqual([1]);
     expect(resolve(["info", "--repo7-path=/a", "--repo3-path=/b"]).repoKeys).toEqual([3, 7]);
     expect(resolve(["info"], "repo4-s3-bucket=b\n").repoKeys).toEqual([1]);
@@ -70,12 +70,12 @@ describe("keys of groups", () => {
     expect(resolved.find("process-max")).toMatchObject({ value: 1, source: "default" });
   });
 
-  test("what is not valid for the command or not in use is not found", () => {
+  test("options that are invalid for the command or unused are not detected", () => {
     expect(resolve(["info"]).find("process-max")).toBeNull();
     expect(resolve(["info"]).find("repo-path", 2)).toBeNull();
   });
 });
 
-test("values go back to texts", () => {
+test("values convert back to texts", () => {
   expect([true, false, 7, "x"].map(textOf)).toEqual(["y", "n", "7", "x"]);
 });

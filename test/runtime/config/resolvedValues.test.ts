@@ -9,8 +9,8 @@ function values(...argv: string[]): ResolvedValues {
   return new ResolvedValues(resolveOptions(command, entries, () => undefined));
 }
 
-describe("reading resolved options", () => {
-  test("gives values, and defaults where the command does not know the option", () => {
+describe("resolved options", () => {
+  test("return values, and defaults if the command does not know the option", () => {
     const info = values("info", "--repo2-path=/r", "--io-timeout=2m");
     expect(info.text("repo-path", 2)).toBe("/r");
     expect(info.number("io-timeout")).toBe(120_000);
@@ -24,12 +24,12 @@ describe("reading resolved options", () => {
     expect(info.text("stanza")).toBeUndefined();
   });
 
-  test("a negated text has no value, not its default", () => {
+  test("return nothing for a negated text, not its default", () => {
     expect(values("info", "--no-config").text("config")).toBeUndefined();
     expect(values("info").text("config")).toBe("/etc/pgbackrest/pgbackrest.conf");
   });
 
-  test("asking for the wrong type is our own mistake", () => {
+  test("of the wrong type are our own bug", () => {
     expect(failure(() => values("info").number("log-path"))).toContain("assert: option 'log-path' is no number");
     expect(failure(() => values("info").text("delta"))).toContain("assert: option 'delta' is no text");
   });

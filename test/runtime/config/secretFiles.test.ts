@@ -22,7 +22,7 @@ describe("secrets that are files", () => {
     });
   });
 
-  test("are a unit's credentials, named like the option that they are for; a key file counts by its path", () => {
+  test("are a unit's credentials, named like their option; a key file counts by its path", () => {
     const names = ["repo1.conf", "repo2-s3-key", "repo2-sftp-private-key-file", "repo2-path", "repo3-cipher-pass"];
     const texts: Readonly<Record<string, string>> = { "/run/credentials/u/repo2-s3-key": "AKIA\n", "/run/credentials/u/repo3-cipher-pass": "pass\n" };
     const handed = { readFile: (path: string) => texts[path] ?? null, listDirectory: () => names };
@@ -34,7 +34,7 @@ describe("secrets that are files", () => {
     });
   });
 
-  test("go behind what the environment says, and are looked for only where it names a directory", () => {
+  test("have lower priority than the environment, and are read only if it names a directory", () => {
     const env = { PGBACKSTOP_SECRETS: "/secrets", PGBACKREST_REPO1_S3_KEY: "mine" };
     expect(withSecretFiles(env, access)["PGBACKREST_REPO1_S3_KEY"]).toBe("mine");
     expect(withSecretFiles({ HOME: "/" }, access)).toEqual({ HOME: "/" });

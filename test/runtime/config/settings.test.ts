@@ -32,7 +32,7 @@ describe("the settings file", () => {
     expect(parseSettings("{}", FILE).stream).toBeUndefined();
   });
 
-  test("reads what drills measure against, and writes it again", () => {
+  test("reads the drills' objectives, and writes them again", () => {
     const drill = {
       objectives: { rtoSeconds: 1800, rpoSeconds: 60 },
       heartbeat: { sql: "SELECT max(at) FROM beat" },
@@ -42,7 +42,7 @@ describe("the settings file", () => {
     expect(parseSettings('{"drill":{}}', FILE).drill).toEqual({ objectives: {}, assertions: [], declared: {} });
   });
 
-  test("reads drills that are declared, and writes them again", () => {
+  test("reads declared drills, and writes them again", () => {
     const declared = {
       monthly: {},
       weekly: { repos: ["repo2", "repo1"], pick: "newest", level: "quick", maxMinutes: 90, maxBytes: 1024, path: "/srv/drill" },
@@ -115,14 +115,14 @@ describe("the settings file", () => {
     ],
   ])("%s fails", (text, message) => expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`));
 
-  test("renders the word of archive_command only where it is not stock's", () => {
+  test("renders the word of archive_command only if it is not stock's", () => {
     expect(parseSettings(renderSettings({ firstBackup: true }), FILE)).toMatchObject({ firstBackup: true });
     expect(renderSettings({ firstBackup: false })).not.toContain("firstBackup");
     expect(renderSettings({ archiveCommandWord: "" })).toContain('"archiveCommandWord": ""');
     expect(renderSettings({ archiveCommandWord: "pgbackrest" })).not.toContain("archiveCommandWord");
   });
 
-  test("renders in a fixed order and refuses what it would not read", () => {
+  test("renders in a fixed order and refuses unreadable values", () => {
     expect(renderSettings({ repos: { repo10: {}, repo2: { s3Quirks: "auto", compressType: "zst" } }, acknowledge: ["repo2"] })).toBe(
       '{\n  "version": 1,\n  "acknowledge": [\n    "repo2"\n  ],\n  "repos": {\n    "repo2": {\n      "compressType": "zst",\n      "s3Quirks": "auto"\n    },\n    "repo10": {}\n  }\n}\n',
     );

@@ -60,7 +60,7 @@ describe("values", () => {
     [" 7", null],
   ])("integer %j is %j", (text, value) => expect(parseInteger(text)).toBe(value));
 
-  test("paths lose a slash at the end and must be absolute", () => {
+  test("paths lose a trailing slash and must be absolute", () => {
     expect(parse("lock-path", "/a/b/")).toBe("/a/b");
     expect(parse("lock-path", "/")).toBe("/");
     expect(failure(() => parse("lock-path", "a"))).toBe(
@@ -85,7 +85,7 @@ describe("values", () => {
     ],
     ["compress-type", "xz", "'xz' is not allowed for 'compress-type' option\nHINT: allowed values are 'none', 'gz', 'lz4', 'zst', 'bz2'"],
     ["delta", "yes", "boolean option 'delta' must be 'y' or 'n'"],
-  ])("%s=%s fails with what is allowed and where it stands", (name, text, message) => {
+  ])("%s=%s fails with the allowed values and the place", (name, text, message) => {
     expect(failure(() => parse(name, text))).toBe(`optionInvalidValue: ${message}\nHINT: the value comes from somewhere.`);
   });
 
@@ -104,7 +104,7 @@ describe("values", () => {
     );
   });
 
-  test("the wrong value of a secret is not shown", () => {
+  test("a secret's wrong value is not shown", () => {
     const row = { ...rowOf("repo-cipher-pass"), type: "path" } as const;
     expect(failure(() => parseValue({ name: "repo1-cipher-pass", row, rule: row, place: undefined }, ["markerSecret"], () => undefined))).toBe(
       "optionInvalidValue: <redacted> must begin with / for 'repo1-cipher-pass' option",

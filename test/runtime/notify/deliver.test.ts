@@ -50,7 +50,7 @@ const tell = (
 };
 const json = (index = 0): Record<string, unknown> => JSON.parse(web.requests[index]?.body ?? "null");
 
-describe("each service gets what its documentation asks for", () => {
+describe("each service gets its documented format", () => {
   test("Slack: a text, with its three characters escaped", async () => {
     expect(await tell({ type: "slack", url: `${web.origin}/services/T/B/secret` }, { unit: "a<b>&c" })).toEqual([{ target: "slack", error: null }]);
     expect(web.requests[0]).toMatchObject({ method: "POST", path: "/services/T/B/secret", headers: { "content-type": "application/json" } });
@@ -80,7 +80,7 @@ describe("each service gets what its documentation asks for", () => {
     expect(web.requests[2]?.body).toContain(`journalctl _SYSTEMD_INVOCATION_ID=${INVOCATION}`);
   });
 
-  test("Alertmanager: a failure begins an alert that a success of the same unit ends", async () => {
+  test("Alertmanager: a failure raises an alert that a success of the same unit resolves", async () => {
     const target = { type: "alertmanager", url: `${web.origin}/` };
     await tell(target);
     await tell(target, { event: "success", atMs: TEST_TIME_MS + 60_000 });
@@ -110,8 +110,8 @@ describe("each service gets what its documentation asks for", () => {
   });
 });
 
-describe("what goes wrong", () => {
-  test("is tried three times, with pauses, and told without the address", async () => {
+describe("faults", () => {
+  test("are retried three times, with pauses, and reported without the address", async () => {
     web.planned.push({ status: 500 }, { status: 429 }, { status: 503, body: "cannot route /services/T/B/geheim" });
     const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/T/B/geheim` });
     expect(web.requests).toHaveLength(3);
@@ -119,7 +119,7 @@ describe("what goes wrong", () => {
     expect(delivery?.error).toMatchObject({ kind: "service", message: `${web.origin}/…: answer 503: cannot route ******` });
   });
 
-  test("a refusal is not tried again", async () => {
+  test("a refusal is not retried", async () => {
     web.planned.push({ status: 403, body: "invalid_token" });
     const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/x` });
     expect(web.requests).toHaveLength(1);
@@ -133,13 +133,13 @@ describe("what goes wrong", () => {
     expect(delivery?.error?.message).toContain("answer 302");
   });
 
-  test("a server that never answers is given up each time", async () => {
+  test("a server that never answers is abandoned each time", async () => {
     web.planned.push("hang", "hang");
     expect(await tell({ type: "slack", url: `${web.origin}/services/x` })).toEqual([{ target: "slack", error: null }]);
     expect(web.requests).toHaveLength(3);
   });
 
-  test("one target leaves the others alone", async () => {
+  test("one target does not affect the others", async () => {
     const targets = parseTargets(
       JSON.stringify({
         targets: [
@@ -153,7 +153,7 @@ describe("what goes wrong", () => {
     expect(deliveries.map(({ error, target }) => `${target} ${error?.kind ?? "ok"}`)).toEqual(["dead hostConnect", "slack ok"]);
   });
 
-  test("only those are told that ask for the event and the unit; a test goes to each unit's target", async () => {
+  test("only targets with the event and the unit are notified; a test goes to each unit's target", async () => {
     const target = { type: "healthchecks", url: `${web.origin}/ping`, units: ["other.service"] };
     expect(await tell(target)).toEqual([]);
     expect(await tell(target, { event: "test" })).toHaveLength(1);
@@ -163,7 +163,7 @@ describe("what goes wrong", () => {
 });
 
 describe("over TLS", () => {
-  test("a server whose authority is named is trusted, another one is not", async () => {
+  test("a server with a configured authority is trusted, another one is not", async () => {
     const files = await makeCertificates(`${temporaryFolder()}/c`);
     const secure = await startWebServer(files);
     try {
@@ -207,7 +207,7 @@ describe("email", () => {
   }
   const LOGIN = { user: "me", password: "sesam-öffne-dich" };
 
-  test("with STARTTLS and a password, to everybody, in one letter", async () => {
+  test("with STARTTLS and a password, to all recipients, in one letter", async () => {
     const { error, letters } = await mail({ security: "starttls", auth: "PLAIN" }, LOGIN);
     expect(error).toBeNull();
     expect(letters).toHaveLength(1);
@@ -228,7 +228,7 @@ describe("email", () => {
     expect(letters[0]).toMatchObject({ isEncrypted: true, login: "me:sesam-öffne-dich" });
   });
 
-  test("a host's name with other characters is encoded, in words that a header may hold", async () => {
+  test("a host name with other characters is encoded in valid header words", async () => {
     const { letters } = await mail({ security: "none" }, {}, { host: "datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen" });
     const subject = letters[0]?.headers.get("Subject") ?? "";
     const words = subject.split(" ");
@@ -246,7 +246,7 @@ describe("email", () => {
     expect(server.commands).toEqual(["EHLO"]);
   });
 
-  test("what is sent behind the reply to STARTTLS ends the connection", async () => {
+  test("bytes after the reply to STARTTLS end the connection", async () => {
     const { error, letters } = await mail({ security: "starttls", behindStartTls: "250-injected\r\n250 AUTH PLAIN\r\n" }, LOGIN);
     expect(error?.kind).toBe("protocol");
     expect(letters).toHaveLength(0);
@@ -258,7 +258,7 @@ describe("email", () => {
     expect(commands).not.toContain("AUTH");
   });
 
-  test("a wrong password is told by its code, without the password, and not tried again", async () => {
+  test("a wrong password is reported by its code, without the password, and not retried", async () => {
     const { commands, error } = await mail({ security: "tls", auth: "PLAIN", password: "another" }, LOGIN);
     expect(error).toMatchObject({ kind: "access" });
     expect(error?.message).toContain("535 5.7.8 wrong password");
@@ -266,18 +266,18 @@ describe("email", () => {
     expect(commands.filter((command) => command === "AUTH")).toHaveLength(1);
   });
 
-  test("a server that has no time yet gets the letter at the next try", async () => {
+  test("a busy server gets the letter at the next attempt", async () => {
     const { error, letters } = await mail({ security: "none", refusals: [["RCPT", "450 try later"]] });
     expect(error).toBeNull();
     expect(letters).toHaveLength(1);
   });
 
-  test("a login that the server does not know is told", async () => {
+  test("an unsupported login is reported", async () => {
     expect((await mail({ security: "tls", auth: "NTLM" }, LOGIN)).error?.message).toContain("offers no AUTH PLAIN or LOGIN");
   });
 });
 
-test("a drill tells what it found", () => {
+test("a drill reports its result", () => {
   const drill = { ok: false, title: "fire drill of repo2 failed", lines: ["failed: amcheck, DbQueryError (57)"] };
   const told: Notification = notificationOf({ ...FAILURE, event: "drill", drill });
   expect(told).toMatchObject({

@@ -46,7 +46,7 @@ describe("leases of a command", () => {
     expect(await next.leases.take(second, nothing)).toMatchObject({ term: 2 });
   });
 
-  test("two commands over the same repositories do not each get one of them", async () => {
+  test("two commands over the same repositories never get one each", async () => {
     for (let seed = 1; seed < 40; seed += 2) {
       const clock = new HeldClock();
       const repos = two();

@@ -103,7 +103,7 @@ describe("a complete backup that is not listed", () => {
     expect(doubts).toEqual([`the listing did not show backup '${FULL}', whose manifest is there`]);
   });
 
-  it("is not listed by a process that has lost the repository", async () => {
+  it("is not listed by a process that has lost the lease", async () => {
     await forget(NEXT);
     lease.isLost = true;
     await expect(mend()).rejects.toMatchObject({ kind: "lockAcquire" });

@@ -3,7 +3,7 @@ import { readArguments, UsageError } from "../../../tools/bench/arguments";
 
 const DEFAULTS = { rounds: 5, compress: ["zst", "gz"], write: false } as const;
 
-describe("the arguments of a benchmark", () => {
+describe("a benchmark's arguments", () => {
   test("have defaults, and values joined or apart", () => {
     expect(readArguments([], DEFAULTS)).toEqual({ rounds: 5, compress: "zst", write: false });
     expect(readArguments(["--rounds=3", "--compress", "gz", "--write"], DEFAULTS)).toEqual({ rounds: 3, compress: "gz", write: true });

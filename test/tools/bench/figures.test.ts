@@ -22,14 +22,14 @@ describe("the figures of pairs", () => {
     expect(missed).toEqual([]);
   });
 
-  test("what misses its target is named, by ratio or by ours alone", () => {
+  test("a missed target is named, by ratio or by ours alone", () => {
     const figures = figuresOf([[100, 120]]);
     expect(figures.table([{ title: "t", key: "wall", digits: 0, ratioMax: 1 }], "s").missed).toEqual(["t 1.200 (≤ 1)"]);
     expect(figures.table([{ title: "t", key: "wall", digits: 0, oursMax: 119 }], "s").missed).toEqual(["t 120 (ours ≤ 119)"]);
     expect(figures.table([{ title: "t", key: "wall", digits: 0, oursMax: 120 }], "s").missed).toEqual([]);
   });
 
-  test("a program that is missing in a pair is an error", () => {
+  test("a program without a figure in a pair is an error", () => {
     const figures = figuresOf([[1, 1]]);
     figures.add("wall", "ours", 1);
     expect(() => figures.table([{ title: "t", key: "wall", digits: 0 }], "s")).toThrow("no pairs of 'wall'");

@@ -2,6 +2,6 @@ import { expect, test } from "vitest";
 import { OPTIONS } from "../../../runtime/config/options";
 import { findReason } from "../../../tools/docs/optionsPage";
 
-test("an option that is not acted on has a reason", () => {
+test("an option without effect has a reason", () => {
   expect(OPTIONS.filter((row) => !row.acted && findReason(row) === null).map((row) => row.name)).toEqual([]);
 });

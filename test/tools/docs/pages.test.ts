@@ -8,7 +8,7 @@ import { projectFolder } from "../../../tools/parts/cache";
 const FOLDER = join(projectFolder(), "docs", "reference");
 
 describe("docs/reference", () => {
-  test.each(Object.entries(PAGES))("%s is what its sources make", (name, render) => {
+  test.each(Object.entries(PAGES))("%s equals what its sources generate", (name, render) => {
     expect(readFileSync(join(FOLDER, name), "utf8") === render(), "it is stale: run npm run docs").toBe(true);
   });
 

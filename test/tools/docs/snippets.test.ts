@@ -18,7 +18,7 @@ test("each block compiles", () => {
   expect(checkSnippets(ROOT, snippets)).toEqual([]);
 }, 120_000);
 
-test("a mistake is found, with its line in the document", () => {
+test("a mistake is detected, with its line in the document", () => {
   const page = '# T\n\n```ts\nconst nas = new PosixRepository("nas", {\n  pth: "/mnt",\n});\n```\n\n```ts\nb2.target.name = undefined;\n```\n';
   expect(checkSnippets(ROOT, snippetsOf("docs/T.md", page))).toEqual([
     expect.stringMatching(/^docs\/T\.md:5: Object literal may only specify known properties, .*'pth' does not exist/),

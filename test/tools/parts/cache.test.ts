@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("an entry of the cache", () => {
-  test("is made once, also when two want it at the same time", async () => {
+  test("is made once, also for two concurrent callers", async () => {
     let made = 0;
     const make = async (scratch: string): Promise<void> => {
       made += 1;
@@ -41,7 +41,7 @@ describe("an entry of the cache", () => {
 });
 
 describe("a lock", () => {
-  test("is held by one at a time", async () => {
+  test("has one holder at a time", async () => {
     const lock = join(folder, "lock");
     let inside = 0;
     const work = async (): Promise<void> => {
@@ -54,14 +54,14 @@ describe("a lock", () => {
     expect(existsSync(lock)).toBe(false);
   });
 
-  test("of a process that is gone is taken over", async () => {
+  test("of a dead process is taken over", async () => {
     const lock = join(folder, "lock");
     // Larger than any process id of Linux.
     writeFileSync(lock, "4194305");
     expect(await withLock(lock, async () => "done")).toBe("done");
   });
 
-  test("is given back when the work fails", async () => {
+  test("is released when the work fails", async () => {
     const lock = join(folder, "lock");
     await expect(withLock(lock, () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
     expect(existsSync(lock)).toBe(false);

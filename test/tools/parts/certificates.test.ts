@@ -34,7 +34,7 @@ async function handshake(certFile: string, caFile: string, servername: string): 
 }
 
 describe("certificates", () => {
-  test("are signed by the authority and hold names and addresses", () => {
+  test("are signed by the authority and contain names and addresses", () => {
     const server = new X509Certificate(readFileSync(files.certFile));
     const authority = new X509Certificate(readFileSync(files.caFile));
     expect(authority.ca).toBe(true);
@@ -47,7 +47,7 @@ describe("certificates", () => {
     expect(server.verify(new X509Certificate(readFileSync(files.otherCaFile)).publicKey)).toBe(false);
   });
 
-  test("the key is for its owner only", () => {
+  test("have a key for the owner only", () => {
     expect(statSync(files.keyFile).mode & 0o777).toBe(0o600);
   });
 
@@ -56,7 +56,7 @@ describe("certificates", () => {
     expect(await handshake(files.certFile, files.caFile, "bucket.localhost")).toBe("ok");
   });
 
-  test("another name, another authority and an ended certificate are refused", async () => {
+  test("with another name, from another authority, or expired are refused", async () => {
     expect(await handshake(files.certFile, files.caFile, "example.com")).toBe("ERR_TLS_CERT_ALTNAME_INVALID");
     expect(await handshake(files.certFile, files.otherCaFile, "localhost")).toBe("UNABLE_TO_VERIFY_LEAF_SIGNATURE");
     expect(await handshake(files.expiredCertFile, files.caFile, "localhost")).toBe("CERT_HAS_EXPIRED");

@@ -11,26 +11,26 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("run", () => {
-  test("gives output, input and exit code", async () => {
+  test("returns output, input and exit code", async () => {
     const result = await run("/bin/sh", ["-c", "cat; echo error >&2; exit 3"], { input: "text" });
     expect(result).toMatchObject({ exitCode: 3, stdout: "text", stderr: "error\n" });
   });
 
-  test("a signal counts as 128 and its number", async () => {
+  test("counts a signal as 128 and its number", async () => {
     expect((await run("/bin/sh", ["-c", "kill -TERM $$"])).exitCode).toBe(143);
   });
 
-  test("calls for every line", async () => {
+  test("calls back for every line", async () => {
     const lines: string[] = [];
     await run("/bin/sh", ["-c", "echo one; printf tw; echo o"], { onLine: (line) => lines.push(line) });
     expect(lines).toEqual(["one", "two"]);
   });
 
-  test("ends what takes too long", async () => {
+  test("stops a program that takes too long", async () => {
     await expect(run("/bin/sh", ["-c", "exec sleep 60"], { timeoutMs: 100 })).rejects.toThrow("did not end in time");
   });
 
-  test("tells a program that is not there", async () => {
+  test("reports a missing program", async () => {
     await expect(run(join(folder, "nothing"), [])).rejects.toThrow("unable to run");
   });
 
@@ -40,14 +40,14 @@ describe("run", () => {
 });
 
 describe("runInherited", () => {
-  test("gives every line and the exit code", async () => {
+  test("returns every line and the exit code", async () => {
     const lines: string[] = [];
     const exitCode = await runInherited("/bin/sh", ["-c", "echo one; echo two >&2; exit 3"], { onLine: (line) => lines.push(line) });
     expect(exitCode).toBe(3);
     expect(lines.toSorted()).toEqual(["one", "two"]);
   });
 
-  test("ends with the program, although a process that it left behind holds its output open", async () => {
+  test("ends with the program, even if a process that it left holds its output open", async () => {
     const lines: string[] = [];
     const onLine = (line: string): void => void lines.push(line);
     expect(await runInherited("/bin/sh", ["-c", "sleep 30 & echo $!; exit 0"], { onLine })).toBe(0);
@@ -58,7 +58,7 @@ describe("runInherited", () => {
 });
 
 describe("start", () => {
-  test("keeps a program going until it is stopped, with its output in a file", async () => {
+  test("runs a program until it is stopped, with its output in a file", async () => {
     const started = await start("/bin/sh", ["-c", "echo ready; exec sleep 60"], { logFile: join(folder, "log") });
     await waitFor("output", 5000, async () => (started.log() === "ready\n" ? true : null));
     expect(started.isRunning()).toBe(true);
@@ -67,13 +67,13 @@ describe("start", () => {
     expect(await started.stop()).toBe(143);
   });
 
-  test("kills what does not listen", async () => {
+  test("kills a program that ignores signals", async () => {
     const started = await start("/bin/sh", ["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], { logFile: join(folder, "deaf") });
     await waitFor("output", 5000, async () => (started.log() === "ready\n" ? true : null));
     expect(await started.stop("SIGTERM", 100)).toBe(137);
   });
 
-  test("what still runs when the process ends is stopped", async () => {
+  test("stops running programs when the process ends", async () => {
     const parts = join(__dirname, "../../../tools/parts/process.ts");
     const esbuild = await import("esbuild");
     const bundle = await esbuild.build({

@@ -55,14 +55,14 @@ async function makeLateProgram(act: string): Promise<void> {
   );
 }
 
-test("a package is loaded from the file that was started, whatever lies in its place by then", async () => {
+test("a package is loaded from the started file, whatever has replaced it since", async () => {
   await makeLateProgram('fs.renameSync(__filename,__filename+".old");fs.writeFileSync(__filename,"x".repeat(5000))');
   expect(run()).toBe("other\n");
   await makeLateProgram("fs.rmSync(__filename)");
   expect(run()).toBe("other\n");
 });
 
-test("a file that was written over while it ran is not taken for what it was", async () => {
+test("a file that was overwritten while it ran is not mistaken for the old one", async () => {
   await makeLateProgram('fs.writeFileSync(__filename,"x".repeat(5000))');
   expect(() => run()).toThrow(/was changed while it ran: start it again/);
 });
@@ -74,7 +74,7 @@ function runAs(version: string): { readonly status: number | null; readonly stdo
   return spawnSync(process.execPath, ["--require", preload, file, "a", "b"], { encoding: "utf8" });
 }
 
-test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js %s is refused before anything is done", async (version) => {
+test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js %s is refused before anything runs", async (version) => {
   await makeProgram();
   expect(runAs(version)).toMatchObject({
     status: 122,
@@ -84,7 +84,7 @@ test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js 
   expect(existsSync(compiled)).toBe(false);
 });
 
-test.each(["v22.15.0", "v23.8.0", "v24.21.0", "v100.0.0-nightly2026"])("Node.js %s is good enough", async (version) => {
+test.each(["v22.15.0", "v23.8.0", "v24.21.0", "v100.0.0-nightly2026"])("Node.js %s is new enough", async (version) => {
   await makeProgram();
   expect(runAs(version)).toMatchObject({ status: 0, stdout: "first other true a,b\n" });
 });
@@ -102,7 +102,7 @@ test("the components refuse the same versions on hosts", () => {
 
 const identity = (): string => `${statSync(compiled).ino} ${statSync(compiled).mtimeMs}`;
 
-test("the program runs as the file's own module, with packages that hold ends of comments, and what V8 made of it stays beside it", async () => {
+test("the program runs as the file's own module, with packages that contain comment ends, and its compiled code stays beside it", async () => {
   await makeProgram();
   expect(run()).toBe("first other true a,b\n");
   expect(readdirSync(folder).sort()).toEqual(["program.cjs", "program.cjs.compiled"]);
@@ -113,7 +113,7 @@ test("the program runs as the file's own module, with packages that hold ends of
   expect(identity()).toBe(before);
 });
 
-test("another program in its place runs at once, and its own code takes the place of the old one's", async () => {
+test("another program in its place runs at once, and its own code replaces the old one's", async () => {
   await makeProgram();
   run();
   const before = identity();
@@ -127,7 +127,7 @@ test.each([
   ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes[200] ?? 0) ^ 0xff, 200, 201)],
   ["a cut file", (bytes: Buffer) => bytes.subarray(0, 150)],
   ["an empty file", () => Buffer.alloc(0)],
-])("kept code with damage is not run and made anew: %s", async (_, damage) => {
+])("damaged compiled code is not run but compiled again: %s", async (_, damage) => {
   await makeProgram();
   run();
   const good = readFileSync(compiled);
@@ -137,7 +137,7 @@ test.each([
   expect(identity()).not.toBe(before);
 });
 
-test("what others could have written is not trusted", async () => {
+test("code that others could have written is not trusted", async () => {
   await makeProgram();
   run();
   chmodSync(compiled, 0o664);
@@ -147,7 +147,7 @@ test("what others could have written is not trusted", async () => {
   expect(statSync(compiled).mode & 0o777).toBe(0o644);
 });
 
-test.runIf(isRoot)("nor what belongs to somebody who neither owns the program nor runs it", async () => {
+test.runIf(isRoot)("nor is code of an account that neither owns the program nor runs it", async () => {
   await makeProgram();
   run();
   chownSync(compiled, NOBODY, NOBODY);
@@ -155,7 +155,7 @@ test.runIf(isRoot)("nor what belongs to somebody who neither owns the program no
   expect(statSync(compiled).uid).toBe(0);
 });
 
-test.runIf(isRoot)("who cannot write there runs the program, with what its owner kept or without", async () => {
+test.runIf(isRoot)("an account that cannot write there runs the program, with its owner's compiled code or without", async () => {
   await makeProgram();
   chmodSync(folder, 0o755);
   // A Node below /root is out of reach for others.

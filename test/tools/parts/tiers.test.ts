@@ -5,7 +5,7 @@ import { projectFolder } from "../../../tools/parts/cache";
 import { TIERS } from "../../../tools/parts/tiers";
 
 describe.each(TIERS)("tier $name", ({ folders, alone = [], quick = [] }) => {
-  test("names only folders and files that are there", () => {
+  test("names only existing folders and files", () => {
     expect([...folders, ...alone, ...quick].filter((path) => !existsSync(join(projectFolder(), path)))).toEqual([]);
   });
 

@@ -22,7 +22,7 @@ const lanesOf = ({ lanes }: Plan): string[][] => lanes.map((runs) => runs.map(sh
 const filesIn = ({ lanes, afterwards }: Plan): string[] => [...lanes.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
 
 describe("a run of tests", () => {
-  test("with --all has two lanes, and afterwards what must be alone", () => {
+  test("with --all has two queues, and then the files that must run alone", () => {
     const all = plan("--all");
     expect(lanesOf(all)).toEqual([
       ["unit", "data", "engine", "package"],
@@ -32,19 +32,19 @@ describe("a run of tests", () => {
     expect(all.quick).toBe(false);
   });
 
-  test("with --all runs every file once, in lanes or not", () => {
+  test("with --all runs every file once, in queues or alone", () => {
     expect(filesIn(plan("--all")).toSorted()).toEqual(FILES.toSorted());
     expect(filesIn(plan("--all", "--serial")).toSorted()).toEqual(FILES.toSorted());
   });
 
-  test("with --serial has one lane in the order of the table", () => {
+  test("with --serial has one queue in the order of the table", () => {
     const { lanes, afterwards } = plan("--all", "--serial");
     expect(lanes.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
     expect(lanes.flat().map(({ project }) => project)).toContain("data-alone");
     expect(afterwards).toEqual([]);
   });
 
-  test("without arguments takes the quick files, and all of a tier that has none", () => {
+  test("without arguments runs the quick files, and all of a tier that has none", () => {
     const quick = plan();
     expect(quick.quick).toBe(true);
     expect(filesIn(quick)).toEqual([
@@ -55,13 +55,13 @@ describe("a run of tests", () => {
     ]);
   });
 
-  test("of a tier runs all of it in one lane", () => {
+  test("of a tier runs all of it in one queue", () => {
     const data = plan("--tier", "data");
     expect(lanesOf(data)).toEqual([["data", "data-alone"]]);
     expect(data).toMatchObject({ afterwards: [], quick: false });
   });
 
-  test("of paths runs what lies there, and gives each tier its own", () => {
+  test("of paths runs the files below them, and gives each tier its own", () => {
     expect(lanesOf(plan("test/interop"))).toEqual([["data test/interop", "data-alone test/interop"]]);
     const both = plan("test/interop/isolation.test.ts", "test/hosts/boot.test.ts");
     expect(lanesOf(both)).toEqual([["data test/interop/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
@@ -70,13 +70,13 @@ describe("a run of tests", () => {
     expect(filesIn(plan("test"))).toHaveLength(FILES.length);
   });
 
-  test("hands other options to vitest, and then runs everything", () => {
+  test("passes other options to vitest, and then runs everything", () => {
     const wish = parseArguments(["-t", "a title", "--serial"], "/project", () => false);
     expect(wish.vitestArgs).toEqual(["-t", "a title"]);
     expect(planRuns(wish, TIERS).quick).toBe(false);
   });
 
-  test("of a tier or path that is not there is refused", () => {
+  test("of a missing tier or path is refused", () => {
     expect(() => plan("--tier", "date")).toThrow("no tier has date: tiers are unit, data,");
     expect(() => plan("--tier", "unit", "test/hosts")).toThrow("no tier has test/hosts unit");
   });

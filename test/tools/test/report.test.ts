@@ -21,7 +21,7 @@ const report = (files: readonly File[], failed = 0): JsonReport => ({
 const FAILED = { status: "failed", fullName: "adds numbers", failureMessages: ["expected 2\n    at node_modules/x\n    at test/sums.test.ts"] };
 
 describe("the report of a run", () => {
-  test("has counts, files and failures, without the lines of others in a stack", () => {
+  test("has counts, files and failures, without foreign lines in a stack", () => {
     const files = [file("sums.test.ts", 2, { status: "failed", assertionResults: [FAILED] })];
     expect(readReport("unit", report(files, 1), 1, "/project")).toEqual({
       passed: 3,
@@ -32,7 +32,7 @@ describe("the report of a run", () => {
     });
   });
 
-  test("counts a file that could not be loaded", () => {
+  test("counts a file that failed to load", () => {
     const broken = file("sums.test.ts", 0, { status: "failed", message: "no such module" });
     expect(readReport("unit", report([broken]), 1, "/project")).toMatchObject({ failed: 1, failures: ["test/sums.test.ts\n      no such module"] });
   });
@@ -66,7 +66,7 @@ describe("the end of the output", () => {
     expect(text).not.toContain("quick.test.ts");
   });
 
-  test("adds the runs of a tier, and ends with the plain line", () => {
+  test("adds up a tier's runs, and ends with the plain line", () => {
     const both = addResults(result, { ...result, failed: 1, failures: ["test/alone.test.ts"] });
     const text = formatReport([{ ...both, name: "data", about: "servers" }], 90);
     expect(text).toMatch(/^\nfailed:\n {4}test\/alone.test.ts\n/);

@@ -37,7 +37,7 @@ test("a directory has no fault of buckets", () => {
   expect(stockLimits(plan({ repositories: { repo1: NAS } }).repositories)).toEqual([]);
 });
 
-test("SFTP came with 2.46, and a bundle with 2.39", () => {
+test("2.46 introduced SFTP, and 2.39 bundles", () => {
   const { sftp: _none, ...at } = NAS.at;
   const server = { ...NAS, at: { ...at, sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } } };
   const { repositories } = plan({ repositories: { repo1: server } });

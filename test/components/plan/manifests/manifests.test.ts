@@ -54,7 +54,7 @@ function daliboBackup(parameters: Json, over: Json = {}, name = "daily"): Json {
   return scheduled({ target: "primary", pluginConfiguration: { name: DALIBO, parameters }, ...over }, name);
 }
 
-test("what is in order has no finding", () => {
+test("correct objects have no finding", () => {
   expect(codes(barmanCluster(), store({}), scheduled())).toEqual([]);
   const later = daliboBackup({ selectedRepository: "2" }, { schedule: "0 0 4 * * *" }, "daily-r2");
   expect(codes(DALIBO_CLUSTER, stanza([B2, R2]), daliboBackup({ selectedRepository: "1" }), later)).toEqual([]);
@@ -121,7 +121,7 @@ test("five fields run every hour: 24 backups a day in the place of one", () => {
   expect(found?.hint).toBe('put the seconds first: "0 0 3 * * *"');
 });
 
-test("an ExternalSecret of a version that is gone", () => {
+test("an ExternalSecret of a removed version", () => {
   expect(codes(seeds.EXTERNAL_SECRET)).toEqual(["PB087 ExternalSecret database/cnpg-secret apiVersion"]);
   expect(codes({ ...seeds.EXTERNAL_SECRET, apiVersion: "external-secrets.io/v1" })).toEqual([]);
 });
@@ -241,7 +241,7 @@ test.each<[string, Json[], string[]]>([
   expect(codes(...objects)).toEqual(expected);
 });
 
-test("what is not known yet is left alone", () => {
+test("unknown values have no finding", () => {
   expect(codes(scheduled({ schedule: UNKNOWN, suspend: UNKNOWN }), barmanCluster({ instances: UNKNOWN }))).toEqual([]);
   expect(codes(store({ destinationPath: UNKNOWN, endpointURL: UNKNOWN }), store({ destinationPath: UNKNOWN }, {}, "second"))).toEqual([]);
   expect(codes(barmanCluster({ plugins: UNKNOWN }))).toEqual([]);

@@ -48,7 +48,7 @@ const roles = (given: Partial<MigrationSettings>): string[] => planSteps(setting
 const paths = (given: Partial<MigrationSettings>): string[] => checkMigration(settings(given)).map(({ path }) => path);
 
 describe("steps", () => {
-  test("each stage has those of the ones before it, and the way back has its own", () => {
+  test("each stage has the steps of the earlier ones, and the return has its own", () => {
     const plan = ["plan"];
     const copy = [...plan, "stop-units", "stop-workloads", "copy", "verify"];
     const moved = [...copy, "repoint-secrets", "start-workloads", "start-units"];
@@ -59,12 +59,12 @@ describe("steps", () => {
     expect(roles({ until: "release" })).toEqual(["release", "restore-secrets", "start-workloads-again", "start-units-again"]);
   });
 
-  test("nothing is started on the way back by a resource that has done so before", () => {
+  test("the return starts nothing that a resource has already returned", () => {
     const again = roles({ until: "release" }).filter((role) => role.includes("start"));
     expect(again.filter((role) => roles({ until: "retire" }).includes(role))).toEqual([]);
   });
 
-  test("what is not there has no step, and what is done is said", () => {
+  test("missing objects have no step, and finished steps are reported", () => {
     expect(roles({ until: "switch", workloads: [], secrets: [], units: [] })).toEqual(["plan", "copy", "verify"]);
     expect(roles({ until: "copy", units: [["a.service"], ["b.service"]] })).toContain("stop-units-2");
     const nightly = { kind: "CronJob", name: "nightly" };
@@ -82,14 +82,14 @@ describe("steps", () => {
     );
   });
 
-  test("it runs at the target, and at the source only where the target is but an address", () => {
+  test("run at the target, and at the source only if the target is just an address", () => {
     expect(runnerOf({ source: HOST, target: NEW })).toBe("target");
     expect(runnerOf({ source: HOST, target: OLD })).toBe("source");
     expect(runnerOf({ source: OLD, target: OLD })).toBeNull();
   });
 });
 
-describe("words", () => {
+describe("command lines", () => {
   const words = (verb: "copy" | "finish" | "release", given: Partial<MigrationSettings> = {}): string[] => {
     const made = settings(given);
     return migrateWords(
@@ -101,7 +101,7 @@ describe("words", () => {
     );
   };
 
-  test("are those that the program reads, with files in the place of secrets", () => {
+  test("are those that the program reads, with files in place of secrets", () => {
     const [from = "", fromPassword, to = "", toPassword, ...more] = words("copy", {
       source: { ...OLD, user: "it's me", port: 5433 },
       databases: ["Shop one"],
@@ -136,7 +136,7 @@ describe("words", () => {
     ]);
   });
 
-  test("name the side that the step asks, and no encryption is ever left to chance", () => {
+  test("name the side that the step contacts, and always state the encryption", () => {
     expect(words("finish").filter((word) => word.startsWith("--from"))).toEqual([]);
     expect(words("release").filter((word) => word.startsWith("--to"))).toEqual([]);
     expect(words("release", { source: { ...OLD, hasCa: false } })[0]).toContain("sslmode=require");
@@ -146,8 +146,8 @@ describe("words", () => {
   });
 });
 
-describe("arguments", () => {
-  test("that are in order have no finding, in every stage", () => {
+describe("migration arguments", () => {
+  test("that are correct have no finding, in every stage", () => {
     for (const until of ["plan", "copy", "switch", "retire", "release"]) expect(checkMigration(settings({ until }))).toEqual([]);
     expect(checkMigration(settings({ target: HOST, drill: undefined }))).toEqual([]);
   });
@@ -198,14 +198,14 @@ describe("arguments", () => {
     ["databases", { databases: [""] }],
     ["excludedDatabases", { databases: ["a"], excludedDatabases: ["a"] }],
     ["processMax", { processMax: 0 }],
-  ])("%s is refused with a fact, a rule and a way out", (path, given) => {
+  ])("%s is refused with a fact, a rule and a remedy", (path, given) => {
     expect(paths(given)).toEqual([path]);
     for (const each of checkMigration(settings(given))) expect([each.fact, each.rule, each.wayOut].every((text) => text.length > 3)).toBe(true);
   });
 });
 
 describe("an answer of the program", () => {
-  test("is told in lines, not in all of them", () => {
+  test("is printed in lines, and not in full", () => {
     const refusals = [{ fact: "the target has a role 'a'", rule: "it is not changed", wayOut: "--keep-role=a" }];
     expect(reportProblems(JSON.stringify({ refusals }))).toEqual(["the target has a role 'a' (it is not changed): --keep-role=a"]);
     const differences = Array.from({ length: 30 }, (_, index) => ({ database: "shop", kind: "table", name: `t${index}`, text: "1 row, 2 rows" }));
@@ -215,7 +215,7 @@ describe("an answer of the program", () => {
     expect(reportProblems("no JSON")).toEqual([]);
   });
 
-  test("lets the source go only when it says so itself", () => {
+  test("lets the source go only when it says so", () => {
     expect(mayRetireSource('{"version":1,"mayRetireSource":true}')).toBe(true);
     for (const text of ["", "null", "[]", '{"mayRetireSource":"true"}', '{"mayRetireSource":false}']) expect(mayRetireSource(text)).toBe(false);
   });

@@ -22,7 +22,7 @@ test("defaults are filled in", () => {
   });
 });
 
-test("repositories come by their number, whatever the order in which they were written", () => {
+test("repositories are sorted by number, in any order of the arguments", () => {
   const { repositories } = plan({ repositories: { repo10: NAS, repo2: BUCKET, repo1: NAS } });
   expect(repositories.map((repository) => repository.name)).toEqual(["repo1", "repo2", "repo10"]);
 });

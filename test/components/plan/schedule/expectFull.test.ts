@@ -18,7 +18,7 @@ test.each([
   expect(longestGapDays(loadCron(schedule))).toBe(days);
 });
 
-test("a full backup may be as old as its schedule lets it become, with jitter and deadline", () => {
+test("a full backup may be as old as its schedule allows, with jitter and deadline", () => {
   const schedules = {
     full: { cron: "30 2 * * 0", jitterSeconds: 600, deadlineSeconds: 3600, repositories: ["repo1"] },
     diff: { cron: "30 2 * * 1-6" },
@@ -26,7 +26,7 @@ test("a full backup may be as old as its schedule lets it become, with jitter an
   expect(expectFullWithin(plan({ schedules }), { name: "repo1" })).toBe(7 * 86_400 + 600 + 3600 + SLACK_S);
 });
 
-test("where no schedule repeats it, there must be one when the update takes it, and nothing is expected otherwise", () => {
+test("without a repeating schedule, one is required if the update takes it, and otherwise none is expected", () => {
   const schedules = { full: { cron: "30 2 * * 0", repositories: ["repo1"] } };
   expect(expectFullWithin(plan({ schedules }), { name: "repo2" })).toBe("ever");
   expect(expectFullWithin(plan({ schedules, firstBackup: false }), { name: "repo2" })).toBeUndefined();

@@ -28,7 +28,7 @@ test("without a timeout nothing limits it", () => {
   expect(worstCaseRpo({ archiveTimeoutSeconds: 0 })).toBeNull();
 });
 
-test("the timeout leaves room for push and retry, and never less than ten seconds", () => {
+test("the timeout leaves time for push and retry, and is never below ten seconds", () => {
   expect([undefined, 30, 80, 130, 300].map(archiveTimeoutFor)).toEqual([undefined, 10, 10, 60, 230]);
 });
 

@@ -54,7 +54,7 @@ test("the writer's policy is that of pgBackRest's user guide, with giving up an 
   });
 });
 
-test("the writer can never remove a version, end a lock, or change what the bucket does by itself", () => {
+test("the writer can never remove a version, end a lock, or change the bucket's settings", () => {
   const never = /Version|Bypass|Retention|LegalHold|Lifecycle|ObjectLock|Versioning|Policy|\*|Acl|Tagging|DeleteBucket|CreateBucket/;
   expect(actionsOf("writer").filter((action) => never.test(action))).toEqual([]);
   for (const role of ["writer", "reader", "recovery"] as const) {
@@ -81,7 +81,7 @@ test.each(["/", ""])("the whole bucket (%j) has no conditions", (path) => {
   expect(others).toEqual([]);
 });
 
-test("a prefix never reaches into one that begins alike, and no list of the root goes deeper than its first level", () => {
+test("a prefix never covers another one that begins alike, and no listing of the root goes below its first level", () => {
   for (const role of ["writer", "reader", "recovery"] as const) {
     const [root, below, objects] = statements(role, { path: "/pg" });
     expect(root?.Condition).toEqual({ StringEquals: { "s3:prefix": ["", "pg"], "s3:delimiter": ["/"] } });
@@ -90,7 +90,7 @@ test("a prefix never reaches into one that begins alike, and no list of the root
   }
 });
 
-test("a key of KMS is one statement more, about that key alone", () => {
+test("a KMS key is one more statement, about that key alone", () => {
   expect(statements("writer", { kmsKeyArn: KEY }).at(-1)).toEqual({
     Sid: "Key",
     Effect: "Allow",
@@ -100,7 +100,7 @@ test("a key of KMS is one statement more, about that key alone", () => {
   expect(statements("reader", { kmsKeyArn: KEY }).at(-1)).toMatchObject({ Action: ["kms:Decrypt"], Resource: KEY });
 });
 
-test("requests without TLS are refused for everybody", () => {
+test("requests without TLS are refused for all", () => {
   expect(JSON.parse(tlsOnlyPolicy(SCOPE.bucketArn))).toEqual({
     Version: "2012-10-17",
     Statement: [

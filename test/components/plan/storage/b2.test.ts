@@ -27,7 +27,7 @@ test.each<[Partial<B2Settings>, number]>([
   [{ immutableDays: 14 }, 15],
   [{ immutableDays: 30, undeleteDays: 90 }, 90],
   [{ immutableDays: 0, undeleteDays: 3 }, 7],
-])("what is deleted stays longer than any lock: %j", (over, days) => {
+])("deleted files stay longer than any lock: %j", (over, days) => {
   expect(resolveB2({ ...settings, ...over }).deleteHiddenAfterDays).toBe(days);
 });
 
@@ -55,7 +55,7 @@ test.each<[string, Partial<B2Settings>, string[]]>([
   expect(findings(over)).toEqual(expected);
 });
 
-test("what is not known yet is left alone", () => {
+test("unknown values have no finding", () => {
   expect(findings({ bucket: { create: { name: unknownMarker(0) } }, path: unknownMarker(1) })).toEqual([]);
 });
 
@@ -63,7 +63,7 @@ test("files of a repository begin with its path", () => {
   expect(filePrefixOf("/pg/main")).toBe("pg/main/");
 });
 
-test("keys get what B2 gives keys of one bucket; no key of a database deletes a version or ends a lock", () => {
+test("keys get what B2 allows keys of one bucket; no key of a database deletes a version or ends a lock", () => {
   for (const capabilities of Object.values(B2_CAPABILITIES)) {
     for (const capability of capabilities) expect(BUCKET_CAPABILITIES).toContain(capability);
     expect(capabilities).not.toContain("bypassGovernance");

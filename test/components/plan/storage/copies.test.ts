@@ -10,7 +10,7 @@ test("a NAS and a bucket of a vendor make 3-2-1", () => {
   expect(text({})).toBe("3-2-1");
 });
 
-test("a repository that gets no full backup is no copy, however much WAL it gets", () => {
+test("a repository without full backups is no copy, however much WAL it gets", () => {
   expect(text({ schedules: { full: { ...FULL, repositories: ["repo2"] }, incr: { cron: "0 4 * * *" } } })).toBe("2-1-1");
 });
 
@@ -23,7 +23,7 @@ test("a directory on another site counts as off-site when the user says so", () 
   expect(text({ repositories: { repo1: { ...NAS, at: { ...NAS.at, offSite: true } } } })).toBe("2-1-1");
 });
 
-test("what is not known yet is not counted", () => {
+test("unknown locations are not counted", () => {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
   const later = { ...BUCKET, at: { ...BUCKET.at, s3: { ...s3, endpoint: unknownMarker(0) } } };

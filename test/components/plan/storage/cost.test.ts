@@ -28,22 +28,22 @@ test("two weeks on B2: three full backups and three weeks of WAL", () => {
   expect(costOf({ keepDays: 14 })).toMatchObject({ currency: "USD", storedGb: 273.8, perMonth: 1.83, perRestore: 0 });
 });
 
-test("by count: one more than is kept, for as long as the newest is being made", () => {
+test("by count: one more than is kept, while the newest is being made", () => {
   expect(costOf({ keepFullCount: 2 })?.storedGb).toBe(273.8);
 });
 
-test("versions that are kept after expiry are paid for too", () => {
+test("versions that are kept after expiry cost too", () => {
   expect(costOf({ keepDays: 14, facts: { undeleteDays: 14 } })?.storedGb).toBeGreaterThan(273.8 + 14 * 5);
 });
 
-test("R2 asks for calls and not for egress, S3 for both", () => {
+test("R2 charges for calls and not for egress, S3 for both", () => {
   expect(costOf({ keepDays: 14, provider: "r2" })).toMatchObject({ perMonth: 3.96, perRestore: 0 });
   const aws = costOf({ keepDays: 14, provider: "aws" });
   expect(aws?.perMonth).toBeGreaterThan(6);
   expect(costOf({ keepDays: 14, provider: "aws", sizing: { ...SIZING, databaseGiB: 1000 } })?.perRestore).toBeGreaterThan(30);
 });
 
-test("a minimum duration makes short retention dear", () => {
+test("a minimum duration makes short retention expensive", () => {
   const short = costOf({ keepDays: 1, provider: "wasabi", schedules: { full: { cron: "0 3 * * *" } }, sizing: { ...SIZING, databaseGiB: 2000 } });
   const long = costOf({ keepDays: 89, provider: "wasabi", schedules: { full: { cron: "0 3 * * *" } }, sizing: { ...SIZING, databaseGiB: 2000 } });
   expect(short?.perMonth).toBeGreaterThan((long?.perMonth ?? 0) * 0.9);

@@ -24,7 +24,7 @@ const failureOf = (text: string): string => {
 };
 
 describe("a preview", () => {
-  test("has both sides of every component of this package, and nothing of others", () => {
+  test("has both sides of each of our components, and no others", () => {
     const file = parseStackFile(
       preview([
         step("update", "ledger", topology(), topology({ stanza: "other" })),
@@ -45,7 +45,7 @@ describe("a preview", () => {
     expect(file.after.get("ledger")).toEqual(topology({ stanza: "other" }));
   });
 
-  test("turns what the engine hides into markers", () => {
+  test("turns the engine's hidden values into markers", () => {
     const one = topology();
     const [first, second] = one.repositories;
     const hidden = {
@@ -70,7 +70,7 @@ describe("a preview", () => {
     expect(JSON.stringify(read)).not.toContain("s3.secret.example");
   });
 
-  test("a topology, or a list of it, that is not known hides the rest", () => {
+  test("an unknown topology, or list of it, hides the rest", () => {
     const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
     const steps = [
       step("create", "ledger", null, { ...topology(), repositories: unknown }),
@@ -79,7 +79,7 @@ describe("a preview", () => {
     expect([...parseStackFile(preview(steps)).after.values()]).toEqual([null, null]);
   });
 
-  test("tells its findings, without words where a secret may be in them", () => {
+  test("shows its findings, without their text if it may contain a secret", () => {
     const logged = { urn: urn("ledger"), severity: "warning", message: "PB031 repositories.repo1.at.requireMount: nothing demands a mount\n" };
     expect(parseStackFile(preview([step("create", "ledger", null, topology())], [logged])).findings).toEqual([
       { database: "ledger", code: "PB031", path: "repositories.repo1.at.requireMount", message: "nothing demands a mount" },
@@ -91,14 +91,14 @@ describe("a preview", () => {
     ]);
   });
 
-  test("that failed is refused: what it did not reach would look removed", () => {
+  test("that failed is refused: unreached resources would look removed", () => {
     expect(failureOf(preview([step("update", "ledger", topology(), topology())], [{ severity: "error", message: "PB020 secret" }]))).toBe(
       "the preview failed, so it does not show everything: mend what its diagnostics name first",
     );
   });
 });
 
-test("a stack export has one side; what waits for deletion is not in it", () => {
+test("a stack export has one side, without resources that wait for deletion", () => {
   const resources = [
     { ...state({ topology: topology() }), urn: urn("ledger") },
     { ...state({ topology: topology() }), urn: urn("gone"), delete: true },
@@ -109,7 +109,7 @@ test("a stack export has one side; what waits for deletion is not in it", () => 
   expect(parseStackFile(JSON.stringify({ version: 3, deployment: {} })).after.size).toBe(0);
 });
 
-test("components of one name are told apart by their type, then by all of their URN", () => {
+test("components of one name are distinguished by type, then by their whole URN", () => {
   const steps = [
     step("create", "ledger", null, topology()),
     step("create", "ledger", null, topology(), "pgbackstop:index:CnpgCluster"),

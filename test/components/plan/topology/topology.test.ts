@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { renderTopology, topologyOf } from "../../../../components/plan/topology/topology";
 import { BUCKET, NAS, plan } from "../../plans";
 
-test("the topology names copies, places, schedules and what travels", () => {
+test("the topology has copies, locations, schedules and flows", () => {
   expect(topologyOf(plan())).toMatchInlineSnapshot(`
     {
       "copies": {
@@ -107,7 +107,7 @@ test("the topology names copies, places, schedules and what travels", () => {
   `);
 });
 
-test("named acknowledgement is told by its names", () => {
+test("named acknowledgement lists its names", () => {
   const { flows } = topologyOf(plan({ acknowledge: { mode: "named", repositories: ["repo2"] } }));
   expect(flows[0]).toMatchObject({ kind: "wal", acknowledge: "repo2" });
 });
@@ -119,7 +119,7 @@ test("the text does not depend on the order of keys", () => {
   expect(JSON.parse(one)).toEqual(topologyOf(plan()));
 });
 
-test("weaker changes that are meant stand in the topology that brings them", () => {
+test("the topology contains the intended weaker changes that it brings", () => {
   const { acknowledged } = topologyOf(plan({ acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } }));
   expect(acknowledged).toEqual([{ change: "repositories.repo1.keepDays=7", reason: "the NAS is full" }]);
 });

@@ -127,7 +127,7 @@ describe("a restore", () => {
       return { settles, secondsOf };
     };
 
-    test("the first request waits, later ones only a moment: a promotion sends several", async () => {
+    test("the first request waits, later ones only briefly: a promotion sends several", async () => {
       const { secondsOf } = asking();
       expect([await secondsOf(), await secondsOf(), await secondsOf()]).toEqual([10, 2, 2]);
     });

@@ -20,7 +20,7 @@ function make(...argv: string[]): TestHost {
   return host({ argv: ["doctor", ...argv], repos, ctx: testContext(), folder: temporaryFolder() });
 }
 
-test("tells of each repository what it can do, a line for each", async () => {
+test("reports each repository's abilities, a line each", async () => {
   const asked = make();
   expect(await doctorCommand(asked)).toBe(0);
   const text = asked.printed.join("");
@@ -28,7 +28,7 @@ test("tells of each repository what it can do, a line for each", async () => {
   expect(text.match(/^repo\d/gm)).toEqual(["repo1", "repo2"]);
 });
 
-test("one repository that fails is an error with its reason, and the other one is told all the same", async () => {
+test("one failing repository is an error with its reason, and the other one is reported all the same", async () => {
   second.plan("put", { kind: "error", error: fail("access", "the key may not write") });
   const asked = make("--output=json");
   await expect(doctorCommand(asked)).rejects.toMatchObject({

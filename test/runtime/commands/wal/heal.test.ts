@@ -34,7 +34,7 @@ beforeEach(async () => {
   own.debt().add(2, walName(1), CLUSTER);
 });
 
-test("heal waits until the agent has done with healing", async () => {
+test("heal waits until the agent has finished healing", async () => {
   busyTimes = 3;
   expect(await healCommand(own)).toBe(0);
   expect(own.locked).toEqual(["heal "]);

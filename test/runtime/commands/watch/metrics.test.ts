@@ -54,8 +54,8 @@ function valuesOf(text: string): Record<string, number> {
 const of = (name: string, repoKey: number, type?: string): string =>
   `pgbackstop_${name}{stanza="demo",repo_key="${repoKey}"${type === undefined ? "" : `,backup_type="${type}"`}}`;
 
-describe("each repository by itself", () => {
-  test("tells its backups, how far recovery reaches, and what it lacks", async () => {
+describe("each repository", () => {
+  test("reports its backups, how far recovery reaches, and its missing WAL", async () => {
     const { values } = await scrape();
     expect(values).toMatchObject({
       [of("repo_up", 1)]: 1,
@@ -77,7 +77,7 @@ describe("each repository by itself", () => {
     expect(values[of("recovery_window_end_timestamp_seconds", 1)]).toBeGreaterThan(0);
   });
 
-  test("one that cannot be read is a sample, and hides nothing of the other", async () => {
+  test("that is unreadable is a sample, and hides nothing of the other", async () => {
     second.breakDown(fail("access", "refused"));
     const { values } = await scrape();
     expect(values[of("repo_up", 1)]).toBe(1);
@@ -88,7 +88,7 @@ describe("each repository by itself", () => {
     expect(values['pgbackrest_stanza_status{stanza="demo"}']).toBe(4);
   });
 
-  test("tells what is owed to it and what was dropped, and how old its full backup may be", async () => {
+  test("reports missing and dropped WAL, and how old its full backup may be", async () => {
     const debt = openDebt(join(folder, "spool"), "demo");
     debt.add(2, segment(6), CLUSTER);
     debt.addDropped(2, segment(7), CLUSTER);
@@ -103,7 +103,7 @@ describe("each repository by itself", () => {
     expect(values[of("repo_full_expected_seconds", 2)]).toBeUndefined();
   });
 
-  test("without a look at the whole archive there are no gaps, and all else", async () => {
+  test("without a look at the whole archive has no gaps, and everything else", async () => {
     const { values } = await scrape(["--no-wal-gaps", "metrics"]);
     expect(values[of("repo_wal_gap_segments", 2)]).toBeUndefined();
     expect(values[of("repo_wal_lag_segments", 2)]).toBe(1);
@@ -111,7 +111,7 @@ describe("each repository by itself", () => {
 });
 
 describe("the host", () => {
-  test("tells what waits, what runs and how the last runs ended", async () => {
+  test("reports waiting and running work and how the last runs ended", async () => {
     mkdirSync(join(folder, "data", "pg_wal", "archive_status"), { recursive: true });
     writeFileSync(join(folder, "data", "pg_wal", "archive_status", `${segment(7)}.ready`), "");
     await saveRun(join(folder, "spool"), "demo", { command: "verify", endedAtS: 100, exitCode: 0, repos: { 1: { ok: true, endedAtS: 100 } } });
@@ -133,7 +133,7 @@ describe("the host", () => {
     expect(values['pgbackstop_wal_waiting_oldest_timestamp_seconds{stanza="demo"}']).toBeGreaterThan(0);
   });
 
-  test("tells of each repository its last drill, and the last that passed", async () => {
+  test("reports each repository's last drill, and the last one that passed", async () => {
     const directory = join(folder, "spool", "pgbackstop", "demo", "drills");
     mkdirSync(directory, { recursive: true });
     const drills = [
@@ -155,7 +155,7 @@ describe("the host", () => {
     expect(values[of("drill_rto_seconds", 2)]).toBeUndefined();
   });
 
-  test("the hash of the configuration follows what decides, and no secret", async () => {
+  test("the configuration's hash follows the effective options, and no secret", async () => {
     const hashOf = (text: string): string => /pgbackstop_config_info\{stanza="demo",hash="([0-9a-f]{16})"\} 1/.exec(text)?.[1] ?? "none";
     const before = hashOf((await scrape()).text);
     expect(hashOf((await scrape()).text)).toBe(before);

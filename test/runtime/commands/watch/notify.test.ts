@@ -30,14 +30,14 @@ async function run(argv: readonly string[], environment: Environment = {}, shown
 }
 const told = (): Record<string, unknown> => JSON.parse(web.requests.at(-1)?.body ?? "null");
 
-test("what systemd hands over of the failed unit is told; the file is found among the credentials", async () => {
+test("systemd's facts about the failed unit are sent; the file is read from the credentials", async () => {
   const environment = { MONITOR_UNIT: UNIT, MONITOR_SERVICE_RESULT: "exit-code", MONITOR_EXIT_STATUS: "49", MONITOR_INVOCATION_ID: "ab".repeat(16) };
   expect(await run(["--event=failure"], environment)).toBe(0);
   expect(told()).toMatchObject({ event: "failure", unit: UNIT, unitFacts: { result: "exit-code", status: "49", invocationId: "ab".repeat(16) } });
   expect(told()["lines"]).toContain("result: exit-code, status 49 (HostConnectError)");
 });
 
-test("an older systemd is asked", async () => {
+test("an older systemd is queried", async () => {
   expect(
     await run(["--event=failure", `--unit=${UNIT}`], { INVOCATION_ID: "cd".repeat(16) }, { result: "timeout", status: "15", invocationId: "" }),
   ).toBe(0);
@@ -56,7 +56,7 @@ test("another run's start and end carry that one's invocation, and not this proc
   expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "ef".repeat(16) } });
 });
 
-test("a drill is told by its newest record", async () => {
+test("a drill is reported by its newest record", async () => {
   const drills = join(folder, "spool", "pgbackstop", "demo", "drills");
   mkdirSync(drills, { recursive: true });
   const failures = [{ where: "amcheck", error: "DbQueryError", code: 57, message: "secret words of a table" }];
@@ -71,7 +71,7 @@ test("a drill is told by its newest record", async () => {
   expect(told()).toMatchObject({ ok: false, title: "fire drill on db1: no record of it", unitFacts: { status: "50" } });
 });
 
-test("what did not arrive is told by the exit code, without the address", async () => {
+test("failed deliveries set the exit code, and are reported without the address", async () => {
   web.planned.push({ status: 403 });
   await expect(run(["--event=test"])).rejects.toMatchObject({
     exitCode: 104,
@@ -79,7 +79,7 @@ test("what did not arrive is told by the exit code, without the address", async 
   });
 });
 
-test("without a file there is nothing to do, and it says so", async () => {
+test("without a file there is nothing to do, and the output says so", async () => {
   await expect(run(["--event=test", "--notify-file=/none.json"])).rejects.toMatchObject({ kind: "fileMissing" });
   await expect(run(["--event=test"], { CREDENTIALS_DIRECTORY: undefined })).rejects.toMatchObject({ kind: "optionRequired" });
 });

@@ -13,7 +13,7 @@ const POLICIES: AcknowledgePolicy[] = [
   ...subsets([...KEYS, 9]).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
 ];
 
-describe("the acknowledgement policy, for every policy, set of repositories and set of those that hold the file", () => {
+describe("the acknowledgement policy, for every policy, set of repositories and set of holders", () => {
   const cases = POLICIES.flatMap((policy) =>
     subsets(KEYS).flatMap((configured) => subsets(configured).map((holding) => ({ policy, configured, holding }))),
   );

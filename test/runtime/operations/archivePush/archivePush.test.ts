@@ -229,7 +229,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
   });
 
-  it("and is already behind: waits only a moment", async () => {
+  it("and is already behind: waits only briefly", async () => {
     debt.add(2, walName(0), CLUSTER);
     second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
     const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
@@ -260,7 +260,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(debt.repoKeys()).toEqual([]);
   });
 
-  it("ends when it is told to", async () => {
+  it("ends when it is stopped", async () => {
     second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
     const run = push(1);
     run.catch(() => {});

@@ -52,7 +52,7 @@ describe("the archive that segments are pushed to", () => {
     expect(listings()).toHaveLength(1);
   });
 
-  it("is listed again after a moment, and sees others' segments", async () => {
+  it("is listed again after a short time, and sees others' segments", async () => {
     await push(16);
     await store(repo, 17);
     ctx.clock.advance(500);

@@ -270,7 +270,7 @@ describe("a backup is refused", () => {
     expect(await labelsOf(repos[0])).toEqual([]);
   });
 
-  it("when it is told to stop, and leaves nothing listed", async () => {
+  it("when it is stopped, and leaves nothing listed", async () => {
     await expect(runBackup(repos, data, ctx, {}, { onStop: () => ctx.abort() })).rejects.toMatchObject({ kind: "term" });
     for (const repo of repos) expect(await labelsOf(repo)).toEqual([]);
   });

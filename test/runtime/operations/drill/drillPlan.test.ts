@@ -81,7 +81,7 @@ describe("which backup", () => {
     expect(picked({ backups: [late, ...backups] })).toBe("20261031-020000F default");
   });
 
-  test("for a moment: it lies after the chosen backup and before the newest segment", () => {
+  test("for a point in time: it lies after the chosen backup and before the newest segment", () => {
     const fraction = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
     const last = lsnOfSegment("0000000100000000000000C0", MIB);
     fc.assert(
@@ -99,7 +99,7 @@ describe("which backup", () => {
     expect(picked({ pick: "moment" })).toBe(`20261101-020000F lsn ${formatLsn(parseLsn("0/3000100"))}`);
   });
 
-  test("for a moment is never of another timeline or cluster", () => {
+  test("for a point in time is never of another timeline or cluster", () => {
     const other = backupEntry("20261120-020000F", { archiveStart: "000000020000000000000005", lsnStop: "0/500100" });
     const older = backupEntry("20261002-020000F", { dbId: 1, lsnStop: "0/100" });
     expect(
@@ -110,7 +110,7 @@ describe("which backup", () => {
     ).toBe("20261101-020000F lsn 0/3000100");
   });
 
-  test("without WAL after a backup there is no moment, and a note says so", () => {
+  test("without WAL after a backup there is no such point, and a note says so", () => {
     for (const newestWal of [null, "000000010000000000000003", "000000020000000000000090"]) {
       const { note, type } = pickBackup(request({ pick: "moment", newestWal, walSegmentSizeBytes: MIB }));
       expect(type).toBe("immediate");

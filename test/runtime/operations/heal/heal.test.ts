@@ -291,7 +291,7 @@ describe("heal", () => {
     expect(debt.list(2)).toEqual([walName(1)]);
   });
 
-  it("stops when it is told to, and loses nothing", async () => {
+  it("stops on request, and loses nothing", async () => {
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);
     ctx.abort();

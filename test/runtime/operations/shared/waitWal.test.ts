@@ -40,7 +40,7 @@ describe("waiting for a segment", () => {
     expect(storage.calls("list").filter((path) => path.includes("15-1")).length).toBeLessThan(15);
   });
 
-  it("ends when it is told to, and with the store's own error", async () => {
+  it("ends when it is stopped, and with the store's own error", async () => {
     const run = waitForWal(repo, "15-1", walName(1), 60_000, ctx);
     run.catch(() => {});
     await ctx.clock.advance(500);
