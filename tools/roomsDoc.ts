@@ -12,7 +12,9 @@ const DRAWN = /^(runtime|components)\b/;
 export function renderRooms(rooms: readonly DocumentedRoom[]): string {
   const drawn = rooms.filter(({ prefix }) => DRAWN.test(prefix));
   return [
-    "An arrow leads from a room to one that it may import. Arrows that others imply are left out. A dotted arrow opens single files.",
+    "An arrow leads from a room to one that it may import.",
+    "Arrows that others imply are left out.",
+    "A dotted arrow opens single files.",
     "`tools/roomsDoc.ts` makes this section from the table in `test/tidy/imports.ts` (`npx vitest run test/tidy -u` writes it).",
     "`npm run check` compares both with the code.",
     "",

@@ -59,7 +59,7 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
       await runtime.callOk(["heal"]);
       const owing = (await runtime.state()).filter((repo) => repo.debtCount > 0 || !holds(repo, last));
       if (owing.length === 0) {
-        note(`no debt left after ${run} run(s), both repositories hold the same WAL`);
+        note(`no missing WAL after ${run} run(s), both repositories hold the same WAL`);
         return (performance.now() - beganAtMs) / 1000;
       }
       if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal still owing: ${JSON.stringify(owing)}`);
