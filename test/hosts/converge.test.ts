@@ -132,7 +132,7 @@ describe("a host behind SSH", async () => {
         /^\/srv\/first lies on \/srv\/first, which is mounted read-only on 127\.0\.0\.1: mount it for writing \(mount -o remount,rw\)$/,
       ],
       [
-        "no room for the program",
+        "no space for the program",
         () => declared(),
         `mkdir -p ${LIB} && mount -t tmpfs -o size=256k,mode=755 full ${LIB}`,
         `umount ${LIB}; rmdir ${LIB}`,
@@ -153,7 +153,7 @@ describe("a host behind SSH", async () => {
         /^PostgreSQL of \/var\/lib\/postgresql\/17\/main runs on 127\.0\.0\.1 and does not answer postgres: see port, socketDirectory, databaseUser and pg_hba\.conf\n[\s\S]*nobody_here/,
       ],
       [
-        "a role that needs a password which nobody gave",
+        "a role that needs an unknown password",
         () => declared({ databaseUser: "keeper" }),
         "runuser -u postgres -- psql -qc \"create role keeper superuser login password 'x'\" && sed -i '1i local all keeper scram-sha-256' /etc/postgresql/17/main/pg_hba.conf && systemctl reload postgresql@17-main",
         "sed -i 1d /etc/postgresql/17/main/pg_hba.conf && systemctl reload postgresql@17-main",

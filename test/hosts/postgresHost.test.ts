@@ -79,8 +79,8 @@ describe("a host behind SSH", async () => {
     ]);
 
   test.each([
-    ["whose key is another one", () => ({ hostKeys: [`SHA256:${"A".repeat(43)}`] }), "has another key than expected: it showed "],
-    ["whose key nobody knows", () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }), "is not known (/nowhere do not name it; it showed "],
+    ["with another key", () => ({ hostKeys: [`SHA256:${"A".repeat(43)}`] }), "has another key than expected: it showed "],
+    ["with an unknown key", () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }), "is not known (/nowhere do not name it; it showed "],
     [
       "where the login may not become root",
       () => ({ user: "nosudo", privateKey: host.keys.nosudo }),

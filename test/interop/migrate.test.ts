@@ -129,14 +129,14 @@ describe("migrate", async () => {
 
   test.each([
     [
-      "ends with 0 in the middle",
+      "exits with 0 in the middle",
       '$real "$@" | head -c 3000; exit 0',
       undefined,
       "pg_dump ended with exit code 0: it did not say that it was complete",
     ],
     ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', undefined, "pg_dump was ended by SIGKILL"],
-    ["is all there, and fails in the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
-    ["is loaded by what fails in the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],
+    ["is complete, and fails at the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
+    ["is loaded by a program that fails at the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],
   ])("a dump that %s does not count as complete, and the source accepts writes again", async (name, dump, load, told) => {
     const only = "--db-include=app_05";
     const { exitCode, stdout } = await migrate("copy", [programs(name, dump, load), only]);

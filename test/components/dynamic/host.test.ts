@@ -91,7 +91,7 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   ["a setting changed by hand", { settingFacts: { archive_mode: "off" } }, {}, ["archive_mode"]],
   ["a timer that stopped", { unitFacts: { "pgbackstop-main-full.timer": "enabled inactive" } }, {}, ["pgbackstop-main-full.timer"]],
   ["timers without systemd", { status: { ...outputs.status, timersEnabled: false }, unitFacts: {} }, {}, []],
-  ["a restart that is due", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
+  ["a pending restart", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
   [
     "another major version of PostgreSQL",
@@ -100,16 +100,16 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
     ["identity"],
   ],
   ["a Node.js that was changed by hand", { nodeFact: "link to /tmp/node", appliedFacts: { "Node.js": "link to /usr/bin/node" } }, {}, ["Node.js"]],
-  ["a restart that is allowed now", {}, { desired: { ...inputs.desired, server: { ...inputs.desired.server, mayRestart: true } } }, ["identity"]],
+  ["a restart that is now allowed", {}, { desired: { ...inputs.desired, server: { ...inputs.desired.server, mayRestart: true } } }, ["identity"]],
   ["a repository that lost its full backups", { status: { ...outputs.status, destinations: EMPTY } }, {}, ["destinations"]],
   [
-    "a repository without full backups where none are expected",
+    "a repository without full backups that expects none",
     { status: { ...outputs.status, destinations: EMPTY, firstBackup: "off" } },
     { desired: { ...inputs.desired, backups: { ...inputs.desired.backups, takeFirst: false } } },
     [],
   ],
-  ["a repository that cannot be read", { status: { ...outputs.status, destinations: EMPTY.replace("}", ',"error":"[HostConnectError]"}') } }, {}, []],
-  ["a first backup that is wanted now", { status: { ...outputs.status, firstBackup: "off" } }, {}, ["firstBackup"]],
+  ["an unreadable repository", { status: { ...outputs.status, destinations: EMPTY.replace("}", ',"error":"[HostConnectError]"}') } }, {}, []],
+  ["a requested first backup", { status: { ...outputs.status, firstBackup: "off" } }, {}, ["firstBackup"]],
 ])("%s", (_what, olds, news, expected) => {
   expect(differences({ ...outputs, ...olds }, { ...inputs, ...news })).toEqual(expected);
 });

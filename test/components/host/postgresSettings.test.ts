@@ -35,7 +35,7 @@ test.each([
   ["starts", "starting", 3],
   ["stops", "stopping", 2],
   ["has come up since", "ready   ", 1],
-  ["is not there for a moment", "", 2],
+  ["is unavailable for a short time", "", 2],
 ])("a server that %s is asked again", async (_what, says, count) => {
   expect(await askServer(runtimeThatFails(count, says), folder)).toMatchObject({ serverVersion: 170_000 });
   expect(timesAsked()).toBe(count + 1);

@@ -39,13 +39,13 @@ test("a late name that is not secret is", async () => {
 
 test.each([
   [
-    "a place of two repositories",
+    "a location of two repositories",
     { repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: pulumi.secret("/ledger/planted") } } } },
   ],
   ["a data directory", { dataDirectory: pulumi.secret("planted") }],
   ["a retention", { repositories: { repo1: NAS, repo2: { ...BUCKET, keepFullCount: pulumi.secret(0.123) } } }],
   [
-    "a bucket in a message about something else",
+    "a bucket in a message about another subject",
     {
       repositories: { repo1: NAS, repo2: { ...R2, at: { ...R2.at, s3: { ...R2.at.s3, bucket: pulumi.secret("planted.name"), uriStyle: "host" } } } },
     },

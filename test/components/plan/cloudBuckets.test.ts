@@ -58,8 +58,8 @@ test.each<[string, Partial<S3RepositorySettings>, string[]]>([
   ["a name of Amazon's own", { bucket: { existing: { name: "acme-s3alias" } } }, ["PB020 bucket.existing.name"]],
   ["no region", { region: "Frankfurt" }, ["PB020 region"]],
   ["the whole bucket", { path: "/" }, ["PB020 path"]],
-  ["no way in", { credentials: {} }, ["PB016 credentials"]],
-  ["two ways in", { credentials: { create: {}, instanceRole: {} } }, ["PB016 credentials"]],
+  ["no sign-in", { credentials: {} }, ["PB016 credentials"]],
+  ["two sign-ins", { credentials: { create: {}, instanceRole: {} } }, ["PB016 credentials"]],
   ["a role for nobody", { credentials: { role: {} } }, ["PB016 credentials.role"]],
   [
     "an issuer in place of its ARN",
@@ -67,13 +67,13 @@ test.each<[string, Partial<S3RepositorySettings>, string[]]>([
     ["PB020 credentials.role.irsa.oidcProviderArn"],
   ],
   ["an alias of a key", { kmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:alias/pg" }, ["PB020 kmsKeyArn"]],
-  ["a lock on somebody else's bucket", { bucket: FOREIGN, immutableDays: 30 }, ["PB082 immutableDays"]],
-  ["a lock on a bucket that is taken over", { bucket: { existing: { name: "acme-shared", takeOver: true } }, immutableDays: 30 }, []],
-  ["a take-over of nobody knows what", { bucket: { existing: { name: unknownMarker(0), takeOver: true } } }, ["PB082 bucket.existing.name"]],
+  ["a lock on another owner's bucket", { bucket: FOREIGN, immutableDays: 30 }, ["PB082 immutableDays"]],
+  ["a lock on an adopted bucket", { bucket: { existing: { name: "acme-shared", takeOver: true } }, immutableDays: 30 }, []],
+  ["an adoption of unknown parts", { bucket: { existing: { name: unknownMarker(0), takeOver: true } } }, ["PB082 bucket.existing.name"]],
   ["compliance without consent", { immutableDays: 30, lockMode: "compliance" }, ["PB080 lockMode"]],
   ["a week to notice", { undeleteDays: 7 }, ["PB081 undeleteDays"]],
-  ["less than nothing", { expectedStoredGiB: -1 }, ["PB014 expectedStoredGiB"]],
-  ["what is not known yet", { bucket: { create: { name: unknownMarker(0) } }, region: unknownMarker(1), kmsKeyArn: unknownMarker(2) }, []],
+  ["a negative number", { expectedStoredGiB: -1 }, ["PB014 expectedStoredGiB"]],
+  ["unknown values", { bucket: { create: { name: unknownMarker(0) } }, region: unknownMarker(1), kmsKeyArn: unknownMarker(2) }, []],
 ])("S3: %s", (_what, over, expected) => {
   expect(s3(over)).toEqual(expected);
 });
@@ -109,20 +109,20 @@ test.each([
 
 test.each<[string, Partial<R2Settings>, string[]]>([
   ["an account's name", { accountId: "acme" }, ["PB020 accountId"]],
-  ["a jurisdiction that is none", { jurisdiction: "europe" }, ["PB014 jurisdiction"]],
+  ["an unknown jurisdiction", { jurisdiction: "europe" }, ["PB014 jurisdiction"]],
   ["no bucket", { bucket: {} }, ["PB016 bucket"]],
   ["dots", { bucket: { create: { name: "pg.acme" } } }, ["PB020 bucket.create.name"]],
-  ["a location that is none", { bucket: { create: { name: "acme", location: "moon" } } }, ["PB014 bucket.create.location"]],
+  ["an unknown location", { bucket: { create: { name: "acme", location: "moon" } } }, ["PB014 bucket.create.location"]],
   ["the whole bucket", { path: "/" }, ["PB020 path"]],
   ["no keys", { credentials: {} }, ["PB016 credentials"]],
   ["a lock", { immutableDays: 30 }, ["PB059 immutableDays"]],
   ["no lock", { immutableDays: 0 }, []],
   [
-    "a take-over of nobody knows what",
+    "an adoption of unknown parts",
     { accountId: unknownMarker(0), bucket: { existing: { name: "acme", takeOver: true } } },
     ["PB082 bucket.existing"],
   ],
-  ["what is not known yet", { accountId: unknownMarker(0), bucket: { existing: { name: unknownMarker(1) } } }, []],
+  ["unknown values", { accountId: unknownMarker(0), bucket: { existing: { name: unknownMarker(1) } } }, []],
 ])("R2: %s", (_what, over, expected) => {
   expect(r2(over)).toEqual(expected);
 });

@@ -14,7 +14,7 @@ const PATH = "repositories.repo1.at.s3.";
 
 test.each<[string, Partial<S3Settings>, string[]]>([
   ["keys", { hasKeys: true }, []],
-  ["nobody said", {}, []],
+  ["an unknown key source", {}, []],
   ["no keys", { hasKeys: false }, ["PB063 credentials"]],
   ["keys beside a role", { ...AWS, hasKeys: true, keyType: "auto" }, ["PB064 credentials"]],
   ["the role of an instance", { ...AWS, hasKeys: false, keyType: "auto" }, []],
@@ -28,7 +28,7 @@ test.each<[string, Partial<S3Settings>, string[]]>([
 });
 
 test.each<[string, Partial<S3Settings>, string[]]>([
-  ["a Secret that exists, as in the MinIO setup", { hasKeys: false, hasExistingSecret: true }, []],
+  ["an existing Secret, as in the MinIO setup", { hasKeys: false, hasExistingSecret: true }, []],
   ["a Secret and keys", { hasKeys: true, hasExistingSecret: true }, ["PB068 existingSecret"]],
   ["a Secret beside a role", { ...AWS, hasKeys: false, hasExistingSecret: true, keyType: "web-id" }, ["PB064 existingSecret"]],
   ["the role of a service account", { ...AWS, hasKeys: false, keyType: "web-id" }, []],
@@ -55,7 +55,7 @@ test.each<[string, object, object, string[]]>([
     { s3: { ...R2.at.s3, hasKeys: true } },
     ["PB103 repositories.repo2.secretFiles"],
   ],
-  ["a path that is none", { options: "secrets/r2.conf", encrypted: true }, {}, ["PB014 repositories.repo2.secretFiles"]],
+  ["an invalid path", { options: "secrets/r2.conf", encrypted: true }, {}, ["PB014 repositories.repo2.secretFiles"]],
 ])("secrets on the host: %s", (_what, secretFiles, over, expected) => {
   const found = checkHost(onHost(secretFiles, over)).filter(({ path }) => path.includes("secretFiles"));
   expect(found.map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
@@ -67,11 +67,11 @@ test("only systemd hands over secrets on the host", () => {
 });
 
 test.each<[string, boolean | undefined, object | undefined, string[]]>([
-  ["nobody said", undefined, undefined, []],
+  ["an unknown key source", undefined, undefined, []],
   ["given", true, undefined, []],
   ["none", false, undefined, ["PB104 repositories.repo2.at.sftp.privateKey"]],
   ["on the host", false, { privateKey: "/run/secrets/box" }, []],
-  ["in a file of options, perhaps", false, { options: "/run/secrets/box.conf" }, []],
+  ["possibly in a file of options", false, { options: "/run/secrets/box.conf" }, []],
   ["only its passphrase on the host", false, { privateKeyPassphrase: "/run/secrets/phrase" }, ["PB104 repositories.repo2.at.sftp.privateKey"]],
   ["given, and on the host too", true, { privateKey: "/run/secrets/box" }, ["PB103 repositories.repo2.secretFiles.privateKey"]],
 ])("the private key for an SFTP server: %s", (_what, hasKey, secretFiles, expected) => {

@@ -34,7 +34,7 @@ describe("weakened, and strengthened in the other direction", () => {
     ],
     ["shorter retention", {}, { repositories: { repo1: { ...NAS, keepDays: 3 }, repo2: BUCKET } }, ["weakened repositories.repo1.keepDays: 7 → 3"]],
     [
-      "a retention where everything was kept",
+      "a retention where everything was kept before",
       { repositories: { repo1: unlimited, repo2: BUCKET } },
       {},
       ["weakened repositories.repo1.retention: keeps everything → keeps 7 days"],
@@ -60,7 +60,7 @@ describe("weakened, and strengthened in the other direction", () => {
     ["a larger worst case", {}, { archiveTimeoutSeconds: 600 }, ["weakened worstCaseRpoSeconds: 130 → 670"]],
     ["no limit of the worst case", {}, { archiveTimeoutSeconds: 0 }, ["weakened worstCaseRpoSeconds: 130 → none"]],
     ["a larger objective", { objectives: { rtoMinutes: 20 } }, { objectives: { rtoMinutes: 60 } }, ["weakened objectives.rtoMinutes: 20 → 60"]],
-    ["no objective any more", { objectives: { pitrDays: 7 } }, {}, ["weakened objectives.pitrDays: 7 → none"]],
+    ["a removed objective", { objectives: { pitrDays: 7 } }, {}, ["weakened objectives.pitrDays: 7 → none"]],
     [
       "encryption off",
       {},
@@ -93,19 +93,19 @@ describe("weakened, and strengthened in the other direction", () => {
     ["a drill is removed", {}, { drills: {} }, ["weakened drills.monthly: 0 5 1 * * UTC from repo1 → removed"]],
     ["a drill is rarer", {}, { drills: { monthly: { cron: "0 5 1 1 *", from: "repo1" } } }, ["weakened drills.monthly.cron: 0 5 1 * * → 0 5 1 1 *"]],
     [
-      "one repository in the place of all",
+      "one repository instead of all",
       { drills: { monthly: { cron: "0 5 1 * *" } } },
       { drills: { monthly: { cron: "0 5 1 * *", from: "repo2" } } },
       ["weakened drills.monthly.repositories.repo1: true → false"],
     ],
     [
-      "all repositories in the place of one",
+      "all repositories instead of one",
       {},
       { drills: { monthly: { cron: "0 5 1 * *" } } },
       ["strengthened drills.monthly.repositories.repo2: false → true"],
     ],
     [
-      "drills of less",
+      "drills of a lower level",
       { drills: { monthly: { cron: "0 5 1 * *" } } },
       { drills: { monthly: { cron: "0 5 1 * *", level: "quick", pick: "newest", maxGiB: 5, elsewhere: true } } },
       [
@@ -116,15 +116,15 @@ describe("weakened, and strengthened in the other direction", () => {
       ],
     ],
     [
-      "a drill that is asked for less",
+      "a drill with fewer checks",
       { drillChecks: { heartbeat: { sql: "SELECT max(at) FROM beat" }, assertions: [{ name: "orders-are-there", sql: "SELECT true" }] } },
       {},
       ["weakened drillChecks.heartbeat: true → false", "weakened drillChecks.orders-are-there: asked → removed"],
     ],
     ["a finding is silenced", {}, { silence: { PB009: "no NAS yet" } }, ["weakened silence.PB009: none → silenced"]],
-    ["an engine that can do less", {}, { engine: "pgbackrest" }, ["weakened engine: runtime → pgbackrest"]],
+    ["an engine with fewer features", {}, { engine: "pgbackrest" }, ["weakened engine: runtime → pgbackrest"]],
     [
-      "a mount is not required any more",
+      "a mount that is no longer required",
       {},
       { repositories: { repo1: { ...NAS, at: { ...NAS.at, requireMount: false } }, repo2: BUCKET } },
       [

@@ -15,7 +15,7 @@ function restoring(repo1: RepositorySettings, over: Partial<HostSettings> = {}):
 
 test.each<[string, Partial<HostSettings>, string[]]>([
   ["a reader's keys where nothing is written", restoring(reading), []],
-  ["a repository whose passphrase was left out", restoring({ ...reading, at: { ...reading.at, encrypted: false } }), []],
+  ["a repository without its passphrase", restoring({ ...reading, at: { ...reading.at, encrypted: false } }), []],
   ["a directory", restoring(NAS), []],
   ["a writer's keys where nothing is written", restoring(writing), ["PB101 repositories.repo1.at"]],
   [
@@ -30,9 +30,9 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB100 firstBackup", "PB100 allowRestart"],
   ],
   ["a timeout of the archive", restoring(reading, { archiveTimeoutSeconds: 60 }), ["PB100 archiveTimeoutSeconds"]],
-  ["drills, and what they measure against", restoring(reading, { drills: { monthly: { cron: "0 5 1 * *" } }, objectives: { rpoSeconds: 60 } }), []],
+  ["drills, and their objectives", restoring(reading, { drills: { monthly: { cron: "0 5 1 * *" } }, objectives: { rpoSeconds: 60 } }), []],
   [
-    "drills that cannot be made",
+    "drills that cannot run",
     restoring(reading, { drills: { monthly: { cron: "0 5 1 * *", from: "repo2", maxMinutes: 5 } }, objectives: { rtoMinutes: 10 } }),
     ["PB040 drills.monthly.from", "PB041 drills.monthly.maxMinutes"],
   ],

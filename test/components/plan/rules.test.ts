@@ -42,7 +42,7 @@ test("correct plans have no finding", () => {
 });
 
 test.each<[string, Partial<HostSettings>, string[]]>([
-  ["a key that is none", { repositories: { repo1: NAS, backup: BUCKET } }, ["PB001 repositories.backup"]],
+  ["an invalid key", { repositories: { repo1: NAS, backup: BUCKET } }, ["PB001 repositories.backup"]],
   ["a key with a zero", { repositories: { repo1: NAS, repo02: BUCKET } }, ["PB001 repositories.repo02"]],
   ["a key above 256", { repositories: { repo1: NAS, repo257: BUCKET } }, ["PB001 repositories.repo257"]],
   ["no repository", { repositories: {} }, ["PB002 repositories"]],
@@ -59,7 +59,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB008 repositories.repo2.at", "PB009 repositories"],
   ],
   [
-    "names that only begin alike are two places",
+    "names that only begin alike are two locations",
     { repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/nas/pgbackrest2" } } } },
     ["PB009 repositories"],
   ],
@@ -68,7 +68,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     { repositories: { repo1: BUCKET, repo2: bucket({ bucket: "other" }).repositories?.repo2 as RepositorySettings } },
     ["PB009 repositories"],
   ],
-  ["an engine that is not there", { engine: "barman-cloud" }, ["PB010 engine"]],
+  ["a missing engine", { engine: "barman-cloud" }, ["PB010 engine"]],
   ["stock pgBackRest with two repositories", { engine: "pgbackrest" }, ["PB121 engine"]],
   [
     "stock pgBackRest with a compression for each",
@@ -93,17 +93,13 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a relative path", { dataDirectory: "data" }, ["PB014 dataDirectory"]],
   ["streamed WAL", { streaming: {} }, []],
   ["streamed WAL at all times", { streaming: { intervalSeconds: 0 } }, ["PB014 streaming.intervalSeconds"]],
-  ["streamed WAL that nobody receives", { agent: false, streaming: { intervalSeconds: 5 } }, ["PB150 streaming"]],
-  ["an objective that only streaming keeps", { objectives: { rpoSeconds: 30 }, streaming: {} }, []],
-  [
-    "an objective that a slow stream does not keep",
-    { objectives: { rpoSeconds: 30 }, streaming: { intervalSeconds: 60 } },
-    ["PB039 objectives.rpoSeconds"],
-  ],
+  ["streamed WAL without an agent", { agent: false, streaming: { intervalSeconds: 5 } }, ["PB150 streaming"]],
+  ["an objective that requires streaming", { objectives: { rpoSeconds: 30 }, streaming: {} }, []],
+  ["an objective that a slow stream misses", { objectives: { rpoSeconds: 30 }, streaming: { intervalSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
   ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
-  ["metrics at no address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
-  ["metrics at no port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],
-  ["metrics by an agent that is not there", { agent: false, monitoring: { listen: "127.0.0.1:9854" } }, ["PB130 monitoring.listen"]],
+  ["metrics at an invalid address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
+  ["metrics at an invalid port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],
+  ["metrics by a missing agent", { agent: false, monitoring: { listen: "127.0.0.1:9854" } }, ["PB130 monitoring.listen"]],
   ["an agent that nothing would start", { agent: true, directories: { units: "/srv/units" } }, ["PB102 agent"]],
   [
     "maintenance at no time",
@@ -118,10 +114,10 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["compression that cannot be written", repository({ compress: { type: "bz2" } }), ["PB015 repositories.repo1.compress.type"]],
   ["a level out of range", repository({ compress: { type: "gz", level: 10 } }), ["PB015 repositories.repo1.compress.level"]],
   ["no connection", { connection: {} }, ["PB016 connection"]],
-  ["an acknowledgement that is none", { acknowledge: { mode: "some" } }, ["PB017 acknowledge.mode"]],
+  ["an invalid acknowledgement", { acknowledge: { mode: "some" } }, ["PB017 acknowledge.mode"]],
   ["named without names", { acknowledge: { mode: "named" } }, ["PB017 acknowledge.repositories"]],
   ["names without named", { acknowledge: { mode: "all", repositories: ["repo1"] } }, ["PB017 acknowledge.repositories"]],
-  ["a name of no repository", { acknowledge: { mode: "named", repositories: ["repo3"] } }, ["PB017 acknowledge.repositories"]],
+  ["an unknown repository's name", { acknowledge: { mode: "named", repositories: ["repo3"] } }, ["PB017 acknowledge.repositories"]],
   ["a restart without a command", { allowRestart: true }, ["PB018 restartCommand"]],
   ["a repository in the data directory", repository({}, { path: "/var/lib/postgresql/18/main/backup" }), ["PB019 repositories.repo1.at.path"]],
   ["an endpoint with a scheme", bucket({ endpoint: "https://s3.example.net" }), ["PB020 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
@@ -129,7 +125,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a whole bucket as prefix", bucket({}, { path: "/" }), ["PB020 repositories.repo2.at.path"]],
   ["any repository acknowledges", { acknowledge: { mode: "any" } }, ["PB021 acknowledge.mode"]],
   ["root as the account of PostgreSQL", { user: "root" }, ["PB022 user"]],
-  ["a deadline of nothing", { schedules: { full: { cron: "0 3 * * *", deadlineSeconds: 0 } } }, ["PB023 schedules.full.deadlineSeconds"]],
+  ["a deadline of 0", { schedules: { full: { cron: "0 3 * * *", deadlineSeconds: 0 } } }, ["PB023 schedules.full.deadlineSeconds"]],
 ])("%s", (_what, over, expected) => {
   expect(findings(over)).toEqual(expected);
 });
@@ -166,8 +162,8 @@ test("a warning can be silenced with a reason; the reason is part of the topolog
 test.each<[string, Partial<HostSettings>, string[]]>([
   ["without a reason", { ...ONE_PROVIDER, silence: { PB009: " " } }, ["PB009 repositories", "PB024 silence.PB009"]],
   ["an error", { stanza: "a b", silence: { PB013: "please" } }, ["PB013 stanza", "PB024 silence.PB013"]],
-  ["a code that is none", { silence: { PB999: "why not" } }, ["PB024 silence.PB999"]],
-  ["what is not found", { silence: { PB009: "once there was one" } }, ["PB025 silence.PB009"]],
+  ["an unknown code", { silence: { PB999: "why not" } }, ["PB024 silence.PB999"]],
+  ["an unused code", { silence: { PB009: "once there was one" } }, ["PB025 silence.PB009"]],
 ])("silencing %s is a finding", (_what, over, expected) => {
   expect(findings(over)).toEqual(expected);
 });
@@ -176,7 +172,7 @@ const FULL = { cron: "0 2 * * 0" };
 
 test.each<[string, Partial<HostSettings>, string[]]>([
   ["six fields", schedules({ full: { cron: "0 0 3 * * *" } }), ["PB011 schedules.full.cron"]],
-  ["a schedule for a stranger", schedules({ full: { ...FULL, repositories: ["repo9"] } }), ["PB026 schedules.full.repositories"]],
+  ["a schedule for an unknown repository", schedules({ full: { ...FULL, repositories: ["repo9"] } }), ["PB026 schedules.full.repositories"]],
   [
     "a schedule for two of three",
     {
@@ -185,7 +181,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     },
     ["PB069 schedules.incr.repositories"],
   ],
-  ["a schedule for nobody", schedules({ full: { ...FULL, repositories: [] } }), ["PB026 schedules.full.repositories"]],
+  ["a schedule for no repository", schedules({ full: { ...FULL, repositories: [] } }), ["PB026 schedules.full.repositories"]],
   [
     "the crontab of a tutorial: full, diff and hourly incr all at 02:00",
     schedules({ full: FULL, diff: { cron: "0 2 * * 1-6" }, incr: { cron: "0 * * * *" } }),
@@ -197,7 +193,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB027 schedules.incr.cron", "PB027 schedules.incr.cron"],
   ],
   [
-    "the same moment in two zones",
+    "the same time in two zones",
     schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 1 * * *" } }),
     ["PB027 schedules.incr.cron"],
   ],
@@ -209,7 +205,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB029 repositories.repo1"],
   ],
   [
-    "two machines in one room",
+    "two machines in one building",
     {
       repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/other/pgbackrest" } } },
       drills: { d: { cron: "0 5 1 * *", from: "repo1" } },
@@ -217,13 +213,13 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB030 repositories"],
   ],
   ["a NAS without a required mount", repository({}, { requireMount: false }), ["PB031 repositories.repo1.at.requireMount"]],
-  ["days that do not hold the window", { objectives: { pitrDays: 14 } }, ["PB032 repositories.repo1.keepDays"]],
+  ["days shorter than the window", { objectives: { pitrDays: 14 } }, ["PB032 repositories.repo1.keepDays"]],
   [
-    "full backups that do not hold the window",
+    "full backups shorter than the window",
     { ...repository({ keepDays: 30 }), objectives: { pitrDays: 25 } },
     ["PB032 repositories.repo2.keepFullCount"],
   ],
-  ["a window that is held", { ...repository({ keepDays: 30 }), objectives: { pitrDays: 21 } }, []],
+  ["a sufficient window", { ...repository({ keepDays: 30 }), objectives: { pitrDays: 21 } }, []],
   ["one full backup kept", repository({ keepDays: undefined, keepFullCount: 1 }), ["PB033 repositories.repo1.keepFullCount"]],
   [
     "a lock that ends before the retention",
@@ -236,21 +232,25 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB035 repositories.repo2.keepDays"],
   ],
   ["versions that go after a day", withFacts({ versioning: true, undeleteDays: 1 }), ["PB036 repositories.repo2.at"]],
-  ["an objective of nothing", { objectives: { rpoSeconds: 0 } }, ["PB037 objectives.rpoSeconds", "PB039 objectives.rpoSeconds"]],
-  ["no limit to the age of WAL", { archiveTimeoutSeconds: undefined }, ["PB038 archiveTimeoutSeconds"]],
-  ["a promise that archiving cannot keep", { objectives: { rpoSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
-  ["a drill from nowhere", { drills: { weekly: { cron: "0 5 * * 6", from: "repo3" } } }, ["PB040 drills.weekly.from"]],
+  ["an objective of 0", { objectives: { rpoSeconds: 0 } }, ["PB037 objectives.rpoSeconds", "PB039 objectives.rpoSeconds"]],
+  ["no limit of WAL's age", { archiveTimeoutSeconds: undefined }, ["PB038 archiveTimeoutSeconds"]],
+  ["an objective that archiving misses", { objectives: { rpoSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
+  ["a drill from an unknown repository", { drills: { weekly: { cron: "0 5 * * 6", from: "repo3" } } }, ["PB040 drills.weekly.from"]],
   ["drills in turn", { drills: { weekly: { cron: "0 5 * * 6" }, some: { cron: "0 5 1 * *", repositories: ["repo1", "repo2"] } } }, []],
-  ["drills from nowhere", { drills: { weekly: { cron: "0 5 * * 6", repositories: ["repo1", "repo3"] } } }, ["PB040 drills.weekly.repositories"]],
-  ["drills from none", { drills: { weekly: { cron: "0 5 * * 6", repositories: [] } } }, ["PB040 drills.weekly.repositories"]],
+  [
+    "drills from unknown repositories",
+    { drills: { weekly: { cron: "0 5 * * 6", repositories: ["repo1", "repo3"] } } },
+    ["PB040 drills.weekly.repositories"],
+  ],
+  ["drills from no repository", { drills: { weekly: { cron: "0 5 * * 6", repositories: [] } } }, ["PB040 drills.weekly.repositories"]],
   [
     "a drill from one and from several",
     { drills: { weekly: { cron: "0 5 * * 6", from: "repo1", repositories: ["repo2"] } } },
     ["PB040 drills.weekly.repositories"],
   ],
-  ["a drill that no unit can be named after", { drills: { "week/ly": { cron: "0 5 * * 6" } } }, ["PB040 drills.week/ly"]],
+  ["a drill whose name fits no unit", { drills: { "week/ly": { cron: "0 5 * * 6" } } }, ["PB040 drills.week/ly"]],
   [
-    "a drill of words that are none",
+    "a drill with unknown words",
     { drills: { weekly: { cron: "0 5 * *", timeZone: "Mars", pick: "best", level: "deep", maxMinutes: 0, maxGiB: -1 } } },
     [
       "PB011 drills.weekly.cron",
@@ -262,7 +262,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ],
   ],
   [
-    "drills that ask nothing, or one thing twice",
+    "drills with no check, or one check twice",
     {
       drillChecks: {
         backupAgeHours: 0,
@@ -280,7 +280,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
       "PB040 drillChecks.assertions",
     ],
   ],
-  ["a drill that has time for its checks", { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", maxMinutes: 30 } } }, []],
+  ["a drill with time for its checks", { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", maxMinutes: 30 } } }, []],
   [
     "a drill that ends before the promise",
     { objectives: { rtoMinutes: 20 }, drills: { weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 10 } } },
@@ -332,12 +332,12 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
     ["PB078 repositories.repo1.at", "PB003 repositories", "PB044 schedules.incr", "PB044 drills.w"],
   ],
   [
-    "a style of addresses that Barman does not have",
+    "an address style that Barman lacks",
     { engine: "barman-cloud", repositories: { repo1: inHostName("s3.example.net") }, schedules: { full: FULL }, drills: undefined },
     ["PB117 repositories.repo1.at.s3.uriStyle", "PB003 repositories", "PB042 drills"],
   ],
   [
-    "the same, where nobody asked for it",
+    "the same by default",
     { engine: "barman-cloud", repositories: { repo1: inHostName("s3.eu-central-1.amazonaws.com") }, schedules: { full: FULL }, drills: undefined },
     ["PB078 repositories.repo1.at", "PB003 repositories", "PB042 drills"],
   ],
@@ -354,15 +354,15 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
   ],
   ["Dalibo's plugin from a standby", { engine: "pgbackrest", schedules: { full: FULL } }, ["PB050 backupTarget"]],
   [
-    "Dalibo's plugin, an hour apart and in the way",
+    "Dalibo's plugin, an hour apart and colliding",
     { engine: "pgbackrest", backupTarget: "primary", schedules: { full: FULL, incr: { cron: "0 3 * * *", repositories: ["repo1"] } } },
     ["PB047 schedules.full"],
   ],
   ["a time zone", { schedules: { full: { ...FULL, timeZone: "Europe/Berlin" } } }, ["PB051 schedules.full.timeZone"]],
   ["a Service named pgbackrest", { serviceNames: ["pgbackrest"] }, ["PB052 serviceNames"]],
   ["a Service with a safe name", { serviceNames: ["cnpg-pgbackrest"] }, []],
-  ["a cluster of nothing", { instances: 0 }, ["PB096 instances"]],
-  ["an engine that is none", { engine: "wal-g" }, ["PB010 engine"]],
+  ["a cluster of 0 instances", { instances: 0 }, ["PB096 instances"]],
+  ["an unknown engine", { engine: "wal-g" }, ["PB010 engine"]],
   ["a promise below five minutes is set, not assumed", { objectives: { rpoSeconds: 120 } }, []],
   [
     "a version that hangs",
@@ -370,7 +370,7 @@ test.each<[string, Partial<ClusterSettings>, string[]]>([
     ["PB049 repositories.repo1", "PB049 repositories.repo2"],
   ],
   [
-    "a version that is none",
+    "an invalid version",
     { engine: "pgbackrest", backupTarget: "primary", engineVersion: "latest", schedules: { full: FULL } },
     ["PB048 engineVersion"],
   ],

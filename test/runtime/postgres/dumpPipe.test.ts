@@ -31,20 +31,25 @@ test("a complete dump is loaded, and its bytes are counted", async () => {
 
 test.each([
   [
-    "ends with 0 before its last words",
+    "ends with 0 before its last line",
     "echo 'CREATE TABLE a ();'",
     "cat > /dev/null",
     "pg_dump ended with exit code 0: it did not say that it was complete",
   ],
   [
-    "fails behind its last words",
+    "fails after its last line",
     `${WHOLE}; echo 'server closed the connection' >&2; exit 1`,
     "cat > /dev/null",
     "pg_dump ended with exit code 1: server closed the connection",
   ],
-  ["is killed behind its last words", `${WHOLE}; kill -9 $$`, "cat > /dev/null", "pg_dump was ended by SIGKILL"],
-  ["is loaded by what fails in the end", WHOLE, "cat > /dev/null; echo 'no space left' >&2; exit 3", "psql ended with exit code 3: no space left"],
-  ["is not taken", `${WHOLE}; yes | head -c 10000000`, "echo 'syntax error' >&2; exit 3", "psql ended with exit code 3: syntax error"],
+  ["is killed after its last line", `${WHOLE}; kill -9 $$`, "cat > /dev/null", "pg_dump was ended by SIGKILL"],
+  [
+    "is loaded by a program that fails at the end",
+    WHOLE,
+    "cat > /dev/null; echo 'no space left' >&2; exit 3",
+    "psql ended with exit code 3: no space left",
+  ],
+  ["is refused", `${WHOLE}; yes | head -c 10000000`, "echo 'syntax error' >&2; exit 3", "psql ended with exit code 3: syntax error"],
 ])("a dump that %s is incomplete", async (_what, dump, load, told) => {
   await expect(pipe(dump, load)).rejects.toThrow(told);
 });

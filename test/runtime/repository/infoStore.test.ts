@@ -68,7 +68,7 @@ describe("info files", () => {
   it.each([
     ["is missing", (storage: MemoryStorage) => void storage.files.delete(MAIN)],
     ["has a wrong byte", (storage: MemoryStorage) => flip(storage, MAIN)],
-    ["is cut short", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.from("[backrest]\nback"), modifiedAtMs: 0 })],
+    ["is truncated", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.from("[backrest]\nback"), modifiedAtMs: 0 })],
     ["is empty", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.alloc(0), modifiedAtMs: 0 })],
   ])("are read from the copy when the main file %s", async (_what, damage) => {
     for (const pass of [undefined, "secret"]) {

@@ -125,7 +125,7 @@ test("another program in its place runs at once, and its own code replaces the o
 
 test.each([
   ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes[200] ?? 0) ^ 0xff, 200, 201)],
-  ["a cut file", (bytes: Buffer) => bytes.subarray(0, 150)],
+  ["a truncated file", (bytes: Buffer) => bytes.subarray(0, 150)],
   ["an empty file", () => Buffer.alloc(0)],
 ])("damaged compiled code is not run but compiled again: %s", async (_, damage) => {
   await makeProgram();

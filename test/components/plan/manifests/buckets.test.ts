@@ -18,7 +18,7 @@ test.each<[string, string, object, string[]]>([
     ["PB060 backups rules[0].transitions"],
   ],
   ["a class with a minimum", RULES, { rules: [{ transitions: [{ storageClass: "STANDARD_IA" }] }] }, ["PB061 backups rules[0].transitions"]],
-  ["a rule that is off", RULES, { rules: [{ status: "Disabled", expiration: { days: 30 } }] }, []],
+  ["a disabled rule", RULES, { rules: [{ status: "Disabled", expiration: { days: 30 } }] }, []],
   [
     "rules for replaced versions and unfinished uploads",
     RULES,
@@ -46,7 +46,7 @@ test.each<[string, string, object, string[]]>([
     { rules: [{ enabled: true, condition: { type: "Age", maxAgeSeconds: 1 } }] },
     ["PB059 backups rules[0]"],
   ],
-  ["a lock that was emptied", `${R2}Lock:R2BucketLock`, { rules: [] }, []],
+  ["an emptied lock", `${R2}Lock:R2BucketLock`, { rules: [] }, []],
   [
     "rules at R2 that remove live objects",
     `${R2}Lifecycle:R2BucketLifecycle`,
@@ -59,7 +59,7 @@ test.each<[string, string, object, string[]]>([
     { rules: [{ enabled: true, abortMultipartUploadsTransition: { condition: {} } }] },
     [],
   ],
-  ["a bucket for everybody", "aws:s3/bucketAcl:BucketAcl", { acl: "public-read" }, ["PB094 backups acl"]],
+  ["a public bucket", "aws:s3/bucketAcl:BucketAcl", { acl: "public-read" }, ["PB094 backups acl"]],
   [
     "a block with a hole",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
@@ -67,7 +67,7 @@ test.each<[string, string, object, string[]]>([
     ["PB094 backups"],
   ],
   ["a public name at R2", "cloudflare:index/r2ManagedDomain:R2ManagedDomain", { enabled: true }, ["PB094 backups enabled"]],
-  ["a resource of another kind", "aws:ec2/instance:Instance", { acl: "public-read" }, []],
+  ["another kind of resource", "aws:ec2/instance:Instance", { acl: "public-read" }, []],
 ])("%s", (_what, type, properties, expected) => {
   expect(codes(type, properties)).toEqual(expected);
 });

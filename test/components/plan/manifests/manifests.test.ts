@@ -135,8 +135,8 @@ test("Barman over MinIO: hourly by mistake, and kept for ever", () => {
 
 test.each<[string, Json[], string[]]>([
   ["seven fields", [scheduled({ schedule: "0 0 3 * * * 2027" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
-  ["an hour that is none", [scheduled({ schedule: "0 0 25 * * *" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
-  ["a word for a schedule", [scheduled({ schedule: "@daily" })], []],
+  ["an invalid hour", [scheduled({ schedule: "0 0 25 * * *" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
+  ["a word as schedule", [scheduled({ schedule: "@daily" })], []],
   ["a method left out is the deprecated one", [scheduled({ method: undefined })], ["PB071 ScheduledBackup db/daily spec.method"]],
   ["the deprecated method", [scheduled({ method: "barmanObjectStore" })], ["PB071 ScheduledBackup db/daily spec.method"]],
   ["a suspended schedule", [scheduled({ suspend: true })], ["PB092 ScheduledBackup db/daily spec.suspend"]],
@@ -166,7 +166,7 @@ test.each<[string, Json[], string[]]>([
     ["PB073 Cluster db/orders spec.plugins", "PB012 Cluster db/orders spec.plugins"],
   ],
   [
-    "a plugin and the archiver of the tree",
+    "a plugin and the in-tree archiver",
     [barmanCluster({ backup: { barmanObjectStore: {} } }), scheduled()],
     ["PB073 Cluster db/orders spec.backup.barmanObjectStore", "PB071 Cluster db/orders spec.backup.barmanObjectStore"],
   ],
@@ -213,12 +213,12 @@ test.each<[string, Json[], string[]]>([
   ],
   ["one repository", [stanza([B2])], ["PB003 Stanza db/orders spec.stanzaConfiguration"]],
   [
-    "certificates that nobody checks",
+    "unverified certificates",
     [stanza([{ ...B2, verifyTLS: undefined }, R2])],
     ["PB088 Stanza db/orders spec.stanzaConfiguration.s3Repositories[0].verifyTLS"],
   ],
   [
-    "retention of nothing",
+    "retention of 0",
     [stanza([{ ...B2, retentionPolicy: { full: 0 } }, R2])],
     ["PB005 Stanza db/orders spec.stanzaConfiguration.s3Repositories[0].retentionPolicy.full"],
   ],

@@ -193,7 +193,7 @@ describe("the port for the operator", () => {
   });
 
   test.each([
-    ["lies beside the operator's certificate", "ca.crt"],
+    ["is in the file beside the operator's certificate", "ca.crt"],
     ["follows the operator's certificate in its chain", "tls.crt"],
   ])("refuses another certificate of the operator's authority when that one %s", async (_case, file) => {
     const folder = temporaryFolder();

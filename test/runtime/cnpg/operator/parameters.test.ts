@@ -62,11 +62,11 @@ test("a missing Secret makes a recovery wait, and does not stop an instance from
 });
 
 test.each([
-  ["what is no key of a Secret", { repo1SecretKeys: "ACCESS_KEY_ID=minio" }, "optionInvalidValue"],
-  ["a path out of the directory", { repo1SecretKeys: "../x=minio/key" }, "optionInvalidValue"],
+  ["an invalid key of a Secret", { repo1SecretKeys: "ACCESS_KEY_ID=minio" }, "optionInvalidValue"],
+  ["a path outside the directory", { repo1SecretKeys: "../x=minio/key" }, "optionInvalidValue"],
   ["the directory above", { repo1SecretKeys: "..=minio/key" }, "optionInvalidValue"],
   ["one file twice", { repo1SecretKeys: "A=minio/a,A=minio/b" }, "optionInvalidValue"],
-  ["both ways", { repo1Secret: "minio", repo1SecretKeys: "A=minio/a" }, "optionInvalid"],
+  ["both forms", { repo1Secret: "minio", repo1SecretKeys: "A=minio/a" }, "optionInvalid"],
 ])("%s is refused", (_what, parameters, kind) => {
   expect(() => readParameters({ ...REQUIRED, ...parameters }, DEFAULTS)).toThrow(expect.objectContaining({ kind }));
 });

@@ -98,9 +98,9 @@ describe("undecryptable content", () => {
 
   it.each([
     ["nothing", new Uint8Array(0), "cipher header missing: 0 bytes are too few"],
-    ["less than a head", stored.subarray(0, 15), "cipher header missing: 15 bytes are too few"],
+    ["less than a header", stored.subarray(0, 15), "cipher header missing: 15 bytes are too few"],
     ["plain text", sampleBytes(1000), "cipher header invalid"],
-    ["a head alone", stored.subarray(0, 16), "unable to flush: wrong passphrase, or the content is damaged or cut short"],
+    ["a header alone", stored.subarray(0, 16), "unable to flush: wrong passphrase, or the content is damaged or cut short"],
     ["a part", stored.subarray(0, 500), "unable to flush: wrong passphrase, or the content is damaged or cut short"],
   ])("is refused: %s", async (_what, bytes, message) => {
     expect((await errorOf("crypto", () => decryptBytes(bytes, "right"))).message).toBe(message);

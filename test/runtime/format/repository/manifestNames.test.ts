@@ -136,7 +136,7 @@ describe("a manifest is refused", () => {
   });
 
   it.each<readonly [string, Row[]]>([
-    ["what is a file and a path", [path("pg_data/PG_VERSION")]],
+    ["a row that is a file and a path", [path("pg_data/PG_VERSION")]],
     ["a file below a file", [file("pg_data/PG_VERSION/x")]],
     ["a path below a file", [path("pg_data/PG_VERSION/x")]],
     ["a tablespace's link as a path", [path("pg_data/pg_tblspc/16384")]],
@@ -150,26 +150,26 @@ describe("a manifest is refused", () => {
     ["the data directory as a link", [target("pg_data", { path: "/x" })]],
     ["a directory as the link of a file", [target("pg_data/base", { path: "/x", file: "y" })]],
     ["a file as the link of a directory", [target("pg_data/PG_VERSION", { path: "/x" })]],
-    ["the file of a link that leads elsewhere", [target("pg_data/PG_VERSION", { path: "/x", file: "../y" })]],
+    ["the file of a link that leads outside", [target("pg_data/PG_VERSION", { path: "/x", file: "../y" })]],
     ["the file of a link that is a directory", [target("pg_data/PG_VERSION", { path: "/x", file: ".." })]],
-    ["a reference to no backup of the list", [file("pg_data/x", { reference: "20261120-065324F" })]],
-    ["a reference that leads elsewhere", [file("pg_data/x", { reference: "../../x" })]],
+    ["a reference to an unlisted backup", [file("pg_data/x", { reference: "20261120-065324F" })]],
+    ["a reference that leads outside", [file("pg_data/x", { reference: "../../x" })]],
     ["bundle 0", [file("pg_data/x", { bni: 0 })]],
     [
-      "a label that leads elsewhere",
+      "a label that leads outside",
       [
         ["backup", "backup-label", "../x"],
         ["backup", "backup-reference", "../x"],
       ],
     ],
-    ["a prior that leads elsewhere", [["backup", "backup-prior", "../x"]]],
-    ["a list of references that leads elsewhere", [["backup", "backup-reference", `${FULL_LABEL},..,20261120-065325F_20261120-065552I`]]],
+    ["a prior that leads outside", [["backup", "backup-prior", "../x"]]],
+    ["a list of references that leads outside", [["backup", "backup-reference", `${FULL_LABEL},..,20261120-065325F_20261120-065552I`]]],
     ["a reference twice", [["backup", "backup-reference", `${FULL_LABEL},${FULL_LABEL},20261120-065325F_20261120-065552I`]]],
-    ["a type that is not the label's", [["backup", "backup-type", "full"]]],
-    ["WAL that leads elsewhere", [["backup", "backup-archive-start", "../../x"]]],
-    ["WAL that is no segment", [["backup", "backup-archive-stop", "00000002.history"]]],
-    ["a position that is none", [["backup", "backup-lsn-stop", "1"]]],
-    ["a version that leads elsewhere", [["backup:db", "db-version", "15/../.."]]],
+    ["a type other than the label's", [["backup", "backup-type", "full"]]],
+    ["WAL that leads outside", [["backup", "backup-archive-start", "../../x"]]],
+    ["WAL that is not a segment", [["backup", "backup-archive-stop", "00000002.history"]]],
+    ["an invalid position", [["backup", "backup-lsn-stop", "1"]]],
+    ["a version that leads outside", [["backup:db", "db-version", "15/../.."]]],
   ])("for %s", (_what, rows) => {
     expect(refusalOf(() => parseManifest(changed(INCR, rows), "m"))?.kind).toBe("format");
   });
@@ -195,16 +195,16 @@ describe("info files are refused", () => {
   const sorted = (more: object): object => Object.fromEntries(Object.entries({ ...row, ...more }).sort(([left], [right]) => (left < right ? -1 : 1)));
 
   it.each<readonly [string, Row]>([
-    ["a label that leads elsewhere", ["backup:current", "../../etc", sorted({})]],
+    ["a label that leads outside", ["backup:current", "../../etc", sorted({})]],
     ["a label that is a path", ["backup:current", `${incr?.key}/..`, sorted({})]],
     ["a label of another type", ["backup:current", FULL_LABEL, sorted({})]],
-    ["a prior that leads elsewhere", ["backup:current", incr?.key ?? "", sorted({ "backup-prior": ".." })]],
-    ["a reference that leads elsewhere", ["backup:current", incr?.key ?? "", sorted({ "backup-reference": ["../x"] })]],
-    ["WAL that leads elsewhere", ["backup:current", incr?.key ?? "", sorted({ "backup-archive-start": "../x" })]],
-    ["WAL that is no segment", ["backup:current", incr?.key ?? "", sorted({ "backup-archive-stop": "00000001.history" })]],
-    ["a position that is none", ["backup:current", incr?.key ?? "", sorted({ "backup-lsn-start": "x" })]],
+    ["a prior that leads outside", ["backup:current", incr?.key ?? "", sorted({ "backup-prior": ".." })]],
+    ["a reference that leads outside", ["backup:current", incr?.key ?? "", sorted({ "backup-reference": ["../x"] })]],
+    ["WAL that leads outside", ["backup:current", incr?.key ?? "", sorted({ "backup-archive-start": "../x" })]],
+    ["WAL that is not a segment", ["backup:current", incr?.key ?? "", sorted({ "backup-archive-stop": "00000001.history" })]],
+    ["an invalid position", ["backup:current", incr?.key ?? "", sorted({ "backup-lsn-start": "x" })]],
     [
-      "a version that leads elsewhere",
+      "a version that leads outside",
       ["db:history", "1", { "db-catalog-version": 1, "db-control-version": 1, "db-system-id": 1, "db-version": "../15" }],
     ],
   ])("for %s in backup.info", (_what, change) => {

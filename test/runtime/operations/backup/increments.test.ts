@@ -363,7 +363,7 @@ describe("a full backup that was interrupted", () => {
   });
 
   it.each([
-    ["in the midst", /backup_label/, "repo1 may hold the whole of it and is not in this run"],
+    ["in the middle", /backup_label/, "repo1 may hold the whole of it and is not in this run"],
     ["at its end", /backup\.manifest$/, "it was at its end, where another repository may hold the whole of it"],
   ])("%s is not resumed when a repository that may hold the complete one does not take part", async (_when, path, reason) => {
     second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path });

@@ -100,17 +100,17 @@ describe("the plan of recover", () => {
       { live: { dataDirectory: "/other", inRecovery: false, archiveMode: "on", lsn: "0/1" } },
       /^pgRunning: a server of '\/other' answers/,
     ],
-    ["a server that is silent", { live: null }, /^pgRunning: .*nobody can ask it/],
+    ["a silent server", { live: null }, /^pgRunning: .*nobody can ask it/],
     ["a running backup", { running: "backup" }, /^lockAcquire/],
-    ["too little room", { room: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: there is no room for/],
-    ["too little for two on one disk", { room: INPUT.room.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
-    ["a time that will come", { request: target("time", "2036-01-01 00:00:00Z") }, /^optionInvalidValue: .*now it is/],
+    ["too little space", { room: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: there is no room for/],
+    ["too little space for two on one disk", { room: INPUT.room.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
+    ["a time in the future", { request: target("time", "2036-01-01 00:00:00Z") }, /^optionInvalidValue: .*now it is/],
     [
-      "a time behind the dead server's WAL",
+      "a time after the dead server's WAL",
       { ...DOWN, request: target("time", "1970-01-01 00:20:00Z") },
       /^optionInvalidValue: .*its newest is of 1970-01-01T00:16:40Z/,
     ],
-    ["an LSN that will come", { request: target("lsn", "0/B000000") }, /^optionInvalidValue/],
+    ["an LSN in the future", { request: target("lsn", "0/B000000") }, /^optionInvalidValue/],
     ["WAL that the backup needs", { source: { ...INPUT.source, walStop: "00000001000000000000000A" } }, /^backupSetInvalid/],
   ])("refuses %s", (_, more, text) => {
     expect(kindOf(more)).toMatch(text);

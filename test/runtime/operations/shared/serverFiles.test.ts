@@ -116,7 +116,7 @@ describe("configuration files outside the data directory", () => {
   it.each([
     ["not gzip at all", Buffer.from("x"), "cannot be decompressed"],
     ["another version", gzipSync('{"version":2,"files":[]}'), "expected version 1 with files, found version 2"],
-    ["a way out", gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'), "a row is not that of a file"],
+    ["a path to the outside", gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'), "a row is not that of a file"],
   ])("are refused when they are %s (29)", async (_, bytes, message) => {
     await plain.storage.put(PATH, bytes);
     await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format", message: expect.stringContaining(message) });

@@ -18,12 +18,12 @@ test.each<[string, Partial<S3Location>, object]>([
   ],
   ["plain http", { endpoint: "http://s3.example.com" }, { origin: "http://s3.example.com:80", host: "s3.example.com" }],
   [
-    "another way there",
+    "another address",
     { uriStyle: "host", storageHost: "10.0.0.7", storagePort: 7443 },
     { origin: "https://10.0.0.7:7443", connection: "10.0.0.7:7443", host: "bkt.s3.example.com", pathPrefix: "" },
   ],
-  ["another way by name", { storageHost: "proxy.lan" }, { origin: "https://proxy.lan:443", host: "s3.example.com", tlsName: "proxy.lan" }],
-  ["another way in plain text", { storageHost: "http://proxy.lan:8080" }, { origin: "http://proxy.lan:8080", host: "s3.example.com" }],
+  ["another address by name", { storageHost: "proxy.lan" }, { origin: "https://proxy.lan:443", host: "s3.example.com", tlsName: "proxy.lan" }],
+  ["another address in plain text", { storageHost: "http://proxy.lan:8080" }, { origin: "http://proxy.lan:8080", host: "s3.example.com" }],
   ["an IPv6 address", { endpoint: "[::1]:9000" }, { origin: "https://[::1]:9000", host: "[::1]:9000" }],
 ])("%s", (_, location, expected) => {
   expect(at(location)).toMatchObject(expected);
