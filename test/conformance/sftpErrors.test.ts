@@ -339,7 +339,7 @@ describe("sftp errors", async () => {
     });
   });
 
-  describe("a server that is away", () => {
+  describe("a server that is down", () => {
     test("is a network error, after a few attempts within the time", async () => {
       const { storage } = open({}, { ioTimeoutMs: 2000 });
       await storage.put("f", utf8("x"));

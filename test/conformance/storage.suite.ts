@@ -328,7 +328,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         return { sizeBytes, sha256: hash.digest("hex") };
       };
 
-      test("of every size around the part size arrive whole", async () => {
+      test("of every size around the part size arrive complete", async () => {
         const at = folder();
         const { partSizeBytes } = get();
         for (const sizeBytes of [0, 1, partSizeBytes - 1, partSizeBytes, partSizeBytes + 1, 2 * partSizeBytes, 3 * partSizeBytes + 12_345]) {

@@ -73,7 +73,7 @@ function refused({ binaries, stock }: InteropParts): void {
     expect(stdout.match(new RegExp(MESSAGE, "g"))?.length).toBeGreaterThanOrEqual(2);
   });
 
-  test("push, backup and verify go on with the good repository", async () => {
+  test("push, backup and verify continue with the good repository", async () => {
     const pushed = await bed.ours(["archive-push", bed.walFile(segment)]);
     expect(pushed.exitCode).not.toBe(0);
     const result = await bed.ours(["backup", "--type=full", "--no-expire-auto"]);

@@ -48,7 +48,7 @@ describe("the import table", () => {
     expect(check(path, text)).toEqual([]);
   });
 
-  test("a file outside of every room is refused", () => {
+  test("a file outside every room is refused", () => {
     expect(check("attic/x.ts", 'import { y } from "../runtime/base/y";')).toEqual(["attic/x.ts:1: attic/x.ts is in no room of the house plan"]);
   });
 });

@@ -167,7 +167,7 @@ describe("a bucket", () => {
     expect(await failureOf(bucketUpdate(id, updated.outs, wanted))).toContain("409 conflict");
   });
 
-  test("keeps others' info, and restores settings that somebody changed", async () => {
+  test("keeps foreign info, and restores settings that were changed", async () => {
     const { id, outs } = await bucketCreate(locked);
     server.changeByHand("acme-orders", {
       bucketType: "allPublic",

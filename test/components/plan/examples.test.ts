@@ -52,7 +52,7 @@ test("Barman with two ObjectStores: the 3-2-1 was a 2-1-1", () => {
   ]);
 });
 
-test("Dalibo's plugin with B2 and R2, as published and mended", () => {
+test("Dalibo's plugin with B2 and R2, as published and corrected", () => {
   expect(cluster(cnpgB2R2.PUBLISHED).codes).toEqual([
     "PB007 repositories.repo1.at",
     "PB007 repositories.repo2.at",
@@ -63,12 +63,12 @@ test("Dalibo's plugin with B2 and R2, as published and mended", () => {
   expect(cluster(cnpgB2R2.CORRECTED)).toEqual({ codes: [], text: "3-2-2" });
 });
 
-test("Barman over MinIO, as published and mended", () => {
+test("Barman over MinIO, as published and corrected", () => {
   expect(cluster(cnpgMinio.PUBLISHED)).toEqual({ codes: ["PB006 repositories.repo1", "PB003 repositories", "PB042 drills"], text: "2-1-0" });
   expect(cluster(cnpgMinio.CORRECTED)).toEqual({ codes: [], text: "3-2-1" });
 });
 
-test("one pass brings the full backup into both buckets of the mended cluster", () => {
+test("one pass brings the full backup into both buckets of the corrected cluster", () => {
   const { flows, repositories } = topologyOf(resolveCluster("immich", cnpgB2R2.CORRECTED));
   expect(flows).toEqual([
     { kind: "wal", from: "immich", toRepoKeys: [1, 2], acknowledge: "all" },

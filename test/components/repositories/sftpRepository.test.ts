@@ -100,7 +100,7 @@ test("pgbackrest.conf has the same meaning for stock and the runtime, without a 
   });
 });
 
-test("a private key that the host has already is handed to units where it lies", () => {
+test("units get a private key that the host already has, at its path", () => {
   const at = { name: "box", path: "/srv/orders", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false } };
   const of = (files: object) => plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles: files } } });
   const said = (found: ReturnType<typeof of>) => checkHost(found).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));

@@ -52,7 +52,7 @@ test("a killed holder's number may be another process's by now: it counts if tha
   expect(hasRunSince(pid, systemClock.nowMs(), systemClock)).toBe(false);
 });
 
-test("a file whose holder's number is another process's by now blocks nobody", () => {
+test("a file whose holder's number is another process's by now blocks no process", () => {
   const place = { lockPath, stanza: "main", kind: "archive", repoKeys: [1] } as const;
   const locked = (): boolean => isLocked(place, SELF, () => true);
   expect(locked()).toBe(false);

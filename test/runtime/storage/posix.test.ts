@@ -119,7 +119,7 @@ test("a stop leaves neither the file nor its temporary name", async () => {
   expect(await refusal(open().put("g", utf8("x")))).toMatchObject({ kind: "term" });
 });
 
-test("a directory in the way is an error with both names", async () => {
+test("a directory at the file's path is an error with both names", async () => {
   mkdirSync(join(root, "f/below"), { recursive: true });
   expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
     kind: "fileMove",

@@ -101,7 +101,7 @@ describe("the calling thread", () => {
     await threads.close();
   });
 
-  it("is not waited for when it is told to stop", async () => {
+  it("is not waited for when it is stopped", async () => {
     const threads = pool(1, () => new Promise(() => undefined));
     const waiting = Promise.allSettled(Array.from({ length: 6 }, (_, no) => run(threads, `file${no}`)));
     controller.abort(fail("term", "terminated on signal [SIGTERM]"));
@@ -167,7 +167,7 @@ describe("worker threads", () => {
     await threads.close();
   });
 
-  it("that hang are abandoned when they are told to stop, and closed", async () => {
+  it("that hang are abandoned when they are stopped, and closed", async () => {
     const threads = pool(2);
     const waiting = Array.from({ length: 12 }, () => run(threads, "hang"));
     const settled = Promise.allSettled(waiting);

@@ -223,7 +223,7 @@ describe("Secrets", () => {
     expect(database()).toEqual({ host: "old", other: "stays" });
   });
 
-  test("somebody else's change in between is kept", async () => {
+  test("a foreign change in between is kept", async () => {
     conflicts = 3;
     await run(["repoint"]);
     expect(database()).toMatchObject({ host: "new", other: "stays" });

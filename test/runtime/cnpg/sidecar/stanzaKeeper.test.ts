@@ -23,7 +23,7 @@ const keeper = (): StanzaKeeper =>
   new StanzaKeeper({ repositories: () => repos, loadControl: async () => CONTROL, unlockedLeases: () => leases }, ctx);
 const systemIdIn = async (index: number): Promise<bigint | undefined> => (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
 
-describe("the stanza of a cluster that nobody prepared", () => {
+describe("the stanza of a cluster without preparation", () => {
   test("is created in every repository, once", async () => {
     const stanzas = keeper();
     await stanzas.prepare();

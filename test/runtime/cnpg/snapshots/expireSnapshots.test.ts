@@ -91,7 +91,7 @@ describe("a group of volumes", () => {
     expect(api.names().every((name) => name.includes("20261120"))).toBe(true);
   });
 
-  test("stays whole when its Backup cannot be removed, and the others are removed", async () => {
+  test("stays complete when its Backup cannot be removed, and the others are removed", async () => {
     const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-01"), daily("2026-10-01"));
     api.before = (name) => {
       if (name === "Backup orders-full-20261101030000") throw fail("access", "unable to delete backups: 403 forbidden");

@@ -31,12 +31,12 @@ describe("of a week of daily snapshots", () => {
     expect(removed([group(40), group(50), group(30, "unusable"), group(31, "running")], 7)).toEqual(["unusable-30", "whole-50"]);
   });
 
-  test("a failed group is no reason to remove a whole one", () => {
+  test("a failed group is no reason to remove a complete one", () => {
     expect(removed([group(1, "unusable"), group(2, "unusable"), group(3), group(4), group(5)], undefined, 2)).toEqual(["whole-5"]);
     expect(removed([group(1), group(2, "unusable"), group(3), group(4, "unusable"), group(5)], undefined, 2)).toEqual(["unusable-4", "whole-5"]);
   });
 
-  test("nothing is removed while nothing is whole", () => {
+  test("nothing is removed while no group is complete", () => {
     expect(removed([group(30, "unusable"), group(31, "unusable")], 7, 1)).toEqual([]);
   });
 
@@ -71,7 +71,7 @@ describe("any groups", () => {
     ];
   };
 
-  test("no young, running or newest group is removed, and one whole always stays", () => {
+  test("no young, running or newest group is removed, and one complete group always stays", () => {
     fc.assert(
       fc.property(groups, keeps, (all, keep) => {
         const [kept, gone] = split(all, keep);
@@ -86,7 +86,7 @@ describe("any groups", () => {
     );
   });
 
-  test("kept whole groups are newer than removed ones, and a second run finds nothing more", () => {
+  test("kept complete groups are newer than removed ones, and a second run finds nothing more", () => {
     fc.assert(
       fc.property(groups, keeps, (all, keep) => {
         const [kept, gone] = split(all, keep);

@@ -42,7 +42,7 @@ it("finds the newest full backup and the newest complete segment of each reposit
   expect(json.repo[1]).toEqual({ key: 2, full: null, wal: null });
 });
 
-it("tells an unreadable repository from an empty one", () => {
+it("distinguishes an unreadable repository from an empty one", () => {
   const line = destinationLine({ repoKey: 2, ok: false, error: fail("hostConnect", "unable to connect to 's3.example.net'") });
   expect(line).toBe("repo2: cannot be read: [HostConnectError] unable to connect to 's3.example.net'");
   expect(destinationsJson("demo", [{ repoKey: 2, ok: false, error: fail("hostConnect", "unable to connect") }])).toEqual({

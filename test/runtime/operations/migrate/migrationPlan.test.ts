@@ -94,7 +94,7 @@ describe("the plan of a migration", () => {
     [{ source: { roles: [role("app")] }, target: { roles: [role("postgres"), role("app", { inherits: false })] }, options: { keepRoles: ["app"] } }],
     [{ source: shop({ tablespace: "fast" }), options: { tablespaces: false } }],
     [{ source: shop(), target: shop(), options: { exclude: ["shop"] } }],
-  ] satisfies [PlanChanges][])("has a way out", (changes) => {
+  ] satisfies [PlanChanges][])("has a remedy", (changes) => {
     expect(planMigration(planInput(changes)).refusals).toEqual([]);
   });
 

@@ -157,14 +157,14 @@ describe("a restore writes nowhere but into its target", () => {
     await refused("format", { delta: true });
   });
 
-  it("when a tablespace lies in another cluster's, with --delta", async () => {
+  it("when a tablespace is in another cluster's, with --delta", async () => {
     makeTarget();
     await plant(...tablespaceAt(join(outside, "home")));
     const error = await refused("pathNotEmpty", { delta: true });
     expect(error.message).toContain(`'${outside}/home/${CONTENT}'`);
   });
 
-  it("when a link leads to somebody's home, with --delta --link-all", async () => {
+  it("when a link leads to a user's home, with --delta --link-all", async () => {
     makeTarget();
     const home = join(outside, "home");
     await plant(linkTarget("pg_data/log", { path: home }), link("pg_data/log", home), path("pg_data/log"));
@@ -186,7 +186,7 @@ describe("a restore writes nowhere but into its target", () => {
     expect(treeOf(outside)).toEqual(before);
   });
 
-  it.runIf(asRoot)("when a file's link leads into somebody else's directory, unless --link-map names it", async () => {
+  it.runIf(asRoot)("when a file's link leads into another account's directory, unless --link-map names it", async () => {
     const place = join(outside, "home/user");
     await plant(linkTarget("pg_data/postgresql.conf", { path: place, file: ".profile" }), link("pg_data/postgresql.conf", `${place}/.profile`));
     rmSync(tablespace, { recursive: true });
@@ -196,7 +196,7 @@ describe("a restore writes nowhere but into its target", () => {
     expect(readFileSync(join(place, ".profile"), "utf8")).toBe("# nothing\n");
   });
 
-  it.runIf(asRoot)("when a tablespace lies in somebody else's directory, even without --delta", async () => {
+  it.runIf(asRoot)("when a tablespace is in another account's directory, even without --delta", async () => {
     await plant(...tablespaceAt(join(outside, "home", "user")));
     const error = await refused("pathNotEmpty");
     expect(error.message).toContain("has another owner or mode and contains 'letter'");

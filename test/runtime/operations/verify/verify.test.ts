@@ -317,7 +317,7 @@ describe("verify", () => {
     });
   });
 
-  it("tells a failing store from wrong bytes", async () => {
+  it("distinguishes a failing store from wrong bytes", async () => {
     await store(repo, 1);
     storage.plan("read", { kind: "error", error: fail("hostConnect", "away") }, { path: new RegExp(walName(1)) });
     expect((await run()).archives[0]?.counts).toMatchObject({ other: 1, checksumInvalid: 0 });
