@@ -198,8 +198,8 @@ export interface ClusterBackupArgs {
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
   /**
-   * A ValidatingAdmissionPolicy that limits the objects of the drills' account. It applies to the whole Kubernetes
-   * cluster; false is for programs without rights there (PB141).
+   * Two ValidatingAdmissionPolicies that limit what the account of drills creates. They belong to no namespace; false is
+   * for programs without rights to such objects (PB141).
    * @default true
    */
   drillPolicy?: boolean;

@@ -111,13 +111,13 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
 /**
  * A Cluster finds all objects that it names; a schedule begins once the Cluster exists; the drills' account has no
- * rights before its policy exists.
+ * rights before its policies exist.
  */
 function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {
   if (role === "cluster") return [...made.values()];
   if (role.startsWith("schedule-") || role.startsWith("pooler-")) return clusterOf(made);
-  const policy = role === "drill-binding" ? made.get("drill-policy-binding") : undefined;
-  return policy === undefined ? [] : [policy];
+  if (role !== "drill-binding") return [];
+  return ["drill-scope-binding", "drill-policy-binding"].flatMap((policy) => made.get(policy) ?? []);
 }
 
 function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {

@@ -160,12 +160,16 @@ describe("the account of a cluster's drills", async () => {
     server = await startApiServer(parts, "drill-policy");
     await server.define(["cnpg"]);
     await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: "orders" } }, production()]);
-    const drills = rendered().filter(({ role }) => ["policy", "policy-binding", "account", "role", "binding"].includes(role.replace(/^drill-/, "")));
+    const drills = rendered().filter(({ role }) =>
+      ["scope", "scope-binding", "policy", "policy-binding", "account", "role", "binding"].includes(role.replace(/^drill-/, "")),
+    );
     await server.kubectl.apply(drills.map(({ manifest }) => manifest));
     // The server takes a policy up some moments later.
-    for (const endMs = performance.now() + 60_000; !/another/.test(await refusal(own({ metadata: { name: "another" } }))); ) {
-      if (performance.now() > endMs) throw new Error("the policy is not in force");
-      await sleep(200);
+    for (const over of [{ metadata: { name: "another" } }, { spec: { imageName: "registry.example.net/own:18" } }]) {
+      for (const endMs = performance.now() + 60_000; (await refusal(own(over))) === ""; ) {
+        if (performance.now() > endMs) throw new Error("a policy is not in force");
+        await sleep(200);
+      }
     }
   });
   afterAll(() => server?.stop());
@@ -177,7 +181,7 @@ describe("the account of a cluster's drills", async () => {
 
   test.each(REFUSED)("is refused %s", async (_what, over, words) => {
     const told = await refusal(own(over));
-    expect(told).toContain("ValidatingAdmissionPolicy 'pgbackstop-drill.orders.orders'");
+    expect(told).toMatch(/ValidatingAdmissionPolicy 'pgbackstop-drill(-scope)?\.orders\.orders'/);
     expect(told).toMatch(words);
   });
 
@@ -202,12 +206,24 @@ describe("the account of a cluster's drills", async () => {
     expect(await server.kubectl.refusal([own({ metadata: { name: "another" }, spec: { imageName: "registry.example.net/own:18" } })])).toBe("");
   });
 
-  test("creates nothing when production is gone", async () => {
+  test("names its Cluster: a name that the API server makes is refused", async () => {
+    const { name: _name, ...metadata } = (own({}) as { metadata: Record<string, unknown> }).metadata;
+    expect(await refusal({ ...own({}), metadata: { ...metadata, generateName: "orders-drill-wee" } })).toMatch(
+      /makes Clusters of these names|names its Cluster/,
+    );
+  });
+
+  test("creates nothing when production is gone, and everybody else creates and changes Clusters", async () => {
     await server.kubectl.runOk(["delete", "clusters.postgresql.cnpg.io", "orders", "-n", "orders"]);
     for (const endMs = performance.now() + 60_000; (await refusal(own({}))) === ""; ) {
       if (performance.now() > endMs) throw new Error("a Cluster would be made");
       await sleep(200);
     }
     expect(await refusal(own({}))).toMatch(/no params found/);
+    const another = own({ metadata: { name: "another" } });
+    expect(await server.kubectl.refusal([another])).toBe("");
+    await server.kubectl.apply([another]);
+    await server.kubectl.runOk(["label", "clusters.postgresql.cnpg.io", "another", "-n", "orders", "changed=yes"]);
+    await server.kubectl.apply([production()]);
   });
 });

@@ -52,30 +52,47 @@ const FREE_OF_STORAGE = ["resizeInUseVolumes", "size"];
 /** Parameters that a drill adds to production's archiving parameters. */
 const FREE_OF_PLUGIN = ["newestWal", "repo"];
 
-/** @param names of the drills' Clusters */
+/**
+ * Two policies. The first one holds the account to the names of its drills; it needs no other object. The second one
+ * compares with production. The API server looks for production before it looks at the account, and refuses the request
+ * of everybody when there is none: so it matches the names of the drills only.
+ * @param names of the drills' Clusters
+ */
 export function renderDrillPolicy({ cluster, namespace }: ClusterPlan, account: string, names: readonly string[]): RenderedObject[] {
-  const api = { apiVersion: "admissionregistration.k8s.io/v1" };
-  // Unique for this cluster: a namespace has no dots.
-  const name = `pgbackstop-drill.${namespace}.${cluster}`;
-  const metadata = { name, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } };
+  const isAccount = { name: "drill-account", expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'` };
+  const clusters = { apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], resources: ["clusters"] };
+  const common = { failurePolicy: "Fail", matchConditions: [isAccount] };
+  const scope = {
+    ...common,
+    matchConstraints: { resourceRules: [{ ...clusters, operations: ["CREATE", "UPDATE"] }] },
+    validations: scopeRules(namespace, names),
+  };
   const policy = {
-    failurePolicy: "Fail",
+    ...common,
     paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
     matchConstraints: {
-      resourceRules: [{ apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], operations: ["CREATE", "UPDATE"], resources: ["clusters"] }],
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+      resourceRules: [{ ...clusters, operations: ["CREATE"], resourceNames: names }],
     },
-    matchConditions: [{ name: "drill-account", expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'` }],
     variables: VARIABLES,
-    validations: [nameRule(namespace, names), ...RULES],
+    validations: RULES,
   };
-  const binding = {
-    policyName: name,
-    paramRef: { name: cluster, namespace, parameterNotFoundAction: "Deny" },
-    validationActions: ["Deny"],
-  };
+  const production = { paramRef: { name: cluster, namespace, parameterNotFoundAction: "Deny" } };
+  // Unique for this cluster: a namespace has no dots.
+  const end = `${namespace}.${cluster}`;
   return [
-    { role: "drill-policy", manifest: { ...api, kind: "ValidatingAdmissionPolicy", metadata, spec: policy } },
-    { role: "drill-policy-binding", manifest: { ...api, kind: "ValidatingAdmissionPolicyBinding", metadata, spec: binding } },
+    ...policyWithBinding("drill-scope", `pgbackstop-drill-scope.${end}`, account, scope, {}),
+    ...policyWithBinding("drill-policy", `pgbackstop-drill.${end}`, account, policy, production),
+  ];
+}
+
+function policyWithBinding(role: string, name: string, account: string, spec: object, binding: object): RenderedObject[] {
+  const api = { apiVersion: "admissionregistration.k8s.io/v1" };
+  const metadata = { name, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } };
+  const bound = { policyName: name, ...binding, validationActions: ["Deny"] };
+  return [
+    { role, manifest: { ...api, kind: "ValidatingAdmissionPolicy", metadata, spec } },
+    { role: `${role}-binding`, manifest: { ...api, kind: "ValidatingAdmissionPolicyBinding", metadata, spec: bound } },
   ];
 }
 
@@ -94,11 +111,16 @@ const VARIABLES = [
   },
 ];
 
-function nameRule(namespace: string, names: readonly string[]): Rule {
-  return {
-    expression: `request.namespace == '${namespace}' && object.metadata.name in ${listOf(names)}`,
-    message: `a drill makes Clusters of these names in namespace ${namespace}: ${names.join(", ")}`,
-  };
+function scopeRules(namespace: string, names: readonly string[]): Rule[] {
+  return [
+    {
+      expression: `request.namespace == '${namespace}' && object.metadata.name in ${listOf(names)}`,
+      message: `a drill makes Clusters of these names in namespace ${namespace}: ${names.join(", ")}`,
+    },
+    // The other policy matches names that the request has, not names that the API server makes.
+    { expression: "!has(object.metadata.generateName)", message: "a drill names its Cluster" },
+    { expression: "request.operation == 'CREATE'", message: "a drill changes no Cluster" },
+  ];
 }
 
 const RULES: readonly Rule[] = [

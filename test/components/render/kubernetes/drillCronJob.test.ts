@@ -27,6 +27,8 @@ const podOf = (objects: readonly RenderedObject[], role: string): Pod =>
 test("one CronJob each, except for drills elsewhere, for new and existing clusters", () => {
   const all = [
     "drill-config ConfigMap orders-drills",
+    "drill-scope ValidatingAdmissionPolicy pgbackstop-drill-scope.orders.orders",
+    "drill-scope-binding ValidatingAdmissionPolicyBinding pgbackstop-drill-scope.orders.orders",
     "drill-policy ValidatingAdmissionPolicy pgbackstop-drill.orders.orders",
     "drill-policy-binding ValidatingAdmissionPolicyBinding pgbackstop-drill.orders.orders",
     "drill-account ServiceAccount orders-drill",
@@ -87,18 +89,30 @@ test("names of drills are cut to CloudNativePG's limit, and stay different", () 
   expect(one).not.toBe(other);
 });
 
-test("a policy limits the account's creations to the Clusters of its drills, by production's own Cluster", () => {
-  const { metadata, ...policy } = objectOf(rendered(), "drill-policy");
-  const spec = policy["spec"] as Record<string, unknown>;
+const ACCOUNT = [{ name: "drill-account", expression: "request.userInfo.username == 'system:serviceaccount:orders:orders-drill'" }];
+
+test("a policy limits the account's creations to the Clusters of its drills", () => {
+  const { metadata, ...policy } = objectOf(rendered(), "drill-scope");
+  const spec = policy["spec"] as { readonly validations: readonly { expression: string }[] };
   // A cluster-wide object.
   expect(metadata).not.toHaveProperty("namespace");
-  expect(spec).toMatchObject({
+  expect(spec).toMatchObject({ failurePolicy: "Fail", matchConditions: ACCOUNT });
+  expect(spec).not.toHaveProperty("paramKind");
+  expect(spec.validations[0]?.expression).toBe(
+    "request.namespace == 'orders' && object.metadata.name in ['orders-drill-monthly', 'orders-drill-weekly']",
+  );
+});
+
+test("a policy compares Clusters of the drills' names, and no others, with production's own Cluster", () => {
+  expect(objectOf(rendered(), "drill-policy")["spec"]).toMatchObject({
     failurePolicy: "Fail",
     paramKind: { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster" },
-    matchConditions: [{ name: "drill-account", expression: "request.userInfo.username == 'system:serviceaccount:orders:orders-drill'" }],
+    matchConditions: ACCOUNT,
+    matchConstraints: {
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "orders" } },
+      resourceRules: [{ operations: ["CREATE"], resourceNames: ["orders-drill-monthly", "orders-drill-weekly"], resources: ["clusters"] }],
+    },
   });
-  const [names] = spec["validations"] as { expression: string }[];
-  expect(names?.expression).toBe("request.namespace == 'orders' && object.metadata.name in ['orders-drill-monthly', 'orders-drill-weekly']");
   expect(objectOf(rendered(), "drill-policy-binding")["spec"]).toEqual({
     paramRef: { name: "orders", namespace: "orders", parameterNotFoundAction: "Deny" },
     policyName: "pgbackstop-drill.orders.orders",
@@ -109,5 +123,5 @@ test("a policy limits the account's creations to the Clusters of its drills, by 
 test("without rights to cluster-wide objects there is no policy, and the rest stays", () => {
   const roles = (objects: readonly RenderedObject[]): string[] => objects.map(({ role }) => role);
   const without = roles(renderCluster(context(clusterFile({ drills, drillPolicy: false })), null));
-  expect(without).toEqual(roles(rendered()).filter((role) => !role.startsWith("drill-policy")));
+  expect(without).toEqual(roles(rendered()).filter((role) => !/^drill-(policy|scope)/.test(role)));
 });
