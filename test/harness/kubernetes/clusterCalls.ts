@@ -10,6 +10,8 @@ export const BACKUPS = "backups.postgresql.cnpg.io";
 const ENDED = /^(completed|failed)$/;
 /** A Backup that has not begun. */
 const WAITS = /^(pending)?$/;
+/** The operator fails a Backup whose instance did not answer its last request in time: on a busy machine. */
+const UNANSWERED = /no status found for target pod/;
 /** How long a backup may take on a busy machine. */
 const BACKUP_MS = 300_000;
 
@@ -57,12 +59,19 @@ export async function endSegment(lab: Lab, pod: string, database?: string): Prom
   return told.split("\n")[0] ?? "";
 }
 
-/** Waits until a cluster has a Backup that has ended, well or not: the first one of the list. */
+/** Waits until a cluster has a Backup that has ended, well or not: the first one of the list that reached its instance. */
 export async function endedBackup(lab: Lab, cluster: string, namespace = "default"): Promise<BackupStatus> {
-  const backups = (): Promise<readonly BackupObject[]> => lab.kubectl.list<BackupObject>(BACKUPS, namespace);
-  return hurried(lab, namespace, async () =>
-    (await backups()).find(({ spec, status }) => spec.cluster.name === cluster && ENDED.test(status?.phase ?? "")),
-  );
+  return hurried(lab, namespace, async () => {
+    const backups = (await lab.kubectl.list<BackupObject>(BACKUPS, namespace)).filter(({ spec }) => spec.cluster.name === cluster);
+    const reached = backups.filter(({ status }) => !UNANSWERED.test(status?.error ?? ""));
+    if (reached.length === 0) await Promise.all(backups.map((backup) => repeatBackup(lab, backup)));
+    return reached.find(({ status }) => ENDED.test(status?.phase ?? ""));
+  });
+}
+
+/** As its owner would: the operator never repeats one. */
+async function repeatBackup({ kubectl }: Lab, { apiVersion, kind, metadata: { name, namespace = "default" }, spec }: BackupObject): Promise<void> {
+  await kubectl.apply([{ apiVersion, kind, metadata: { name: `${name}-again`, namespace }, spec }]);
 }
 
 /** The same for a Backup by its name. */
