@@ -256,14 +256,14 @@ export class ProcessHost implements CommandHost {
     return (await loadControlFile(this.dataDirectory, this.ctx)).control;
   }
 
-  lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[] {
+  lock(kind: LockKind, repos: readonly Pick<Repository, "key">[]): readonly LockFile[] {
     const { lockPath, stanza = "" } = this.config;
     const { execId, pid } = this.#facts;
     const base = { lockPath, owners: this.lockOwners(), stanza, kind, execId, pid };
     // The name without a key is what 2.52 and older lock: both are taken, so that any stock version is kept out.
     const taken: LockFile[] = [];
     try {
-      for (const request of [base, ...repoKeys.map((repoKey) => ({ ...base, repoKey }))]) {
+      for (const request of [base, ...repos.map(({ key: repoKey }) => ({ ...base, repoKey }))]) {
         const lock = acquireLock(request);
         const release = (): void => {
           lock.release();

@@ -72,8 +72,7 @@ export class WalService {
     this.#onStored = onStored;
     this.#debt = host.debt();
     const repos = host.repositories();
-    const keys = repos.map((repo) => repo.key);
-    this.#lock = new ArchiveLock(() => host.lock("archive", keys), ctx);
+    this.#lock = new ArchiveLock(() => host.lock("archive", repos), ctx);
     this.#healLock = new ArchiveLock(() => host.lock("heal", []), ctx);
     this.#bothLocks = bothOf(this.#healLock, this.#lock);
     const parts = { repos, debt: this.#debt, lock: this.#bothLocks, present: () => this.#healing() };

@@ -55,7 +55,7 @@ export interface ClusterAccess {
 /** Who else works here. */
 export interface LockAccess {
   /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
-  lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
+  lock(kind: LockKind, repos: readonly Pick<Repository, "key">[]): readonly LockFile[];
   /** Who works on a stanza (default: the configured one) on this host, and how far: as their files tell it. */
   lockState(kind: LockKind, stanza?: string): LockState;
   /** Does somebody work on the stanza on this host? Certain, where {@link lockState} trusts the number of a process. */

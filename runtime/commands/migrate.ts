@@ -6,7 +6,7 @@ import type { Context } from "../base/context";
 import { ERRORS, fail } from "../base/errors";
 import { silentLog } from "../base/log";
 import { Secret } from "../base/secret";
-import type { PgConfig } from "../config/types";
+import type { Config, PgConfig } from "../config/types";
 import { copyDatabases } from "../operations/migrate/copyDatabases";
 import { loadFacts } from "../operations/migrate/facts";
 import { judgeFinish } from "../operations/migrate/judgeFinish";
@@ -45,24 +45,23 @@ async function copy(host: Invocation & MachineAccess & Terminal, ctx: Context): 
     show(host, planned, planText);
     return ERRORS.dbInvalid;
   }
-  const { binPath, migrate } = host.config;
-  const { replace, rolePasswords } = migrate;
+  const { binPath } = host.config;
   const major = planned.target.version.split(".")[0] ?? "";
   const programs = await findClientPrograms(major.replace(/\D.*$/, ""), binPath, ctx.signal);
-  const report = await copyDatabases(servers, planned, { ...optionsOf(host), replace, rolePasswords, programs }, ctx);
+  const report = await copyDatabases(servers, planned, { ...optionsOf(host), programs }, ctx);
   show(host, report, copyText);
   return 0;
 }
 
 async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const servers = await serversOf(host);
-  const { include, exclude, keepRoles, lanes, tablespaces } = optionsOf(host);
+  const options = optionsOf(host);
+  const { include, exclude } = options;
   const { databases } = await withSession(servers, servers.source, undefined, loadFacts);
   const chosen = databases
     .map(({ name }) => name)
     .filter((name) => !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)));
-  const { rolePasswords } = host.config.migrate;
-  const report = await verifyMigration(servers, { databases: chosen, keepRoles, rolePasswords, tablespaces, lanes }, ctx);
+  const report = await verifyMigration(servers, { ...options, databases: chosen }, ctx);
   show(host, report, verifyText);
   return report.ok ? 0 : ERRORS.dbMismatch;
 }
@@ -98,16 +97,8 @@ async function makePlan(host: Invocation, servers: Servers, ctx: Context): Promi
   return planMigration(await gatherPlanInput(servers, optionsOf(host), ctx));
 }
 
-function optionsOf({ config }: Invocation): MigrationOptions {
-  const { disconnect, keepRoles, tablespaces } = config.migrate;
-  return {
-    include: config.databaseInclude,
-    exclude: config.databaseExclude,
-    keepRoles,
-    tablespaces,
-    disconnect,
-    lanes: config.processMax,
-  };
+function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"] {
+  return { ...config.migrate, include: config.databaseInclude, exclude: config.databaseExclude, lanes: config.processMax };
 }
 
 function show<T extends object>(host: Invocation & Terminal, report: T, text: (report: T) => string): void {

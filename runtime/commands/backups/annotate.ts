@@ -11,10 +11,7 @@ export const annotateCommand: Command = async (host) => {
   requireLabel(set);
   host.requireStarted();
   const repos = host.repositories();
-  host.lock(
-    "backup",
-    repos.map((repo) => repo.key),
-  );
+  host.lock("backup", repos);
   const errors: BackupError[] = [];
   let found = false;
   for (const repo of repos) {

@@ -9,10 +9,7 @@ export const backupCommand: Command = async (host) => {
   const { config, ctx } = host;
   host.requireStarted();
   const repos = host.repositories();
-  const locks = host.lock(
-    "backup",
-    repos.map((repo) => repo.key),
-  );
+  const locks = host.lock("backup", repos);
   const outcome = await backup(
     repos,
     {
@@ -26,25 +23,17 @@ export const backupCommand: Command = async (host) => {
       },
     },
     {
-      type: config.backup.type,
-      online: config.backup.online,
+      ...config.backup,
       force: config.force,
       backupStandby: config.backup.standby,
-      startFast: config.backup.startFast,
       delta: config.delta,
-      resume: config.backup.resume,
       archiveCheck: config.archive.check,
       archiveCopy: config.archive.copy,
       archiveModeCheck: config.archive.modeCheck,
       archiveCommandWord: config.settings.archiveCommandWord,
       archiveTimeoutMs: config.archive.timeoutMs,
-      checksumPage: config.backup.checksumPage,
-      pageHeaderCheck: config.backup.pageHeaderCheck,
-      exclude: config.backup.exclude,
-      annotations: config.backup.annotations,
       bufferSizeBytes: config.bufferSizeBytes,
       processMax: config.processMax,
-      manifestSaveThresholdBytes: config.backup.manifestSaveThresholdBytes,
       checksumPageError: config.checksumPageError,
     },
     ctx,

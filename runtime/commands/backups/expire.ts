@@ -13,8 +13,7 @@ export const expireCommand: Command = async (host) => {
   host.requireStarted();
   const request = requestOf(config);
   const repos = host.repositories();
-  const locked = repos.map((repo) => repo.key);
-  host.lock("backup", locked);
+  host.lock("backup", repos);
   const { errors, setFound } = await expireEach(host, repos, request);
   if (!setFound && errors.length === 0)
     ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);

@@ -14,7 +14,7 @@ export const syncCommand: Command = async (host) => {
   const to = repoOf(host, "to-repo", config.sync.toRepoKey);
   if (from === to) throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is where the backups come from`);
   host.requireStarted();
-  host.lock("backup", [from.key, to.key]);
+  host.lock("backup", [from, to]);
   const options = { scope: scopeOf(config), dryRun: config.dryRun };
   // The source is only read. The target may have no stanza yet: the first sync makes it.
   const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));

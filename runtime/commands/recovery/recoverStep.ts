@@ -33,16 +33,7 @@ export const recoverStepCommand: Command = async (host) => {
 async function plan(host: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
   const { config, ctx } = host;
   const control = await host.loadControl().catch(() => null);
-  const recovery = {
-    type: config.restore.type,
-    target: config.restore.target,
-    targetAction: config.restore.targetAction,
-    targetExclusive: config.restore.targetExclusive,
-    targetTimeline: config.restore.targetTimeline,
-    archiveMode: config.restore.archiveMode,
-    restoreCommand: "",
-    options: {},
-  };
+  const recovery = { ...config.restore, restoreCommand: "", options: {} };
   const walSegmentSizeBytes = control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES;
   const source = await findRecoverSource(host.repositories(), { set: config.set, recovery, walSegmentSizeBytes }, ctx);
   return { source, live: await findLiveServer(() => host.session()) };

@@ -9,39 +9,22 @@ export const restoreCommand: Command = async (host) => {
   const pool = host.pool();
   // Threads start while the locks are taken and the backup is chosen.
   pool.warm?.();
-  host.lock(
-    "restore",
-    repos.map((repo) => repo.key),
-  );
+  host.lock("restore", repos);
   const outcome = await restore(
     repos,
     { pool, users: host.users },
     {
+      ...config.restore,
       dataDirectory: host.dataDirectory,
-      tablespaceMap: config.restore.tablespaceMap,
-      tablespaceMapAll: config.restore.tablespaceMapAll,
-      linkMap: config.restore.linkMap,
-      linkAll: config.restore.linkAll,
       set: config.set,
       delta: config.delta,
       force: config.force,
       databaseInclude: config.databaseInclude,
       databaseExclude: config.databaseExclude,
       checksumPageError: config.checksumPageError,
-      typeIsDefault: config.restore.typeIsDefault,
-      serverFiles: config.restore.serverFiles,
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       self: host.self,
-      recovery: {
-        type: config.restore.type,
-        target: config.restore.target,
-        targetAction: config.restore.targetAction,
-        targetExclusive: config.restore.targetExclusive,
-        targetTimeline: config.restore.targetTimeline,
-        archiveMode: config.restore.archiveMode,
-        restoreCommand: archiveGetLine(host),
-        options: config.restore.recoveryOptions,
-      },
+      recovery: { ...config.restore, restoreCommand: archiveGetLine(host), options: config.restore.recoveryOptions },
     },
     ctx,
   );

@@ -13,9 +13,8 @@ export const stanzaCreateCommand: Command = async (host) => {
   const missing = repos.filter((repo) => checked.some((result) => result.repoKey === repo.key && result.ok && !result.value));
   const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
   if (missing.length > 0) {
-    const keys = missing.map((repo) => repo.key);
-    host.lock("archive", keys);
-    host.lock("backup", keys);
+    host.lock("archive", missing);
+    host.lock("backup", missing);
     const nothing = async (): Promise<void> => {};
     results.push(...(await withLeases(missing, host.leases, nothing, (leased) => stanzaCreate(leased, control, host.ctx))));
   }

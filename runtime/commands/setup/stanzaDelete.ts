@@ -25,8 +25,8 @@ export const stanzaDeleteCommand: Command = async (host) => {
       `postmaster.pid exists - looks like PostgreSQL is running. To delete stanza '${stanza}' on ${repo.name}, shut down PostgreSQL for stanza '${stanza}' and try again, or use --force.`,
     );
   }
-  host.lock("archive", [repo.key]);
-  host.lock("backup", [repo.key]);
+  host.lock("archive", [repo]);
+  host.lock("backup", [repo]);
   await host.leases.take(repo, async () => {});
   await stanzaDelete(repo, ctx);
   await host.leases.releaseAll();

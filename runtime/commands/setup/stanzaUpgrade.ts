@@ -8,9 +8,8 @@ import type { Command } from "../host";
 export const stanzaUpgradeCommand: Command = async (host) => {
   host.requireStarted();
   const repos = host.repositories();
-  const keys = repos.map((repo) => repo.key);
-  host.lock("archive", keys);
-  host.lock("backup", keys);
+  host.lock("archive", repos);
+  host.lock("backup", repos);
   const control = await host.loadControl();
   const error = combinedError(
     "stanza-upgrade",

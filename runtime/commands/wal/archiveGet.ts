@@ -94,10 +94,7 @@ async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promis
 /** False when another process works already. */
 function lockArchive(host: RepositoryAccess & LockAccess): boolean {
   try {
-    host.lock(
-      "archive",
-      host.repositories().map((repo) => repo.key),
-    );
+    host.lock("archive", host.repositories());
     return true;
   } catch (error) {
     if (isError(error, "lockAcquire")) return false;

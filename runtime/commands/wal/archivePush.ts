@@ -135,10 +135,7 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
 
 function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean {
   try {
-    host.lock(
-      "archive",
-      host.repositories().map((repo) => repo.key),
-    );
+    host.lock("archive", host.repositories());
     return true;
   } catch (error) {
     if (!isError(error, "lockAcquire")) throw error;

@@ -6,20 +6,15 @@
  * Only the drilled repository provides files and WAL, so that no other one hides what it lacks. Errors of the drill are
  * recorded as its result. Only obstacles to starting one (another drill runs, no rights) are thrown.
  */
-import { statfs } from "node:fs/promises";
-import { dirname } from "node:path";
 import { withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import { formatSize } from "../../base/units";
-import { isMissing, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
-import { restore } from "../restore/restore";
 import { type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
 import { choose, type ChooseOptions, type Chosen } from "./chooseBackup";
 import { DrillJournal } from "./drillJournal";
@@ -29,7 +24,8 @@ import type { Picked } from "./drillPlan";
 import { askProduction, type ProductionFacts } from "./production";
 import type { DrillObjectives, DrillRecord } from "./record";
 import { makeScratch, removeScratch, type Scratch } from "./scratch";
-import { type PreparedServer, prepareServer } from "./drillServer";
+import { type PreparedServer, prepareServer, restoreScratch } from "./drillServer";
+import { requireRoom } from "../extract/room";
 
 export interface DrillOptions extends ChooseOptions {
   readonly stanza: string;
@@ -63,6 +59,7 @@ export interface DrillDeps {
 
 /** Space for WAL beside the files: what a small drill needs, whatever its backup's size. */
 const WAL_ROOM_BYTES = 512 * 1024 * 1024;
+const ROOM_FACTOR = 1.1;
 const MINUTE_MS = 60_000;
 
 export async function drill(deps: DrillDeps, options: DrillOptions, ctx: Context): Promise<DrillRecord> {
@@ -123,7 +120,8 @@ class Drill {
 
   async #choose(ctx: Context): Promise<Chosen> {
     const chosen = await choose(this.#deps.repos, this.#options, this.#journal, ctx);
-    await guardRoom(chosen.picked.backup.sizeBytes, this.#options.path);
+    const needed = Math.ceil(chosen.picked.backup.sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
+    await requireRoom(this.#options.path, needed, "the drill", "name another directory with --drill-path.");
     return chosen;
   }
 
@@ -135,29 +133,8 @@ class Drill {
   }
 
   async #restore({ picked, repo }: Chosen, scratch: Scratch, ctx: Context): Promise<void> {
-    const { pool, self, users } = this.#deps;
-    const outcome = await restore(
-      [repo],
-      { pool, users },
-      {
-        dataDirectory: scratch.dataDirectory,
-        tablespaceMap: {},
-        tablespaceMapAll: scratch.tablespaces,
-        linkMap: {},
-        linkAll: false,
-        set: picked.backup.label,
-        delta: false,
-        force: false,
-        databaseInclude: [],
-        databaseExclude: [],
-        checksumPageError: true,
-        typeIsDefault: picked.type === "default",
-        spoolPath: scratch.spool,
-        self,
-        recovery: recoveryOf(picked, ""),
-      },
-      ctx,
-    );
+    const options = { set: picked.backup.label, typeIsDefault: picked.type === "default", recovery: recoveryOf(picked, "") };
+    const outcome = await restoreScratch([repo], scratch, this.#deps, options, ctx);
     this.#journal.restoredBytes = outcome.sizeBytes;
   }
 
@@ -247,28 +224,4 @@ function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
     restoreCommand,
     options: {},
   };
-}
-
-/** Runs before anything is fetched. @throws runtime */
-async function guardRoom(sizeBytes: number, path: string): Promise<void> {
-  const needed = Math.ceil(sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
-  const free = await freeBytes(path);
-  if (free >= needed) return;
-  throw fail("runtime", `'${path}' has room for ${formatSize(free)}, the drill needs ${formatSize(needed)}`, {
-    hint: "name another directory with --drill-path.",
-  });
-}
-
-const ROOM_FACTOR = 1.1;
-
-/** Of the nearest existing directory. */
-async function freeBytes(path: string): Promise<number> {
-  for (let at = path; ; at = dirname(at)) {
-    try {
-      const { bavail, bsize } = await statfs(at);
-      return bavail * bsize;
-    } catch (error) {
-      if (!isMissing(error) || at === dirname(at)) throw systemError("fileInfo", `get free space of '${at}'`, at, error);
-    }
-  }
 }

@@ -13,6 +13,8 @@ import { readConfig } from "../shared/configFiles";
 import { type RecoveryRequest, recoveryFiles } from "../restore/recovery";
 import { type ControlLimits, HBA_TEXT, librariesIn, neutralSettings, parseControlData, preloadIn } from "./neutral";
 import type { Scratch } from "./scratch";
+import type { Repository } from "../../repository/repository";
+import { type RestoreDeps, type RestoreOptions, type RestoreOutcome, restore } from "../restore/restore";
 
 export interface ServerRequest {
   readonly scratch: Scratch;
@@ -63,6 +65,20 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
   const options = { programs, dataDirectory, configFile, socketDirectory: path, port, logFile: scratch.logFile, queryTimeoutMs: QUERY_TIMEOUT_MS };
   const server = SideServer.start({ ...options, user: request.user, database: request.database });
   return { server, programs, control, dataDirectory, socketDirectory: path };
+}
+
+/** Restores a backup into the scratch directory; the server's recovery is set by {@link prepareServer}. */
+export function restoreScratch(
+  repos: readonly Repository[],
+  scratch: Scratch,
+  { self, ...deps }: RestoreDeps & Pick<RestoreOptions, "self">,
+  options: Pick<RestoreOptions, "set" | "recovery"> & Partial<RestoreOptions>,
+  ctx: Context,
+): Promise<RestoreOutcome> {
+  const { dataDirectory, spool: spoolPath, tablespaces: tablespaceMapAll } = scratch;
+  const maps = { dataDirectory, tablespaceMap: {}, tablespaceMapAll, linkMap: {}, linkAll: false };
+  const choices = { delta: false, force: false, databaseInclude: [], databaseExclude: [], checksumPageError: true, ...options };
+  return restore(repos, deps, { ...maps, ...choices, spoolPath, self }, ctx);
 }
 
 async function readLimits(programs: Programs, dataDirectory: string, ctx: Context): Promise<ControlLimits> {

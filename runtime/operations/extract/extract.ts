@@ -16,12 +16,11 @@ import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { makeScratch, removeScratch } from "../drill/scratch";
-import { type PreparedServer, prepareServer } from "../drill/drillServer";
+import { type PreparedServer, prepareServer, restoreScratch } from "../drill/drillServer";
 import type { JobPool } from "../shared/jobs";
 import { openSources } from "../restore/openSources";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
-import { restore } from "../restore/restore";
 import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
 import {
@@ -241,43 +240,12 @@ class Extraction {
 
   async #restore(scratch: Awaited<ReturnType<typeof makeScratch>>): Promise<PreparedServer> {
     const { binPath, database, recovery, user } = this.#options;
-    const { pool, repos, self, users } = this.#deps;
     const manifest = this.#manifest;
-    await restore(
-      repos,
-      { pool, users },
-      {
-        dataDirectory: scratch.dataDirectory,
-        tablespaceMap: {},
-        tablespaceMapAll: scratch.tablespaces,
-        linkMap: {},
-        linkAll: false,
-        set: manifest.label,
-        delta: false,
-        force: false,
-        databaseInclude: includedOf(manifest, database),
-        databaseExclude: [],
-        checksumPageError: true,
-        spoolPath: scratch.spool,
-        self,
-        recovery: { ...recovery, restoreCommand: "" },
-      },
-      this.#ctx,
-    );
-    const command = this.#deps.restoreCommand(scratch.dataDirectory);
-    return prepareServer(
-      {
-        scratch,
-        version: manifest.pg.version,
-        binPath,
-        user,
-        database: "postgres",
-        recovery: { ...recovery, restoreCommand: command },
-        preload: undefined,
-        port: PORT,
-      },
-      this.#ctx,
-    );
+    const options = { set: manifest.label, databaseInclude: includedOf(manifest, database), recovery: { ...recovery, restoreCommand: "" } };
+    await restoreScratch(this.#deps.repos, scratch, this.#deps, options, this.#ctx);
+    const request = { scratch, version: manifest.pg.version, binPath, user, database: "postgres", preload: undefined, port: PORT };
+    const restoreCommand = this.#deps.restoreCommand(scratch.dataDirectory);
+    return prepareServer({ ...request, recovery: { ...recovery, restoreCommand } }, this.#ctx);
   }
 
   async #bring(side: Session, server: PreparedServer): Promise<boolean> {

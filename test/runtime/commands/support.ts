@@ -64,8 +64,8 @@ export function host(parts: HostParts): TestHost {
     pool: () => inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2),
     debt: () => openDebt(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
-    lock: (kind: LockKind, keys: readonly number[]): readonly LockFile[] => {
-      locked.push(`${kind} ${keys.join(",")}`);
+    lock: (kind: LockKind, wanted: readonly { readonly key: number }[]): readonly LockFile[] => {
+      locked.push(`${kind} ${wanted.map(({ key }) => key).join(",")}`);
       return [];
     },
     leases: { take: async () => testLease(), isBusy: async () => false, releaseAll: async () => {} },
