@@ -4,7 +4,6 @@
  * A directory with `backup.manifest.copy` and without `backup.manifest` is an unfinished or abandoned backup; nothing
  * refers to it. `publish.ts` makes a backup visible.
  */
-import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { createGzip, gzip } from "node:zlib";
@@ -16,32 +15,29 @@ import { decompressBytes } from "../format/codec/compress";
 import { isLabel } from "../format/repository/label";
 import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/repository/manifest";
 import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
-import { openFile, type Repository, readFile, writeFile, writeParts } from "./repository";
+import { listNames, openFile, readFile, type Repository, writeFile, writeParts } from "./repository";
+
+const MANIFEST_SUFFIX = ".manifest.gz";
 
 /** Labels with a directory, ascending, complete or not. */
-export async function listLabels(repo: Repository): Promise<string[]> {
-  const labels: string[] = [];
-  for await (const entry of repo.storage.list(backupsPath(repo.stanza))) {
-    const name = basename(entry.path);
-    if (entry.type === "directory" && isLabel(name)) labels.push(name);
-  }
-  return labels.sort();
+export function listLabels(repo: Repository): Promise<string[]> {
+  return listNames(repo, backupsPath(repo.stanza), (name, type) => type === "directory" && isLabel(name));
 }
 
 /** The newest label of the manifest history, which outlives expired backups; null without one. */
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
+  const [year] = (await listHistory(repo)).slice(-1);
+  return (await year?.labels())?.at(-1) ?? null;
+}
+
+/** Manifests of the history by year, both ascending. */
+export async function listHistory(repo: Repository): Promise<{ year: string; labels: () => Promise<string[]> }[]> {
   const root = backupHistoryPath(repo.stanza);
-  const years: string[] = [];
-  for await (const entry of repo.storage.list(root))
-    if (entry.type === "directory" && /^\d{4}$/.test(basename(entry.path))) years.push(basename(entry.path));
-  let newest: string | null = null;
-  const year = years.sort().at(-1);
-  if (year === undefined) return null;
-  for await (const entry of repo.storage.list(`${root}/${year}`)) {
-    const label = basename(entry.path).replace(/\.manifest\.gz$/, "");
-    if (isLabel(label) && (newest === null || label > newest)) newest = label;
-  }
-  return newest;
+  const years = await listNames(repo, root, (name, type) => type === "directory" && /^\d{4}$/.test(name));
+  const labelOf = (name: string): string => name.slice(0, -MANIFEST_SUFFIX.length);
+  const labels = (year: string): Promise<string[]> =>
+    listNames(repo, `${root}/${year}`, (name) => name.endsWith(MANIFEST_SUFFIX) && isLabel(labelOf(name)));
+  return years.map((year) => ({ year, labels: async () => (await labels(year)).map(labelOf) }));
 }
 
 /** True when the directory holds a finished backup. */

@@ -6,17 +6,14 @@
  * which the next run removes. Without the mark another run could list the backup again just before a late removal
  * arrives.
  */
-import { basename } from "node:path";
 import { EMPTY_BYTES } from "../base/bytes";
-import { isLabel } from "../format/repository/label";
-import { archiveIdPath, backupHistoryPath, backupPath, backupsPath, copyOf, expiredMarkPath, manifestPath } from "../format/repository/repoPath";
+import { archiveIdPath, backupPath, backupsPath, copyOf, expiredMarkPath, manifestPath } from "../format/repository/repoPath";
 import { loadManifestFile } from "./backupStore";
-import type { Repository } from "./repository";
+import { listNames, type Repository } from "./repository";
 
 const WAL_DIRECTORY = /^[0-9A-F]{16}$/;
 const WAL_FILE = /^[0-9A-F]{24}/;
 const HISTORY_FILE = /^[0-9A-F]{8}\.history$/;
-const MANIFEST_SUFFIX = ".manifest.gz";
 
 /**
  * Keeps others from listing the backup again. A mark in a listed backup's directory means nothing: expire was killed
@@ -63,42 +60,12 @@ export async function linkLatest(repo: Repository, label: string): Promise<void>
 
 /** Directories (16 characters) and timeline histories of an archive id, each ascending. */
 export async function listArchive(repo: Repository, archiveId: string): Promise<{ directories: string[]; histories: string[] }> {
-  const directories: string[] = [];
-  const histories: string[] = [];
-  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
-    const name = basename(entry.path);
-    if (entry.type === "directory" && WAL_DIRECTORY.test(name)) directories.push(name);
-    if (entry.type === "file" && HISTORY_FILE.test(name)) histories.push(name);
-  }
-  return { directories: directories.sort(), histories: histories.sort() };
+  const isWanted = (name: string, type: string): boolean => (type === "directory" ? WAL_DIRECTORY : HISTORY_FILE).test(name);
+  const names = await listNames(repo, archiveIdPath(repo.stanza, archiveId), isWanted);
+  return { directories: names.filter((name) => WAL_DIRECTORY.test(name)), histories: names.filter((name) => HISTORY_FILE.test(name)) };
 }
 
 /** Names of segments and their companions in a directory (16 characters), ascending. */
-export async function listWalDirectory(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
-  const names: string[] = [];
-  for await (const entry of repo.storage.list(`${archiveIdPath(repo.stanza, archiveId)}/${directory}`)) {
-    const name = basename(entry.path);
-    if (WAL_FILE.test(name)) names.push(name);
-  }
-  return names.sort();
-}
-
-/** Manifests of the history by year, both ascending. */
-export async function listHistory(repo: Repository): Promise<{ year: string; labels: () => Promise<string[]> }[]> {
-  const root = backupHistoryPath(repo.stanza);
-  const years: string[] = [];
-  for await (const entry of repo.storage.list(root)) {
-    if (entry.type === "directory" && /^\d{4}$/.test(basename(entry.path))) years.push(basename(entry.path));
-  }
-  return years.sort().map((year) => ({
-    year,
-    labels: async () => {
-      const labels: string[] = [];
-      for await (const entry of repo.storage.list(`${root}/${year}`)) {
-        const name = basename(entry.path);
-        if (name.endsWith(MANIFEST_SUFFIX) && isLabel(name.slice(0, -MANIFEST_SUFFIX.length))) labels.push(name.slice(0, -MANIFEST_SUFFIX.length));
-      }
-      return labels.sort();
-    },
-  }));
+export function listWalDirectory(repo: Repository, archiveId: string, directory: string): Promise<string[]> {
+  return listNames(repo, `${archiveIdPath(repo.stanza, archiveId)}/${directory}`, (name) => WAL_FILE.test(name));
 }

@@ -5,13 +5,14 @@
  * It fixes the write order: data, then manifests, then info files (main before copy), as in stock ("pgbackrest-format"
  * 2 and 15); readers accept either copy.
  */
+import { basename } from "node:path";
 import { type ByteStream, collect, EMPTY_BYTES, streamOf } from "../base/bytes";
 import type { Context } from "../base/context";
 import { LIMITS } from "../base/limits";
 import type { BlockSettings } from "../format/repository/blockSize";
 import { decrypt, Encryptor, encryptBytes, SALT_SIZE_BYTES } from "../format/codec/cipher";
 import { type CompressSpec, type CompressType, decompress } from "../format/codec/compress";
-import type { Storage } from "../storage/storage";
+import type { ObjectInfo, Storage } from "../storage/storage";
 
 /** Small files are stored together. */
 export interface BundleSpec {
@@ -40,6 +41,20 @@ export interface Repository {
   readonly hardLinks: boolean;
   /** A `latest` link beside the backups, if the storage has links. */
   readonly latestLink: boolean;
+}
+
+/** Names of the wanted entries directly below a path, ascending. */
+export async function listNames(
+  { storage }: Pick<Repository, "storage">,
+  path: string,
+  isWanted: (name: string, type: ObjectInfo["type"]) => boolean,
+): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of storage.list(path)) {
+    const name = basename(entry.path);
+    if (isWanted(name, entry.type)) names.push(name);
+  }
+  return names.sort();
 }
 
 /** The whole plain content of a small file. @throws fileMissing, crypto */

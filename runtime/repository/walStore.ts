@@ -12,7 +12,7 @@ import { encrypt } from "../format/codec/cipher";
 import { archiveIdPath, archivePath, walPath } from "../format/repository/repoPath";
 import { parseArchivedName, parseWalName } from "../format/wal/walSegment";
 import { requirePresent } from "./infoStore";
-import { type Repository, unpack } from "./repository";
+import { listNames, type Repository, unpack } from "./repository";
 
 export interface StoredWal {
   /** Name without checksum and extension. */
@@ -58,13 +58,8 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
 }
 
 /** Archive ids (`15-1`) with a directory. */
-export async function listArchiveIds(repo: Repository): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const entry of repo.storage.list(archivePath(repo.stanza))) {
-    const name = basename(entry.path);
-    if (entry.type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name)) ids.push(name);
-  }
-  return ids.sort();
+export function listArchiveIds(repo: Repository): Promise<string[]> {
+  return listNames(repo, archivePath(repo.stanza), (name, type) => type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name));
 }
 
 export interface WalToStore {

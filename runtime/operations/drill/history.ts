@@ -14,7 +14,7 @@ import { mapParallel, perRepo } from "../../base/parallel";
 import { drillsPath } from "../../format/repository/repoPath";
 import { atomicWrite } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
-import { readFile, type Repository, writeFile } from "../../repository/repository";
+import { listNames, readFile, type Repository, writeFile } from "../../repository/repository";
 import type { Turn } from "./drillPlan";
 import { drillFileName, type DrillRecord, parseDrill, parseDrillFileName, renderDrill } from "./record";
 
@@ -122,10 +122,8 @@ export async function saveDrill(repos: readonly Repository[], spoolPath: string,
   }
 }
 
-async function listRepo(repo: Repository): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { path } of repo.storage.list(drillsPath(repo.stanza))) names.push(path.slice(path.lastIndexOf("/") + 1));
-  return recordsIn(names);
+function listRepo(repo: Repository): Promise<string[]> {
+  return listNames(repo, drillsPath(repo.stanza), (name) => parseDrillFileName(name) !== null);
 }
 
 async function listLocal(directory: string): Promise<string[]> {

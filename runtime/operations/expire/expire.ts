@@ -21,12 +21,11 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import { Watch } from "../../repository/attempt";
-import { hasManifest, listLabels } from "../../repository/backupStore";
+import { hasManifest, listHistory, listLabels } from "../../repository/backupStore";
 import {
   hasManifestCopy,
   linkLatest,
   listArchive,
-  listHistory,
   listWalDirectory,
   loadPriorUnderWay,
   markExpired,

@@ -13,6 +13,7 @@ import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
 import { lsnOfSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
 import { isMissing } from "../../local/systemError";
+import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal, type StoredWal } from "../../repository/walStore";
@@ -44,7 +45,6 @@ export interface ArchiveOptions {
   readonly walDirectory: string | null;
 }
 
-const HISTORY_NAME = /^([0-9A-F]{8})\.history$/;
 const DIRECTORIES_AT_ONCE = 8;
 const SEGMENT_SIZE_BYTES_MAX = 1024 * 1024 * 1024;
 
@@ -229,11 +229,8 @@ async function openHolder(repo: Repository): Promise<Holder> {
 async function findWay(holders: readonly Holder[], wanted: number | undefined, ctx: Context): Promise<Way> {
   let highest = 1;
   for (const { archiveId, directories, repo } of holders) {
-    for (const name of directories) highest = Math.max(highest, Number.parseInt(name.slice(0, 8), 16));
-    for await (const entry of repo.storage.list(`archive/${repo.stanza}/${archiveId}`)) {
-      const match = HISTORY_NAME.exec(entry.path.slice(entry.path.lastIndexOf("/") + 1));
-      if (match !== null) highest = Math.max(highest, Number.parseInt(match[1] as string, 16));
-    }
+    const { histories } = await listArchive(repo, archiveId);
+    for (const name of [...directories, ...histories]) highest = Math.max(highest, Number.parseInt(name.slice(0, 8), 16));
   }
   const timeline = wanted ?? highest;
   if (timeline === 1) return { timeline, ancestors: [] };

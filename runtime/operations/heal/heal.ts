@@ -8,10 +8,10 @@
  * whose names carry no checksum are compared too. {@link payDebts} copies the recorded missing WAL of one repository
  * without listing whole archives; an agent calls it repeatedly.
  */
-import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
+import { Measured } from "../../base/hash";
 import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { compress } from "../../format/codec/compress";
@@ -288,12 +288,9 @@ function compressOf({ repo }: Archive, name: string): Repository["compress"] {
 
 /** The plain content; throws at its end, before the copy is complete, if it does not match its name. */
 async function* checkedContent(archive: Archive, stored: StoredWal, expected: string | null): ByteStream {
-  const hash = createHash("sha1");
-  for await (const chunk of await openWal(archive.repo, archive.archiveId, stored, archive.pass)) {
-    hash.update(chunk);
-    yield chunk;
-  }
-  const sha1 = hash.digest("hex");
+  const measured = new Measured();
+  yield* measured.through(await openWal(archive.repo, archive.archiveId, stored, archive.pass));
+  const { sha1 } = measured.result();
   if (expected !== null && sha1 !== expected) throw wrongContent(sha1, expected);
 }
 

@@ -4,7 +4,6 @@
  *
  * An unreadable repository has its own status and hides nothing of the others.
  */
-import { basename } from "node:path";
 import { compareBytes } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, isError } from "../../base/errors";
@@ -19,7 +18,7 @@ import type { DebtStore } from "../../local/debt";
 import { openGap } from "../archivePush/dropWal";
 import { loadManifest } from "../../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
-import type { Repository } from "../../repository/repository";
+import { listNames, type Repository } from "../../repository/repository";
 import { backupsPath } from "../../format/repository/repoPath";
 import { type HeldStream, surveyStream } from "../stream/survey";
 import { walRange } from "../shared/walRange";
@@ -84,12 +83,8 @@ export interface InfoOptions {
 /** Stanzas in any repository, ascending. A silent repository is skipped; its error shows in each report. */
 export async function listStanzas(repos: readonly Repository[]): Promise<string[]> {
   const found = await perRepo(repos, async (repo) => {
-    const names: string[] = [];
-    for (const area of ["archive", "backup"]) {
-      for await (const { path, type } of repo.storage.list(area))
-        if (type === "directory" && !/^\.{0,2}$/.test(basename(path))) names.push(basename(path));
-    }
-    return names;
+    const isStanza = (name: string, type: string): boolean => type === "directory" && !/^\.{0,2}$/.test(name);
+    return [...(await listNames(repo, "archive", isStanza)), ...(await listNames(repo, "backup", isStanza))];
   });
   const names = new Set(found.flatMap((result) => (result.ok ? result.value : [])));
   if (names.size === 0 && found.some((result) => !result.ok)) return [UNKNOWN_STANZA];

@@ -2,13 +2,12 @@
  * Loads the timeline that recovery will follow and its ancestors, so that the selection can check that a backup lies on
  * the path to it ("pgbackrest-format" 17, step 3; pgBackRest 2.55 and newer, "command/restore/timeline").
  */
-import { basename } from "node:path";
 import { collect, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
-import { archiveIdPath } from "../../format/repository/repoPath";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
+import { listArchive } from "../../repository/expireStore";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal } from "../../repository/walStore";
@@ -50,14 +49,7 @@ export async function loadTimelines(
 async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
   const results = await perRepo(
     repos.map(({ repo }) => repo),
-    async (repo) => {
-      let highest = 0;
-      for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
-        const timeline = /^([0-9A-F]{8})\.history$/.exec(basename(entry.path))?.[1];
-        if (timeline !== undefined) highest = Math.max(highest, Number.parseInt(timeline, 16));
-      }
-      return highest;
-    },
+    async (repo) => Math.max(0, ...(await listArchive(repo, archiveId)).histories.map((name) => Number.parseInt(name, 16))),
   );
   for (const result of results)
     if (!result.ok) ctx.log.warn(`repo${result.repoKey}: timelines cannot be checked: [${result.error.name}] ${result.error.message}`);

@@ -13,7 +13,7 @@
  * warning: it never costs a backup.
  */
 import { chown, link, mkdir, readFile, realpath, stat, utimes } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { utf8, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -29,7 +29,7 @@ import { atomicWrite } from "../../local/atomicWrite";
 import { nullIfMissing, systemCodeOf, systemError } from "../../local/systemError";
 import type { UserNames } from "../../local/users";
 import type { Session } from "../../postgres/session";
-import { type Repository, readFile as readStored, writeFile } from "../../repository/repository";
+import { listNames, readFile as readStored, type Repository, writeFile } from "../../repository/repository";
 import { type ConfigFile, type ConfigKind, readConfig } from "./configFiles";
 
 export interface ServerFile {
@@ -232,12 +232,8 @@ async function keepBefore(path: string): Promise<void> {
 export async function expireServerFiles(repo: Repository, labels: readonly string[], dryRun: boolean): Promise<string[]> {
   const listed = new Set(labels);
   const newest = labels.toSorted().at(-1) ?? "";
-  const expired: string[] = [];
-  for await (const entry of repo.storage.list(serverFilesRoot(repo.stanza))) {
-    const label = basename(entry.path);
-    if (isLabel(label) && !listed.has(label) && timeOf(label) < timeOf(newest)) expired.push(label);
-  }
-  expired.sort();
+  const isExpired = (name: string): boolean => isLabel(name) && !listed.has(name) && timeOf(name) < timeOf(newest);
+  const expired = await listNames(repo, serverFilesRoot(repo.stanza), isExpired);
   if (!dryRun) for (const label of expired) await repo.storage.removePath(dirname(serverFilesPath(repo.stanza, label)));
   return expired;
 }

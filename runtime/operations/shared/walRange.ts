@@ -1,5 +1,5 @@
 /** The first and last segment of an archive: lists only its first and last directories. */
-import { archiveIdPath } from "../../format/repository/repoPath";
+import { listArchive } from "../../repository/expireStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 
@@ -24,12 +24,7 @@ export async function walRange(repo: Repository, archiveId: string): Promise<{ m
 
 /** Directories of segments, each of one timeline and 4 GiB of WAL; ascending. */
 export async function segmentDirectories(repo: Repository, archiveId: string): Promise<string[]> {
-  const directories: string[] = [];
-  for await (const entry of repo.storage.list(archiveIdPath(repo.stanza, archiveId))) {
-    const name = entry.path.slice(entry.path.lastIndexOf("/") + 1);
-    if (entry.type === "directory" && /^[0-9A-F]{16}$/.test(name)) directories.push(name);
-  }
-  return directories.sort();
+  return (await listArchive(repo, archiveId)).directories;
 }
 
 /** Complete segments of one directory, ascending. */

@@ -6,10 +6,10 @@
  * stock's restores, standbys and older backups cannot pass. The chunks are the server's own bytes. If the old server
  * still lives and archives the segment, both files are equal.
  */
-import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { type BackupError, isError, toBackupError } from "../../base/errors";
+import { measure } from "../../base/hash";
 import { compress } from "../../format/codec/compress";
 import { bySession, coverOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
@@ -94,9 +94,7 @@ async function prepare(
   async function* content(): ByteStream {
     for (const piece of pieces) yield await readChunk(repo, archive, piece, origin);
   }
-  const hash = createHash("sha1");
-  for await (const part of content()) hash.update(part);
-  const sha1 = hash.digest("hex");
+  const { sha1 } = await measure(content());
   return {
     name,
     sizeBytes: origin.segmentSizeBytes,

@@ -3,9 +3,9 @@
  * unnoticed until the other is damaged too. Copies that differ are not damage: a writer may have been killed between
  * the two.
  */
-import { createHash } from "node:crypto";
 import { textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
+import { measure } from "../../base/hash";
 import { parseArchiveInfo } from "../../format/repository/archiveInfo";
 import { parseBackupInfo } from "../../format/repository/backupInfo";
 import { archiveInfoPath, backupInfoPath, copyOf, manifestPath } from "../../format/repository/repoPath";
@@ -38,11 +38,9 @@ export async function findDamagedCopies(repo: Repository, labels: readonly strin
 
 /** Of the plain content; null when it is unreadable. */
 async function sha1Of(repo: Repository, path: string, pass: string | null): Promise<string | null> {
-  const hash = createHash("sha1");
   try {
-    for await (const chunk of await openFile(repo, path, pass)) hash.update(chunk);
+    return (await measure(await openFile(repo, path, pass))).sha1;
   } catch {
     return null;
   }
-  return hash.digest("hex");
 }
