@@ -60,9 +60,13 @@ export class BundleWriter {
 
   /** Gives up: the storage's stream ends with `error`. */
   async abandon(error: unknown): Promise<void> {
-    const out = await this.#out?.catch(() => undefined);
-    out?.abandon(error);
-    await out?.finish().catch(() => undefined);
+    try {
+      const out = await this.#out;
+      out?.abandon(error);
+      await out?.finish();
+    } catch {
+      // The caller has the error that counts.
+    }
   }
 
   get #isDirect(): boolean {
