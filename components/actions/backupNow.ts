@@ -11,6 +11,7 @@ import { childName, renderedName, typeToken } from "../internal/children";
 import { type DeclaredResource, declareKubernetes } from "../internal/declaredResource";
 import { findRepoKey } from "../plan/model/defaults";
 import { backupManifest } from "../render/kubernetes/clusterObjects";
+import { given } from "../plan/model/given";
 
 /** Kinds of backup. */
 export const BackupKind = { Full: "full", Diff: "diff", Incr: "incr" } as const;
@@ -85,7 +86,7 @@ function onHost({ name, parent, type, triggers }: Place, host: HostAccess, repos
     childName(name, "command"),
     {
       connection,
-      ...(signIn === undefined ? {} : { signIn }),
+      ...given({ signIn }),
       user: host.user,
       argv: host.runtimeArgv,
       runs,

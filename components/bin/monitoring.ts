@@ -9,6 +9,7 @@ import type { Topology } from "../plan/topology/topology";
 import { renderAlertFile, renderPrometheusRule } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
 import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
+import { given } from "../plan/model/given";
 
 const HELP = `pgbackstop alerts FILE      rules for Prometheus, with thresholds of the declared schedules and objectives
 pgbackstop dashboard FILE   a dashboard for Grafana, as JSON
@@ -90,8 +91,7 @@ function alertOptionsOf(options: Options): AlertOptions {
   const [selector, runbookUrl, size] = [last(options, "selector"), last(options, "runbook-url"), last(options, "size-limit-gb")];
   if (size !== undefined && !(Number(size) > 0)) throw new UsageError(`--size-limit-gb takes a number above 0, found '${size}'`);
   return {
-    ...(selector === undefined ? {} : { selector }),
-    ...(runbookUrl === undefined ? {} : { runbookUrl }),
+    ...given({ selector, runbookUrl }),
     ...(size === undefined ? {} : { repositoryBytesMax: Number(size) * 1e9 }),
   };
 }

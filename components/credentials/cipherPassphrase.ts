@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { Passphrase } from "../dynamic/passphrase";
 import { childName, typeToken } from "../internal/children";
 import type { CipherRef } from "../repositories/target";
+import { given } from "../plan/model/given";
 
 /** 384 bits, 64 characters of base64: as in pgBackRest's own keys. */
 const SIZE_BYTES = 48;
@@ -39,7 +40,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
     const { existing } = args;
     const made = new Passphrase(
       childName(name, "passphrase"),
-      { sizeBytes: SIZE_BYTES, ...(existing === undefined ? {} : { existing }) },
+      { sizeBytes: SIZE_BYTES, ...given({ existing }) },
       { parent: this, protect: opts?.protect ?? true },
     );
     this.passphrase = pulumi.secret(made.passphrase);

@@ -21,6 +21,7 @@ import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { secretKeysOf } from "../render/kubernetes/secrets";
 import { targetSettings } from "../repositories/common";
 import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
+import { given } from "../plan/model/given";
 
 /** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */
 export interface SecretKeyInputs {
@@ -119,7 +120,7 @@ function deliverSecret({ cluster, name, namespace, parent }: SecretPlace, key: s
   return {
     ...(existing === undefined ? {} : secretKeysOf(existing, true)),
     ...(made === undefined ? {} : secretKeysOf(made, at.s3?.credentials !== undefined)),
-    ...(ca === undefined ? {} : { ca }),
+    ...given({ ca }),
   };
 }
 

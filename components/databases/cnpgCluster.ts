@@ -21,6 +21,7 @@ import {
   scheduleNamesOf,
 } from "./clusterParts";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
+import { given } from "../plan/model/given";
 
 /**
  * A CloudNativePG cluster with its backup configuration, schedules, poolers and monitor.
@@ -91,7 +92,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.drilled = drilledDatabase(known.plan, args);
     warnUndrilled(this, this.drilled, known.plan.silence);
     this.access = { ...clusterAccess(checked, inputs, args.namespace, this.clusterName), superuserAccess: args.superuserAccess ?? false };
-    this.source = { stanza: known.plan.stanza, repositories: args.repositories, ...(args.engine === undefined ? {} : { engine: args.engine }) };
+    this.source = { stanza: known.plan.stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
     this.like = likeOf(args);
     this.stanza = pulumi.output(known.plan.stanza);
     this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
@@ -124,8 +125,7 @@ function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {
   const { extensions, image, imageCatalog, parameters, postgresVersion, sharedPreloadLibraries } = args;
   const { storageClass, storageGiB, tablespaces, walStorage } = args;
   const programs = { extensions, image, imageCatalog, parameters, postgresVersion, sharedPreloadLibraries };
-  const given = Object.entries({ ...programs, storageClass, tablespaces, walStorage }).filter(([, value]) => value !== undefined);
-  return { ...(Object.fromEntries(given) as Partial<ClusterLikeArgs>), storageGiB };
+  return { ...given({ ...programs, storageClass, tablespaces, walStorage }), storageGiB };
 }
 
 /** The arguments without secrets. */

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionInput } from "../dynamic/reach";
 import type { SignInInput, SshInput } from "../host/ssh/sshTarget";
 import type { HostConnection, SshConnection } from "./hostArgs";
+import { given } from "../plan/model/given";
 
 const PORT = 22;
 const ROOT = "root";
@@ -35,7 +36,7 @@ function secretSsh({ jump, passphrase, privateKey, ...open }: SshConnection): Ss
 
 /** Without secrets. */
 export function openConnection({ local, ssh }: HostConnection): object {
-  return { ...(local === undefined ? {} : { local }), ...(ssh === undefined ? {} : { ssh: sshOf(ssh) }) };
+  return { ...given({ local }), ...(ssh === undefined ? {} : { ssh: sshOf(ssh) }) };
 }
 
 type SshLater = { readonly [K in keyof Omit<SshInput, "jump">]: pulumi.Input<SshInput[K]> } & { readonly jump?: SshLater };
@@ -48,8 +49,7 @@ function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyF
     sudo: sudo ?? user !== ROOT,
     hostKeys: pulumi.all(hostKeys ?? []),
     knownHostsFiles: knownHostsFiles ?? KNOWN_HOSTS_FILES,
-    ...(privateKeyFile === undefined ? {} : { privateKeyFile }),
-    ...(agent === undefined ? {} : { agent }),
+    ...given({ privateKeyFile, agent }),
     ...(jump === undefined ? {} : { jump: sshOf(jump) }),
   };
 }
@@ -57,7 +57,7 @@ function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyF
 /** For the host, then for the jump hosts. */
 function signInOf({ jump, passphrase, privateKey }: SshConnection): pulumi.Output<SignInInput>[] {
   const own = pulumi.all([privateKey, passphrase]).apply(([key, words]): SignInInput => {
-    return { ...(key === undefined ? {} : { privateKey: key }), ...(words === undefined ? {} : { passphrase: words }) };
+    return given({ privateKey: key, passphrase: words });
   });
   return [own, ...(jump === undefined ? [] : signInOf(jump))];
 }

@@ -13,6 +13,7 @@ import { hostFilesOf, hostParts } from "../render/host/hostParts";
 import { isUnknown } from "../plan/model/unknown";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
+import { given } from "../plan/model/given";
 
 /** Files from plain arguments only: known in every preview. */
 export function renderPlainFiles(plan: HostPlan): RenderedFile[] {
@@ -96,7 +97,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         ],
       },
       runtime: {
-        ...(node === undefined ? {} : { node }),
+        ...given({ node }),
         path: paths.runtime,
         sha256: runtimeSha256,
         argv: runtimeArgv(plan),

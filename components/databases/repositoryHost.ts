@@ -18,6 +18,7 @@ import { secretCipher } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
 import { connectionInputs } from "./hostConnection";
+import { given } from "../plan/model/given";
 
 const DIRECTORY = "/srv/pgbackstop";
 const IMMUTABLE_DAYS_MAX = 3650;
@@ -112,11 +113,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
       pulumi.all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))]).apply((lines) => ({ name: account.name, lines })),
     );
     const desired = pulumi.all(keys).apply((known) => desiredOf(args, directory, clients, known));
-    const host = new RepositoryHostResource(
-      childName(name, "host"),
-      { connection, desired, ...(signIn === undefined ? {} : { signIn }) },
-      { parent: this },
-    );
+    const host = new RepositoryHostResource(childName(name, "host"), { connection, desired, ...given({ signIn }) }, { parent: this });
 
     this.hostKey = host.hostKey;
     const place = {
@@ -132,7 +129,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
           {
             name: renderedName(name, client),
             path: REPOSITORY_INSIDE,
-            ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
+            ...given({ offSite: args.offSite }),
             ...(readOnly ? { readOnly } : {}),
             sftp: {
               ...place,
@@ -153,14 +150,14 @@ export class RepositoryHost extends pulumi.ComponentResource {
   }
 
   private createKey(name: string, account: RepositoryAccount, { privateKey, privateKeyPassphrase }: RepositoryClientArgs): SshKey {
-    const given =
+    const own =
       account.readOnly || privateKey === undefined
         ? {}
         : {
             existing: pulumi.secret(privateKey),
             ...(privateKeyPassphrase === undefined ? {} : { passphrase: pulumi.secret(privateKeyPassphrase) }),
           };
-    return new SshKey(renderedName(name, account.name), { comment: account.name, ...given }, { parent: this });
+    return new SshKey(renderedName(name, account.name), { comment: account.name, ...own }, { parent: this });
   }
 }
 

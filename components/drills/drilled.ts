@@ -8,6 +8,7 @@ import type { DatabasePlan } from "../plan/model/plan";
 import { checkUndrilled } from "../plan/rules/drills";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { DrillArgs, DrillChecksArgs, DrilledDatabase } from "./drillArgs";
+import { given } from "../plan/model/given";
 
 interface DrilledArgs {
   readonly drills?: { readonly [name: string]: DrillArgs };
@@ -32,7 +33,7 @@ export function drilledDatabase(plan: Pick<DatabasePlan, "name" | "stanza" | "re
     database: plan.name,
     stanza: plan.stanza,
     drills: Object.fromEntries(elsewhere),
-    drillChecks: { ...drillChecks, ...(backupAgeHours === undefined ? {} : { backupAgeHours }) },
+    drillChecks: { ...drillChecks, ...given({ backupAgeHours }) },
     objectives,
   };
 }

@@ -25,6 +25,7 @@ import {
   type WantedBucket,
 } from "../cloud/b2Buckets";
 import { createKey, deleteKey, findKey, type WantedKey } from "../cloud/b2Keys";
+import { given } from "../plan/model/given";
 
 /** The engine's marker of an unknown value in a preview; the SDK does not export it. */
 export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
@@ -129,7 +130,7 @@ function openClient(applicationKeyId: string | undefined, applicationKey: string
     return new Error(`nobody is signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${way}`);
   }
   try {
-    return new B2Client({ applicationKeyId, applicationKey, ...(endpoint === undefined ? {} : { endpoint }) });
+    return new B2Client({ applicationKeyId, applicationKey, ...given({ endpoint }) });
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
@@ -361,8 +362,7 @@ function inputsOf(props: Partial<BucketInputs>): BucketInputs {
   return {
     bucketName,
     owner,
-    ...(lifecycleRules === undefined ? {} : { lifecycleRules }),
-    ...(fileLockEnabled === undefined ? {} : { fileLockEnabled }),
+    ...given({ lifecycleRules, fileLockEnabled }),
     ...(defaultRetention === undefined || defaultRetention === null ? {} : { defaultRetention }),
     ...Object.fromEntries(FLAGS.flatMap((flag) => (props[flag] === undefined ? [] : [[flag, props[flag]]]))),
   };
@@ -407,9 +407,7 @@ function keyInputsOf(inputs: KeyInputs): KeyInputs {
     owner,
     capabilities,
     bucketIds,
-    ...(namePrefix === undefined ? {} : { namePrefix }),
-    ...(validDurationSeconds === undefined ? {} : { validDurationSeconds }),
-    ...(rotationTrigger === undefined ? {} : { rotationTrigger }),
+    ...given({ namePrefix, validDurationSeconds, rotationTrigger }),
   };
 }
 

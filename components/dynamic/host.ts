@@ -15,6 +15,7 @@ import type { SignInInput } from "../host/ssh/sshTarget";
 import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
+import { given } from "../plan/model/given";
 
 export interface FileInput {
   /** Four octal digits. */
@@ -213,9 +214,7 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
   }
   return {
     ...identity,
-    ...(runtime.node === undefined ? {} : { bringsNode: runtime.node }),
-    ...(stock === undefined ? {} : { stock }),
-    ...(server.postgres === undefined ? {} : { postgres: server.postgres }),
+    ...given({ bringsNode: runtime.node, stock, postgres: server.postgres }),
     files: [
       ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
       { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
@@ -224,7 +223,7 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     directoriesToKeep: directories.keep,
     mounts: directories.mounts,
     firstBackup: backups.takeFirst,
-    ...(runtime.secretFiles === undefined ? {} : { secretFiles: runtime.secretFiles }),
+    ...given({ secretFiles: runtime.secretFiles }),
   };
 }
 
@@ -279,7 +278,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     dataDirectory: inputs.dataDirectory,
     directories: { config: directories.config, units: directories.units },
     runtimeArgv: runtime.argv,
-    ...(runtime.launcher === undefined ? {} : { launcher: runtime.launcher }),
+    ...given({ launcher: runtime.launcher }),
     units,
     settings: inputs.settings,
     allowRestart: server.mayRestart,

@@ -57,6 +57,7 @@ import {
   timersOf,
   type UnitNames,
 } from "./systemdUnits";
+import { given } from "../plan/model/given";
 
 /**
  * Reaches a host and identifies our things on it. Kept in the state, so that reading and removing work without
@@ -523,7 +524,7 @@ async function loadAccounts(connection: Connection, user: string): Promise<Accou
 
 function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, tell: Tell): RuntimeOnHost {
   const { launcher, runtimeArgv } = identity;
-  return { connection, account, argv: runtimeArgv, ...(launcher === undefined ? {} : { launcher }), onLine: tell };
+  return { connection, account, argv: runtimeArgv, ...given({ launcher }), onLine: tell };
 }
 
 /**

@@ -8,6 +8,7 @@ import type { NodePlace } from "./nodeChoice";
 import { nodeFactOf, nodeLinkLine } from "./node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
 import { shellWord } from "../plan/host/hostCommand";
+import { given } from "../plan/model/given";
 
 /** The things to examine. */
 export interface Looked {
@@ -193,7 +194,7 @@ export function versionsOf({ answers, osRelease, packages }: HostFacts): Record<
   return {
     ...packages,
     ...(node?.exitCode === 0 ? { node: node.stdout.trim() } : {}),
-    ...(system === undefined ? {} : { system }),
+    ...given({ system }),
   };
 }
 

@@ -21,6 +21,7 @@ import { checkMigration } from "../plan/migration/migrationRules";
 import { MigrationJobs, type StepOptions } from "./migrationJobs";
 import type { MigrationArgs } from "./migrationArgs";
 import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./migrationServers";
+import { given } from "../plan/model/given";
 
 /** Exit code of `migrate plan` when something is in the way: a report, not a failure of the update. */
 const IN_THE_WAY = 81;
@@ -133,7 +134,7 @@ function runMigrate(
     renderedName(name, step.role),
     {
       connection,
-      ...(signIn === undefined ? {} : { signIn }),
+      ...given({ signIn }),
       user: host.user,
       fileUser: host.databaseUser ?? host.user,
       argv: pulumi
@@ -158,13 +159,13 @@ function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opt
     case "start-units":
       return runUnits(args, step, child, options);
     case "backup":
-      return new BackupNow(child, { ...(host === undefined ? {} : { host }), ...(cluster === undefined ? {} : { cluster }) }, options);
+      return new BackupNow(child, given({ host, cluster }), options);
     case "drill": {
       const spec = cluster?.verbs?.drills[settings.drill ?? ""];
       if (host === undefined) return loadJobs(jobs).run(step.role, spec ?? {}, opts);
       const { connection, signIn } = connectionInputs(host.connection);
       const runs = [["--log-level-console=info", ...binWords(settings), "drill", "--pick=newest"]];
-      const action = { connection, ...(signIn === undefined ? {} : { signIn }), user: host.user, argv: host.runtimeArgv, runs, what: "make a drill" };
+      const action = { connection, ...given({ signIn }), user: host.user, argv: host.runtimeArgv, runs, what: "make a drill" };
       return new HostAction(child, { ...action, triggers: [] }, options);
     }
     default:
@@ -187,7 +188,7 @@ function runUnits(
     child,
     {
       connection,
-      ...(signIn === undefined ? {} : { signIn }),
+      ...given({ signIn }),
       // systemd requires root for this.
       user: "root",
       argv: ["systemctl", word, "--"],

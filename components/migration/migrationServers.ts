@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { KeyRef } from "../databases/cnpgArgs";
 import { type MigrationSettings, runnerOf, SERVER_FILES, type ServerPlace, type ServerSettings } from "../plan/migration/migrationSteps";
 import { type MigrationArgs, MigrationStage, type MigrationServerArgs } from "./migrationArgs";
+import { given } from "../plan/model/given";
 
 const PROCESS_MAX = 2;
 
@@ -89,26 +90,25 @@ function addressOf({ address, cluster, host }: MigrationServerArgs, isRunner: bo
 
 /** Passwords and certificates given as values, by their file names. */
 export function serverFiles({ source, target }: MigrationArgs): Record<string, pulumi.Input<string>> {
-  const given = {
+  return given({
     [SERVER_FILES.source.password]: source.password,
     [SERVER_FILES.source.ca]: source.ca,
     [SERVER_FILES.target.password]: target.password,
     [SERVER_FILES.target.ca]: target.ca,
-  };
-  return Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+  }) as Record<string, pulumi.Input<string>>;
 }
 
 /**
  * The same for Jobs, which also read Secrets: sources of a projected volume. @param secretName of those given as values
  */
 export function serverSources(args: MigrationArgs, settings: MigrationSettings, secretName: string): pulumi.Output<object[]> {
-  const given = Object.keys(serverFiles(args));
+  const names = Object.keys(serverFiles(args));
   const named = (["source", "target"] as const).flatMap((side) => {
     const { ca, password } = secretRefs(args[side], settings[side]);
     const files = SERVER_FILES[side];
     return [...refSource(password, files.password), ...refSource(ca, files.ca)];
   });
-  const own = given.length === 0 ? [] : [pulumi.output({ secret: { name: secretName, items: given.map((name) => ({ key: name, path: name })) } })];
+  const own = names.length === 0 ? [] : [pulumi.output({ secret: { name: secretName, items: names.map((name) => ({ key: name, path: name })) } })];
   return pulumi.all<object>([...own, ...named]);
 }
 
@@ -118,7 +118,7 @@ function secretRefs(server: MigrationServerArgs, settings: ServerSettings): { re
     cluster === undefined || settings.isElsewhere ? undefined : { name: pulumi.interpolate`${cluster.clusterName}-${suffix}`, key };
   const passwordRef = password === undefined ? (passwordSecret ?? named("superuser", "password")) : undefined;
   const caRef = ca === undefined ? (caSecret ?? named("ca", "ca.crt")) : undefined;
-  return { ...(passwordRef === undefined ? {} : { password: passwordRef }), ...(caRef === undefined ? {} : { ca: caRef }) };
+  return given({ password: passwordRef, ca: caRef });
 }
 
 function refSource(ref: KeyRef | undefined, path: string): pulumi.Output<object>[] {

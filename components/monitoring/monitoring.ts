@@ -9,6 +9,7 @@ import type { Topology } from "../plan/topology/topology";
 import { prometheusRule, renderAlertFile } from "../render/monitoring/prometheusRule";
 import { renderDashboard } from "../render/monitoring/dashboard";
 import { MANAGED_BY } from "../render/kubernetes/objects";
+import { given } from "../plan/model/given";
 
 /** Location of the objects of a {@link Monitoring}. */
 export interface MonitoringObjectsArgs {
@@ -121,9 +122,7 @@ export class Monitoring extends pulumi.ComponentResource {
 function optionsOf({ alertLabels, runbookUrl, selectors }: MonitoringArgs, database: string): AlertOptions {
   const selector = selectors?.[database];
   return {
-    ...(selector === undefined ? {} : { selector }),
-    ...(alertLabels === undefined ? {} : { labels: alertLabels }),
-    ...(runbookUrl === undefined ? {} : { runbookUrl }),
+    ...given({ selector, labels: alertLabels, runbookUrl }),
   };
 }
 

@@ -9,6 +9,7 @@ import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, r
 import { estimateStorage } from "../plan/storage/cost";
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
+import { given } from "../plan/model/given";
 
 /** A bucket to make. */
 export interface B2NewBucket {
@@ -210,8 +211,7 @@ export class B2Repository extends pulumi.ComponentResource {
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
       region: this.region,
-      ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
-      ...(this.recoveryCredentials === undefined ? {} : { recoveryCredentials: this.recoveryCredentials }),
+      ...given({ readerCredentials: this.readerCredentials, recoveryCredentials: this.recoveryCredentials }),
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }
@@ -261,7 +261,7 @@ function createApplicationKey(
       keyName: `${keyName}${ending}`,
       capabilities: [...B2_CAPABILITIES[role]],
       bucketIds: [factsOf(bucket).bucketId],
-      ...(keys.rotationTrigger === undefined ? {} : { rotationTrigger: keys.rotationTrigger }),
+      ...given({ rotationTrigger: keys.rotationTrigger }),
     },
     { parent, protect: false, retainOnDelete: false },
   );

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { secretCipher } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
+import { given } from "../plan/model/given";
 
 export interface PosixRepositoryArgs {
   /**
@@ -46,7 +47,7 @@ export class PosixRepository extends pulumi.ComponentResource {
       name,
       path: args.path,
       requireMount: args.requireMount ?? false,
-      ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
+      ...given({ offSite: args.offSite }),
       ...secretCipher(args.cipher),
     };
     this.location = pulumi.output(args.path);

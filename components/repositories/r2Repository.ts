@@ -10,6 +10,7 @@ import { estimateStorage } from "../plan/storage/cost";
 import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/storage/r2";
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
+import { given } from "../plan/model/given";
 
 /** Cloudflare's guaranteed location of the data. A bucket of a jurisdiction has a separate address. */
 export const R2Jurisdiction = { Default: "default", Eu: "eu", FedRamp: "fedramp", Us: "us" } as const;
@@ -218,7 +219,7 @@ export class R2Repository extends pulumi.ComponentResource {
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
-      ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
+      ...given({ readerCredentials: this.readerCredentials }),
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }

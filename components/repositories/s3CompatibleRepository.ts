@@ -9,6 +9,7 @@ import { DEFAULTS } from "../plan/model/defaults";
 import { typeOf } from "../plan/repositories/repositoryTypes";
 import { readerTargetOf, secretCipher } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
+import { given } from "../plan/model/given";
 
 /** An existing bucket; it is neither changed nor removed. */
 export interface ExistingBucket {
@@ -108,18 +109,14 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     this.target = {
       name,
       path,
-      ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
+      ...given({ offSite: args.offSite }),
       s3: {
         bucket: bucket.existing.name,
         endpoint,
         region,
-        ...(args.port === undefined ? {} : { port: args.port }),
-        ...(args.uriStyle === undefined ? {} : { uriStyle: args.uriStyle }),
-        ...(args.caFile === undefined ? {} : { caFile: args.caFile }),
-        ...(args.quirks === undefined ? {} : { quirks: args.quirks }),
+        ...given({ port: args.port, uriStyle: args.uriStyle, caFile: args.caFile, quirks: args.quirks }),
         ...(credentials === undefined ? {} : { credentials: secretCredentials(credentials) }),
-        ...(existingSecret === undefined ? {} : { existingSecret }),
-        ...(facts === undefined ? {} : { facts }),
+        ...given({ existingSecret, facts }),
       },
       ...secretCipher(cipher),
     };
@@ -150,7 +147,7 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
 /** Null without an amount or a price, or with an unknown provider. */
 function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
   if (expectedStoredGiB === undefined) return null;
-  const known = splitKnown({ endpoint, ...(quirks === undefined ? {} : { quirks }) }).value;
+  const known = splitKnown({ endpoint, ...given({ quirks }) }).value;
   const { provider } = typeOf({ kind: "s3" }).place({ name: "", encrypted: true, s3: { bucket: "", region: "", ...known } });
   return estimateStorage(provider, bucket.existing.facts?.storageClass, expectedStoredGiB);
 }

@@ -11,6 +11,7 @@ import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys 
 import { createAccess, createBucket, type S3Access } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
 import type { RepositoryTarget, S3Credentials } from "./target";
+import { given } from "../plan/model/given";
 
 /**
  * A repository in a bucket of Amazon S3. Needs `npm install @pulumi/aws`.
@@ -102,9 +103,7 @@ export class S3Repository extends pulumi.ComponentResource {
       writerPolicy: this.writerPolicy,
       readerPolicy: this.readerPolicy,
       recoveryPolicy: this.recoveryPolicy,
-      ...(this.roleArn === undefined ? {} : { roleArn: this.roleArn }),
-      ...(this.readerCredentials === undefined ? {} : { readerCredentials: this.readerCredentials }),
-      ...(this.recoveryCredentials === undefined ? {} : { recoveryCredentials: this.recoveryCredentials }),
+      ...given({ roleArn: this.roleArn, readerCredentials: this.readerCredentials, recoveryCredentials: this.recoveryCredentials }),
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }
@@ -132,8 +131,7 @@ function targetOf(
       uriStyle,
       quirks: "aws",
       keyType,
-      ...(credentials === undefined ? {} : { credentials }),
-      ...(existingSecret === undefined ? {} : { existingSecret }),
+      ...given({ credentials, existingSecret }),
       facts: managed ? { versioning: true, undeleteDays, ...locked } : (bucket.existing?.facts ?? {}),
     },
     ...secretCipher(cipher),

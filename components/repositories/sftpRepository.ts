@@ -4,6 +4,7 @@ import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
 import { secretCipher } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
+import { given } from "../plan/model/given";
 
 export interface SftpRepositoryArgs {
   /**
@@ -65,13 +66,12 @@ export class SftpRepository extends pulumi.ComponentResource {
     this.target = {
       name,
       path,
-      ...(args.offSite === undefined ? {} : { offSite: args.offSite }),
+      ...given({ offSite: args.offSite }),
       sftp: {
         host,
         port,
         user,
-        ...(args.hostKey === undefined ? {} : { hostKey: args.hostKey }),
-        ...(args.hostFingerprint === undefined ? {} : { hostFingerprint: args.hostFingerprint }),
+        ...given({ hostKey: args.hostKey, hostFingerprint: args.hostFingerprint }),
         ...(args.privateKey === undefined ? {} : { privateKey: pulumi.secret(args.privateKey) }),
         ...(args.privateKeyPassphrase === undefined ? {} : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
       },

@@ -2,6 +2,7 @@
 import { engineOf } from "../engines/engines";
 import type { RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, Topology } from "../topology/topology";
+import { given } from "../model/given";
 
 export interface ClusterPlace {
   readonly namespace: string;
@@ -58,10 +59,7 @@ export function look(place: ClusterPlace): RunbookStep {
 export function backupNow({ cluster, engine, namespace }: ClusterPlace): string {
   const { plugin } = engineOf(engine);
   const { fullBackup: parameters, name } = plugin ?? { name: "" };
-  const method =
-    plugin === null
-      ? { method: "volumeSnapshot" }
-      : { method: "plugin", pluginConfiguration: { name, ...(parameters === undefined ? {} : { parameters }) } };
+  const method = plugin === null ? { method: "volumeSnapshot" } : { method: "plugin", pluginConfiguration: { name, ...given({ parameters }) } };
   // On a quiet cluster nothing ends the segment that a backup from a standby waits for.
   const spec = { cluster: { name: cluster }, target: "primary", ...method };
   const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { generateName: `${cluster}-now-`, namespace }, spec };

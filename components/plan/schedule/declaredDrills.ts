@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { DEFAULTS } from "../model/defaults";
 import type { DrillChecksPlan, DrillPlan, DrillStatement, HostPlan } from "../model/plan";
 import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from "../model/databaseSettings";
+import { given } from "../model/given";
 
 /** Settings of drills as `drill` of the runtime knows them (`--pick`, `--level`). */
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment"];
@@ -22,11 +23,7 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
     timeZone: timeZone ?? DEFAULTS.timeZone,
     from,
     maxMinutes,
-    ...(repositories === undefined ? {} : { repositories }),
-    ...(pick === undefined ? {} : { pick }),
-    ...(level === undefined ? {} : { level }),
-    ...(maxGiB === undefined ? {} : { maxGiB }),
-    ...(path === undefined ? {} : { path }),
+    ...given({ repositories, pick, level, maxGiB, path }),
     ...(elsewhere === true ? { elsewhere } : {}),
   };
 }
@@ -40,7 +37,7 @@ export function resolveDrillChecks({ assertions = [], backupAgeHours, heartbeat 
 }
 
 function statement({ database, sql }: DrillStatementSettings): DrillStatement {
-  return { ...(database === undefined ? {} : { database }), sql };
+  return { ...given({ database }), sql };
 }
 
 /** Names of the repositories that a drill restores from, those that are there: the one, or each in its turn. */

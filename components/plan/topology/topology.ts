@@ -14,6 +14,7 @@ import type { ClusterPlan, HostPlan } from "../model/plan";
 import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { isUnknown } from "../model/unknown";
+import { given } from "../model/given";
 
 export interface DatabaseNode {
   readonly name: string;
@@ -193,11 +194,6 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     ...(Object.keys(facts).length === 0 ? {} : { bucket: facts }),
     ...(cost === null ? {} : { cost }),
   };
-}
-
-/** Without the fields that are undefined. */
-function given<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
 }
 
 /** True when any leaf of the topology is not known yet. */

@@ -9,7 +9,8 @@ import type { ClusterPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
-import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
+import { given } from "../../plan/model/given";
+import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 /** Providers that have refused the checksums which newer Amazon libraries send by default. */

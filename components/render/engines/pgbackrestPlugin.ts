@@ -11,7 +11,8 @@ import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
-import { given, MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
+import { given } from "../../plan/model/given";
+import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
 
 const GROUP = "pgbackrest.dalibo.com/v1";

@@ -4,7 +4,8 @@
  */
 import { engineOf } from "../../plan/engines/engines";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
-import { given, sorted } from "../kubernetes/objects";
+import { given } from "../../plan/model/given";
+import { sorted } from "../kubernetes/objects";
 import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
 
 /** `spec.backup.volumeSnapshot` and the schedules; no plugin. */

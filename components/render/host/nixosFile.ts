@@ -6,6 +6,7 @@ import type { HostSettings, RepositorySettings } from "../../plan/model/database
 import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import { secretsIn } from "../kubernetes/gitops";
 import { checkNixos, NIXOS_DIRECTORIES, NIXOS_NODE_PATH, NIXOS_SECRETS, renderNixos } from "./nixos";
+import { given } from "../../plan/model/given";
 
 /** A repository as in a file: its secrets are on the host. */
 interface FileRepository extends Omit<RepositorySettings, "at"> {
@@ -38,7 +39,7 @@ export function renderNixosHost(name: string, host: FileHost): { readonly text: 
     directories: { ...NIXOS_DIRECTORIES, ...others.directories },
     repositories: Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, settingsOf(key, repository)])),
   };
-  const plan = resolveHost(name, { ...settings, ...(nodePath === undefined ? {} : { nodePath }) }, NIXOS_NODE_PATH);
+  const plan = resolveHost(name, { ...settings, ...given({ nodePath }) }, NIXOS_NODE_PATH);
   const findings = [...checkHost(plan), ...checkNixos(plan)].map((found) => ({ ...found, path: `hosts.${name}.${found.path}` }));
   if (findings.some(({ severity }) => severity === "error")) return { text: null, findings };
   return { text: renderNixos(plan, { secretsDirectory, installNode: nodePath === undefined }), findings };

@@ -6,6 +6,7 @@ import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";
 import type { DrillPlan, HostPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
+import { given } from "../../plan/model/given";
 
 /** Content of the file, wherever PostgreSQL runs. */
 type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
@@ -42,9 +43,7 @@ function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): Set
   return {
     compressType,
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
-    ...(quirks === undefined ? {} : { s3Quirks: quirks }),
-    ...(expectFullWithinS === undefined ? {} : { expectFullWithinS }),
-    ...(expectBackupWithinS === undefined ? {} : { expectBackupWithinS }),
+    ...given({ s3Quirks: quirks, expectFullWithinS, expectBackupWithinS }),
   };
 }
 
@@ -53,7 +52,7 @@ function drillOf({ drillChecks, drills, objectives: { rpoSeconds, rtoMinutes } }
   const { assertions, backupAgeHours, heartbeat } = drillChecks;
   const objectives = {
     ...(rtoMinutes === undefined ? {} : { rtoSeconds: rtoMinutes * 60 }),
-    ...(rpoSeconds === undefined ? {} : { rpoSeconds }),
+    ...given({ rpoSeconds }),
     ...(backupAgeHours === undefined ? {} : { backupAgeSeconds: Math.round(backupAgeHours * 3600) }),
   };
   const own = ownDrills({ drills });
@@ -61,7 +60,7 @@ function drillOf({ drillChecks, drills, objectives: { rpoSeconds, rtoMinutes } }
   return {
     drill: {
       objectives,
-      ...(heartbeat === undefined ? {} : { heartbeat }),
+      ...given({ heartbeat }),
       assertions,
       declared: Object.fromEntries(own.map((drill) => [drill.name, declaredOf(drill)])),
     },

@@ -14,7 +14,8 @@ import { renderSnapshots } from "../engines/volumeSnapshot";
 import { renderDrills } from "./drillCronJob";
 import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
-import { canonical, given, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./objects";
+import { given } from "../../plan/model/given";
+import { canonical, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./objects";
 import { toSixFields } from "./sixFields";
 
 const CNPG = "postgresql.cnpg.io/v1";
@@ -118,7 +119,7 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
 function postgresqlSpec(context: EngineContext): object | undefined {
   const { shape } = context;
   const timeout = archiveTimeout(context);
-  const parameters = sorted({ ...shape.parameters, ...(timeout === undefined ? {} : { archive_timeout: timeout }) });
+  const parameters = sorted({ ...shape.parameters, ...given({ archive_timeout: timeout }) });
   const extensions = sortedEntries(shape.extensions).map(([name, { controlPath, image, libraryPath }]) =>
     given({ name, image: { reference: image }, extension_control_path: controlPath, dynamic_library_path: libraryPath }),
   );

@@ -11,7 +11,8 @@ import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
 import { renderDrillPolicy } from "./drillPolicy";
 import { renderAccount, renderCronJob, type ScheduledJob } from "./cronJob";
-import { given, MANAGED_BY, type RenderedObject } from "./objects";
+import { given } from "../../plan/model/given";
+import { MANAGED_BY, type RenderedObject } from "./objects";
 import { renderSettingsFile } from "../host/settingsFile";
 
 const CPU = "50m";

@@ -19,6 +19,7 @@ import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";
 import { recoverySource } from "./source";
+import { given } from "../../plan/model/given";
 
 /** A repository as in a file: keys by the Secret that contains them. */
 export interface FileRepository extends Omit<RepositorySettings, "at"> {
@@ -131,7 +132,7 @@ function secretsOf(repositories: Repositories): RepositorySecrets {
   return Object.fromEntries(
     Object.entries(repositories).map(([key, { at, ca }]): [string, SecretKeysSettings] => [
       key,
-      { ...(at.s3?.existingSecret === undefined ? {} : secretKeysOf(at.s3.existingSecret, true)), ...(ca === undefined ? {} : { ca }) },
+      { ...(at.s3?.existingSecret === undefined ? {} : secretKeysOf(at.s3.existingSecret, true)), ...given({ ca }) },
     ]),
   );
 }

@@ -9,7 +9,8 @@
 import { BUNDLE_FILE, PLACES } from "../../../runtime/cnpg/names";
 import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
 import { PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
-import { given, MANAGED_BY, type Manifest, type RenderedObject } from "./objects";
+import { given } from "../../plan/model/given";
+import { MANAGED_BY, type Manifest, type RenderedObject } from "./objects";
 
 /** PostgreSQL's account in CloudNativePG's images: its programs require an account with a name. */
 const POSTGRES_USER = 26;

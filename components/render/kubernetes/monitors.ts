@@ -5,6 +5,7 @@ import { topologyOf } from "../../plan/topology/topology";
 import { prometheusRule } from "../monitoring/prometheusRule";
 import type { EngineContext } from "../engines/engine";
 import { MANAGED_BY, type RenderedObject } from "./objects";
+import { given } from "../../plan/model/given";
 
 /** Only requested objects, because their definitions may be missing. */
 export function renderMonitors(context: EngineContext): RenderedObject[] {
@@ -30,7 +31,7 @@ function podMonitorOf({ plan, shape }: EngineContext): RenderedObject {
 
 function prometheusRuleOf({ plan, shape }: EngineContext): RenderedObject {
   const { alertLabels, labels, runbookUrl } = shape.monitors;
-  const group = alertGroupOf(topologyOf(plan), { labels: alertLabels, ...(runbookUrl === undefined ? {} : { runbookUrl }) });
+  const group = alertGroupOf(topologyOf(plan), { labels: alertLabels, ...given({ runbookUrl }) });
   const { metadata, ...rule } = prometheusRule(group === null ? [] : [group], metadataOf(`${plan.cluster}-backups`, plan, labels));
   return { role: "prometheus-rule", manifest: { ...rule, metadata } };
 }

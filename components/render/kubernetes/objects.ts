@@ -25,11 +25,6 @@ export interface RenderedObject {
 /** Names this package as the manager of Kubernetes objects. */
 export const MANAGED_BY = { "app.kubernetes.io/managed-by": "pgbackstop" } as const;
 
-/** Removes undefined fields: Kubernetes does not have them. */
-export function given<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
-}
-
 /** Entries sorted by name, so that the order of arguments changes no object. */
 export function sortedEntries<T>(values: Readonly<Record<string, T>> | undefined): [string, T][] {
   return Object.entries(values ?? {}).sort(([left], [right]) => (left < right ? -1 : left > right ? 1 : 0));

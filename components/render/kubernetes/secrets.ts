@@ -5,6 +5,7 @@
  *
  * ExternalSecret: external-secrets.io/v1; the operator no longer serves v1beta1.
  */
+import { given } from "../../plan/model/given";
 
 /** Parts of a repository's Secret, and their names. */
 export const SECRET_KEYS = {
@@ -51,11 +52,11 @@ export interface SecretPlace<T> {
 
 /** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are left out. */
 export function renderSecret<T>(place: SecretPlace<T>, parts: Readonly<Partial<Record<SecretPart, T | undefined>>>) {
-  const given = SECRET_PARTS.flatMap((part): [string, T][] => {
+  const entries = SECRET_PARTS.flatMap((part): [string, T][] => {
     const value = parts[part];
     return value === undefined ? [] : [[SECRET_KEYS[part], value]];
   });
-  return { apiVersion: "v1", kind: "Secret", metadata: metadataOf(place), type: "Opaque", stringData: Object.fromEntries(given) };
+  return { apiVersion: "v1", kind: "Secret", metadata: metadataOf(place), type: "Opaque", stringData: Object.fromEntries(entries) };
 }
 
 /** One key of the Secret, and its location in the store. */
@@ -95,7 +96,7 @@ export function renderExternalSecret<T>(place: SecretPlace<T>, source: ExternalS
         deletionPolicy,
         template: { metadata: { labels: { ...RELOAD, ...place.labels } } },
       },
-      data: keys.map(({ secretKey, key, property }) => ({ secretKey, remoteRef: { key, ...(property === undefined ? {} : { property }) } })),
+      data: keys.map(({ secretKey, key, property }) => ({ secretKey, remoteRef: { key, ...given({ property }) } })),
     },
   };
 }

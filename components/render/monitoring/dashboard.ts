@@ -5,6 +5,7 @@
  */
 import { backupAgeLimit } from "../../plan/alerts";
 import type { Topology } from "../../plan/topology/topology";
+import { given } from "../../plan/model/given";
 
 interface Target {
   readonly expr: string;
@@ -341,7 +342,7 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
     id,
     type: kind,
     title,
-    ...(description === undefined ? {} : { description }),
+    ...given({ description }),
     gridPos,
     datasource: SOURCE,
     targets: targets.map(({ expr, legend }, index) => {
