@@ -7,27 +7,34 @@ import { type Account, CommandFailed, type Connection, loadAccount } from "../ho
 import type { SignInInput } from "../host/ssh/sshTarget";
 import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
 
-export interface ActionInputs {
+/** What runs once on a host. */
+export interface OnceInputs {
   readonly connection: ConnectionInput;
   /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
   /** Account that starts the program. */
   readonly user: string;
-  /** Program and options of all runs. */
+  /** Program and options. */
   readonly argv: readonly string[];
-  /** Additional arguments of each run, in sequence; the first failure ends it. */
-  readonly runs: readonly (readonly string[])[];
   /** For messages: `take a backup`. */
   readonly what: string;
   /** A new value makes it run again. */
   readonly triggers: readonly string[];
 }
 
-export interface ActionState {
-  /** Label of the last backup that the runs reported; empty for none. */
-  readonly label: string;
+export interface OnceState {
   /** Digest of the last run's triggers. Secret, because a trigger may be. */
   readonly ranFor: string;
+}
+
+export interface ActionInputs extends OnceInputs {
+  /** Additional arguments of each run, in sequence; the first failure ends it. */
+  readonly runs: readonly (readonly string[])[];
+}
+
+export interface ActionState extends OnceState {
+  /** Label of the last backup that the runs reported; empty for none. */
+  readonly label: string;
 }
 
 const TIMEOUT_MS = 7 * 24 * 3600_000;
@@ -39,8 +46,8 @@ export async function actionCreate(inputs: ActionInputs): Promise<{ id: string; 
   return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { label, ranFor: digestOf(inputs) } };
 }
 
-/** Only triggers count: a new path, key or kind of backup waits for the next run. */
-export async function actionDiff(_id: string, olds: Partial<ActionState>, news: ActionInputs): Promise<{ changes: boolean; replaces: string[] }> {
+/** Only triggers count: a new path, key, version or kind of backup waits for the next run. */
+export async function actionDiff(_id: string, olds: Partial<OnceState>, news: OnceInputs): Promise<{ changes: boolean; replaces: string[] }> {
   const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
   return { changes, replaces: changes ? ["triggers"] : [] };
 }
@@ -59,6 +66,7 @@ async function runAll(connection: Connection, { argv, runs, what }: ActionInputs
   return label;
 }
 
-function digestOf({ triggers }: Pick<ActionInputs, "triggers">): string {
+/** For `ranFor`. */
+export function digestOf({ triggers }: Pick<OnceInputs, "triggers">): string {
   return createHash("sha256").update(JSON.stringify(triggers)).digest("hex");
 }

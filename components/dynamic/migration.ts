@@ -3,38 +3,28 @@
  * `pgbackstop migrate` on a host, over the same connection as its update. Passwords go over standard input into their
  * own directory, which is removed when the step ends.
  */
-import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
-import type { SignInInput } from "../host/ssh/sshTarget";
 import { reportProblems } from "../plan/migration/migrationReport";
+import { digestOf, type OnceInputs, type OnceState } from "./action";
 import { FILES_PLACE } from "./filesPlace";
-import { type ConnectionInput, hostOf, withConnection } from "./reach";
+import { hostOf, withConnection } from "./reach";
 
-export interface MigrationInputs {
-  readonly connection: ConnectionInput;
-  /** Credentials of the host, then of the jump hosts. Secret. */
-  readonly signIn?: readonly SignInInput[];
-  /** Account that starts the program. */
-  readonly user: string;
+export { actionDiff as migrationDiff } from "./action";
+
+export interface MigrationInputs extends OnceInputs {
   /** Account that the program switches to, and that reads the files. */
   readonly fileUser: string;
-  /** Program, options and step; {@link FILES_PLACE} in an argument stands for the directory of the files. */
+  /** With the step; {@link FILES_PLACE} in an argument stands for the directory of the files. */
   readonly argv: readonly string[];
   /** Passwords and certificates, by the names in the arguments. Secret. */
   readonly files: Readonly<Record<string, string>>;
   /** An additional success code: its answer is a report too. */
   readonly acceptedCode: number;
-  /** For messages: `copy the databases`. */
-  readonly what: string;
-  /** A new value makes it run again. */
-  readonly triggers: readonly string[];
 }
 
-export interface MigrationState {
+export interface MigrationState extends OnceState {
   /** The step's report: JSON. */
   readonly report: string;
-  /** Digest of the last run's triggers. Secret, because a trigger may be. */
-  readonly ranFor: string;
 }
 
 const TIMEOUT_MS = 7 * 24 * 3600_000;
@@ -62,16 +52,6 @@ const HAND_OVER = 'chown "$2:$3" "$1"';
 export async function migrationCreate(inputs: MigrationInputs): Promise<{ id: string; outs: MigrationState }> {
   const report = await withConnection(inputs, (connection) => runStep(connection, inputs));
   return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { report, ranFor: digestOf(inputs) } };
-}
-
-/** Only triggers count: a new path or version does not repeat a migration. */
-export async function migrationDiff(
-  _id: string,
-  olds: Partial<MigrationState>,
-  news: MigrationInputs,
-): Promise<{ changes: boolean; replaces: string[] }> {
-  const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
-  return { changes, replaces: changes ? ["triggers"] : [] };
 }
 
 /** @returns the report */
@@ -109,8 +89,4 @@ async function withFiles<T>(connection: Connection, inputs: MigrationInputs, wor
   } finally {
     await connection.exec(["rm", "-rf", "--", directory]);
   }
-}
-
-function digestOf({ triggers }: Pick<MigrationInputs, "triggers">): string {
-  return createHash("sha256").update(JSON.stringify(triggers)).digest("hex");
 }

@@ -35,12 +35,12 @@ import {
   writeSettings,
 } from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
-import { destinationLines, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
+import { destinationLines, type Found, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
 import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import type { NodePlace } from "./nodeChoice";
 import { requireVersion } from "./postgresInstall";
-import { accountsIn, bringPrograms, findNodeNeed, type ProgramsWanted, removeOldNodes } from "./installPrograms";
+import { accountsIn, bringPrograms, findNodeNeed, type ProgramsOutcome, type ProgramsWanted, removeOldNodes } from "./installPrograms";
 import { takeBackRestoreCommand } from "./restoreCommand";
 import { readState } from "./state";
 import {
@@ -103,26 +103,10 @@ export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directo
 type CheckedHost = DesiredHost & { readonly stockVersion: string | null };
 
 /** The known state of a host after it was converged or read. */
-export interface HostOutcome {
-  /** Path to its state as one line of text (desiredFiles.ts). */
-  fileFacts: Record<string, string>;
-  settingFacts: Record<string, string>;
-  unitFacts: Record<string, string>;
-  timersEnabled: boolean;
-  pendingRestart: boolean;
+export interface HostOutcome extends Found, ProgramsOutcome {
   previousSettings: PreviousSettings;
-  madeDirectories: string[];
-  serverVersion: number;
-  /** Packages, Node.js and the distribution to their versions, as last read. */
-  versions: Record<string, string>;
-  /** State of the path of our Node.js (node.ts); empty without one of ours. */
-  nodeFact: string;
-  /** Its paths that we remove. */
-  nodePaths: string[];
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
-  /** JSON text: the content of each repository (hostDestinations.ts); empty if nobody has read it. */
-  destinations: string;
   /**
    * True once every repository of the present configuration has the stanza: from then on its passphrases are in use.
    */

@@ -36,17 +36,19 @@ export interface Looked {
 
 /** The parts of an outcome that can be read at any time. */
 export interface Found {
-  readonly fileFacts: Record<string, string>;
-  readonly settingFacts: Record<string, string>;
-  readonly unitFacts: Record<string, string>;
-  readonly timersEnabled: boolean;
-  readonly pendingRestart: boolean;
-  readonly serverVersion: number;
-  readonly destinations: string;
-  /** Packages, Node.js and the distribution to their versions. */
-  readonly versions: Record<string, string>;
-  /** State of the path of our Node.js, with its faults; empty without one of ours. */
-  readonly nodeFact: string;
+  /** Path to its state as one line of text (desiredFiles.ts). */
+  fileFacts: Record<string, string>;
+  settingFacts: Record<string, string>;
+  unitFacts: Record<string, string>;
+  timersEnabled: boolean;
+  pendingRestart: boolean;
+  serverVersion: number;
+  /** JSON text: the content of each repository (hostDestinations.ts); empty if nobody has read it. */
+  destinations: string;
+  /** Packages, Node.js and the distribution to their versions, as last read. */
+  versions: Record<string, string>;
+  /** State of the path of our Node.js (node.ts), with its faults; empty without one of ours. */
+  nodeFact: string;
 }
 
 /** An unreadable part is empty or an invalid value, with a line in `said`. */

@@ -26,6 +26,7 @@ export interface ProgramsWanted {
 export interface ProgramsOutcome {
   versions: Record<string, string>;
   nodeFact: string;
+  /** Paths of our Node.js that we remove. */
   nodePaths: string[];
   madeDirectories: string[];
 }

@@ -1,6 +1,6 @@
 /** Repositories in buckets: Backblaze B2, Cloudflare R2, Amazon S3 and everything else that speaks S3. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
-import type { S3Location } from "../../repositories/target";
+import type { BucketFacts as LocationFacts, S3Location } from "../../repositories/target";
 import { type Finding, finding } from "../findings/findings";
 import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
@@ -32,15 +32,7 @@ export interface S3Plan {
 }
 
 /** What is known of a bucket beyond its address. Undefined is "not known", never "no". */
-export interface BucketFacts {
-  readonly versioning: boolean | undefined;
-  readonly immutableDays: number | undefined;
-  readonly lockMode: string | undefined;
-  readonly undeleteDays: number | undefined;
-  readonly storageClass: string | undefined;
-  /** Age at which rules of the bucket remove objects that nothing has replaced: poison for backups. */
-  readonly expireLiveDays: number | undefined;
-}
+export type BucketFacts = { readonly [Field in keyof LocationFacts]-?: Plain<LocationFacts>[Field] | undefined };
 
 type Target = TargetBase & { readonly s3: S3Settings };
 type Repository = RepositoryBase & { readonly kind: "s3"; readonly s3: S3Plan };

@@ -6,7 +6,7 @@
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../../plan/cluster/images";
 import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./plugin";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { MANAGED_BY, type Metadata, type RenderedObject } from "./objects";
 
 const RBAC = "rbac.authorization.k8s.io";
 const WATCH = ["get", "list", "watch"];
@@ -20,30 +20,16 @@ export function renderDalibo({ namespace, serviceName, replicas }: Pick<PluginPl
   const metadata = { name: serviceName, namespace, labels };
   const subjects = [{ kind: "ServiceAccount", name: serviceName, namespace }];
   const wide = { name: serviceName, labels };
+  const binding = (role: string, kind: "ClusterRole" | "Role", own: Metadata): RenderedObject => {
+    const roleRef = { apiGroup: RBAC, kind, name: serviceName };
+    return { role, manifest: { apiVersion: `${RBAC}/v1`, kind: `${kind}Binding`, metadata: own, roleRef, subjects } };
+  };
   return [
     { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata } },
     { role: "cluster-role", manifest: { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: wide, rules: RULES } },
-    {
-      role: "cluster-role-binding",
-      manifest: {
-        apiVersion: `${RBAC}/v1`,
-        kind: "ClusterRoleBinding",
-        metadata: wide,
-        roleRef: { apiGroup: RBAC, kind: "ClusterRole", name: serviceName },
-        subjects,
-      },
-    },
+    binding("cluster-role-binding", "ClusterRole", wide),
     { role: "lease-role", manifest: { apiVersion: `${RBAC}/v1`, kind: "Role", metadata, rules: LEASE_RULES } },
-    {
-      role: "lease-role-binding",
-      manifest: {
-        apiVersion: `${RBAC}/v1`,
-        kind: "RoleBinding",
-        metadata,
-        roleRef: { apiGroup: RBAC, kind: "Role", name: serviceName },
-        subjects,
-      },
-    },
+    binding("lease-role-binding", "Role", metadata),
     {
       role: "deployment",
       manifest: {
