@@ -32,7 +32,7 @@ export interface BedOptions {
   readonly sampleMs?: number;
 }
 
-interface Parts {
+export interface Parts {
   readonly binaries: PostgresBinaries;
   readonly stock: StockPgbackrest;
 }
@@ -46,7 +46,17 @@ const SAMPLE_MS = 150;
 const REPO_KEYS = [1, 2] as const;
 
 /** Makes a bed, gives it to `work` and removes it. Null, after a loud line, where there is no stock pgBackRest to compare with. */
-export async function withBed<T>(options: BedOptions, progress: Progress, work: (bed: Bed) => Promise<T>): Promise<T | null> {
+export function withBed<T>(options: BedOptions, progress: Progress, work: (bed: Bed) => Promise<T>): Promise<T | null> {
+  return besideStock(options.title, progress, (parts, note) => Bed.create(parts, options, note), work);
+}
+
+/** The same with a bed of another kind. @param title what is in its cluster, in words */
+export async function besideStock<B extends { remove(): Promise<void> }, T>(
+  title: string,
+  progress: Progress,
+  create: (parts: Parts, note: (text: string) => void) => Promise<B>,
+  work: (bed: B) => Promise<T>,
+): Promise<T | null> {
   const found = await findStockPgbackrest("2.60");
   if ("missing" in found) {
     progress.loud(`no benchmark: ${found.missing}`);
@@ -54,7 +64,7 @@ export async function withBed<T>(options: BedOptions, progress: Progress, work: 
   }
   if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
   const parts = { binaries: await ensurePostgres(), stock: found.pgbackrest };
-  const bed = await progress.step(`PostgreSQL ${parts.binaries.version} with ${options.title}`, (note) => Bed.create(parts, options, note));
+  const bed = await progress.step(`PostgreSQL ${parts.binaries.version} with ${title}`, (note) => create(parts, note));
   const forget = onEnd(() => bed.remove());
   try {
     return await work(bed);
@@ -62,6 +72,47 @@ export async function withBed<T>(options: BedOptions, progress: Progress, work: 
     forget();
     await bed.remove();
   }
+}
+
+/** The runtime that is measured, in a folder; another bundle than the build's, as in the tests. */
+export function copyRuntime(folder: string): void {
+  copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
+}
+
+/** The machine and the parts, each a line for the document. */
+export function machineFacts({ binaries, stock }: Parts): string[] {
+  return [
+    `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
+    `Node ${process.versions.node}, PostgreSQL ${binaries.version}, stock pgBackRest ${stock.version}, ${new Date().toISOString().slice(0, 10)}`,
+  ];
+}
+
+/** Makes the folders of a program and its configuration file, with `lines` of its own in the global section. */
+export function configureProgram(
+  cluster: TestCluster,
+  base: string,
+  stanza: string,
+  own: { readonly folders: readonly string[]; readonly dataPath: string; readonly lines: readonly string[] },
+): void {
+  for (const name of ["", "lock", "log", "spool", ...own.folders]) {
+    mkdirSync(join(base, name), { recursive: true });
+    giveTo(join(base, name), cluster.user);
+  }
+  const lines = [
+    "[global]",
+    ...own.lines,
+    "start-fast=y",
+    "log-level-console=warn",
+    "log-level-file=off",
+    ...["lock", "log", "spool"].map((name) => `${name}-path=${join(base, name)}`),
+    `[${stanza}]`,
+    `pg1-path=${own.dataPath}`,
+    `pg1-socket-path=${cluster.socketPath}`,
+    `pg1-port=${cluster.port}`,
+    `pg1-user=${cluster.superuser}`,
+    "",
+  ];
+  writeFileSync(`${base}.conf`, lines.join("\n"), { mode: 0o644 });
 }
 
 export class Bed {
@@ -111,8 +162,7 @@ export class Bed {
       await bed.#keepSegments(options.segmentCount ?? 0);
       await cluster.sql("CHECKPOINT");
       bed.dataSizeBytes = Number(await cluster.value("SELECT sum(pg_database_size(datname))::text FROM pg_database"));
-      // Another bundle than the build's, as in the tests.
-      copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
+      copyRuntime(folder);
       for (const program of ["stock", "ours"] as const) bed.#configure(program);
       return bed;
     } catch (error) {
@@ -149,12 +199,7 @@ export class Bed {
   #configure(program: Program): void {
     const { compressType, repoOptions = {} } = this.options;
     const base = join(this.folder, program);
-    for (const name of ["", "lock", "log", "spool", "restored"]) {
-      mkdirSync(join(base, name), { recursive: true });
-      giveTo(join(base, name), this.cluster.user);
-    }
     const lines = [
-      "[global]",
       `repo1-path=${base}/repo1`,
       `repo2-path=${base}/repo2`,
       "repo2-cipher-type=aes-256-cbc",
@@ -165,19 +210,9 @@ export class Bed {
       `compress-type=${compressType}`,
       `compress-level=${LEVELS[compressType]}`,
       "process-max=2",
-      "start-fast=y",
       "archive-check=n",
-      "log-level-console=warn",
-      "log-level-file=off",
-      ...["lock", "log", "spool"].map((name) => `${name}-path=${base}/${name}`),
-      `[${STANZA}]`,
-      `pg1-path=${this.cluster.dataPath}`,
-      `pg1-socket-path=${this.cluster.socketPath}`,
-      `pg1-port=${this.cluster.port}`,
-      `pg1-user=${this.cluster.superuser}`,
-      "",
     ];
-    writeFileSync(this.#config(program), lines.join("\n"), { mode: 0o644 });
+    configureProgram(this.cluster, base, STANZA, { folders: ["restored"], dataPath: this.cluster.dataPath, lines });
   }
 
   #config(program: Program): string {
@@ -263,13 +298,8 @@ export class Bed {
     return join(this.folder, program, "restored", "data");
   }
 
-  /** The machine and the parts, each a line for the document. */
   facts(): string[] {
-    const { binaries, stock } = this.parts;
-    return [
-      `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
-      `Node ${process.versions.node}, PostgreSQL ${binaries.version}, stock pgBackRest ${stock.version}, ${new Date().toISOString().slice(0, 10)}`,
-    ];
+    return machineFacts(this.parts);
   }
 
   get stockName(): string {

@@ -8,22 +8,19 @@
  * agent's threads in a turn of ours that is not counted.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
-import { build } from "../parts/build";
 import { projectFolder } from "../parts/cache";
-import { findStockPgbackrest, type StockPgbackrest } from "../parts/pgbackrest";
-import { ensurePostgres, type PostgresBinaries } from "../parts/postgres";
 import { findVersitygw } from "../parts/goTools";
-import { onEnd, run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
-import { formatBytes, type Progress } from "../parts/progress";
+import { run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
+import type { Progress } from "../parts/progress";
 import { S3Server } from "../parts/s3Server";
 import { TestCluster } from "../parts/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import { readArguments } from "./arguments";
+import { besideStock, configureProgram, copyRuntime, machineFacts, type Parts } from "./bed";
 import { type DelayProxy, startDelayProxy } from "./delayProxy";
 import { publish, type Report } from "./document";
-import type { Program } from "./figures";
+import { type Program, PROGRAMS } from "./figures";
 import { median } from "./measure";
 import { profileArguments, readableRuntime, readProfile, type TitledProfile } from "./profile";
 
@@ -76,33 +73,18 @@ export async function walMain(argv: readonly string[], progress: Progress): Prom
 
 /** Null, after a loud line, where there is nothing to compare with. @throws Error when either program fails */
 async function walBench(options: WalBenchOptions, progress: Progress): Promise<Report | null> {
-  const found = await findStockPgbackrest("2.60");
-  if ("missing" in found) {
-    progress.loud(`no benchmark: ${found.missing}`);
-    return null;
-  }
-  // Another bundle than the build's, as in the tests.
-  const runtime = process.env["PGBACKSTOP_RUNTIME"];
-  if (runtime === undefined) await build(progress);
-  const binaries = await ensurePostgres();
   const kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
-  const bed = await progress.step(`PostgreSQL ${binaries.version} with ${options.segmentCount} WAL segments`, (note) =>
-    WalBed.create(binaries, found.pgbackrest, options, kind, note),
-  );
-  const forget = onEnd(() => bed.remove());
-  try {
+  const create = (parts: Parts, note: (text: string) => void): Promise<WalBed> => WalBed.create(parts, options, kind, note);
+  return besideStock(`${options.segmentCount} WAL segments`, progress, create, async (bed) => {
     const figures: Record<Program, Figures> = { stock: noFigures(), ours: noFigures() };
     for (let round = 1; round <= options.rounds; round++) {
-      for (const program of round % 2 === 1 ? (["stock", "ours"] as const) : (["ours", "stock"] as const)) {
+      for (const program of round % 2 === 1 ? PROGRAMS : [...PROGRAMS].reverse()) {
         await progress.step(`round ${round} of ${options.rounds}: ${program}`, (note) => bed.play(program, figures[program], note));
       }
     }
     const profiles = options.profile ? await progress.step("profile", (note) => bed.profile(note)) : [];
     return { ...reportOf(bed, options, figures, kind), profiles };
-  } finally {
-    forget();
-    await bed.remove();
-  }
+  });
 }
 
 function noFigures(): Figures {
@@ -111,8 +93,7 @@ function noFigures(): Figures {
 
 class WalBed {
   readonly cluster: TestCluster;
-  readonly stock: StockPgbackrest;
-  readonly binaries: PostgresBinaries;
+  readonly parts: Parts;
   readonly #folder: string;
   readonly #options: WalBenchOptions;
   readonly #server: S3Server;
@@ -120,37 +101,26 @@ class WalBed {
   #segments: string[] = [];
   #profiling = false;
 
-  private constructor(
-    parts: { readonly cluster: TestCluster; readonly stock: StockPgbackrest; readonly binaries: PostgresBinaries },
-    folder: string,
-    options: WalBenchOptions,
-    server: S3Server,
-    proxy: DelayProxy,
-  ) {
-    ({ cluster: this.cluster, stock: this.stock, binaries: this.binaries } = parts);
+  private constructor(cluster: TestCluster, parts: Parts, folder: string, options: WalBenchOptions, server: S3Server, proxy: DelayProxy) {
+    this.cluster = cluster;
+    this.parts = parts;
     this.#folder = folder;
     this.#options = options;
     this.#server = server;
     this.#proxy = proxy;
   }
 
-  static async create(
-    binaries: PostgresBinaries,
-    stock: StockPgbackrest,
-    options: WalBenchOptions,
-    kind: "s3rver" | "versitygw",
-    note: (text: string) => void,
-  ): Promise<WalBed> {
+  static async create(parts: Parts, options: WalBenchOptions, kind: "s3rver" | "versitygw", note: (text: string) => void): Promise<WalBed> {
     const folder = makeUserFolder("pgb-wal-");
     const server = await S3Server.create({ kind });
     const proxy = await startDelayProxy(server.port, options.latencyMs);
     const cluster = await TestCluster.create({
-      binaries,
+      binaries: parts.binaries,
       folder: join(folder, "pg"),
       settings: { archive_mode: "on", archive_command: "false # pgbackrest", autovacuum: "off", max_wal_size: "64GB", checkpoint_timeout: "1h" },
     });
-    const bed = new WalBed({ cluster, stock, binaries }, folder, options, server, proxy);
-    copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
+    const bed = new WalBed(cluster, parts, folder, options, server, proxy);
+    copyRuntime(folder);
     copyFileSync(server.caFile, join(folder, "ca.crt"));
     for (const program of ["stock", "ours"] as const) bed.#configure(program, cluster.dataPath, program);
     await cluster.start();
@@ -204,10 +174,6 @@ class WalBed {
 
   #configure(name: string, dataPath: string, program: Program): void {
     const base = join(this.#folder, name);
-    for (const folder of ["", "lock", "log", "spool"]) {
-      mkdirSync(join(base, folder), { recursive: true });
-      giveTo(join(base, folder), this.cluster.user);
-    }
     const repo = (key: number): string[] => {
       const all: Record<string, string> = {
         ...this.#server.repositoryOptions(),
@@ -219,7 +185,6 @@ class WalBed {
       return Object.entries(all).map(([option, value]) => `repo${key}-${option}=${value}`);
     };
     const lines = [
-      "[global]",
       ...repo(1),
       ...repo(2),
       "compress-type=zst",
@@ -227,22 +192,12 @@ class WalBed {
       `process-max=${this.#options.processMax}`,
       "archive-async=y",
       "archive-timeout=600",
-      "start-fast=y",
-      "log-level-console=warn",
-      "log-level-file=off",
-      ...["lock", "log", "spool"].map((folder) => `${folder}-path=${join(base, folder)}`),
-      `[${STANZA}]`,
-      `pg1-path=${dataPath}`,
-      `pg1-socket-path=${this.cluster.socketPath}`,
-      `pg1-port=${this.cluster.port}`,
-      `pg1-user=${this.cluster.superuser}`,
-      "",
     ];
-    writeFileSync(join(this.#folder, `${name}.conf`), lines.join("\n"), { mode: 0o644 });
+    configureProgram(this.cluster, base, STANZA, { folders: [], dataPath, lines });
   }
 
   #words(name: string, program: Program): string[] {
-    const own = program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.stock.path];
+    const own = program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.parts.stock.path];
     return [...own, `--config=${join(this.#folder, `${name}.conf`)}`, `--stanza=${STANZA}`];
   }
 
@@ -391,7 +346,7 @@ class WalBed {
     await runOk("cp", ["-a", this.#restored, dataPath]);
     const agent = program === "ours" ? await this.#startAgent(name) : null;
     const own = program === "ours" ? `${this.#client} ${this.#socket(name)}` : this.#words(name, program).join(" ");
-    const cluster = TestCluster.adopt({ binaries: this.binaries, dataPath, settings: { archive_mode: "off" } });
+    const cluster = TestCluster.adopt({ binaries: this.parts.binaries, dataPath, settings: { archive_mode: "off" } });
     try {
       const beganMs = performance.now();
       await cluster.start({ restore_command: `${own} archive-get %f %p` }, { timeoutMs: 600_000 });
@@ -427,7 +382,7 @@ function reportOf(bed: WalBed, options: WalBenchOptions, figures: Record<Program
     of(figures.ours).map((value, turn) => value / (of(figures.stock)[turn] ?? Number.NaN));
   const measured = rows.filter(([, of]) => of(figures.ours).length > 0);
   const table = [
-    `| measure | stock ${bed.stock.version}, archive-async | pgbackstop agent | ratio | lowest – highest | target |`,
+    `| measure | stock ${bed.parts.stock.version}, archive-async | pgbackstop agent | ratio | lowest – highest | target |`,
     "| --- | ---: | ---: | ---: | ---: | ---: |",
     ...measured.map(([name, of, digits, target]) => {
       const spread = `${Math.min(...ratios(of)).toFixed(2)} – ${Math.max(...ratios(of)).toFixed(2)}`;
@@ -436,8 +391,7 @@ function reportOf(bed: WalBed, options: WalBenchOptions, figures: Record<Program
     }),
   ].join("\n");
   const facts = [
-    `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
-    `Node ${process.versions.node}, PostgreSQL ${bed.binaries.version}, stock pgBackRest ${bed.stock.version}, ${new Date().toISOString().slice(0, 10)}`,
+    ...machineFacts(bed.parts),
     `two S3 repositories on one ${kind} over TLS behind a proxy that adds ${options.latencyMs} ms to each round trip; zst, process-max ${options.processMax}; medians of ${options.rounds} rounds; segments of 16 MiB, about a quarter full`,
     `all rounds, push: stock ${list(figures.stock.pushS)} s, ours ${list(figures.ours.pushS)} s; recovery: stock ${list(figures.stock.recoveryS)} s, ours ${list(figures.ours.recoveryS)} s`,
     `processor time while pushing, of the whole machine (server, proxy and callers in it): stock ${list(figures.stock.pushCpuS)} s, ours ${list(figures.ours.pushCpuS)} s, of which the agent ${list(figures.ours.agentCpuS)} s`,

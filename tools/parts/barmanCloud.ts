@@ -2,10 +2,10 @@
  * The Barman Cloud plugin for tests: its program (operator's side and sidecar are one) is built from its Go module as its project pins it, the
  * `barman-cloud-*` programs that the sidecar runs are Debian's.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cacheFolder } from "./cache";
-import { unpackDebian, type Unpacked } from "./debian";
+import { makePythonRunnable, type Missing, unpackDebian, type Unpacked } from "./debian";
 import { buildGoProgram } from "./goTools";
 import { BARMAN_PLUGIN, findManifests, moduleFolder } from "./kubernetesManifests";
 import { runOk } from "./process";
@@ -44,14 +44,8 @@ const MODULES = [
   "certifi",
 ];
 
-const PYTHON_START = `#!/bin/sh
-tree="\${0%/usr/bin/python3}"
-libraries="$tree/usr/lib/x86_64-linux-gnu"
-exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" --argv0 "$0" "$tree"/usr/bin/python3.* "$@"
-`;
-
 /** Everything, or what this machine lacks; builds nothing. */
-export async function findBarmanParts(): Promise<BarmanParts | { readonly missing: string }> {
+export async function findBarmanParts(): Promise<BarmanParts | Missing> {
   const manager = findBarmanPlugin();
   if (manager === null) return { missing: `${NAME} is not built: npm test -- --all builds it (needs Go)` };
   const manifests = await findManifests();
@@ -92,15 +86,10 @@ export async function buildBarmanPlugin(note: (text: string) => void = () => {})
   );
 }
 
-/**
- * Makes the tree's programs run where other libraries are than theirs: on this machine, and in pods. They start processes of their own by the
- * name that Python has for itself, so that has to be a program which finds everything by its own place.
- */
+/** Makes the tree's programs run with its Python. */
 async function makeRunnable(tree: string): Promise<void> {
+  const python = makePythonRunnable(tree);
   const binaries = join(tree, "usr/bin");
-  const python = join(binaries, "python3");
-  rmSync(python);
-  writeFileSync(python, PYTHON_START, { mode: 0o755 });
   for (const name of readdirSync(binaries).filter((file) => file.startsWith("barman-cloud-"))) {
     const program = join(binaries, name);
     writeFileSync(program, readFileSync(program, "utf8").replace(/^#!.*/, "#!/usr/bin/env python3"));

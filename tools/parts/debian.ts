@@ -6,7 +6,7 @@
  * the newer RUNPATH is not searched for the libraries of libraries).
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { cached, cacheFolder, sharedCacheFolder, withLock } from "./cache";
 import { findOnPath, run, runOk } from "./process";
 
@@ -26,7 +26,9 @@ export interface DebianPrograms {
   readonly finish?: (folder: string) => Promise<void>;
 }
 
-export type Unpacked = { readonly folder: string; readonly version: string } | { readonly missing: string };
+/** Why something cannot be had on this machine. */
+export type Missing = { readonly missing: string };
+export type Unpacked = { readonly folder: string; readonly version: string } | Missing;
 
 /** What comes along with the packages: libraries, and the interpreter of programs in Python, whose package has its version in its name. */
 const NEEDED = /^(lib|zlib1g$|python3\.\d+-minimal$)/;
@@ -34,6 +36,32 @@ const NEEDED = /^(lib|zlib1g$|python3\.\d+-minimal$)/;
 const SKIPPED = /^(libllvm|libz3|libperl|libclang|libsystemd-shared)/;
 const KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 const LOADERS = ["lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1"];
+
+/** Path of the one program to make runnable, or what this machine lacks. @param program relative to the root of the tree */
+export async function debianProgram(program: string, wanted: Omit<DebianPrograms, "programs">): Promise<string | Missing> {
+  const unpacked = await unpackDebian({ ...wanted, programs: [program] });
+  return "missing" in unpacked ? unpacked : join(unpacked.folder, program);
+}
+
+const PYTHON_START = `#!/bin/sh
+tree="\${0%/usr/bin/python3}"
+libraries="$tree/usr/lib/x86_64-linux-gnu"
+PYTHONDONTWRITEBYTECODE=1
+export PYTHONDONTWRITEBYTECODE
+exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" --argv0 "$0" "$tree"/usr/bin/python3.* "$@"
+`;
+
+/**
+ * Makes a tree's Python run where other libraries are than its own: on this machine, and in pods. It finds everything by its own place, as
+ * its processes do, which start by the name that Python has for itself.
+ */
+export function makePythonRunnable(tree: string): string {
+  const python = join(tree, "usr/bin/python3");
+  if (!readdirSync(dirname(python)).some((name) => /^python3\.\d+$/.test(name))) throw new Error("the packages have no Python");
+  rmSync(python, { force: true });
+  writeFileSync(python, PYTHON_START, { mode: 0o755 });
+  return python;
+}
 
 /** Unpacks programs of a suite of Debian into the cache, or says what this machine lacks. The packages come from its own mirror. */
 export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
@@ -65,7 +93,7 @@ async function fetchEntry(wanted: DebianPrograms, source: string): Promise<Unpac
 }
 
 /** The line of a `sources.list` for a suite from this machine's own mirror, or what this machine lacks. */
-export async function debianSource(suite: string): Promise<{ readonly line: string } | { readonly missing: string }> {
+export async function debianSource(suite: string): Promise<{ readonly line: string } | Missing> {
   const keyring = KEYRINGS.find((file) => existsSync(file));
   if (keyring === undefined) return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
   const mirror = await debianMirror();

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached, sharedCacheFolder } from "./cache";
-import { debianSource, unpackDebian } from "./debian";
+import { debianProgram, debianSource, type Missing, unpackDebian } from "./debian";
 import { findNamespaceObstacle } from "./namespaces";
 import { findOnPath, runOk } from "./process";
 
@@ -23,8 +23,6 @@ export interface HostParts {
   /** Folders of the trees that were asked for. */
   readonly trees: ReadonlyMap<HostSystem, string>;
 }
-
-type Missing = { readonly missing: string };
 
 /** Accounts that every tree has: the first may do everything by sudo without a password, the second nothing. */
 export const HOST_ACCOUNTS = { deploy: 1000, nosudo: 1001 } as const;
@@ -88,16 +86,13 @@ export function controlGroupRoots(): readonly string[] {
   return CONTROL_GROUP_ROOTS.filter((root) => existsSync(join(root, "cgroup.procs")));
 }
 
-async function findNspawn(): Promise<string | Missing> {
-  const program = "usr/bin/systemd-nspawn";
-  const unpacked = await unpackDebian({
+function findNspawn(): Promise<string | Missing> {
+  return debianProgram("usr/bin/systemd-nspawn", {
     entry: "systemd-nspawn-bookworm",
     suite: "bookworm",
     packages: ["systemd-container", "libsystemd-shared"],
-    programs: [program],
     libraryFolders: ["systemd"],
   });
-  return "missing" in unpacked ? unpacked : join(unpacked.folder, program);
 }
 
 async function findHostTree(system: HostSystem): Promise<string | Missing> {

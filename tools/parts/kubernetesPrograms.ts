@@ -9,7 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fetchBarmanPrograms } from "./barmanCloud";
 import { cacheFolder, projectFolder } from "./cache";
-import { unpackDebian } from "./debian";
+import { debianProgram, type Missing, unpackDebian } from "./debian";
 import { buildGoProgram, type GoBuild, pinnedVersion } from "./goTools";
 import { findManifests, type Manifests } from "./kubernetesManifests";
 import { findNamespaceObstacle } from "./namespaces";
@@ -34,8 +34,6 @@ export interface LabParts extends ApiServerParts {
   /** Files of every pod: Debian with {@link POD_POSTGRES_MAJOR PostgreSQL}. */
   readonly podRoot: string;
 }
-
-type Missing = { readonly missing: string };
 
 /** The PostgreSQL in the pods. */
 export const POD_POSTGRES_MAJOR = 18;
@@ -88,9 +86,9 @@ export async function findApiServerParts(): Promise<ApiServerParts | Missing> {
   if (kubeApiserver === null) return notBuilt("kube-apiserver");
   const manifests = await findManifests();
   if ("missing" in manifests) return manifests;
-  const etcd = await debianProgram("etcd-server", "etcd");
+  const etcd = await programOfSid("etcd-server", "etcd");
   if (typeof etcd !== "string") return etcd;
-  const kubectl = await debianProgram("kubectl", "kubectl");
+  const kubectl = await programOfSid("kubectl", "kubectl");
   if (typeof kubectl !== "string") return kubectl;
   return { etcd, kubectl, kubeApiserver, manifests };
 }
@@ -112,8 +110,8 @@ export async function findLabParts(): Promise<LabParts | Missing> {
 /** Fetches what is not built, so that it is there when the builds are done. What fails is told by the `find…` functions. */
 export async function fetchKubernetesParts(): Promise<void> {
   await findManifests();
-  await debianProgram("etcd-server", "etcd");
-  await debianProgram("kubectl", "kubectl");
+  await programOfSid("etcd-server", "etcd");
+  await programOfSid("kubectl", "kubectl");
   await findPodRoot();
   await fetchBarmanPrograms();
 }
@@ -124,10 +122,8 @@ async function findPodRoot(): Promise<{ readonly folder: string } | Missing> {
   return unpackDebian({ entry: `pod-root-${key}`, suite: "sid", packages: POD_PACKAGES, programs: [] });
 }
 
-async function debianProgram(packageName: string, program: string): Promise<string | Missing> {
-  const path = `usr/bin/${program}`;
-  const unpacked = await unpackDebian({ entry: `${program}-sid`, suite: "sid", packages: [packageName], programs: [path] });
-  return "missing" in unpacked ? unpacked : join(unpacked.folder, path);
+function programOfSid(packageName: string, program: string): Promise<string | Missing> {
+  return debianProgram(`usr/bin/${program}`, { entry: `${program}-sid`, suite: "sid", packages: [packageName] });
 }
 
 /** Why this process cannot have pods on this machine (namespaces, mounts), or null. */
