@@ -43,7 +43,8 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
   checkPod(repository, path) {
     if (isUnknown(repository.path) || repository.path.startsWith(`${PLACES.claims}/`)) return [];
     const fact = `"${repository.path}" is a directory in a container and is gone with it`;
-    return [finding("PB044", `${path}.at.path`, fact, `choose a path below ${PLACES.claims}/<name of a PersistentVolumeClaim>`)];
+    const hint = `choose a path below ${PLACES.claims}/<name of a PersistentVolumeClaim>`;
+    return [finding("PB044", `${path}.at.path`, fact, hint)];
   },
 };
 

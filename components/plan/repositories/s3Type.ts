@@ -113,7 +113,8 @@ export const s3: RepositoryType<Target, Repository> = {
   },
   checkSecretFiles({ s3: { hasKeys } }, path) {
     if (hasKeys !== true) return [];
-    return [finding("PB103", path, "credentials are given too: which of them sign is nobody's guess", "remove one of them")];
+    const fact = "credentials are given too: which of them sign is nobody's guess";
+    return [finding("PB103", path, fact, "remove one of them")];
   },
   checkPod: () => [],
 };
@@ -161,7 +162,8 @@ function checkGivenKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: s
 function checkRole({ endpoint, keyType, quirks }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
   if (database === "host" && POD_KEY_TYPES.includes(keyType)) {
     const fact = `key type "${keyType}" is the role of a pod in EKS, and a host has none`;
-    return [finding("PB065", `${path}.keyType`, fact, 'set keyType: "auto" for the role of an EC2 instance, or credentials')];
+    const hint = 'set keyType: "auto" for the role of an EC2 instance, or credentials';
+    return [finding("PB065", `${path}.keyType`, fact, hint)];
   }
   if (keyType === "shared" || isUnknown(endpoint)) return [];
   const row = findQuirks(quirks ?? "auto", endpoint);
@@ -175,10 +177,12 @@ function checkSecret({ hasKeys, hasExistingSecret }: S3Plan, path: string, datab
   const found: Finding[] = [];
   if (database === "host") {
     const fact = "a Secret of Kubernetes cannot be read on a host";
-    found.push(finding("PB067", `${path}.existingSecret`, fact, "set credentials: they are written to a file that only PostgreSQL's account reads"));
+    const hint = "set credentials: they are written to a file that only PostgreSQL's account reads";
+    found.push(finding("PB067", `${path}.existingSecret`, fact, hint));
   }
   if (hasKeys === true) {
-    found.push(finding("PB068", `${path}.existingSecret`, "credentials and existingSecret are both given", "remove one of them"));
+    const fact = "credentials and existingSecret are both given";
+    found.push(finding("PB068", `${path}.existingSecret`, fact, "remove one of them"));
   }
   return found;
 }

@@ -95,7 +95,8 @@ export const sftp: RepositoryType<Target, Repository> = {
   checkKeys({ name, secretFiles = {}, sftp: { hasKey, host, user } }, path, database) {
     if (database !== "host" || hasKey !== false || [KEY_OPTION, OPTIONS_FILE].some((each) => `${name}-${each}` in secretFiles)) return [];
     const fact = `${user} signs in on ${host} with a private key, and none is given`;
-    return [finding("PB104", `${path}.at.sftp.privateKey`, fact, "set privateKey, or secretFiles.privateKey where the host has it already")];
+    const hint = "set privateKey, or secretFiles.privateKey where the host has it already";
+    return [finding("PB104", `${path}.at.sftp.privateKey`, fact, hint)];
   },
   checkSecretFiles({ sftp: { hasKey } }, path, options) {
     if (hasKey !== true || !options.some((option) => option.startsWith("sftp-"))) return [];

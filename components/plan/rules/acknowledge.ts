@@ -7,38 +7,21 @@ const ACKNOWLEDGE_MODES = ["all", "any", "named"];
 /** Modes that are none, names that are missing, and what "any" means. */
 export function checkAcknowledge({ acknowledge, repositories }: DatabasePlan): Finding[] {
   if (!ACKNOWLEDGE_MODES.includes(acknowledge.mode)) {
-    return [finding("PB017", "acknowledge.mode", `"${acknowledge.mode}" is none of ${ACKNOWLEDGE_MODES.join(", ")}`, "")];
+    const fact = `"${acknowledge.mode}" is none of ${ACKNOWLEDGE_MODES.join(", ")}`;
+    return [finding("PB017", "acknowledge.mode", fact, "")];
   }
   if ((acknowledge.mode === "named") !== acknowledge.repositories.length > 0) {
-    return [
-      finding(
-        "PB017",
-        "acknowledge.repositories",
-        'names of repositories belong to mode "named" and only to it',
-        'set mode "named" with at least one repository',
-      ),
-    ];
+    const fact = 'names of repositories belong to mode "named" and only to it';
+    return [finding("PB017", "acknowledge.repositories", fact, 'set mode "named" with at least one repository')];
   }
   const missing = acknowledge.repositories.filter((name) => !repositories.some((repository) => repository.name === name));
   if (missing.length > 0) {
-    return [
-      finding(
-        "PB017",
-        "acknowledge.repositories",
-        `${missing.join(", ")} is no repository of this host`,
-        `name some of ${repositories.map(({ name }) => name).join(", ")}`,
-      ),
-    ];
+    const hint = `name some of ${repositories.map(({ name }) => name).join(", ")}`;
+    return [finding("PB017", "acknowledge.repositories", `${missing.join(", ")} is no repository of this host`, hint)];
   }
   if (acknowledge.mode === "any" && repositories.length > 1) {
-    return [
-      finding(
-        "PB021",
-        "acknowledge.mode",
-        'with "any" PostgreSQL may remove a segment that only one repository holds',
-        'watch the debt that info reports and run heal, or use "all"',
-      ),
-    ];
+    const fact = 'with "any" PostgreSQL may remove a segment that only one repository holds';
+    return [finding("PB021", "acknowledge.mode", fact, 'watch the debt that info reports and run heal, or use "all"')];
   }
   return [];
 }
@@ -47,5 +30,8 @@ export function checkAcknowledge({ acknowledge, repositories }: DatabasePlan): F
 export function checkAcknowledgeWeaker({ acknowledgeWeaker }: HostPlan | ClusterPlan): Finding[] {
   return Object.entries(acknowledgeWeaker)
     .filter(([, reason]) => reason.trim() === "")
-    .map(([key]) => finding("PB098", `acknowledgeWeaker.${key}`, "it has no reason, and counts for nothing without one", "write why it is meant"));
+    .map(([key]) => {
+      const fact = "it has no reason, and counts for nothing without one";
+      return finding("PB098", `acknowledgeWeaker.${key}`, fact, "write why it is meant");
+    });
 }

@@ -73,12 +73,8 @@ function checkR2Rules(resource: CloudResource): Finding[] {
 
 function expiring(path: string, days: number | null): Finding {
   const when = days === null ? "at a date" : `${days} days after they were written`;
-  return finding(
-    "PB058",
-    path,
-    `removes objects ${when}: increments and WAL refer to older ones, so restores fail although backups report success`,
-    KEEP_HINT,
-  );
+  const fact = `removes objects ${when}: increments and WAL refer to older ones, so restores fail although backups report success`;
+  return finding("PB058", path, fact, KEEP_HINT);
 }
 
 function moving(path: string, classes: readonly string[]): Finding[] {
@@ -88,14 +84,8 @@ function moving(path: string, classes: readonly string[]): Finding[] {
     return [finding("PB060", path, fact, "remove the transition")];
   }
   if (!classes.some((name) => findClassFault(name) === "infrequent")) return [];
-  return [
-    finding(
-      "PB061",
-      path,
-      "moves objects to a class that asks for 30 days or more of each and for every read: WAL costs more there",
-      "remove the transition",
-    ),
-  ];
+  const fact = "moves objects to a class that asks for 30 days or more of each and for every read: WAL costs more there";
+  return [finding("PB061", path, fact, "remove the transition")];
 }
 
 function checkR2Lock(resource: CloudResource): Finding[] {

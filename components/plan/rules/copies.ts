@@ -22,14 +22,9 @@ export function checkCopies(plan: DatabasePlan): Finding[] {
   const places = repositoriesWithFulls(plan).map((repository) => repository.place);
   if (places.length === 0 || places.some((place) => place.offSite === true || isUnknown(place.failureDomain))) return [];
   const sure = places.every((place) => place.offSite === false);
-  return [
-    finding(
-      "PB030",
-      "repositories",
-      `${sure ? "no full backup leaves the site" : "no repository with full backups is known to be off the site"}: a fire takes the database and its backups (a ${text}, where 3-2-1 is wanted)`,
-      sure ? "add a bucket of a vendor or a host elsewhere" : "set offSite on the repository that stands elsewhere, or add one that does",
-    ),
-  ];
+  const fact = `${sure ? "no full backup leaves the site" : "no repository with full backups is known to be off the site"}: a fire takes the database and its backups (a ${text}, where 3-2-1 is wanted)`;
+  const hint = sure ? "add a bucket of a vendor or a host elsewhere" : "set offSite on the repository that stands elsewhere, or add one that does";
+  return [finding("PB030", "repositories", fact, hint)];
 }
 
 /** A NAS that is away must not fill the disk of the database, and a directory of the database's machine is lost with it. */

@@ -31,15 +31,23 @@ function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[]
 }
 
 function checkSource({ from, repositories: some }: DrillPlan, { repositories }: DatabasePlan, path: string): Finding[] {
-  if (from !== undefined && some !== undefined)
-    return [finding("PB040", `${path}.repositories`, "from names the one repository, repositories those that come in turn", "leave one of them out")];
-  if (some?.length === 0) return [finding("PB040", `${path}.repositories`, "none is named, so nothing is restored", "leave it out for all of them")];
+  if (from !== undefined && some !== undefined) {
+    const fact = "from names the one repository, repositories those that come in turn";
+    return [finding("PB040", `${path}.repositories`, fact, "leave one of them out")];
+  }
+  if (some?.length === 0) {
+    const fact = "none is named, so nothing is restored";
+    return [finding("PB040", `${path}.repositories`, fact, "leave it out for all of them")];
+  }
   if (repositories.length === 0) return [];
   const names = repositories.map(({ name }) => name);
   const missing = (argument: string, wanted: readonly string[]): Finding[] =>
     wanted
       .filter((name) => !names.includes(name))
-      .map((name) => finding("PB040", `${path}.${argument}`, `"${name}" is no repository of this database`, `name one of ${names.join(", ")}`));
+      .map((name) => {
+        const fact = `"${name}" is no repository of this database`;
+        return finding("PB040", `${path}.${argument}`, fact, `name one of ${names.join(", ")}`);
+      });
   return from === undefined ? missing("repositories", some ?? []) : missing("from", [from]);
 }
 
@@ -60,7 +68,8 @@ function checkBounds({ maxGiB, maxMinutes }: DrillPlan, { objectives: { rtoMinut
   // A drill measures the time to the first connection, and fails by itself where that is too long. Its checks come after that.
   if (rtoMinutes !== undefined && maxMinutes !== undefined && maxMinutes < rtoMinutes) {
     const fact = `a drill is ended after ${maxMinutes} minutes, objectives.rtoMinutes promises ${rtoMinutes}: it fails where the promise is kept`;
-    found.push(finding("PB041", `${path}.maxMinutes`, fact, `set maxMinutes well above ${rtoMinutes}: checks come after the restore`));
+    const hint = `set maxMinutes well above ${rtoMinutes}: checks come after the restore`;
+    found.push(finding("PB041", `${path}.maxMinutes`, fact, hint));
   }
   return found;
 }
@@ -88,14 +97,11 @@ function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: 
 
 /** @param names of drills that are declared as made elsewhere, which nothing in the program makes */
 export function checkUndrilled(names: readonly string[]): Finding[] {
-  return names.map((name) =>
-    finding(
-      "PB140",
-      `drills.${name}.elsewhere`,
-      "no FireDrill of this program makes it: it is in the topology, its alert waits for it, and nobody restores anything",
-      'declare one: new FireDrill("…", { of: <this>.drilled, … }); or silence this where another stack has it',
-    ),
-  );
+  return names.map((name) => {
+    const fact = "no FireDrill of this program makes it: it is in the topology, its alert waits for it, and nobody restores anything";
+    const hint = 'declare one: new FireDrill("…", { of: <this>.drilled, … }); or silence this where another stack has it';
+    return finding("PB140", `drills.${name}.elsewhere`, fact, hint);
+  });
 }
 
 function isLine(text: string): boolean {

@@ -36,14 +36,8 @@ export function checkClusterEngine(plan: ClusterPlan): Finding[] {
   const row = findEngine(plan.engine);
   const found: Finding[] = [];
   if (row !== null && !row.fromStandby && plan.backupTarget !== "primary") {
-    found.push(
-      finding(
-        "PB050",
-        "backupTarget",
-        `${row.title} cannot take a backup from a standby there: it needs the primary beside it, and ends with [056] "unable to find primary cluster"`,
-        'set backupTarget: "primary", or use engine "runtime"',
-      ),
-    );
+    const fact = `${row.title} cannot take a backup from a standby there: it needs the primary beside it, and ends with [056] "unable to find primary cluster"`;
+    found.push(finding("PB050", "backupTarget", fact, 'set backupTarget: "primary", or use engine "runtime"'));
   }
   if (!isUnknown(plan.instances) && !(Number.isInteger(plan.instances) && plan.instances >= 1)) {
     const fact = `${plan.instances} instances: CloudNativePG demands at least 1`;
@@ -57,25 +51,14 @@ export function checkClusterEngine(plan: ClusterPlan): Finding[] {
   }
   for (const schedule of plan.schedules) {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
-    found.push(
-      finding(
-        "PB051",
-        `schedules.${schedule.name}.timeZone`,
-        `CloudNativePG runs schedules in the zone of its operator (UTC) and knows no other: ${schedule.timeZone} would be shifted`,
-        "write the hours in UTC and leave timeZone out",
-      ),
-    );
+    const fact = `CloudNativePG runs schedules in the zone of its operator (UTC) and knows no other: ${schedule.timeZone} would be shifted`;
+    const hint = "write the hours in UTC and leave timeZone out";
+    found.push(finding("PB051", `schedules.${schedule.name}.timeZone`, fact, hint));
   }
   for (const name of plan.serviceNames) {
     if (!/^pgbackrest(-|$)/i.test(name)) continue;
-    found.push(
-      finding(
-        "PB052",
-        "serviceNames",
-        `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… of every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`,
-        `rename it, for instance to "cnpg-${name}"`,
-      ),
-    );
+    const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… of every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
+    found.push(finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`));
   }
   return found;
 }
@@ -88,26 +71,29 @@ function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRo
     return [finding("PB043", "engine", fact, 'use engine "runtime" for the repositories, snapshots beside it')];
   }
   const fact = `engine ${engine} writes to ${row.repositoriesMax === 1 ? "one repository" : `${row.repositoriesMax} repositories`} only: ${names.join(", ")} would stay empty (a barmanObjectName in a ScheduledBackup is ignored)`;
-  return [finding("PB043", `repositories.${names[0] ?? ""}`, fact, `set engine "runtime", or remove ${names.join(", ")}`)];
+  const hint = `set engine "runtime", or remove ${names.join(", ")}`;
+  return [finding("PB043", `repositories.${names[0] ?? ""}`, fact, hint)];
 }
 
 function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
   const path = `repositories.${repository.name}`;
   const found: Finding[] = [];
   if (!row.kinds.includes(repository.kind)) {
-    found.push(finding("PB044", `${path}.at`, `${row.title} cannot write to a repository of kind ${repository.kind}`, 'use engine "runtime"'));
+    const fact = `${row.title} cannot write to a repository of kind ${repository.kind}`;
+    found.push(finding("PB044", `${path}.at`, fact, 'use engine "runtime"'));
   }
   if (repository.encrypted && !row.encrypts) {
     const fact = `${row.title} encrypts nothing itself: the passphrase would be ignored and backups lie readable in the bucket`;
-    found.push(finding("PB045", `${path}.at.cipher`, fact, 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose'));
+    const hint = 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose';
+    found.push(finding("PB045", `${path}.at.cipher`, fact, hint));
   }
   if (repository.blockIncremental && !row.blockIncremental) {
-    found.push(finding("PB044", `${path}.blockIncremental`, `${row.title} knows no block increments`, 'use engine "runtime"'));
+    const fact = `${row.title} knows no block increments`;
+    found.push(finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"'));
   }
   if (repository.blockIncremental && !repository.bundle) {
-    found.push(
-      finding("PB046", `${path}.blockIncremental`, "block increments are stored in bundles only (pgBackRest's own rule)", "set bundle: true"),
-    );
+    const fact = "block increments are stored in bundles only (pgBackRest's own rule)";
+    found.push(finding("PB046", `${path}.blockIncremental`, fact, "set bundle: true"));
   }
   return found;
 }
@@ -131,9 +117,8 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
       const path = `schedules.${schedule.name}`;
       if (cron === null) {
         const fact = `${row.title} needs a run of its own for repo${key}, and "${schedule.cron}" cannot be moved by ${minutes} minutes`;
-        return [
-          finding("PB047", path, fact, 'use a cron with single hours and minutes, or engine "runtime", which reaches all repositories in one pass'),
-        ];
+        const hint = 'use a cron with single hours and minutes, or engine "runtime", which reaches all repositories in one pass';
+        return [finding("PB047", path, fact, hint)];
       }
       const other = schedules.find((candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null);
       if (other === undefined) return [];
@@ -152,7 +137,8 @@ function checkAcknowledgement({ acknowledge }: DatabasePlan, row: EngineRow): Fi
 function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Finding[] {
   if (engineVersion === undefined) return [];
   if (compareVersions(engineVersion, "2.45") === null) {
-    return [finding("PB048", "engineVersion", `"${engineVersion}" is no version of pgBackRest`, 'write for instance "2.60.0"')];
+    const fact = `"${engineVersion}" is no version of pgBackRest`;
+    return [finding("PB048", "engineVersion", fact, 'write for instance "2.60.0"')];
   }
   return stockLimits(repositories)
     .filter((limit) => isInRange(limit, engineVersion))
@@ -167,15 +153,10 @@ function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
   const found: Finding[] = [];
   if (different !== undefined) {
     const fact = `stock pgBackRest compresses alike for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
-    found.push(finding("PB044", `repositories.${different.name}.compress`, fact, `write the same as in ${first.name}, or use engine "runtime"`));
+    const hint = `write the same as in ${first.name}, or use engine "runtime"`;
+    found.push(finding("PB044", `repositories.${different.name}.compress`, fact, hint));
   }
-  found.push(
-    finding(
-      "PB121",
-      "engine",
-      `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is away WAL piles up in pg_wal, and backups into the others end with [082]`,
-      'watch pg_wal, or use engine "runtime", which keeps the others current',
-    ),
-  );
+  const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is away WAL piles up in pg_wal, and backups into the others end with [082]`;
+  found.push(finding("PB121", "engine", fact, 'watch pg_wal, or use engine "runtime", which keeps the others current'));
   return found;
 }

@@ -26,9 +26,9 @@ function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: Hos
       : SYSTEMD_DIRECTORIES.includes(directories.units)
         ? null
         : `systemd loads no units from ${directories.units}, and the agent is one`;
-  return fact === null
-    ? []
-    : [finding("PB102", "agent", fact, `leave agent out${restoreOnly ? "" : ', or use engine "runtime" with units in /etc/systemd/system'}`)];
+  if (fact === null) return [];
+  const hint = `leave agent out${restoreOnly ? "" : ', or use engine "runtime" with units in /etc/systemd/system'}`;
+  return [finding("PB102", "agent", fact, hint)];
 }
 
 /** The form is that of the option `metrics-listen` (runtime/agent/metricsServer.ts). */
@@ -38,17 +38,21 @@ function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
   const port = Number(/^(?:\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(metricsListen)?.[1]);
   if (!(port >= 1 && port <= 65_535)) return [finding("PB130", place, `"${metricsListen}" is no address with a port`, 'write "127.0.0.1:9854"')];
   if (agent) return [];
-  return [finding("PB130", place, "there is no agent here that could serve metrics", "leave it out: maintenance.metrics writes them as a file")];
+  const hint = "leave it out: maintenance.metrics writes them as a file";
+  return [finding("PB130", place, "there is no agent here that could serve metrics", hint)];
 }
 
 function checkStreaming({ agent, streamIntervalSeconds }: HostPlan): Finding[] {
   if (streamIntervalSeconds === undefined) return [];
   const found: Finding[] = [];
-  if (!Number.isInteger(streamIntervalSeconds) || !isWithin(streamIntervalSeconds, 1, STREAM_INTERVAL_S_MAX))
-    found.push(finding("PB014", "streaming.intervalSeconds", `${streamIntervalSeconds} is no whole number from 1 to ${STREAM_INTERVAL_S_MAX}`, ""));
+  if (!Number.isInteger(streamIntervalSeconds) || !isWithin(streamIntervalSeconds, 1, STREAM_INTERVAL_S_MAX)) {
+    const fact = `${streamIntervalSeconds} is no whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
+    found.push(finding("PB014", "streaming.intervalSeconds", fact, ""));
+  }
   if (!agent) {
     const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
-    found.push(finding("PB150", "streaming", "nobody would stream: it is the agent that does, and there is none", hint));
+    const fact = "nobody would stream: it is the agent that does, and there is none";
+    found.push(finding("PB150", "streaming", fact, hint));
   }
   return found;
 }
@@ -64,45 +68,31 @@ function checkIdentity(plan: HostPlan): Finding[] {
   const found: Finding[] = [];
   if (plan.connections.length !== 1) {
     const given = plan.connections.length === 0 ? "none" : plan.connections.join(" and ");
-    found.push(finding("PB016", "connection", `exactly one way to reach the host is needed, ${given} is given`, "set connection: { local: {} }"));
+    const fact = `exactly one way to reach the host is needed, ${given} is given`;
+    found.push(finding("PB016", "connection", fact, "set connection: { local: {} }"));
   }
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(plan.stanza)) {
-    found.push(
-      finding(
-        "PB013",
-        "stanza",
-        `"${plan.stanza}" is no stanza name: letters, digits, underscore, dot and hyphen are allowed`,
-        'set a name such as "main"',
-      ),
-    );
+    const fact = `"${plan.stanza}" is no stanza name: letters, digits, underscore, dot and hyphen are allowed`;
+    found.push(finding("PB013", "stanza", fact, 'set a name such as "main"'));
   }
   if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
-    found.push(
-      finding(
-        "PB022",
-        "user",
-        `"${plan.user}" cannot be the account of PostgreSQL: the server refuses to run as root`,
-        'set the account that owns dataDirectory, usually "postgres"',
-      ),
-    );
+    const fact = `"${plan.user}" cannot be the account of PostgreSQL: the server refuses to run as root`;
+    found.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
   }
   if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) found.push(finding("PB014", "port", `${plan.port} is no port: 1 to 65535`, ""));
   if (!isWithin(plan.processMax, 1, 999)) found.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
   if (plan.postgres !== undefined && !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))) {
-    found.push(finding("PB014", "postgres.version", `${plan.postgres.version} is no major version of PostgreSQL`, "a whole number, such as 17"));
+    const fact = `${plan.postgres.version} is no major version of PostgreSQL`;
+    found.push(finding("PB014", "postgres.version", fact, "a whole number, such as 17"));
   }
   if (plan.postgres?.install === true && isUnknown(plan.port)) {
-    found.push(finding("PB014", "port", "the port of a cluster that is to be made must be known in the preview", "a number"));
+    const fact = "the port of a cluster that is to be made must be known in the preview";
+    found.push(finding("PB014", "port", fact, "a number"));
   }
   if (plan.allowRestart && plan.restartCommand.length === 0) {
-    found.push(
-      finding(
-        "PB018",
-        "restartCommand",
-        "allowRestart is set but there is no command that restarts PostgreSQL",
-        'set restartCommand, for instance ["systemctl", "restart", "postgresql"]',
-      ),
-    );
+    const fact = "allowRestart is set but there is no command that restarts PostgreSQL";
+    const hint = 'set restartCommand, for instance ["systemctl", "restart", "postgresql"]';
+    found.push(finding("PB018", "restartCommand", fact, hint));
   }
   return found;
 }
@@ -125,13 +115,7 @@ function checkPaths(plan: HostPlan): Finding[] {
   return paths.flatMap(([argument, path]) => {
     if (path === undefined || isUnknown(path)) return [];
     if (PATH_CHARACTERS.test(path) && path.trim() === path && !/\/\.\.?(\/|$)/.test(path) && (path === "/" || !path.endsWith("/"))) return [];
-    return [
-      finding(
-        "PB014",
-        argument,
-        `"${path}" cannot be used as a path here: it must be absolute, without "." or ".." parts and a slash at the end, of letters, digits, blanks and _ . , : @ + = ~ -`,
-        "move the directory or link to it by another name",
-      ),
-    ];
+    const fact = `"${path}" cannot be used as a path here: it must be absolute, without "." or ".." parts and a slash at the end, of letters, digits, blanks and _ . , : @ + = ~ -`;
+    return [finding("PB014", argument, fact, "move the directory or link to it by another name")];
   });
 }

@@ -21,9 +21,8 @@ function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan
   check("objectives.pitrDays", pitrDays, 36500);
   check("objectives.maxRepositoryGB", maxRepositoryGB, 1e9);
   if (archiveTimeoutSeconds !== undefined && !isWithin(archiveTimeoutSeconds, 0, 1073741823)) {
-    found.push(
-      finding("PB037", "archiveTimeoutSeconds", `${archiveTimeoutSeconds} is outside 0 to 1073741823`, "set whole seconds, for instance 60"),
-    );
+    const fact = `${archiveTimeoutSeconds} is outside 0 to 1073741823`;
+    found.push(finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60"));
   }
   for (const [name, value] of Object.entries(sizing ?? {})) {
     if (!(typeof value === "number" && value >= 0 && value < 1e9)) found.push(finding("PB037", `sizing.${name}`, `${value} is no amount`, ""));
@@ -36,31 +35,20 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   const worst = worstCaseRpo(plan);
   if (worst === null) {
     const fact = "nothing limits the age of a WAL segment that does not fill: on a quiet database hours of commits exist on this machine only";
-    return [
-      finding(rpoSeconds === undefined ? "PB038" : "PB039", "archiveTimeoutSeconds", fact, "set objectives.rpoSeconds, or archiveTimeoutSeconds: 60"),
-    ];
+    const hint = "set objectives.rpoSeconds, or archiveTimeoutSeconds: 60";
+    return [finding(rpoSeconds === undefined ? "PB038" : "PB039", "archiveTimeoutSeconds", fact, hint)];
   }
   if (rpoSeconds === undefined || worst.totalSeconds <= rpoSeconds) return [];
-  return [
-    finding(
-      "PB039",
-      "objectives.rpoSeconds",
-      `the worst case is ${worst.totalSeconds} s (${worst.waitsFor} ${worst.waitSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), the objective ${rpoSeconds} s`,
-      worst.waitsFor === "streaming"
-        ? `accept ${worst.totalSeconds} s, or keep a synchronous standby for what archiving cannot promise`
-        : `accept ${worst.totalSeconds} s, set streaming: {} where there is an agent (seconds), or keep a synchronous standby for what archiving cannot promise`,
-    ),
-  ];
+  const fact = `the worst case is ${worst.totalSeconds} s (${worst.waitsFor} ${worst.waitSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), the objective ${rpoSeconds} s`;
+  const hint =
+    worst.waitsFor === "streaming"
+      ? `accept ${worst.totalSeconds} s, or keep a synchronous standby for what archiving cannot promise`
+      : `accept ${worst.totalSeconds} s, set streaming: {} where there is an agent (seconds), or keep a synchronous standby for what archiving cannot promise`;
+  return [finding("PB039", "objectives.rpoSeconds", fact, hint)];
 }
 
 function checkNoDrill({ drills, repositories }: DatabasePlan): Finding[] {
   if (drills.length > 0 || repositories.length === 0) return [];
-  return [
-    finding(
-      "PB042",
-      "drills",
-      "no drill restores these backups: whether they can be restored, and how long it takes, is not known",
-      'declare one, for instance drills: { monthly: { cron: "0 5 1 * *" } }',
-    ),
-  ];
+  const fact = "no drill restores these backups: whether they can be restored, and how long it takes, is not known";
+  return [finding("PB042", "drills", fact, 'declare one, for instance drills: { monthly: { cron: "0 5 1 * *" } }')];
 }

@@ -8,13 +8,15 @@ export function checkPlugin({ replicas, serviceName }: { readonly serviceName: s
   const found: Finding[] = [];
   if (!NAME.test(serviceName)) {
     const fact = `"${serviceName}" is no name of a Service`;
-    found.push(finding("PB110", "serviceName", fact, "lower-case letters, digits and hyphens, a letter first, at most 63"));
+    const hint = "lower-case letters, digits and hyphens, a letter first, at most 63";
+    found.push(finding("PB110", "serviceName", fact, hint));
   } else if (/^pgbackrest(-|$)/.test(serviceName)) {
     const fact = `a Service named "${serviceName}" becomes environment variables PGBACKREST_… of every pod in its namespace, which pgBackRest reads as options`;
     found.push(finding("PB052", "serviceName", fact, `rename it, for instance to "cnpg-${serviceName}"`));
   }
   if (!Number.isInteger(replicas) || replicas < 1) {
-    found.push(finding("PB110", "replicas", `${replicas} is no number of replicas`, "two, so that one is there while the other restarts"));
+    const hint = "two, so that one is there while the other restarts";
+    found.push(finding("PB110", "replicas", `${replicas} is no number of replicas`, hint));
   }
   return found;
 }

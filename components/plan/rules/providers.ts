@@ -45,14 +45,8 @@ function checkAddress(s3: S3Plan, path: string): Finding[] {
   const told = findRegion(row, s3.endpoint);
   const fixed = row.regionPattern !== undefined || row.id === "r2";
   if (told !== null && fixed && !isUnknown(s3.region) && s3.region !== told) {
-    found.push(
-      finding(
-        "PB054",
-        `${path}.s3.region`,
-        `region "${s3.region}" does not fit ${row.title} at ${s3.endpoint}, which signs for "${told}": requests are refused`,
-        `set region: "${told}"`,
-      ),
-    );
+    const fact = `region "${s3.region}" does not fit ${row.title} at ${s3.endpoint}, which signs for "${told}": requests are refused`;
+    found.push(finding("PB054", `${path}.s3.region`, fact, `set region: "${told}"`));
   }
   const hostedBy = findQuirks("auto", s3.endpoint);
   if (s3.quirks !== undefined && hostedBy !== null && hostedBy.id !== "generic" && hostedBy.id !== row.id) {
@@ -71,7 +65,8 @@ function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
     // Where it is what everybody does there, nobody asked for it.
     if (row.uriStyle === "host") return [];
     const fact = `${title} has no setting for uriStyle "host": it asks ${s3.endpoint} with the bucket in the path`;
-    return [finding("PB117", `${path}.s3.uriStyle`, fact, 'leave uriStyle out, or use engine "runtime" where the server knows host names only')];
+    const hint = 'leave uriStyle out, or use engine "runtime" where the server knows host names only';
+    return [finding("PB117", `${path}.s3.uriStyle`, fact, hint)];
   }
   const found: Finding[] = [];
   if (row.uriStyle === "path" && row.id !== "generic") {
@@ -95,14 +90,9 @@ function checkBucket(s3: S3Plan, path: string): Finding[] {
   }
   if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
     const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
-    found.push(
-      finding(
-        "PB059",
-        `${path}.immutableDays`,
-        `immutableDays is not possible on ${row.title}: ${reason}`,
-        "use B2 or S3 for the immutable copy and this one as second repository",
-      ),
-    );
+    const fact = `immutableDays is not possible on ${row.title}: ${reason}`;
+    const hint = "use B2 or S3 for the immutable copy and this one as second repository";
+    found.push(finding("PB059", `${path}.immutableDays`, fact, hint));
   }
   const { storageClass = "" } = facts;
   const fault = findClassFault(storageClass);

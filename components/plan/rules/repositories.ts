@@ -22,21 +22,16 @@ export function checkRepositories({ engine, repositories }: DatabasePlan, dataDi
 
 function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: EngineRow | null): Finding[] {
   if (repositories.length > 0 || row?.repositoriesMax === 0) return [];
-  return [finding("PB002", "repositories", "no repository is given", "set repositories: { repo1: { at: … }, repo2: { at: … } }")];
+  const hint = "set repositories: { repo1: { at: … }, repo2: { at: … } }";
+  return [finding("PB002", "repositories", "no repository is given", hint)];
 }
 
 function checkRepository(repository: RepositoryPlan, dataDirectory: string | undefined): Finding[] {
   const path = `repositories.${repository.name}`;
   const found: Finding[] = [];
   if (repository.key === 0) {
-    found.push(
-      finding(
-        "PB001",
-        path,
-        `"${repository.name}" is no repository key: repo1 to repo${REPO_KEY_MAX} are`,
-        "rename it; the number is part of every option name",
-      ),
-    );
+    const fact = `"${repository.name}" is no repository key: repo1 to repo${REPO_KEY_MAX} are`;
+    found.push(finding("PB001", path, fact, "rename it; the number is part of every option name"));
   }
   found.push(...checkRetention(repository, path));
   found.push(...checkCompression(repository, `${path}.compress`));
@@ -52,7 +47,8 @@ function checkEncryption({ encrypted, kind, name, place }: RepositoryPlan, row: 
   if (row?.encrypts === false) {
     if (!place.thirdParty) return [];
     const fact = `${row.title} encrypts nothing before it is sent: whoever can read the bucket at ${place.title} can read the database`;
-    return [finding("PB078", path, fact, 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable')];
+    const hint = 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable';
+    return [finding("PB078", path, fact, hint)];
   }
   const fact = `backups leave this machine unencrypted: whoever can read the ${exposed} can read the database`;
   return [finding("PB007", path, fact, "set cipher: new CipherPassphrase(…).ref on the repository")];
@@ -60,7 +56,10 @@ function checkEncryption({ encrypted, kind, name, place }: RepositoryPlan, row: 
 
 function checkCompression({ compressType, compressLevel }: RepositoryPlan, path: string): Finding[] {
   const type = findCompressType(compressType);
-  if (type === null) return [finding("PB015", `${path}.type`, `"${compressType}" cannot be written: ${COMPRESS_TYPES.join(", ")} can`, "")];
+  if (type === null) {
+    const fact = `"${compressType}" cannot be written: ${COMPRESS_TYPES.join(", ")} can`;
+    return [finding("PB015", `${path}.type`, fact, "")];
+  }
   const { least, most } = levelRangeOf(type) ?? { least: 0, most: 0 };
   return isWithin(compressLevel, least, most)
     ? []
@@ -69,10 +68,12 @@ function checkCompression({ compressType, compressLevel }: RepositoryPlan, path:
 
 function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPlan, path: string): Finding[] {
   if (keepFullCount !== undefined && keepDays !== undefined) {
-    return [finding("PB004", path, "keepFullCount and keepDays are both set: pgBackRest keeps by one of them", "remove one")];
+    const fact = "keepFullCount and keepDays are both set: pgBackRest keeps by one of them";
+    return [finding("PB004", path, fact, "remove one")];
   }
   if (keepFullCount === undefined && keepDays === undefined) {
-    return [finding("PB006", path, "neither keepFullCount nor keepDays is set: backups are kept until the repository is full", "set one of them")];
+    const fact = "neither keepFullCount nor keepDays is set: backups are kept until the repository is full";
+    return [finding("PB006", path, fact, "set one of them")];
   }
   return Object.entries({ keepFullCount, keepDays, keepDiffCount }).flatMap(([name, value]) => {
     if (value === undefined || isUnknown(value) || isWithin(value, 1, RETENTION_MAX)) return [];

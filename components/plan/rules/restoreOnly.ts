@@ -14,18 +14,18 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
   });
   const wrong = given
     .filter(([, isGiven]) => isGiven)
-    .map(([name]) => finding("PB100", name, `${name} is about backups, and a host with restoreOnly takes none`, `remove ${name} or restoreOnly`));
+    .map(([name]) => {
+      const fact = `${name} is about backups, and a host with restoreOnly takes none`;
+      return finding("PB100", name, fact, `remove ${name} or restoreOnly`);
+    });
   const writing = plan.repositories.filter(({ kind, readOnly }) => kind === "s3" && !readOnly);
   return [
     ...wrong,
-    ...writing.map(({ name }) =>
-      finding(
-        "PB101",
-        `repositories.${name}.at`,
-        "this host only restores, and its keys can write: whoever takes it can overwrite and delete backups",
-        "give it readerTarget of the repository (credentials.create.reader: true)",
-      ),
-    ),
+    ...writing.map(({ name }) => {
+      const fact = "this host only restores, and its keys can write: whoever takes it can overwrite and delete backups";
+      const hint = "give it readerTarget of the repository (credentials.create.reader: true)";
+      return finding("PB101", `repositories.${name}.at`, fact, hint);
+    }),
   ];
 }
 
@@ -33,12 +33,8 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
 export function checkReadOnly({ repositories }: DatabasePlan): Finding[] {
   return repositories
     .filter(({ readOnly }) => readOnly)
-    .map(({ name }) =>
-      finding(
-        "PB099",
-        `repositories.${name}.at`,
-        "its keys only read, and backups have to be written",
-        "use target of the repository, or set restoreOnly on a host that only restores",
-      ),
-    );
+    .map(({ name }) => {
+      const hint = "use target of the repository, or set restoreOnly on a host that only restores";
+      return finding("PB099", `repositories.${name}.at`, "its keys only read, and backups have to be written", hint);
+    });
 }

@@ -39,28 +39,16 @@ function checkWindow(repository: RepositoryPlan, { objectives, schedules }: Data
   if (pitrDays === undefined || days === null || days >= pitrDays) return [];
   const name = repository.keepDays === undefined ? "keepFullCount" : "keepDays";
   const value = repository.keepDays ?? repository.keepFullCount;
-  return [
-    finding(
-      "PB032",
-      `repositories.${repository.name}.${name}`,
-      `${value} ${name === "keepDays" ? "days are" : "full backups at the scheduled interval are"} a window of ${days} days at the worst moment, objectives.pitrDays promises ${pitrDays}`,
-      name === "keepDays"
-        ? `set keepDays: ${pitrDays}`
-        : `set keepDays: ${pitrDays} in its place, which follows the promise whatever the schedule is`,
-    ),
-  ];
+  const fact = `${value} ${name === "keepDays" ? "days are" : "full backups at the scheduled interval are"} a window of ${days} days at the worst moment, objectives.pitrDays promises ${pitrDays}`;
+  const hint =
+    name === "keepDays" ? `set keepDays: ${pitrDays}` : `set keepDays: ${pitrDays} in its place, which follows the promise whatever the schedule is`;
+  return [finding("PB032", `repositories.${repository.name}.${name}`, fact, hint)];
 }
 
 function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {
   if (keepFullCount !== 1) return [];
-  return [
-    finding(
-      "PB033",
-      `repositories.${name}.keepFullCount`,
-      "one full backup is kept: each new one removes every older moment at once, a mistake that is noticed a day later cannot be undone",
-      "keep at least 2, or set keepDays",
-    ),
-  ];
+  const fact = "one full backup is kept: each new one removes every older moment at once, a mistake that is noticed a day later cannot be undone";
+  return [finding("PB033", `repositories.${name}.keepFullCount`, fact, "keep at least 2, or set keepDays")];
 }
 
 /** Locked objects cost money after pgBackRest has forgotten them, and are free game before it has when the lock is shorter. */
@@ -71,14 +59,8 @@ function checkLocks(repository: RepositoryPlan): Finding[] {
   const path = `repositories.${name}`;
   if (keepDays > lockedDays) {
     const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: whoever may remove versions can remove the older ones`;
-    return [
-      finding(
-        "PB034",
-        `${path}.keepDays`,
-        fact,
-        `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from a thief of keys`,
-      ),
-    ];
+    const hint = `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from a thief of keys`;
+    return [finding("PB034", `${path}.keepDays`, fact, hint)];
   }
   if (keepDays < lockedDays) {
     const fact = `expired after ${keepDays} days but locked for ${lockedDays}: ${lockedDays - keepDays} days are paid for and cannot be used for a restore in the usual way`;
@@ -92,12 +74,6 @@ function checkVersions({ name, s3 }: RepositoryPlan): Finding[] {
   const { immutableDays, undeleteDays, versioning } = s3?.facts ?? {};
   if (versioning !== true || undeleteDays === undefined || isUnknown(undeleteDays) || undeleteDays >= UNDELETE_DAYS_MIN) return [];
   if (immutableDays !== undefined && immutableDays >= UNDELETE_DAYS_MIN) return [];
-  return [
-    finding(
-      "PB036",
-      `repositories.${name}.at`,
-      `what is deleted or overwritten is gone after ${undeleteDays} days: that must be longer than it takes to notice`,
-      `set undeleteDays: 14 (at least ${UNDELETE_DAYS_MIN})`,
-    ),
-  ];
+  const fact = `what is deleted or overwritten is gone after ${undeleteDays} days: that must be longer than it takes to notice`;
+  return [finding("PB036", `repositories.${name}.at`, fact, `set undeleteDays: 14 (at least ${UNDELETE_DAYS_MIN})`)];
 }

@@ -11,14 +11,8 @@ const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Frid
 /** Findings in the order of the schedules. */
 export function checkSchedules(plan: DatabasePlan): Finding[] {
   if (plan.schedules.length === 0) {
-    return [
-      finding(
-        "PB012",
-        "schedules",
-        "no backup is scheduled: WAL grows without end and a restore takes ever longer",
-        'set schedules.full, for instance { cron: "0 3 * * 0" }',
-      ),
-    ];
+    const fact = "no backup is scheduled: WAL grows without end and a restore takes ever longer";
+    return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
   const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
   if (alone.some((found) => found.severity === "error")) return alone;
@@ -31,7 +25,8 @@ export function checkTime(schedule: RunTime, path: string): Finding[] {
   const parsed = parseCron(schedule.cron);
   if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
   if (!isTimeZone(schedule.timeZone)) {
-    found.push(finding("PB011", `${path}.timeZone`, `"${schedule.timeZone}" is no time zone name`, 'use UTC or a name such as "Europe/Berlin"'));
+    const fact = `"${schedule.timeZone}" is no time zone name`;
+    found.push(finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"'));
   }
   if (!isWithin(schedule.jitterSeconds, 0, 86400))
     found.push(finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, ""));
@@ -48,7 +43,8 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoKey(name) === null || !names.includes(name)));
   if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
     const fact = strangers.length > 0 ? `${strangers.join(", ")} is no repository of this database` : "no repository is named";
-    found.push(finding("PB026", `${path}.repositories`, fact, `name some of ${names.join(", ")}, or leave it out for all`));
+    const hint = `name some of ${names.join(", ")}, or leave it out for all`;
+    found.push(finding("PB026", `${path}.repositories`, fact, hint));
   } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
     const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup goes to all of them or to one`;
     found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out, or name one"));
@@ -71,14 +67,9 @@ function checkMeetings(schedules: readonly Schedule[]): Finding[] {
     schedules.slice(0, index).flatMap((earlier) => {
       const meeting = firstMeeting(earlier, schedule);
       if (meeting === null) return [];
-      return [
-        finding(
-          "PB027",
-          `schedules.${schedule.name}.cron`,
-          `begins in the same minute as schedules.${earlier.name}, for instance on ${minuteText(meeting)}: one stanza takes one backup at a time, so one of them fails`,
-          `leave those hours out of "${schedule.cron}", or begin it some minutes later`,
-        ),
-      ];
+      const fact = `begins in the same minute as schedules.${earlier.name}, for instance on ${minuteText(meeting)}: one stanza takes one backup at a time, so one of them fails`;
+      const hint = `leave those hours out of "${schedule.cron}", or begin it some minutes later`;
+      return [finding("PB027", `schedules.${schedule.name}.cron`, fact, hint)];
     }),
   );
 }
@@ -90,23 +81,13 @@ function checkCoverage(plan: DatabasePlan): Finding[] {
     if (repository.key === 0 || full.has(repository.key)) return [];
     const scheduled = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key)).map((schedule) => schedule.name);
     if (scheduled.length === 0) {
-      return [
-        finding(
-          "PB028",
-          `repositories.${repository.name}`,
-          "no schedule sends a backup there: it gets WAL only, and WAL alone restores nothing",
-          `add ${repository.name} to schedules.full.repositories, or leave that out so that all repositories get the full backup`,
-        ),
-      ];
+      const fact = "no schedule sends a backup there: it gets WAL only, and WAL alone restores nothing";
+      const hint = `add ${repository.name} to schedules.full.repositories, or leave that out so that all repositories get the full backup`;
+      return [finding("PB028", `repositories.${repository.name}`, fact, hint)];
     }
-    return [
-      finding(
-        "PB029",
-        `repositories.${repository.name}`,
-        `gets ${scheduled.join(" and ")} but never a full backup by schedule: its first one is never renewed, so nothing expires and each restore takes longer`,
-        `add ${repository.name} to schedules.full.repositories`,
-      ),
-    ];
+    const fact = `gets ${scheduled.join(" and ")} but never a full backup by schedule: its first one is never renewed, so nothing expires and each restore takes longer`;
+    const hint = `add ${repository.name} to schedules.full.repositories`;
+    return [finding("PB029", `repositories.${repository.name}`, fact, hint)];
   });
 }
 

@@ -52,11 +52,13 @@ function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
     found.push(finding("PB110", "clusterName", fact, "set clusterName"));
   }
   if (!isUnknown(plan.namespace) && !NAME.test(plan.namespace)) {
-    found.push(finding("PB110", "namespace", `"${plan.namespace}" is no name of a namespace`, "write it as kubectl get namespaces does"));
+    const fact = `"${plan.namespace}" is no name of a namespace`;
+    found.push(finding("PB110", "namespace", fact, "write it as kubectl get namespaces does"));
   }
   for (const { name } of shape.poolers) {
     if (NAME.test(name)) continue;
-    found.push(finding("PB110", `poolers.${name}`, `"${name}" cannot be part of an object's name`, "lower-case letters, digits and hyphens"));
+    const fact = `"${name}" cannot be part of an object's name`;
+    found.push(finding("PB110", `poolers.${name}`, fact, "lower-case letters, digits and hyphens"));
   }
   return found;
 }
@@ -71,7 +73,8 @@ function checkDrillPolicy({ plan, shape }: ResolvedCluster): Finding[] {
 function checkMonitors({ plan, shape }: ResolvedCluster): Finding[] {
   if (!shape.monitors.prometheusRule || engineOf(plan.engine).own) return [];
   const fact = `engine "${plan.engine}" has no metrics of this package: the PrometheusRule has no rules`;
-  return [finding("PB131", "monitoring.prometheusRule", fact, "leave it out, and write rules about cnpg_collector_… and the engine's own metrics")];
+  const hint = "leave it out, and write rules about cnpg_collector_… and the engine's own metrics";
+  return [finding("PB131", "monitoring.prometheusRule", fact, hint)];
 }
 
 function checkImage({ plan, shape }: ResolvedCluster): Finding[] {
@@ -79,17 +82,18 @@ function checkImage({ plan, shape }: ResolvedCluster): Finding[] {
   const found: Finding[] = [];
   if (!majors.includes(shape.postgresVersion)) {
     const fact = `version ${shape.postgresVersion} is none of those that the runtime backs up`;
-    found.push(finding("PB111", "postgresVersion", fact, `one of ${majors.toSorted((left, right) => left - right).join(", ")}`));
+    const hint = `one of ${majors.toSorted((left, right) => left - right).join(", ")}`;
+    found.push(finding("PB111", "postgresVersion", fact, hint));
   }
   if (shape.image !== undefined && !isUnknown(shape.image)) {
     const major = majorOf(shape.image);
     if (major === null) {
       const fact = `the tag of "${shape.image}" does not begin with a major version: the operator refuses it`;
-      found.push(finding("PB111", "image", fact, "name the image by a tag such as 18.6-standard-trixie, with its digest behind it"));
+      const hint = "name the image by a tag such as 18.6-standard-trixie, with its digest behind it";
+      found.push(finding("PB111", "image", fact, hint));
     } else if (plan.postgresVersion !== undefined && major !== plan.postgresVersion) {
-      found.push(
-        finding("PB111", "image", `the image is of version ${major}, postgresVersion says ${plan.postgresVersion}`, "leave one of them out"),
-      );
+      const fact = `the image is of version ${major}, postgresVersion says ${plan.postgresVersion}`;
+      found.push(finding("PB111", "image", fact, "leave one of them out"));
     }
   }
   return found;
@@ -119,7 +123,8 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   const { initdb, recovery } = bootstrap;
   const found: Finding[] = [];
   if (recovery !== undefined && (initdb !== undefined || bootstrap.import !== undefined)) {
-    found.push(finding("PB114", "bootstrap", "a cluster is restored, or made anew, and both are asked for", "leave one of them out"));
+    const fact = "a cluster is restored, or made anew, and both are asked for";
+    found.push(finding("PB114", "bootstrap", fact, "leave one of them out"));
   }
   found.push(...checkImport(bootstrap), ...checkReplica(shape));
   if (recovery === undefined) return found;
@@ -127,11 +132,13 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   const names = source?.plan.repositories.map(({ name }) => name) ?? [];
   for (const name of recovery.from ?? []) {
     if (names.includes(name)) continue;
-    found.push(finding("PB114", "bootstrap.recovery.from", `${name} is none of its repositories`, `one of ${names.join(", ")}`));
+    const fact = `${name} is none of its repositories`;
+    found.push(finding("PB114", "bootstrap.recovery.from", fact, `one of ${names.join(", ")}`));
   }
   found.push(...checkOverwrite(plan, source, recovery.continueArchive ?? false));
   if (names.length === 0 && recovery.snapshot === undefined) {
-    found.push(finding("PB114", "bootstrap.recovery.repositories", "there is nothing to restore from", "name a repository, or a snapshot"));
+    const fact = "there is nothing to restore from";
+    found.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
   }
   return found;
 }
@@ -149,9 +156,8 @@ function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null, isCont
   }
   if (shared.length > 0 || plan.repositories.some((repository) => isUnknown(placeOf(repository)))) return [];
   const fact = `no repository with stanza "${plan.stanza}" is one that it is restored from`;
-  return [
-    finding("PB114", "bootstrap.recovery.continueArchive", fact, "set stanza and repositories to those of the cluster before, or leave it out"),
-  ];
+  const hint = "set stanza and repositories to those of the cluster before, or leave it out";
+  return [finding("PB114", "bootstrap.recovery.continueArchive", fact, hint)];
 }
 
 function isAmong(repository: RepositoryPlan, { repositories }: ClusterPlan): boolean {
@@ -180,20 +186,22 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
   const { databases, postImportSql, type } = imported;
   const path = "bootstrap.import";
   if (type !== "microservice" && type !== "monolith") {
-    return [
-      finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, "microservice for one database, monolith for several"),
-    ];
+    const hint = "microservice for one database, monolith for several";
+    return [finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, hint)];
   }
   const found: Finding[] = [];
   if (type === "microservice" && (databases.length !== 1 || databases[0] === "*")) {
-    found.push(finding("PB114", `${path}.databases`, "type microservice takes exactly one database by its name", "use type monolith for several"));
+    const fact = "type microservice takes exactly one database by its name";
+    found.push(finding("PB114", `${path}.databases`, fact, "use type monolith for several"));
   }
   if (type === "microservice" && (imported.roles ?? []).length > 0) {
-    found.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", "leave roles out, or use type monolith"));
+    const hint = "leave roles out, or use type monolith";
+    found.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", hint));
   }
   if (type === "monolith" && (databases.length === 0 || postImportSql !== undefined || initdb?.database !== undefined)) {
     const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
-    found.push(finding("PB114", path, fact, 'name databases, or ["*"], and leave initdb.database and postImportSql out'));
+    const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
+    found.push(finding("PB114", path, fact, hint));
   }
   return found;
 }
@@ -202,13 +210,18 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
   const { immediate, lsn, restorePoint, time, xid } = target;
   const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   const path = "bootstrap.recovery.target";
-  if (given.length > 1) return [finding("PB114", path, `${given.join(" and ")} are given: recovery stops at one place`, "leave one of them")];
+  if (given.length > 1) {
+    const fact = `${given.join(" and ")} are given: recovery stops at one place`;
+    return [finding("PB114", path, fact, "leave one of them")];
+  }
   const [only = ""] = given;
   if (fromSnapshot && target.backup !== undefined) {
-    return [finding("PB114", `${path}.backup`, "the snapshot is what it begins with: the operator refuses another backup beside it", "leave it out")];
+    const fact = "the snapshot is what it begins with: the operator refuses another backup beside it";
+    return [finding("PB114", `${path}.backup`, fact, "leave it out")];
   }
   if (!fromSnapshot && ["immediate", "restorePoint", "xid"].includes(only) && target.backup === undefined) {
-    return [finding("PB114", `${path}.${only}`, "which backup comes before it cannot be known", "set target.backup to the label of one")];
+    const fact = "which backup comes before it cannot be known";
+    return [finding("PB114", `${path}.${only}`, fact, "set target.backup to the label of one")];
   }
   if (time !== undefined && !isUnknown(time) && !/(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) {
     return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" where it is UTC`)];
@@ -230,13 +243,15 @@ function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
     if (found.length > 0) return found;
     if (engine.stock && shape.stanzaKind === "Repository" && repository.encrypted) {
       const fact = "objects of kind Repository have no field for a passphrase: backups would be stored in the clear";
-      return [finding("PB045", `${path}.at`, fact, "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out")];
+      const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
+      return [finding("PB045", `${path}.at`, fact, hint)];
     }
     if (!engine.keepsByCount && repository.keepFullCount !== undefined) {
       return [finding("PB044", `${path}.keepFullCount`, `${engine.title} keeps by days only`, "set keepDays")];
     }
     if (!engine.keepsByCount && repository.keepDiffCount !== undefined) {
-      return [finding("PB044", `${path}.keepDiffCount`, `${engine.title} takes no differential backups`, "leave it out")];
+      const fact = `${engine.title} takes no differential backups`;
+      return [finding("PB044", `${path}.keepDiffCount`, fact, "leave it out")];
     }
     return [];
   });
@@ -248,7 +263,8 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
     const path = `schedules.${schedule.name}`;
     const found: Finding[] = [];
     if (schedule.jitterSeconds !== DEFAULTS.jitterSeconds) {
-      found.push(finding("PB044", `${path}.jitterSeconds`, "CloudNativePG begins each backup at its second", "leave it out, and spread the minutes"));
+      const fact = "CloudNativePG begins each backup at its second";
+      found.push(finding("PB044", `${path}.jitterSeconds`, fact, "leave it out, and spread the minutes"));
     }
     if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
       found.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG ends no backup by itself", "leave it out"));
@@ -258,7 +274,8 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
       found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
     }
     if (schedules[schedule.name]?.suspend === true) {
-      found.push(finding("PB092", `${path}.suspend`, "the schedule is suspended: no backup is taken", "remove suspend, or the schedule"));
+      const fact = "the schedule is suspended: no backup is taken";
+      found.push(finding("PB092", `${path}.suspend`, fact, "remove suspend, or the schedule"));
     }
     return found;
   });
@@ -270,7 +287,8 @@ function checkWorkers(resolved: ResolvedCluster): Finding[] {
     shape: { processMax },
   } = resolved;
   if (processMax !== 1 && !runsInPods(resolved)) {
-    return [finding("PB044", "processMax", `engine ${engine} has no workers that are set here`, 'leave it out, or use engine "runtime"')];
+    const fact = `engine ${engine} has no workers that are set here`;
+    return [finding("PB044", "processMax", fact, 'leave it out, or use engine "runtime"')];
   }
   return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];
 }
@@ -298,6 +316,9 @@ function checkSnapshots({ plan, schedules, shape }: ResolvedCluster): Finding[] 
   if (!stopsDatabase) return found;
   const fact = `a cold snapshot of ${plan.instances < 2 ? "the only instance" : "the primary"} shuts the database down for as long as it takes`;
   if (snapshots.acceptDowntime === true) found.push(finding("PB093", "snapshots.online", fact, ""));
-  else found.push(finding("PB115", "snapshots.online", fact, "leave online out, add a standby, or set acceptDowntime: true"));
+  else {
+    const hint = "leave online out, add a standby, or set acceptDowntime: true";
+    found.push(finding("PB115", "snapshots.online", fact, hint));
+  }
   return found;
 }

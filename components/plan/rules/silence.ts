@@ -16,11 +16,15 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
   return Object.entries(silence).flatMap(([code, reason]) => {
     const path = `silence.${code}`;
     const rule = findRule(code);
-    if (rule === null) return [finding("PB024", path, `"${code}" is no code of a finding`, "use the code that the log names, such as PB009")];
+    if (rule === null) {
+      const hint = "use the code that the log names, such as PB009";
+      return [finding("PB024", path, `"${code}" is no code of a finding`, hint)];
+    }
     if (rule.severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "mend what it names")];
     if (!isReason(reason)) return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
     if (FOUND_LATER.includes(code) || findings.some((found) => found.code === code)) return [];
-    return [finding("PB025", path, `${code} is silenced but not found`, "remove it, so that it speaks up when it is true again")];
+    const hint = "remove it, so that it speaks up when it is true again";
+    return [finding("PB025", path, `${code} is silenced but not found`, hint)];
   });
 }
 

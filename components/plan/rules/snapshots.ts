@@ -8,12 +8,9 @@ import type { HostPlan } from "../model/plan";
  */
 export function checkSnapshots({ snapshots }: HostPlan): Finding[] {
   if (!snapshots.includes("zfs")) return [];
-  return [
-    finding(
-      "PB062",
-      "snapshots.zfs",
-      "a rollback to a snapshot makes PostgreSQL write the same WAL names on the same timeline again: the archive refuses them with error 45, and archiving stalls until the disk is full",
-      "never start the server right after a rollback: let it recover first (recovery.signal with restore_command, recovery_target = 'immediate', action promote), which begins a new timeline, then take a full backup",
-    ),
-  ];
+  const fact =
+    "a rollback to a snapshot makes PostgreSQL write the same WAL names on the same timeline again: the archive refuses them with error 45, and archiving stalls until the disk is full";
+  const hint =
+    "never start the server right after a rollback: let it recover first (recovery.signal with restore_command, recovery_target = 'immediate', action promote), which begins a new timeline, then take a full backup";
+  return [finding("PB062", "snapshots.zfs", fact, hint)];
 }

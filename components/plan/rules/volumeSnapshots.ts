@@ -30,10 +30,12 @@ function checkRecovery({ shape, source }: ResolvedCluster): Finding[] {
   const found: Finding[] = [];
   if (source !== null && engineOf(source.plan.engine).stock && source.plan.repositories.length > 0) {
     const fact = "Dalibo's plugin is not there when a recovery begins with a snapshot: it would wait for WAL that nobody brings";
-    found.push(finding("PB044", path, fact, 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot'));
+    const hint = 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot';
+    found.push(finding("PB044", path, fact, hint));
   }
   if (snapshot.walStorage !== undefined && shape.walStorage === undefined) {
-    found.push(finding("PB114", `${path}.walStorage`, "the cluster has no volume for WAL to put it on: the operator refuses it", "set walStorage"));
+    const fact = "the cluster has no volume for WAL to put it on: the operator refuses it";
+    found.push(finding("PB114", `${path}.walStorage`, fact, "set walStorage"));
   }
   return found;
 }
@@ -42,7 +44,8 @@ function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
   const longest = Math.max(0, ...schedules.map((name) => name.length)) + TIME_LENGTH;
   if (schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
   const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they go into labels, which take ${LABEL_LENGTH_MAX}`;
-  return [finding("PB110", "clusterName", fact, `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`)];
+  const hint = `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`;
+  return [finding("PB110", "clusterName", fact, hint)];
 }
 
 function checkValues({ keepCount, keepDays }: SnapshotSettings): Finding[] {
@@ -61,7 +64,8 @@ function checkPresence({ keepCount, keepDays }: SnapshotSettings, areTaken: bool
   }
   if (!areTaken && !isKept) {
     const fact = "no schedule takes snapshots: there is nothing to keep or to remove";
-    return [finding("PB120", `snapshots.${keepDays === undefined ? "keepCount" : "keepDays"}`, fact, "set snapshots.cron, or leave it out")];
+    const path = `snapshots.${keepDays === undefined ? "keepCount" : "keepDays"}`;
+    return [finding("PB120", path, fact, "set snapshots.cron, or leave it out")];
   }
   return [];
 }

@@ -94,9 +94,10 @@ function checkLock({ acceptIrreversible, immutableDays, lockMode }: LockSettings
 
 function checkDetection(settings: LockSettings): Finding[] {
   const { immutableDays } = settings;
-  const short = (path: string, days: number): Finding[] => [
-    finding("PB081", path, `after ${days} days an attack that nobody has noticed is final`, `${DETECTION_DAYS} days or more leave time to notice it`),
-  ];
+  const short = (path: string, days: number): Finding[] => {
+    const fact = `after ${days} days an attack that nobody has noticed is final`;
+    return [finding("PB081", path, fact, `${DETECTION_DAYS} days or more leave time to notice it`)];
+  };
   const undeleteDays = undeleteDaysOf(settings);
   if (undeleteDays < DETECTION_DAYS) return short("undeleteDays", undeleteDays);
   return immutableDays !== undefined && immutableDays > 0 && immutableDays < DETECTION_DAYS ? short("immutableDays", immutableDays) : [];

@@ -65,9 +65,8 @@ export function checkR2(settings: R2Settings): Finding[] {
   const { accountId, bucket, credentials, immutableDays, jurisdiction } = settings;
   const found: Finding[] = [];
   if (!isUnknown(accountId) && !/^[0-9a-f]{32}$/.test(accountId)) {
-    found.push(
-      finding("PB020", "accountId", `"${accountId}" is no account: 32 hexadecimal digits are`, "it stands in the address of Cloudflare's dashboard"),
-    );
+    const fact = `"${accountId}" is no account: 32 hexadecimal digits are`;
+    found.push(finding("PB020", "accountId", fact, "it stands in the address of Cloudflare's dashboard"));
   }
   found.push(...checkWord("jurisdiction", jurisdiction, R2_JURISDICTIONS));
   found.push(
@@ -77,14 +76,9 @@ export function checkR2(settings: R2Settings): Finding[] {
   found.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));
   found.push(...checkCredentialsChoice(credentials, "leave credentials out to have a token made"));
   if (immutableDays !== undefined && immutableDays !== 0) {
-    found.push(
-      finding(
-        "PB059",
-        "immutableDays",
-        `immutableDays is not possible on Cloudflare R2: ${R2_LOCK_REASON}`,
-        "use B2 or S3 for the immutable copy and this one as second repository",
-      ),
-    );
+    const fact = `immutableDays is not possible on Cloudflare R2: ${R2_LOCK_REASON}`;
+    const hint = "use B2 or S3 for the immutable copy and this one as second repository";
+    found.push(finding("PB059", "immutableDays", fact, hint));
   }
   return [...found, ...checkStored(settings.expectedStoredGiB)];
 }

@@ -141,7 +141,8 @@ function checkCredentials(credentials: S3CredentialsSettings | undefined): Findi
   if (irsa === undefined || isUnknown(irsa.oidcProviderArn) || /^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider\/.+/.test(irsa.oidcProviderArn))
     return found;
   const fact = `"${irsa.oidcProviderArn}" is no ARN of an OIDC provider`;
-  found.push(finding("PB020", "credentials.role.irsa.oidcProviderArn", fact, 'it looks like "arn:aws:iam::123456789012:oidc-provider/oidc.eks.…"'));
+  const hint = 'it looks like "arn:aws:iam::123456789012:oidc-provider/oidc.eks.…"';
+  found.push(finding("PB020", "credentials.role.irsa.oidcProviderArn", fact, hint));
   return found;
 }
 
@@ -155,12 +156,9 @@ function checkKmsKey(kmsKeyArn: string | undefined): Finding[] {
 function checkForeign(settings: S3RepositorySettings): Finding[] {
   if (settings.bucket.existing === undefined || settings.bucket.existing.takeOver === true) return [];
   const { immutableDays, lockMode, undeleteDays } = settings;
-  return chosen({ immutableDays, undeleteDays, lockMode }).map((name) =>
-    finding(
-      "PB082",
-      name,
-      `${name} is a setting of the bucket, and nothing of an existing bucket is changed`,
-      "set bucket.existing.takeOver: true, or tell in bucket.existing.facts what the bucket does",
-    ),
-  );
+  return chosen({ immutableDays, undeleteDays, lockMode }).map((name) => {
+    const fact = `${name} is a setting of the bucket, and nothing of an existing bucket is changed`;
+    const hint = "set bucket.existing.takeOver: true, or tell in bucket.existing.facts what the bucket does";
+    return finding("PB082", name, fact, hint);
+  });
 }

@@ -39,14 +39,11 @@ export function checkNixos(plan: HostPlan): Finding[] {
   }
   return filePaths(plan)
     .filter((path) => !path.startsWith(ETC))
-    .map((path) =>
-      finding(
-        "PB014",
-        "directories",
-        `${path} is not below /etc: a module of NixOS writes nothing elsewhere`,
-        `set directories.config, directories.lib and directories.bin below /etc, or leave them out`,
-      ),
-    );
+    .map((path) => {
+      const fact = `${path} is not below /etc: a module of NixOS writes nothing elsewhere`;
+      const hint = `set directories.config, directories.lib and directories.bin below /etc, or leave them out`;
+      return finding("PB014", "directories", fact, hint);
+    });
 }
 
 /** The text of the module. @throws Error for a plan that rules refuse */

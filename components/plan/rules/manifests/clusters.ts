@@ -22,7 +22,8 @@ function checkInstances(object: KubeObject): Finding[] {
   const instances = numberAt(object.json, "spec", "instances");
   if (instances === null || instances >= 1) return [];
   const fact = `${instances} instances: CloudNativePG demands at least 1`;
-  return [finding("PB096", pathOf(object, "spec.instances"), fact, 'to stop a cluster set the annotation cnpg.io/hibernation: "on"')];
+  const hint = 'to stop a cluster set the annotation cnpg.io/hibernation: "on"';
+  return [finding("PB096", pathOf(object, "spec.instances"), fact, hint)];
 }
 
 function checkArchivers(object: KubeObject): Finding[] {
@@ -32,11 +33,13 @@ function checkArchivers(object: KubeObject): Finding[] {
   if (archivers.length > 1) {
     const names = archivers.map((plugin) => textAt(plugin, "name") ?? "").join(" and ");
     const fact = `${names} both claim isWALArchiver: CloudNativePG takes one archiver, and refuses the cluster`;
-    found.push(finding("PB073", pathOf(object, "spec.plugins"), fact, "leave isWALArchiver on one plugin, which writes to all repositories"));
+    const hint = "leave isWALArchiver on one plugin, which writes to all repositories";
+    found.push(finding("PB073", pathOf(object, "spec.plugins"), fact, hint));
   }
   if (archivers.length > 0 && hasField(object.json, "spec", "backup", "barmanObjectStore")) {
     const fact = "a plugin claims isWALArchiver and backup.barmanObjectStore archives too: CloudNativePG refuses the cluster";
-    found.push(finding("PB073", pathOf(object, "spec.backup.barmanObjectStore"), fact, "remove backup.barmanObjectStore"));
+    const path = pathOf(object, "spec.backup.barmanObjectStore");
+    found.push(finding("PB073", path, fact, "remove backup.barmanObjectStore"));
   }
   for (const [index, plugin] of plugins.entries()) found.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
   return found;
@@ -66,7 +69,8 @@ function checkInTree(object: KubeObject): Finding[] {
   }
   if (hasField(object.json, "spec", "backup", "retentionPolicy")) {
     const fact = "backup.retentionPolicy is deprecated, and says nothing to a plugin: with one, backups are kept for ever";
-    found.push(finding("PB071", pathOf(object, "spec.backup.retentionPolicy"), fact, "set the retention where the plugin reads it"));
+    const hint = "set the retention where the plugin reads it";
+    found.push(finding("PB071", pathOf(object, "spec.backup.retentionPolicy"), fact, hint));
   }
   return found;
 }

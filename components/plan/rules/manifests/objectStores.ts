@@ -30,14 +30,8 @@ function checkEndpoint(object: KubeObject): Finding[] {
   const found: Finding[] = [];
   const path = pathOf(object, "spec.configuration.endpointURL");
   if (/^http:/i.test(endpoint)) {
-    found.push(
-      finding(
-        "PB076",
-        path,
-        "the endpoint is http: backups and the signatures of keys cross the network readable",
-        "use https, with endpointCA for a CA of your own",
-      ),
-    );
+    const fact = "the endpoint is http: backups and the signatures of keys cross the network readable";
+    found.push(finding("PB076", path, fact, "use https, with endpointCA for a CA of your own"));
   }
   const row = findQuirks("auto", endpoint);
   if (row === null) return found;
@@ -49,21 +43,16 @@ function checkEndpoint(object: KubeObject): Finding[] {
   }
   if (row.hosted) {
     const fact = `Barman encrypts nothing before it is sent: whoever can read the bucket at ${row.title} can read the database`;
-    found.push(finding("PB078", pathOf(object, "spec.configuration"), fact, "use an engine that encrypts, or say with silence why it is acceptable"));
+    const hint = "use an engine that encrypts, or say with silence why it is acceptable";
+    found.push(finding("PB078", pathOf(object, "spec.configuration"), fact, hint));
   }
   return found;
 }
 
 function checkRetention(object: KubeObject): Finding[] {
   if (hasField(object.json, "spec", "retentionPolicy")) return [];
-  return [
-    finding(
-      "PB006",
-      pathOf(object, "spec.retentionPolicy"),
-      "no retentionPolicy: backups are kept until the bucket is full",
-      'set for instance "30d"',
-    ),
-  ];
+  const fact = "no retentionPolicy: backups are kept until the bucket is full";
+  return [finding("PB006", pathOf(object, "spec.retentionPolicy"), fact, 'set for instance "30d"')];
 }
 
 /** Two stores on one path are fine only where no two clusters write there under one name. */
@@ -87,7 +76,8 @@ function checkUsers(store: KubeObject, objects: readonly KubeObject[]): Finding[
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice === undefined) return [];
   const fact = `two clusters write to this store as server "${twice}": their backups and WAL overwrite each other`;
-  return [finding("PB008", pathOf(store, "spec.configuration.destinationPath"), fact, "give each cluster a store or a serverName of its own")];
+  const hint = "give each cluster a store or a serverName of its own";
+  return [finding("PB008", pathOf(store, "spec.configuration.destinationPath"), fact, hint)];
 }
 
 /** Names below which clusters write into a store: `serverName`, or that of the cluster. */

@@ -34,7 +34,10 @@ function checkCron(object: KubeObject): Finding[] {
 }
 
 function checkSixFields(schedule: string, words: readonly string[], path: string): Finding[] {
-  if (words.length !== 6) return [finding("PB011", path, `"${schedule}" has ${words.length} fields, not six`, 'write for instance "0 0 3 * * *"')];
+  if (words.length !== 6) {
+    const fact = `"${schedule}" has ${words.length} fields, not six`;
+    return [finding("PB011", path, fact, 'write for instance "0 0 3 * * *"')];
+  }
   const parsed = parseCron(words.slice(1).join(" ").replaceAll("?", "*"));
   return parsed.ok ? [] : [finding("PB011", path, parsed.reason, 'write for instance "0 0 3 * * *"')];
 }
@@ -53,7 +56,8 @@ function checkSnapshot(object: KubeObject, method: string): Finding[] {
   if (method !== "volumeSnapshot" || valueAt(object.json, "spec", "online") !== false) return [];
   if (textAt(object.json, "spec", "target") !== "primary") return [];
   const fact = "a cold backup of the primary shuts the primary down for as long as it takes: nothing can be written";
-  return [finding("PB093", pathOf(object, "spec.online"), fact, 'leave online out, or set target: "prefer-standby" on a cluster with standbys')];
+  const hint = 'leave online out, or set target: "prefer-standby" on a cluster with standbys';
+  return [finding("PB093", pathOf(object, "spec.online"), fact, hint)];
 }
 
 function checkPlugin(object: KubeObject): Finding[] {
@@ -82,7 +86,8 @@ function checkPlugin(object: KubeObject): Finding[] {
 
 function checkRunning(object: KubeObject): Finding[] {
   if (valueAt(object.json, "spec", "suspend") !== true) return [];
-  return [finding("PB092", pathOf(object, "spec.suspend"), "the schedule is suspended: no backup is taken", "remove suspend, or the schedule")];
+  const fact = "the schedule is suspended: no backup is taken";
+  return [finding("PB092", pathOf(object, "spec.suspend"), fact, "remove suspend, or the schedule")];
 }
 
 function checkImmediate(group: readonly KubeObject[]): Finding[] {
@@ -98,7 +103,8 @@ function checkMeetings(group: readonly KubeObject[]): Finding[] {
     const [left, right] = [scheduleOf(earlier), scheduleOf(later)];
     if (left === null || right === null || firstMeeting(left, right) === null) return [];
     const fact = `begins in the same minute as ${earlier.name}: one cluster takes one backup at a time, so one of them fails`;
-    return [finding("PB027", pathOf(later, "spec.schedule"), fact, "begin it an hour later, or as much later as the other one takes")];
+    const hint = "begin it an hour later, or as much later as the other one takes";
+    return [finding("PB027", pathOf(later, "spec.schedule"), fact, hint)];
   });
 }
 

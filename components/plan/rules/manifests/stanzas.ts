@@ -49,7 +49,8 @@ function isStanza({ apiVersion, kind }: KubeObject): boolean {
 function checkKind(object: KubeObject): Finding[] {
   if (object.kind !== "Repository") return [];
   const fact = "the plugin knows no Repository since its version 0.0.1: an upgrade leaves the cluster without an archive";
-  return [finding("PB089", pathOf(object, ""), fact, "write a Stanza with stanzaConfiguration, and stanzaRef in the Cluster")];
+  const hint = "write a Stanza with stanzaConfiguration, and stanzaRef in the Cluster";
+  return [finding("PB089", pathOf(object, ""), fact, hint)];
 }
 
 function checkQueue(object: KubeObject, field: string, count: number): Finding[] {
@@ -66,14 +67,12 @@ function checkRepository(object: KubeObject, repository: unknown, field: string)
   const found: Finding[] = [];
   if (!hasField(repository, "cipherConfig", "encryptionPass")) {
     const fact = "backups leave the cluster unencrypted: whoever can read the bucket can read the database";
-    found.push(
-      finding("PB007", pathOf(object, `${field}.cipherConfig`), fact, "set encryptionPass before the first backup: it cannot be added later"),
-    );
+    const hint = "set encryptionPass before the first backup: it cannot be added later";
+    found.push(finding("PB007", pathOf(object, `${field}.cipherConfig`), fact, hint));
   }
   if (/^http:/i.test(endpoint)) {
-    found.push(
-      finding("PB076", pathOf(object, `${field}.endpoint`), "the endpoint is http: backups cross the network readable", "leave the scheme out"),
-    );
+    const fact = "the endpoint is http: backups cross the network readable";
+    found.push(finding("PB076", pathOf(object, `${field}.endpoint`), fact, "leave the scheme out"));
   }
   if (object.kind === "Stanza" && valueAt(repository, "verifyTLS") !== true && !isUnknown(valueAt(repository, "verifyTLS"))) {
     const fact = "certificates are not checked unless verifyTLS says so (version 0.0.3): whoever stands in between reads and changes the backups";
@@ -83,14 +82,8 @@ function checkRepository(object: KubeObject, repository: unknown, field: string)
   const told = row === null ? null : findRegion(row, endpoint);
   const fixed = row !== null && (row.regionPattern !== undefined || row.id === "r2");
   if (told !== null && fixed && region !== null && !isUnknown(region) && region !== told) {
-    found.push(
-      finding(
-        "PB054",
-        pathOf(object, `${field}.region`),
-        `region "${region}" does not fit ${row.title}, which signs for "${told}"`,
-        `set region: "${told}"`,
-      ),
-    );
+    const fact = `region "${region}" does not fit ${row.title}, which signs for "${told}"`;
+    found.push(finding("PB054", pathOf(object, `${field}.region`), fact, `set region: "${told}"`));
   }
   return [...found, ...checkRetention(object, repository, field)];
 }
@@ -99,7 +92,8 @@ function checkRetention(object: KubeObject, repository: unknown, field: string):
   const path = pathOf(object, `${field}.retentionPolicy`);
   if (isUnknown(valueAt(repository, "retentionPolicy"))) return [];
   if (!hasField(repository, "retentionPolicy", "full")) {
-    return [finding("PB006", path, "no retentionPolicy.full: backups are kept until the bucket is full", "set full: 14 with fullType: time")];
+    const fact = "no retentionPolicy.full: backups are kept until the bucket is full";
+    return [finding("PB006", path, fact, "set full: 14 with fullType: time")];
   }
   const full = numberAt(repository, "retentionPolicy", "full");
   if (full !== null && full < 1) return [finding("PB005", `${path}.full`, `${full} keeps nothing`, "set at least 2")];
@@ -122,9 +116,8 @@ function checkProviders(object: KubeObject, field: string, repositories: readonl
   const domains = new Set(endpoints.map((endpoint) => domainOf(endpoint)));
   const [domain = ""] = domains;
   if (domains.size > 1) return [];
-  return [
-    finding("PB009", path, `all ${repositories.length} repositories depend on ${domain}: they can be lost together`, "put one of them elsewhere"),
-  ];
+  const fact = `all ${repositories.length} repositories depend on ${domain}: they can be lost together`;
+  return [finding("PB009", path, fact, "put one of them elsewhere")];
 }
 
 function domainOf(endpoint: string): string {

@@ -25,12 +25,8 @@ export function checkWorkloadsTogether(objects: readonly KubeObject[]): Finding[
     const [first] = group;
     return group.slice(1).map((object) => {
       const fact = `${first?.name ?? ""} holds the leader lease ${SHARED_LEASE} in this namespace, and this controller waits for the same one for ever`;
-      return finding(
-        "PB086",
-        pathOf(object, ""),
-        fact,
-        "use image 0.0.3 or newer of the pgBackRest plugin, which has a lease of its own, or remove the other plugin first",
-      );
+      const hint = "use image 0.0.3 or newer of the pgBackRest plugin, which has a lease of its own, or remove the other plugin first";
+      return finding("PB086", pathOf(object, ""), fact, hint);
     });
   });
 }
