@@ -99,8 +99,15 @@ export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directo
   readonly secretFiles?: readonly string[];
 }
 
-/** With the version of stock on the host; null if the runtime is the engine. */
-type CheckedHost = DesiredHost & { readonly stockVersion: string | null };
+/** An update under way. */
+interface Update {
+  readonly connection: Connection;
+  /** With the version of stock on the host; null if the runtime is the engine. */
+  readonly desired: DesiredHost & { readonly stockVersion: string | null };
+  /** Filled as far as it gets. */
+  readonly outcome: HostOutcome;
+  readonly tell: Tell;
+}
 
 /** The known state of a host after it was converged or read. */
 export interface HostOutcome extends Found, ProgramsOutcome {
@@ -161,7 +168,8 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     try {
       const accounts = await bringPrograms(connection, desired, looked, outcome, tell);
-      await applyAll(connection, { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) }, outcome, accounts, tell);
+      const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
+      await applyAll({ connection, desired: checked, outcome, tell }, accounts);
       await removeOldNodes(connection, desired, outcome);
       return outcome;
     } catch (error) {
@@ -243,7 +251,8 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
 }
 
-async function applyAll(connection: Connection, desired: CheckedHost, outcome: HostOutcome, accounts: Accounts, tell: Tell): Promise<void> {
+async function applyAll(update: Update, accounts: Accounts): Promise<void> {
+  const { connection, desired, outcome, tell } = update;
   const wasReady = outcome.ready;
   outcome.ready = false;
   outcome.stanzaMade = false;
@@ -251,7 +260,7 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
   outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
   await makeDirectories(connection, desired.directoriesToKeep, accounts);
 
-  const { changed: written, left } = await applyFiles(connection, desired, outcome, accounts, tell);
+  const { changed: written, left } = await applyFiles(update, accounts);
   // After an incomplete update, services may not have read its files yet.
   const changed = wasReady ? written : [...new Set([...written, ...desired.files.map(({ path }) => path)])];
   // Before the settings name its socket.
@@ -259,16 +268,16 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
   if (systemd) await startServing(connection, desired.units, changed);
   const runtime = runtimeOf(connection, desired, accounts.database, tell);
   if (!archives(desired)) {
-    await removeStale(connection, desired, outcome, left, tell);
+    await removeStale(update, left);
     outcome.firstBackup = "off";
     // For drills, if there are any.
-    if (desired.units.enabled.length > 0) await applyUnits(connection, desired, outcome, changed, tell);
-    await tellDestinations(runtime, outcome, tell);
+    if (desired.units.enabled.length > 0) await applyUnits(update, changed);
+    await tellDestinations(update, runtime);
     outcome.ready = true;
     return;
   }
-  const settingsChanged = await applySettings(connection, runtime, desired, outcome, tell);
-  await removeStale(connection, desired, outcome, left, tell);
+  const settingsChanged = await applySettings(update, runtime);
+  await removeStale(update, left);
 
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
   if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {
@@ -276,11 +285,11 @@ async function applyAll(connection: Connection, desired: CheckedHost, outcome: H
     tell("creating the stanza");
     await verbs.createStanza();
     outcome.stanzaMade = true;
-    if (!outcome.pendingRestart) await applyFirstRun(runtime, verbs, desired, outcome, tell);
+    if (!outcome.pendingRestart) await applyFirstRun(update, runtime, verbs);
   }
   outcome.stanzaMade = true;
-  await applyUnits(connection, desired, outcome, changed, tell);
-  await proveDestinations(runtime, desired, outcome, tell);
+  await applyUnits(update, changed);
+  await proveDestinations(update, runtime);
   outcome.ready = !outcome.pendingRestart;
 }
 
@@ -303,19 +312,14 @@ function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "ru
  * Writes files that differ, removes those no longer declared. `left` are files to remove after the settings: a former
  * engine archives with them until then.
  */
-async function applyFiles(
-  connection: Connection,
-  desired: DesiredHost,
-  outcome: HostOutcome,
-  accounts: Accounts,
-  tell: Tell,
-): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
+async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
+  const { connection, desired, outcome, tell } = update;
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
   // Secrets of a removed repository would add it again, under the configuration about to be written.
   const early = stale.filter((path) => path.endsWith(".timer") || path.startsWith(`${desired.directories.config}/`));
   const left = stale.filter((path) => !early.includes(path));
-  await removeStale(connection, desired, outcome, early, tell);
+  await removeStale(update, early);
   // Recorded before writing: whatever happens later, we remove these paths.
   outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
   const written = await writeFiles(connection, desired.files, accounts);
@@ -328,7 +332,7 @@ async function applyFiles(
 }
 
 /** Stops the units among them, and removes all. */
-async function removeStale(connection: Connection, desired: DesiredHost, outcome: HostOutcome, stale: readonly string[], tell: Tell): Promise<void> {
+async function removeStale({ connection, desired, outcome, tell }: Update, stale: readonly string[]): Promise<void> {
   if (stale.length === 0) return;
   const units = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
   if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableUnits(connection, units);
@@ -338,13 +342,7 @@ async function removeStale(connection: Connection, desired: DesiredHost, outcome
 }
 
 /** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
-async function applySettings(
-  connection: Connection,
-  runtime: RuntimeOnHost,
-  desired: CheckedHost,
-  outcome: HostOutcome,
-  tell: Tell,
-): Promise<boolean> {
+async function applySettings({ connection, desired, outcome, tell }: Update, runtime: RuntimeOnHost): Promise<boolean> {
   const names = Object.keys(desired.settings);
   const inFile = await readPreviousSettings(connection, runtime.account, desired.dataDirectory, names);
   for (const name of names) {
@@ -364,9 +362,7 @@ async function applySettings(
     live = await writeSettings(runtime, desired.settings);
   }
   if (isPending(live, names) && desired.allowRestart) {
-    tell(`restarting PostgreSQL: ${desired.restartCommand.join(" ")}`);
-    await run(connection, "restart PostgreSQL", desired.restartCommand);
-    live = await waitForServer(runtime);
+    live = await restart(connection, runtime, desired, tell);
     if (isPending(live, names))
       throw new Error(
         `PostgreSQL still waits for a restart after ${desired.restartCommand.join(" ")}: does it restart the server of ${desired.dataDirectory}?`,
@@ -395,7 +391,7 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
   if (library !== "") throw new Error(`archive_library is ${library}: it takes the place of archive_command; reset it first`);
 }
 
-async function applyFirstRun(runtime: RuntimeOnHost, verbs: EngineVerbs, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+async function applyFirstRun({ desired, outcome, tell }: Update, runtime: RuntimeOnHost, verbs: EngineVerbs): Promise<void> {
   tell("checking that WAL arrives in the repositories");
   await verbs.checkArchiving();
   if (!desired.firstBackup) {
@@ -421,12 +417,10 @@ async function applyFirstRun(runtime: RuntimeOnHost, verbs: EngineVerbs, desired
 /**
  * Reads the content of each repository. @throws Error if one lacks the full backup that this update should have taken
  */
-async function proveDestinations(runtime: RuntimeOnHost, desired: DesiredHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+async function proveDestinations({ desired, outcome, tell }: Update, runtime: RuntimeOnHost): Promise<void> {
   const destinations = await readDestinations(runtime);
   outcome.destinations = renderDestinations(destinations);
-  for (const destination of destinations) {
-    tell(destination.error === undefined && destination.newestFull !== null ? destinationText(destination) : `WARN: ${destinationText(destination)}`);
-  }
+  for (const line of destinationLines(outcome.destinations)) tell(line);
   const lacking = lackingFull(outcome.destinations).map((repoKey) => `repo${repoKey}`);
   if (lacking.length === 0 || outcome.pendingRestart) return;
   const fact = `${lacking.join(", ")} ${lacking.length === 1 ? "holds" : "hold"} no full backup: nothing can be restored from there`;
@@ -435,7 +429,7 @@ async function proveDestinations(runtime: RuntimeOnHost, desired: DesiredHost, o
 }
 
 /** Reports what a restore-only host can restore; an empty repository is not its fault. */
-async function tellDestinations(runtime: RuntimeOnHost, outcome: HostOutcome, tell: Tell): Promise<void> {
+async function tellDestinations({ outcome, tell }: Update, runtime: RuntimeOnHost): Promise<void> {
   try {
     const destinations = await readDestinations(runtime);
     outcome.destinations = renderDestinations(destinations);
@@ -446,7 +440,7 @@ async function tellDestinations(runtime: RuntimeOnHost, outcome: HostOutcome, te
   }
 }
 
-async function applyUnits(connection: Connection, desired: DesiredHost, outcome: HostOutcome, changed: readonly string[], tell: Tell): Promise<void> {
+async function applyUnits({ connection, desired, outcome, tell }: Update, changed: readonly string[]): Promise<void> {
   outcome.timersEnabled = await isSystemdRunning(connection, desired.directories.units);
   if (!outcome.timersEnabled) {
     outcome.unitFacts = {};
@@ -480,12 +474,16 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
   tell(`put back ${names.join(" and ")}`);
   if (!isPending(live, names)) return;
   if (identity.allowRestart) {
-    tell(`restarting PostgreSQL: ${identity.restartCommand.join(" ")}`);
-    await run(connection, "restart PostgreSQL", identity.restartCommand);
-    await waitForServer(runtime);
+    await restart(connection, runtime, identity, tell);
   } else {
     tell("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
   }
+}
+
+async function restart(connection: Connection, runtime: RuntimeOnHost, { restartCommand }: HostIdentity, tell: Tell): Promise<LiveSettings> {
+  tell(`restarting PostgreSQL: ${restartCommand.join(" ")}`);
+  await run(connection, "restart PostgreSQL", restartCommand);
+  return waitForServer(runtime);
 }
 
 async function refreshSettings(connection: Connection, runtime: RuntimeOnHost, identity: HostIdentity, outcome: HostOutcome): Promise<void> {
