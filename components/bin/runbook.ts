@@ -53,10 +53,7 @@ export interface RunbookCheck {
   readonly lines: readonly string[];
 }
 
-/**
- * @param written Markdown or HTML, of any age
- * @returns null for any other text
- */
+/** @param written Markdown or HTML, of any age @returns null for any other text */
 export function checkRunbook(written: string, books: readonly DatabaseRunbook[]): RunbookCheck | null {
   const states = [...written.matchAll(/State of this runbook: (?:`|<code>)([0-9a-f]{12})\b/g)].map(([, state]) => state ?? "");
   if (states.length === 0) return null;

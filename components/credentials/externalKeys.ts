@@ -24,10 +24,7 @@ export interface ExternalStore {
   name: pulumi.Input<string>;
   /** @default "ClusterSecretStore" */
   kind?: SecretStoreKind;
-  /**
-   * Interval between reads of the store.
-   * @default 3600
-   */
+  /** Interval between reads of the store. @default 3600 */
   refreshIntervalSeconds?: number;
   /** @default "Owner" */
   creationPolicy?: SecretCreationPolicy;
@@ -37,20 +34,11 @@ export interface ExternalStore {
 
 /** Location of one value in the store. */
 export interface RemoteKey {
-  /**
-   * Item or path; with 1Password's SDK `item/[section/]field`.
-   * @example "backblaze"
-   */
+  /** Item or path; with 1Password's SDK `item/[section/]field`. @example "backblaze" */
   key: pulumi.Input<string>;
-  /**
-   * Field of the item.
-   * @example "BACKBLAZE_PGBACKREST_ACCESS_KEY"
-   */
+  /** Field of the item. @example "BACKBLAZE_PGBACKREST_ACCESS_KEY" */
   property?: pulumi.Input<string>;
-  /**
-   * Name in the Secret, if other readers of the same Secret expect it.
-   * @example "b2-access-key-id"
-   */
+  /** Name in the Secret, if other readers of the same Secret expect it. @example "b2-access-key-id" */
   secretKey?: string;
 }
 

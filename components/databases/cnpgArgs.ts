@@ -87,15 +87,9 @@ export interface ClusterRepositoryArgs extends HostRepositoryArgs {
 
 /** Times of a backup, in UTC: CloudNativePG supports no other time zone. */
 export interface ClusterScheduleArgs extends BackupScheduleArgs {
-  /**
-   * Creates the schedule without running it.
-   * @default false
-   */
+  /** Creates the schedule without running it. @default false */
   suspend?: boolean;
-  /**
-   * Takes a backup as soon as the schedule exists.
-   * @default true for `full`, else false
-   */
+  /** Takes a backup as soon as the schedule exists. @default true for `full`, else false */
   immediate?: boolean;
   /** @default `backupTarget` of the cluster */
   target?: BackupTarget;
@@ -136,10 +130,7 @@ export interface SnapshotArgs {
   walClassName?: pulumi.Input<string>;
   /** By tablespace. */
   tablespaceClassNames?: { [name: string]: pulumi.Input<string> };
-  /**
-   * False stops the instance during the snapshot.
-   * @default true
-   */
+  /** False stops the instance during the snapshot. @default true */
   online?: boolean;
   /** @default "none" */
   ownerReference?: SnapshotOwner;
@@ -149,10 +140,7 @@ export interface SnapshotArgs {
   keepDays?: number;
   /** Number of newest complete snapshots to keep, whatever their age. @default 1 with `keepDays` @example 3 */
   keepCount?: number;
-  /**
-   * Allows cold snapshots (`online: false`) that stop the primary, or the only instance.
-   * @default false
-   */
+  /** Allows cold snapshots (`online: false`) that stop the primary, or the only instance. @default false */
   acceptDowntime?: boolean;
 }
 

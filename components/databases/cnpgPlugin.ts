@@ -30,20 +30,14 @@ export type PluginEngine = (typeof PluginEngine)[keyof typeof PluginEngine];
 export interface CnpgPluginArgs {
   /** @default "runtime" */
   engine?: PluginEngine;
-  /**
-   * Namespace of CloudNativePG's operator: it does not find a plugin in another one.
-   * @default "cnpg-system"
-   */
+  /** Namespace of CloudNativePG's operator: it does not find a plugin in another one. @default "cnpg-system" */
   operatorNamespace?: pulumi.Input<string>;
   /**
    * Name of the Service, and prefix of all other names. Never `pgbackrest`: Services become variables of pods.
    * @default "pgbackstop", with engine "pgbackrest" "cnpg-pgbackrest"
    */
   serviceName?: string;
-  /**
-   * While none answers, no cluster is reconciled and none fails over.
-   * @default 2
-   */
+  /** While none answers, no cluster is reconciled and none fails over. @default 2 */
   replicas?: number;
   /** Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. */
   image?: pulumi.Input<string>;

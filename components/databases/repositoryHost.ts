@@ -34,10 +34,7 @@ export interface RepositoryClientArgs {
   privateKeyPassphrase?: pulumi.Input<string>;
   /** Additional keys for the same account, as lines of `authorized_keys`. @example ["ssh-ed25519 AAAAC3…"] */
   publicKeys?: pulumi.Input<string>[];
-  /**
-   * Account on the backup host.
-   * @default "pgbackstop-" and the client's name
-   */
+  /** Account on the backup host. @default "pgbackstop-" and the client's name */
   user?: string;
   /**
    * True creates a second account that reads the same repository and cannot change it: `readerTargets`.
@@ -67,10 +64,7 @@ export interface RepositoryHostArgs {
    * @default "/srv/pgbackstop"
    */
   directory?: string;
-  /**
-   * True refuses to write while nothing is mounted at or above `directory`.
-   * @default false
-   */
+  /** True refuses to write while nothing is mounted at or above `directory`. @default false */
   requireMount?: boolean;
   /** Address by which the databases reach the host, if it is not that of `connection`. */
   address?: pulumi.Input<string>;

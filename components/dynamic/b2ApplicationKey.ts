@@ -12,10 +12,7 @@ export interface B2ApplicationKeyArgs {
    * @example "orders-writer"
    */
   keyName: pulumi.Input<string>;
-  /**
-   * What the key may do, in Backblaze's words.
-   * @example ["listBuckets", "listFiles", "readFiles"]
-   */
+  /** What the key may do, in Backblaze's words. @example ["listBuckets", "listFiles", "readFiles"] */
   capabilities: pulumi.Input<pulumi.Input<string>[]>;
   /** Ids of the buckets that it may be used with; at least one. */
   bucketIds: pulumi.Input<pulumi.Input<string>[]>;

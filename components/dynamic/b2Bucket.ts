@@ -7,10 +7,7 @@ import type { BucketInputs, BucketState } from "./b2";
 
 /** What happens to files by themselves, in whole days; what is left out does not happen. */
 export interface B2LifecycleRule {
-  /**
-   * Beginning of the names that the rule is about; the empty text is about all files.
-   * @example "pgbackrest/"
-   */
+  /** Beginning of the names that the rule is about; the empty text is about all files. @example "pgbackrest/" */
   prefix: pulumi.Input<string>;
   /** Versions that were overwritten or deleted are gone for good after so many days. */
   deleteHiddenAfterDays?: pulumi.Input<number>;
@@ -32,15 +29,9 @@ export interface B2BucketArgs {
    * @example "acme-orders-pg"
    */
   bucketName: pulumi.Input<string>;
-  /**
-   * Rules of the bucket. In a bucket that is taken over, rules about other files stay beside them.
-   * @default none
-   */
+  /** Rules of the bucket. In a bucket that is taken over, rules about other files stay beside them. @default none */
   lifecycleRules?: pulumi.Input<pulumi.Input<B2LifecycleRule>[]>;
-  /**
-   * Object lock. It can be put on, and never taken off.
-   * @default false
-   */
+  /** Object lock. It can be put on, and never taken off. @default false */
   fileLockEnabled?: pulumi.Input<boolean>;
   /** Locks every new file so long; needs `fileLockEnabled`. */
   defaultRetention?: pulumi.Input<B2Retention>;
@@ -50,15 +41,9 @@ export interface B2BucketArgs {
    * @default false
    */
   adopt?: pulumi.Input<boolean>;
-  /**
-   * In a bucket that is taken over: put the rules named here in the place of all others.
-   * @default false
-   */
+  /** In a bucket that is taken over: put the rules named here in the place of all others. @default false */
   replaceLifecycleRules?: pulumi.Input<boolean>;
-  /**
-   * Delete all files with the bucket. It must be set by an update before the one that deletes.
-   * @default false
-   */
+  /** Delete all files with the bucket. It must be set by an update before the one that deletes. @default false */
   forceDestroy?: pulumi.Input<boolean>;
 }
 

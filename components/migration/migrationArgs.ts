@@ -102,10 +102,7 @@ export interface MigrationArgs {
   source: MigrationServerArgs;
   /** The new one. */
   target: MigrationServerArgs;
-  /**
-   * How far this update goes; start with the plan, and read it.
-   * @default "plan"
-   */
+  /** How far this update goes; start with the plan, and read it. @default "plan" */
   until?: MigrationStage;
   workloads?: MigrationWorkloadArgs[];
   secrets?: MigrationSecretArgs[];

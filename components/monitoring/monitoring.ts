@@ -17,25 +17,13 @@ export interface MonitoringObjectsArgs {
   namespace: pulumi.Input<string>;
   /** Name of the objects. Left out, the name of the component. */
   name?: string;
-  /**
-   * Creates a PrometheusRule; the Prometheus operator's definition must exist.
-   * @default true
-   */
+  /** Creates a PrometheusRule; the Prometheus operator's definition must exist. @default true */
   prometheusRule?: boolean;
-  /**
-   * Labels that the `ruleSelector` of a Prometheus requires.
-   * @example { release: "kube-prometheus-stack" }
-   */
+  /** Labels that the `ruleSelector` of a Prometheus requires. @example { release: "kube-prometheus-stack" } */
   ruleLabels?: { [name: string]: pulumi.Input<string> };
-  /**
-   * Creates a ConfigMap that Grafana's sidecar reads.
-   * @default true
-   */
+  /** Creates a ConfigMap that Grafana's sidecar reads. @default true */
   dashboard?: boolean;
-  /**
-   * Labels that the sidecar requires.
-   * @default { grafana_dashboard: "1" }
-   */
+  /** Labels that the sidecar requires. @default { grafana_dashboard: "1" } */
   dashboardLabels?: { [name: string]: pulumi.Input<string> };
   /** Annotations of the ConfigMap: the folder that Grafana's sidecar puts the dashboard in. @example { grafana_folder: "PostgreSQL" } */
   dashboardAnnotations?: { [name: string]: pulumi.Input<string> };

@@ -10,10 +10,7 @@ import { DEFAULT_PEOPLE, type RunbookPeople } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/runbookPage";
 
 export interface RunbookArgs {
-  /**
-   * Output `topology` of each database.
-   * @example [ledger.topology, orders.topology]
-   */
+  /** Output `topology` of each database. @example [ledger.topology, orders.topology] */
   topologies: pulumi.Input<string>[];
   /**
    * Role to its holder and contact. Incident Lead, Restore Operator and Comms Lead exist without a name; you may add
@@ -21,15 +18,9 @@ export interface RunbookArgs {
    * @example { "Incident Lead": "Ada, +49 30 1234" }
    */
   roles?: { [role: string]: string };
-  /**
-   * Interval of internal status messages.
-   * @default 15
-   */
+  /** Interval of internal status messages. @default 15 */
   internalMinutes?: number;
-  /**
-   * Interval of external status messages.
-   * @default 30
-   */
+  /** Interval of external status messages. @default 30 */
   externalMinutes?: number;
   /**
    * Drills' measurements, by database name: the text of `pgbackstop status --output=json`, or of `pgbackstop drill

@@ -91,15 +91,9 @@ export interface B2CredentialsChoice {
 export interface B2RepositoryArgs {
   /** The bucket to create or use. One bucket for each repository is best. */
   bucket: B2BucketChoice;
-  /**
-   * Prefix of all keys, with a leading slash.
-   * @default "/pgbackrest"
-   */
+  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
   path?: pulumi.Input<string>;
-  /**
-   * The databases' keys.
-   * @default a separate key of this repository, created here
-   */
+  /** The databases' keys. @default a separate key of this repository, created here */
   credentials?: B2CredentialsChoice;
   /** Client-side encryption: Backblaze sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;

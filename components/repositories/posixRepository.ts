@@ -6,10 +6,7 @@ import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
 export interface PosixRepositoryArgs {
-  /**
-   * Absolute path on the database's host. Created if missing; never removed.
-   * @example "/mnt/nas/pgbackrest"
-   */
+  /** Absolute path on the database's host. Created if missing; never removed. @example "/mnt/nas/pgbackrest" */
   path: pulumi.Input<string>;
   /**
    * True refuses to write while nothing is mounted at or above the path, so that a missing NAS does not fill the root
@@ -19,10 +16,7 @@ export interface PosixRepositoryArgs {
    * @default false
    */
   requireMount?: boolean;
-  /**
-   * True if the directory survives the loss of the database's site: a mount of a machine elsewhere.
-   * @default false
-   */
+  /** True if the directory survives the loss of the database's site: a mount of a machine elsewhere. @default false */
   offSite?: boolean;
   /** Client-side encryption; without it everybody who can read the directory can read the files. */
   cipher?: CipherRef;

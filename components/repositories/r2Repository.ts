@@ -29,15 +29,9 @@ export type R2Location = (typeof R2Location)[keyof typeof R2Location];
 
 /** A bucket to make. */
 export interface R2NewBucket {
-  /**
-   * 3 to 63 lower-case letters, digits and hyphens.
-   * @example "acme-orders-pg"
-   */
+  /** 3 to 63 lower-case letters, digits and hyphens. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
-  /**
-   * Region of the world to keep it in.
-   * @default near the machine that creates it
-   */
+  /** Region of the world to keep it in. @default near the machine that creates it */
   location?: R2Location;
 }
 
@@ -80,10 +74,7 @@ export interface R2NewTokens {
    * @default looked up by that name, for which the update's own token needs "Account API Tokens Read"
    */
   writerPermissionGroupId?: pulumi.Input<string>;
-  /**
-   * Identifier of the permission group "Workers R2 Storage Bucket Item Read".
-   * @default looked up by that name
-   */
+  /** Identifier of the permission group "Workers R2 Storage Bucket Item Read". @default looked up by that name */
   readerPermissionGroupId?: pulumi.Input<string>;
 }
 
@@ -107,27 +98,15 @@ export interface R2CredentialsChoice {
 }
 
 export interface R2RepositoryArgs {
-  /**
-   * The Cloudflare account.
-   * @example "0123456789abcdef0123456789abcdef"
-   */
+  /** The Cloudflare account. @example "0123456789abcdef0123456789abcdef" */
   accountId: pulumi.Input<string>;
-  /**
-   * Jurisdiction of the bucket, also of an existing one.
-   * @default "default"
-   */
+  /** Jurisdiction of the bucket, also of an existing one. @default "default" */
   jurisdiction?: R2Jurisdiction;
   /** The bucket to create or use. Use one for each repository: tokens cannot be limited to a part of a bucket. */
   bucket: R2BucketChoice;
-  /**
-   * Prefix of all keys, with a leading slash.
-   * @default "/pgbackrest"
-   */
+  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
   path?: pulumi.Input<string>;
-  /**
-   * The databases' keys.
-   * @default a separate token of this repository, created here
-   */
+  /** The databases' keys. @default a separate token of this repository, created here */
   credentials?: R2CredentialsChoice;
   /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;

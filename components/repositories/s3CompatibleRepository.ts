@@ -40,15 +40,9 @@ export interface S3BucketArgs {
 
 export interface S3CompatibleRepositoryArgs {
   bucket: S3BucketArgs;
-  /**
-   * Host name, without `https://` and port.
-   * @example "s3.example.net"
-   */
+  /** Host name, without `https://` and port. @example "s3.example.net" */
   endpoint: pulumi.Input<string>;
-  /**
-   * Region that requests are signed for.
-   * @example "us-east-1"
-   */
+  /** Region that requests are signed for. @example "us-east-1" */
   region: pulumi.Input<string>;
   /** Port of the store. @default 443 */
   port?: pulumi.Input<number>;
@@ -61,10 +55,7 @@ export interface S3CompatibleRepositoryArgs {
   caFile?: pulumi.Input<string>;
   /** The provider's differences; left out, guessed from the endpoint. */
   quirks?: S3Quirks;
-  /**
-   * Prefix of all keys, with a leading slash.
-   * @default "/pgbackrest"
-   */
+  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
   path?: pulumi.Input<string>;
   /** Client-side encryption: the provider sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;

@@ -125,15 +125,9 @@ export interface S3RepositoryArgs {
   bucket: S3BucketChoice;
   /** Region of the bucket. @example "eu-central-1" */
   region: pulumi.Input<string>;
-  /**
-   * Prefix of all keys, with a leading slash.
-   * @default "/pgbackrest"
-   */
+  /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
   path?: pulumi.Input<string>;
-  /**
-   * How databases sign in.
-   * @default a separate user of this repository with a key, created here
-   */
+  /** How databases sign in. @default a separate user of this repository with a key, created here */
   credentials?: S3CredentialsChoice;
   /** Client-side encryption: Amazon sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;

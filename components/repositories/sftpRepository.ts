@@ -7,19 +7,13 @@ import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
 export interface SftpRepositoryArgs {
-  /**
-   * Name or address of the server.
-   * @example "backup.example.net"
-   */
+  /** Name or address of the server. @example "backup.example.net" */
   host: pulumi.Input<string>;
   /** Port of the SFTP server. @default 22 */
   port?: pulumi.Input<number>;
   /** Account on the server. It needs only SFTP and its directory. */
   user: pulumi.Input<string>;
-  /**
-   * Absolute directory on the server. Created if missing; never removed.
-   * @example "/srv/pgbackrest/orders"
-   */
+  /** Absolute directory on the server. Created if missing; never removed. @example "/srv/pgbackrest/orders" */
   path: pulumi.Input<string>;
   /**
    * The server's public key: the line of `/etc/ssh/ssh_host_ecdsa_key.pub`, or of another of its keys. Stock pgBackRest

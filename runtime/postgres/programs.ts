@@ -104,10 +104,7 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
   });
 }
 
-/**
- * Programs of a major version ("15").
- * @throws fileMissing with every searched directory
- */
+/** Programs of a major version ("15"). @throws fileMissing with every searched directory */
 export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
   const places =
     binPath === undefined

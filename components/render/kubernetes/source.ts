@@ -5,10 +5,7 @@ import { renderSource } from "../engines/engineTable";
 import type { EngineContext, RecoverySource } from "../engines/engine";
 import type { RenderedObject } from "./objects";
 
-/**
- * @param context with the Secrets of the source's own repositories
- * @returns null if it begins with a snapshot alone
- */
+/** @param context with the Secrets of the source's own repositories @returns null if it begins with a snapshot alone */
 export function recoverySource(context: EngineContext, source: ResolvedSource): RecoverySource | null {
   // The recovery knows only named repositories: it reads no other one.
   const named = source.from.flatMap((name) => source.plan.repositories.filter((repository) => repository.name === name));
