@@ -34,6 +34,9 @@ export interface Account {
   readonly gid: number;
 }
 
+/** Shows one line of what is done. */
+export type Tell = (line: string) => void;
+
 /** A program that runs until it is released or the connection breaks. */
 export interface HeldCommand {
   release(): Promise<void>;

@@ -6,7 +6,7 @@
  * Every step can be repeated, and leaves parts alone that are as desired. A failure keeps the state reached so far
  * ({@link PartlyApplied}), above all PostgreSQL's previous settings.
  */
-import { type Account, type Connection, loadAccount, run } from "./connection";
+import { type Account, type Connection, loadAccount, run, type Tell } from "./connection";
 import {
   type Accounts,
   accountsFor,
@@ -121,8 +121,6 @@ export interface HostOutcome extends Found, ProgramsOutcome {
   /** True once stanza, check and first backup succeeded with the present configuration. */
   ready: boolean;
 }
-
-export type Tell = (line: string) => void;
 
 /** An incomplete update; `outcome` is the state it reached. */
 export class PartlyApplied extends Error {

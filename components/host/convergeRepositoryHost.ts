@@ -8,7 +8,7 @@
  * connection after sshd loaded it. Any failure restores the old text.
  */
 import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/sshdConfig";
-import { type Connection, run, runScript } from "./connection";
+import { type Connection, run, runScript, type Tell } from "./connection";
 import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./desiredFiles";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
@@ -30,8 +30,6 @@ export interface DesiredRepositoryHost {
 
 /** Opens another connection to the host; throws if that is no longer possible. */
 export type SignInAgain = () => Promise<void>;
-
-type Tell = (line: string) => void;
 
 const SHELL = "/usr/sbin/nologin";
 /** This comment marks our accounts. */

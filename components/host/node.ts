@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { type Account, type Connection, type ExecResult, runScript } from "./connection";
+import { type Account, type Connection, type ExecResult, runScript, type Tell } from "./connection";
 import { type Accounts, desiredText, factText } from "./desiredFiles";
 import type { NodeInput, NodePlace, NodeUpload } from "./nodeChoice";
 import type { NodeDownload } from "./nodeRelease";
@@ -84,13 +84,7 @@ export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: 
 }
 
 /** Brings one. Returns the paths that are now ours. @throws Error naming the attempts */
-export async function bringNode(
-  connection: Connection,
-  node: NodeInput,
-  machine: string,
-  account: Account,
-  tell: (line: string) => void,
-): Promise<string[]> {
+export async function bringNode(connection: Connection, node: NodeInput, machine: string, account: Account, tell: Tell): Promise<string[]> {
   if (node.upload !== undefined) {
     await send(connection, node, node.upload, machine, tell);
     return [node.file];
@@ -120,7 +114,7 @@ function downloadFor({ download = {} }: NodeInput, machine: string, hostName: st
   );
 }
 
-async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, tell: (line: string) => void): Promise<void> {
+async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, tell: Tell): Promise<void> {
   tell(`fetching ${url}`);
   const options = { timeoutMs: TRANSFER_TIMEOUT_MS };
   try {
@@ -136,7 +130,7 @@ async function send(
   node: NodeInput,
   { from, machine: wanted, sha256 }: NodeUpload,
   machine: string,
-  tell: (line: string) => void,
+  tell: Tell,
 ): Promise<void> {
   if (wanted !== machine)
     throw new Error(`${from} is a Node.js for ${wanted}, but ${connection.name} is ${machine}: set node.upload to one for ${machine}`);

@@ -5,7 +5,7 @@
  *
  * It resumes after a crash: a note beside the configuration marks a cluster that is still being created.
  */
-import { type Connection, runScript } from "./connection";
+import { type Connection, runScript, type Tell } from "./connection";
 import { distributionOf, type PackageSource, sourceOf } from "./distribution";
 import type { HostFacts } from "./state";
 
@@ -117,7 +117,7 @@ export async function bringPostgres(
   wanted: PostgresInput | undefined,
   place: ClusterPlace,
   facts: HostFacts,
-  tell: (line: string) => void,
+  tell: Tell,
 ): Promise<boolean> {
   if (wanted?.install !== true) return false;
   if (wanted.programsOnly === true) return bringPackages(connection, wanted, place, facts, tell);
@@ -137,13 +137,7 @@ export async function bringPostgres(
 }
 
 /** True when something was missing. */
-async function bringPackages(
-  connection: Connection,
-  wanted: PostgresInput,
-  place: ClusterPlace,
-  facts: HostFacts,
-  tell: (line: string) => void,
-): Promise<boolean> {
+async function bringPackages(connection: Connection, wanted: PostgresInput, place: ClusterPlace, facts: HostFacts, tell: Tell): Promise<boolean> {
   const distribution = distributionOf(facts.osRelease);
   const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
   if (connection.login.uid !== 0) throw new Error(`PostgreSQL is installed by root, and the login on ${connection.name} is ${connection.login.name}`);

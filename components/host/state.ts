@@ -5,8 +5,7 @@
  *
  * Needs the tools of {@link readFacts} and base64; without systemd, dpkg or findmnt their records are missing.
  */
-import type { Account, Connection, ExecResult } from "./connection";
-import { runScript } from "./connection";
+import { type Account, type Connection, type ExecResult, runScript } from "./connection";
 import { FACTS_FUNCTION, type FileFact, parseFacts } from "./desiredFiles";
 import { unitText } from "./systemdUnits";
 

@@ -3,7 +3,7 @@
  * runtime beside it does the reading (settings, content of repositories).
  */
 import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
-import { type Account, CommandFailed, type Connection } from "./connection";
+import { type Account, CommandFailed, type Connection, type Tell } from "./connection";
 import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtimeVerbs";
 
 /** What an update must know about it. */
@@ -15,7 +15,7 @@ export interface StockOnHost {
 }
 
 /** @throws Error if it cannot run, or its version does not support the declaration; reports what it does badly */
-export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, tell: (line: string) => void): Promise<string> {
+export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, tell: Tell): Promise<string> {
   const version = await readStockVersion(connection, stock, account);
   const found = stock.limits.filter((limit) => isInRange(limit, version));
   const texts = found.map(({ code, path, fact, hint }) => ({ code, text: `${path}: with pgBackRest ${version} ${fact}; ${hint}` }));

@@ -1,6 +1,5 @@
 /** Topologies as Markdown, without a comparison. Pure. */
-import type { TopologySet } from "../../plan/diff";
-import { monthlyCost } from "../../plan/diff";
+import { monthlyCost, type TopologySet } from "../../plan/diff";
 import { valueText } from "../../plan/diff/change";
 import { copyCountsText, countCopies } from "../../plan/diff/copyCounts";
 import { drillText, scheduleText } from "../../plan/diff/database";
