@@ -1,4 +1,4 @@
-/** `npm run build`: dist/runtime.cjs and dist/components; nothing when the sources are those of the last build. */
+/** `npm run build`: dist/runtime.cjs and dist/components, if the sources changed since the last build. */
 import { build } from "./parts/build";
 import { createProgress } from "./parts/progress";
 

@@ -50,7 +50,7 @@ async function main(): Promise<number> {
   return outputs.length === 0 ? 0 : 1;
 }
 
-/** Runs one check as one line; its output when it failed. */
+/** Runs one check as one line; returns its output if it failed. */
 async function runCheck(progress: Progress, check: Check): Promise<string[]> {
   let failure: string | null = null;
   await progress

@@ -1,7 +1,7 @@
 /**
- * `npm run test:live`: doctor, a backup with WAL, verify and a restore in real accounts, and the components that make buckets and keys there. What the
- * environment has no keys for is named, with how to make throw-away ones. Everything happens below names that are new each time and is
- * removed; versions that a bucket keeps stay until its own rules remove them.
+ * `npm run test:live`: doctor, a backup with WAL, verify and a restore in real accounts, and the components that create
+ * buckets and keys there. It names what lacks keys in the environment, and how to create throw-away ones. Everything
+ * uses new names and is removed at the end; versions that a bucket keeps stay until its rules remove them.
  */
 import { runLive } from "./live/run";
 import { build } from "./parts/build";

@@ -1,4 +1,4 @@
-/** The section `## Rooms` of docs/architecture.md: the picture and a line for each room, from the table of who may import whom. */
+/** The section `## Rooms` of docs/architecture.md: the picture and a line for each room, from the import table. */
 
 export interface DocumentedRoom {
   readonly prefix: string;
@@ -6,7 +6,7 @@ export interface DocumentedRoom {
   readonly mayImport: readonly string[];
 }
 
-/** Only these are drawn: the others may import nearly everything. */
+/** Rooms in the picture; the others may import nearly everything. */
 const DRAWN = /^(runtime|components)\b/;
 
 export function renderRooms(rooms: readonly DocumentedRoom[]): string {
@@ -31,7 +31,7 @@ export function renderRooms(rooms: readonly DocumentedRoom[]): string {
   ].join("\n");
 }
 
-/** The page with what stands between the heading `## Rooms` and the next one made again. */
+/** The page with a regenerated section `## Rooms`. */
 export function withRooms(page: string, rooms: readonly DocumentedRoom[]): string {
   return page.replace(/^## Rooms\n\n[\s\S]*?(?=\n## |(?![\s\S]))/m, () => `## Rooms\n\n${renderRooms(rooms)}`);
 }
@@ -39,7 +39,7 @@ export function withRooms(page: string, rooms: readonly DocumentedRoom[]): strin
 interface Arrow {
   readonly from: string;
   readonly to: string;
-  /** False where only files of the room may be imported. */
+  /** False if only files of the room may be imported. */
   readonly isWhole: boolean;
 }
 
@@ -56,7 +56,10 @@ function arrowsOf(rooms: readonly DocumentedRoom[]): readonly Arrow[] {
   return [...new Map(shown).values()];
 }
 
-/** The rooms that an entry of the table opens: those below it, else the one that it lies in. A room opens those below itself too. */
+/**
+ * The rooms that a table entry opens: those below it, else the one that contains it. A room also opens those below
+ * itself.
+ */
 function openedBy(entry: string, from: string, prefixes: readonly string[]): readonly Arrow[] {
   const others = prefixes.filter((prefix) => prefix !== from);
   const below = others.filter((prefix) => `${prefix}/`.startsWith(`${entry}/`));

@@ -144,16 +144,16 @@ function checkArguments(name: string, { cluster, host, type = BackupKind.Full, r
   const wrong = (propertyPath: string, reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath, reason: `BackupNow ${name}: ${reason}` });
   };
-  if ((host === undefined) === (cluster === undefined)) wrong("host", "give either the access of a host or that of a cluster");
-  if (!Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is none of full, diff, incr`);
+  if ((host === undefined) === (cluster === undefined)) wrong("host", "give the access of either a host or a cluster");
+  if (!Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is not one of full, diff, incr`);
   if (cluster !== undefined && cluster.backups[type] === undefined) {
-    wrong("type", `the engine of the cluster takes no ${type} backups: ${Object.keys(cluster.backups).join(", ")}`);
+    wrong("type", `the cluster's engine takes no ${type} backups, only ${Object.keys(cluster.backups).join(", ")}`);
   }
   if (cluster !== undefined && repositories !== undefined) {
-    wrong("repositories", "a backup of a cluster goes to all of its repositories: leave it out");
+    wrong("repositories", "leave it out: a backup of a cluster goes to all of its repositories");
   }
   for (const key of repositories ?? []) {
-    if (findRepoKey(key) === null) wrong("repositories", `"${key}" is no repository key: repo1 to repo256 are`);
+    if (findRepoKey(key) === null) wrong("repositories", `"${key}" is not a repository key: use repo1 to repo256`);
   }
-  if (repositories?.length === 0) wrong("repositories", "no repository is named: leave it out for all");
+  if (repositories?.length === 0) wrong("repositories", "the list is empty: leave it out for all repositories");
 }

@@ -47,7 +47,7 @@ function checked(types: Readonly<Record<string, "string" | "boolean">>, name: st
   const type = Object.hasOwn(types, name) && rawName.startsWith("--") ? types[name] : undefined;
   if (type === undefined) {
     const names = [...Object.keys(types), "help"].map((each) => `--${each}`);
-    throw new UsageError(`unknown option '${rawName}': there is ${names.join(", ")}`);
+    throw new UsageError(`unknown option '${rawName}': use one of ${names.join(", ")}`);
   }
   if ((type === "string") === (value === "")) throw new UsageError(`--${name} takes ${type === "string" ? "a" : "no"} value`);
   return value;

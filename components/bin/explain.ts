@@ -28,7 +28,7 @@ export function explainMain(argv: readonly string[]): number {
   }
   const entry = entries.find((candidate) => candidate.name === name);
   if (entry === undefined) {
-    process.stderr.write(`pgbackstop explain: there is no entry '${name}'; without a name all are listed\n`);
+    process.stderr.write(`pgbackstop explain: there is no entry '${name}'; pgbackstop explain lists all\n`);
     return 2;
   }
   process.stdout.write(`${entry.text.trim()}\n`);
@@ -38,7 +38,7 @@ export function explainMain(argv: readonly string[]): number {
 /** @throws Error if the package lacks the guide */
 function readEntries(): Entry[] {
   const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new Error(`there is no docs/troubleshooting.md in this package (looked from ${__dirname})`);
+  if (path === undefined) throw new Error(`this package has no docs/troubleshooting.md (searched from ${__dirname})`);
   const parts = readFileSync(path, "utf8").split(/^(?:### |## .*$)/m);
   return parts.slice(1).flatMap((text) => {
     const name = text.split("\n", 1)[0] ?? "";

@@ -11,18 +11,18 @@ import { renderDashboard } from "../render/monitoring/dashboard";
 import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 import { given } from "../plan/model/given";
 
-const HELP = `pgbackstop alerts FILE      rules for Prometheus, with thresholds of the declared schedules and objectives
+const HELP = `pgbackstop alerts FILE      Prometheus rules with thresholds from the declared schedules and objectives
 pgbackstop dashboard FILE   a dashboard for Grafana, as JSON
 
-FILE is what pgbackstop topology reads: a preview, a stack export, a saved document, the output topology of one database; - is stdin.
+FILE is any file that pgbackstop topology reads: a preview, a stack export, a saved document, a database's output topology; - is stdin.
 
   --output=FILE            instead of stdout
   --format=file|kubernetes alerts: a rule file (default) or a PrometheusRule
   --namespace=NAME         of the PrometheusRule (default: monitoring)
   --name=NAME              of the PrometheusRule (default: pgbackstop)
-  --label=NAME=VALUE       of the PrometheusRule, for the operator's ruleSelector; again for each
-  --selector=MATCHERS      further matchers of every series: 'instance="db1:9100"', where two hosts have stanzas of one name
-  --size-limit-gb=NUMBER   of each repository (default: half as much again as is estimated, where a database has sizing)
+  --label=NAME=VALUE       of the PrometheusRule, for the operator's ruleSelector; repeatable
+  --selector=MATCHERS      further matchers of every series: 'instance="db1:9100"', if two hosts have the same stanza name
+  --size-limit-gb=NUMBER   of each repository (default: 1.5 times the estimate, if a database has sizing)
   --runbook-url=URL        of the troubleshooting guide
   --title=TEXT             of the dashboard
   --help                   this text
@@ -66,7 +66,7 @@ function alertsText(options: Options, topologies: readonly Topology[]): string {
     const group = alertGroupOf(topology, alertOptionsOf(options));
     if (group !== null) return [group];
     const name = topology.databases[0]?.name ?? "?";
-    process.stderr.write(`warning: ${name}: its engine has no metrics of pgbackstop, or it is not known yet: no rules\n`);
+    process.stderr.write(`warning: ${name}: no rules, because its engine has no pgbackstop metrics or is not known yet\n`);
     return [];
   });
   const format = last(options, "format") ?? "file";
@@ -100,7 +100,7 @@ function alertOptionsOf(options: Options): AlertOptions {
 function readTopologies(file: string): readonly Topology[] {
   const { after } = parseStackFile(readText(file));
   const known = [...after].sort(([left], [right]) => (left < right ? -1 : 1)).flatMap(([, topology]) => (topology === null ? [] : [topology]));
-  if (known.length === 0) throw new UsageError(`${nameOf(file)} has no database whose topology is known`);
+  if (known.length === 0) throw new UsageError(`${nameOf(file)} has no database with a known topology`);
   return known;
 }
 

@@ -10,25 +10,25 @@ import { type GitopsFile, renderGitops } from "../render/kubernetes/gitops";
 import { type NixosFile, renderNixosHost } from "../render/host/nixosFile";
 import { nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 
-const HELP = `pgbackstop render: the objects of clusters of CloudNativePG with their backups, as YAML; a host as a module of NixOS
+const HELP = `pgbackstop render: CloudNativePG clusters with their backups as YAML; a host as a NixOS module
 
   pgbackstop render FILE             FILE is YAML or JSON; - is stdin
 
-  --format=yaml|json|nixos           json is a List (default: yaml); nixos is one of the file's hosts
-  --host=NAME                        which one, where there are several
-  --output=FILE                      instead of stdout; what a module needs (runtime.cjs, pgbackrest-client) is written beside it
-  --without-runtime                  leaves out the ConfigMaps with the program, of a megabyte each, and names them; or what a module needs
+  --format=yaml|json|nixos           json is a List (default: yaml); nixos renders one of the file's hosts
+  --host=NAME                        which host, if the file has several
+  --output=FILE                      instead of stdout; files that a module needs (runtime.cjs, pgbackrest-client) are written beside it
+  --without-runtime                  leaves out and names the ConfigMaps with the program, a megabyte each; or the files that a module needs
   --help                             this text
 
-The file has the arguments of the components, by name (docs/kubernetes.md):
+The file holds the components' arguments, by name (docs/kubernetes.md):
   plugin: { operatorNamespace: cnpg-system, certManager: true }
   clusters: { orders: { namespace: orders, storageGiB: 50, repositories: { repo1: { at: { s3: … } } } } }
   attach: { legacy: { namespace: db, repositories: … } }
-Secrets are named, never held: existingSecret with the names of its keys.
-For NixOS it has those of PostgresHost, by name (docs/hosts.md):
+It refers to Secrets and never contains them: existingSecret with the names of its keys.
+For NixOS it holds the arguments of PostgresHost, by name (docs/hosts.md):
   hosts: { ledger: { dataDirectory: /var/lib/postgresql/17, repositories: { repo1: { at: { path: /mnt/nas/pg, encrypted: true }, keepDays: 7 } } } }
 
-Warnings and notes go to stderr. Exit codes: 0; 1 when the file asks for what cannot be; 2 when words or files cannot be read.
+Warnings and notes go to stderr. Exit codes: 0; 1 for errors in the file's arguments; 2 for invalid options or unreadable files.
 `;
 
 interface Yaml {
@@ -109,9 +109,9 @@ function readFile(file: string): GitopsFile & NixosFile {
   } catch (error) {
     throw new UsageError(`unable to read ${name}: ${error instanceof Error ? error.message : String(error)}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UsageError(`${name} is no file of clusters`);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UsageError(`${name} does not declare clusters or hosts`);
   const unknown = Object.keys(value).filter((field) => !["plugin", "clusters", "attach", "hosts"].includes(field));
-  if (unknown.length > 0) throw new UsageError(`${name} has ${unknown.join(", ")}: there is plugin, clusters, attach, hosts`);
+  if (unknown.length > 0) throw new UsageError(`${name} has ${unknown.join(", ")}: only plugin, clusters, attach and hosts are known`);
   return value;
 }
 

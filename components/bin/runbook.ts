@@ -38,11 +38,11 @@ function belongsTo(databases: readonly Topology[], name: string, text: string): 
   }
   const fitting = databases.filter(({ databases: [database] }) => database?.stanza === one.stanza);
   if (named !== undefined && !fitting.includes(named))
-    throw new MeasuredError(`${file} is of stanza ${one.stanza}, which is not that of ${named.databases[0]?.name}`);
+    throw new MeasuredError(`${file} is from stanza ${one.stanza}, which is not that of ${named.databases[0]?.name}`);
   const [first, second] = named === undefined ? fitting : [named];
-  if (first === undefined) throw new MeasuredError(`${file} is of stanza ${one.stanza}, and no database here has that`);
+  if (first === undefined) throw new MeasuredError(`${file} is from stanza ${one.stanza}, which no database here has`);
   if (second !== undefined)
-    throw new MeasuredError(`${file} is of stanza ${one.stanza}, which several databases have: say which one it is, --measured=NAME=FILE`);
+    throw new MeasuredError(`${file} is from stanza ${one.stanza}, which several databases have: name the database with --measured=NAME=FILE`);
   return [first, one];
 }
 
@@ -63,9 +63,9 @@ export function checkRunbook(written: string, books: readonly DatabaseRunbook[])
     isStale: old.length > 0 || gone > 0,
     lines: [
       ...books.map(
-        (book) => `${book.name}: ${old.includes(book) ? "other commands or places than are written there: make it anew" : "as it is written there"}`,
+        (book) => `${book.name}: ${old.includes(book) ? "stale, its commands or locations have changed: generate it again" : "up to date"}`,
       ),
-      ...(gone > 0 ? [`${gone} more database(s) are written there than there are: make it anew`] : []),
+      ...(gone > 0 ? [`${gone} database(s) in it no longer exist: generate it again`] : []),
     ],
   };
 }
@@ -74,12 +74,10 @@ export function checkRunbook(written: string, books: readonly DatabaseRunbook[])
 export function originOf({ madeAt, shape }: StackFile): string {
   switch (shape) {
     case "export":
-      return madeAt === undefined
-        ? "Made of an export of the stack, which does not say of when it is."
-        : `Made of the stack as it was after its update of ${madeAt}.`;
+      return madeAt === undefined ? "Generated from a stack export without a time." : `Generated from the stack after its update of ${madeAt}.`;
     case "preview":
-      return "Made of a preview: true as soon as that update has been carried out, and not before.";
+      return "Generated from a preview: valid only after that update.";
     default:
-      return "Made of a saved topology, which does not say of when it is.";
+      return "Generated from a saved topology without a time.";
   }
 }

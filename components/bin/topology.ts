@@ -17,33 +17,33 @@ import { renderRunbookPage } from "../render/runbook/runbookPage";
 import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 import { checkRunbook, originOf, runbooksOf } from "./runbook";
 
-const HELP = `pgbackstop topology: what the backups of a Pulumi stack are, and what a change does to them
+const HELP = `pgbackstop topology: the backups of a Pulumi stack, and the effect of a change on them
 
   pgbackstop topology diff PREVIEW             what a preview changes
-  pgbackstop topology diff BEFORE AFTER        what is different between two files
-  pgbackstop topology show FILE                what there is
-  pgbackstop topology runbook FILE             what to do when data are lost, with the commands of each host and cluster (markdown, html)
+  pgbackstop topology diff BEFORE AFTER        what differs between two files
+  pgbackstop topology show FILE                what the stack declares
+  pgbackstop topology runbook FILE             how to recover lost data, with the commands for each host and cluster (markdown, html)
 
-Files are told apart by their shape; - is stdin:
+Files are recognized by their shape; - is stdin:
   pulumi preview --json > preview.json
-  pulumi stack export > stack.json             (without --show-secrets: nothing secret is needed)
+  pulumi stack export > stack.json             (--show-secrets is not needed)
   pgbackstop topology show --format=json ...   a document saved earlier
   pulumi stack output topology                 the output of one database
-Of two files, a preview stands for the state that it leads to.
+Of two files, a preview counts as the state after its update.
 
   --format=markdown|json|html|svg   markdown is meant for a pull request (default)
-  --output=FILE                     instead of stdout; again for each further format: --format=html --output=a.html --format=json --output=a.json
-  --measured=[NAME=]FILE            runbook: what drills have shown, as the host tells it: pgbackstop status --output=json
-                                    (or drill --output=json); again for each database
-  --check=RUNBOOK                   runbook: tells whether the one that was written to RUNBOOK (markdown or html) is still the one of
-                                    today, and writes none unless --output says where
+  --output=FILE                     instead of stdout; repeatable with another format: --format=html --output=a.html --format=json --output=a.json
+  --measured=[NAME=]FILE            runbook: results of drills, as the host prints them: pgbackstop status --output=json
+                                    (or drill --output=json); repeatable for each database
+  --check=RUNBOOK                   runbook: tells whether the file RUNBOOK (markdown or html) is up to date; writes a new one only
+                                    with --output
   --help                            this text
 
 Marks: ▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet.
-A weakened change is acknowledged in the code, in the arguments of its database, and for this one change:
+Acknowledge a weakened change in the arguments of its database; the entry counts for this change only:
   acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
 
-Exit codes: 0; 1 when something is weakened and not acknowledged (diff), or a runbook is stale (--check); 2 when words or files cannot be read.
+Exit codes: 0; 1 for an unacknowledged weakened change (diff) or a stale runbook (--check); 2 for invalid options or unreadable files.
 `;
 const FORMATS = ["markdown", "json", "html", "svg"] as const;
 type Format = (typeof FORMATS)[number];
@@ -91,10 +91,9 @@ function runbook({ check, files, measured, outputs }: Order): number {
     return { name, text: readText(prefix === undefined ? name : name.slice(prefix.length + 1)) };
   });
   const books = runbooksOf(file, drills);
-  if (books.length === 0)
-    throw new UsageError(`${nameOf(files[0] ?? "-")} has no database whose topology is known: there is nothing to write a runbook of`);
+  if (books.length === 0) throw new UsageError(`${nameOf(files[0] ?? "-")} has no database with a known topology to write a runbook for`);
   const none = (): never => {
-    throw new UsageError("a runbook is written as markdown or html");
+    throw new UsageError("a runbook can be markdown or html only");
   };
   write(outputs, {
     markdown: () => renderRunbook(books, DEFAULT_PEOPLE, originOf(file)),
@@ -104,7 +103,7 @@ function runbook({ check, files, measured, outputs }: Order): number {
   });
   if (check === null) return 0;
   const found = checkRunbook(readText(check), books);
-  if (found === null) throw new UsageError(`${nameOf(check)} is no runbook that this program has written`);
+  if (found === null) throw new UsageError(`${nameOf(check)} is not a runbook of this program`);
   process.stdout.write(`${found.lines.join("\n")}\n`);
   return found.isStale ? 1 : 0;
 }
@@ -127,7 +126,9 @@ function sidesOf(files: readonly string[]): { readonly before: TopologySet; read
   if (second === undefined) {
     const { after, before, findings, shape } = readFile(first);
     if (before === null)
-      throw new UsageError(`${nameOf(first)} is a ${shape === "export" ? "stack export" : shape} and shows one state: give the one before it, too`);
+      throw new UsageError(
+        `${nameOf(first)} is a ${shape === "export" ? "stack export" : shape} and shows one state only: give the state before it too`,
+      );
     return { before, after, findings };
   }
   const [old, now] = [readFile(first), readFile(second)];
@@ -156,12 +157,12 @@ function readOrder(argv: readonly string[]): Order {
   const check = valuesOf("check").at(-1) ?? null;
   const outputs = outputsOf(given.options, check === null);
   if (verb !== "diff" && verb !== "show" && verb !== "runbook")
-    throw new UsageError(`'${verb}' is none of diff, show, runbook: see pgbackstop topology --help`);
+    throw new UsageError(`'${verb}' is not one of diff, show, runbook: see pgbackstop topology --help`);
   const most = verb === "diff" ? 2 : 1;
   if (files.length < 1 || files.length > most)
     throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${files.length}`);
-  if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured belongs to a runbook");
-  if (check !== null && verb !== "runbook") throw new UsageError("--check belongs to a runbook");
+  if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured is for a runbook only");
+  if (check !== null && verb !== "runbook") throw new UsageError("--check is for a runbook only");
   if ([...files, ...measured, check].filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
   return { verb, files, measured, check, outputs };
 }

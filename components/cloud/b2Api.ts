@@ -246,16 +246,16 @@ const CAPABILITIES: Readonly<Record<string, string>> = {
 
 function hintOf(operation: string, code: string, status: number, endpoint: string): string {
   if (status === 401 && operation === "b2_authorize_account") {
-    return `the key of b2:applicationKeyId and b2:applicationKey (or B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY) is not one that ${new URL(endpoint).host} knows`;
+    return `the key of b2:applicationKeyId and b2:applicationKey (or B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY) is unknown to ${new URL(endpoint).host}`;
   }
   if (code === "unauthorized") {
-    return `the key that signs in may not do this here: it needs ${CAPABILITIES[operation] ?? "another capability"}, without a restriction to another bucket`;
+    return `the key in use may not do this: it needs ${CAPABILITIES[operation] ?? "another capability"}, without a restriction to another bucket`;
   }
   if (/^(storage|transaction|download)_cap_exceeded$/.test(code)) {
-    return "a cap of the account is reached: raise it in the console under Caps & Alerts";
+    return "the account has reached a cap: raise it in the console under Caps & Alerts";
   }
-  if (code === "too_many_buckets") return "the account has as many buckets as it may have (100 unless raised): remove one or ask Backblaze for more";
-  if (code === "access_denied") return "object lock or a legal hold keeps it, or the key may not touch it";
+  if (code === "too_many_buckets") return "the account has reached its limit of buckets (100 by default): remove one or ask Backblaze for more";
+  if (code === "access_denied") return "object lock or a legal hold protects it, or the key lacks the permission";
   return "";
 }
 
@@ -279,7 +279,7 @@ function sessionOf(answer: B2Answer, endpoint: string): Session {
   const accountId = textOf(answer["accountId"]);
   if (token === "" || accountId === "") throw answerError("b2_authorize_account", "accountId or authorizationToken is missing");
   const isTheirs = (url: string): boolean => new URL(url).hostname.endsWith(".backblazeb2.com");
-  if (isTheirs(endpoint) && !isTheirs(apiUrl)) throw answerError("b2_authorize_account", `apiUrl leads to ${new URL(apiUrl).host}`);
+  if (isTheirs(endpoint) && !isTheirs(apiUrl)) throw answerError("b2_authorize_account", `apiUrl points to ${new URL(apiUrl).host}`);
   const s3Endpoint = s3ApiUrl.replace(/^https?:\/\//, "").replace(/\/$/, "");
   return {
     token,
@@ -297,14 +297,14 @@ function checkedUrl(text: string, name: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   const isLocal = url !== null && ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname);
   if (url === null || !(url.protocol === "https:" || (url.protocol === "http:" && isLocal))) {
-    throw new Error(`${name} is "${text}": it must be an address that begins with https://`);
+    throw new Error(`${name} is "${text}": it must begin with https://`);
   }
   return text.replace(/\/+$/, "");
 }
 
 /** An answer that contradicts the documentation; the request may have succeeded. */
 export function answerError(operation: string, reason: string): B2Error {
-  return new B2Error({ operation, status: 0, code: "bad_answer", message: `${operation}: the answer cannot be used: ${reason}`, unclear: true });
+  return new B2Error({ operation, status: 0, code: "bad_answer", message: `${operation}: invalid answer: ${reason}`, unclear: true });
 }
 
 /** The value if it is an object, else an empty one. */

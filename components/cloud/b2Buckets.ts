@@ -85,13 +85,13 @@ export interface MadeBucket {
   readonly adopted: boolean;
 }
 
-/** Creates the bucket, or adopts an existing one. @throws Error with the remedy if somebody else has its name */
+/** Creates the bucket, or adopts an existing one. @throws Error with the remedy if another account has its name */
 export async function createBucket(client: B2Client, wanted: WantedBucket, tell: Tell): Promise<MadeBucket> {
   const existing = wanted.adopt ? await findBucketByName(client, wanted.bucketName) : null;
   if (existing !== null) return takeOver(client, wanted, existing, tell);
   if (wanted.adopt) {
     throw new Error(
-      `there is no bucket "${wanted.bucketName}" that this key can see: nothing to adopt; create it, or check its name and the account`,
+      `there is no bucket "${wanted.bucketName}" that this key can see, so it cannot be adopted; create it, or check its name and the account`,
     );
   }
   const made = await makeBucket(client, wanted);
@@ -126,7 +126,7 @@ export async function deleteBucket(
   if (marked !== undefined && marked !== owner) throw foreignBucket(found, marked);
   if (adopted) {
     await releaseBucket(client, found, owner);
-    tell(`bucket ${found.bucketName} was taken over, not made: it stays as it is`);
+    tell(`bucket ${found.bucketName} was taken over, not created here: it is kept unchanged`);
     return;
   }
   const { accountId } = await client.account();
@@ -138,12 +138,14 @@ export async function deleteBucket(
     if (!isB2Error(error, "cannot_delete_non_empty_bucket")) throw error;
     if (!forceDestroy) {
       throw new Error(
-        `bucket "${found.bucketName}" is not empty, hidden versions and unfinished uploads count: it is not deleted; empty it yourself, or set forceDestroy and run an update first`,
+        `bucket "${found.bucketName}" is not empty (hidden versions and unfinished uploads count), so it is not deleted; empty it yourself, or set forceDestroy and run an update first`,
         { cause: error },
       );
     }
     if (marked === undefined) {
-      throw new Error(`bucket "${found.bucketName}" has lost the mark ${OWNER_MARK}: nobody empties it; delete its files yourself`, { cause: error });
+      throw new Error(`bucket "${found.bucketName}" has lost the mark ${OWNER_MARK}, so pgbackstop does not empty it; delete its files yourself`, {
+        cause: error,
+      });
     }
     await emptyBucket(client, found, tell);
     await remove();
@@ -213,7 +215,7 @@ async function takeOver(client: B2Client, wanted: WantedBucket, found: FoundBuck
   // We created it, even if the state lost it.
   const adopted = owner === undefined || found.info[ADOPTED_MARK] !== undefined;
   if (!found.isPrivate) {
-    throw new Error(`bucket "${found.bucketName}" is public: everybody could read the backups; make it private first, then adopt it`);
+    throw new Error(`bucket "${found.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`);
   }
   const changed = await changeBucket(client, found.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
   tell(`took over bucket ${found.bucketName}`);
@@ -244,32 +246,30 @@ async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<Found
 async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBucket): Promise<FoundBucket> {
   const found = await findBucketByName(client, bucketName);
   if (found === null) {
-    throw new Error(
-      `the bucket name "${bucketName}" is taken, and not by this account: names are shared by all customers of Backblaze; choose another one`,
-    );
+    throw new Error(`the bucket name "${bucketName}" is taken by another account: all Backblaze customers share one namespace; choose another name`);
   }
   const marked = found.info[OWNER_MARK];
   if (marked === undefined) {
     throw new Error(
-      `a bucket "${bucketName}" exists already in this account, and nothing says that it was made here; to use it say so: bucket: { existing: { name: "${bucketName}" } } (adopt: true of B2Bucket)`,
+      `a bucket "${bucketName}" exists already in this account and was not created here; to use it set bucket: { existing: { name: "${bucketName}" } } (adopt: true of B2Bucket)`,
     );
   }
   if (marked !== owner) throw foreignBucket(found, marked);
   return found;
 }
 
-/** Reads, decides, changes; repeats if somebody else was faster. */
+/** Reads, decides, changes; repeats after a concurrent change. */
 async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
   const { accountId } = await client.account();
   for (let tries = 1; ; tries++) {
     const found = await findBucket(client, bucketId);
-    if (found === null) throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update makes it anew`);
+    if (found === null) throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update to create it again`);
     const marked = found.info[OWNER_MARK];
     if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner) throw foreignBucket(found, marked);
     const changes = bucketChanges(found, wanted, kept);
     if (Object.keys(changes).length === 0) return found;
     if (Object.keys(objectOf(changes["bucketInfo"])).length > INFO_PAIRS_MAX) {
-      throw new Error(`bucket "${found.bucketName}" has ${Object.keys(found.info).length} pairs of info: remove one, its mark needs a place`);
+      throw new Error(`bucket "${found.bucketName}" has ${Object.keys(found.info).length} pairs of info: remove one to make space for the mark`);
     }
     try {
       return foundBucket(await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: found.revision }));
@@ -298,7 +298,7 @@ async function releaseBucket(client: B2Client, bucket: FoundBucket, owner: strin
 
 /** Deletes every version and every unfinished upload. @throws B2Error access_denied when object lock keeps one */
 async function emptyBucket(client: B2Client, { bucketId, bucketName }: FoundBucket, tell: Tell): Promise<void> {
-  tell(`emptying bucket ${bucketName}, as forceDestroy says`);
+  tell(`emptying bucket ${bucketName} because forceDestroy is set`);
   let start: object = {};
   for (let page = 0; page < PAGES_MAX; page++) {
     const answer = await client.call("b2_list_unfinished_large_files", { bucketId, maxFileCount: 100, ...start });
@@ -343,7 +343,7 @@ function mergedRules(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket)
     if (rule === undefined) continue;
     const harm = other.hideUploadedAfterDays === undefined ? "" : ` and hides files ${other.hideUploadedAfterDays} days after their upload`;
     throw new Error(
-      `bucket "${found.bucketName}" has a lifecycle rule for "${other.prefix}" that covers "${rule.prefix}"${harm}, and Backblaze takes one rule per file: remove it, or let ours replace it (replaceLifecycleRules)`,
+      `bucket "${found.bucketName}" has a lifecycle rule for "${other.prefix}" that covers "${rule.prefix}"${harm}, and Backblaze allows one rule per file: remove it, or let ours replace it (replaceLifecycleRules)`,
     );
   }
   return [...others, ...wanted.lifecycleRules];
@@ -351,7 +351,7 @@ function mergedRules(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket)
 
 function foreignBucket(found: FoundBucket, owner: string): Error {
   return new Error(
-    `bucket "${found.bucketName}" belongs to "${owner}", as its info says: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`,
+    `bucket "${found.bucketName}" belongs to "${owner}" according to its info: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`,
   );
 }
 

@@ -103,7 +103,7 @@ async function makeKey(client: B2Client, wanted: WantedKey, fullKeyName: string,
       return madeKey(await client.call("b2_create_key", { ...body, bucketId }, { version: 3, repeatable: false }), 3);
     } catch (error) {
       if (!(error instanceof B2Error) || error.status !== 400 || isB2Error(error, ...SAME_AT_EVERY_VERSION)) throw error;
-      tell(`key ${fullKeyName} is made by version 4 of the API, because version 3 refuses it (${error.code}): the console will not show it`);
+      tell(`key ${fullKeyName} was created with version 4 of the API, because version 3 refuses it (${error.code}): the console does not show it`);
     }
   }
   return madeKey(await client.call("b2_create_key", { ...body, bucketIds }, { version: 4, repeatable: false }), 4);
@@ -123,12 +123,9 @@ async function deleteStrays(client: B2Client, fullKeyName: string): Promise<void
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(
-      `a key named ${fullKeyName} may have been made and could not be looked for: delete it in the console when it is there (${reason})`,
-      {
-        cause: error,
-      },
-    );
+    throw new Error(`a key named ${fullKeyName} may exist, but the search for it failed: delete it in the console if it does (${reason})`, {
+      cause: error,
+    });
   }
 }
 

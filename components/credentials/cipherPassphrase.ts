@@ -57,7 +57,7 @@ function warnWhileNew(passphrase: pulumi.Output<string>, name: string, resource:
   void Promise.resolve(isKnown).then((known) => {
     if (known !== false) return;
     void pulumi.log.warn(
-      `${name} is a new passphrase: whoever loses it loses every backup that is encrypted with it. Keep a copy outside of this stack: ` +
+      `${name} is a new passphrase: if you lose it, you lose every backup that is encrypted with it. Keep a copy outside this stack: ` +
         "export const key = ….passphrase, then pulumi stack output key --show-secrets prints it",
       resource,
     );

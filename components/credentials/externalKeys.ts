@@ -64,7 +64,7 @@ export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.In
   if (!Number.isSafeInteger(refreshIntervalSeconds) || refreshIntervalSeconds < 1) {
     throw new pulumi.InputPropertyError({
       propertyPath: "store.refreshIntervalSeconds",
-      reason: `${refreshIntervalSeconds} is no number of seconds`,
+      reason: `${refreshIntervalSeconds} is not a number of seconds`,
     });
   }
   return {
@@ -95,6 +95,6 @@ export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, 
 /** @throws InputPropertyError for a name that Kubernetes refuses */
 export function checkSecretName(title: string, name: string): void {
   if (name.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name)) return;
-  const reason = `${title}: "${name}" is no name of a Secret: lower-case letters, digits, hyphens and dots, at most 253`;
+  const reason = `${title}: "${name}" is not a name for a Secret: use lower-case letters, digits, hyphens and dots, at most 253`;
   throw new pulumi.InputPropertyError({ propertyPath: "secretName", reason });
 }

@@ -56,10 +56,10 @@ export function passphraseFaults(ciphers: Readonly<Record<string, CipherInput>>,
     if (fingerprint === undefined || fitsFingerprint(passphrase, fingerprint)) return [];
     const fact =
       fingerprint === NONE
-        ? `${location} was made without encryption, and a passphrase is set now`
-        : `the passphrase of ${location} is not the one that its backups are encrypted with${passphrase === "" ? ": it is gone" : ""}`;
+        ? `${location} was created without encryption, but a passphrase is set now`
+        : `the passphrase of ${location} is not the one that encrypts its backups${passphrase === "" ? ": it was removed" : ""}`;
     return [
-      `${key}: ${fact}; put back what was there, and nothing is lost. A new passphrase means a new repository: add one under another key at a new path, ` +
+      `${key}: ${fact}; restore the old setting, and nothing is lost. A new passphrase needs a new repository: add one under another key at a new path, ` +
         `keep both until the backups in ${key} are no longer needed, then remove ${key}`,
     ];
   });

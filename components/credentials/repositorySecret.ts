@@ -82,20 +82,20 @@ function checkChoice(name: string, { create, existing, external, secretName }: R
   const given = Object.entries({ create, existing, external }).flatMap(([field, value]) => (value === undefined ? [] : [field]));
   const title = `RepositorySecret ${name}`;
   if (given.length !== 1) {
-    const fact = given.length === 0 ? "none of create, existing and external is given" : `${given.join(" and ")} are given`;
+    const fact = given.length === 0 ? "create, existing and external are all missing" : `${given.join(" and ")} are given`;
     throw new pulumi.InputPropertyError({
       propertyPath: given[1] ?? "create",
-      reason: `${title}: ${fact}; exactly one says where the keys come from`,
+      reason: `${title}: ${fact}; give exactly one`,
     });
   }
   if (existing === undefined) checkSecretName(title, secretName ?? name);
   if (create === undefined) return;
   const { s3 } = create.from;
   if (s3 === undefined || (s3.credentials === undefined && create.from.cipher === undefined)) {
-    const fact = s3 === undefined ? "it is no bucket" : "it has neither keys nor a passphrase: where a role signs in, no Secret is needed";
+    const fact = s3 === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
     throw new pulumi.InputPropertyError({
       propertyPath: "create.from",
-      reason: `${title}: nothing of ${create.from.name} can be put into a Secret: ${fact}`,
+      reason: `${title}: there is nothing to put into a Secret for ${create.from.name}: ${fact}`,
     });
   }
 }

@@ -60,9 +60,9 @@ function checkKeys(title: string, secretKeys: readonly string[]): void {
   const wrong = (reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath: "repositories", reason: `${title}: ${reason}` });
   };
-  if (secretKeys.length === 0) wrong("no repository is given");
+  if (secretKeys.length === 0) wrong("no repository is declared");
   for (const [index, key] of secretKeys.entries()) {
-    if (!/^[-._a-zA-Z0-9]+$/.test(key)) wrong(`"${key}" is no key of a Secret: letters, digits, hyphens, dots and underscores`);
-    if (secretKeys.indexOf(key) !== index) wrong(`two values go by the key "${key}": give one of them another secretKey`);
+    if (!/^[-._a-zA-Z0-9]+$/.test(key)) wrong(`"${key}" is not a key for a Secret: use letters, digits, hyphens, dots and underscores`);
+    if (secretKeys.indexOf(key) !== index) wrong(`two values share the key "${key}": give one of them another secretKey`);
   }
 }

@@ -38,7 +38,7 @@ export class CnpgRestore extends pulumi.ComponentResource {
     if (cluster.bootstrap !== undefined) {
       throw new pulumi.InputPropertyError({
         propertyPath: "bootstrap",
-        reason: `CnpgRestore ${name}: source says how the cluster begins; leave bootstrap out`,
+        reason: `CnpgRestore ${name}: source already sets the bootstrap; leave bootstrap out`,
       });
     }
     super(typeToken("CnpgRestore"), name, {}, opts);

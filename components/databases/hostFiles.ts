@@ -28,7 +28,7 @@ export function renderLateFiles(plan: HostPlan): RenderedFile[] {
 /** Permanent location of a repository's backups, which a passphrase belongs to. */
 export function cipherLocation(plan: HostPlan, repositoryName: string): string {
   const repository = plan.repositories.find(({ name }) => name === repositoryName);
-  if (repository === undefined) throw new Error(`${repositoryName} is no repository of ${plan.name}`);
+  if (repository === undefined) throw new Error(`${repositoryName} is not a repository of ${plan.name}`);
   const type = typeOf(repository);
   const endpoint = type.endpoint(repository);
   return `${type.location(repository)}${endpoint === null ? "" : ` at ${endpoint}`}`;

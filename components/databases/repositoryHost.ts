@@ -208,23 +208,24 @@ function checkArguments(name: string, { address, clients, connection, directory 
   const wrong: { readonly propertyPath: string; readonly reason: string }[] = [];
   const add = (propertyPath: string, reason: string): void => void wrong.push({ propertyPath, reason });
   if ((connection.ssh === undefined) === (connection.local === undefined)) add("connection", "set either ssh or local");
-  if (connection.ssh === undefined && address === undefined) add("address", "the databases reach no host without a name: set its name or address");
+  if (connection.ssh === undefined && address === undefined)
+    add("address", "it is empty, and databases need it to connect: set the host's name or address");
   if (!/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
-    add("directory", `"${directory}" cannot be used: an absolute path of letters, digits and _ . - is needed, because sshd's configuration has it`);
+    add("directory", `"${directory}" is not usable: sshd's configuration contains it, so it must be an absolute path of letters, digits and _ . -`);
   }
-  if (Object.keys(clients).length === 0) add("clients", "nobody stores backups there: name one");
+  if (Object.keys(clients).length === 0) add("clients", "the list is empty: name at least one client");
   for (const [client, { immutableDays, reader, user = `pgbackstop-${client}` }] of Object.entries(clients)) {
     if (!/^[a-z][a-z0-9-]{0,18}$/.test(client)) {
-      add(`clients.${client}`, `"${client}" is no name of a client: 1 to 19 small letters, digits and hyphens, a letter first`);
+      add(`clients.${client}`, `"${client}" is not a name for a client: use 1 to 19 lower-case letters, digits and hyphens, a letter first`);
     }
     if (!/^[a-z_][a-z0-9_-]*$/.test(user) || user.length > (reader === true ? 30 : 32) || user === "root") {
-      add(`clients.${client}.user`, `"${user}" is no account that can be made: set another one, of small letters, digits and hyphens`);
+      add(`clients.${client}.user`, `"${user}" is not a name for an account: use lower-case letters, digits and hyphens`);
     }
     if (immutableDays !== undefined && (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)) {
-      add(`clients.${client}.immutableDays`, `${immutableDays} is no number of days from 1 to ${IMMUTABLE_DAYS_MAX}`);
+      add(`clients.${client}.immutableDays`, `${immutableDays} is not a number of days from 1 to ${IMMUTABLE_DAYS_MAX}`);
     }
   }
   if (wrong.length === 0) return;
   const list = wrong.map(({ propertyPath, reason }) => `  ${propertyPath}: ${reason}`).join("\n");
-  throw new pulumi.InputPropertiesError({ message: `RepositoryHost ${name}: the arguments cannot be used\n${list}`, errors: wrong });
+  throw new pulumi.InputPropertiesError({ message: `RepositoryHost ${name}: errors in the arguments\n${list}`, errors: wrong });
 }

@@ -50,7 +50,7 @@ export interface FireDrillArgs extends HostBaseArgs {
  * Configuration, runtime, a timer for each drill, metrics after each, and nothing that writes into a repository: with keys that only read, the
  * history of drills stays on that host. Where systemd starts the drills it hands them the keys, and root alone can read those.
  *
- * Production is not asked there: checks that compare with it are left out, and RPO is told by the heartbeat or by the last commit. Destroying it removes
+ * Production is not asked there: checks that compare with it are left out, and the heartbeat or the last commit measures RPO. Destroying it removes
  * what it laid down.
  *
  * ```ts
@@ -111,11 +111,11 @@ function askedOf(name: string, { drillChecks, drills, objectives, of, stanza }: 
   };
   if (of === undefined) {
     if (drills === undefined || Object.keys(drills).length === 0)
-      return wrong("of", "there is nothing to drill: give drilled of a database, or drills of one that another program declares");
+      return wrong("of", "it drills nothing: give a database's drilled in of, or drills of a database that another program declares");
     return { stanza: stanza ?? DEFAULTS.stanza, drills, drillChecks: drillChecks ?? {}, objectives: objectives ?? {} };
   }
   for (const [given, value] of Object.entries({ drills, drillChecks, objectives, stanza }))
-    if (value !== undefined) wrong(given, `${given} is declared by ${of.database}, which of names: change it there`);
+    if (value !== undefined) wrong(given, `${given} comes from ${of.database}, which of names: change it there`);
   if (Object.keys(of.drills).length === 0)
     return wrong("of", `${of.database} declares no drill as made elsewhere: drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } }`);
   return of;

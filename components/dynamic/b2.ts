@@ -127,7 +127,7 @@ function openClient(applicationKeyId: string | undefined, applicationKey: string
   const missing = [...(applicationKeyId ? [] : ["b2:applicationKeyId"]), ...(applicationKey ? [] : ["b2:applicationKey"])];
   if (!applicationKeyId || !applicationKey) {
     const way = "set it with pulumi config set --secret, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY in the environment";
-    return new Error(`nobody is signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${way}`);
+    return new Error(`not signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${way}`);
   }
   try {
     return new B2Client({ applicationKeyId, applicationKey, ...given({ endpoint }) });
@@ -137,7 +137,7 @@ function openClient(applicationKeyId: string | undefined, applicationKey: string
 }
 
 function loadClient(): B2Client {
-  if (signIn === null) throw new Error("nobody is signed in to Backblaze B2");
+  if (signIn === null) throw new Error("not signed in to Backblaze B2");
   if (signIn.client instanceof Error) throw signIn.client;
   return signIn.client;
 }
@@ -150,7 +150,7 @@ export async function bucketCheck(olds: Partial<BucketInputs>, news: BucketInput
     failures: [
       ...checkBucketName(known(news.bucketName)),
       ...(rules.length > LIFECYCLE_RULES_MAX
-        ? [{ property: "lifecycleRules", reason: `${rules.length} rules: Backblaze takes ${LIFECYCLE_RULES_MAX}` }]
+        ? [{ property: "lifecycleRules", reason: `${rules.length} rules: Backblaze allows ${LIFECYCLE_RULES_MAX}` }]
         : []),
       ...rules.flatMap((rule, index) => checkRule(rule, rules, index)),
       ...(retention === undefined ? [] : checkRetention(retention, known(news.fileLockEnabled))),
@@ -158,7 +158,7 @@ export async function bucketCheck(olds: Partial<BucketInputs>, news: BucketInput
         ? [
             {
               property: "fileLockEnabled",
-              reason: "object lock cannot be taken off a bucket of Backblaze: leave it on, without defaultRetention to stop locking new files",
+              reason: "Backblaze cannot disable a bucket's object lock: leave it on, and remove defaultRetention to stop locking new files",
             },
           ]
         : []),
@@ -228,12 +228,12 @@ export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Prom
   const failures: CheckFailure[] = [];
   const fail = (property: string, reason: string): void => void failures.push({ property, reason });
   if (!isUnknown(news.keyName) && !/^[A-Za-z0-9-]{1,80}$/.test(news.keyName)) {
-    fail("keyName", `"${news.keyName}" is no name for a key: 1 to 80 letters, digits and hyphens`);
+    fail("keyName", `"${news.keyName}" is not a name for a key: use 1 to 80 letters, digits and hyphens`);
   }
   if (capabilities.length === 0) fail("capabilities", "a key without capabilities can do nothing");
-  if (wrong.length > 0) fail("capabilities", `${wrong.join(", ")} cannot be given to a key of single buckets`);
+  if (wrong.length > 0) fail("capabilities", `${wrong.join(", ")} are not allowed for a key restricted to buckets`);
   if (!isUnknown(news.bucketIds) && (news.bucketIds ?? []).length === 0) {
-    fail("bucketIds", "a key without buckets would reach all of them: name at least one");
+    fail("bucketIds", "a key without buckets could access all of them: name at least one");
   }
   if (seconds !== undefined && !isWithin(seconds, 1, KEY_SECONDS_MAX)) {
     fail("validDurationSeconds", `${seconds} is outside 1 to ${KEY_SECONDS_MAX} (below 1000 days)`);
@@ -270,7 +270,7 @@ export async function keyUpdate(_id: string, olds: KeyOutputs, news: KeyInputs):
 
 /** Checks that it still exists; the secret comes from the state, since B2 does not return it again. */
 export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: string; props?: KeyOutputs }> {
-  if (props?.applicationKey === undefined) throw new Error("a key cannot be imported: its secret is told only when it is made");
+  if (props?.applicationKey === undefined) throw new Error("a key cannot be imported: Backblaze shows its secret only once");
   const found = await findKey(loadClient(), id, props.apiVersion ?? 4);
   if (found === null) {
     tell(`key ${props.fullKeyName ?? id} is gone`);
@@ -298,7 +298,7 @@ function checkBucketName(name: string | undefined): CheckFailure[] {
     {
       property: "bucketName",
       // The text does not quote the value: the engine names the property, and the value may be secret.
-      reason: "this is no name for a bucket: 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-",
+      reason: "this is not a name for a bucket: use 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-",
     },
   ];
 }
@@ -317,7 +317,7 @@ function checkRule(rule: LifecycleRule, rules: readonly LifecycleRule[], index: 
     ...(days.length === 0 || !days.every((value) => isWithin(value, 1, Number.MAX_SAFE_INTEGER))
       ? [{ property, reason: "a rule needs deleteHiddenAfterDays or cancelUnfinishedAfterDays, whole days from 1" }]
       : []),
-    ...(other === undefined ? [] : [{ property, reason: "another rule is about the same files: Backblaze takes one rule per file" }]),
+    ...(other === undefined ? [] : [{ property, reason: "another rule covers the same files: Backblaze allows one rule per file" }]),
   ];
 }
 
@@ -325,7 +325,9 @@ function checkRetention(retention: Retention, fileLockEnabled: boolean | undefin
   const property = "defaultRetention";
   if (hasUnknown(retention)) return [];
   return [
-    ...(RETENTION_MODES.includes(retention.mode) ? [] : [{ property, reason: `mode "${retention.mode}" is none of ${RETENTION_MODES.join(", ")}` }]),
+    ...(RETENTION_MODES.includes(retention.mode)
+      ? []
+      : [{ property, reason: `mode "${retention.mode}" is not one of ${RETENTION_MODES.join(", ")}` }]),
     ...(isWithin(retention.days, 1, RETENTION_DAYS_MAX)
       ? []
       : [{ property, reason: `${retention.days} days are outside 1 to ${RETENTION_DAYS_MAX}` }]),
@@ -396,7 +398,7 @@ function bucketDrift(before: BucketInputs, after: BucketOutputs): string[] {
   return [
     ...differing.map((name) => `${name} ${JSON.stringify(was[name])} → ${JSON.stringify(is[name])}`),
     ...(after.isPrivate ? [] : ["it is public"]),
-    ...(after.foundOwner === before.owner ? [] : [after.foundOwner === "" ? "its mark is gone" : `it is marked as that of "${after.foundOwner}"`]),
+    ...(after.foundOwner === before.owner ? [] : [after.foundOwner === "" ? "its mark is gone" : `its mark names "${after.foundOwner}"`]),
   ];
 }
 

@@ -43,7 +43,7 @@ const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
  * An application key of Backblaze B2 for single buckets.
  *
  * A key cannot be changed: every other argument makes a new one first and deletes the old one last. Its secret is in the state, encrypted; B2
- * tells it once. Who signs in is configuration, as with `B2Bucket`.
+ * shows it once. Who signs in is configuration, as with `B2Bucket`.
  *
  * `new B2ApplicationKey("reader", { keyName: "orders-reader", bucketIds: [bucket.bucketId], capabilities: ["listBuckets", "listFiles", "readFiles"] });`
  */

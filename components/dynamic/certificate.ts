@@ -60,7 +60,7 @@ async function stateOf(inputs: CertificateInputs, nowMs: number, before: string)
   const keys = await makeKeys();
   const certificate = await signCertificate({ commonName, dnsNames, usage, keys, notBefore: new Date(nowMs - EARLIER_MS), notAfter });
   const privateKeyPem = await privateKeyText(keys);
-  if (!belongTogether(certificate, privateKeyPem)) throw new Error(`the certificate ${commonName} does not fit its own key`);
+  if (!belongTogether(certificate, privateKeyPem)) throw new Error(`the certificate ${commonName} does not match its own key`);
   return { ...inputs, certificatePem: `${certificate}${before}`, privateKeyPem, notAfter: notAfter.toISOString() };
 }
 
@@ -78,5 +78,5 @@ function isDue(olds: CertificateState, { renewDays }: CertificateInputs, nowMs: 
 function checkDays({ renewDays, validDays }: CertificateInputs): void {
   const whole = (days: number): boolean => Number.isSafeInteger(days) && days >= 1 && days <= 36_500;
   if (whole(validDays) && whole(renewDays) && renewDays < validDays) return;
-  throw new Error(`a certificate for ${validDays} days cannot be renewed ${renewDays} days before its end`);
+  throw new Error(`a certificate for ${validDays} days cannot be renewed ${renewDays} days before it expires`);
 }

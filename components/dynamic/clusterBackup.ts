@@ -29,9 +29,9 @@ export const BACKUP_ENDS = [COMPLETED, "failed", "invalid backup definition"] as
 export async function backupEndCreate(inputs: BackupEndInputs): Promise<{ id: string; outs: BackupEndState }> {
   const { backup, backupId, error, namespace, phase, uid } = inputs;
   if (phase === COMPLETED) return { id: `${namespace}/${backup}`, outs: { label: backupId, uid } };
-  const fact = `Backup ${backup} in namespace ${namespace} has not completed (${phase === "" ? "it tells no phase" : phase})`;
-  const wayOut = `Another value in triggers takes another backup; so do: kubectl -n ${namespace} delete backup ${backup}, then pulumi up --refresh`;
-  throw new Error(`${fact}: ${error === "" ? "it tells no error" : error}\n${wayOut}`);
+  const fact = `Backup ${backup} in namespace ${namespace} has not completed (${phase === "" ? "no phase" : phase})`;
+  const wayOut = `To take another backup, change a value in triggers; or run kubectl -n ${namespace} delete backup ${backup}, then pulumi up --refresh`;
+  throw new Error(`${fact}: ${error === "" ? "no error is given" : error}\n${wayOut}`);
 }
 
 /** Only another Backup counts: later changes of a completed one do not change its result. */

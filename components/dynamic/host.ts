@@ -171,7 +171,7 @@ export async function update(_id: string, olds: Partial<HostOutputs>, news: Host
 
 /** The true state. `drift` names differences from the last known one. */
 export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ id: string; props: HostOutputs }> {
-  if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, it takes over what it finds");
+  if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, and an update takes over what exists");
   const { identity } = props;
   const way = { connection: identity.connection, signIn: props.keptSignIn };
   const after = await withConnection(way, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, tell));

@@ -84,7 +84,7 @@ async function withFiles<T>(connection: Connection, inputs: MigrationInputs, wor
   try {
     const numbers = [String(owner.uid), String(owner.gid)];
     for (const [name, text] of files) await runScript(connection, `write ${name}`, WRITE_FILE, [directory, name, ...numbers], { stdin: text });
-    await runScript(connection, "hand over the directory of passwords", HAND_OVER, [directory, ...numbers]);
+    await runScript(connection, "change the owner of the directory for passwords", HAND_OVER, [directory, ...numbers]);
     return await work(directory);
   } finally {
     await connection.exec(["rm", "-rf", "--", directory]);

@@ -13,9 +13,9 @@ interface PassphraseInputs {
 
 const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: string }> = {
   create: async ({ sizeBytes, existing }) => {
-    if (existing === "") throw new Error("the existing passphrase is empty: leave it out to have one made");
+    if (existing === "") throw new Error("the existing passphrase is empty: leave it out to generate one");
     process.stdout.write(
-      "WARN: whoever loses this passphrase loses every backup that is encrypted with it, and it is nowhere but in the state of this stack: keep a copy in another place\n",
+      "WARN: if you lose this passphrase, you lose every backup that is encrypted with it. Only the state of this stack holds it: keep a copy elsewhere\n",
     );
     return {
       id: (require("node:crypto") as typeof import("node:crypto")).randomUUID(),
@@ -25,8 +25,8 @@ const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: 
   diff: async (_id, olds, { existing }) => {
     if (existing !== undefined && existing !== olds.passphrase) {
       throw new Error(
-        "a passphrase cannot be changed in place: what is encrypted with it could not be read any more. Put the old one back (or leave out `existing`); " +
-          "a new passphrase means a new repository: make another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",
+        "a passphrase cannot be changed in place: existing backups would become unreadable. Restore the old one (or leave out `existing`); " +
+          "a new passphrase needs a new repository: create another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",
       );
     }
     return { changes: false };

@@ -63,7 +63,7 @@ export async function repositoryHostDiff(
 /** The true state; differences are reported. */
 export async function repositoryHostRead(id: string, props?: Partial<RepositoryHostState>): Promise<{ id: string; props: RepositoryHostState }> {
   const { kept, keptSignIn = [] } = props ?? {};
-  if (kept === undefined) throw new Error("a backup host cannot be imported: declare it, it takes over what it finds");
+  if (kept === undefined) throw new Error("a backup host cannot be imported: declare it, and an update takes over what exists");
   const { facts, hostKey } = await withConnection({ connection: kept.connection, signIn: keptSignIn }, async (connection) => ({
     facts: await readRepositoryHost(connection, kept.desired),
     hostKey: chooseKey(await readHostKeys(connection)),
@@ -86,7 +86,7 @@ async function apply(inputs: RepositoryHostInputs, before: Readonly<Record<strin
     const facts = await readRepositoryHost(connection, desired);
     const wrong = differences(facts, wantedFacts(desired));
     if (wrong.length > 0)
-      throw new Error(`not as declared after the update: ${wrong.map((name) => `${name}: ${facts[name] ?? "missing"}`).join("; ")}`);
+      throw new Error(`still differs after the update: ${wrong.map((name) => `${name}: ${facts[name] ?? "missing"}`).join("; ")}`);
     return { hostKey: chooseKey(await readHostKeys(connection)), facts, kept: { connection: way, desired }, keptSignIn: signIn };
   });
 }
@@ -101,7 +101,7 @@ function differences(found: Readonly<Record<string, string>>, wanted: Readonly<R
 
 function chooseKey(keys: readonly string[]): string {
   const key = ["ecdsa-", "ssh-ed25519", "ssh-rsa"].map((kind) => keys.find((text) => text.startsWith(kind))).find((text) => text !== undefined);
-  if (key === undefined) throw new Error(`the host has no key that clients could know it by: sshd has ${keys.join(", ") || "none"}`);
+  if (key === undefined) throw new Error(`the host has no key that clients support: sshd has ${keys.join(", ") || "none"}`);
   return key;
 }
 

@@ -244,7 +244,7 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
     await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
     if (systemd) await reloadUnits(connection);
     const kept = await removeDirectories(connection, before.madeDirectories);
-    if (kept.length > 0) tell(`not empty and therefore kept: ${kept.join(", ")}`);
+    if (kept.length > 0) tell(`kept because not empty: ${kept.join(", ")}`);
   };
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
 }
@@ -368,7 +368,7 @@ async function applySettings({ connection, desired, outcome, tell }: Update, run
   }
   await refreshSettings(connection, runtime, desired, outcome);
   if (outcome.pendingRestart) {
-    tell("WARN: archive_mode comes into force with the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
+    tell("WARN: archive_mode takes effect at the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
   }
   return different.length > 0 || (waited && !outcome.pendingRestart);
 }
@@ -379,18 +379,18 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
   const [declared, running] = stdout.trim().split("\n");
   if (declared !== running) {
     throw new Error(
-      `the server that answers has its data in ${live.dataDirectory}, not in ${desired.dataDirectory}: set port, socketDirectory or dataDirectory`,
+      `the running server's data are in ${live.dataDirectory}, not in ${desired.dataDirectory}: set port, socketDirectory or dataDirectory`,
     );
   }
   if (live.values["wal_level"] === "minimal") {
     throw new Error("wal_level is minimal: PostgreSQL would refuse to start with archive_mode on; set it to replica and restart PostgreSQL first");
   }
   const library = live.values["archive_library"] ?? "";
-  if (library !== "") throw new Error(`archive_library is ${library}: it takes the place of archive_command; reset it first`);
+  if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
 }
 
 async function applyFirstRun({ desired, outcome, tell }: Update, runtime: RuntimeOnHost, verbs: EngineVerbs): Promise<void> {
-  tell("checking that WAL arrives in the repositories");
+  tell("checking that WAL reaches the repositories");
   await verbs.checkArchiving();
   if (!desired.firstBackup) {
     outcome.firstBackup = "off";
@@ -455,21 +455,21 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
   if ((await connection.exec(["test", "-e", `${identity.dataDirectory}/PG_VERSION`], { account })).exitCode !== 0) {
-    tell(`${identity.dataDirectory} is gone: there are no settings to put back`);
+    tell(`${identity.dataDirectory} is gone: there are no settings to restore`);
     return;
   }
   const runtime = runtimeOf(connection, identity, account, tell);
   const program = programOf(identity);
   if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
-    throw new Error(`${program} is gone, and the archive settings cannot be put back without it: run an update, which brings it back, then destroy`);
+    throw new Error(`${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`);
   }
   const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
   if (inFile["archive_command"] !== identity.settings["archive_command"]) {
-    tell("archive_command was changed since: the archive settings are left alone");
+    tell("archive_command was changed since: keeping the archive settings");
     return;
   }
   const live = await writeSettings(runtime, before.previousSettings);
-  tell(`put back ${names.join(" and ")}`);
+  tell(`restored ${names.join(" and ")}`);
   if (!isPending(live, names)) return;
   if (identity.allowRestart) {
     await restart(connection, runtime, identity, tell);

@@ -204,7 +204,7 @@ export async function convergeRepositoryHost(
   signInAgain: SignInAgain,
   tell: Tell,
 ): Promise<void> {
-  if (connection.login.uid !== 0) throw new Error(`accounts are made by root: sign in to ${connection.name} as root, or with sudo`);
+  if (connection.login.uid !== 0) throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
   await checkPlaces(connection, desired);
   const facts = await readRepositoryHost(connection, desired);
   for (const { group, name, root } of desired.accounts) {
@@ -277,8 +277,8 @@ async function applySshd(
     const allowed = allowedOnly(line);
     throw new Error(
       allowed
-        ? `sshd on ${connection.name} lets only some accounts sign in (AllowUsers or AllowGroups): allow ${name} there too`
-        : `sshd on ${connection.name} does not confine ${name} (${line}): its sshd_config must include ${sshd} before anything else says so`,
+        ? `sshd on ${connection.name} allows only some accounts to sign in (AllowUsers or AllowGroups): add ${name} there`
+        : `sshd on ${connection.name} does not confine ${name} (${line}): its sshd_config must include ${sshd} before other rules for it`,
     );
   }
 }
@@ -296,7 +296,7 @@ async function writeSshd(connection: Connection, { admin }: DesiredRepositoryHos
     if (admin !== "") await signInAgain();
   } catch (error) {
     if (old.stdout !== text) await put(old.stdout);
-    throw new Error(`sshd's configuration was put back as it was: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`sshd's configuration was restored: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 
@@ -325,10 +325,10 @@ async function releaseUnsealed(connection: Connection, { repositories, sealed }:
     if (sealed.some((repository) => repository.account === account)) continue;
     const { stdout } = await connection.exec(["stat", "-c", "%u", "--", directory]);
     if (stdout.trim() !== "0") continue;
-    tell(`giving back to ${account} what was kept from it`);
+    tell(`returning protected files to ${account}`);
     const confined = ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", `ReadWritePaths=${directory}`];
     const words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", ...confined.map((property) => `--property=${property}`)];
-    await run(connection, "give the files back", [...words, "/bin/sh", "-s", "--", directory, account, "0"], { stdin: SEAL_SCRIPT });
+    await run(connection, "return the protected files", [...words, "/bin/sh", "-s", "--", directory, account, "0"], { stdin: SEAL_SCRIPT });
   }
 }
 

@@ -259,7 +259,7 @@ export function parseFacts(paths: readonly string[], lines: readonly string[]): 
       const hasStat = kind === "file" || kind === "directory";
       const stat = hasStat ? stats.get(path) : { mode: "0000", uid: 0, gid: 0 };
       if (kind === undefined || stat === undefined || kinds.length !== paths.length) {
-        throw new Error(`unable to read the state of ${path}: there is no record of it`);
+        throw new Error(`unable to read the state of ${path}: the answer lacks it`);
       }
       return [path, { kind: kind as FileFact["kind"], ...stat, sha256: kind === "file" ? (sums.get(path) ?? "") : "" }];
     }),

@@ -50,13 +50,13 @@ export function sourceOf(distribution: Distribution, major: number, hostName: st
   const found = SUPPORTED.find(({ id, version }) => id === distribution.id && version === distribution.version);
   if (found === undefined) {
     throw new Error(
-      `${hostName} is ${distribution.title}, on which PostgreSQL is not installed: Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported; ` +
+      `pgbackstop does not install PostgreSQL on ${distribution.title} (${hostName}): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported; ` +
         `install PostgreSQL ${major} yourself and leave postgres.install out`,
     );
   }
   if (found.postgres === major) return "distribution";
   if (Number.isInteger(major) && major >= PGDG.oldest && major <= PGDG.newest) return "pgdg";
   throw new Error(
-    `there is no PostgreSQL ${major} for ${distribution.title}: its own archive has ${found.postgres}, apt.postgresql.org has ${PGDG.oldest} to ${PGDG.newest}`,
+    `there is no PostgreSQL ${major} for ${distribution.title}: its archive has ${found.postgres}, apt.postgresql.org has ${PGDG.oldest} to ${PGDG.newest}`,
   );
 }

@@ -140,7 +140,8 @@ export function requireNode({ runtimeArgv, user }: Looked, { answers }: HostFact
   const answer = answers.get("node");
   const fault = answer === undefined ? null : findNodeFault(answer);
   const [path = ""] = runtimeArgv;
-  if (fault !== null) throw new Error(`${path} ${fault} on ${hostName} as ${user}: set nodePath to one that can be, or node to bring one`);
+  if (fault !== null)
+    throw new Error(`${path} ${fault} on ${hostName} as ${user}: set nodePath to a Node.js that works there, or node to install one`);
 }
 
 /** Lines about the repositories' content, with those marked that need attention. */

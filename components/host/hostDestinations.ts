@@ -16,8 +16,8 @@ export interface Destination {
 export function parseDestinations(document: unknown): Destination[] {
   const [stanza, ...others] = listOf(document);
   // Must not mean "nothing is missing".
-  if (stanza === undefined) throw new Error("unable to read the repositories: info told of no stanza");
-  if (others.length > 0) throw new Error("unable to read the repositories: info told of several stanzas");
+  if (stanza === undefined) throw new Error("unable to read the repositories: info printed no stanza");
+  if (others.length > 0) throw new Error("unable to read the repositories: info printed several stanzas");
   return listOf(isObject(stanza) ? stanza["repo"] : []).map((row): Destination => {
     if (!isObject(row) || typeof row["key"] !== "number") throw new Error("unable to read the repositories: info did not print a list of them");
     const repository = `repo${row["key"]}`;

@@ -55,7 +55,7 @@ export async function bringPrograms(
   const node = wanted.bringsNode;
   const need = findNodeNeed(connection, wanted, looked, facts, outcome.nodeFact);
   if (node !== undefined && need !== null) {
-    tell(`bringing Node.js: at ${node.path} ${need}`);
+    tell(`installing Node.js: at ${node.path} ${need}`);
     const made = await makeDirectories(
       connection,
       wanted.directoriesToMake.filter(({ path }) => path === dirname(node.path)),
@@ -83,7 +83,7 @@ export async function removeOldNodes(connection: Connection, { bringsNode }: Pro
 /** @throws Error without an account of PostgreSQL */
 export function accountsIn({ account }: HostFacts, user: string, { login, name }: Connection): Accounts {
   if (account === null) {
-    throw new Error(`there is no account ${user} on ${name}: set user to the account that PostgreSQL runs as, or postgres to have it installed`);
+    throw new Error(`there is no account ${user} on ${name}: set user to the account that PostgreSQL runs as, or postgres to install it`);
   }
   return accountsFor(login, user === login.name ? login : account);
 }

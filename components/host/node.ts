@@ -80,7 +80,7 @@ export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: 
   if (fact === "missing") return "there is none";
   if (node.upload !== undefined && fact !== desiredText({ mode: MODE, owner: "admin" }, node.upload.sha256)) return "it is another one";
   if (node.download !== undefined && before !== undefined && before !== "" && before !== fact) return "it was changed by hand";
-  return answer === undefined ? "nobody looked at it" : findNodeFault(answer);
+  return answer === undefined ? "it was not checked" : findNodeFault(answer);
 }
 
 /** Brings one. Returns the paths that are now ours. @throws Error naming the attempts */
@@ -109,19 +109,17 @@ function linkText(target: string): string {
 function downloadFor({ download = {} }: NodeInput, machine: string, hostName: string): NodeDownload {
   const found = download["any"] ?? download[machine];
   if (found !== undefined) return found;
-  throw new Error(
-    `there is no Node.js to fetch for ${machine}, which ${hostName} is: bring one by node.upload, or set nodePath to one that is there`,
-  );
+  throw new Error(`there is no Node.js to download for ${machine} (${hostName}): provide one by node.upload, or set nodePath to an installed one`);
 }
 
 async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, tell: Tell): Promise<void> {
   tell(`fetching ${url}`);
   const options = { timeoutMs: TRANSFER_TIMEOUT_MS };
   try {
-    await runScript(connection, `bring Node.js from ${url}`, DOWNLOAD_SCRIPT, [node.file, "", url, sha256], options);
+    await runScript(connection, `download Node.js from ${url}`, DOWNLOAD_SCRIPT, [node.file, "", url, sha256], options);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`${reason}\nwhere the host cannot reach it, send one over the connection: node: { upload: "…/bin/node" }`, { cause: error });
+    throw new Error(`${reason}\nif the host cannot reach it, send one over the connection: node: { upload: "…/bin/node" }`, { cause: error });
   }
 }
 

@@ -103,8 +103,8 @@ rm -f -- "$4"`;
 export function requireVersion(wanted: PostgresInput | undefined, dataDirectory: string, { clusterVersion }: HostFacts, hostName: string): void {
   if (wanted === undefined || clusterVersion === null || clusterVersion === String(wanted.version)) return;
   throw new Error(
-    `${dataDirectory} on ${hostName} holds a cluster of PostgreSQL ${clusterVersion}, and ${wanted.version} is wanted: set postgres.version to ` +
-      `${clusterVersion}, or name another dataDirectory; moving to another major version is pg_upgrade's work`,
+    `${dataDirectory} on ${hostName} holds a cluster of PostgreSQL ${clusterVersion}, but ${wanted.version} is declared: set postgres.version to ` +
+      `${clusterVersion}, or name another dataDirectory; use pg_upgrade to move to another major version`,
   );
 }
 
@@ -125,7 +125,7 @@ export async function bringPostgres(
   const isUnfinished = (await connection.exec(["test", "-e", note])).exitCode === 0;
   if (facts.clusterVersion !== null && !isUnfinished) return false;
   await bringPackages(connection, wanted, place, facts, tell);
-  tell(`making a cluster of PostgreSQL ${wanted.version} in ${place.dataDirectory}`);
+  tell(`creating a cluster of PostgreSQL ${wanted.version} in ${place.dataDirectory}`);
   await runScript(
     connection,
     `make a cluster in ${place.dataDirectory}`,
@@ -140,7 +140,8 @@ export async function bringPostgres(
 async function bringPackages(connection: Connection, wanted: PostgresInput, place: ClusterPlace, facts: HostFacts, tell: Tell): Promise<boolean> {
   const distribution = distributionOf(facts.osRelease);
   const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
-  if (connection.login.uid !== 0) throw new Error(`PostgreSQL is installed by root, and the login on ${connection.name} is ${connection.login.name}`);
+  if (connection.login.uid !== 0)
+    throw new Error(`installing PostgreSQL needs root, and the login on ${connection.name} is ${connection.login.name}`);
   if (place.user !== PACKAGE_USER) {
     throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${place.user}: leave user out, or install PostgreSQL yourself`);
   }

@@ -85,7 +85,7 @@ export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): 
 function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string, told: string, error: unknown): Error {
   const fact =
     told === "none"
-      ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to where PostgreSQL keeps its data, or postgres to have one made`
+      ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to PostgreSQL's data directory, or postgres to create a cluster`
       : told === "stopped"
         ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
         : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;

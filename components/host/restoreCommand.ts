@@ -38,9 +38,11 @@ export async function takeBackRestoreCommand(
   { dataDirectory, program }: { readonly dataDirectory: string; readonly program: string },
   tell: Tell,
 ): Promise<void> {
-  const { stdout } = await runScript(connection, `take restore_command out of ${dataDirectory}`, SCRIPT, [dataDirectory, program], { account });
-  if (stdout.includes("taken")) tell("took restore_command back: the standby streams, or waits, without an archive");
+  const { stdout } = await runScript(connection, `remove restore_command from ${dataDirectory}`, SCRIPT, [dataDirectory, program], { account });
+  if (stdout.includes("taken")) tell("removed restore_command: without an archive the standby can only stream");
   if (stdout.includes("named")) {
-    tell(`WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which goes: take it out there, with Patroni in patroni.yml`);
+    tell(
+      `WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which is removed: delete it there, with Patroni in patroni.yml`,
+    );
   }
 }

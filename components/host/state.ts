@@ -142,7 +142,7 @@ export async function readState(connection: Connection, query: StateQuery, timeo
 export function parseState(query: StateQuery, stdout: string): HostFacts {
   const lines = stdout.split("\n");
   // Truncated output is not used at all.
-  if (lines.at(-2) !== "end") throw new Error("unable to read the state of the host: its answer ends too early");
+  if (lines.at(-2) !== "end") throw new Error("unable to read the state of the host: the answer is incomplete");
   const rows = (kind: string): string[] => lines.filter((line) => line.startsWith(`${kind} `)).map((line) => line.slice(kind.length + 1));
   const hasSystemd = lines.includes("systemd");
   return {
@@ -166,7 +166,7 @@ export function parseState(query: StateQuery, stdout: string): HostFacts {
 
 function rowOf(rows: readonly string[], name: string, what: string): string {
   const row = rows.find((line) => line.startsWith(`${name} `));
-  if (row === undefined) throw new Error(`unable to read the state of ${what}: there is no record of it`);
+  if (row === undefined) throw new Error(`unable to read the state of ${what}: the answer lacks it`);
   return row.slice(name.length + 1);
 }
 
@@ -190,7 +190,7 @@ function parseUnits(units: readonly string[], lines: readonly string[]): Record<
     .map((line) => line.slice(5))
     .join("\n");
   const blocks = text.split(/\n\n+/);
-  if (blocks.length !== units.length) throw new Error(`unable to read the state of the units: ${blocks.length} answers to ${units.length} questions`);
+  if (blocks.length !== units.length) throw new Error(`unable to read the state of the units: ${blocks.length} answers for ${units.length} units`);
   return Object.fromEntries(units.map((unit, index) => [unit, unitText((blocks[index] ?? "").replaceAll("\n", " "))]));
 }
 

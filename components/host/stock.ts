@@ -63,6 +63,6 @@ async function readStockVersion(connection: Connection, { argv }: StockOnHost, a
     throw new Error(`${account.name} cannot run ${program} on ${connection.name}: ${hint}`, { cause: new CommandFailed("ask its version", result) });
   const version = /^pgBackRest ([0-9.]+)/m.exec(result.stdout)?.[1];
   if (version === undefined)
-    throw new Error(`${program} on ${connection.name} is no pgBackRest: it says ${JSON.stringify(result.stdout.slice(0, 100))}`);
+    throw new Error(`${program} on ${connection.name} is not pgBackRest: it prints ${JSON.stringify(result.stdout.slice(0, 100))}`);
   return version;
 }

@@ -23,12 +23,14 @@ export async function isSystemdRunning(connection: Connection, unitsDirectory: s
 
 /** Checks an agent's requirements before any change. @throws Error */
 export async function checkAgent(connection: Connection, unitsDirectory: string): Promise<void> {
-  const way = "or set agent to false: then PostgreSQL's account reads the keys itself";
+  const way = "or set agent to false, so that PostgreSQL's account reads the keys";
   if (!(await isSystemdRunning(connection, unitsDirectory))) {
-    throw new Error(`systemd is not running on ${connection.name}, and it has to hand the keys of the repositories to the agent: boot it, ${way}`);
+    throw new Error(`systemd is not running on ${connection.name}, but it must pass the repositories' keys to the agent: boot it, ${way}`);
   }
   if ((await connection.exec(["test", "-x", "/usr/bin/perl"])).exitCode !== 0) {
-    throw new Error(`there is no /usr/bin/perl on ${connection.name}, by which PostgreSQL asks the agent: install it (perl-base is enough), ${way}`);
+    throw new Error(
+      `there is no /usr/bin/perl on ${connection.name}, which PostgreSQL needs to ask the agent: install it (perl-base is enough), ${way}`,
+    );
   }
 }
 
@@ -36,10 +38,10 @@ export async function checkAgent(connection: Connection, unitsDirectory: string)
 export async function checkSecretFiles(connection: Connection, paths: readonly string[]): Promise<void> {
   if (paths.length === 0) return;
   const script = 'for path; do [ -f "$path" ] || printf "%s\\n" "$path"; done';
-  const { stdout } = await runScript(connection, "look for the secrets of the host", script, paths);
+  const { stdout } = await runScript(connection, "look for the host's secrets", script, paths);
   const missing = stdout.split("\n").filter((path) => path !== "");
   if (missing.length === 0) return;
-  throw new Error(`${missing.join(", ")}: not on ${connection.name}, where secretFiles or notify name it; let what writes it there run first`);
+  throw new Error(`${missing.join(", ")}: missing on ${connection.name}, but secretFiles or notify name it; write it there first`);
 }
 
 export function isUnitPath(path: string): boolean {

@@ -10,7 +10,7 @@ const PLACES = ["../../runtime.cjs", "../../dist/runtime.cjs"];
 /** @throws Error if the package was not built */
 export function runtimeBundlePath(): string {
   const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new Error(`there is no runtime.cjs in this package (looked from ${__dirname}): build it with npm run build`);
+  if (path === undefined) throw new Error(`this package has no runtime.cjs (searched from ${__dirname}): build it with npm run build`);
   return path;
 }
 

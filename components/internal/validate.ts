@@ -35,6 +35,6 @@ export function withoutSecretValues(findings: readonly Finding[], hidden: () => 
   return findings.map((found) => {
     if (open.has(findingText(found))) return found;
     const rule = findRule(found.code);
-    return { ...found, message: `the value is secret, so only the rule is told: ${rule?.what ?? found.code}`, hint: rule?.wayOut ?? "" };
+    return { ...found, message: `the value is secret, so this shows only the rule: ${rule?.what ?? found.code}`, hint: rule?.wayOut ?? "" };
   });
 }

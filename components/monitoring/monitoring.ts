@@ -75,7 +75,7 @@ export class Monitoring extends pulumi.ComponentResource {
     if (args.topologies.length === 0) {
       throw new pulumi.InputPropertyError({
         propertyPath: "topologies",
-        reason: `Monitoring ${name}: of no database: give the output topology of each`,
+        reason: `Monitoring ${name}: it monitors no database: give the output topology of each`,
       });
     }
     super(typeToken("Monitoring"), name, {}, opts);

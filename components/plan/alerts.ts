@@ -1,8 +1,10 @@
 /**
- * Prometheus rules out of a topology: thresholds follow from the declared schedules and objectives, for each repository by itself. Every rule
- * about a number has a twin for the number that is gone: an alert on a series that has vanished never fires. Pure data; render/monitoring/alerts writes it down.
+ * Prometheus rules from a topology. Thresholds follow from the declared schedules and objectives, for each repository
+ * separately. Each rule on a number has a twin for the missing number, because an alert on a series that has vanished
+ * never fires. Pure data; render/monitoring/prometheusRule.ts writes it.
  *
- * Clusters have several pods that tell the same: the best one counts. A host tells by itself, and two hosts with one stanza name stay two.
+ * The pods of a cluster report the same facts: the best value counts. Hosts report separately, even two with the same
+ * stanza name.
  */
 import { engineOf } from "./engines/engines";
 import { ageLimit } from "./schedule/expectFull";
@@ -13,12 +15,12 @@ import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writ
 import type { RepositoryNode, Topology } from "./topology/topology";
 import { isUnknown } from "./model/unknown";
 
-/** How long WAL may wait where nothing was promised. */
+/** Without a declared objective. */
 const WAL_WAIT_S = 900;
 const TYPES = ["full", "diff", "incr"] as const;
 const OVER_ESTIMATE = 1.5;
 
-/** Null for what has no metrics of ours: engines other than the runtime in clusters, and topologies that are not known yet. */
+/** Null if no metrics of ours exist: a cluster with another engine, or a topology that is not known yet. */
 export function alertGroupOf(topology: Topology, options: AlertOptions = {}): AlertGroup | null {
   const [database] = topology.databases;
   if (database === undefined || [database.name, database.stanza, database.namespace].some(isUnknown)) return null;
@@ -36,7 +38,9 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
   };
 }
 
-/** Of several databases; two groups of one name, which a PrometheusRule refuses, get numbers. @param optionsOf by the name of a database */
+/**
+ * Groups of the same name get numbers: a PrometheusRule refuses duplicates. @param optionsOf by the name of a database
+ */
 export function alertGroupsOf(topologies: readonly Topology[], optionsOf: (database: string) => AlertOptions): AlertGroup[] {
   const taken = new Map<string, number>();
   return topologies.flatMap((topology) => {
@@ -147,7 +151,7 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
   ];
 }
 
-/** Clusters have no pg_wal that a metric of ours looks into: the queue of each repository is told instead. */
+/** None of our metrics looks into pg_wal of a cluster; the alert uses each repository's queue instead. */
 function waitingRules(writer: Writer, repo: string): AlertRule[] {
   return [
     writer.rule(
@@ -191,7 +195,7 @@ function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule
   ];
 }
 
-/** Where no schedule makes backups of this type there is nothing to be late, and the answer is null. */
+/** Null if no schedule makes backups of this type: nothing can be late. */
 export function backupAgeLimit(
   topology: Topology,
   repoKey: number,

@@ -1,19 +1,19 @@
 /**
- * What a change does to the backups: two sets of topologies to a list of changes, each strengthened, weakened or neutral. Pure.
+ * Compares two sets of topologies: a list of changes, each strengthened, weakened or neutral. Pure.
  *
- * A weakened change is acknowledged when the new topology says so (`acknowledgeWeaker`), by its path and new value and with a reason. An
- * entry that the old topology has already is spent: it acknowledged the change that brought it. A database that goes as a whole cannot say
- * so any more: it counts what the old topology announced (`database=removed`).
+ * The new topology acknowledges a weakened change in `acknowledgeWeaker`, by path and new value and with a reason. An
+ * entry that the old topology already has is spent: it acknowledged an earlier change. A removed database cannot
+ * acknowledge its removal, so the old topology must have announced it (`database=removed`).
  */
 import { type Change, collector, isHidden } from "./diff/change";
 import { copyCountsText, countCopies } from "./diff/copyCounts";
 import { diffDatabase } from "./diff/database";
 import type { Topology } from "./topology/topology";
 
-/** By the name of the component; null where nothing of it is known yet. */
+/** By the name of the component; null if nothing of it is known yet. */
 export type TopologySet = ReadonlyMap<string, Topology | null>;
 
-/** One database before and after; null where there is none. */
+/** One database before and after; null where it does not exist. */
 export interface DatabaseSummary {
   readonly name: string;
   /** `3-2-1`; `?` where nothing is known yet. */
@@ -28,13 +28,12 @@ export interface TopologyDiff {
   /** Ascending by name. */
   readonly databases: readonly DatabaseSummary[];
   readonly changes: readonly Change[];
-  /** Entries of `acknowledgeWeaker` that are new and fit no change: a slip of the pen, or a change that is not there. */
+  /** New entries of `acknowledgeWeaker` that match no change, for instance after a typo. */
   readonly unused: readonly { readonly database: string; readonly change: string }[];
 }
 
 export const REMOVED_DATABASE = "database=removed";
 
-/** Every difference; nothing for equal sets. */
 export function diffTopologies(before: TopologySet, after: TopologySet): TopologyDiff {
   const names = [...new Set([...before.keys(), ...after.keys()])].sort();
   const results = names.map((name) => diffOne(name, before.get(name), after.get(name)));
@@ -45,12 +44,12 @@ export function diffTopologies(before: TopologySet, after: TopologySet): Topolog
   };
 }
 
-/** Weakened changes that nobody said to be meant. */
+/** Weakened changes without an acknowledgement. */
 export function weakenedOf({ changes }: TopologyDiff): Change[] {
   return changes.filter((change) => change.effect === "weakened" && change.acknowledged === undefined);
 }
 
-/** Dollars a month of all repositories that have an estimate. */
+/** Dollars a month, of the repositories that have an estimate. */
 export function monthlyCost(topology: Topology): number | null {
   const costs = topology.repositories.flatMap(({ cost }) => (cost === undefined || isHidden(cost.perMonth) ? [] : [cost.perMonth]));
   return costs.length === 0 ? null : Number(costs.reduce((sum, cost) => sum + cost, 0).toFixed(2));
@@ -81,7 +80,7 @@ function diffOne(name: string, before: Maybe, after: Maybe): One {
   return acknowledge(name, found, new Map(reasonsOf(before)), reasonsOf(after));
 }
 
-/** Gives weakened changes the reasons of entries that are not spent. */
+/** Attaches the reasons of unspent entries to weakened changes. */
 function acknowledge(database: string, changes: readonly Change[], spent: ReadonlyMap<string, string>, entries: readonly Entry[]): One {
   const fresh = new Map(entries.filter(([change, reason]) => !spent.has(change) && reason.trim() !== ""));
   const used = new Set<string>();

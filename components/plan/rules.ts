@@ -1,6 +1,6 @@
 /**
- * What is wrong or weak in a plan: all findings at once. Pure. Values that are not known yet are left alone; the check runs again when they
- * are. The rules themselves lie in rules/, one file for each kind of question.
+ * Checks a plan and returns all findings at once. Pure. Unknown values are skipped: the check runs again when they are
+ * known. The rules lie in rules/, one file for each subject.
  */
 import type { Finding } from "./findings/findings";
 import type { ClusterPlan, DatabasePlan, HostPlan } from "./model/plan";
@@ -19,10 +19,9 @@ import { checkSchedules } from "./rules/schedules";
 import { checkSilence, withoutSilenced } from "./rules/silence";
 import { checkSnapshots } from "./rules/snapshots";
 
-/** What is kept, and how it is written, says the host that writes it. */
+/** The host that writes decides retention and format. */
 const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
 
-/** Findings of all severities, in the order of the arguments. */
 export function checkHost(plan: HostPlan): Finding[] {
   if (plan.restoreOnly) {
     const reach = checkReach(plan, plan.dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code));
@@ -32,12 +31,12 @@ export function checkHost(plan: HostPlan): Finding[] {
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);
 }
 
-/** The same for a cluster of CloudNativePG. @param others that were found already and may be silenced like these */
+/** @param others found earlier, which `silence` covers too */
 export function checkCluster(plan: ClusterPlan, others: readonly Finding[] = []): Finding[] {
   return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan), ...checkAcknowledgeWeaker(plan), ...others]);
 }
 
-/** What every database is asked. */
+/** For every database. */
 function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
   return [
     ...checkReach(plan, dataDirectory),
@@ -50,7 +49,7 @@ function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): F
   ];
 }
 
-/** What to write and to read alike needs. */
+/** For writing and for reading. */
 function checkReach(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
   return [...checkEngine(plan), ...checkRepositories(plan, dataDirectory), ...checkProviders(plan), ...checkCredentials(plan)];
 }

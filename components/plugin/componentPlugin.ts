@@ -43,7 +43,7 @@ export class ComponentPlugin implements pulumi.provider.Provider {
     opts: pulumi.ComponentResourceOptions,
   ): Promise<pulumi.provider.ConstructResult> {
     const spec = this.#schema.resources[type];
-    if (spec === undefined) throw new Error(`${type} is no component of ${this.#schema.name} ${this.version}`);
+    if (spec === undefined) throw new Error(`${type} is not a component of ${this.#schema.name} ${this.version}`);
     const settled = await settleInputs(inputs, spec.inputProperties, this.#schema.types);
     refuseUnknownNames(name, settled.unknownNames);
     const outputNames = Object.keys(spec.properties);
@@ -71,7 +71,7 @@ function announce(
   const paths = missing.map(({ path }) => path).join(", ");
   if (!pulumi.runtime.isDryRun()) throw new pulumi.RunError(`${name}: the value of ${paths} is not known`);
   const announced = new Announced(type, name, opts);
-  void pulumi.log.warn(`${name}: this preview does not know ${paths} yet: what it makes is decided and checked by the update`, announced);
+  void pulumi.log.warn(`${name}: this preview does not know ${paths} yet: the update decides and checks its children`, announced);
   const unknown = pulumi.all(missing.map(({ output }) => output)).apply(() => "");
   return { urn: announced.urn, state: Object.fromEntries(outputNames.map((key) => [key, unknown])) };
 }
@@ -79,7 +79,7 @@ function announce(
 function componentClass(type: string): ComponentClass {
   const className = type.split(":").at(-1) ?? "";
   const found = Object.entries(exported).find(([exportedName]) => exportedName === className)?.[1];
-  if (typeof found !== "function") throw new Error(`${type} is in the schema and not in this package`);
+  if (typeof found !== "function") throw new Error(`${type} is in the schema, but not in this package`);
   return found as ComponentClass;
 }
 
@@ -90,7 +90,7 @@ function fieldOf(component: pulumi.ComponentResource, key: string): unknown {
 function refuseUnknownNames(name: string, paths: readonly string[]): void {
   if (paths.length === 0) return;
   throw new pulumi.InputPropertiesError({
-    message: `${name}: ${paths.length === 1 ? "an argument has" : "arguments have"} a name that is not known`,
-    errors: paths.map((propertyPath) => ({ propertyPath, reason: `nothing is called ${propertyPath}` })),
+    message: `${name}: ${paths.length === 1 ? "an argument has" : "arguments have"} an unknown name`,
+    errors: paths.map((propertyPath) => ({ propertyPath, reason: `there is no argument ${propertyPath}` })),
   });
 }

@@ -36,7 +36,7 @@ export const POLICY_CODES: readonly RuleCode[] = RULE_CODES.filter((code) => RUL
 export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceValidationPolicy & StackValidationPolicy)[] {
   const silence = options.silence ?? {};
   for (const [code, reason] of Object.entries(silence)) {
-    if (!POLICY_CODES.some((known) => known === code)) throw new Error(`silence: "${code}" is no code of these policies`);
+    if (!POLICY_CODES.some((known) => known === code)) throw new Error(`silence: "${code}" is not the code of a policy`);
     if (reason.trim() === "") throw new Error(`silence: ${code} is silenced without a reason`);
   }
   const bucketNames = options.bucketNames ?? BUCKET_NAMES;
@@ -44,7 +44,7 @@ export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceVali
     const { severity, wayOut, what, why } = RULES[code];
     return {
       name: code,
-      description: `${what}: ${why}. Way out: ${wayOut}.`,
+      description: `${what}: ${why}. Remedy: ${wayOut}.`,
       enforcementLevel: Object.hasOwn(silence, code) ? "disabled" : (options.enforcement?.[severity] ?? LEVELS[severity]),
       validateResource: (resource, report) => reportAll(code, checkResource(resource, bucketNames), report),
       validateStack: ({ resources }, report) => reportAll(code, checkStack(resources), report),

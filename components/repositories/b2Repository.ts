@@ -99,7 +99,7 @@ export interface B2RepositoryArgs {
   cipher?: CipherRef;
   /**
    * Object lock: days for which no key can delete a stored file, counted from its upload. Set at least the time for
-   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it for ever; 0
+   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it forever; 0
    * stops locking new files.
    * @default no object lock
    * @example 30

@@ -279,7 +279,7 @@ function permissionGroups(
   const listed = pulumi.output(accountId).apply(async (account) => {
     const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent }).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new pulumi.RunError(`Cloudflare does not tell the permission groups of account ${account}: ${reason}; ${WAY_OUT}`);
+      throw new pulumi.RunError(`unable to read the permission groups of Cloudflare account ${account}: ${reason}; ${WAY_OUT}`);
     });
     return results;
   });
@@ -293,7 +293,7 @@ function permissionGroups(
 }
 
 const WAY_OUT =
-  "look them up yourself and set writerPermissionGroupId and readerPermissionGroupId of credentials.create, or make a token in the dashboard and set credentials.keys";
+  "look them up yourself and set writerPermissionGroupId and readerPermissionGroupId of credentials.create, or create a token in the dashboard and set credentials.keys";
 
 function secretOf({ accessKeyId, secretAccessKey }: R2ExistingKeys): S3Credentials {
   return { accessKeyId: pulumi.secret(accessKeyId), secretAccessKey: pulumi.secret(secretAccessKey) };

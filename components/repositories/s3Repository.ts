@@ -18,7 +18,7 @@ import { given } from "../plan/model/given";
  *
  * Creates a bucket (`<name>-bucket`) with versioning, no access from the public, encryption, TLS only, rules that end unfinished uploads after
  * 2 days and keep replaced versions for `undeleteDays`, on request object lock; and for databases a user with one policy and one key
- * (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for pods. Users of Amazon are global: whoever runs the update needs rights on
+ * (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for pods. Amazon's users are global: the account of the update needs rights on
  * `iam` besides `s3`.
  *
  * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is taken off

@@ -133,7 +133,7 @@ export interface S3RepositoryArgs {
   cipher?: CipherRef;
   /**
    * Object lock: days for which no key can delete a stored object, counted from its upload. Set at least the time for
-   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it for ever; 0
+   * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it forever; 0
    * stops locking new objects.
    * @default no object lock
    * @example 30

@@ -141,7 +141,7 @@ test("a changed argument is one update in place; removing the lock is refused be
   expect((await up(stack)).changes).toEqual({ same: 4, update: 2 });
   expect(server.bucket(NAME).lifecycleRules).toEqual([{ ...RULE, daysFromHidingToDeleting: 60 }]);
   const { immutableDays: _days, ...unlocked } = ARGS;
-  expect(await failureOf((await open(unlocked)).preview(), printed)).toContain("object lock cannot be taken off a bucket of Backblaze");
+  expect(await failureOf((await open(unlocked)).preview(), printed)).toContain("Backblaze cannot disable a bucket's object lock");
 });
 
 test("a refresh shows a manual change, and the next update corrects it", async () => {
@@ -193,7 +193,7 @@ test("a bucket that was kept is recognised by its mark, and deleted only when ev
   expect(server.buckets).toEqual([bucket]);
   const destroyed = await stack.destroy();
   printed.push(destroyed.stdout);
-  expect(destroyed.stdout).toContain(`emptying bucket ${NAME}, as forceDestroy says`);
+  expect(destroyed.stdout).toContain(`emptying bucket ${NAME} because forceDestroy is set`);
   expect(server.buckets).toEqual([]);
 });
 
@@ -201,14 +201,14 @@ test("an existing bucket is refused unless it is adopted, and a destroy leaves i
   const photos = { ...RULE, fileNamePrefix: "photos/" };
   const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
   const args = { bucket: { create: { name: NAME } } };
-  expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(`to use it say so: bucket: { existing: { name: "${NAME}" } }`);
+  expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(`to use it set bucket: { existing: { name: "${NAME}" } }`);
   const stack = await open({ bucket: { existing: { name: NAME } } }, { protect: false, retainOnDelete: false }, "other");
   expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
   expect(bucket.lifecycleRules).toEqual([photos, { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 }]);
   expect((await preview(stack)).changes).toEqual({ same: 5 });
   const destroyed = await stack.destroy();
   printed.push(destroyed.stdout);
-  expect(destroyed.stdout).toContain("was taken over, not made: it stays as it is");
+  expect(destroyed.stdout).toContain("was taken over, not created here: it is kept unchanged");
   expect(server.buckets).toEqual([bucket]);
   expect(bucket.bucketInfo).toEqual({ team: "shop" });
 });

@@ -395,8 +395,8 @@ test("R2: a refresh shows a rule that deletes, and an update removes it; new tok
 test("R2: no permission id is guessed", async () => {
   cloudflare.plan("invoke", { type: GROUPS, message: "403 Forbidden: 9109 Unauthorized to access requested resource" });
   const failure = await failureOf((await openR2(R2, {}, "unlucky")).preview(), printed);
-  expect(failure).toContain(`Cloudflare does not tell the permission groups of account ${ACCOUNT}: `);
-  expect(failure).toContain("or make a token in the dashboard and set credentials.keys");
+  expect(failure).toContain(`unable to read the permission groups of Cloudflare account ${ACCOUNT}: `);
+  expect(failure).toContain("or create a token in the dashboard and set credentials.keys");
   expect(changesOf(cloudflare, 0).filter((call) => call === `create ${TOKEN}`)).toHaveLength(4);
 });
 
@@ -425,10 +425,10 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
     const lab = new S3CompatibleRepository("lab", { ...place_, bucket: { existing: { name: pulumi.secret("Planted_Bucket"), credentials } } });
     new PostgresHost("ledger", { connection: { local: {} }, dataDirectory: "/data", repositories: { repo1: { at: lab.target, keepDays: 7 } } });
   });
-  expect(host).toContain("PB020 repositories.repo1.at.s3.bucket: the value is secret, so only the rule is told");
+  expect(host).toContain("PB020 repositories.repo1.at.s3.bucket: the value is secret, so this shows only the rule");
   const { bucket, region } = S3;
   const prefix = await failing(() => new S3Repository("orders-s3", { bucket, region, path: pulumi.secret("planted-prefix/") }));
-  expect(prefix).toContain("PB020 path: the value is secret, so only the rule is told");
+  expect(prefix).toContain("PB020 path: the value is secret, so this shows only the rule");
 });
 
 test("neither the states nor the engine's output contain a key, a token or a passphrase", () => {

@@ -140,10 +140,10 @@ test("no choice, two choices or an empty one are refused before any change", asy
       (error: unknown) => String(error),
     );
   };
-  expect(await refusalOf({ namespace: "orders" })).toContain("none of create, existing and external is given");
+  expect(await refusalOf({ namespace: "orders" })).toContain("create, existing and external are all missing");
   const from = { name: "nas", path: "/mnt/nas" };
   expect(await refusalOf({ namespace: "orders", secretName: "fine", create: { from } })).toContain(
-    "nothing of nas can be put into a Secret: it is no bucket",
+    "there is nothing to put into a Secret for nas: it is not a bucket",
   );
   expect(await refusalOf({ namespace: "orders", create: { from } })).toContain('"Wrong_Name" is no name of a Secret');
 });

@@ -97,9 +97,9 @@ async function check(): Promise<{ exitCode: number; text: string }> {
 test("an update reports what it read from each repository, and warns about a new passphrase", async () => {
   const preview = await (await open({ second: false })).preview();
   printed.push(preview.stdout);
-  expect(preview.stdout).toContain("key is a new passphrase: whoever loses it loses every backup");
+  expect(preview.stdout).toContain("key is a new passphrase: if you lose it, you lose every backup");
   const { rows, text } = await up({ second: false });
-  expect(text).toContain("whoever loses this passphrase loses every backup");
+  expect(text).toContain("if you lose this passphrase, you lose every backup");
   expect(rows).toEqual([
     {
       repository: "repo1",
@@ -158,9 +158,9 @@ test("another passphrase is refused: in the preview if it is known, otherwise be
   const before = host.fingerprint();
   const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview(), printed);
   expect(changed).toContain("a passphrase cannot be changed in place");
-  expect(changed).toContain("a new passphrase means a new repository");
+  expect(changed).toContain("a new passphrase needs a new repository");
   const renamed = await failureOf((await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up(), printed);
-  expect(renamed).toMatch(/repo2: the passphrase of s3:\/\/\S+ at \S+ is not the one that its backups are encrypted with/);
+  expect(renamed).toMatch(/repo2: the passphrase of s3:\/\/\S+ at \S+ is not the one that encrypts its backups/);
   expect(host.fingerprint()).toEqual(before);
 });
 

@@ -78,5 +78,5 @@ test("an update creates the same as in TypeScript, and a second one changes noth
 test("mistakes are reported as in TypeScript, and so is an unknown argument", async () => {
   expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain("repositories.repo1.keepDays");
   const misspelt = (): Record<string, unknown> => ({ nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn });
-  expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("nothing is called pth");
+  expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("there is no argument pth");
 });

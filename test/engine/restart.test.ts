@@ -19,7 +19,7 @@ test("without allowRestart the update waits for the user's restart, and the next
   const first = await stack.up();
   expect(first.outputs.pendingRestart?.value).toBe(true);
   expect(first.outputs.firstBackup?.value).toBe("waiting");
-  expect(first.stdout).toContain("archive_mode comes into force with the next restart of PostgreSQL");
+  expect(first.stdout).toContain("archive_mode takes effect at the next restart of PostgreSQL");
   expect(host.restarts).toBe(0);
   expect(await host.cluster.value("SHOW archive_mode")).toBe("off");
 

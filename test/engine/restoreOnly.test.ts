@@ -140,10 +140,10 @@ test("it restores with the reader's key another host's backups, and writes nothi
 
 test("a reader's key is refused for taking backups; a writer's key without backups is a warning", async () => {
   expect(await failureOf((await openRestoring("readerTarget", false)).preview(), printed)).toContain(
-    "PB099 repositories.repo1.at: its keys only read",
+    "PB099 repositories.repo1.at: its keys can only read",
   );
   const { stderr, stdout } = await (await openRestoring("target")).preview();
-  expect(stdout + stderr).toContain("PB101 repositories.repo1.at: this host only restores, and its keys can write");
+  expect(stdout + stderr).toContain("PB101 repositories.repo1.at: this host only restores, but its keys can write");
 });
 
 test("a destroy removes its files, and leaves data and bucket", async () => {

@@ -179,8 +179,8 @@ describe("a bare host", async () => {
     test("as a link to a suitable existing one; otherwise from nodejs.org, which the message names if it is unreachable", async () => {
       const { input } = chooseNode({}, LIB);
       if (input === undefined) throw new Error("nothing is brought");
-      await expect(bring(input)).rejects.toThrow(/bring Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/);
-      await expect(bringNode(connection, input, "riscv64", connection.login, tell)).rejects.toThrow("there is no Node.js to fetch for riscv64");
+      await expect(bring(input)).rejects.toThrow(/download Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/);
+      await expect(bringNode(connection, input, "riscv64", connection.login, tell)).rejects.toThrow("there is no Node.js to download for riscv64");
       await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v18.19.0\\n' > /usr/local/bin/node; chmod 755 /usr/local/bin/node"]);
       await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v22.15.1\\n' > /usr/bin/node; chmod 755 /usr/bin/node"]);
       expect(await bring(input)).toEqual([`${LIB}/node`]);
@@ -207,7 +207,7 @@ describe("a bare host", async () => {
     const stranger = { ...facts, osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n' };
     const config = { user: "postgres", dataDirectory: DATA, config: "/etc/pgbackstop" };
     await expect(bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, tell)).rejects.toThrow(
-      "127.0.0.1 is Fedora Linux 42 (Server Edition), on which PostgreSQL is not installed: Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported",
+      "pgbackstop does not install PostgreSQL on Fedora Linux 42 (Server Edition) (127.0.0.1): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported",
     );
     expect((await host.run(["id", "postgres"])).exitCode).toBe(1);
   });
@@ -232,7 +232,7 @@ describe("a bare host", async () => {
 
   test("is refused another major version than its own", async () => {
     const stack = await open({ postgres: { version: 18, install: true } });
-    await expect(stack.up()).rejects.toThrow(`${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, and 18 is wanted: set postgres.version to 17`);
+    await expect(stack.up()).rejects.toThrow(`${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, but 18 is declared: set postgres.version to 17`);
   });
 
   test("with a modified Node.js gets the right one back", async () => {

@@ -164,14 +164,14 @@ describe("a host behind SSH", async () => {
         () => declared({ dataDirectory: "/var/lib/postgresql/17/other" }),
         "install -d -o postgres /var/lib/postgresql/17/other && install -o postgres /dev/null /var/lib/postgresql/17/other/postgresql.auto.conf",
         null,
-        /^the server that answers has its data in \/var\/lib\/postgresql\/17\/main, not in \/var\/lib\/postgresql\/17\/other: set port, socketDirectory or dataDirectory$/,
+        /^the running server's data are in \/var\/lib\/postgresql\/17\/main, not in \/var\/lib\/postgresql\/17\/other: set port, socketDirectory or dataDirectory$/,
       ],
       [
         "no account of that name",
         () => declared({ user: "postgresql" }),
         null,
         null,
-        /^there is no account postgresql on 127\.0\.0\.1: set user to the account that PostgreSQL runs as, or postgres to have it installed$/,
+        /^there is no account postgresql on 127\.0\.0\.1: set user to the account that PostgreSQL runs as, or postgres to install it$/,
       ],
     ])("%s: the update reports it, and the next one succeeds", async (_what, desired, prepare, mend, words) => {
       if (prepare !== null) await host.runOk(["sh", "-c", prepare]);

@@ -79,8 +79,8 @@ describe("a host behind SSH", async () => {
     ]);
 
   test.each([
-    ["with another key", () => ({ hostKeys: [`SHA256:${"A".repeat(43)}`] }), "has another key than expected: it showed "],
-    ["with an unknown key", () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }), "is not known (/nowhere do not name it; it showed "],
+    ["with another key", () => ({ hostKeys: [`SHA256:${"A".repeat(43)}`] }), "instead of the expected key "],
+    ["with an unknown key", () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }), "is unknown (/nowhere do not list it; the host presented "],
     [
       "where the login may not become root",
       () => ({ user: "nosudo", privateKey: host.keys.nosudo }),

@@ -279,7 +279,7 @@ describe("a backup host", async () => {
     const begun = await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`]);
     const { changes, text } = await up(await open("v1"));
     expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
-    expect(text).toContain("took restore_command back");
+    expect(text).toContain("removed restore_command");
     expect((await db.run(["ls", STANDBY_DIRECTORIES.config, STANDBY_DIRECTORIES.lib])).stdout).toBe("");
     // Without the stream it asks the archive, by a program that is gone: PostgreSQL ends a standby for that.
     await db.runOk(["systemctl", "restart", "postgresql@17-main"]);
@@ -291,7 +291,7 @@ describe("a backup host", async () => {
 
   test("releases the protected files when no days are configured any more", async () => {
     const { text } = await up(await open("v1", 0));
-    expect(text).toContain("giving back to pgbackstop-orders");
+    expect(text).toContain("returning protected files to pgbackstop-orders");
     expect(await vault.runOk(["find", KEPT, "-user", "root"])).toBe("");
   });
 

@@ -97,7 +97,7 @@ describe("refusals", async () => {
     // Taken, and read as every hour at minute 3.
     expect(await refusalOf(schedule, { schedule: "0 3 * * *" })).toMatch(/^Warning: Schedule parameter may not have the right number of arguments/);
     await expect(renderedObjects(() => void one("two", { schedules: { full: { cron: "0 0 3 * * 0" } } }))).rejects.toThrow(
-      'PB011 schedules.full.cron: "0 0 3 * * 0" has 6 fields, not the five of minute, hour, day of month, month, day of week; write five fields: without the seconds "0 3 * * 0"; the sixth that CloudNativePG wants is added when it is rendered',
+      'PB011 schedules.full.cron: "0 0 3 * * 0" has 6 fields, not the five of minute, hour, day of month, month, day of week; write five fields: without the seconds "0 3 * * 0"; rendering adds the sixth for CloudNativePG',
     );
   });
 
@@ -162,7 +162,7 @@ describe("refusals", async () => {
     test("the preview refuses a restore into its own source archive", async () => {
       const again = renderedObjects(() => void copy("again", { ...stack.common("/orders"), stanza: "orders" }));
       await expect(again).rejects.toThrow(
-        /PB114 repositories\.repo1: .*orders with stanza "orders" is the archive that it is restored from; choose another path or stanza: backups of the old cluster stay as they are; set continueArchive only when it is gone for good/,
+        /PB114 repositories\.repo1: .*orders with stanza "orders" is the archive that the cluster is restored from; choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good/,
       );
     });
   });

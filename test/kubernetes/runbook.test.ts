@@ -277,12 +277,12 @@ describe("the runbook of a cluster", async () => {
     expect(made(whole)).toEqual(made(part).slice(0, made(whole).length));
     const words = { DATABASE: "app", SCHEMA: "public", TABLE: "goods" };
     const fill = (line: string): string => Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), line);
-    const seek = scenarios.find(({ id }) => id === "table")?.steps.find(({ text }) => text.includes("nobody knows the moment"));
+    const seek = scenarios.find(({ id }) => id === "table")?.steps.find(({ text }) => text.includes("nobody knows the time"));
     // Behind a failover, since which there may have been no backup: the timeline of the one before is followed.
     const told = await carryOutStep(seek ?? expect.fail("there is no step that finds it"), fill);
     expect(told).toContain("drop table app: public.goods\n");
     const target = /just before it: (target: \{ lsn: .* \})$/m.exec(told)?.[1] ?? expect.fail(told);
-    const printed = await carryOut("table", { words, target, optional: ["gone in production"] });
+    const printed = await carryOut("table", { words, target, optional: ["production has lost the table"] });
     const compared = printed.find((text) => text.startsWith("5000|"))?.split("\n") ?? [];
     expect([compared.length, compared[0]]).toEqual([2, compared[1]]);
     expect(await sql("orders", SUM)).toBe(before);
@@ -310,7 +310,7 @@ describe("the runbook of a cluster", async () => {
     await archived();
     const lost = join(stack.first.bucketPath, "orders");
     renameSync(lost, `${lost}.lost`);
-    await carryOut("repository-2", { optional: ["put it to sleep"] });
+    await carryOut("repository-2", { optional: ["hibernate it"] });
     expect(await sql("orders-restored", SUM)).toBe(before);
     await expect.poll(() => shell(`kubectl get pod -n ${NAMESPACE} -l cnpg.io/cluster=orders -o name`), { timeout: 120_000 }).toBe("");
     await forgetRestored();
@@ -333,7 +333,7 @@ describe("the runbook of a cluster", async () => {
     const begin = steps.findIndex(({ text }) => text.startsWith("A passphrase"));
     expect(begin).toBeGreaterThan(0);
     for (const step of steps.slice(begin)) {
-      if (step.text.includes("declare one under another key")) second = "/anew";
+      if (step.text.includes("replace it by one under another key")) second = "/anew";
       await carryOutStep(step, (line) => line.replaceAll("<KEY>", "3"));
     }
     expect(second).toBe("/anew");

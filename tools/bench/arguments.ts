@@ -1,8 +1,9 @@
 /**
- * The words after `npm run bench --`, read against a table of defaults: `--name=value` or `--name value`.
+ * Parses the arguments after `npm run bench --` by a table of defaults: `--name=value` or `--name value`.
  *
- * A default's kind tells what is allowed: a number (whole, at least 1), a list of words of which the first one is the default, or false for
- * an option without a value. Anything else is a `UsageError`, one line that names what is wrong and what there is.
+ * The default's type decides what is allowed: a number (whole, at least 1), a list of values whose first is the
+ * default, or false for an option without a value. Anything else is a `UsageError` of one line with the error and the
+ * choices.
  */
 import { parseArgs } from "node:util";
 
@@ -24,7 +25,7 @@ export function readArguments<const T extends Readonly<Record<string, Default>>>
   for (const token of parseArgs({ args: [...argv], options, strict: false, tokens: true }).tokens) {
     const kind = token.kind === "option" && Object.hasOwn(defaults, token.name) ? defaults[token.name] : undefined;
     if (token.kind !== "option" || kind === undefined)
-      throw new UsageError(`unknown argument '${argv[token.index] ?? ""}': there is ${usageOf(defaults)}`);
+      throw new UsageError(`unknown argument '${argv[token.index] ?? ""}': use ${usageOf(defaults)}`);
     if (kind === false && token.value !== undefined) throw new UsageError(`--${token.name} takes no value: '${argv[token.index] ?? ""}'`);
     values[token.name] = kind === false ? true : valueOf(token.name, kind, token.value);
   }

@@ -1,6 +1,6 @@
 /**
- * The ground that both programs are measured on: one PostgreSQL cluster with data, two repositories in directories (the second one
- * encrypted) for each program, the same options for both, and full WAL segments to push where a bench wants them.
+ * The bed that both programs are measured on: one PostgreSQL cluster with data, two repositories in directories (the
+ * second encrypted) for each program, the same options for both, and full WAL segments to push if a bench wants them.
  */
 import { copyFileSync, createReadStream, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
@@ -20,7 +20,7 @@ import { type Cost, measure, sumCosts } from "./measure";
 import { type Profile, profileArguments, readableRuntime, readProfile } from "./profile";
 
 export interface BedOptions {
-  /** What is in the cluster, in words. */
+  /** Describes the cluster's content. */
   readonly title: string;
   readonly fill: Fill;
   readonly compressType: "zst" | "gz";
@@ -28,7 +28,7 @@ export interface BedOptions {
   readonly segmentCount?: number;
   /** Options of every repository. */
   readonly repoOptions?: Readonly<Record<string, string>>;
-  /** Memory is looked at so often. */
+  /** Interval of memory samples. */
   readonly sampleMs?: number;
 }
 
@@ -45,7 +45,7 @@ const MIB = 1024 * 1024;
 const SAMPLE_MS = 150;
 const REPO_KEYS = [1, 2] as const;
 
-/** Makes a bed, gives it to `work` and removes it. Null, after a loud line, where there is no stock pgBackRest to compare with. */
+/** Makes a bed, runs `work` with it and removes it. Null, after a loud line, without stock pgBackRest. */
 export function withBed<T>(options: BedOptions, progress: Progress, work: (bed: Bed) => Promise<T>): Promise<T | null> {
   return besideStock(options.title, progress, (parts, note) => Bed.create(parts, options, note), work);
 }
@@ -79,7 +79,7 @@ export function copyRuntime(folder: string): void {
   copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
 }
 
-/** The machine and the parts, each a line for the document. */
+/** Lines about the machine and the parts for the document. */
 export function machineFacts({ binaries, stock }: Parts): string[] {
   return [
     `machine: ${cpus().length} cores (${cpus()[0]?.model.trim() ?? "unknown"}), ${formatBytes(totalmem())} of memory`,
@@ -142,7 +142,7 @@ export class Bed {
     const folder = makeUserFolder("pgb-bench-");
     const cluster = await TestCluster.create({
       binaries: parts.binaries,
-      // Nothing writes on its own between two measurements.
+      // So that nothing writes between two measurements.
       settings: {
         archive_mode: "on",
         archive_command: "true # pgbackrest",
@@ -171,7 +171,7 @@ export class Bed {
     }
   }
 
-  /** Copies finished segments that are full of what was written, to be pushed again and again. */
+  /** Copies finished, full segments, to push them repeatedly. */
   async #keepSegments(count: number): Promise<void> {
     if (count === 0) return;
     const { cluster } = this;
@@ -219,7 +219,7 @@ export class Bed {
     return join(this.folder, `${program}.conf`);
   }
 
-  /** Runs one command of one program; what was written before is on disk when it begins. */
+  /** Runs one command of one program, after a sync of earlier writes. */
   async run(program: Program, args: readonly string[], options: { readonly sync?: boolean; readonly sampleMs?: number } = {}): Promise<Cost> {
     if (options.sync ?? true) await runOk("sync", []);
     const words = program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
@@ -227,7 +227,7 @@ export class Bed {
     return this.#measure(program, [...words, ...this.#common(program), ...args], sampleMs);
   }
 
-  /** Where ours spends its processor time in one run that is not counted. */
+  /** Profiles one run of ours that is not counted. */
   async profile(args: readonly string[]): Promise<Profile> {
     const runtime = join(this.folder, "runtime-readable.cjs");
     const folder = join(this.folder, "profile");
@@ -249,7 +249,7 @@ export class Bed {
     return measure(command, args, { user: this.cluster.user, cwd: join(this.folder, program), sampleMs });
   }
 
-  /** Into both repositories, for which stock takes one backup after the other, or into one of them. */
+  /** Into one repository or both; for both, stock takes two backups in sequence. */
   async backup(program: Program, type: BackupType, repo: 1 | "both"): Promise<Cost> {
     if (repo === 1) return this.run(program, ["--repo=1", `--type=${type}`, "backup"]);
     if (program === "ours") return this.run("ours", [`--type=${type}`, "backup"]);
@@ -264,7 +264,7 @@ export class Bed {
     await this.run(program, ["stanza-create"], { sync: false, sampleMs: 0 });
   }
 
-  /** Stored bytes of the newest backup in repo1. @throws Error when it is not of this type */
+  /** Stored bytes of the newest backup in repo1. @throws Error if it is not of this type */
   async storedBytes(program: Program, type: BackupType): Promise<number> {
     const folder = join(this.folder, program, "repo1", "backup", STANZA);
     const label = readdirSync(folder)
@@ -277,13 +277,15 @@ export class Bed {
     return Number(text.split("\t")[0]);
   }
 
-  /** Restores into an empty directory, or with `delta` onto what the restore before left there, and gives the hash of the relations there. */
+  /**
+   * Restores into an empty directory, or with `delta` onto the previous restore, and returns the hash of the relations.
+   */
   async restore(program: Program, repo: number, { delta = false } = {}): Promise<{ readonly cost: Cost; readonly hash: string }> {
     const cost = await this.run(program, this.#restoreWords(program, repo, delta));
     return { cost, hash: await hashOf(join(this.#restored(program), "base")) };
   }
 
-  /** As `profile`, of a restore. */
+  /** Like `profile`, for a restore. */
   profileRestore(repo: number, { delta = false } = {}): Promise<Profile> {
     return this.profile(this.#restoreWords("ours", repo, delta));
   }
@@ -312,7 +314,6 @@ export class Bed {
   }
 }
 
-/** Names and contents of all files below a directory. */
 async function hashOf(folder: string): Promise<string> {
   const hash = createHash("sha1");
   for (const name of (readdirSync(folder, { recursive: true }) as string[]).sort()) {

@@ -1,8 +1,8 @@
 /**
- * `npm run bench [-- NAME] [options]`: pgbackstop beside stock pgBackRest, on the same data, in one run; each bench prints its medians as a
- * Markdown table, and `--write` puts them into a document of its own in docs/internals with the machine that they were measured on.
+ * `npm run bench [-- NAME] [options]`: pgbackstop beside stock pgBackRest, on the same data, in one run. Each bench
+ * prints its medians as a Markdown table; `--write` writes them, with the machine, into its document in docs/internals.
  *
- * Bad arguments are one line on stderr and exit code 2.
+ * Invalid arguments print one line to stderr and exit with 2.
  */
 import { cleanUp } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
@@ -26,10 +26,10 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   memory     peak memory with one large relation, with many files       --size=2048 (MB) --files=200000
   wal        WAL through the agent over a store far away                --segments=300 --latency=20 (ms) --process-max=4
   topology   comparisons of stacks, and what they add to a preview       --databases=50
-  all        all of them, one after the other                           no options of their own
+  all        all of them in sequence                                    no other options
 
   --rounds=N  pairs of runs, of which the medians are taken (5; memory: 1)
-  --profile   where ours spends its time, by one more run of each that is not counted
+  --profile   profile one more run of ours for each, which is not counted
   --write     put the result into docs/internals/benchmarks.md, docs/internals/benchmarks-NAME.md
   --help      this text
 `;
@@ -54,7 +54,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** @throws UsageError for a name that there is not */
+/** @throws UsageError for an unknown name */
 function benchOf(argv: readonly string[]): (progress: Progress) => Promise<unknown> {
   const [name = "", ...words] = argv;
   if (name === "" || name.startsWith("-")) return (progress) => mixedMain(argv, progress);
@@ -65,7 +65,6 @@ function benchOf(argv: readonly string[]): (progress: Progress) => Promise<unkno
     };
   }
   const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (bench === undefined)
-    throw new UsageError(`there is no bench '${name}': there is all, ${Object.keys(BENCHES).join(", ")}, or none for mixed data`);
+  if (bench === undefined) throw new UsageError(`there is no bench '${name}': use all, ${Object.keys(BENCHES).join(", ")}, or none for mixed data`);
   return (progress) => bench(words, progress);
 }

@@ -1,9 +1,9 @@
 /**
- * `npm run bench -- blocks`: block incremental. In each round both programs take a full backup, one page of a hundred changes, and both take
- * an incremental backup of the same state and restore it.
+ * `npm run bench -- blocks`: block incremental. In each round both programs take a full backup, one page in a hundred
+ * changes, and both take an incremental backup of the same state and restore it.
  *
- * The pages change by SQL: `TABLESAMPLE SYSTEM` picks them at random, one row of each is updated and, as the tables leave room for it, its
- * new version stays in the page. How many pages really changed is counted by their LSN.
+ * SQL changes the pages: `TABLESAMPLE SYSTEM` picks them at random, one row of each is updated, and its new version
+ * stays in the page because the tables leave space for it. The pages' LSNs tell how many really changed.
  */
 import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ const MIB = 1024 * 1024;
 const PAGE_SIZE_BYTES = 8192;
 const PAGES_AT_ONCE = 512;
 const CHANGED_SHARE = 0.01;
-/** Share of the changed pages that must be met, so that the bench measures what it says. */
+/** Required share of changed pages, so that the bench measures what it claims. */
 const CHANGED_SHARE_OFF_MAX = 0.5;
 
 const ROWS: readonly Row[] = [
@@ -61,13 +61,13 @@ export async function blocksMain(argv: readonly string[], progress: Progress): P
   );
 }
 
-/** Null, after a loud line, where there is no stock pgBackRest to compare with. @throws Error when either program fails */
+/** Null, after a loud line, without stock pgBackRest. @throws Error if either program fails */
 export function blocksBench(options: BlocksOptions, progress: Progress): Promise<Report | null> {
   const { sizeMb, rounds } = options;
   const data = mixedData(sizeMb, { room: true });
   const bedOptions = {
     title: `${sizeMb} MB of mixed data`,
-    // Later reading must not change pages.
+    // So that later reads do not change pages.
     fill: async (cluster, note) => {
       await data(cluster, note);
       await cluster.sql("VACUUM (FREEZE, ANALYZE)");
@@ -130,7 +130,7 @@ interface Changes {
   readonly pageCount: number;
 }
 
-/** Updates one row in as many pages as make the share of all. @throws Error when other than about that many changed */
+/** Updates one row in this share of all pages. @throws Error if the share that changed is too different */
 async function changePages(bed: Bed, seed: number): Promise<Changes> {
   const { cluster } = bed;
   const before = BigInt(await cluster.value("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"));
@@ -155,7 +155,7 @@ async function changePages(bed: Bed, seed: number): Promise<Changes> {
   return changes;
 }
 
-/** Pages of all relations below a directory, and those that were written after an LSN. */
+/** Pages of all relations below a directory, and those written after an LSN. */
 function countPages(folder: string, lsn: bigint): Changes {
   let [changedCount, pageCount] = [0, 0];
   const buffer = Buffer.alloc(PAGES_AT_ONCE * PAGE_SIZE_BYTES);

@@ -1,8 +1,8 @@
 /**
- * A TCP proxy on 127.0.0.1 that holds everything back for a while, each way: the latency of a store far away, without limiting its bandwidth.
+ * A TCP proxy on 127.0.0.1 that delays both directions: the latency of a distant store, without a limit on bandwidth.
  *
- * Bytes are passed on in their order, each piece half of the round trip after it came. It is a process of its own, so that neither program
- * that is measured has it in its costs and the one that measures does not disturb it.
+ * It passes bytes on in order, each chunk after half the round trip. It runs as a separate process, so that it neither
+ * adds to the measured programs' costs nor gets disturbed by the bench.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
@@ -32,7 +32,7 @@ createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
 }).listen(listenPort, "127.0.0.1");
 `;
 
-/** Listens on a free port and passes connections on to `targetPort`. */
+/** Listens on a free port and forwards to `targetPort`. */
 export async function startDelayProxy(targetPort: number, roundTripMs: number): Promise<DelayProxy> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "pgb-proxy-"));

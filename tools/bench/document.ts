@@ -1,6 +1,6 @@
 /**
- * A bench's document in docs/: what was measured, then, each behind a mark of its own, where the time goes and the notes of whoever read the
- * figures. Writing it again keeps the notes, and the profile unless there is a new one.
+ * A bench's document in docs/: the measurements, then, each after its own mark, the profile and the notes of those who
+ * read the figures. Writing it again keeps the notes, and keeps the profile unless there is a new one.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ export interface Report {
   /** A Markdown table. */
   readonly table: string;
   readonly facts: readonly string[];
-  /** Rows whose target is not reached. */
+  /** Rows that miss their target. */
   readonly missed: readonly string[];
   readonly profiles: readonly TitledProfile[];
 }
@@ -20,7 +20,7 @@ export interface DocumentFrame {
   /** File name in docs/internals/. */
   readonly file: string;
   readonly title: string;
-  /** Words of the command, without `--write`. */
+  /** The command, without `--write`. */
   readonly command: string;
   /** Paragraphs above and below the table. */
   readonly before: string;
@@ -30,7 +30,7 @@ export interface DocumentFrame {
 const PROFILE_MARK = "<!-- profile -->";
 const NOTES_MARK = "<!-- notes -->";
 
-/** Prints the report, and writes the document when `write` says so. */
+/** Prints the report; writes the document if `write` is set. */
 export function publish(frame: DocumentFrame, report: Report, write: boolean): void {
   const missed = report.missed.length === 0 ? "every target is reached" : `not reached:\n${report.missed.map((row) => `- ${row}`).join("\n")}`;
   const profile = report.profiles.length === 0 ? "" : `\n${profileText(report.profiles)}\n`;

@@ -1,8 +1,8 @@
 /**
- * Figures of two programs that ran in pairs, and the table of them.
+ * Figures of two programs that ran in pairs, as a table.
  *
- * A ratio is the median of the pairs' own ratios: what a machine that drifts from minute to minute tells best. Beside it stand the lowest and
- * the highest one.
+ * A ratio is the median of the pairs' ratios, which is robust on a machine whose speed drifts. The lowest and highest
+ * ratios stand beside it.
  */
 import { type Cost, median } from "./measure";
 
@@ -14,9 +14,9 @@ export interface Row {
   /** As given to `add`. */
   readonly key: string;
   readonly digits: number;
-  /** The ratio wanted, at most. */
+  /** Highest ratio that meets the target. */
   readonly ratioMax?: number;
-  /** What ours may have, at most, in the row's unit; the ratio says nothing then. */
+  /** Highest value of ours that meets the target, in the row's unit; replaces the ratio's target. */
   readonly oursMax?: number;
 }
 
@@ -42,12 +42,12 @@ export class Figures {
     return median(this.#of(key)[program]);
   }
 
-  /** Of ours to stock. */
+  /** Ours divided by stock's. */
   ratio(key: string): number {
     return median(this.#ratios(key));
   }
 
-  /** The table as Markdown, and the rows whose target is not reached, one text each. */
+  /** The table as Markdown, and a text for each row that misses its target. */
   table(rows: readonly Row[], stockName: string): { readonly text: string; readonly missed: readonly string[] } {
     const lines = [`| measure | ${stockName} | pgbackstop | ratio | lowest – highest | target |`, "| --- | ---: | ---: | ---: | ---: | ---: |"];
     const missed: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- files`: a cluster of many small relations in bundles, of which nothing changes between the full backup and the incremental
- * one: what is left is the work for each file.
+ * `npm run bench -- files`: a cluster of many small relations in bundles, unchanged between the full and the
+ * incremental backup, so that only the work for each file remains.
  */
 import { formatBytes, type Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
@@ -56,7 +56,7 @@ export async function filesMain(argv: readonly string[], progress: Progress): Pr
   );
 }
 
-/** Null, after a loud line, where there is no stock pgBackRest to compare with. @throws Error when either program fails */
+/** Null, after a loud line, without stock pgBackRest. @throws Error if either program fails */
 export function filesBench(options: FilesOptions, progress: Progress): Promise<Report | null> {
   const { fileCount, rounds } = options;
   const bedOptions = {

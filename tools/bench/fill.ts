@@ -1,11 +1,11 @@
-/** What the clusters of the benchmarks hold: mixed data, many small relations, and files of valid pages that no catalog knows. */
+/** Fills the benchmarks' clusters: mixed data, many small relations, and files of valid pages that no catalog knows. */
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pageChecksum } from "../../runtime/format/page/pageChecksum";
 import type { TestCluster } from "../parts/testCluster";
 import { giveTo } from "../parts/users";
 
-/** `note` tells how far it is. */
+/** `note` reports progress. */
 export type Fill = (cluster: TestCluster, note: (text: string) => void) => Promise<void>;
 
 const MIB = 1024 * 1024;
@@ -13,14 +13,14 @@ const PAGE_SIZE_BYTES = 8192;
 const RELATION_SEGMENT_BYTES = 1024 * MIB;
 const SMALL_FILES_FROM = 1_000_000;
 const RELATION = "990000";
-/** Relations that are made in one transaction: each of them takes locks. */
+/** Relations created in one transaction: each takes locks. */
 const RELATIONS_AT_ONCE = 500;
 /** Rows of 36 bytes; a page holds 226 of them. */
 const SMALL_ROWS = { least: 50, span: 350 };
 
 /**
- * Half JSON text, a quarter rows of numbers with an index, a quarter that hardly compresses. `room` leaves room in the pages of the first
- * two, so that an update of a row stays in its page.
+ * Half JSON text, a quarter rows of numbers with an index, a quarter that hardly compresses. `room` leaves space in the
+ * pages of the first two, so that an updated row stays in its page.
  */
 export function mixedData(sizeMb: number, { room = false } = {}): Fill {
   return async (cluster, note) => {
@@ -70,7 +70,7 @@ export function smallRelations(count: number): Fill {
   };
 }
 
-/** One relation of `sizeMb`, in segments of 1 GiB as PostgreSQL has it; the server leaves it alone. */
+/** One relation of `sizeMb`, in segments of 1 GiB like PostgreSQL's; the server ignores it. */
 export async function writeRelation(cluster: TestCluster, sizeMb: number): Promise<void> {
   const pages = pageSource();
   const folder = await databaseFolder(cluster);
@@ -85,13 +85,12 @@ export async function writeRelation(cluster: TestCluster, sizeMb: number): Promi
   }
 }
 
-/** Removes what `writeRelation` wrote. */
 export async function removeRelation(cluster: TestCluster): Promise<void> {
   const folder = await databaseFolder(cluster);
   for (const name of readdirSync(folder)) if (name.split(".")[0] === RELATION) rmSync(join(folder, name));
 }
 
-/** Files of one page each, named `first` to `last` counted from a number that no relation has; the server leaves them alone. */
+/** Files of one page each, named `first` to `last` from a number that no relation has; the server ignores them. */
 export async function writeSmallFiles(cluster: TestCluster, first: number, last: number): Promise<void> {
   const pages = pageSource();
   const folder = await databaseFolder(cluster);
@@ -108,7 +107,7 @@ async function databaseFolder(cluster: TestCluster): Promise<string> {
   return join(cluster.dataPath, "base", await cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
 }
 
-/** Pages with a right checksum for their number, half of them numbers that hardly compress, no two alike. The result is used again. */
+/** Pages with valid checksums, half of their bytes hardly compressible, no two alike. The buffer is reused. */
 function pageSource(): (blockNo: number) => Uint8Array {
   const page = new Uint8Array(PAGE_SIZE_BYTES);
   const view = new DataView(page.buffer);

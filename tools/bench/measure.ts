@@ -1,8 +1,8 @@
 /**
- * What a program costs: wall time, processor time and memory of it and of every process that it starts.
+ * Measures a program: wall time, processor time and memory of it and all processes that it starts.
  *
- * Processor time is the shell's `times` of its children (waited-for descendants included). Memory is the largest sum over the process tree
- * of proportional set sizes (shared pages count once), sampled from /proc; 0 where there is no /proc.
+ * Processor time is the shell's `times` of its children (waited-for descendants included). Memory is the largest sum of
+ * proportional set sizes over the process tree (shared pages count once), sampled from /proc; 0 without /proc.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { spawn } from "node:child_process";
@@ -19,13 +19,13 @@ export interface MeasureOptions {
   readonly user: OsUser;
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Memory is looked at so often; 0 does not look. */
+  /** Interval of memory samples; 0 takes none. */
   readonly sampleMs: number;
 }
 
 const KIB = 1024;
 
-/** @throws Error with the program's output when it fails */
+/** @throws Error with the program's output if it fails */
 export function measure(command: string, args: readonly string[], options: MeasureOptions): Promise<Cost> {
   const { user, cwd, sampleMs } = options;
   return new Promise((resolve, reject) => {
@@ -56,7 +56,7 @@ export function measure(command: string, args: readonly string[], options: Measu
   });
 }
 
-/** The sum of several runs one after the other; memory is the largest. */
+/** The sum of sequential runs; for memory the largest. */
 export function sumCosts(costs: readonly Cost[]): Cost {
   const sum = (of: (cost: Cost) => number): number => costs.reduce((total, cost) => total + of(cost), 0);
   return {
@@ -66,7 +66,7 @@ export function sumCosts(costs: readonly Cost[]): Cost {
   };
 }
 
-/** Of an odd number of values the one in the middle, else the mean of the two there. */
+/** The middle value, or the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((left, right) => left - right);
   const middle = sorted.length / 2;

@@ -1,8 +1,9 @@
 /**
- * `npm run bench -- memory`: the highest memory of backups, restores and verify, with one large relation, and with ever more small files to see
- * that it grows with their number and no faster.
+ * `npm run bench -- memory`: peak memory of backups, restores and verify, with one large relation, and with increasing
+ * numbers of small files to see that it grows no faster than their number.
  *
- * Ours writes and verifies both repositories, stock one; the bars are for ours alone, stock stands beside it.
+ * Ours writes and verifies both repositories, stock one. The targets apply to ours alone; stock's figures are for
+ * comparison.
  */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -27,10 +28,10 @@ const RELATION_MIB_MAX = 300;
 const FILES_MIB_MAX = 600;
 const SAMPLE_MS = 50;
 const KIB = 1024;
-/** Of what a straight line through the smaller numbers of files tells; collection of garbage makes it vary. */
+/** Share of a straight line through the smaller numbers of files; garbage collection makes it vary. */
 const LINEAR_MAX = 1.25;
 
-/** What is measured, in the order in which it is done. */
+/** Measurements in order of execution. */
 const WORKS = [
   { key: "full", title: "full backup" },
   { key: "incr", title: "incr backup" },
@@ -59,7 +60,7 @@ export async function memoryMain(argv: readonly string[], progress: Progress): P
   );
 }
 
-/** Null, after a loud line, where there is no stock pgBackRest to compare with. @throws Error when either program fails */
+/** Null, after a loud line, without stock pgBackRest. @throws Error if either program fails */
 export function memoryBench(options: MemoryOptions, progress: Progress): Promise<Report | null> {
   const { sizeMb, fileCount, rounds } = options;
   const bedOptions = {
@@ -79,7 +80,7 @@ export function memoryBench(options: MemoryOptions, progress: Progress): Promise
       digits: 0,
       ...(oursMax === undefined ? {} : { oursMax }),
     });
-    // Nobody archives: a segment must stay until it is pushed by hand.
+    // Nothing archives: a segment must stay until it is pushed by hand.
     await bed.cluster.sql("ALTER SYSTEM SET wal_keep_size = '1GB'");
     await bed.cluster.sql("SELECT pg_reload_conf()");
     await progress.step(`one relation of ${sizeMb} MiB`, () => writeRelation(bed.cluster, sizeMb));
@@ -91,7 +92,7 @@ export function memoryBench(options: MemoryOptions, progress: Progress): Promise
       await play(`files${index}`);
     }
     const rows = WORKS.map((work) => rowOf(work, "relation", `one relation of ${sizeMb} MiB`, RELATION_MIB_MAX));
-    // What grows stands together.
+    // Keeps growing series together.
     for (const work of WORKS) {
       for (const [index, count] of counts.entries()) {
         rows.push(rowOf(work, `files${index}`, `${count} small files`, index === counts.length - 1 ? FILES_MIB_MAX : undefined));
@@ -140,7 +141,9 @@ function stepsOf(bed: Bed, figures: Figures, hashes: Hashes, key: string): reado
   }));
 }
 
-/** Gives both programs the WAL that their backups need, which verify looks for: the server of a bed archives nothing. */
+/**
+ * Pushes the WAL of the backups for both programs, because verify looks for it and the bed's server archives nothing.
+ */
 class Archive {
   readonly #bed: Bed;
   #from: string | null = null;
@@ -154,7 +157,7 @@ class Archive {
     this.#from ??= await this.#current();
   }
 
-  /** What was finished since. */
+  /** Segments finished since. */
   async push(): Promise<void> {
     const { cluster } = this.#bed;
     const from = this.#from ?? "";
@@ -167,13 +170,13 @@ class Archive {
     this.#from = current;
   }
 
-  /** The segment that is written to next: behind a full one stands nothing yet. */
+  /** The next segment to be written: after a full one nothing exists yet. */
   #current(): Promise<string> {
     return this.#bed.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn() + 1)");
   }
 }
 
-/** What each further file costs ours, in the two steps to the whole number; from the first one it must be told how high the last one gets. */
+/** Cost of each further file in two steps to the whole number, and the peak predicted from the first step. */
 function growthOf(figures: Figures, { key, title }: Work, counts: readonly number[]): { readonly fact: string; readonly missed: readonly string[] } {
   const [quarter = 0, half = 0, all = 0] = counts;
   const peaks = counts.map((_, index) => figures.median(`files${index} ${key} memory`, "ours"));

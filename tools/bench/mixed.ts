@@ -1,7 +1,7 @@
 /**
- * `npm run bench`: full backups of mixed data, their restores, and the plain `archive-push`.
+ * `npm run bench`: full backups of mixed data, their restores, and plain `archive-push`.
  *
- * Stock takes one backup for each repository and the two are added up; ours takes one into both.
+ * Stock takes one backup for each repository, and the two are added up; ours takes one into both.
  */
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -66,7 +66,7 @@ export async function mixedMain(argv: readonly string[], progress: Progress): Pr
   );
 }
 
-/** Null, after a loud line, where there is no stock pgBackRest to compare with. @throws Error when either program fails */
+/** Null, after a loud line, without stock pgBackRest. @throws Error if either program fails */
 export function mixedBench(options: MixedOptions, progress: Progress): Promise<Report | null> {
   const { sizeMb, compressType, segmentCount, rounds } = options;
   const bedOptions = { title: `${sizeMb} MB of mixed data`, fill: mixedData(sizeMb), compressType, segmentCount };
@@ -123,7 +123,7 @@ async function pushOneByOne(bed: Bed, program: Program, figures: Figures): Promi
   figures.add("push cpu", program, median(cpuMs));
 }
 
-/** As PostgreSQL does it: all are ready, each is asked for by name until it is acknowledged. */
+/** Like PostgreSQL: all are ready, and each is requested by name until it is acknowledged. */
 async function pushAll(bed: Bed, program: Program, figures: Figures): Promise<void> {
   await bed.renewRepositories(program);
   const status = (name: string, state: string): string => join(bed.walPath, "archive_status", `${name}.${state}`);

@@ -1,10 +1,10 @@
 /**
- * Where a run of ours spends its processor time: V8's own profiles (`node --cpu-prof`) of its main thread and of each worker thread, added up
- * by function.
+ * Where a run of ours spends processor time: V8's profiles (`node --cpu-prof`) of the main thread and each worker
+ * thread, added up by function.
  *
- * The run uses a bundle that is not made smaller: it names the source file before each part, so that a line leads to its file. Native code
- * that a function calls (compression, encryption, hashes) counts by its own name when V8 knows it, else for its caller; threads of
- * Node's pool (files, name look-ups) have no profile.
+ * The run uses a bundle that is not minified: it names the source file before each part, so a line leads to its file.
+ * Native code (compression, encryption, hashes) counts under its own name if V8 knows it, else for its caller. Threads
+ * of Node's pool (files, name look-ups) have no profile.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -14,7 +14,7 @@ import { projectFolder } from "../parts/cache";
 
 interface ProfileLine {
   readonly name: string;
-  /** Source file; the kind of code where there is none. */
+  /** Source file, or the kind of code if there is none. */
   readonly place: string;
   readonly thread: Thread;
   readonly selfS: number;
@@ -23,7 +23,7 @@ interface ProfileLine {
 type Thread = "main" | "worker";
 
 export interface Profile {
-  /** By self time, the largest first; without waiting. */
+  /** By self time, largest first, without waiting. */
   readonly lines: readonly ProfileLine[];
   readonly busyS: Readonly<Record<Thread, number>>;
   readonly workerCount: number;
@@ -34,7 +34,7 @@ export interface TitledProfile {
   readonly profile: Profile;
 }
 
-/** The parts of a `.cpuprofile` that are read. */
+/** The parts of a `.cpuprofile` that we read. */
 interface CpuProfile {
   readonly nodes: readonly { readonly id: number; readonly callFrame: CallFrame }[];
   readonly samples: readonly number[];
@@ -44,7 +44,7 @@ interface CpuProfile {
 interface CallFrame {
   readonly functionName: string;
   readonly url: string;
-  /** From 0; -1 where there is none. */
+  /** From 0; -1 for none. */
   readonly lineNumber: number;
 }
 
@@ -52,17 +52,17 @@ const SHOWN = 15;
 const WAITING: readonly string[] = ["(idle)", "(root)"];
 const US_PER_S = 1_000_000;
 
-/** For `node`, so that each thread leaves its profile in `folder` when it ends. */
+/** Arguments of `node` that make each thread write its profile to `folder` at its end. */
 export function profileArguments(folder: string): string[] {
   return ["--cpu-prof", `--cpu-prof-dir=${folder}`];
 }
 
-/** The runtime as one file whose lines can be found again. */
+/** The runtime as one file with traceable lines. */
 export async function readableRuntime(outfile: string): Promise<void> {
   await bundle({ ...runtimeBundle(projectFolder()), minifySyntax: false, minifyWhitespace: false, outfile });
 }
 
-/** Adds up the profiles in `folder` of a run of `runtime`. @throws Error when there is none */
+/** Adds up the profiles in `folder` of a run of `runtime`. @throws Error if there is none */
 export function readProfile(folder: string, runtime: string): Profile {
   const placeOf = placesOf(runtime);
   const selfUs = new Map<string, { readonly name: string; readonly place: string; readonly thread: Thread; us: number }>();
@@ -76,7 +76,7 @@ export function readProfile(folder: string, runtime: string): Profile {
     const frames = new Map(nodes.map((node) => [node.id, node.callFrame]));
     samples.forEach((id, index) => {
       const frame = frames.get(id);
-      // A delta leads to its sample: what was on top since the sample before.
+      // A delta belongs to its sample: what was on top since the previous one.
       const us = Math.max(0, timeDeltas[index] ?? 0);
       if (frame === undefined || WAITING.includes(frame.functionName)) return;
       const name = frame.functionName === "" ? "(anonymous)" : frame.functionName;
@@ -92,7 +92,7 @@ export function readProfile(folder: string, runtime: string): Profile {
   return { lines, busyS, workerCount: new Set(files.map((file) => file.split(".")[4])).size - 1 };
 }
 
-/** The sections of a document about them, as Markdown. */
+/** The document's sections about them, as Markdown. */
 export function profileText(profiles: readonly TitledProfile[]): string {
   return profiles
     .map(({ title, profile: { lines, busyS, workerCount } }) => {
@@ -107,7 +107,7 @@ export function profileText(profiles: readonly TitledProfile[]): string {
     .join("\n\n");
 }
 
-/** Leads from a line of the bundle to the source file that esbuild named in the comment before it. */
+/** Maps a line of the bundle to the source file that esbuild named in the comment before it. */
 function placesOf(runtime: string): (frame: CallFrame) => string {
   const starts: { readonly line: number; readonly file: string }[] = [];
   readFileSync(runtime, "utf8")

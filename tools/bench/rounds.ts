@@ -1,15 +1,15 @@
-/** Rounds of pairs: each step is done by both programs, one directly after the other, and every second round the other one comes first. */
+/** Rounds of pairs: both programs do each step, one directly after the other, in alternating order. */
 import type { Progress } from "../parts/progress";
 import { type Program, PROGRAMS } from "./figures";
 
 export interface Step {
   readonly title: string;
-  /** Once for both, before either plays. */
+  /** Once for both, before either runs. */
   prepare?(round: number): Promise<void>;
   play(program: Program): Promise<void>;
 }
 
-/** @throws Error when either program fails */
+/** @throws Error if either program fails */
 export async function playRounds(rounds: number, steps: readonly Step[], progress: Progress): Promise<void> {
   for (let round = 1; round <= rounds; round++) {
     const order = round % 2 === 1 ? PROGRAMS : [...PROGRAMS].reverse();
@@ -27,7 +27,7 @@ export async function playRounds(rounds: number, steps: readonly Step[], progres
   }
 }
 
-/** Collects what restores brought back, by a name for what was to come back. */
+/** Collects hashes of restored data, by a name for the expected data. */
 export class Hashes {
   readonly #byName = new Map<string, Set<string>>();
 
@@ -35,7 +35,7 @@ export class Hashes {
     this.#byName.set(name, (this.#byName.get(name) ?? new Set()).add(hash));
   }
 
-  /** The one hash of each name, in their order. @throws Error when restores of the same differ */
+  /** The hash of each name, in order. @throws Error if restores of the same data differ */
   all(): string[] {
     for (const [name, hashes] of this.#byName) if (hashes.size !== 1) throw new Error(`restores of ${name} differ: ${[...hashes].join(", ")}`);
     return [...this.#byName.values()].flatMap((hashes) => [...hashes]);

@@ -1,8 +1,10 @@
 /**
- * `npm run bench -- topology`: what reasoning about topologies costs. The comparison of two stacks with `pgbackstop topology diff`, from the
- * start of the process to its end; and the preview of a stack of databases beside the bare engine's preview of as many empty components.
+ * `npm run bench -- topology`: the cost of topologies. It measures the comparison of two stacks with `pgbackstop
+ * topology diff`, from process start to end, and the preview of a stack of databases beside the bare engine's preview
+ * of as many empty components.
  *
- * Both stacks of a pair have one dynamic resource at least (a passphrase), so that the start of the engine's process for those is in both.
+ * Both stacks of a pair have at least one dynamic resource (a passphrase), so that both include the start of the
+ * engine's process for those.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -49,7 +51,7 @@ export async function topologyMain(argv: readonly string[], progress: Progress):
   );
 }
 
-/** @throws Error when the command or the engine fails */
+/** @throws Error if the command or the engine fails */
 export async function topologyBench(options: TopologyOptions, progress: Progress): Promise<Report> {
   await build(progress);
   const folder = mkdtempSync(join(tmpdir(), "pgb-bench-"));
@@ -98,7 +100,7 @@ function reportOf({ databases, rounds }: TopologyOptions, diffS: readonly number
   return { table: lines.join("\n"), facts, missed, profiles: [] };
 }
 
-/** Every database changes: a shorter retention, a repository less. */
+/** Every database changes: a shorter retention, a repository removed. */
 async function timeDiffs(folder: string, { databases, rounds }: TopologyOptions): Promise<number[]> {
   const [before, after] = [join(folder, "before.json"), join(folder, "after.json")];
   writeFileSync(before, exportOf(databases, REPOSITORIES, 60));
@@ -116,7 +118,7 @@ async function timeDiffs(folder: string, { databases, rounds }: TopologyOptions)
   return times;
 }
 
-/** A stack export as the engine writes it, of databases alone. */
+/** A stack export in the engine's form, with databases only. */
 function exportOf(databases: number, repositoryCount: number, keepDays: number): string {
   const resources = Array.from({ length: databases }, (_, index) => {
     const name = `database-${index + 1}`;
@@ -134,8 +136,9 @@ function exportOf(databases: number, repositoryCount: number, keepDays: number):
 }
 
 /**
- * The SDK takes a stack for each of thousands of promises, and mapping its lines is much of what a preview costs. Pulumi's language host maps them
- * by a package of its own (`cmd/run` of `@pulumi/pulumi`), not by Node, which does it here for our tools.
+ * The SDK takes a stack trace for each of thousands of promises, and mapping its lines is much of a preview's cost.
+ * Pulumi's language host maps them with its own package (`cmd/run` of `@pulumi/pulumi`), not with Node, which does it
+ * here for our tools.
  */
 function mapStacksAsPulumi(load: NodeJS.Require): void {
   process.setSourceMapsEnabled(false);

@@ -1,11 +1,12 @@
 /**
- * `npm run bench -- wal [--segments=N --rounds=N --latency=MS --only=push --profile --write]`: WAL into and out of two S3 repositories that
- * are far away, ours through the agent beside stock's `archive-async`, with the same `process-max`, through the same delaying proxy, in one run.
+ * `npm run bench -- wal [--segments=N --rounds=N --latency=MS --only=push --profile --write]`: WAL into and out of two
+ * distant S3 repositories, ours through the agent beside stock's `archive-async`, with the same `process-max`, through
+ * the same delaying proxy, in one run.
  *
- * Three measures. All segments wait and are asked for one after the other as PostgreSQL's archiver does it, until the last one is
- * acknowledged; one call for a segment that is pushed already; a recovery that replays all of them. The programs take turns, each round in
- * the other order. Ours acknowledges by policy `all`, as stock does. `--only` leaves the other measures out, `--profile` profiles the
- * agent's threads in a turn of ours that is not counted.
+ * Three measures: all segments wait and are requested in sequence like PostgreSQL's archiver does, until the last one
+ * is acknowledged; one call for a segment that is already pushed; a recovery that replays all of them. The order of the
+ * programs alternates by round. Ours acknowledges by policy `all`, like stock. `--only` skips the other measures,
+ * `--profile` profiles the agent's threads in a run of ours that is not counted.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,9 +39,9 @@ type Measure = (typeof MEASURES)[number];
 
 interface Figures {
   readonly pushS: number[];
-  /** Of the whole machine meanwhile: the program, its callers, the server and the proxy. */
+  /** Of the whole machine: the program, its callers, the server and the proxy. */
   readonly pushCpuS: number[];
-  /** Of the agent alone; none for stock. */
+  /** Of the agent alone; absent for stock. */
   readonly agentCpuS: number[];
   readonly callMs: number[];
   readonly recoveryS: number[];
@@ -49,10 +50,10 @@ interface Figures {
 const STANZA = "wal";
 const CALLS = 20;
 const START_MS = 2000;
-/** Rows that fill about a quarter of a segment before it is switched. */
+/** Rows that fill about a quarter of a segment before the switch. */
 const ROWS_PER_SEGMENT = 12_000;
 
-/** Prints the table; `--write` puts it into docs/internals/benchmarks-wal.md, where the notes stay. */
+/** Prints the table; `--write` puts it into docs/internals/benchmarks-wal.md and keeps the notes there. */
 export async function walMain(argv: readonly string[], progress: Progress): Promise<void> {
   const words = readArguments(argv, { segments: 300, rounds: 5, latency: 20, "process-max": 4, only: MEASURES, profile: false, write: false });
   const { segments, rounds, latency, only, profile } = words;
@@ -71,7 +72,7 @@ export async function walMain(argv: readonly string[], progress: Progress): Prom
   );
 }
 
-/** Null, after a loud line, where there is nothing to compare with. @throws Error when either program fails */
+/** Null, after a loud line, if there is nothing to compare with. @throws Error if either program fails */
 async function walBench(options: WalBenchOptions, progress: Progress): Promise<Report | null> {
   const kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
   const create = (parts: Parts, note: (text: string) => void): Promise<WalBed> => WalBed.create(parts, options, kind, note);
@@ -128,7 +129,7 @@ class WalBed {
     return bed;
   }
 
-  /** A backup of the empty cluster into the repositories of each program, then the segments, which wait. */
+  /** A backup of the empty cluster into each program's repositories, then the waiting segments. */
   async #fill(note: (text: string) => void): Promise<void> {
     const { cluster } = this;
     await cluster.sql("CREATE TABLE t (id bigint, filler text)");
@@ -136,7 +137,8 @@ class WalBed {
       note(`stanza and backup for ${program}`);
       await this.run(program, ["stanza-create"]);
     }
-    // One backup, restored once: each recovery starts from a copy of it. WAL comes from the repositories of the program that is measured.
+    // One backup, restored once: each recovery starts from a copy of it. WAL comes from the measured program's
+    // repositories.
     await this.run("ours", ["backup", "--type=full", "--no-archive-check", "--repo=1"]);
     await this.run("ours", ["restore", "--repo=1", `--pg1-path=${this.#restored}`, "--archive-mode=off"]);
     const client = await cluster.connect();
@@ -156,7 +158,7 @@ class WalBed {
       .filter((name) => name.endsWith(".ready"))
       .map((name) => name.slice(0, -".ready".length))
       .sort();
-    // The server's own archiver must not touch them any more.
+    // So that the server's archiver leaves them alone.
     await cluster.stop("immediate");
   }
 
@@ -214,7 +216,7 @@ class WalBed {
     figures.recoveryS.push(await this.#recover(program));
   }
 
-  /** The agent's profiles of a turn of ours. */
+  /** The agent's profiles of one run of ours. */
   async profile(note: (text: string) => void): Promise<readonly TitledProfile[]> {
     this.#profiling = true;
     await readableRuntime(this.#readable);
@@ -257,7 +259,7 @@ class WalBed {
     }
   }
 
-  /** Removes the segments of an earlier round from the store; none is ready. */
+  /** Removes an earlier round's segments from the store; none is ready. */
   async #emptyArchive(program: Program): Promise<void> {
     for (const key of [1, 2]) {
       const archive = join(this.#server.bucketPath, `${program}${key}`, "archive", STANZA);
@@ -270,8 +272,8 @@ class WalBed {
   }
 
   /**
-   * As PostgreSQL's archiver does it: one after the other through a shell, again until it is acknowledged. Seconds. They are made ready at the
-   * beginning: an agent that waits would push them before.
+   * Like PostgreSQL's archiver: in sequence through a shell, repeated until acknowledged; in seconds. They become ready
+   * at the start, because a waiting agent would push them earlier.
    */
   async #pushAll(command: string): Promise<number> {
     for (const name of this.#segments) writeFileSync(join(this.#status, `${name}.ready`), "");
@@ -283,15 +285,15 @@ class WalBed {
     return (performance.now() - beganMs) / 1000;
   }
 
-  /** Milliseconds of each call for a segment that is pushed already. */
+  /** Milliseconds of each call for a segment that is already pushed. */
   async #pushAgain(program: Program, command: string): Promise<number[]> {
     const names = this.#segments.slice(-CALLS);
     for (const name of names) renameSync(join(this.#status, `${name}.done`), join(this.#status, `${name}.ready`));
     for (const name of names) {
-      // What its background process leaves behind.
+      // Left over by its background process.
       if (program === "stock") writeFileSync(join(this.#folder, "stock", "spool", "archive", STANZA, "out", `${name}.ok`), "");
     }
-    // The agent has forgotten what was acknowledged: it looks, and finds them stored.
+    // The agent has forgotten earlier acknowledgements: it looks, and finds them stored.
     if (program === "ours") await sleep(3000);
     const durationsMs: number[] = [];
     for (const name of names) {
@@ -332,7 +334,7 @@ class WalBed {
       const asked = await run(this.#client, [this.#socket(name), "status"], { user: this.cluster.user, cwd: this.#folder });
       return asked.exitCode === 0 ? true : null;
     });
-    // It is there all the time on a host: what its start costs is not measured.
+    // It runs permanently on a host, so its start is not measured.
     await sleep(START_MS);
     return agent;
   }
@@ -377,7 +379,7 @@ function reportOf(bed: WalBed, options: WalBenchOptions, figures: Record<Program
     ["one archive_command call, segment pushed already: wall, ms", (of) => of.callMs, 0, 1],
     [`recovery of ${bed.segments.length} segments: wall, s`, (of) => of.recoveryS, 1, 0.8],
   ];
-  // Of the turns that ran one after the other, as in the other benches (figures.ts).
+  // Of the runs that followed each other, as in the other benches (figures.ts).
   const ratios = (of: (figures: Figures) => readonly number[]): number[] =>
     of(figures.ours).map((value, turn) => value / (of(figures.stock)[turn] ?? Number.NaN));
   const measured = rows.filter(([, of]) => of(figures.ours).length > 0);

@@ -1,5 +1,5 @@
 /**
- * Data for the demo: several databases, indexes, long values out of line (TOAST), large objects, a tablespace, a database in another
+ * Data for the demo: several databases, indexes, TOAST values, large objects, a tablespace, a database in another
  * encoding. Sizes grow with `rows`; 1,000,000 gives a little over 300 MB.
  */
 import { mkdirSync } from "node:fs";

@@ -1,7 +1,8 @@
 /**
- * `npm run demo`: the whole of pgbackstop on real parts, from nothing: PostgreSQL with data, a NAS directory and an S3 bucket, one `pulumi up`,
- * one backup into both, an outage and its healing, a restore from the second repository that is compared row by row. Options:
- * `--rows=N` scales the data (default 1,000,000, a little over 300 MB), `--keep` leaves everything and says how to look around.
+ * `npm run demo`: all of pgbackstop on real parts, from scratch: PostgreSQL with data, a NAS directory and an S3
+ * bucket, one `pulumi up`, one backup into both, an outage and its healing, a restore from the second repository that
+ * is compared row by row. Options: `--rows=N` scales the data (default 1,000,000, a little over 300 MB), `--keep` keeps
+ * everything and says how to look around.
  */
 import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -35,8 +36,8 @@ async function demo(): Promise<void> {
   chmodSync(folder, 0o755);
   if (!keep) onEnd(() => rmSync(folder, { recursive: true, force: true }));
 
-  progress.line("\n1. What is needed");
-  // The engine may have to be built: that goes on while the data is made.
+  progress.line("\n1. Requirements");
+  // The engine may need a build, which runs while the data are generated.
   const engine = prepareEngine(progress);
   engine.catch(() => {});
   await build(progress);
@@ -62,17 +63,17 @@ async function demo(): Promise<void> {
   await archiveMore(progress, server.cluster, runtime);
   const outage = await outageAndHealing(progress, server.cluster, runtime, bucket);
 
-  progress.line("\n5. Restore from repo2 into a directory of its own, replay, compare");
+  progress.line("\n5. Restore from repo2 into a separate directory, replay, compare");
   const restored = await restoreAndCompare(progress, server.cluster, runtime, join(folder, "restored"));
 
-  progress.line("\n6. What there is now");
+  progress.line("\n6. Result");
   await printTable(progress, runtime, { restored, outage });
   if (keep) {
     printLookAround(progress, folder, runtime, server.cluster, bucket, cli.path);
     await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
     return;
   }
-  progress.line("\n7. Taking everything down");
+  progress.line("\n7. Clean up");
   await takeDown(progress, stack, server, bucket, folder);
   progress.line(`\nDone in ${((performance.now() - beganAtMs) / 1000).toFixed(0)} s.`);
 }
@@ -138,7 +139,7 @@ function localSettings(folder: string, server: DemoServer, bucket: S3Server): Lo
     mkdirSync(path, { recursive: true });
     giveTo(path, user);
   }
-  // The account of the database must be able to read it.
+  // Readable for the database's account.
   const caFile = join(host, "s3-ca.pem");
   cpSync(bucket.caFile, caFile);
   chmodSync(caFile, 0o644);

@@ -1,4 +1,7 @@
-/** Step 4 of the demo: WAL reaches both repositories; one goes away, the other stays current; what is owed is counted and healed. */
+/**
+ * Step 4 of the demo: WAL reaches both repositories; one goes down, the other stays up to date; missing WAL is counted
+ * and healed.
+ */
 import { sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import type { S3Server } from "../parts/s3Server";
@@ -7,7 +10,7 @@ import type { RepositoryState, Runtime } from "./runtime";
 
 export interface Outage {
   readonly segments: number;
-  /** From the last switch to the moment when repo1 held everything. */
+  /** From the last switch until repo1 held everything. */
   readonly repo1LagSeconds: number;
   readonly debtCount: number;
   readonly healSeconds: number;
@@ -43,18 +46,19 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
     note(`after ${seconds.toFixed(1)} s`);
     return seconds;
   });
-  const debtCount = await progress.step("repo2's debt is counted", async (note) => {
-    // PostgreSQL asks for one segment after the other; each answer records what repo2 lacks.
+  const debtCount = await progress.step("repo2's missing WAL is counted", async (note) => {
+    // PostgreSQL archives one segment after the other; each answer records what repo2 lacks.
     await cluster.waitForValue("SELECT (last_archived_wal >= $q$SEGMENT$q$)::text FROM pg_stat_archiver".replace("SEGMENT", last), "true", WAIT_MS);
     const repo2 = (await runtime.state()).find((repo) => repo.key === 2);
     note(`${repo2?.debtCount} segment(s) acknowledged that repo2 lacks`);
     return repo2?.debtCount ?? 0;
   });
-  if (debtCount === 0) throw new Error("repo2 was away and owes nothing: the debt was not recorded");
+  if (debtCount === 0) throw new Error("repo2 was down, but its missing WAL was not recorded");
   await progress.step("the S3 server is back", () => bucket.start());
   const healSeconds = await progress.step("heal", async (note) => {
     const beganAtMs = performance.now();
-    // A segment that was on its way when the server came back is owed only after the first run: on a host the timer runs again, too.
+    // A segment in transit when the server came back counts as missing only after the first run; on a host the timer
+    // also runs again.
     for (let run = 1; ; run++) {
       await runtime.callOk(["heal"]);
       const owing = (await runtime.state()).filter((repo) => repo.debtCount > 0 || !holds(repo, last));
@@ -62,7 +66,7 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
         note(`no missing WAL after ${run} run(s), both repositories hold the same WAL`);
         return (performance.now() - beganAtMs) / 1000;
       }
-      if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal still owing: ${JSON.stringify(owing)}`);
+      if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal WAL is still missing: ${JSON.stringify(owing)}`);
       await sleep(1000);
     }
   });
@@ -83,7 +87,7 @@ async function waitUntil(runtime: Runtime, isThere: (repos: readonly RepositoryS
   const beganAtMs = performance.now();
   for (;;) {
     if (isThere(await runtime.state(only))) return (performance.now() - beganAtMs) / 1000;
-    if (performance.now() - beganAtMs > WAIT_MS) throw new Error(`not there after ${WAIT_MS / 1000} s: ${JSON.stringify(await runtime.state())}`);
+    if (performance.now() - beganAtMs > WAIT_MS) throw new Error(`missing after ${WAIT_MS / 1000} s: ${JSON.stringify(await runtime.state())}`);
     await sleep(200);
   }
 }

@@ -1,4 +1,4 @@
-/** Step 6 of the demo: the table, and how to look at the same repositories with stock pgBackRest. */
+/** Step 6 of the demo: the table, and how to read the same repositories with stock pgBackRest. */
 import { join } from "node:path";
 import { formatBytes, formatTable, type Progress } from "../parts/progress";
 import type { S3Server } from "../parts/s3Server";
@@ -7,7 +7,10 @@ import type { Outage } from "./journey";
 import type { Restored } from "./restored";
 import type { Runtime } from "./runtime";
 
-/** What PostgreSQL may hold back before a segment is switched: the demo's cluster has no archive_timeout, so this is said, not computed. */
+/**
+ * WAL that PostgreSQL may hold back before a switch. The demo's cluster has no archive_timeout, so this is a text, not
+ * computed.
+ */
 const RPO_TEXT = "one unfinished segment (16 MiB); with archive_timeout = 60 s: 60 s + the push";
 
 export async function printTable(
@@ -37,13 +40,13 @@ export async function printTable(
     `  measured RTO ${restored.rtoSeconds.toFixed(1)} s (restore from repo2 to the first connection after replay; ${restored.tables} tables, ${restored.rows.toLocaleString("en")} rows equal)`,
   );
   progress.line(
-    `  outage: repo1 was current ${outage.repo1LagSeconds.toFixed(1)} s after ${outage.segments} segments; repo2 owed ${outage.debtCount}, healed in ${outage.healSeconds.toFixed(1)} s`,
+    `  outage: repo1 was current ${outage.repo1LagSeconds.toFixed(1)} s after ${outage.segments} segments; repo2 lacked ${outage.debtCount}, healed in ${outage.healSeconds.toFixed(1)} s`,
   );
   progress.line(`  worst-case RPO: ${RPO_TEXT}`);
   progress.line(`  stock pgBackRest reads the same repositories:\n    pgbackrest --config-path=${join(runtime.folder, "etc")} --stanza=demo info`);
 }
 
-/** `--keep`: everything stays; what to call, what to look at. */
+/** For `--keep`: what to call and what to look at. */
 export function printLookAround(
   progress: Progress,
   folder: string,

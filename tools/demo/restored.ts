@@ -1,4 +1,4 @@
-/** Step 5 of the demo: a restore from repo2 alone, started, replayed to the end of the WAL and compared with the source. */
+/** Step 5 of the demo: a restore from repo2 alone, started, replayed to the end of WAL and compared with the source. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { onEnd } from "../parts/process";

@@ -1,4 +1,6 @@
-/** The runtime that `pulumi up` installed, called as an operator would call it: by its command line, as the account of the database. */
+/**
+ * Calls the runtime that `pulumi up` installed like an operator would: by its command line, as the database's account.
+ */
 import { join } from "node:path";
 import { type RunResult, run } from "../parts/process";
 import type { TestCluster } from "../parts/testCluster";
@@ -44,7 +46,7 @@ export class Runtime {
     this.#nodePath = nodePath;
   }
 
-  /** The words of a call, for people to copy. */
+  /** The arguments of a call, for people to copy. */
   words(args: readonly string[]): string[] {
     return [this.#nodePath, join(this.folder, "lib", "runtime.cjs"), `--config-path=${join(this.folder, "etc")}`, "--stanza=demo", ...args];
   }
@@ -54,18 +56,18 @@ export class Runtime {
     return run(program, words, { user: this.#cluster.user, cwd: this.folder, ...(onLine === undefined ? {} : { onLine }) });
   }
 
-  /** @throws Error with the output when the exit code is not 0 */
+  /** @throws Error with the output if the exit code is not 0 */
   async callOk(args: readonly string[], onLine?: (line: string) => void): Promise<string> {
     const result = await this.call(args, onLine);
     if (result.exitCode !== 0) throw new Error(`${args.join(" ")}: exit code ${result.exitCode}\n${result.stdout}${result.stderr}`);
     return result.stdout;
   }
 
-  /** `only`: for example `--repo=1`, so that a repository that is away is not asked. */
+  /** `only`: for example `--repo=1`, to skip a repository that is down. */
   async state(only: readonly string[] = []): Promise<RepositoryState[]> {
     const text = await this.callOk([...only, "--log-level-console=off", "--output=json", "info"]);
     const [info] = JSON.parse(text) as InfoJson[];
-    if (info === undefined) throw new Error("info knows no stanza");
+    if (info === undefined) throw new Error("info prints no stanza");
     return info.repo.map((repo) => {
       const archive = info.archive.find((row) => row.database["repo-key"] === repo.key);
       return {

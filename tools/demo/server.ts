@@ -1,4 +1,4 @@
-/** The demo's PostgreSQL: a cluster under pg_ctl, so that whoever changes its settings may restart it, as on a real host. */
+/** The demo's PostgreSQL: a cluster under pg_ctl, so that settings can be changed with a restart as on a real host. */
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { onEnd, run, runOk } from "../parts/process";
@@ -7,13 +7,13 @@ import { TestCluster } from "../parts/testCluster";
 
 export interface DemoServer {
   readonly cluster: TestCluster;
-  /** What restarts it: for `restartCommand` of PostgresHost. Runs as root or as the server's account. */
+  /** Its `restartCommand` for PostgresHost. Runs as root or as the server's account. */
   readonly restartCommand: readonly string[];
-  /** Stops it in order when `mode` is fast; fine when it is not running. */
+  /** Stops it cleanly if `mode` is fast; does nothing if it is not running. */
   stop(mode: "fast" | "immediate"): Promise<void>;
 }
 
-/** A new cluster in `folder`, started, without archiving. It is stopped when this process ends, however that happens. */
+/** A new, started cluster in `folder`, without archiving. It stops when this process ends in any way. */
 export async function startServer(binaries: PostgresBinaries, folder: string): Promise<DemoServer> {
   const cluster = await TestCluster.create({
     binaries,
@@ -31,13 +31,15 @@ export async function startServer(binaries: PostgresBinaries, folder: string): P
   return { cluster, restartCommand: ["/bin/sh", "-c", asServerUser(cluster, control("restart -m fast"))], stop };
 }
 
-/** A command line of pg_ctl; its own output and the server's go to files, so that nobody waits for a pipe that a daemon keeps open. */
+/**
+ * A command line of pg_ctl. Its output and the server's go to files, because a pipe would stay open with the daemon.
+ */
 function pgControl(cluster: TestCluster): (action: string) => string {
   const program = join(cluster.binaries.folder, "pg_ctl");
   return (action) => `${quoted(program)} -D ${quoted(cluster.dataPath)} -l ${quoted(cluster.logFile)} -w -t 120 ${action} >/dev/null 2>&1 </dev/null`;
 }
 
-/** pg_ctl refuses to run as root: then the shell changes the account first. */
+/** pg_ctl refuses to run as root, so the shell changes the account first. */
 function asServerUser(cluster: TestCluster, command: string): string {
   const { uid, gid } = cluster.user;
   return `if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=${uid} --regid=${gid} --clear-groups /bin/sh -c ${quoted(command)}; else ${command}; fi`;

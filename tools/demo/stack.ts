@@ -5,7 +5,7 @@ import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { loadExample, openStack, prepareProgramFolder } from "../parts/pulumiEngine";
 import type { PulumiCli } from "../parts/pulumiCli";
 
-/** What `up` and `destroy` say while they run: one line per event that a person cares about. */
+/** Progress of `up` and `destroy`: one line for each relevant event. */
 export type Say = (text: string) => void;
 
 export async function makeStack(cli: PulumiCli, folder: string, settings: LocalSettings): Promise<Stack> {
@@ -15,7 +15,7 @@ export async function makeStack(cli: PulumiCli, folder: string, settings: LocalS
   return openStack(place, "demo", async () => program(settings));
 }
 
-/** `pulumi up`; `say` gets what is done as it comes: resources, the runtime's log lines, a bar while the first backup copies. */
+/** `pulumi up`; `say` gets resources, the runtime's log lines, and a bar during the first backup. */
 export async function up(stack: Stack, say: Say): Promise<Record<string, unknown>> {
   const result = await stack.up({
     onEvent: (event) => {

@@ -4,7 +4,7 @@ import { OPTIONS, type OptionRow } from "../../runtime/config/options";
 import { document, sentence, table } from "./markdown";
 import { defaultsOf, nameOf } from "./optionsPage";
 
-/** Verbs that users do not type: `recover` and the objects of Kubernetes start them. */
+/** Verbs that `recover` and Kubernetes objects start, not users. */
 const INTERNAL: readonly CommandName[] = COMMANDS.filter((command) => command.startsWith("cnpg-") || command === "recover-step");
 
 export function renderCommands(): string {
@@ -48,7 +48,7 @@ function rowsOf(rows: readonly OptionRow[], command?: CommandName): string {
   );
 }
 
-/** On the command line only, and of some verbs only. */
+/** Options of some verbs that exist on the command line only. */
 function isOwn(row: OptionRow): boolean {
   return row.section === "command-line" && row.acted && !isShared(row);
 }

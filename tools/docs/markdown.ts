@@ -1,4 +1,4 @@
-/** What the pages of docs/reference are written with. */
+/** Helpers that write the pages of docs/reference. */
 
 export function document(...texts: readonly string[]): string {
   return `${texts.join("\n")}\n`;
@@ -11,7 +11,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), `| ${head.map(() => "---").join(" | ")} |`, ...rows.map(line)].join("\n");
 }
 
-/** With a capital and a full stop, as the tables of the program have them without. */
+/** As a sentence: the program's tables have no capital and no full stop. */
 export function sentence(text: string): string {
   const first = /^[a-z]/.test(text) ? `${text.slice(0, 1).toUpperCase()}${text.slice(1)}` : text;
   return /[.…!?]$/.test(first) ? first : `${first}.`;

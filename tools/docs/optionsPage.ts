@@ -6,7 +6,7 @@ import { OPTIONS, type OptionRow } from "../../runtime/config/options";
 import { COMMANDS, type CommandName } from "../../runtime/config/commands";
 import { document, table } from "./markdown";
 
-/** Why options do nothing or are refused, by the beginning of their names; the first that fits counts. */
+/** Why options do nothing or are refused, by prefix of their names; the first match counts. */
 const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["archive-missing-retry", "a segment is called missing only after every repository has answered that it is"],
   ["beta", "there are no features behind it"],
@@ -39,12 +39,12 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["tls-server-", "there is no server: each host runs the program itself"],
 ];
 
-/** What a command of stock takes and ours does not: command, beginning of the names, reason. */
+/** Options that a stock command takes and ours does not: command, prefix of names, reason. */
 export const NOT_TAKEN: readonly (readonly [command: string, prefix: string, reason: string])[] = [
   ["manifest", "pg-host", "only the repository is read, here; in a configuration file the option is passed over"],
 ];
 
-/** Null when nobody has written down why. */
+/** Null if no reason is listed. */
 export function findReason(row: OptionRow): string | null {
   const reason = REASONS.find(([prefix]) => row.name === prefix || (prefix.length > 2 && row.name.startsWith(prefix)))?.[1];
   return reason ?? row.refused ?? null;
@@ -114,7 +114,7 @@ export function defaultsOf(row: OptionRow, command?: CommandName): string {
   return [...new Set(all)].map((value) => `\`${value}\``).join(", ");
 }
 
-/** With the key's place for options of repositories and clusters. */
+/** With a placeholder for the index in options of repositories and clusters. */
 export function nameOf(row: OptionRow): string {
   return row.group === undefined ? row.name : row.name.replace(new RegExp(`^${row.group}-`), `${row.group}N-`);
 }

@@ -1,4 +1,4 @@
-/** Every page of docs/reference and what makes it. */
+/** Every page of docs/reference and its source. */
 import { renderCommands } from "./commandsPage";
 import { renderComponents, renderTypes } from "./componentsPage";
 import { renderMetrics } from "./metricsPage";

@@ -1,4 +1,4 @@
-/** docs/reference/rules.md, from the table of rules: code, severity, situation, reason and way out. */
+/** docs/reference/rules.md, from the table of rules: code, severity, situation, reason and remedy. */
 import { type Rule, RULES } from "../../components/plan/findings/ruleTable";
 import { document, table } from "./markdown";
 
@@ -22,7 +22,7 @@ export function renderRules(): string {
     "`npm run docs` makes this page from `components/plan/findings`.",
     "",
     table(
-      ["code", "severity", "what", "why", "way out"],
+      ["code", "severity", "what", "why", "remedy"],
       rows.map(([code, { severity, what, why, wayOut }]) => [code, severity, what, why, wayOut]),
     ),
   );

@@ -1,8 +1,8 @@
 /**
- * Compiles the TypeScript of README.md and docs/ as a strict project would that has installed the package.
+ * Compiles the TypeScript blocks of README.md and docs/ like a strict project that has installed the package.
  *
- * A block with an import is a whole program. Any other is a part of one: names of the package and of snippetScene.ts
- * that it does not declare are imported for it.
+ * A block with an import is a whole program. Any other block is part of one: names of the package and of
+ * snippetScene.ts that it does not declare are imported for it.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -40,7 +40,7 @@ export function snippetsOf(path: string, text: string): readonly Snippet[] {
   }));
 }
 
-/** `path:line: message` for every mistake. The built package is asked where there is one, else its sources. */
+/** `path:line: message` for every mistake. Uses the built package if it exists, else its sources. */
 export function checkSnippets(root: string, snippets: readonly Snippet[]): readonly string[] {
   const built = join(root, "dist", "components", "index.d.ts");
   const entry = existsSync(built) ? built : join(root, "components", "index.ts");
@@ -65,7 +65,7 @@ export function checkSnippets(root: string, snippets: readonly Snippet[]): reado
   );
 }
 
-/** One line, so that lines of the block keep their distance. */
+/** On one line, so that the block's line numbers keep their offset. */
 function importsFor({ text }: Snippet, modules: Readonly<Record<string, ReadonlySet<string>>>): string {
   if (/^import /m.test(text)) return "";
   const { used, declared } = namesOf(text);

@@ -1,6 +1,6 @@
-/** The accounts that `npm run test:live` knows: their variables, and how to make throw-away ones. */
+/** The accounts of `npm run test:live`: their variables, and how to create throw-away ones. */
 
-/** A bucket that exists, and a key for it. */
+/** An existing bucket, and a key for it. */
 export interface BucketAccess {
   /** `B2` */
   readonly name: string;
@@ -10,17 +10,20 @@ export interface BucketAccess {
   readonly region: string;
   readonly keyId: string;
   readonly key: string;
-  /** Prefix that the key is for; left out, one of its own is made. */
+  /** Prefix of the key; default: a new one. */
   readonly path?: string;
-  /** Certificates to trust; the machine's own when it is left out. */
+  /** Certificates to trust; default: the machine's. */
   readonly caFile?: string | undefined;
 }
 
 export interface Account {
-  /** Beginning of the variables of a bucket: `B2_BUCKET`, `B2_ENDPOINT`, `B2_REGION`, `B2_KEY_ID`, `B2_KEY`; `B2_PORT`, `B2_CA_FILE` where needed. */
+  /**
+   * Prefix of a bucket's variables: `B2_BUCKET`, `B2_ENDPOINT`, `B2_REGION`, `B2_KEY_ID`, `B2_KEY`; `B2_PORT`,
+   * `B2_CA_FILE` if needed.
+   */
   readonly prefix: "B2" | "R2" | "AWS";
   readonly howTo: string;
-  /** Variables with which the components make a bucket and keys of their own. */
+  /** Variables for components that create a bucket and keys. */
   readonly management: readonly string[];
   readonly managementHowTo: string;
 }
@@ -65,7 +68,7 @@ export function missingOf(environment: Environment, names: readonly string[]): s
   return names.filter((name) => (environment[name] ?? "") === "");
 }
 
-/** The bucket that the variables name; null while one of them is missing. */
+/** The bucket in the variables; null if one of them is missing. */
 export function findBucketAccess(account: Account, environment: Environment): BucketAccess | null {
   if (missingOf(environment, bucketVariables(account)).length > 0) return null;
   const value = (word: string): string => environment[`${account.prefix}_${word}`] ?? "";

@@ -1,6 +1,6 @@
 /**
- * The repository components on a real account: `up` makes a bucket and keys, a second one changes nothing, a small cluster is backed up with the
- * keys that were made, and `destroy` removes all of it. Names are new each time; what cannot be removed is named.
+ * The repository components on a real account: `up` creates a bucket and keys, a second one changes nothing, a small
+ * cluster is backed up with those keys, and `destroy` removes everything. Names are new each time; leftovers are named.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -19,20 +19,20 @@ type Repository = InstanceType<Package["B2Repository" | "R2Repository" | "S3Repo
 export interface ComponentOptions {
   /** More for the engine's environment: stand-ins of providers. */
   readonly engine?: Readonly<Record<string, string>>;
-  /** Where the bucket is reached, when that is not its own endpoint; null where nothing can be backed up into it. */
+  /** Address of the bucket if it differs from its own endpoint; null if backups are impossible. */
   readonly reach?: (access: BucketAccess) => BucketAccess | null;
 }
 
-/** Where a component puts a repository by itself: its keys are for nothing else. */
+/** A component's default prefix: its keys are restricted to it. */
 const PATH = "/pgbackrest";
 const B2_API = "https://api.backblazeb2.com";
 
-/** @throws Error for what failed; what was made is destroyed all the same, as far as that works */
+/** @throws Error for the failure, after destroying what was created as far as possible */
 export async function tryComponents({ prefix }: Account, environment: Environment, print: Print, options: ComponentOptions = {}): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-live-stack-"));
   try {
     const prepared = await prepareProgramFolder(folder, { cli: await ensurePulumiCli(print), passphrase: randomBytes(16).toString("hex") });
-    // Of the bucket's S3 interface in this command, of the native API to the component.
+    // In this command it means the bucket's S3 interface, in the component the native API.
     const env = { ...prepared.env, ...managementOf(environment), ...options.engine };
     const built = createRequire(join(folder, "program.cjs"))("pgbackstop") as Package;
     const name = `pgbackstop-live-${randomBytes(6).toString("hex")}`;
@@ -69,7 +69,7 @@ async function tryStack(prefix: string, name: string, stack: Stack, print: Print
   }
 }
 
-/** A throw-away one: neither protected nor kept, and emptied where the component can. */
+/** A throw-away bucket: neither protected nor retained, and emptied where the component can. */
 function declare(built: Package, prefix: Account["prefix"], name: string, environment: Environment): Repository {
   const opts = { protect: false, retainOnDelete: false };
   const credentials = { create: { reader: true } };
@@ -105,7 +105,7 @@ function accessOf(prefix: string, outputs: Readonly<Record<string, { readonly va
   };
 }
 
-/** The engine's processes get what signs in; the rest of the environment they have anyway. */
+/** Credentials for the engine's processes, which inherit the rest of the environment. */
 function managementOf(environment: Environment): Record<string, string> {
   const names = ["CLOUDFLARE_API_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"];
   const given = names.flatMap((name): [string, string][] => {
@@ -115,7 +115,7 @@ function managementOf(environment: Environment): Record<string, string> {
   return Object.fromEntries(given);
 }
 
-/** Configuration goes before the environment, whose B2_ENDPOINT is of another interface here. */
+/** Configuration overrides the environment, whose B2_ENDPOINT means another interface here. */
 function configOf(prefix: Account["prefix"], environment: Environment): Record<string, { value: string; secret?: boolean }> {
   if (prefix !== "B2") return {};
   return {

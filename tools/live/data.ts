@@ -1,6 +1,6 @@
 /**
- * A small real cluster backed up into a bucket that exists, below a prefix that is empty: doctor, stanza, check, full backup, WAL, increment, verify,
- * and a restore from there that is compared row for row. The prefix is emptied at the end, whatever happens.
+ * Backs up a small real cluster into an existing bucket, below an empty prefix: doctor, stanza, check, full backup,
+ * WAL, increment, verify, and a restore that is compared row for row. The prefix is always emptied at the end.
  */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
@@ -18,7 +18,7 @@ const STANZA = "live";
 const ROWS = 20_000;
 const RECOVERY_TIMEOUT_MS = 300_000;
 
-/** @throws Error with what the runtime printed, for a step that failed */
+/** @throws Error with the runtime's output for a failed step */
 export async function tryData(access: BucketAccess, print: Print): Promise<void> {
   const folder = makeUserFolder("pgb-live-");
   const runtime = await findRuntime();
@@ -97,7 +97,7 @@ async function backUp(host: LiveHost): Promise<void> {
   await call(host, ["backup", "--type=full"]);
   await source.sql(`INSERT INTO orders SELECT id, md5(id::text) FROM generate_series(${ROWS + 1}, ${2 * ROWS}) AS id`);
   await call(host, ["backup", "--type=incr"]);
-  // After the last backup: it is in the WAL alone.
+  // After the last backup, so only WAL has it.
   await source.sql("UPDATE orders SET text = 'replayed' WHERE id % 1000 = 0");
   await source.switchWal();
   await call(host, ["check"]);
@@ -121,7 +121,7 @@ async function restore(host: LiveHost): Promise<void> {
   }
 }
 
-/** Old versions stay where the bucket keeps them, until its own rules remove them. */
+/** Old versions stay until the bucket's rules remove them. */
 async function cleanUp(host: LiveHost): Promise<void> {
   await call(host, ["stop"]);
   await call(host, ["stanza-delete", "--repo=1", "--force"]);

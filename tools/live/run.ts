@@ -1,9 +1,9 @@
-/** What `npm run test:live` does, apart from where its variables and its output are. */
+/** `npm run test:live`, independent of the source of its variables and of its output. */
 import { ACCOUNTS, type Account, bucketVariables, type Environment, findBucketAccess, missingOf } from "./accounts";
 import { type ComponentOptions, tryComponents } from "./components";
 import { type Print, tryData } from "./data";
 
-/** All that the environment has accounts for; a line for each thing that is not run, with how to make it run. Returns the exit code. */
+/** Runs everything that the environment has accounts for, and prints how to enable the rest. Returns the exit code. */
 export async function runLive(environment: Environment, print: Print, options: ComponentOptions = {}): Promise<number> {
   let tried = 0;
   let failed = 0;

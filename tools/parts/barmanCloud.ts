@@ -1,6 +1,6 @@
 /**
- * The Barman Cloud plugin for tests: its program (operator's side and sidecar are one) is built from its Go module as its project pins it, the
- * `barman-cloud-*` programs that the sidecar runs are Debian's.
+ * The Barman Cloud plugin for tests. Its program, for operator and sidecar, is built from its Go module as its project
+ * pins it; the `barman-cloud-*` programs of the sidecar are Debian's.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,11 +13,11 @@ import { runOk } from "./process";
 export interface BarmanParts {
   /** The plugin's program. */
   readonly manager: string;
-  /** What its project publishes: definitions, rights, Deployment and Service, and objects of cert-manager. */
+  /** Manifests of its project: definitions, rights, Deployment and Service, and cert-manager objects. */
   readonly manifest: string;
-  /** Folder of the `barman-cloud-*` programs and their Python: they run with it on PATH. */
+  /** Folder of the `barman-cloud-*` programs and their Python; they need it on PATH. */
   readonly programs: string;
-  /** The tree of Debian that they are part of: they run at this place only. */
+  /** Their Debian tree: they run at this path only. */
   readonly tree: string;
 }
 
@@ -28,11 +28,11 @@ const MODULES = [
   "psycopg2",
   "dateutil",
   "six",
-  // What it compresses with, besides Python's own.
+  // Compression besides Python's own.
   "lz4",
   "snappy",
   "zstandard",
-  // Amazon's library and what that needs.
+  // Amazon's library and its dependencies.
   "boto3",
   "botocore",
   "s3transfer",
@@ -44,7 +44,7 @@ const MODULES = [
   "certifi",
 ];
 
-/** Everything, or what this machine lacks; builds nothing. */
+/** Or what this machine lacks; builds nothing. */
 export async function findBarmanParts(): Promise<BarmanParts | Missing> {
   const manager = findBarmanPlugin();
   if (manager === null) return { missing: `${NAME} is not built: npm test -- --all builds it (needs Go)` };
@@ -55,7 +55,7 @@ export async function findBarmanParts(): Promise<BarmanParts | Missing> {
   return { manager, manifest: manifests.barmanPlugin, programs: join(unpacked.folder, "usr/bin"), tree: unpacked.folder };
 }
 
-/** The tree with the programs that the sidecar runs, fetched where it is not in the cache. */
+/** The tree with the sidecar's programs, fetched if not cached. */
 export function fetchBarmanPrograms(): Promise<Unpacked> {
   const packages = ["barman-cli-cloud", ...MODULES.map((name) => `python3-${name}`)];
   return unpackDebian({ entry: "barman-cloud-sid", suite: "sid", packages, programs: [], finish: makeRunnable });
@@ -67,19 +67,22 @@ export function findBarmanPlugin(): string | null {
   return existsSync(file) ? file : null;
 }
 
-/** Builds the program into the cache when it is not there: two minutes of one core. @throws Error without Go, or with the end of the compiler's output */
+/**
+ * Builds the program into the cache if it is missing: two minutes of one core. @throws Error without Go, or with the
+ * end of the compiler's output
+ */
 export async function buildBarmanPlugin(note: (text: string) => void = () => {}): Promise<string> {
   if (findBarmanPlugin() === null) note("fetching its module");
   return buildGoProgram(
     {
       name: NAME,
-      // Its own go.mod and go.sum pin what it is made of, and their module's sum pins them.
+      // Its go.mod and go.sum pin its dependencies, and the module's sum pins those files.
       moduleFolder: await moduleFolder("barman-cloud"),
       command: "./cmd/manager",
       packageCount: 640,
       linkFlags: "-s -w",
       target: target(),
-      // Pods have files of another Debian: it must need none of its libraries.
+      // Pods have another Debian's files, so it must not need this one's libraries.
       env: { CGO_ENABLED: "0" },
     },
     note,
@@ -94,7 +97,7 @@ async function makeRunnable(tree: string): Promise<void> {
     const program = join(binaries, name);
     writeFileSync(program, readFileSync(program, "utf8").replace(/^#!.*/, "#!/usr/bin/env python3"));
   }
-  // As the real image has them: each start of a program takes a fifth of the time then.
+  // As in the real image: each start then takes a fifth of the time.
   await runOk(python, ["-m", "compileall", "-q", join(tree, "usr/lib")]);
 }
 

@@ -1,6 +1,6 @@
 /**
- * The build: `runtime/` as one file, dist/runtime.cjs, and `components/` (with what they import of the runtime's pure rooms) as CommonJS
- * with declarations below dist, in the folders of their sources.
+ * The build: `runtime/` as one file, dist/runtime.cjs, and `components/` (with the runtime's pure rooms that they
+ * import) as CommonJS with declarations in dist, in their sources' folders.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { formatBytes, type Progress } from "./progress";
 import { protoModule } from "./proto";
 import { renewSums } from "./wasm";
 
-/** The bundle travels in a ConfigMap, which has 1 MiB. */
+/** A ConfigMap carries the bundle and is limited to 1 MiB. */
 export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
 const OUTPUTS = ["dist/runtime.cjs", "dist/pgbackrest-client", "dist/components/index.js", "dist/components/index.d.ts"];
 const INPUTS = [
@@ -54,7 +54,10 @@ export async function build(progress: Progress, options: { readonly force?: bool
 /** Packages that only some commands or repositories need: three quarters of the bundle. */
 const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4", "@grpc/grpc-js", "@grpc/proto-loader"];
 
-/** How esbuild makes one file of `runtime/`. @param deferred takes their texts, which the program then asks for; absent keeps them in it */
+/**
+ * esbuild's options for one file of `runtime/`. @param deferred takes the packages' texts, which the program loads
+ * later; absent keeps them in it
+ */
 export function runtimeBundle(root: string, deferred?: Map<string, string>) {
   return {
     ...bundleOptions(root),
@@ -63,7 +66,7 @@ export function runtimeBundle(root: string, deferred?: Map<string, string>) {
   } as const satisfies BuildOptions;
 }
 
-/** `.proto` files as parsed objects: the program holds no parser's work and looks for no file. */
+/** `.proto` files as parsed objects, so that the program needs neither a parser nor the file. */
 function protoFiles(): Plugin {
   return {
     name: "proto-files",
@@ -74,7 +77,7 @@ function protoFiles(): Plugin {
 }
 
 /**
- * Carries whole packages as text, which is compiled when the program first imports one: V8 looks through every function when it loads a file,
+ * Embeds whole packages as text, compiled at their first import. V8 scans every function of a file when it loads it,
  * and each worker thread loads it again, at twenty milliseconds per megabyte.
  */
 function deferPackages(root: string, deferred: Map<string, string> | undefined): Plugin {
@@ -103,21 +106,17 @@ function bundleOptions(root: string) {
     format: "cjs",
     minifySyntax: true,
     minifyWhitespace: true,
-    // Names stay: a stack in a bug report must be readable, and the size allows it.
+    // Keeps names: stacks in bug reports must be readable, and the size allows it.
     minifyIdentifiers: false,
     legalComments: "inline",
-    // ssh2 would be a little faster with these compiled parts, and does without them: the bundle is one file for every machine.
+    // ssh2's compiled parts would be a little faster, but the bundle is one file for every machine.
     external: ["cpu-features", "*.node"],
     logLevel: "silent",
     absWorkingDir: root,
   } as const satisfies BuildOptions;
 }
 
-/**
- * The file that hosts and clusters get: runtime/start.ts, and behind it as comments the program and the packages.
- *
- * @param texts by name, `program` among them
- */
+/** The file for hosts and clusters: runtime/start.ts, followed by the program and the packages as comments. */
 export async function startedProgram(root: string, texts: ReadonlyMap<string, string>): Promise<Buffer> {
   const digest = createHash("sha256")
     .update(texts.get("program") ?? "")
@@ -146,7 +145,7 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
   const packages = [...deferred].sort(([left], [right]) => (left < right ? -1 : 1));
   const bytes = await startedProgram(root, new Map([["program", result.outputFiles[0]?.text ?? ""], ...packages]));
   mkdirSync(dirname(outfile), { recursive: true });
-  // A running PostgreSQL may start it at any moment: the old file or the new one, never a part.
+  // A running PostgreSQL may start it at any time: it must see the old file or the new one, never a part.
   writeFileSync(`${outfile}.new`, bytes, { mode: 0o755 });
   renameSync(`${outfile}.new`, outfile);
   const client = join(root, "dist", "pgbackrest-client");
@@ -156,7 +155,7 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
 }
 
 async function compileComponents(root: string): Promise<void> {
-  // Compiled aside and swapped: an engine that runs at this moment loads the old files or the new ones.
+  // Compiled aside and swapped: a running engine loads either the old files or the new ones.
   const aside = join(root, "node_modules", ".cache", "pgbackstop", `components-${process.pid}`);
   rmSync(aside, { recursive: true, force: true });
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
@@ -172,13 +171,16 @@ async function compileComponents(root: string): Promise<void> {
   rmSync(aside, { recursive: true, force: true });
 }
 
-/** `pulumi up` in this folder: the provider of dynamic resources looks for this package by its name, as in a project that installed it. */
+/**
+ * For `pulumi up` in this folder: the provider of dynamic resources looks for this package by name, as in a project
+ * that installed it.
+ */
 function linkPackage(root: string): void {
   const link = join(root, "node_modules", "pgbackstop");
   if (!existsSync(link)) symlinkSync("..", link);
 }
 
-/** A hash over names and contents of files and folders; what is missing counts as missing. */
+/** A hash of names and contents; missing files count as missing. */
 function hashOf(root: string, paths: readonly string[]): string {
   const hash = createHash("sha256").update(process.versions.node.split(".")[0] ?? "");
   const add = (path: string): void => {

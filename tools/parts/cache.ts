@@ -1,8 +1,9 @@
 /**
- * Folders: the project's own, and the cache for what is fetched or built once (Node, PostgreSQL, Pulumi, stock pgBackRest).
+ * Folders: the project's own, and the cache of parts that are fetched or built once (Node, PostgreSQL, Pulumi, stock
+ * pgBackRest).
  *
- * An entry of the cache is made in a scratch folder beside its place and renamed there when complete, under a lock: what is there is
- * whole, and two runs at the same time do the work once.
+ * A cache entry is made in a scratch folder beside its path and renamed when complete, under a lock. So every entry is
+ * whole, and two concurrent runs do the work once.
  */
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
@@ -10,7 +11,6 @@ import { dirname, join } from "node:path";
 import { sleep } from "./process";
 import { isReachable, isRoot, SHARED_FOLDER, serverUser } from "./users";
 
-/** Root of this project's working copy. */
 export function projectFolder(): string {
   for (let folder = __dirname; ; folder = dirname(folder)) {
     const file = join(folder, "package.json");
@@ -27,8 +27,8 @@ export function cacheFolder(): string {
 }
 
 /**
- * The cache for programs that a server's account runs too: the same folder where that account can reach it, else (root with a closed home)
- * one of the machine's.
+ * The cache for programs that a server's account also runs: the same folder if that account can reach it, else (root
+ * with a closed home) one of the machine's.
  */
 export function sharedCacheFolder(): string {
   const folder = cacheFolder();
@@ -38,8 +38,8 @@ export function sharedCacheFolder(): string {
 }
 
 /**
- * The folder, made by `make` when it is not there yet. `make` fills the empty scratch folder that it gets; that takes its place only when
- * `make` succeeds, so nothing in it may hold the scratch path.
+ * The folder, made by `make` if missing. `make` fills an empty scratch folder, which is renamed only on success, so its
+ * content must not contain the scratch path.
  */
 export async function cached(folder: string, make: (scratchFolder: string) => Promise<void>): Promise<string> {
   if (existsSync(folder)) return folder;
@@ -58,7 +58,7 @@ export async function cached(folder: string, make: (scratchFolder: string) => Pr
   });
 }
 
-/** Runs `work` while no other process does so under the same lock file; a lock whose owner is gone is taken over. Waits at most an hour. */
+/** Runs `work` under an exclusive lock file; takes over a lock whose owner is gone. Waits at most an hour. */
 export async function withLock<T>(lockFile: string, work: () => Promise<T>): Promise<T> {
   mkdirSync(dirname(lockFile), { recursive: true });
   for (let turn = 0; !takeLock(lockFile); turn += 1) {
@@ -80,13 +80,13 @@ function takeLock(lockFile: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
   if (!isAbandoned(lockFile)) return false;
-  // Renaming decides between two that find the same abandoned lock: only one of them can move it away.
+  // Two processes may find the same abandoned lock: only one of them can rename it.
   const aside = `${lockFile}.${process.pid}`;
   try {
     renameSync(lockFile, aside);
     rmSync(aside, { force: true });
   } catch {
-    // The other one was quicker.
+    // Another process was faster.
   }
   return false;
 }

@@ -1,6 +1,6 @@
 /**
- * Certificates for servers on this machine: a certificate authority of our own and server certificates that it signs. Names are given as DNS
- * names as well as addresses: pgBackRest up to 2.45 compares DNS names only.
+ * Certificates for servers on this machine: our own authority, and server certificates that it signs. Addresses are
+ * listed as DNS names too, because pgBackRest up to 2.45 compares DNS names only.
  */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
@@ -8,13 +8,13 @@ import { join } from "node:path";
 import { type KeyPair, makeKeys, privateKeyText, signCertificate } from "../../components/dynamic/x509";
 
 export interface CertificateFiles {
-  /** Certificate of the authority, PEM: what a client is told to trust. */
+  /** The authority's certificate, PEM, for clients to trust. */
   readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
-  /** A certificate of the same authority and key that ended yesterday. */
+  /** A certificate of the same authority and key that expired yesterday. */
   readonly expiredCertFile: string;
-  /** The certificate of another authority, which signed nothing here. */
+  /** Another authority's certificate, which signed nothing here. */
   readonly otherCaFile: string;
 }
 

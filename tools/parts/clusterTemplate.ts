@@ -1,8 +1,8 @@
 /**
- * Data directories for test clusters: `initdb` runs once for each version and set of arguments, later ones are copies of what it made.
+ * Data directories for test clusters: `initdb` runs once for each version and arguments; later clusters are copies.
  *
- * A copy is a cluster of its own: it gets its own system identifier, in pg_control (with its checksum) and in the first page of each WAL
- * segment, where PostgreSQL compares it ("Reliability and the Write-Ahead Log", "WAL Internals" of the documentation).
+ * A copy gets its own system identifier, in pg_control (with its checksum) and in the first page of each WAL segment,
+ * where PostgreSQL compares it ("Reliability and the Write-Ahead Log", "WAL Internals" of the documentation).
  */
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, writeSync } from "node:fs";
@@ -14,7 +14,7 @@ import type { PostgresBinaries } from "./postgres";
 import { runOk } from "./process";
 import { giveTo, type OsUser } from "./users";
 
-/** Long page header of WAL: 24 bytes of every page's, then the system identifier. */
+/** Long WAL page header: 24 bytes of every page's header, then the system identifier. */
 const WAL_SYSTEM_ID_OFFSET = 24;
 const CONTROL_SIZE_BYTES = 512;
 
@@ -33,11 +33,11 @@ export async function makeDataDirectory(binaries: PostgresBinaries, user: OsUser
   renewSystemId(dataPath);
 }
 
-/** Makes a copy of a stopped cluster one of its own. */
+/** Gives a copy of a stopped cluster its own identity. */
 export function renewSystemId(dataPath: string): void {
   const systemId = (BigInt(Math.floor(Date.now() / 1000)) << 32n) | BigInt(randomBytes(4).readUInt32LE());
   change(join(dataPath, "global", "pg_control"), CONTROL_SIZE_BYTES, (bytes) => {
-    // Where the checksum stands differs from version to version: it is the first place that fits.
+    // The checksum's offset differs between versions: it is the first that matches.
     const crcOffset = findChecksum(bytes);
     bytes.writeBigUInt64LE(systemId, 0);
     bytes.writeUInt32LE(crc32c(bytes.subarray(0, crcOffset)), crcOffset);
@@ -53,10 +53,9 @@ function findChecksum(control: Buffer): number {
   for (let offset = 200; offset + 4 <= control.length; offset += 4) {
     if (crc32c(control.subarray(0, offset)) === control.readUInt32LE(offset)) return offset;
   }
-  throw new Error("pg_control has no checksum that fits");
+  throw new Error("pg_control has no matching checksum");
 }
 
-/** Changes the first bytes of a file in place. */
 function change(file: string, sizeBytes: number, work: (bytes: Buffer) => void): void {
   const handle = openSync(file, "r+");
   try {

@@ -1,9 +1,10 @@
 /**
- * Programs out of Debian's packages without installing them: fetched with an apt configuration of our own, unpacked into the cache, and
- * pointed to their own libraries, so that another suite's programs run on this machine, need no root and change nothing on it.
+ * Programs from Debian's packages without installing them: fetched with our own apt configuration, unpacked into the
+ * cache, and pointed to their own libraries. So another suite's programs run on this machine, need no root and change
+ * nothing.
  *
- * The recipe: every program gets the suite's own dynamic loader as interpreter and its library folder as RPATH (the older RPATH, because
- * the newer RUNPATH is not searched for the libraries of libraries).
+ * Every program gets the suite's dynamic loader as interpreter and its library folder as RPATH (the older RPATH,
+ * because the newer RUNPATH is not searched for libraries of libraries).
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,18 +12,18 @@ import { cached, cacheFolder, sharedCacheFolder, withLock } from "./cache";
 import { findOnPath, run, runOk } from "./process";
 
 export interface DebianPrograms {
-  /** Name in the cache; the version of the first package is added. */
+  /** Name in the cache; the first package's version is appended. */
   readonly entry: string;
   readonly suite: string;
-  /** Packages to unpack; the libraries that they need (and Python) come along, other dependencies do not. */
+  /** Packages to unpack, with the libraries (and Python) that they need but no other dependencies. */
   readonly packages: readonly string[];
-  /** Programs to make runnable on this machine, relative to the root of the unpacked tree; none: the tree is for a chroot. */
+  /** Programs to make runnable here, relative to the tree's root; none for a chroot. */
   readonly programs: readonly string[];
-  /** Folders with libraries below the one for libraries of this machine's kind. */
+  /** Library folders below the one for this machine's architecture. */
   readonly libraryFolders?: readonly string[];
   /** Files to leave out. */
   readonly drop?: readonly string[];
-  /** Done with the unpacked tree before it is kept; it is not at its place yet. */
+  /** Changes the unpacked tree before it is moved to its final path. */
   readonly finish?: (folder: string) => Promise<void>;
 }
 
@@ -30,9 +31,9 @@ export interface DebianPrograms {
 export type Missing = { readonly missing: string };
 export type Unpacked = { readonly folder: string; readonly version: string } | Missing;
 
-/** What comes along with the packages: libraries, and the interpreter of programs in Python, whose package has its version in its name. */
+/** Dependencies to include: libraries, and Python's interpreter, whose package has its version in its name. */
 const NEEDED = /^(lib|zlib1g$|python3\.\d+-minimal$)/;
-/** Libraries too large for what is run here; what wants them is dropped or does without. */
+/** Large libraries that our programs can do without. */
 const SKIPPED = /^(libllvm|libz3|libperl|libclang|libsystemd-shared)/;
 const KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 const LOADERS = ["lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1"];
@@ -63,7 +64,10 @@ export function makePythonRunnable(tree: string): string {
   return python;
 }
 
-/** Unpacks programs of a suite of Debian into the cache, or says what this machine lacks. The packages come from its own mirror. */
+/**
+ * Unpacks programs of a Debian suite into the cache, or says what this machine lacks. Packages come from the machine's
+ * own mirror.
+ */
 export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
   const present = findEntry(wanted.entry);
   if (present !== null) return present;
@@ -72,7 +76,7 @@ export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
   const source = await debianSource(wanted.suite);
   if ("missing" in source) return source;
   try {
-    // apt lets only one use its lists at a time.
+    // apt allows one process at a time to use its lists.
     return await withLock(
       join(cacheFolder(), `apt-${wanted.suite}.lock`),
       async () => findEntry(wanted.entry) ?? (await fetchEntry(wanted, source.line)),
@@ -92,7 +96,7 @@ async function fetchEntry(wanted: DebianPrograms, source: string): Promise<Unpac
   return { folder, version };
 }
 
-/** The line of a `sources.list` for a suite from this machine's own mirror, or what this machine lacks. */
+/** A `sources.list` line for a suite from this machine's own mirror, or what this machine lacks. */
 export async function debianSource(suite: string): Promise<{ readonly line: string } | Missing> {
   const keyring = KEYRINGS.find((file) => existsSync(file));
   if (keyring === undefined) return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
@@ -101,7 +105,7 @@ export async function debianSource(suite: string): Promise<{ readonly line: stri
   return { line: `deb [signed-by=${keyring}] ${mirror} ${suite} main` };
 }
 
-/** The newest version of an entry that is in the cache. */
+/** The newest cached version of an entry. */
 function findEntry(entry: string): { folder: string; version: string } | null {
   const names = readdirSync(sharedCacheFolder()).filter((name) => name.startsWith(`${entry}-`) && /^[\d.]+$/.test(name.slice(entry.length + 1)));
   const newest = names.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
@@ -125,7 +129,7 @@ interface PrivateApt {
   readonly configFile: string;
 }
 
-/** An apt whose sources, lists, cache and status are its own. */
+/** An apt with its own sources, lists, cache and status. */
 async function prepareApt(suite: string, source: string): Promise<PrivateApt> {
   const folder = join(cacheFolder(), `apt-${suite}`);
   for (const path of ["lists/partial", "cache/archives/partial", "trusted.gpg.d"]) mkdirSync(join(folder, path), { recursive: true });
@@ -170,7 +174,7 @@ async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, 
   await wanted.finish?.(scratch);
 }
 
-/** Gives the programs the tree's own loader and libraries, by their place in `finalFolder`. */
+/** Points the programs to the tree's loader and libraries in `finalFolder`. */
 async function pointToLibraries(apt: PrivateApt, wanted: DebianPrograms, scratch: string, finalFolder: string): Promise<void> {
   const toolArchives = join(scratch, "tool-archives");
   const tree = join(scratch, "tool");
@@ -188,7 +192,6 @@ async function pointToLibraries(apt: PrivateApt, wanted: DebianPrograms, scratch
   for (const path of [toolArchives, tree]) rmSync(path, { recursive: true, force: true });
 }
 
-/** Unpacks packages and the libraries that they need. */
 async function unpackClosure(apt: PrivateApt, packages: readonly string[], archives: string, target: string): Promise<void> {
   mkdirSync(archives, { recursive: true });
   mkdirSync(target, { recursive: true });

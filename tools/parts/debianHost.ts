@@ -1,9 +1,9 @@
 /**
- * Debian hosts for tests: root file systems of Debian 12 and 13 as an administrator would have them (systemd, sshd, sudo, with PostgreSQL or
- * without), and the program that boots one.
+ * Debian hosts for tests: root file systems of Debian 12 and 13 as an administrator would set them up (systemd, sshd,
+ * sudo, with or without PostgreSQL), and the program that boots one.
  *
- * A tree is made by mmdebstrap out of Debian's packages, with their scripts run: `postgresql` has its cluster `main`. It is kept unpacked,
- * because a host boots on a layer over it and never changes it. Nothing is installed on this machine.
+ * mmdebstrap makes a tree from Debian's packages and runs their scripts: `postgresql` has its cluster `main`. A tree is
+ * kept unpacked, because a host boots on a layer over it and never changes it. Nothing is installed on this machine.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -20,17 +20,17 @@ export type HostSystem = (typeof HOST_SYSTEMS)[number];
 export interface HostParts {
   /** systemd-nspawn. */
   readonly nspawn: string;
-  /** Folders of the trees that were asked for. */
+  /** Folders of the requested trees. */
   readonly trees: ReadonlyMap<HostSystem, string>;
 }
 
-/** Accounts that every tree has: the first may do everything by sudo without a password, the second nothing. */
+/** Accounts of every tree: the first has sudo without a password, the second has none. */
 export const HOST_ACCOUNTS = { deploy: 1000, nosudo: 1001 } as const;
-/** Where the kernel's control groups may be; on a machine with one hierarchy it is the last. */
+/** Possible paths of control groups; on a machine with one hierarchy it is the last. */
 const CONTROL_GROUP_ROOTS = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"] as const;
 
 const PACKAGES = ["systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "procps", "ca-certificates", "tzdata"];
-/** Half of what the packages hold; without its library of LLVM PostgreSQL does not compile expressions. */
+/** Half of the packages' content; without the LLVM library PostgreSQL does not compile expressions. */
 const LEFT_OUT = [
   "/usr/share/doc/*",
   "/usr/share/info/*",
@@ -43,7 +43,7 @@ const LEFT_OUT = [
 ];
 const BUILD_MS = 45 * 60_000;
 
-/** Called with the tree's folder before any package is there. */
+/** Runs with the tree's folder before any package is unpacked. */
 const BEFORE = `#!/bin/sh
 set -e
 mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
@@ -51,7 +51,7 @@ printf 'path-exclude=%s\\n' ${LEFT_OUT.map((path) => `'${path}'`).join(" ")} > "
 # Nobody needs half of a tree.
 echo force-unsafe-io > "$1/etc/dpkg/dpkg.cfg.d/fast"
 `;
-/** Called with the tree's folder when all packages are there. What makes a host this one and no other is added at its boot. */
+/** Runs with the tree's folder after all packages are installed. A host's identity is added at its boot. */
 const AFTER = `#!/bin/sh
 set -e
 rm -f "$1/etc/dpkg/dpkg.cfg.d/fast"
@@ -65,7 +65,10 @@ rm -rf "$1"/etc/ssh/ssh_host_* "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/usr/s
 : > "$1/etc/machine-id"
 `;
 
-/** What boots hosts, and the trees of these systems; a tree that is not there is built (one to three minutes on idle cores). */
+/**
+ * The program that boots hosts, and the trees of these systems; missing trees are built (one to three minutes on idle
+ * cores).
+ */
 export async function findHostParts(systems: readonly HostSystem[]): Promise<HostParts | Missing> {
   const obstacle = await findNamespaceObstacle("hosts need");
   if (obstacle !== null) return { missing: obstacle };
@@ -81,7 +84,7 @@ export async function findHostParts(systems: readonly HostSystem[]): Promise<Hos
   return { nspawn, trees };
 }
 
-/** Roots of hierarchies of control groups, in which a group for a host can be made. */
+/** Control group hierarchies in which a group for a host can be made. */
 export function controlGroupRoots(): readonly string[] {
   return CONTROL_GROUP_ROOTS.filter((root) => existsSync(join(root, "cgroup.procs")));
 }
@@ -133,7 +136,7 @@ async function buildTree(suite: string, packages: readonly string[], scratch: st
     `--setup-hook=${join(hooks, "before")}`,
     `--customize-hook=${join(hooks, "after")}`,
   ];
-  // Whatever the packages' scripts start or mount goes with the namespaces.
+  // Anything that package scripts start or mount ends with the namespaces.
   const alone = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
   const command = ["perl", join(tool.folder, "usr/bin/mmdebstrap"), ...options, suite, join(scratch, "root"), source.line];
   await runOk("unshare", [...alone, ...command], { timeoutMs: BUILD_MS, env: { LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" } });

@@ -1,7 +1,8 @@
 /**
- * Go programs that the demo and the tests need, in the exact versions that tools/go.mod pins: found in the cache, or built there.
+ * Go programs for the demo and the tests, in the exact versions that tools/go.mod pins, from the cache or built into
+ * it.
  *
- * Building takes minutes on a cold cache: `find…` only looks, `build…` does the work and reports how far it is.
+ * A build takes minutes on a cold cache: `find…` only looks, `build…` builds and reports progress.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +15,7 @@ interface GoProgram {
   readonly command: string;
   /** Linker flags besides `-s -w`. */
   readonly linkFlags: (version: string) => string;
-  /** Packages that a build from nothing compiles, for the progress text. */
+  /** Packages that a cold build compiles, for the progress text. */
   readonly packageCount: number;
 }
 
@@ -38,17 +39,22 @@ export async function findVersitygw(): Promise<string | null> {
   return (await findOnPath("versitygw")) ?? inCache(VERSITYGW);
 }
 
-/** The pinned `pulumi` in the cache, or null; PATH is pulumiCli.ts's business. */
+/** The pinned `pulumi` in the cache, or null; pulumiCli.ts looks on PATH. */
 export function findBuiltPulumi(): string | null {
   return inCache(PULUMI);
 }
 
-/** Builds versitygw into the cache when it is not there. @throws Error without Go, or with the end of the compiler's output */
+/**
+ * Builds versitygw into the cache if it is missing. @throws Error without Go, or with the end of the compiler's output
+ */
 export function buildVersitygw(note: (text: string) => void = () => {}): Promise<string> {
   return build(VERSITYGW, note);
 }
 
-/** Builds the Pulumi CLI into the cache when it is not there: a quarter of an hour on two cores. @throws like {@link buildVersitygw} */
+/**
+ * Builds the Pulumi CLI into the cache if it is missing: a quarter of an hour on two cores. @throws like {@link
+ * buildVersitygw}
+ */
 export function buildPulumi(note: (text: string) => void = () => {}): Promise<string> {
   return build(PULUMI, note);
 }
@@ -94,19 +100,22 @@ function build(program: GoProgram, note: (text: string) => void): Promise<string
 
 export interface GoBuild {
   readonly name: string;
-  /** Folder of the go.mod that pins everything. */
+  /** Folder of the go.mod that pins it. */
   readonly moduleFolder: string;
   /** Import path of the program. */
   readonly command: string;
   readonly linkFlags: string;
-  /** Packages that a build from nothing compiles, for the progress text. */
+  /** Packages that a cold build compiles, for the progress text. */
   readonly packageCount: number;
-  /** Entry of the cache that holds the program and nothing else. */
+  /** Cache entry that holds only the program. */
   readonly target: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Builds a program into the cache when it is not there; returns its path. @throws Error without Go, or with the end of the compiler's output */
+/**
+ * Builds a program into the cache if it is missing; returns its path. @throws Error without Go, or with the end of the
+ * compiler's output
+ */
 export async function buildGoProgram(wanted: GoBuild, note: (text: string) => void = () => {}): Promise<string> {
   if ((await goVersion()) === null) throw new Error(`unable to build ${wanted.name}: there is no go on PATH`);
   const folder = await cached(wanted.target, async (scratch) => {
@@ -114,7 +123,7 @@ export async function buildGoProgram(wanted: GoBuild, note: (text: string) => vo
     const file = join(scratch, wanted.name);
     const args = ["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", wanted.linkFlags, "-o", file, wanted.command];
     mkdirSync(scratch, { recursive: true });
-    // Lower priority: tests and set-up go on meanwhile, and shall not time out because of the compiler.
+    // Lower priority, so that concurrent tests do not time out because of the compiler.
     const nice = await findOnPath("nice");
     const command = nice === null ? ["go", ...args] : [nice, "-n", "15", "go", ...args];
     await runOk(command[0] ?? "go", command.slice(1), {

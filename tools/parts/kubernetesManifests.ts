@@ -1,9 +1,9 @@
 /**
- * Manifests that other projects publish, out of their Go modules: the operator of CloudNativePG and Barman's plugin with their definitions of
- * custom resources (CRDs), and the definitions of the External Secrets Operator, of snapshots and of Prometheus.
+ * Manifests of other projects from their Go modules: CloudNativePG's operator and Barman's plugin with their custom
+ * resource definitions (CRDs), and the definitions of the External Secrets Operator, of snapshots and of Prometheus.
  *
- * They are fetched by Go's own client in exact versions, checked against their sums, and kept in the cache; nothing of them is in this
- * project. Dalibo's plugin is in no module that the module proxy has: its definitions cannot be had this way.
+ * Go's client fetches exact versions and checks their sums; the cache keeps them, and none are in this project.
+ * Dalibo's plugin is in no module of the module proxy, so its definitions are unavailable.
  */
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import { goVersion, pinnedVersion } from "./goTools";
 import { run } from "./process";
 
 export interface Manifests {
-  /** The operator with everything it needs, as its project publishes it. */
+  /** The operator with everything it needs, as published. */
   readonly operator: string;
   /** Barman's plugin, likewise; its certificates are cert-manager's. */
   readonly barmanPlugin: string;
@@ -22,7 +22,7 @@ export interface Manifests {
   readonly definitions: Readonly<Record<DefinitionSource, string>>;
 }
 
-/** Whose custom resources an API server shall know. */
+/** Projects whose custom resources an API server should know. */
 export type DefinitionSource = keyof typeof SOURCES;
 
 interface Source {
@@ -30,13 +30,13 @@ interface Source {
   readonly version: string;
   /** Of the module's zip, as in a go.sum. */
   readonly sum: string;
-  /** Files of the module, and their names in the entry of the cache. */
+  /** Files of the module, and their names in the cache entry. */
   readonly files: Readonly<Record<string, string>>;
 }
 
 const CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg";
 const FOLDER = "tools/kubernetes";
-/** Of its program too. */
+/** Also its program's version. */
 export const BARMAN_PLUGIN = { module: "github.com/cloudnative-pg/plugin-barman-cloud", version: "v0.14.0" } as const;
 
 const SOURCES = {
@@ -77,7 +77,7 @@ const SOURCES = {
   }),
 } as const satisfies Readonly<Record<string, () => Source>>;
 
-/** Everything, fetched where it is not in the cache; or why it cannot be had. */
+/** Everything, fetched if not cached, or the reason why it is unavailable. */
 export async function findManifests(): Promise<Manifests | { readonly missing: string }> {
   try {
     const cnpg = await ensureSource("cnpg");
@@ -104,14 +104,14 @@ export function moduleFolder(name: DefinitionSource): Promise<string> {
 
 function ensureSource(name: DefinitionSource): Promise<string> {
   const { module, version, files }: Source = SOURCES[name]();
-  // Other files of the same version are another entry.
+  // Other files of the same version make another entry.
   const key = createHash("sha256").update(JSON.stringify(files)).digest("hex").slice(0, 8);
   return cached(join(cacheFolder(), `manifests-${name}-${version.replace(/^v/, "")}-${key}`), async (scratch) => {
     const folder = await moduleFolder(name);
     mkdirSync(scratch, { recursive: true });
     for (const [from, to] of Object.entries(files)) {
       if (!existsSync(join(folder, from))) throw new Error(`${module} ${version} has no ${from}`);
-      // A folder of definitions may hold more than them: only those are taken.
+      // A folder of definitions may hold other files: take the definitions only.
       cpSync(join(folder, from), join(scratch, to), { recursive: true, filter: (path) => !path.endsWith("kustomization.yaml") });
     }
   });

@@ -1,8 +1,9 @@
 /**
- * The programs of a Kubernetes control plane and of CloudNativePG for tests: kube-apiserver, the operator (its program is the instance
- * manager too) and kube-controller-manager are built from tools/kubernetes/go.mod; etcd, kubectl and the files of the pods are Debian's.
+ * The programs of a Kubernetes control plane and of CloudNativePG for tests. kube-apiserver, the operator (also the
+ * instance manager) and kube-controller-manager are built from tools/kubernetes/go.mod; etcd, kubectl and the pods'
+ * files are Debian's.
  *
- * A built program is kept in the cache under a key of its go.mod and go.sum, so a program of other modules is never taken for it.
+ * The cache key of a built program is a hash of its go.mod and go.sum, so programs of other modules never match.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -14,11 +15,11 @@ import { buildGoProgram, type GoBuild, pinnedVersion } from "./goTools";
 import { findManifests, type Manifests } from "./kubernetesManifests";
 import { findNamespaceObstacle } from "./namespaces";
 
-/** In the order in which they are built: the first one alone is enough for tests of objects. */
+/** In build order: the first one alone is enough for tests of objects. */
 export const KUBERNETES_PROGRAMS = ["kube-apiserver", "manager", "kube-controller-manager"] as const;
 export type KubernetesProgram = (typeof KUBERNETES_PROGRAMS)[number];
 
-/** What an API server needs: it takes and checks objects, and nothing acts on them. */
+/** For an API server, which accepts and checks objects while nothing acts on them. */
 export interface ApiServerParts {
   readonly etcd: string;
   readonly kubectl: string;
@@ -26,7 +27,7 @@ export interface ApiServerParts {
   readonly manifests: Manifests;
 }
 
-/** What pods of CloudNativePG need besides. */
+/** Additional needs of CloudNativePG's pods. */
 export interface LabParts extends ApiServerParts {
   readonly kubeControllerManager: string;
   /** CloudNativePG's operator and instance manager. */
@@ -46,7 +47,7 @@ const COMMANDS: Readonly<Record<KubernetesProgram, { readonly command: string; r
   manager: { command: `${CLOUDNATIVE_PG}/cmd/manager`, packageCount: 400 },
   "kube-controller-manager": { command: `${KUBERNETES}/cmd/kube-controller-manager`, packageCount: 850 },
 };
-/** Packages whose files the pods see. Libraries come along by themselves. */
+/** Packages whose files the pods see, with their libraries. */
 const POD_PACKAGES = [
   `postgresql-${POD_POSTGRES_MAJOR}`,
   `postgresql-client-${POD_POSTGRES_MAJOR}`,
@@ -75,7 +76,9 @@ export function findKubernetesProgram(name: KubernetesProgram): string | null {
   return existsSync(file) ? file : null;
 }
 
-/** Builds a program into the cache when it is not there. @throws Error without Go, or with the end of the compiler's output */
+/**
+ * Builds a program into the cache if it is missing. @throws Error without Go, or with the end of the compiler's output
+ */
 export function buildKubernetesProgram(name: KubernetesProgram, note: (text: string) => void = () => {}): Promise<string> {
   return buildGoProgram(buildOf(name), note);
 }
@@ -107,7 +110,10 @@ export async function findLabParts(): Promise<LabParts | Missing> {
   return "missing" in podRoot ? podRoot : { ...parts, manager, kubeControllerManager, podRoot: podRoot.folder };
 }
 
-/** Fetches what is not built, so that it is there when the builds are done. What fails is told by the `find…` functions. */
+/**
+ * Fetches everything that needs no build, so that it is ready when the builds are. The `find…` functions report
+ * failures.
+ */
 export async function fetchKubernetesParts(): Promise<void> {
   await findManifests();
   await programOfSid("etcd-server", "etcd");
@@ -116,7 +122,7 @@ export async function fetchKubernetesParts(): Promise<void> {
   await fetchBarmanPrograms();
 }
 
-/** The files of every pod: unpacked, not installed; no script of a package has run. */
+/** The files of every pod: unpacked, not installed; no package script has run. */
 async function findPodRoot(): Promise<{ readonly folder: string } | Missing> {
   const key = createHash("sha256").update(POD_PACKAGES.join(" ")).digest("hex").slice(0, 8);
   return unpackDebian({ entry: `pod-root-${key}`, suite: "sid", packages: POD_PACKAGES, programs: [] });
@@ -126,7 +132,7 @@ function programOfSid(packageName: string, program: string): Promise<string | Mi
   return debianProgram(`usr/bin/${program}`, { entry: `${program}-sid`, suite: "sid", packages: [packageName] });
 }
 
-/** Why this process cannot have pods on this machine (namespaces, mounts), or null. */
+/** Why this process cannot run pods on this machine (namespaces, mounts), or null. */
 export function findPodObstacle(): Promise<string | null> {
   return findNamespaceObstacle("pods need");
 }
@@ -157,7 +163,7 @@ function buildOf(name: KubernetesProgram): GoBuild {
       .map(([variable, value]) => `-X ${variable}=${value}`)
       .join(" ")}`,
     target: join(cacheFolder(), `${name === "manager" ? "cnpg-manager" : name}-${version}-${key.digest("hex").slice(0, 12)}`),
-    // Pods have files of another Debian: the manager must need none of its libraries.
+    // Pods have another Debian's files, so the manager must not need this one's libraries.
     env: { CGO_ENABLED: "0" },
   };
 }

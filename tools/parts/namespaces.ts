@@ -1,4 +1,4 @@
-/** Whether this process may make namespaces, with networks, mounts and processes of their own, as pods and hosts of tests need them. */
+/** Whether this process may create namespaces with networks, mounts and processes, as test pods and hosts need them. */
 import { findOnPath, run } from "./process";
 
 const TOOLS = ["unshare", "nsenter", "setpriv", "ip", "mount", "chroot", "bash"];
@@ -11,7 +11,7 @@ export async function findNamespaceObstacle(what: string): Promise<string | null
   const script = [
     "set -e",
     'folder="$(mktemp -d)"',
-    // Mounts go with the namespace, the folder does not.
+    // The namespace's end removes mounts, but not the folder.
     'trap \'umount -R "$folder"; rmdir "$folder"\' EXIT',
     'mount -t tmpfs tmpfs "$folder"',
     'mkdir "$folder/upper" "$folder/work" "$folder/root"',

@@ -1,11 +1,14 @@
-/** Nix's language as Debian's nix-instantiate reads it: unpacked and not installed, without a store. */
+/** Evaluates the Nix language with Debian's nix-instantiate: unpacked and not installed, without a store. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { unpackDebian } from "./debian";
 import { runOk } from "./process";
 
 export interface Nix {
-  /** What the function in `file` gives for paths as arguments: a text. @param scratch for what Nix itself writes @throws Error for what does not parse */
+  /**
+   * The text that the function in `file` returns for paths as arguments. @param scratch for Nix's own files @throws
+   * Error for a syntax error
+   */
   evaluate(file: string, paths: Readonly<Record<string, string>>, scratch: string): Promise<string>;
 }
 
@@ -14,7 +17,7 @@ export async function findNix(): Promise<Nix | { readonly missing: string }> {
   const unpacked = await unpackDebian({ entry: "nix-bookworm", suite: "bookworm", packages: ["nix-bin"], programs: ["usr/bin/nix"] });
   if ("missing" in unpacked) return unpacked;
   const { folder } = unpacked;
-  // Its own libraries do not look where the program's interpreter does.
+  // Its libraries do not search where the program's interpreter does.
   const libraries = ["usr/lib/nix", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map((path) => join(folder, path)).join(":");
   return {
     evaluate: async (file, paths, scratch) => {

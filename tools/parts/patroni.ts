@@ -1,9 +1,9 @@
-/** Patroni with its Python out of Debian's packages, unpacked and not installed, and the etcd in which its members find each other. */
+/** Patroni with its Python from Debian's packages, unpacked and not installed, and the etcd that its members use. */
 import { join } from "node:path";
 import { debianProgram, makePythonRunnable, type Missing, unpackDebian } from "./debian";
 
 export interface PatroniParts {
-  /** Patroni's program, of the tree's own Python. */
+  /** Patroni's program, run by the tree's Python. */
   readonly command: readonly string[];
   readonly version: string;
   readonly etcd: string;
@@ -11,7 +11,7 @@ export interface PatroniParts {
 
 const MODULES = ["minimal", "psycopg2", "yaml", "click", "prettytable", "dateutil", "psutil", "urllib3", "six", "wcwidth", "dnspython", "etcd"];
 
-/** Everything, or what this machine lacks. */
+/** Or what this machine lacks. */
 export async function findPatroni(): Promise<PatroniParts | Missing> {
   const packages = ["patroni", ...MODULES.map((name) => `python3-${name}`)];
   const patroni = await unpackDebian({

@@ -1,9 +1,9 @@
 /**
- * Stock pgBackRest, the program that ours must agree with: Debian 12's 2.45, Debian 13's 2.55 and the newest of Debian sid (2.60 when this
- * was written).
+ * Stock pgBackRest, the reference for ours: Debian 12's 2.45, Debian 13's 2.55 and the newest of Debian sid (2.60 at
+ * the time of writing).
  *
- * All are unpacked from Debian's packages into the cache (see debian.ts); nothing is installed. On a machine without apt there is none
- * and the reason says so.
+ * All are unpacked from Debian's packages into the cache (see debian.ts); nothing is installed. Without apt there is
+ * none, and the reason says so.
  */
 import { join } from "node:path";
 import { unpackDebian } from "./debian";
@@ -15,7 +15,7 @@ export const STOCK_VERSIONS: readonly StockVersion[] = ["2.45", "2.55", "2.60"];
 const SUITES: Readonly<Record<StockVersion, string>> = { "2.45": "bookworm", "2.55": "trixie", "2.60": "sid" };
 
 export interface StockRunOptions {
-  /** Account to run as; default: this process's own. PostgreSQL's data directory wants its owner. */
+  /** Account to run as, since PostgreSQL's data directory requires its owner. Default: this process's own. */
   readonly user?: OsUser;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -23,15 +23,15 @@ export interface StockRunOptions {
 }
 
 export interface StockPgbackrest {
-  /** The program, in a place that a server's account can reach. */
+  /** The program, on a path that a server's account can reach. */
   readonly path: string;
-  /** Where it lies with its libraries: whoever runs it elsewhere needs all of it, at this place. */
+  /** Its folder with its libraries: to run it elsewhere, provide all of it at this path. */
   readonly folder: string;
-  /** What it says of itself: `2.45`, `2.60.0`. */
+  /** The version that it prints: `2.45`, `2.60.0`. */
   readonly version: string;
-  /** Runs it; a wrong exit code is for the caller to judge. PGBACKREST_ variables of this process are not passed on. */
+  /** Runs it; the caller checks the exit code. This process's PGBACKREST_ variables are not passed on. */
   run(args: readonly string[], options?: StockRunOptions): Promise<RunResult>;
-  /** Like `run`; returns stdout. @throws Error with its output when the exit code is not 0 */
+  /** Like `run`; returns stdout. @throws Error with its output if the exit code is not 0 */
   runOk(args: readonly string[], options?: StockRunOptions): Promise<string>;
 }
 

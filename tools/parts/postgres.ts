@@ -1,7 +1,8 @@
 /**
- * PostgreSQL programs: version 18 from the npm package of embedded binaries, others from this machine or unpacked from Debian's packages.
+ * PostgreSQL programs: version 18 from the npm package of embedded binaries, others from this machine or unpacked from
+ * Debian's packages.
  *
- * The embedded package has `initdb`, `pg_ctl` and `postgres` only; what else is needed goes through SQL (see testCluster.ts).
+ * The embedded package has `initdb`, `pg_ctl` and `postgres` only; everything else uses SQL (see testCluster.ts).
  */
 import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -15,13 +16,13 @@ const EMBEDDED_VERSION = "18.4.0-beta.17";
 const EMBEDDED_MAJOR = 18;
 /** The oldest PostgreSQL that this project supports. */
 const OLDEST_MAJOR = 14;
-/** Debian's suite that has a major version. */
+/** Debian suites with each major version. */
 const DEBIAN_SUITES: Readonly<Record<number, string>> = { 15: "bookworm", 17: "trixie", 18: "sid" };
-/** Of the packages of server and client. */
+/** Versions of the server and client packages. */
 const PROGRAMS = ["initdb", "pg_ctl", "postgres", "pg_amcheck", "pg_basebackup", "pg_checksums", "pg_controldata", "pg_dump", "pg_waldump", "psql"];
 
 export interface PostgresBinaries {
-  /** Folder with `initdb` and `postgres`, in a place that the server's account can reach. */
+  /** Folder with `initdb` and `postgres`, which the server's account can reach. */
   readonly folder: string;
   /** `18.4` */
   readonly version: string;
@@ -31,7 +32,10 @@ export interface PostgresBinaries {
 
 export type PostgresChoice = { readonly binaries: PostgresBinaries } | { readonly missing: string };
 
-/** PostgreSQL 18 from npm, or the newest supported one of this machine where npm has none for its platform. @throws Error when there is none */
+/**
+ * PostgreSQL 18 from npm, or the newest supported one of this machine if npm has none for its platform. @throws Error
+ * if there is none
+ */
 export async function ensurePostgres(): Promise<PostgresBinaries> {
   try {
     return await embeddedPostgres();
@@ -46,12 +50,15 @@ export async function ensurePostgres(): Promise<PostgresBinaries> {
   }
 }
 
-/** PostgreSQL of one major version: from npm (18), from this machine, or unpacked from Debian's packages; else what is missing. */
+/**
+ * PostgreSQL of one major version: from npm (18), from this machine, or unpacked from Debian's packages; else the
+ * missing part.
+ */
 export async function findPostgres(major: number): Promise<PostgresChoice> {
   return major === EMBEDDED_MAJOR ? { binaries: await embeddedPostgres() } : findWholePostgres(major);
 }
 
-/** Likewise, with every program that comes with a server: the npm package has but three. */
+/** The same with all programs of a server: the npm package has only three. */
 export async function findWholePostgres(major: number): Promise<PostgresChoice> {
   const onMachine = await findMachinePostgres(major);
   if (onMachine !== null) return { binaries: onMachine };
@@ -60,7 +67,7 @@ export async function findWholePostgres(major: number): Promise<PostgresChoice> 
   const folder = `usr/lib/postgresql/${major}/bin`;
   const programs = PROGRAMS.map((name) => `${folder}/${name}`);
   const unpacked = await unpackDebian({
-    // The name changes with the programs that are pointed to their libraries.
+    // The name includes the programs that are pointed to their libraries.
     entry: `postgresql-whole-${major}`,
     suite,
     packages: [`postgresql-${major}`, `postgresql-client-${major}`],
@@ -87,7 +94,7 @@ async function embeddedPostgres(): Promise<PostgresBinaries> {
   return describe(join(folder, "native", "bin"), "npm");
 }
 
-/** The package cannot hold symbolic links: it lists them, for an install script to make. */
+/** npm packages cannot hold symbolic links: this one lists them for an install script. */
 function makeSymlinks(packageFolder: string): void {
   const list = JSON.parse(readFileSync(join(packageFolder, "native", "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
   for (const { source, target } of list) {
@@ -110,6 +117,6 @@ async function findMachinePostgres(major: number): Promise<PostgresBinaries | nu
 async function describe(folder: string, source: PostgresBinaries["source"]): Promise<PostgresBinaries> {
   const text = await runOk(join(folder, "postgres"), ["--version"]);
   const version = /(\d+\.\d+)/.exec(text)?.[1];
-  if (version === undefined) throw new Error(`${folder}/postgres tells no version: ${text.trim()}`);
+  if (version === undefined) throw new Error(`${folder}/postgres prints no version: ${text.trim()}`);
   return { folder, version, major: Number(version.split(".")[0]), source };
 }

@@ -1,9 +1,9 @@
 /**
- * Programs that the demo, the tests and the benchmarks run: `run` waits for the end, `start` keeps one going.
+ * Runs programs for the demo, the tests and the benchmarks: `run` waits for the end, `start` keeps one running.
  *
- * Every started process is recorded and stopped by its own process id when this process ends: in order and with its own signal on
- * SIGINT and SIGTERM, at once on a plain exit. Started programs get a process group of their own, so that Ctrl-C in a terminal reaches
- * only this process, which then decides the order.
+ * Every started process is recorded, and stopped by its process id when this process ends: in order and with its own
+ * signal on SIGINT and SIGTERM, at once on a plain exit. Started programs get their own process group, so that Ctrl-C
+ * in a terminal reaches only this process, which then decides the order.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Added to this process's environment; undefined removes a name. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Runs as this account (only root can). */
+  /** Account to run as (root only). */
   readonly user?: OsUser;
   readonly input?: string | Uint8Array;
   /** Default 10 minutes; the process is then killed and `run` throws. */
@@ -38,9 +38,9 @@ export interface StartOptions {
   readonly user?: OsUser;
   /** File that gets stdout and stderr. */
   readonly logFile: string;
-  /** What ends it in order; default SIGTERM. */
+  /** Signal for a clean end; default SIGTERM. */
   readonly stopSignal?: NodeJS.Signals;
-  /** What ends it when there is no time to wait; default SIGKILL. */
+  /** Signal for an immediate end; default SIGKILL. */
   readonly killSignal?: NodeJS.Signals;
 }
 
@@ -49,15 +49,19 @@ export interface Started {
   /** Exit code, or 128 + signal number. */
   readonly exited: Promise<number>;
   isRunning(): boolean;
-  /** The log file's text so far. */
   log(): string;
-  /** Sends `signal` (default: its stop signal) and waits; kills it after `timeoutMs` (default 30 s). Fine when it has ended already. */
+  /**
+   * Sends `signal` (default: its stop signal) and waits; kills it after `timeoutMs` (default 30 s). Does nothing if it
+   * has ended.
+   */
   stop(signal?: NodeJS.Signals, timeoutMs?: number): Promise<number>;
 }
 
 const LAST_LINES_MS = 2000;
 
-/** Runs a program to its end and tells how it went; a wrong exit code is not an error here. @throws Error when it cannot be started or takes too long */
+/**
+ * Runs a program to its end; a wrong exit code is not an error here. @throws Error if it cannot start or takes too long
+ */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const startedAtMs = performance.now();
   return new Promise((resolve, reject) => {
@@ -103,14 +107,14 @@ export function run(command: string, args: readonly string[], options: RunOption
   });
 }
 
-/** Like {@link run}; returns stdout. @throws Error with the end of the output when the exit code is not 0 */
+/** Like {@link run}; returns stdout. @throws Error with the end of the output if the exit code is not 0 */
 export async function runOk(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await run(command, args, options);
   if (result.exitCode === 0) return result.stdout;
   throw new Error(`${describe(command, args)} ended with exit code ${result.exitCode}\n${tail(`${result.stdout}\n${result.stderr}`)}`);
 }
 
-/** Starts a program that goes on until it is stopped. @throws Error when it cannot be started */
+/** Starts a program that runs until stopped. @throws Error if it cannot start */
 export async function start(command: string, args: readonly string[], options: StartOptions): Promise<Started> {
   const stopSignal = options.stopSignal ?? "SIGTERM";
   const log = openSync(options.logFile, "a");
@@ -143,7 +147,8 @@ export async function start(command: string, args: readonly string[], options: S
 }
 
 /**
- * Runs a program for as long as it takes and returns its exit code. Its output goes to this process's own terminal, or line by line to `onLine`.
+ * Runs a program without a time limit and returns its exit code. Its output goes to this process's terminal, or line by
+ * line to `onLine`.
  */
 export function runInherited(command: string, args: readonly string[], options: Pick<RunOptions, "cwd" | "env" | "onLine"> = {}): Promise<number> {
   const { onLine } = options;
@@ -160,14 +165,14 @@ export function runInherited(command: string, args: readonly string[], options: 
       release();
       const end = (): void => resolve(exitCodeOf(code, signal));
       if (onLine === undefined) return end();
-      // The last lines are still on their way. A process that the program left behind may hold the pipe open for ever.
+      // The last lines may still arrive, but a left-over process may hold the pipe open forever.
       child.once("close", end);
       setTimeout(end, LAST_LINES_MS).unref();
     });
   });
 }
 
-/** Calls `onLine` for each line that is complete. */
+/** Calls `onLine` for each complete line. */
 function byLine(onLine: (line: string) => void): (chunk: string) => void {
   let rest = "";
   return (chunk) => {
@@ -177,13 +182,13 @@ function byLine(onLine: (line: string) => void): (chunk: string) => void {
   };
 }
 
-/** The first file named `name` on PATH that can be run, or null. */
+/** The first executable file named `name` on PATH, or null. */
 export async function findOnPath(name: string): Promise<string | null> {
   const result = await run("/bin/sh", ["-c", 'command -v -- "$1"', "sh", name]);
   return result.exitCode === 0 ? result.stdout.trim() : null;
 }
 
-/** Processes that a process has started, and those below; from top to bottom. */
+/** All descendants of a process, from top to bottom. */
 export function descendantsOf(pid: number): number[] {
   const parents = readdirSync("/proc").flatMap((name): [number, number][] => {
     if (!/^\d+$/.test(name)) return [];
@@ -204,7 +209,7 @@ export function sleep(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
 }
 
-/** Repeats `check` until it gives something other than null. @throws Error naming `what` after `timeoutMs` */
+/** Repeats `check` until it returns a non-null value. @throws Error naming `what` after `timeoutMs` */
 export async function waitFor<T>(what: string, timeoutMs: number, check: () => Promise<T | null>, pauseMs = 50): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
@@ -221,12 +226,12 @@ const children = new Map<ChildProcess, { stopSignal: NodeJS.Signals; killSignal:
 let watching = false;
 let ending = false;
 
-/** True when a signal has told this process to end: nothing more shall begin. */
+/** True after a signal to end: nothing more may start. */
 export function isEnding(): boolean {
   return ending;
 }
 
-/** Runs `cleanup` when this process is told to end (SIGINT, SIGTERM); the last one registered comes first. The result forgets it. */
+/** Runs `cleanup` on SIGINT and SIGTERM, last registered first. The returned function unregisters it. */
 export function onEnd(cleanup: Cleanup): () => void {
   watch();
   cleanups.push(cleanup);
@@ -236,7 +241,10 @@ export function onEnd(cleanup: Cleanup): () => void {
   };
 }
 
-/** Runs every registered cleanup, then stops whatever is still running. Bounded: 60 s for the cleanups, 15 s for the processes. */
+/**
+ * Runs every registered cleanup, then stops remaining processes. Bounded: 60 s for the cleanups, 15 s for the
+ * processes.
+ */
 export async function cleanUp(): Promise<void> {
   const all = (async () => {
     for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) {

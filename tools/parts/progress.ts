@@ -1,22 +1,23 @@
 /**
- * What a person sees while something takes time: one line for each step with its seconds, a bar for work of known size.
+ * Progress on the terminal: one line for each step with its seconds, a bar for work of known size.
  *
- * On a terminal the current line is drawn again in place; elsewhere each step prints one line when it ends and, while it lasts, one every
- * thirty seconds, so that logs stay readable.
+ * On a terminal the current line is redrawn in place. Elsewhere each step prints one line at its end and one every
+ * thirty seconds before, so that logs stay readable.
  */
 export interface ProgressBar {
-  /** Amount done so far, in the bar's unit. */
   update(done: number, total?: number): void;
 }
 
 export interface Progress {
-  /** Runs `work` as one step: its text while it runs, its seconds when it is done; `note` changes the text after the title. */
+  /**
+   * Runs `work` as one step: its text while it runs, its seconds at the end; `note` changes the text after the title.
+   */
   step<T>(title: string, work: (note: (text: string) => void) => Promise<T>): Promise<T>;
   /** A step of known size in bytes: bar, rate and time to go. */
   bar<T>(title: string, totalBytes: number, work: (bar: ProgressBar) => Promise<T>): Promise<T>;
   /** A plain line. */
   line(text: string): void;
-  /** A line that nobody shall miss, for something that cannot run and how to get it. */
+  /** A loud line about something that cannot run and how to get it. */
   loud(text: string): void;
 }
 
@@ -79,7 +80,7 @@ export function formatBytes(sizeBytes: number): string {
   return `${(sizeBytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
-/** A table with its columns aligned; numbers are given as text and aligned to the right when `right` names their column. */
+/** A table with aligned columns; `right` names those aligned to the right. */
 export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));

@@ -1,7 +1,9 @@
-/** A `.proto` file as a module: its content parsed, in the JSON form that gRPC's loader takes. For the build and for the tests. */
+/**
+ * A `.proto` file as a module: its parsed content in the JSON form of gRPC's loader. For the build and for the tests.
+ */
 import { parse } from "protobufjs";
 
-/** Field names stay as they are written. */
+/** Keeps field names as written. */
 export function protoModule(text: string): string {
   const { root } = parse(text, { keepCase: true });
   return `export const root = ${JSON.stringify(root.toJSON())};\n`;

@@ -1,5 +1,6 @@
 /**
- * The Pulumi CLI: from PATH, from the cache, from Pulumi's installer where the internet answers, or built from tools/go.mod.
+ * The Pulumi CLI: from PATH, from the cache, from Pulumi's installer if the internet is reachable, or built from
+ * tools/go.mod.
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,21 +9,21 @@ import { buildPulumi, findBuiltPulumi, goVersion } from "./goTools";
 import { findOnPath, run, runOk } from "./process";
 
 export interface PulumiCli {
-  /** The program; its folder goes first on PATH of what shall find it. */
+  /** The program; put its folder first on PATH. */
   readonly path: string;
   /** `3.250.0` */
   readonly version: string;
-  /** True when the language host is beside it, as in every official installation: `pulumi up` on a program folder works. */
+  /** True if the language host is beside it, as in official installations: `pulumi up` on a program folder works. */
   readonly hasLanguageHost: boolean;
   readonly source: "path" | "cache" | "installer" | "built";
 }
 
-/** What the Automation API's installer downloads first. */
+/** First download of the Automation API's installer. */
 const INSTALLER = "https://get.pulumi.com/install.sh";
-/** How long the internet may take to answer before the build is chosen. */
+/** Time limit for the internet before the build is chosen. */
 const ANSWER_TIMEOUT_MS = 3_000;
 
-/** The CLI when it is there without any work, or null. */
+/** The CLI if no work is needed, or null. */
 export async function findPulumiCli(): Promise<PulumiCli | null> {
   const onPath = await findOnPath("pulumi");
   if (onPath !== null) return describe(onPath, "path");
@@ -32,7 +33,10 @@ export async function findPulumiCli(): Promise<PulumiCli | null> {
   return built === null ? null : describe(built, "cache");
 }
 
-/** The CLI, installed or built when it is not there; the build takes a quarter of an hour on two cores. @throws Error when neither works */
+/**
+ * The CLI, installed or built if missing; the build takes a quarter of an hour on two cores. @throws Error if neither
+ * works
+ */
 export async function ensurePulumiCli(note: (text: string) => void = () => {}): Promise<PulumiCli> {
   const found = await findPulumiCli();
   if (found !== null) return found;
@@ -63,7 +67,7 @@ function installFolder(): string {
   return join(cacheFolder(), "pulumi-installed");
 }
 
-/** Whether the installer's address answers quickly; without internet it does not, and waiting for it would help nobody. */
+/** Whether the installer's address answers quickly, so that nobody waits without internet. */
 async function installerAnswers(): Promise<boolean> {
   try {
     return (await fetch(INSTALLER, { method: "HEAD", signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })).ok;

@@ -1,6 +1,6 @@
 /**
- * Programs on the real Pulumi engine without touching the user's own Pulumi: a folder with its own home, file backend and passphrase, in
- * which the engine's processes find this package and the SDK by name, as in a project that has them installed.
+ * Runs programs on the real Pulumi engine without touching the user's own Pulumi: a folder with its own home, file
+ * backend and passphrase, where the engine's processes find this package and the SDK by name, as if installed.
  */
 import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,7 +13,6 @@ import type { PulumiCli } from "./pulumiCli";
 
 export interface ProgramFolder {
   readonly folder: string;
-  /** Environment of every process of the engine. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -21,11 +20,11 @@ export interface ProgramFolderOptions {
   readonly cli: PulumiCli;
   /** Encrypts the secrets in the state. */
   readonly passphrase: string;
-  /** False when the folder has its own node_modules. */
+  /** False if the folder has its own node_modules. */
   readonly link?: boolean;
 }
 
-/** Makes ready an existing, empty folder (or one with its own node_modules). */
+/** Prepares an existing folder that is empty or has its own node_modules. */
 export async function prepareProgramFolder(folder: string, options: ProgramFolderOptions): Promise<ProgramFolder> {
   const modules = join(folder, "node_modules");
   if (options.link !== false) {
@@ -35,7 +34,7 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
   }
   for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
   symlinkSync(options.cli.path, join(folder, "cli", "bin", "pulumi"));
-  // The SDK's own folder has the provider of dynamic resources, a script that calls `node`.
+  // The SDK's folder has the provider of dynamic resources, a script that calls `node`.
   const path = [dirname(await ensureNode()), join(modules, "@pulumi", "pulumi"), dirname(options.cli.path), process.env.PATH ?? ""];
   return {
     folder,
@@ -51,7 +50,7 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
 
 const PROJECT = "pgbackstop-local";
 
-/** A stack of an inline program; made when it does not exist. `project`: more for its Pulumi.yaml. */
+/** A stack of an inline program, created if missing. `project`: more for its Pulumi.yaml. */
 export async function openStack(place: ProgramFolder, stackName: string, program: PulumiFn, project: object = {}): Promise<Stack> {
   const { LocalWorkspace } = await import("@pulumi/pulumi/automation/index.js");
   return LocalWorkspace.createOrSelectStack(
@@ -66,12 +65,12 @@ export async function openStack(place: ProgramFolder, stackName: string, program
   );
 }
 
-/** By folder: making one starts the CLI to ask for its version. */
+/** Cached by folder: creating one starts the CLI to ask for its version. */
 const commands = new Map<string, Promise<PulumiCommand>>();
 
 /**
- * The folder's CLI. A stack that exists is not selected: that would be a process more for each {@link openStack}, and every command that the
- * Automation API makes names its stack.
+ * The folder's CLI. An existing stack is not selected: that would cost a process for each {@link openStack}, and every
+ * command of the Automation API names its stack.
  */
 function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
   const make = async (): Promise<PulumiCommand> => {
@@ -93,8 +92,8 @@ function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
 }
 
 /**
- * The module `examples/<name>/program.ts` (or another file beside it), compiled into the folder, so that it finds the built package there
- * by its name.
+ * The module `examples/<name>/program.ts` (or another file beside it), compiled into the folder, where it finds the
+ * built package by name.
  */
 export async function loadExample<T>(place: ProgramFolder, name: string, file = "program"): Promise<T> {
   const outfile = join(place.folder, `${name}-${file}.cjs`);

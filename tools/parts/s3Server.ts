@@ -1,8 +1,9 @@
 /**
- * S3 servers on this machine over TLS: s3rver (npm, at once there) and versitygw (Go, stricter: users, policies, object lock).
+ * S3 servers on this machine over TLS: s3rver (npm, starts at once) and versitygw (Go, stricter: users, policies,
+ * object lock).
  *
- * Both are processes of their own, can be stopped and started again with the same data on the same port, and listen on 127.0.0.1 only;
- * clients use the name `localhost`, which is in their certificate.
+ * Both are separate processes, can be stopped and restarted with the same data on the same port, and listen on
+ * 127.0.0.1 only; clients use the name `localhost` of their certificate.
  */
 import { randomBytes, randomInt } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,17 +18,17 @@ import { type Started, start, waitFor } from "./process";
 
 export interface S3ServerOptions {
   readonly kind: "s3rver" | "versitygw";
-  /** Folder for objects, certificates and log; default: a new one for temporary files, removed by `remove`. */
+  /** Folder for objects, certificates and log; default: a new temporary one, which `remove` deletes. */
   readonly folder?: string;
   /** Default `pgbackstop`. */
   readonly bucket?: string;
-  /** Names in its certificate besides those of this machine: of whoever leads connections here. */
+  /** More names in its certificate, for something that forwards connections here. */
   readonly moreNames?: readonly string[];
-  /** True serves a certificate that has ended. */
+  /** True serves an expired certificate. */
   readonly expiredCertificate?: boolean;
-  /** True keeps versions in buckets that ask for it, and object lock with them (versitygw). */
+  /** True allows versions and object lock in buckets (versitygw). */
   readonly versioning?: boolean;
-  /** True starts Amazon's interface for users and their policies beside it: {@link S3Server.usersPort} (versitygw). */
+  /** True also starts Amazon's interface for users and policies: {@link S3Server.usersPort} (versitygw). */
   readonly users?: boolean;
 }
 
@@ -47,7 +48,7 @@ export class S3Server {
   readonly #ownsFolder: boolean;
   readonly #expired: boolean;
   readonly #versioning: boolean;
-  /** Of the interface for users, over plain HTTP; 0 without it. The server's own keys are its administrator's. */
+  /** Port of the users' interface, plain HTTP; 0 without it. The server's own keys are its administrator's. */
   readonly usersPort: number;
   #keys = newKeys();
   #process: Started | null = null;
@@ -67,7 +68,10 @@ export class S3Server {
     mkdirSync(this.#objects, { recursive: true });
   }
 
-  /** Makes the folder, the keys, the certificates and the bucket, and starts the server. @throws Error when its program is missing */
+  /**
+   * Creates the folder, the keys, the certificates and the bucket, and starts the server. @throws Error if its program
+   * is missing
+   */
   static async create(options: S3ServerOptions): Promise<S3Server> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), "pgb-s3-"));
     mkdirSync(folder, { recursive: true });
@@ -100,7 +104,7 @@ export class S3Server {
     return join(this.#folder, "objects");
   }
 
-  /** Folder of the bucket on this machine's disk, where tests can look at or damage what is stored. */
+  /** The bucket's folder on disk, where tests can inspect or damage objects. */
   get bucketPath(): string {
     return join(this.#objects, this.bucket);
   }
@@ -109,7 +113,7 @@ export class S3Server {
     return this.#process?.isRunning() ?? false;
   }
 
-  /** Starts the server (again) and waits until it accepts connections; nothing when it is running. */
+  /** Starts the server (again) and waits until it accepts connections; does nothing if it is running. */
   async start(): Promise<void> {
     if (this.isRunning()) return;
     writeFileSync(this.logFile, "", { flag: "a" });
@@ -129,14 +133,14 @@ export class S3Server {
     this.#users = null;
   }
 
-  /** From here on only a new pair of keys is let in, as when the old one was withdrawn. */
+  /** Accepts only a new pair of keys from now on, as if the old one was withdrawn. */
   async changeKeys(): Promise<void> {
     await this.stop();
     this.#keys = newKeys();
     await this.start();
   }
 
-  /** Lets connections hang without an answer until `resume`. */
+  /** Makes connections hang until `resume`. */
   pause(): void {
     if (this.#process !== null) process.kill(this.#process.pid, "SIGSTOP");
   }
@@ -145,7 +149,7 @@ export class S3Server {
     if (this.#process !== null) process.kill(this.#process.pid, "SIGCONT");
   }
 
-  /** Options of a pgBackRest repository on this server, without the `repoN-` in front. */
+  /** Options of a pgBackRest repository on this server, without the prefix `repoN-`. */
   repositoryOptions(): Record<string, string> {
     return {
       type: "s3",
@@ -160,7 +164,7 @@ export class S3Server {
     };
   }
 
-  /** Stops the server and removes the folder that this object made. */
+  /** Stops the server and removes a folder that this object created. */
   async remove(): Promise<void> {
     await this.stop();
     if (this.#ownsFolder) rmSync(this.#folder, { recursive: true, force: true });
@@ -208,7 +212,7 @@ export class S3Server {
     return start(program, [...listen, ...tls, "posix", "--sidecar", sidecar, ...kept, this.#objects], this.#startOptions());
   }
 
-  /** The interface for users; the server asks it over a socket, whose path is returned. */
+  /** The users' interface; the server asks it over the returned socket. */
   async #startUsers(program: string, folder: string): Promise<string> {
     const socket = join(this.#folder, "users.sock");
     rmSync(socket, { force: true });
@@ -235,13 +239,13 @@ function newKeys(): { readonly access: string; readonly secret: string } {
   return { access: `AKIA${randomBytes(8).toString("hex").toUpperCase()}`, secret: randomBytes(20).toString("hex") };
 }
 
-/** Below what systems give to outgoing connections: none of these takes the port of a server that is not up yet, or down for a while. */
+/** Below the range for outgoing connections, so that none takes the port of a server that is not up. */
 const FIRST_PORT = 20_000;
 const PORT_COUNT = 12_000;
 const PORT_TRIES = 200;
 const given = new Set<number>();
 
-/** A port on 127.0.0.1 that nothing listens on; this process gets each one once. */
+/** A free port on 127.0.0.1; never the same one twice in this process. */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < PORT_TRIES; attempt++) {
     const port = FIRST_PORT + randomInt(PORT_COUNT);
@@ -260,7 +264,7 @@ function canListen(port: number): Promise<boolean> {
   });
 }
 
-/** True when something listens on a port of 127.0.0.1. */
+/** True if something listens on a port of 127.0.0.1. */
 export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

@@ -1,8 +1,8 @@
 /**
- * An OpenSSH server for SFTP on this machine: Debian's sshd, unpacked and not installed, as an ordinary process of the servers' account with
- * its own host keys, authorized keys and port on 127.0.0.1.
+ * An OpenSSH server for SFTP on this machine: Debian's sshd, unpacked and not installed, as an ordinary process of the
+ * servers' account with its own host keys, authorized keys and port on 127.0.0.1.
  *
- * Each connection is cut when the server is stopped; data, keys and port stay for the next start.
+ * Stopping the server cuts its connections; data, keys and port stay for the next start.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { accepts, freePort } from "./s3Server";
 import { giveTo, makeUserFolder, type OsUser, serverUser } from "./users";
 
 export interface SftpServerOptions {
-  /** Requests of SFTP and extensions that the server shall not know: `posix-rename`, `fsync`. */
+  /** SFTP requests and extensions that the server refuses: `posix-rename`, `fsync`. */
   readonly without?: readonly string[];
   /** Kinds of host keys; default ed25519 and ecdsa. */
   readonly hostKeyTypes?: readonly ("ed25519" | "ecdsa" | "rsa")[];
@@ -22,7 +22,7 @@ export interface SftpServerOptions {
 /** The program, or what this machine lacks. */
 export async function findSshd(): Promise<{ readonly program: string } | { readonly missing: string }> {
   if ((await findOnPath("ssh-keygen")) === null) return { missing: "ssh-keygen is not on PATH" };
-  // The last suite whose sshd is one program: newer ones look for their other half at a fixed place.
+  // The last suite with sshd as one program: newer ones expect their other part at a fixed path.
   const program = "usr/sbin/sshd";
   const unpacked = await unpackDebian({ entry: "openssh-bookworm", suite: "bookworm", packages: ["openssh-server"], programs: [program] });
   return "missing" in unpacked ? { missing: `sshd: ${unpacked.missing}` } : { program: join(unpacked.folder, program) };
@@ -45,7 +45,7 @@ export class SftpServer {
     this.folder = makeUserFolder("pgb-sftp-", this.user);
   }
 
-  /** Makes keys and configuration and starts the server. @throws Error when its program is missing */
+  /** Creates keys and configuration and starts the server. @throws Error if its program is missing */
   static async create(options: SftpServerOptions = {}): Promise<SftpServer> {
     const found = await findSshd();
     if ("missing" in found) throw new Error(found.missing);
@@ -86,7 +86,10 @@ export class SftpServer {
       .digest("hex");
   }
 
-  /** Makes a key pair in the folder and gives its private file; with a passphrase in the old form, which is opened in no time. */
+  /**
+   * Creates a key pair in the folder and returns its private file; with a passphrase in the old format, which opens
+   * fast.
+   */
   async makeKey(name: string, type: string, passphrase = ""): Promise<string> {
     const file = join(this.folder, name);
     await runOk("ssh-keygen", ["-q", ...(passphrase === "" ? [] : ["-m", "PEM"]), "-t", type, "-N", passphrase, "-C", name, "-f", file]);
@@ -99,7 +102,7 @@ export class SftpServer {
     writeFileSync(join(this.folder, "authorized_keys"), readFileSync(join(this.folder, `${name}.pub`)), { flag: "a" });
   }
 
-  /** A directory below the server's folder, of the servers' account. */
+  /** Creates a directory below the server's folder, owned by the servers' account. */
   makeFolder(name: string): string {
     const path = join(this.folder, name);
     mkdirSync(path, { mode: 0o750 });
@@ -122,7 +125,7 @@ export class SftpServer {
     });
   }
 
-  /** Ends the server and cuts its connections. */
+  /** Stops the server and cuts its connections. */
   async stop(): Promise<void> {
     const started = this.#process;
     this.#process = null;
@@ -132,12 +135,12 @@ export class SftpServer {
     for (const pid of children) killQuietly(pid);
   }
 
-  /** Cuts every connection; new ones are welcome. */
+  /** Cuts every connection; new ones are accepted. */
   cut(): void {
     if (this.#process !== null) for (const pid of descendantsOf(this.#process.pid)) killQuietly(pid);
   }
 
-  /** Lets connections hang without an answer until `resume`. */
+  /** Makes connections hang until `resume`. */
   pause(): void {
     if (this.#process !== null) for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGSTOP");
   }
@@ -146,7 +149,7 @@ export class SftpServer {
     if (this.#process !== null) for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGCONT");
   }
 
-  /** Options of a pgBackRest repository on this server, without the `repoN-` in front and the path. */
+  /** Options of a pgBackRest repository on this server, without the prefix `repoN-` and without the path. */
   repositoryOptions(keyFile = this.clientKeyFile): Record<string, string> {
     return {
       type: "sftp",
@@ -155,7 +158,7 @@ export class SftpServer {
       "sftp-host-user": this.user.name,
       "sftp-host-key-hash-type": "sha256",
       "sftp-host-key-check-type": "fingerprint",
-      // Of the key that stock's library asks for first.
+      // The key type that stock's library asks for first.
       "sftp-host-fingerprint": this.fingerprint(this.hostKeyTypes.includes("ecdsa") ? "ecdsa" : undefined),
       "sftp-private-key-file": keyFile,
     };
@@ -179,7 +182,7 @@ export class SftpServer {
     writeFileSync(join(this.folder, "sshd_config"), `${lines.join("\n")}\n`, { mode: 0o644 });
   }
 
-  /** Stops the server; its folder goes with it. */
+  /** Stops the server and removes its folder. */
   async remove(): Promise<void> {
     await this.stop();
     rmSync(this.folder, { recursive: true, force: true });

@@ -1,8 +1,8 @@
 /**
- * A PostgreSQL cluster of our own: made, started, asked, compared and stopped.
+ * A PostgreSQL test cluster: create, start, query, compare and stop.
  *
- * It listens on a unix socket in a private folder only, so that clusters never meet on a port. The superuser is `postgres` without a
- * password. The server is a direct child of this process and ends with it.
+ * It listens on a unix socket in a private folder only, so clusters never share a port. The superuser is `postgres`
+ * without a password. The server is a direct child of this process and ends with it.
  */
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ export type Row = Readonly<Record<string, unknown>>;
 
 export interface ClusterOptions {
   readonly binaries: PostgresBinaries;
-  /** Folder for data, socket and log; default: a new one for temporary files, removed by `remove`. */
+  /** Folder for data, socket and log; default: a new temporary one, which `remove` deletes. */
   readonly folder?: string;
   readonly settings?: Settings;
   /** Added to `initdb`, for example `--encoding=LATIN1`. */
@@ -32,14 +32,14 @@ export interface AdoptOptions {
   readonly settings?: Settings;
 }
 
-/** What is in one table: rows and a sum over a hash of each row, whatever their order. */
+/** Content of one table: number of rows, and an order-independent sum of row hashes. */
 export interface TableChecksum {
   readonly rows: bigint;
   readonly checksum: string;
 }
 
 const SIGNALS: Readonly<Record<StopMode, NodeJS.Signals>> = { smart: "SIGTERM", fast: "SIGINT", immediate: "SIGQUIT" };
-/** Short-lived test data: it survives a crash of the server but need not survive one of the machine. */
+/** For short-lived data: it survives a crash of the server, not of the machine. */
 const BASE_SETTINGS: Settings = {
   fsync: false,
   listen_addresses: "",
@@ -77,7 +77,7 @@ export class TestCluster {
     giveTo(this.socketPath, this.user);
   }
 
-  /** Makes a cluster as by `initdb` (UTF8, locale C, data checksums); it is not started. */
+  /** Creates a cluster like `initdb` (UTF8, locale C, data checksums) without starting it. */
   static async create(options: ClusterOptions): Promise<TestCluster> {
     const folder = options.folder ?? makeUserFolder("pgb-");
     if (options.folder !== undefined) prepareFolder(folder);
@@ -88,7 +88,10 @@ export class TestCluster {
     return cluster;
   }
 
-  /** A cluster over a data directory that exists; socket and log get a folder of their own, the configuration stays and `start` overrides it. */
+  /**
+   * A cluster on an existing data directory. Socket and log get a separate folder; the configuration stays, and `start`
+   * overrides it.
+   */
   static adopt(options: AdoptOptions): TestCluster {
     const cluster = new TestCluster(options.binaries, makeUserFolder("pgb-"), true, options.dataPath);
     cluster.#overrides = { ...BASE_SETTINGS, ...options.settings };
@@ -101,14 +104,14 @@ export class TestCluster {
     return this.#server?.isRunning() ?? false;
   }
 
-  /** Process id of the postmaster; 0 when it is not running. */
+  /** Process id of the postmaster; 0 if it is not running. */
   get pid(): number {
     return this.isRunning() ? (this.#server?.pid ?? 0) : 0;
   }
 
   /**
-   * Starts the server, with `settings` for this start only, and waits until it accepts connections: until recovery is over, or until a
-   * standby is open for reading. @throws Error with the end of the log when it stops instead
+   * Starts the server, with `settings` for this start only, and waits until recovery has ended or a standby accepts
+   * reads. @throws Error with the end of the log if it stops instead
    */
   async start(
     settings: Settings = {},
@@ -144,13 +147,13 @@ export class TestCluster {
       return true;
     } catch (error) {
       const code = (error as { code?: string }).code ?? "";
-      // Not there yet, or "the database system is starting up" (57P03).
+      // Not up yet, or "the database system is starting up" (57P03).
       if (["ENOENT", "ECONNREFUSED", "ECONNRESET", "57P03"].includes(code) || String(error).includes("terminated")) return false;
       throw error;
     }
   }
 
-  /** Stops the server; `fast` waits for the archiver to deliver what is ready, `immediate` is a crash. Fine when it is not running. */
+  /** Stops the server; `fast` waits for the archiver, `immediate` is a crash. Does nothing if it is not running. */
   async stop(mode: StopMode = "fast", timeoutMs = 60_000): Promise<void> {
     await this.#server?.stop(SIGNALS[mode], timeoutMs);
     this.#server = null;
@@ -161,7 +164,7 @@ export class TestCluster {
     await this.start(settings);
   }
 
-  /** Writes settings with ALTER SYSTEM and reloads; those that need a restart take effect with the next one. */
+  /** Writes settings with ALTER SYSTEM and reloads; some take effect only at the next restart. */
   async alterSystem(settings: Settings): Promise<void> {
     for (const [name, value] of Object.entries(settings)) await this.sql(`ALTER SYSTEM SET ${name} = '${String(value).replaceAll("'", "''")}'`);
     await this.sql("SELECT pg_reload_conf()");
@@ -175,7 +178,7 @@ export class TestCluster {
     return client;
   }
 
-  /** Rows of one statement (of the last one, when there are several) over a connection of its own. */
+  /** Rows of the last statement, over a separate connection. */
   async sql(query: string, values: readonly unknown[] = [], database = "postgres"): Promise<Row[]> {
     const client = await this.connect(database);
     try {
@@ -187,14 +190,17 @@ export class TestCluster {
     }
   }
 
-  /** The first column of the first row as text. @throws Error when there is no row */
+  /** The first column of the first row as text. @throws Error without a row */
   async value(query: string, values: readonly unknown[] = [], database = "postgres"): Promise<string> {
     const [row] = await this.sql(query, values, database);
     if (row === undefined) throw new Error(`no row: ${query}`);
     return String(Object.values(row)[0]);
   }
 
-  /** Waits until `query` gives `expected` in the first column of its first row. @throws Error with the last value after `timeoutMs` */
+  /**
+   * Waits until `query` returns `expected` in the first column of its first row. @throws Error with the last value
+   * after `timeoutMs`
+   */
   async waitForValue(query: string, expected: string, timeoutMs = 60_000): Promise<void> {
     const endMs = performance.now() + timeoutMs;
     for (;;) {
@@ -266,7 +272,7 @@ export class TestCluster {
     return cluster;
   }
 
-  /** Waits until `standby` has replayed all that this cluster has written so far. */
+  /** Waits until `standby` has replayed everything written so far. */
   async waitForStandby(standby: TestCluster, timeoutMs = 60_000): Promise<void> {
     const lsn = await this.value("SELECT pg_current_wal_lsn()");
     await standby.waitForValue(`SELECT pg_last_wal_replay_lsn() >= '${lsn}'::pg_lsn`, "true", timeoutMs);
@@ -276,14 +282,14 @@ export class TestCluster {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8").trim().split("\n").slice(-lineCount).join("\n") : "";
   }
 
-  /** Stops the server at once and removes the folder that this object made. */
+  /** Stops the server at once and removes a folder that this object created. */
   async remove(): Promise<void> {
     await this.stop("immediate");
     if (this.#ownsFolder) rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
-/** What differs between two results of `tableChecksums`, one line each; empty when they are equal. */
+/** Differences between two results of `tableChecksums`, one line each. */
 export function compareChecksums(expected: ReadonlyMap<string, TableChecksum>, found: ReadonlyMap<string, TableChecksum>): string[] {
   const names = [...new Set([...expected.keys(), ...found.keys()])].sort();
   const text = (sum: TableChecksum | undefined): string => (sum === undefined ? "no such table" : `${sum.rows} rows, checksum ${sum.checksum}`);
@@ -307,7 +313,7 @@ async function copyDataDirectory(source: string, target: string, user: OsUser): 
   mkdirSync(target, { mode: 0o700 });
   chmodSync(target, 0o700);
   giveTo(target, user);
-  // Files that vanish while they are copied are the server's business (a base backup allows it), so tar's exit code 1 is fine.
+  // Files may vanish during the copy (a base backup allows it), so tar's exit code 1 is fine.
   const script = 'tar -C "$1" --exclude=./postmaster.pid --exclude=./postmaster.opts --exclude="./pg_wal/*" -cf - . | tar -C "$2" -xf -';
   await run("/bin/sh", ["-c", script, "sh", source, target], { user });
   if (!existsSync(join(target, "PG_VERSION"))) throw new Error(`unable to copy ${source} to ${target}`);

@@ -1,4 +1,6 @@
-/** The tiers of tests: which folders they are, what they need, how they run. One table for vitest.config.ts, `npm test` and the tidy test. */
+/**
+ * The tiers of tests: their folders, needs and execution. One table for vitest.config.ts, `npm test` and the tidy test.
+ */
 import { availableParallelism } from "node:os";
 
 export interface Tier {
@@ -8,14 +10,14 @@ export interface Tier {
   readonly lane: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
-  /** Files that measure times or a whole machine's memory: they run alone, after everything else. */
+  /** Files that measure times or the machine's memory run alone, after everything else. */
   readonly alone?: readonly string[];
-  /** The files that plain `npm test` runs: they show that the parts are there and work. Absent: all files. */
+  /** Files of plain `npm test`, which show that the parts work. Absent: all files. */
   readonly quick?: readonly string[];
-  /** Temporary files lie in memory where there is room for them; not those of the files in `alone`. */
+  /** Temporary files go to memory if there is space, except those of files in `alone`. */
   readonly inMemory?: true;
   readonly testTimeoutMs: number;
-  /** What is real in it, for the table at the end. */
+  /** Real parts, for the table at the end. */
   readonly about: string;
   /** The tier cannot run without the Pulumi CLI. */
   readonly needsPulumi: boolean;
@@ -27,7 +29,7 @@ export const TIERS: readonly Tier[] = [
     name: "unit",
     folders: ["test/runtime", "test/components", "test/tools", "test/tidy", "test/fuzz"],
     lane: "compute",
-    // Vitest by itself leaves one processor idle.
+    // Vitest's default leaves one processor idle.
     filesAtOnce: availableParallelism(),
     testTimeoutMs: 60_000,
     about: "pure code, golden bytes, properties, local files",
@@ -86,7 +88,7 @@ export const TIERS: readonly Tier[] = [
   },
 ];
 
-/** The projects of vitest that a tier is made of: what may run beside each other, then what must be alone. */
+/** Vitest projects of a tier: files that may run in parallel, then those that must run alone. */
 export function projectsOf(tier: Tier): readonly string[] {
   return tier.alone === undefined ? [tier.name] : [tier.name, `${tier.name}-alone`];
 }

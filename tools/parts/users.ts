@@ -1,8 +1,8 @@
 /**
- * Which user a PostgreSQL server runs as, and files that this user can reach.
+ * The account that runs PostgreSQL servers, and files that it can reach.
  *
- * `initdb` and `postgres` refuse to run as root, so a run as root hands them (and stock pgbackrest beside them) to another account of
- * this machine; everybody else runs them as themselves.
+ * `initdb` and `postgres` refuse to run as root, so a run as root uses another account of this machine for them (and
+ * for stock pgbackrest); other users run them as themselves.
  */
 import { createHash } from "node:crypto";
 import {
@@ -31,17 +31,19 @@ export interface OsUser {
   readonly group: string;
 }
 
-/** Accounts that a server may run as, the first that exists is taken. */
+/** Candidates for the servers' account; the first that exists is used. */
 const CANDIDATES = ["postgres", "pgbackstop", "nobody", "daemon"] as const;
-/** Folder for what servers need when this process is root and its cache is closed to others: only root writes above it. */
+/**
+ * Folder for servers' files if this process is root and its cache is closed to others: only root can write above it.
+ */
 export const SHARED_FOLDER = "/var/cache/pgbackstop";
 
-/** True when this process is root and servers must run as somebody else. */
+/** True if this process is root, so servers need another account. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-/** The account that servers run as: this process's own, or for root an unprivileged one. @throws Error when root finds none */
+/** The servers' account: this process's own, or for root an unprivileged one. @throws Error if root finds none */
 export function serverUser(): OsUser {
   if (!isRoot()) {
     const own = userInfo();
@@ -60,21 +62,24 @@ export function serverUser(): OsUser {
   );
 }
 
-/** An empty folder below the system's folder for temporary files, owned by `user` and closed to others; its path is short, for sockets. */
+/**
+ * An empty folder below the system's temporary folder, owned by `user` and closed to others; its path is short, for
+ * sockets.
+ */
 export function makeUserFolder(prefix: string, user: OsUser = serverUser()): string {
   const folder = realpathSync(mkdtempSync(join(isReachable(tmpdir(), user) ? tmpdir() : "/tmp", prefix)));
   giveTo(folder, user);
   return folder;
 }
 
-/** Makes `user` the owner of one file or folder; nothing when this process is not root. */
+/** Makes `user` the owner of a file or folder; does nothing if this process is not root. */
 export function giveTo(path: string, user: OsUser): void {
   if (isRoot()) chownSync(path, user.uid, user.gid);
 }
 
 /**
- * `path` itself when `user` can reach and read it, else the path of a copy that everybody can read: a cache below a home that is closed
- * to others is of no use to the account of the server. Copies are kept and used again as long as the original is the same.
+ * `path` itself if `user` can read it, else the path of a copy that everyone can read: the server's account cannot use
+ * a cache below a closed home. Copies are reused while the original is unchanged.
  */
 export function reachable(path: string, user: OsUser = serverUser()): string {
   const real = realpathSync(path);
@@ -96,7 +101,7 @@ export function reachable(path: string, user: OsUser = serverUser()): string {
   return copy;
 }
 
-/** True when `user` may enter every folder above `path` and read `path` (enter it too, when it is a folder). */
+/** True if `user` may enter every folder above `path` and read `path` (and enter it, if it is a folder). */
 export function isReachable(path: string, user: OsUser): boolean {
   const real = realpathSync(path);
   if (!allows(real, user, lstatSync(real).isDirectory() ? 5 : 4)) return false;
@@ -117,7 +122,7 @@ function groupName(gid: number): string {
   return groups.map((line) => line.split(":")).find((fields) => Number(fields[2]) === gid && fields[0] !== "")?.[0] ?? String(gid);
 }
 
-/** Adds reading (and entering, for folders and programs) for everybody, below and including `path`. */
+/** Makes `path` and everything below readable for everyone (folders and programs executable). */
 function openForReading(path: string): void {
   const info = lstatSync(path);
   if (info.isSymbolicLink()) return;

@@ -1,18 +1,19 @@
 /**
- * The one WebAssembly module of the runtime: runtime/format/codec/sums.as (AssemblyScript), compiled, as base64 text in a TypeScript file beside it.
+ * The runtime's only WebAssembly module: runtime/format/codec/sums.as (AssemblyScript), compiled, as base64 text in a
+ * TypeScript file beside it.
  *
- * That file is kept with the sources, so that tests and tools load the sources as they are; every build makes it anew, and a test proves
- * that it is what the source compiles to.
+ * That file is kept with the sources, so that tests and tools can load the sources directly. Every build regenerates
+ * it, and a test proves that it matches its source.
  */
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const SOURCE = join("runtime", "format", "codec", "sums.as");
 const TARGET = join("runtime", "format", "codec", "sumsWasm.ts");
-/** The memory has a page for tables and digests; who makes an instance lets it grow. */
+/** The memory has one page for tables and digests; the code that instantiates it lets it grow. */
 const FLAGS = ["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--runtime", "stub", "--enable", "simd", "--initialMemory", "1"];
 
-/** What runtime/format/codec/sumsWasm.ts has to be. @throws Error with the compiler's messages */
+/** The content of runtime/format/codec/sumsWasm.ts. @throws Error with the compiler's messages */
 export async function compileSums(root: string): Promise<string> {
   const { default: asc } = await import("assemblyscript/asc");
   let code: Uint8Array | undefined;
@@ -30,7 +31,7 @@ export async function compileSums(root: string): Promise<string> {
   return `/** Made by the build from sums.as: WebAssembly as base64. */\nexport const SUMS_WASM =\n  "${text}";\n`;
 }
 
-/** Renews that file. True when it was another. */
+/** Regenerates that file. True if it changed. */
 export async function renewSums(root: string): Promise<boolean> {
   const text = await compileSums(root);
   const target = join(root, TARGET);

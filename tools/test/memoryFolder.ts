@@ -1,6 +1,6 @@
 /**
- * A folder in memory for the temporary files of tests. Repositories and clusters of a test are synced and removed all the time: on a disk this takes
- * some 40 % of the time of the data tier when the machine has other work too.
+ * A folder in memory for the tests' temporary files. Tests sync and remove repositories and clusters all the time; on
+ * disk that takes some 40 % of the data tier's time on a busy machine.
  */
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
 import { freemem } from "node:os";
@@ -9,29 +9,29 @@ import { onEnd } from "../parts/process";
 
 const SHARED_MEMORY = "/dev/shm";
 const GIB = 1024 ** 3;
-/** Four times what two files of the data tier were seen to use at once. */
+/** Four times the observed peak of two data-tier files. */
 const SPACE_BYTES = 4 * GIB;
-/** The programs of the tests need some too. */
+/** For the tests' programs. */
 const MEMORY_BYTES = 6 * GIB;
-/** Short, since sockets lie below it. The process id tells whose it is. */
+/** Short, because sockets are below it. The process id names the owner. */
 const NAME = /^pgb-(\d+)$/;
 
 const ABANDONED_MS = 3_600_000;
 
-/** Null where temporary files stay where they are: there is no such memory, too little, or the user has chosen a place. */
+/** Null to keep the default: no such memory, too little of it, or the user has chosen a folder. */
 export function makeMemoryFolder(): string | null {
   if (process.env.TMPDIR !== undefined || process.env.PGBACKSTOP_LONG === "1") return null;
   if (!holdsPrograms(readMounts()) || freemem() < MEMORY_BYTES || freeBytes() < SPACE_BYTES) return null;
   removeAbandoned(SHARED_MEMORY);
   const folder = join(SHARED_MEMORY, `pgb-${process.pid}`);
   mkdirSync(folder, { recursive: true });
-  // As /tmp: servers run under another account.
+  // Like /tmp: servers run as another account.
   chmodSync(folder, 0o1777);
   onEnd(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
-/** True when the kernel's list of mounts has shared memory in which scripts can be run. */
+/** True if the kernel's mounts have shared memory that allows execution. */
 export function holdsPrograms(mounts: string): boolean {
   const fields = mounts.split("\n").map((line) => line.split(" "));
   const options = fields.findLast(([, path, type]) => path === SHARED_MEMORY && type === "tmpfs")?.[3];
@@ -39,8 +39,8 @@ export function holdsPrograms(mounts: string): boolean {
 }
 
 /**
- * Removes the folders of runs that were killed: they would keep memory. Not those of the last hour: a container that shares this memory may
- * have processes that are not seen here.
+ * Removes folders of killed runs, which occupy memory. It skips the last hour's: their processes may run in another
+ * container that shares this memory.
  */
 export function removeAbandoned(parent: string): void {
   for (const name of readdirSync(parent)) {

@@ -1,15 +1,15 @@
-/** Which files a run of tests takes, which of them run at the same time, and what runs alone. */
+/** Plans a test run: its files, what runs in parallel, and what runs alone. */
 import { relative, resolve } from "node:path";
 import { projectsOf, type Tier } from "../parts/tiers";
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export interface Wish {
-  /** Names of tiers; empty: those of the paths, else all. */
+  /** Names of tiers; empty: those of the paths, or all. */
   readonly tierNames: readonly string[];
   /** Files and folders, from the root of the project; empty: all of the tiers. */
   readonly paths: readonly string[];
   readonly vitestArgs: readonly string[];
-  /** Everything runs, and what takes minutes to build is built. */
+  /** Run everything, including builds that take minutes. */
   readonly all: boolean;
   /** One tier after the other. */
   readonly serial: boolean;
@@ -18,7 +18,7 @@ export interface Wish {
 /** One call of vitest. */
 export interface TestRun {
   readonly tier: Tier;
-  /** Of vitest, one of the tier's. */
+  /** A vitest project of the tier. */
   readonly project: string;
   readonly isAlone: boolean;
   /** Files and folders; empty: all of the project. */
@@ -28,13 +28,16 @@ export interface TestRun {
 export interface Plan {
   /** Run at the same time, each in its order. */
   readonly lanes: readonly (readonly TestRun[])[];
-  /** Run one after the other when all lanes have ended. */
+  /** Run in sequence after all lanes. */
   readonly afterwards: readonly TestRun[];
-  /** Tiers may be represented by a few of their files. */
+  /** True if a few files may represent a tier. */
   readonly quick: boolean;
 }
 
-/** Splits the arguments of `npm test`; words that are no option of ours and name no file are vitest's. `exists` judges a path from the root. */
+/**
+ * Splits the arguments of `npm test`; what is neither our option nor a file is vitest's. `exists` checks a path from
+ * the root.
+ */
 export function parseArguments(argv: readonly string[], root: string, exists: (path: string) => boolean): Wish {
   const tierNames = argv.filter((_, position) => argv[position - 1] === "--tier");
   const paths = argv.filter((word, position) => !word.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, word)));
@@ -48,7 +51,7 @@ export function parseArguments(argv: readonly string[], root: string, exists: (p
   };
 }
 
-/** @throws Error when no tier has what is asked for */
+/** @throws Error if no tier matches */
 export function planRuns(wish: Wish, tiers: readonly Tier[]): Plan {
   const wanted = tiers.filter(
     (tier) =>
@@ -56,7 +59,7 @@ export function planRuns(wish: Wish, tiers: readonly Tier[]): Plan {
   );
   if (wanted.length === 0)
     throw new Error(`no tier has ${[...wish.paths, ...wish.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`);
-  // Options of vitest (a name of a test, for example) are about all tests.
+  // Vitest options (a test's name, for example) apply to all tests.
   const quick = !wish.all && wish.tierNames.length + wish.paths.length + wish.vitestArgs.length === 0;
   const lanes = ["compute", "wait"].map((lane) => wanted.filter((tier) => tier.lane === lane)).filter((lane) => lane.length > 0);
   const together = (tier: Tier): TestRun => runOf(tier, false, wish, quick);
@@ -80,12 +83,12 @@ export function filesOf({ tier, isAlone, paths }: TestRun, files: readonly strin
   );
 }
 
-/** True when the path is a folder or file of the tier, or a folder above it. */
+/** True if the path is a folder or file of the tier, or a folder above it. */
 function has(tier: Tier, path: string): boolean {
   return tier.folders.some((folder) => isBelow(path, folder) || isBelow(folder, path));
 }
 
-/** True when `path` is `folder` or lies in it; "" is the root. */
+/** True if `path` is `folder` or below it; "" is the root. */
 function isBelow(path: string, folder: string): boolean {
   return folder === "" || `${path}/`.startsWith(`${folder}/`);
 }

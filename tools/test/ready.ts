@@ -1,8 +1,8 @@
 /**
- * What tiers need: parts that are fetched while others run, and the programs that take minutes to build.
+ * Prepares what tiers need: parts that are fetched while others run, and programs that take minutes to build.
  *
- * The programs (Pulumi CLI, versitygw, those of Kubernetes) are built only when everything is asked for, one after the other in the background
- * while the tiers run; otherwise what needs them is skipped and a loud line says how to get it.
+ * The programs (Pulumi CLI, versitygw, those of Kubernetes) are built only for a full run, in sequence in the
+ * background while the tiers run. Otherwise tests that need them are skipped, and a loud line says how to get them.
  */
 import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "../parts/barmanCloud";
 import { findHostParts, HOST_SYSTEMS } from "../parts/debianHost";
@@ -24,7 +24,9 @@ import { ensurePulumiCli, findPulumiCli } from "../parts/pulumiCli";
 import { findSshd } from "../parts/sftpServer";
 import type { Tier } from "../parts/tiers";
 
-/** A build that is not ready by then (since the start) no longer counts. What needs it is skipped, so that all is done in 75 minutes. */
+/**
+ * Deadline of builds since the start. Tests that need a later one are skipped, so that everything ends in 75 minutes.
+ */
 const BUILD_DEADLINE_MS = 45 * 60_000;
 
 /** A slow build: under way, done, or failed with its reason in `note`. */
@@ -42,7 +44,7 @@ interface BackgroundBuilds {
 
 interface Ready extends BackgroundBuilds {
   readonly progress: Progress;
-  /** Ends when nobody fetches parts in the background any more. */
+  /** Resolves when no part is being fetched in the background. */
   readonly parts: Promise<void>;
   readonly hostParts: Promise<void>;
   readonly kubernetesParts: Promise<void>;
@@ -50,13 +52,13 @@ interface Ready extends BackgroundBuilds {
   readonly startedAtMs: number;
 }
 
-/** Begins to fetch, and with `all` to build, what these tiers need. */
+/** Starts to fetch, and with `all` to build, what these tiers need. */
 export function startParts(tiers: readonly Tier[], all: boolean, progress: Progress, startedAtMs: number): Ready {
   const needs = (name: Tier["name"]): boolean => tiers.some((tier) => tier.name === name);
   const pending = (name: string): BackgroundBuild => ({ name, state: "pending", note: "" });
   const builds = { versitygw: pending("versitygw"), pulumi: pending("pulumi"), kubernetes: pending("Kubernetes") };
   const parts = fetchParts(needs);
-  // One after the other: they would wait for each other's use of apt anyway.
+  // In sequence, because they would wait for each other's apt lock anyway.
   const hostParts = parts.then(async () => void (needs("hosts") && (await findHostParts(HOST_SYSTEMS)))).catch(() => undefined);
   const kubernetesParts = needs("kubernetes") ? hostParts.then(fetchKubernetesParts).catch(() => undefined) : hostParts;
   void startBuilds(builds, all, needs);
@@ -64,8 +66,8 @@ export function startParts(tiers: readonly Tier[], all: boolean, progress: Progr
 }
 
 /**
- * Fetches and unpacks what later tiers need while the quick ones run; with a filled cache it is there at once. What fails here fails again
- * where it is needed, and is told there.
+ * Fetches and unpacks parts of later tiers while the quick ones run; immediate with a filled cache. Failures here
+ * recur, and are reported, where the part is used.
  */
 async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void> {
   const works = [
@@ -77,7 +79,7 @@ async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void>
   for (const work of works) await work().catch(() => null);
 }
 
-/** Starts the slow builds one after the other (each uses all cores), when they are wanted and not there. */
+/** Starts missing slow builds in sequence (each uses all cores). */
 async function startBuilds({ versitygw, pulumi, kubernetes }: BackgroundBuilds, all: boolean, needs: (name: Tier["name"]) => boolean): Promise<void> {
   const one = async (
     target: BackgroundBuild,
@@ -86,7 +88,7 @@ async function startBuilds({ versitygw, pulumi, kubernetes }: BackgroundBuilds, 
   ): Promise<void> => {
     try {
       if ((await find()) === null) {
-        if (!all) throw new Error(`not there; npm test -- --all builds it (needs Go, some minutes on two cores)`);
+        if (!all) throw new Error(`missing; npm test -- --all builds it (needs Go, some minutes on two cores)`);
         await make((text) => {
           target.note = text;
         });
@@ -116,7 +118,7 @@ interface WantedBuild {
   readonly make: (note: (text: string) => void) => Promise<string>;
 }
 
-/** Where no pods can run the API server alone is of use. */
+/** Without pods only the API server is useful. */
 async function wantedBuilds(): Promise<readonly WantedBuild[]> {
   const canRunPods = (await findPodObstacle()) === null;
   const programs = KUBERNETES_PROGRAMS.map((name) => ({
@@ -128,7 +130,7 @@ async function wantedBuilds(): Promise<readonly WantedBuild[]> {
   return canRunPods ? [...programs, barman] : programs.filter(({ name }) => name === "kube-apiserver");
 }
 
-/** Makes ready what a tier needs and tells loudly what parts of it cannot run; a text when none of it can. */
+/** Prepares a tier and reports loudly which parts cannot run; returns a text if nothing can. */
 export async function makeReady(tier: Tier, ready: Ready): Promise<string | null> {
   if (tier.name === "unit") return null;
   if (tier.name === "kubernetes") return makeKubernetesReady(ready);
@@ -180,7 +182,7 @@ async function makeHostsReady({ progress, hostParts }: Ready): Promise<string | 
   return "missing" in found ? found.missing : null;
 }
 
-/** The API server alone is enough for some of the tier; it is built first. */
+/** The API server alone is enough for part of the tier; it is built first. */
 async function makeKubernetesReady(ready: Ready): Promise<string | null> {
   await ready.progress.step("parts of Kubernetes", () => ready.kubernetesParts);
   const late = await waitForBuild(ready.kubernetes, ready);

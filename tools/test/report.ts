@@ -1,10 +1,10 @@
-/** What runs of vitest told, by tier: counts, failures with their reasons, and the slowest files of all. */
+/** Results of vitest runs by tier: counts, failures with their reasons, and the slowest files. */
 import { relative } from "node:path";
 import { formatTable } from "../parts/progress";
 
-/** Lines of a failure's reason that are told again at the end. */
+/** Lines of each failure's reason repeated at the end. */
 const FAILURE_LINES = 12;
-/** Files that are named at the end with their seconds. */
+/** Files listed at the end with their seconds. */
 const SLOWEST_FILES = 10;
 
 export interface Counts {
@@ -15,14 +15,14 @@ export interface Counts {
 
 export interface RunResult extends Counts {
   readonly seconds: number;
-  /** What failed and why, a few lines each. */
+  /** Each failure and its reason, a few lines each. */
   readonly failures: readonly string[];
   readonly files: readonly TestFile[];
 }
 
 interface TestFile {
   readonly path: string;
-  /** Of its tests; what comes before the first one is not counted. */
+  /** Time of its tests, without the set-up before the first one. */
   readonly seconds: number;
 }
 
@@ -31,10 +31,9 @@ export interface TierResult extends RunResult {
   readonly about: string;
 }
 
-/** The result of nothing. */
 export const NOTHING: RunResult = { passed: 0, failed: 0, skipped: 0, seconds: 0, failures: [], files: [] };
 
-/** As vitest writes it, as far as it is used here. */
+/** The part of vitest's format that is used here. */
 export interface JsonReport {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
@@ -46,18 +45,20 @@ export interface JsonReport {
     /** Milliseconds since 1970. */
     readonly startTime: number;
     readonly endTime: number;
-    /** Why a file could not be loaded. */
+    /** Error of a file that failed to load. */
     readonly message: string;
     readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages: readonly string[] }[];
   }[];
 }
 
-/** The result of a run; nothing looks green that was not: `report` is null when the runner left none. Paths are shown from `root`. */
+/**
+ * The result of a run. Never green by accident: `report` is null if the runner left none. Paths are relative to `root`.
+ */
 export function readReport(title: string, report: JsonReport | null, exitCode: number, root: string): Omit<RunResult, "seconds"> {
   const broken = (failures: string): Pick<RunResult, "failed" | "failures"> => ({ failed: 1, failures: [`${title}: ${failures}`] });
   if (report === null) return { ...NOTHING, ...broken(`the runner ended with ${exitCode} and without a report`) };
   const result = { ...countTests(report), failures: listFailures(report, root), files: listFiles(report, root) };
-  // A crash of the runner, an error outside of any test.
+  // The runner crashed, or an error occurred outside any test.
   return exitCode === 0 || result.failed > 0 ? result : { ...result, ...broken(`the runner ended with ${exitCode}, and no test of it failed`) };
 }
 
@@ -73,7 +74,7 @@ export function addResults(left: RunResult, right: RunResult): RunResult {
   };
 }
 
-/** The end of the output: failures, the slowest files, the table, and one plain line `N passed, N failed, N skipped`. */
+/** The end of the output: failures, slowest files, the table, and one plain line `N passed, N failed, N skipped`. */
 export function formatReport(results: readonly TierResult[], totalSeconds: number): string {
   const sum = (field: keyof Counts): number => results.reduce((total, result) => total + result[field], 0);
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
@@ -103,7 +104,10 @@ function listFiles({ testResults }: JsonReport, root: string): readonly TestFile
   return testResults.map((file) => ({ path: relative(root, file.name), seconds: (file.endTime - file.startTime) / 1000 }));
 }
 
-/** Each failure with its file, its name and the first lines of its reason: a reader who has only the end of a long output needs them there. */
+/**
+ * Each failure with its file, name and the first lines of its reason, for readers who have only the end of a long
+ * output.
+ */
 function listFailures({ testResults }: JsonReport, root: string): readonly string[] {
   const ours = (line: string): boolean => !/^\s+at .*(node_modules|node:internal|new Promise)/.test(line);
   const text = (file: string, title: string, reason: string): string =>
@@ -118,7 +122,7 @@ function listFailures({ testResults }: JsonReport, root: string): readonly strin
 }
 
 function countTests(report: JsonReport): Counts {
-  // A file that could not even be loaded has no failed test in it.
+  // A file that failed to load has no failed test.
   const broken = report.testResults.filter(
     (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
   ).length;

@@ -1,8 +1,8 @@
 /**
- * `npm test [-- paths…|--tier NAME|--all|--serial|vitest options]`: builds, makes ready what the tiers need, runs them, and ends with one plain
- * line `N passed, N failed, N skipped`.
+ * `npm test [-- paths…|--tier NAME|--all|--serial|vitest options]`: builds, prepares what the tiers need, runs them,
+ * and ends with one plain line `N passed, N failed, N skipped`.
  *
- * Tiers run in two lanes at the same time; their lines then begin with the name of the tier. A single tier has the terminal to itself.
+ * Tiers run in two parallel lanes, and each line then begins with its tier. A single tier has the terminal to itself.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { totalmem } from "node:os";
@@ -17,13 +17,13 @@ import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type Wish }
 import { makeReady, startParts } from "./ready";
 import { addResults, formatReport, type JsonReport, NOTHING, readReport, type RunResult, type TierResult } from "./report";
 
-/** What two lanes at the same time may need. */
+/** Memory that two parallel lanes need. */
 const LANES_MEMORY_BYTES = 7_000_000_000;
-/** Vite tells about a loader that it may use one day; nobody here can act on it. */
+/** Vite warns about a loader that it may use one day, which is no help here. */
 const QUIET = { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" };
-/** Exit code after Ctrl-C: half of a report would tell nothing. */
+/** Exit code after Ctrl-C: an incomplete report is useless. */
 const INTERRUPTED = 130;
-/** Of the longest name of a tier. */
+/** Length of the longest tier name. */
 const LABEL_WIDTH = 10;
 
 void main()
@@ -72,7 +72,7 @@ async function runPlan({ lanes, afterwards }: Plan, wish: Wish, progress: Progre
   const results = new Map<Tier, RunResult>();
   const runAll = async (runs: readonly TestRun[], onLine: ((name: string) => (line: string) => void) | null): Promise<void> => {
     for (const run of runs) {
-      // After Ctrl-C a runner ends like any other; the next one must not begin.
+      // After Ctrl-C a runner ends normally, but the next one must not start.
       if (isEnding()) return;
       const result = await runReady(run, wish, progress, findMissing, onLine?.(run.tier.name));
       results.set(run.tier, addResults(results.get(run.tier) ?? NOTHING, result));
@@ -87,7 +87,7 @@ async function runPlan({ lanes, afterwards }: Plan, wish: Wish, progress: Progre
   });
 }
 
-/** Runs what is ready; what is missing makes all files of the run count as skipped, and is told loudly. */
+/** Runs what is ready; a missing part skips all files of the run, with a loud line. */
 async function runReady(run: TestRun, wish: Wish, progress: Progress, findMissing: FindMissing, onLine?: (line: string) => void): Promise<RunResult> {
   const startedAtMs = performance.now();
   const skipped = countFiles(run);

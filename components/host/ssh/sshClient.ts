@@ -39,7 +39,7 @@ async function throughJump(jump: SshTarget, target: SshTarget, clients: Client[]
   return new Promise((resolve, reject) => {
     client.forwardOut("127.0.0.1", 0, target.host, target.port, (error, channel) => {
       if (error === undefined) resolve(channel);
-      else reject(new Error(`${jump.host} does not reach ${target.host}:${target.port}: ${error.message}`, { cause: error }));
+      else reject(new Error(`${jump.host} cannot connect to ${target.host}:${target.port}: ${error.message}`, { cause: error }));
     });
   });
 }
@@ -84,11 +84,11 @@ function isExpected(shown: Buffer, { hostKeys }: SshTarget, known: readonly Know
 }
 
 function wrongHostKey({ host, hostKeys, knownHostsFiles, port }: SshTarget, known: readonly KnownKey[], seen: readonly Buffer[]): Error {
-  const shown = seen.length === 0 ? "no key of a kind that is expected" : seen.map(describeKey).join(", ");
+  const shown = seen.length === 0 ? "no key of an expected type" : seen.map(describeKey).join(", ");
   if (hostKeys.length === 0 && known.length === 0) {
     const files = knownHostsFiles.join(", ");
     return new Error(
-      `the key of ${host} is not known (${files} do not name it; it showed ${shown}): compare it with what the host's owner tells you, ` +
+      `the key of ${host} is unknown (${files} do not list it; the host presented ${shown}): compare it with the owner's information, ` +
         `and set hostKeys to it (ssh-keyscan -p ${port} ${host} prints it)`,
     );
   }
@@ -97,8 +97,8 @@ function wrongHostKey({ host, hostKeys, knownHostsFiles, port }: SshTarget, know
     ...hostKeys.filter((key) => key.startsWith("SHA256:")),
   ];
   return new Error(
-    `${host} has another key than expected: it showed ${shown}, expected is ${expected.join(", ")}: somebody may be in between; ` +
-      "if the host was made anew on purpose, set the new key",
+    `${host} presented ${shown} instead of the expected key ${expected.join(", ")}: this may be an attack; ` +
+      "if the host was reinstalled, set the new key",
   );
 }
 

@@ -147,7 +147,7 @@ class SshShell {
 
   #lostError(argv: readonly string[]): Error {
     const reason = this.#lost?.message ?? "no exit code came back";
-    return new Error(`the connection to ${this.#target.host} was lost while ${argv[0]} ran (${reason}): run the update again, it goes on from there`);
+    return new Error(`the connection to ${this.#target.host} was lost while ${argv[0]} ran (${reason}): run the update again to continue`);
   }
 }
 

@@ -1,10 +1,11 @@
 /**
- * Alerts of clusters that need the metrics of others: CloudNativePG's own about WAL that piles up while the sidecar of the primary is dead, which
- * those of the standbys cannot know, and kube-state-metrics about jobs. Where nobody tells those metrics nothing fires. Pure.
+ * Alerts of clusters that need metrics of others: CloudNativePG's on WAL that piles up while the primary's sidecar is
+ * dead, which the standbys' sidecars cannot see, and kube-state-metrics' on Jobs. Without those metrics nothing fires.
+ * Pure.
  */
 import type { AlertRule, Writer } from "./rule";
 
-/** Ten segments are fifty minutes of a quiet database at CloudNativePG's archive_timeout, and minutes of a busy one. */
+/** Ten segments: fifty minutes of a quiet database at CloudNativePG's archive_timeout, minutes of a busy one. */
 const READY_MAX = 10;
 
 export function clusterRules(writer: Writer): AlertRule[] {

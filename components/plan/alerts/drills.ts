@@ -1,13 +1,16 @@
-/** Alerts about fire drills: missed, failed, and promises that the last one has measured. Pure. */
+/** Alerts on fire drills: missed, failed, or beyond the objectives. Pure. */
 import { drilledRepositories } from "../schedule/declaredDrills";
 import { longestGapMinutes } from "../schedule/schedule";
 import type { Topology } from "../topology/topology";
 import { type AlertRule, durationWords, type Writer } from "./rule";
 
-/** Drills are rare and take long: a day, or a tenth of their interval. */
+/** Drills are rare and slow: a day, or a tenth of their interval. */
 const DRILL_GRACE_S = 86_400;
 
-/** Each repository by itself: those that come in their turn come the rarer, the more they are. Of several drills the one that comes most often counts. */
+/**
+ * Each repository separately: in turn, each one waits longer the more there are. With several drills the most frequent
+ * one counts.
+ */
 export function drillRules(writer: Writer, topology: Topology): AlertRule[] {
   const { drills, repositories } = topology;
   return repositories.flatMap(({ key, name }) => {
@@ -51,7 +54,7 @@ function repositoryRules(own: Writer, repo: string, gapMinutes: number): AlertRu
   ];
 }
 
-/** Measured by drills; promises without a drill are nobody's measure. */
+/** Only drills measure these, so objectives without a drill get no alert. */
 export function objectiveRules(writer: Writer, { drills, objectives }: Topology): AlertRule[] {
   if (drills.length === 0) return [];
   const { rpoSeconds, rtoMinutes } = objectives;

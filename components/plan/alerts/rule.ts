@@ -1,14 +1,16 @@
-/** What alert rules are made of: matchers, labels and texts of one database. Pure. */
+/** Builds the alert rules of one database: matchers, labels and texts. Pure. */
 import type { DatabaseNode } from "../topology/topology";
 
 export interface AlertOptions {
-  /** Further matchers of every series, `instance="db1:9100"`: needed where two hosts have stanzas of one name. */
+  /** Further matchers of every series, `instance="db1:9100"`, for two hosts with the same stanza name. */
   readonly selector?: string;
-  /** Labels of every alert. */
   readonly labels?: Readonly<Record<string, string>>;
-  /** Where the troubleshooting guide is; the alert's name in lower case is added behind `#`. */
+  /** URL of the troubleshooting guide; `#` and the alert's name in lower case are appended. */
   readonly runbookUrl?: string;
-  /** Bytes that one repository may take. @default `objectives.maxRepositoryGB`, else half as much again as is estimated where a topology has `sizing` */
+  /**
+   * Limit of one repository. @default `objectives.maxRepositoryGB`, else 1.5 times the estimate if the topology has
+   * `sizing`
+   */
   readonly repositoryBytesMax?: number;
 }
 
@@ -28,7 +30,7 @@ export interface AlertGroup {
 
 type Severity = "critical" | "warning" | "info";
 
-/** Makes rules of one database: its matchers, labels and the twin of each series. */
+/** Makes rules with one database's matchers and labels, and the twin of each series. */
 export class Writer {
   readonly database: DatabaseNode;
   readonly #options: AlertOptions;
@@ -47,12 +49,12 @@ export class Writer {
     return this.#options;
   }
 
-  /** Rules that carry these labels, also where their series are gone. */
+  /** A writer whose rules have these labels even if their series vanish. */
   about(labels: Readonly<Record<string, string>>): Writer {
     return new Writer(this.database, this.#options, labels);
   }
 
-  /** The series, of a cluster the best of its pods. */
+  /** The series; in a cluster the best value of its pods. */
   series(metric: string, best: "max" | "min" = "max"): string {
     const text = this.raw(metric);
     return this.database.kind === "cnpg" ? `${best} without (pod, instance, endpoint, container, job) (${text})` : text;

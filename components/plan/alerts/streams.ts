@@ -1,19 +1,18 @@
 /**
- * Alerts about streamed WAL, of each repository by itself. The age is measured against the moment when the metrics were gathered: what a collector
- * reads every few minutes would else look like a stream that stands still. Pure.
+ * Alerts on streamed WAL, for each repository. Age is measured against the time of the scrape's data: a collector that
+ * reads every few minutes would otherwise look like a stalled stream. Pure.
  */
 import { worstCaseRpo } from "../schedule/objectives";
 import type { Topology } from "../topology/topology";
 import type { AlertRule, Writer } from "./rule";
 
-/** The agent tells others every five seconds how far it is; a look in between is no news. */
+/** The agent publishes its position every five seconds. */
 const AGE_S_MIN = 60;
-/** Of the worst case that is promised: one hiccup more. */
+/** Beyond the worst case: one hiccup more. */
 const WORST_CASES = 2;
 const COLLECTED = "pgbackstop_collected_timestamp_seconds";
 const STREAMED = "pgbackstop_repo_stream_timestamp_seconds";
 
-/** None where nothing is streamed. */
 export function streamRules(writer: Writer, { databases, repositories }: Topology): AlertRule[] {
   const intervalSeconds = databases[0]?.streamIntervalSeconds;
   const worst = intervalSeconds === undefined ? null : worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: intervalSeconds });

@@ -1,5 +1,6 @@
 /**
- * A cluster with everything that is said of it, from plain values to complete plans: what the components and `pgbackstop render` share. Pure.
+ * Turns a declared cluster, as plain values, into complete plans. The components and `pgbackstop render` share it.
+ * Pure.
  */
 import type { ClusterDrillSettings, ClusterScheduleSettings, ClusterShapeSettings, RecoverySettings } from "./clusterSettings";
 import { type ResolvedCluster, type ResolvedSource, resolveShape } from "./clusterShape";
@@ -14,7 +15,7 @@ import { snapshotPlanOf } from "./snapshotPlan";
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
-/** As users write it: `clusterName` is the Cluster's, schedules say when and how. */
+/** `clusterName` is the Cluster's name; schedules include CloudNativePG's settings. */
 export interface ClusterFile extends Omit<ClusterSettings, "cluster" | "drills" | "schedules" | "snapshots">, Omit<ClusterShapeSettings, "drills"> {
   readonly clusterName?: string | undefined;
   readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
@@ -42,7 +43,7 @@ export function resolveClusterFile(name: string, file: ClusterFile): ResolvedClu
   };
 }
 
-/** Findings of all severities, in the order of the arguments. @param attached to a Cluster that others made */
+/** @param attached to a Cluster that others made */
 export function checkClusterFile(resolved: ResolvedCluster, attached: boolean): Finding[] {
   return checkCluster(resolved.plan, checkShape(resolved, attached));
 }
@@ -58,7 +59,7 @@ function resolveSource(plan: ClusterPlan, { engine, from, repositories, stanza }
   return { plan: source, from: from ?? [] };
 }
 
-/** Engines that need the primary beside them are sent there without being asked. */
+/** An engine that needs the primary gets it as backup target by default. */
 function targetOf(engine: string | undefined): string | undefined {
   return engine !== undefined && findEngine(engine)?.fromStandby === false ? "primary" : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * A cluster of CloudNativePG beside its backups, complete: every default filled in here and nowhere else. Pure. What is wrong with the values
- * is not said here but by rules/shape.ts; resolving never throws.
+ * Resolves a CloudNativePG cluster apart from its backups: all defaults are filled in here. Pure. Resolving never
+ * throws; rules/shape.ts checks the values.
  */
 import { engineOf } from "../engines/engines";
 import type {
@@ -22,13 +22,13 @@ import type {
 import { findPostgresImage, NODE_IMAGE } from "./images";
 import type { ClusterPlan } from "../model/plan";
 
-/** Major version that a cluster gets when nothing else is said. A changed default is a breaking change. */
+/** Default major version. Changing it is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
-/** Memory of the sidecar: what a backup of any size needs with one worker, and room for the page cache of what it writes. */
+/** Memory of the sidecar: enough for a backup of any size with one worker, plus page cache for its writes. */
 const SIDECAR_MEMORY_MIB = 384;
 /** Measured with 2 GB: 249 MiB with one worker, 378 with two (test/kubernetes/memory.test.ts). */
 const WORKER_MEMORY_MIB = 160;
-/** One worker leaves the processors to PostgreSQL, which shares the node with the sidecar. */
+/** One worker leaves the processors to PostgreSQL, which shares the node. */
 const PROCESS_MAX = 1;
 const SIDECAR_CPU = "100m";
 
@@ -40,7 +40,6 @@ export interface PoolerShape {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-/** Objects for the Prometheus operator. */
 export interface MonitorShape {
   readonly podMonitor: boolean;
   readonly prometheusRule: boolean;
@@ -51,7 +50,7 @@ export interface MonitorShape {
 
 export interface ClusterShape {
   readonly postgresVersion: number;
-  /** Undefined where a catalog decides. */
+  /** Undefined if a catalog decides. */
   readonly image: string | undefined;
   readonly imageCatalog: { readonly name: string; readonly kind: string } | undefined;
   readonly storage: StorageSettings | undefined;
@@ -62,7 +61,7 @@ export interface ClusterShape {
   readonly extensions: Readonly<Record<string, ExtensionSettings>>;
   readonly roles: Readonly<Record<string, RoleSettings>>;
   readonly bootstrap: BootstrapSettings;
-  /** Follows what it was restored from; `enabled` false has promoted it. */
+  /** Follows the cluster it was restored from; `enabled: false` has promoted it. */
   readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
   readonly poolers: readonly PoolerShape[];
   readonly monitors: MonitorShape;
@@ -70,28 +69,25 @@ export interface ClusterShape {
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
   readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
-  /** Workers of a sidecar. */
   readonly processMax: number;
   readonly superuserAccess: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly snapshots: SnapshotSettings | undefined;
-  /** By name of the drill. */
   readonly drills: Readonly<Record<string, ClusterDrillSettings>>;
-  /** What their account creates is bounded by an object of the whole Kubernetes cluster. */
+  /** A cluster-scoped object restricts what the drills' account may create. */
   readonly drillPolicy: boolean;
-  /** Who is told of scheduled Jobs. */
+  /** Targets of notifications about scheduled Jobs. */
   readonly notifySecret: string | undefined;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
 }
 
-/** A cluster, complete. */
 export interface ResolvedCluster {
   readonly plan: ClusterPlan;
   readonly shape: ClusterShape;
   readonly schedules: ScheduleShapes;
-  /** The cluster whose backups it begins with. */
+  /** The cluster whose backups it is restored from. */
   readonly source: ResolvedSource | null;
 }
 
@@ -100,12 +96,11 @@ export interface ResolvedSource {
   readonly from: readonly string[];
 }
 
-/** True where pods run the runtime: to back the cluster up, or to begin it. */
+/** True if pods run the runtime, for backups or for the restore at bootstrap. */
 export function runsInPods({ plan, source }: Pick<ResolvedCluster, "plan" | "source">): boolean {
   return engineOf(plan.engine).own || (source !== null && engineOf(source.plan.engine).own);
 }
 
-/** The complete shape of the cluster of `plan`. */
 export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings): ClusterShape {
   const postgresVersion = plan.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
@@ -151,9 +146,8 @@ function sidecarMemory(processMax: number): string {
   return `${SIDECAR_MEMORY_MIB + WORKER_MEMORY_MIB * (processMax - 1)}Mi`;
 }
 
-/** What the schedules of a cluster are beyond their times, by the kind of backup. */
+/** Settings of schedules beyond their times, by schedule name. */
 export type ScheduleShapes = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
-/** By the name of the repository. */
 export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
 
 function resolvePooler(name: string, settings: PoolerSettings): PoolerShape {

@@ -1,12 +1,11 @@
 /**
- * Images that clusters run when nothing else is said, by digest, so that nothing moves by itself: a new version of this package may bring
- * newer ones, and each cluster keeps what it has until it is asked to follow (`postgresVersion` and `image` of the components).
- * Pure data, the newest of 31 August 2026. Sources: the project's catalog "postgresql-standard-trixie", and the official image of Node.js.
+ * Default images, by digest, so that nothing changes unasked. A new version of this package may bring newer ones; each
+ * cluster keeps its image until `postgresVersion` or `image` changes. Pure data, the newest of 31 August 2026. Sources:
+ * the catalog "postgresql-standard-trixie" of CloudNativePG's project, and the official image of Node.js.
  */
 
 export interface PostgresImage {
   readonly major: number;
-  /** Of PostgreSQL: `18.6`. */
   readonly version: string;
   readonly image: string;
 }
@@ -24,18 +23,20 @@ export const POSTGRES_IMAGES: readonly PostgresImage[] = [
 export const NODE_IMAGE = "docker.io/library/node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df";
 
 const DALIBO_VERSION = "0.0.3";
-/** Dalibo's plugin by its version, as its own manifest names it. */
+/** By plugin version, as its manifest names them. */
 export const DALIBO_IMAGES = {
   controller: `docker.io/dalibo/cnpg-pgbackrest-controller:${DALIBO_VERSION}`,
   sidecar: `docker.io/dalibo/cnpg-pgbackrest-sidecar:${DALIBO_VERSION}`,
   exporter: `docker.io/dalibo/cnpg-pgbackrest-sidecar-exporter:${DALIBO_VERSION}`,
 } as const;
-/** The image for a major version of PostgreSQL, or null. */
 export function findPostgresImage(major: number): PostgresImage | null {
   return POSTGRES_IMAGES.find((row) => row.major === major) ?? null;
 }
 
-/** The major version that a tag begins with, as the operator reads it: 18 for `postgresql:18.6-standard-trixie@sha256:…`; null for others. */
+/**
+ * The major version at the start of a tag, as the operator reads it: 18 for `postgresql:18.6-standard-trixie@sha256:…`;
+ * null for others.
+ */
 export function majorOf(image: string): number | null {
   const tag = /:([0-9]+)[^/]*$/.exec(image.split("@")[0] ?? "")?.[1];
   return tag === undefined ? null : Number(tag);

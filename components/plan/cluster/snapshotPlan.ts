@@ -1,17 +1,16 @@
-/** Volume snapshots of a cluster: which schedules take them, and what is said of how long they stay. Pure. */
+/** Volume snapshots of a cluster: the schedules that take them, and their retention. Pure. */
 import { engineOf } from "../engines/engines";
 import type { SnapshotSettings } from "./clusterSettings";
 
-/** In topologies. */
 export interface SnapshotPlan {
   readonly online: boolean;
-  /** Beside another engine; with engine `volumeSnapshot` the schedules say when. */
+  /** With another engine only; engine `volumeSnapshot` uses the schedules. */
   readonly cron: string | undefined;
   readonly keepDays: number | undefined;
   readonly keepCount: number | undefined;
 }
 
-/** Behind the cluster's name: of the schedule that snapshots have beside another engine. */
+/** Suffix of the cluster's name, for the snapshots' schedule beside another engine. */
 export const SNAPSHOT_SCHEDULE = "snapshot";
 
 interface Snapshooter {
@@ -20,7 +19,6 @@ interface Snapshooter {
   readonly schedules: readonly { readonly name: string }[];
 }
 
-/** Null for a cluster without snapshots. */
 export function snapshotPlanOf(engine: string, settings: SnapshotSettings | undefined): SnapshotPlan | null {
   if (settings === undefined && !engineOf(engine).snapshots) return null;
   const { cron, keepCount, keepDays, online = true } = settings ?? {};
@@ -33,7 +31,7 @@ export function snapshotScheduleNames({ cluster, engine, schedules }: Snapshoote
   return settings?.cron === undefined ? [] : [`${cluster}-${SNAPSHOT_SCHEDULE}`];
 }
 
-/** True where somebody removes them. */
+/** True if something removes them. */
 export function expiresSnapshots(plan: Snapshooter, settings: SnapshotSettings | undefined): boolean {
   const hasRetention = settings?.keepDays !== undefined || settings?.keepCount !== undefined;
   return hasRetention && snapshotScheduleNames(plan, settings).length > 0;

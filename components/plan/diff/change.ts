@@ -1,49 +1,46 @@
 /**
- * One difference between two topologies: where, what it was, what it becomes, in words, and whether the backups get stronger or weaker by
- * it. Pure.
+ * One difference between two topologies: path, old and new value, a description, and whether it strengthens or weakens
+ * the backups. Pure.
  *
- * Values that are not known yet, or secret, are never compared: such a change is neutral and says so. Comparisons with an order are
- * antisymmetric: what weakens in one direction strengthens in the other. Only a repository that begins anew weakens both ways.
+ * Unknown and secret values are never compared: such a change is neutral and says so. Comparisons with an order are
+ * antisymmetric: what weakens in one direction strengthens in the other. Only a repository that starts from scratch
+ * weakens both ways.
  */
 import { isSecret, isUnknown } from "../model/unknown";
 
 export type Effect = "strengthened" | "weakened" | "neutral";
-/** `null`: there is none. */
 export type Value = string | number | boolean | null;
 
 export interface Change {
-  /** Name of the component. */
   readonly database: string;
-  /** Path of the argument where there is one: `repositories.repo1.keepDays`. */
+  /** Path of the argument if there is one: `repositories.repo1.keepDays`. */
   readonly path: string;
   readonly before: string;
   readonly after: string;
-  /** A sentence in words, without a full stop. */
+  /** A sentence without a full stop. */
   readonly text: string;
   readonly effect: Effect;
-  /** True where one of both is not known yet or secret: nobody can tell the effect. */
+  /** True if either value is unknown or secret, so the effect is unknown. */
   readonly uncertain: boolean;
-  /** What to write into `acknowledgeWeaker` to say that it is meant: the path, `=`, the new value. */
+  /** The key for `acknowledgeWeaker`: path, `=`, new value. */
   readonly acknowledgeAs: string;
-  /** Only for weakened ones: the reason that the new topology gives. */
+  /** The reason from the new topology; weakened changes only. */
   readonly acknowledged?: string;
 }
 
 /** Collects the changes of one database. */
 export interface Collector {
-  /** By a scale: the larger rank is the stronger one. */
+  /** The larger rank is the stronger one. */
   rank<T extends Value>(path: string, before: T, after: T, rankOf: (value: T) => number, sentence: Sentence<T>): void;
-  /** Different is neither better nor worse. */
+  /** A difference that is neither better nor worse. */
   plain(path: string, before: Value, after: Value, sentence: Sentence<Value>): void;
-  /** With an effect that is known already. */
   add(path: string, before: Value, after: Value, effect: Effect, text: string): void;
-  /** What cannot be compared because a part of it is not known. */
+  /** A change that cannot be compared because part of it is unknown. */
   uncertain(path: string, before: Value, after: Value, text: string): void;
 }
 
 type Sentence<T> = (after: T, before: T) => string;
 
-/** Writes into `changes`. */
 export function collector(database: string, changes: Change[]): Collector {
   const push = (path: string, before: Value, after: Value, effect: Effect, uncertain: boolean, text: string): void => {
     const shown = { before: valueText(before), after: valueText(after) };
@@ -71,12 +68,12 @@ export function collector(database: string, changes: Change[]): Collector {
   };
 }
 
-/** True where a value must not, or cannot, be looked at. */
+/** True for a value that must not or cannot be compared. */
 export function isHidden(value: unknown): boolean {
   return isUnknown(value) || isSecret(value);
 }
 
-/** How a value is shown: `none`, `not known yet`, `secret`, or itself. */
+/** `none`, `not known yet`, `secret`, or the value itself. */
 export function valueText(value: Value | undefined): string {
   if (value === null || value === undefined) return "none";
   if (isSecret(value)) return "secret";
@@ -84,7 +81,7 @@ export function valueText(value: Value | undefined): string {
   return String(value);
 }
 
-/** Two values of one sort that cannot be looked at are no change. */
+/** Two unknown values, or two secrets, count as equal. */
 function sortOf(value: Value): string {
   return isHidden(value) ? valueText(value) : "";
 }

@@ -1,6 +1,6 @@
 /**
- * 3-2-1 of a topology as a document, where places may not be known: the least and the most that each number can be. Where everything is
- * known both are the numbers of `copiesOf`. Pure.
+ * 3-2-1 of a topology whose failure domains may be unknown: minimum and maximum of each number. If everything is known,
+ * both equal `copiesOf`. Pure.
  */
 import type { RepositoryNode, Topology } from "../topology/topology";
 import { isHidden } from "./change";
@@ -32,12 +32,12 @@ export function countCopies(topology: Topology): CopyCounts {
   };
 }
 
-/** `3-2-1`; a number that is not known yet is the least that is sure, with a plus: `3-1+-1`. */
+/** `3-2-1`; an uncertain number is its minimum with a plus: `3-1+-1`. */
 export function copyCountsText({ copies, providers, offSite }: CopyCounts): string {
   return [copies, providers, offSite].map(({ min, max }) => (min === max ? String(min) : `${min}+`)).join("-");
 }
 
-/** Repositories that a schedule of full backups reaches; all of them while nothing is scheduled. */
+/** Repositories that get scheduled full backups; all of them if nothing is scheduled. */
 export function repositoriesWithFulls({ repositories, schedules }: Topology): readonly RepositoryNode[] {
   if (schedules.length === 0) return repositories;
   const keys = new Set(schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys));

@@ -1,4 +1,7 @@
-/** What changes for one database beside its repositories: copies, engine, promises, schedules, drills, findings lived with. Pure. */
+/**
+ * Changes of one database apart from its repositories: copies, engine, objectives, schedules, drills, silenced
+ * findings. Pure.
+ */
 import { findRepoKey } from "../model/defaults";
 import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
@@ -13,13 +16,13 @@ import { diffSnapshots } from "./snapshots";
 const COPY_WORDS = {
   copies: "copies of the data, the database itself included",
   providers: "places that do not fail together",
-  offSite: "copies off the site",
+  offSite: "copies off-site",
 } as const;
 const ACKNOWLEDGE_RANK: Readonly<Record<string, number>> = { any: 0, all: 2 };
-/** The share by which two rates differ at least to be called different. */
+/** Rates that differ by less count as equal. */
 const RATE_EPSILON = 0.001;
 
-/** Everything about one database, in the order in which it is read: the headline first. */
+/** In reading order: the headline first. */
 export function diffDatabase(to: Collector, before: Topology, after: Topology): void {
   diffCopies(to, before, after);
   diffNode(to, before, after);
@@ -51,7 +54,7 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
   const [now] = after.databases;
   if (old === undefined || now === undefined) return;
   if (old.stanza !== now.stanza && !isHidden(old.stanza) && !isHidden(now.stanza)) {
-    const text = `backups begin anew under the name ${now.stanza}: those of ${old.stanza} are no longer looked after`;
+    const text = `backups start from scratch under the name ${now.stanza}: nothing maintains those of ${old.stanza} any more`;
     to.add("stanza", old.stanza, now.stanza, "weakened", text);
   }
   diffEngine(to, old.engine, now.engine);
@@ -61,7 +64,7 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
   to.plain("snapshots", snapshots[0] ?? null, snapshots[1] ?? null, (value) => `snapshots beside the backups: ${valueText(value)}`);
 }
 
-/** By what is lost and what is gained; an engine that is in no table cannot be judged. */
+/** Judged by the capabilities lost and gained; unknown engines cannot be judged. */
 function diffEngine(to: Collector, before: string, after: string): void {
   const [old, now] = [findEngine(before), findEngine(after)];
   if (before === after || old === null || now === null) {
@@ -72,7 +75,7 @@ function diffEngine(to: Collector, before: string, after: string): void {
   const lost = couldDo.filter((ability) => !canDo.includes(ability));
   const gained = canDo.filter((ability) => !couldDo.includes(ability));
   const parts = [lost.length > 0 ? `can no longer: ${lost.join(", ")}` : "", gained.length > 0 ? `now can: ${gained.join(", ")}` : ""];
-  const text = `${now.title} in the place of ${old.title}; ${parts.filter((part) => part !== "").join("; ")}`;
+  const text = `${now.title} instead of ${old.title}; ${parts.filter((part) => part !== "").join("; ")}`;
   to.rank(
     "engine",
     before,
@@ -90,14 +93,14 @@ function abilitiesOf(row: EngineRow): string[] {
     [row.encrypts, "encrypt"],
     [row.fromStandby, "back up from a standby"],
     [row.retention, "remove old backups"],
-    [row.isolated, "keep healthy repositories current while one is down"],
+    [row.isolated, "keep healthy repositories up to date while one is down"],
     [row.acknowledges, "acknowledge WAL by policy"],
     [row.blockIncremental, "store changed blocks only"],
   ];
   return [...flags.flatMap(([able, words]) => (able ? [words] : [])), ...row.backupTypes.map((type) => `take ${type} backups`)];
 }
 
-/** When PostgreSQL may forget a segment: only when all have it, when the named ones have it, as soon as one has it. */
+/** Strongest first: all repositories hold the segment, the named ones hold it, one holds it. */
 function diffWal(to: Collector, before: Topology, after: Topology): void {
   const [old, now] = [findWal(before), findWal(after)];
   if (old === undefined || now === undefined) return;
@@ -107,9 +110,9 @@ function diffWal(to: Collector, before: Topology, after: Topology): void {
   const added = names(is).filter((name) => !names(was).includes(name)).length;
   const removed = names(was).filter((name) => !names(is).includes(name)).length;
   const sentence = (value: Value): string =>
-    `PostgreSQL may remove a segment ${value === "all" ? "when all repositories have it" : value === "any" ? "as soon as one repository has it" : `when ${valueText(value)} has it`}`;
+    `PostgreSQL may remove a segment ${value === "all" ? "when all repositories hold it" : value === "any" ? "as soon as one repository holds it" : `when ${valueText(value)} holds it`}`;
   const bothNamed = rank(was) === 1 && rank(is) === 1;
-  // Among named ones more are safer; others in their place are neither.
+  // More named repositories are safer; other ones are neither safer nor weaker.
   to.rank("acknowledge", was, is, (value) => (bothNamed ? (value === is ? added : removed) : rank(value)), sentence);
   diffKeys(to, "wal", "WAL", [old.toRepoKeys, before], [now.toRepoKeys, after]);
 }
@@ -118,19 +121,19 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
   const shorter = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
   const longer = (value: Value): number => Number(value ?? 0);
   to.rank("worstCaseRpoSeconds", old.worstCaseRpoSeconds ?? null, now.worstCaseRpoSeconds ?? null, shorter, (value) =>
-    value === null ? "nothing limits how old the newest commit in the repositories is" : `a lost host costs commits of at most ${value} s`,
+    value === null ? "nothing limits how far the repositories lag behind the database" : `losing the host loses at most ${value} s of commits`,
   );
   to.rank("objectives.rpoSeconds", old.rpoSeconds ?? null, now.rpoSeconds ?? null, shorter, (value) =>
-    value === null ? "no recovery point is promised" : `the promised recovery point is ${value} s`,
+    value === null ? "no recovery point objective" : `the recovery point objective is ${value} s`,
   );
   to.rank("objectives.rtoMinutes", old.rtoMinutes ?? null, now.rtoMinutes ?? null, shorter, (value) =>
-    value === null ? "no recovery time is promised" : `the promised recovery time is ${value} minutes`,
+    value === null ? "no recovery time objective" : `the recovery time objective is ${value} minutes`,
   );
   to.rank("objectives.pitrDays", old.pitrDays ?? null, now.pitrDays ?? null, longer, (value) =>
-    value === null ? "no recovery window is promised" : `the promised recovery window is ${value} days`,
+    value === null ? "no recovery window objective" : `the recovery window objective is ${value} days`,
   );
   to.plain("objectives.maxRepositoryGB", old.maxRepositoryGB ?? null, now.maxRepositoryGB ?? null, (value) =>
-    value === null ? "no size of a repository is promised" : `a repository shall take no more than ${valueText(value)} GB`,
+    value === null ? "no limit for the size of a repository" : `the limit for the size of a repository is ${valueText(value)} GB`,
   );
 }
 
@@ -141,17 +144,17 @@ function diffSchedules(to: Collector, before: Topology, after: Topology): void {
     const now = news.get(name);
     const path = `schedules.${name}`;
     if (now === undefined) {
-      to.add(path, scheduleText(old), "removed", "weakened", `no ${old.type} backups are taken any more`);
+      to.add(path, scheduleText(old), "removed", "weakened", `no more ${old.type} backups`);
       continue;
     }
     diffRate(to, `${path}.cron`, `${now.type} backups`, old.cron, now.cron);
-    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `the hours of ${name} are those of ${valueText(value)}`);
-    to.plain(`${path}.jitterSeconds`, old.jitterSeconds, now.jitterSeconds, (value) => `${name} begins up to ${valueText(value)} s later`);
+    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `${name} runs in time zone ${valueText(value)}`);
+    to.plain(`${path}.jitterSeconds`, old.jitterSeconds, now.jitterSeconds, (value) => `${name} starts up to ${valueText(value)} s late`);
     to.plain(`${path}.deadlineSeconds`, old.deadlineSeconds, now.deadlineSeconds, (value) => `${name} is stopped after ${valueText(value)} s`);
     diffKeys(to, `${path}.repositories`, `${now.type} backups`, [old.repoKeys, before], [now.repoKeys, after]);
   }
   for (const [name, now] of news) {
-    if (!olds.has(name)) to.add(`schedules.${name}`, null, scheduleText(now), "strengthened", `${now.type} backups are taken: ${scheduleText(now)}`);
+    if (!olds.has(name)) to.add(`schedules.${name}`, null, scheduleText(now), "strengthened", `new ${now.type} backups: ${scheduleText(now)}`);
   }
 }
 
@@ -162,11 +165,11 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
     const now = news.get(name);
     const path = `drills.${name}`;
     if (now === undefined) {
-      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} proves restores from ${sourceText(old)} no longer`);
+      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} no longer proves restores from ${sourceText(old)}`);
       continue;
     }
     diffRate(to, `${path}.cron`, `the drill ${name}`, old.cron, now.cron);
-    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `the hours of ${name} are those of ${valueText(value)}`);
+    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `${name} runs in time zone ${valueText(value)}`);
     diffSource(to, path, [old, before], [now, after]);
     to.plain(`${path}.pick`, old.pick ?? null, now.pick ?? null, (value) => `the drill ${name} restores ${pickText(value)}`);
     const depth = (value: Value): number => DRILL_LEVELS.indexOf(value === null ? "thorough" : String(value));
@@ -190,7 +193,7 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
   }
 }
 
-/** From one to another is neither; a repository that is drilled no longer is weaker. */
+/** Another repository is neutral; losing one is weaker. */
 function diffSource(to: Collector, path: string, [old, before]: Drilled, [now, after]: Drilled): void {
   if (old.from !== undefined && now.from !== undefined)
     return to.plain(`${path}.from`, old.from, now.from, (value) => `the drill ${now.name} restores from ${valueText(value)}`);
@@ -203,12 +206,12 @@ type Drilled = readonly [drill: DrillPlan, topology: Topology];
 
 function diffDrillChecks(to: Collector, before: DrillChecksNode = NO_CHECKS, after: DrillChecksNode = NO_CHECKS): void {
   to.rank("drillChecks.heartbeat", before.heartbeat, after.heartbeat, Number, (value) =>
-    value ? "drills know by a heartbeat what would be lost" : "drills know by the last commit only what would be lost",
+    value ? "drills measure the loss by a heartbeat" : "drills measure the loss by the last commit only",
   );
   for (const name of before.assertions)
-    if (!after.assertions.includes(name)) to.add(`drillChecks.${name}`, "asked", "removed", "weakened", `drills do not ask any more whether ${name}`);
+    if (!after.assertions.includes(name)) to.add(`drillChecks.${name}`, "asked", "removed", "weakened", `drills no longer check whether ${name}`);
   for (const name of after.assertions)
-    if (!before.assertions.includes(name)) to.add(`drillChecks.${name}`, null, "asked", "strengthened", `drills ask whether ${name}`);
+    if (!before.assertions.includes(name)) to.add(`drillChecks.${name}`, null, "asked", "strengthened", `drills check whether ${name}`);
 }
 
 const NO_CHECKS: DrillChecksNode = { heartbeat: false, assertions: [] };
@@ -217,13 +220,13 @@ function diffSilenced(to: Collector, before: Topology, after: Topology): void {
   const olds = new Map(before.silenced.map(({ code, reason }) => [code, reason]));
   const news = new Map(after.silenced.map(({ code, reason }) => [code, reason]));
   for (const [code, reason] of news) {
-    if (!olds.has(code)) to.add(`silence.${code}`, null, "silenced", "weakened", `${code} is said no longer: ${reason}`);
+    if (!olds.has(code)) to.add(`silence.${code}`, null, "silenced", "weakened", `${code} is now silenced: ${reason}`);
     else to.plain(`silence.${code}`, olds.get(code) ?? null, reason, (value) => `${code} is silenced for another reason: ${valueText(value)}`);
   }
-  for (const code of olds.keys()) if (!news.has(code)) to.add(`silence.${code}`, "silenced", null, "strengthened", `${code} is said again`);
+  for (const code of olds.keys()) if (!news.has(code)) to.add(`silence.${code}`, "silenced", null, "strengthened", `${code} is no longer silenced`);
 }
 
-/** Rarer is weaker; other hours at the same rate are neither. */
+/** Less often is weaker; other hours at the same rate are neutral. */
 function diffRate(to: Collector, path: string, what: string, before: string, after: string): void {
   if (isHidden(before) || isHidden(after)) return to.plain(path, before, after, () => "");
   const [old, now] = [textRunsPerDay(before), textRunsPerDay(after)];
@@ -234,19 +237,17 @@ function diffRate(to: Collector, path: string, what: string, before: string, aft
     after,
     (value) => (same ? 0 : value === after ? now : old),
     () =>
-      same
-        ? `${what}: ${after} in the place of ${before}, as often as before`
-        : `${what}: ${rateText(now)} (${after}), it was ${rateText(old)} (${before})`,
+      same ? `${what}: ${after} instead of ${before}, as often as before` : `${what}: ${rateText(now)} (${after}), was ${rateText(old)} (${before})`,
   );
 }
 
-/** Repositories that get something no longer, or from now on; those that are new or gone as a whole are told elsewhere. */
+/** Repositories that something starts or stops going to; added and removed repositories are reported elsewhere. */
 function diffKeys(to: Collector, path: string, what: string, [olds, before]: Reached, [news, after]: Reached): void {
   for (const { key, name } of after.repositories) {
     if (!before.repositories.some((repository) => repository.name === name)) continue;
     const [was, is] = [olds.includes(key), news.includes(key)];
     if (was === is) continue;
-    to.rank(`${path}.${name}`, was, is, Number, (value) => (value ? `${what} go to ${name}` : `${what} go to ${name} no longer`));
+    to.rank(`${path}.${name}`, was, is, Number, (value) => (value ? `${what} go to ${name}` : `${what} no longer go to ${name}`));
   }
 }
 
@@ -271,7 +272,7 @@ function sourceText(drill: DrillPlan): string {
 }
 
 function pickText(value: Value): string {
-  return value === null ? "every kind of backup in its turn" : valueText(value);
+  return value === null ? "each kind of backup in turn" : valueText(value);
 }
 
 /** `daily`, `every 7 days`, `4 times a day`. */

@@ -1,4 +1,4 @@
-/** What changes in the repositories of one database: which there are, where they are, how long they keep, and what protects them. Pure. */
+/** Changes in the repositories of one database: which exist, where they are, their retention and protection. Pure. */
 import { findEngine } from "../engines/engines";
 import { textRunsPerDay } from "../schedule/schedule";
 import type { RepositoryNode, Topology } from "../topology/topology";
@@ -6,21 +6,21 @@ import { type Collector, isHidden, type Value, valueText } from "./change";
 
 const LOCK_MODES = ["", "governance", "compliance"];
 
-/** By name: a key is part of every option on the host, so `repo1` stays `repo1`. */
+/** Matched by name: the number is part of every option on the host, so `repo1` stays `repo1`. */
 export function diffRepositories(to: Collector, before: Topology, after: Topology): void {
   const olds = byName(before);
   const news = byName(after);
   for (const [name, old] of olds) {
     const now = news.get(name);
     if (now !== undefined) diffRepository(to, `repositories.${name}`, [old, before], [now, after]);
-    else to.add(`repositories.${name}`, placeText(old), "removed", "weakened", `${name} (${placeText(old)}) gets nothing any more`);
+    else to.add(`repositories.${name}`, placeText(old), "removed", "weakened", `${name} (${placeText(old)}) no longer gets anything`);
   }
   for (const [name, now] of news) {
     if (!olds.has(name)) to.add(`repositories.${name}`, null, placeText(now), "strengthened", `${name} (${placeText(now)}) is new`);
   }
 }
 
-/** Days of the recovery window that a repository is sure to hold; null where nothing tells, infinite where nothing is removed. */
+/** Guaranteed recovery window in days; null if unknown, infinite without expiry. */
 export function windowDays(repository: RepositoryNode, topology: Topology): number | null {
   const { keepDays, keepFullCount } = repository;
   if (isHidden(keepDays) || isHidden(keepFullCount)) return null;
@@ -29,7 +29,7 @@ export function windowDays(repository: RepositoryNode, topology: Topology): numb
   const rate = topology.schedules
     .filter((schedule) => schedule.type === "full" && schedule.repoKeys.includes(repository.key))
     .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
-  // Right after a full backup the oldest one is let go: what remains reaches back one interval less than there are fulls.
+  // Right after a full backup the oldest one expires, so the window spans one interval less than there are fulls.
   return rate > 0 ? (keepFullCount - 1) / rate : null;
 }
 
@@ -50,7 +50,7 @@ type Side = readonly [repository: RepositoryNode, topology: Topology];
 function diffRepository(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
   const { name } = now;
   if (old.location !== now.location && !isHidden(old.location) && !isHidden(now.location)) {
-    const text = `${name} begins anew at ${now.location}: what ${old.location} holds is no longer looked after`;
+    const text = `${name} starts from scratch at ${now.location}: nothing maintains what ${old.location} holds any more`;
     to.add(`${path}.location`, old.location, now.location, "weakened", `${text}${movedText(name, before, after)}`);
   } else {
     to.plain(`${path}.location`, old.location, now.location, () => "");
@@ -65,11 +65,11 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
     known(old.offSite),
     known(now.offSite),
     yes,
-    (value) => `${name} is ${value === true ? "" : "not known to be "}off the site`,
+    (value) => `${name} is ${value === true ? "" : "not known to be "}off-site`,
   );
   to.rank(`${path}.encrypted`, old.encrypted, now.encrypted, yes, (value) => `${name} is ${value ? "" : "no longer "}encrypted`);
   to.rank(`${path}.requireMount`, known(old.requireMount), known(now.requireMount), yes, (value) =>
-    value === true ? `${name} is written to only while something is mounted there` : `${name} is written to even when nothing is mounted there`,
+    value === true ? `${name} is written only while its file system is mounted` : `${name} is written even while its file system is not mounted`,
   );
   const compress = ({ compressLevel, compressType }: RepositoryNode): string => `${compressType} ${compressLevel}`;
   to.plain(`${path}.compress`, compress(old), compress(now), (value) => `${name} is compressed with ${valueText(value)}`);
@@ -77,18 +77,18 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
   diffBucket(to, path, old, now);
 }
 
-/** The Secret of a cluster's repository is named after its key, and is changed before the last pod of the old engine is gone. */
+/** The Secret of a cluster's repository is named after its key and changes before the old engine's last pod is gone. */
 function movedText(name: string, before: Topology, after: Topology): string {
   const [[old], [now]] = [before.databases, after.databases];
   if (old?.kind !== "cnpg" || now?.kind !== "cnpg" || old.engine === now.engine) return "";
-  return `; pods of engine ${old.engine} read the keys of ${name} until they are replaced: give the new place a key that the old one does not have`;
+  return `; pods of engine ${old.engine} read the keys of ${name} until they are replaced: give the new repository another number`;
 }
 
-/** The same place in the layout of another program: what lies there is not read, and nobody removes it any more. */
+/** The same location in another program's layout: nothing reads or removes the old files. */
 function diffFormat(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
   const [was = null, is = null] = [before, after].map(({ databases: [database] }) => findEngine(database?.engine ?? "")?.format);
   if (was === null || is === null || was === is || old.location !== now.location || isHidden(now.location)) return;
-  const text = `${now.name} begins anew where it is, in the format of ${is}: what ${was} wrote there is no longer looked after, and fills the same place`;
+  const text = `${now.name} starts from scratch at the same location, in the format of ${is}: nothing maintains what ${was} wrote there any more, and it takes up space`;
   to.add(`${path}.format`, was, is, "weakened", text);
 }
 
@@ -99,7 +99,7 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
   const changed = oldDays !== newDays || oldFulls !== newFulls;
   const isSwitch = (oldDays === null) !== (newDays === null) || (oldFulls === null) !== (newFulls === null);
   if (changed && !isSwitch) {
-    const said = (): string => `${now.name} ${retentionText(now)}, it ${retentionText(old).replace("keeps", "kept")}`;
+    const said = (): string => `${now.name} ${retentionText(now)}, ${retentionText(old).replace("keeps", "kept")} before`;
     to.rank(`${path}.keepDays`, oldDays, newDays, Number, said);
     to.rank(`${path}.keepFullCount`, oldFulls, newFulls, Number, said);
     if (Math.sign(compareWindows(windows)) === Math.sign(Number(newDays ?? newFulls) - Number(oldDays ?? oldFulls))) return;
@@ -107,16 +107,16 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
   const texts = isSwitch ? [retentionText(old), retentionText(now)] : windows.map(windowText);
   const field = isSwitch ? "retention" : "window";
   if (isSwitch && (windows[0] === null || windows[1] === null || [oldDays, oldFulls, newDays, newFulls].some(isHidden))) {
-    to.uncertain(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, `${now.name} ${retentionText(now)}: how long its window is cannot be told`);
+    to.uncertain(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, `${now.name} ${retentionText(now)}: the length of its window is unknown`);
     return;
   }
   const step = compareWindows(windows);
   if (step === 0 && !isSwitch) return;
-  const said = `${now.name} is sure to reach back ${windowText(windows[1])}, it was ${windowText(windows[0])}`;
+  const said = `${now.name} reaches back at least ${windowText(windows[1])}, was ${windowText(windows[0])}`;
   to.add(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral", said);
 }
 
-/** Above zero where the second one is longer; zero where one of both is not known. */
+/** Above zero if the second one is longer; zero if either is unknown. */
 function compareWindows([before, after]: readonly [number | null, number | null]): number {
   if (before === null || after === null || before === after) return 0;
   const difference = after - before;
@@ -124,11 +124,11 @@ function compareWindows([before, after]: readonly [number | null, number | null]
 }
 
 function windowText(days: number | null): string {
-  if (days === null) return "no known time";
-  return Number.isFinite(days) ? count(Number(days.toFixed(1)), "day") : "for ever";
+  if (days === null) return "an unknown time";
+  return Number.isFinite(days) ? count(Number(days.toFixed(1)), "day") : "forever";
 }
 
-/** What the bucket does by itself. What is no longer declared is no longer known to protect anything. */
+/** Protection by the bucket. What is no longer declared no longer counts as protection. */
 function diffBucket(to: Collector, path: string, { bucket: old = {} }: RepositoryNode, { bucket: now = {}, name }: RepositoryNode): void {
   const at = (field: string): string => `${path}.bucket.${field}`;
   const amount = (value: Value): number => Number(value ?? 0);
@@ -136,12 +136,12 @@ function diffBucket(to: Collector, path: string, { bucket: old = {} }: Repositor
     value === true ? `the bucket of ${name} keeps versions` : `the bucket of ${name} is not known to keep versions`,
   );
   to.rank(at("immutableDays"), known(old.immutableDays), known(now.immutableDays), amount, (value) =>
-    value === null ? `nothing in ${name} is locked any more` : `what is written to ${name} is locked for ${count(amount(value), "day")}`,
+    value === null ? `objects in ${name} are no longer locked` : `objects in ${name} are locked for ${count(amount(value), "day")}`,
   );
   const lock = (value: Value): number => LOCK_MODES.indexOf(String(value ?? "").toLowerCase());
   to.rank(at("lockMode"), known(old.lockMode), known(now.lockMode), lock, (value) => `the lock of ${name} is ${valueText(value)}`);
   to.rank(at("undeleteDays"), known(old.undeleteDays), known(now.undeleteDays), amount, (value) =>
-    value === null ? `what is deleted in ${name} is gone` : `what is deleted in ${name} can be had back for ${count(amount(value), "day")}`,
+    value === null ? `deleted objects in ${name} are gone` : `deleted objects in ${name} can be restored for ${count(amount(value), "day")}`,
   );
   const age = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
   to.rank(at("expireLiveDays"), known(old.expireLiveDays), known(now.expireLiveDays), age, (value) =>

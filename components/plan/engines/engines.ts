@@ -1,7 +1,7 @@
 /**
- * What each engine is and can do: one row each, which rules, runbooks, comparisons and documentation read. What an engine renders is in
- * render/engines and render/hostEngines, a file each. Pure data. Sources: the engines' own code and documents (plugin-barman-cloud 0.14,
- * Dalibo's plugin 0.0.3, CloudNativePG 1.30, pgBackRest 2.60).
+ * What each engine is and can do: a row each, for rules, runbooks, comparisons and documentation. render/engines and
+ * render/hostEngines hold what each one renders. Pure data. Sources: the engines' code and documentation
+ * (plugin-barman-cloud 0.14, Dalibo's plugin 0.0.3, CloudNativePG 1.30, pgBackRest 2.60).
  */
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import type { ClusterEngine } from "../../databases/cnpgArgs";
@@ -9,7 +9,7 @@ import type { Engine } from "../../databases/hostArgs";
 import { REPOSITORY_KINDS, type RepositoryKind } from "../repositories/repositoryTypes";
 import { BARMAN, DALIBO } from "../rules/manifests/plugins";
 
-/** The engines that arguments can name: the compiler asks for a row for each. */
+/** The type makes the compiler demand a row for each. */
 export type HostEngineId = Engine;
 export type ClusterEngineId = ClusterEngine;
 type EngineId = HostEngineId | ClusterEngineId;
@@ -17,40 +17,37 @@ type EngineId = HostEngineId | ClusterEngineId;
 export interface EngineRow {
   readonly id: string;
   readonly title: string;
-  /** Where it can be installed. */
   readonly on: readonly ("host" | "cnpg")[];
-  /** The runtime of this package writes: its processes run our verbs, so that there are an agent, metrics, drills and workers. */
+  /** Our runtime writes: there are an agent, metrics, drills and workers. */
   readonly own: boolean;
-  /** Stock pgBackRest writes: its version has known faults, and it reads its configuration where it looks without options. */
+  /** Stock pgBackRest writes: versions have known bugs, and it reads its configuration from its default path. */
   readonly stock: boolean;
-  /** Its backups are snapshots of volumes, which its schedules take. */
+  /** Its schedules take volume snapshots. */
   readonly snapshots: boolean;
-  /** As CloudNativePG knows it, with the parameters of a full backup; null where the operator itself takes the backups. */
+  /** CloudNativePG's plugin name and the parameters of a full backup; null if the operator itself takes the backups. */
   readonly plugin: { readonly name: string; readonly fullBackup?: Readonly<Record<string, string>> } | null;
-  /** Repositories that it can write to. */
   readonly repositoriesMax: number;
-  /** One run of a backup reaches all repositories; else each repository needs a run of its own. */
+  /** One run of a backup reaches all repositories; otherwise each needs a separate run. */
   readonly onePass: boolean;
   readonly backupTypes: readonly ("full" | "diff" | "incr")[];
   readonly kinds: readonly RepositoryKind[];
-  /** Whose layout of files it writes; two of one format read each other's backups. Null where there are no files. */
+  /** Layout of its files; engines with the same format read each other's backups. Null without files. */
   readonly format: "pgBackRest" | "Barman Cloud" | null;
-  /** Encrypts before anything leaves the database's machine. */
+  /** Encrypts before data leave the database's machine. */
   readonly encrypts: boolean;
   readonly fromStandby: boolean;
-  /** Removes old backups by itself. */
   readonly retention: boolean;
-  /** Keeps backups by their number, not by days only. */
+  /** Supports retention by count, not by days only. */
   readonly keepsByCount: boolean;
-  /** Keeps healthy repositories current while another one is down. */
+  /** Keeps archiving to healthy repositories while another one is down. */
   readonly isolated: boolean;
   readonly acknowledges: boolean;
   readonly blockIncremental: boolean;
-  /** Can use addresses with the bucket's name in the host name. */
+  /** Supports the bucket's name in the host name. */
   readonly hostStyle: boolean;
 }
 
-/** What an engine of which nothing is known can do. */
+/** Capabilities of an unknown engine. */
 const NOTHING: Omit<EngineRow, "id" | "title" | "on"> = {
   own: false,
   stock: false,
@@ -126,12 +123,11 @@ const ROWS: Readonly<Record<EngineId, Omit<EngineRow, "id">>> = {
 
 export const ENGINES: readonly EngineRow[] = Object.entries(ROWS).map(([id, row]) => ({ id, ...row }));
 
-/** The row of that name, or null. */
 export function findEngine(id: string): EngineRow | null {
   return ENGINES.find((row) => row.id === id) ?? null;
 }
 
-/** The row of that name. An unknown name gets a row that can do nothing. */
+/** An unknown name gets a row that can do nothing. */
 export function engineOf(id: string): EngineRow {
   return findEngine(id) ?? { ...NOTHING, id, title: `engine ${id}`, on: [] };
 }

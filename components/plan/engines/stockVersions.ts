@@ -1,18 +1,19 @@
 /**
- * What versions of stock pgBackRest cannot do, or do wrongly, as one table: previews judge a declared version by it, an update the version
- * that it finds on the host. Pure data. Sources: pgBackRest's release notes and issues of the numbers named, and runs of 2.45, 2.55 and 2.60.
+ * What versions of stock pgBackRest cannot do, or do wrongly. A preview judges a declared version by this table, an
+ * update the version on the host. Pure data. Sources: pgBackRest's release notes and the issues named here, and runs of
+ * 2.45, 2.55 and 2.60.
  */
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { compareVersions, isOlder } from "../model/compareVersions";
 
-/** Versions in which a row is true: from the first on, and before the second. */
+/** Affected versions: from the first on, and before the second. */
 export interface VersionRange {
   readonly from?: string;
   readonly before?: string;
 }
 
 interface StockRow extends VersionRange {
-  /** PB048 is what fails at once, PB049 what fails one day. */
+  /** PB048 fails at once, PB049 some day. */
   readonly code: "PB048" | "PB049";
   readonly concerns: (repository: RepositoryPlan) => boolean;
   readonly fact: string;
@@ -60,7 +61,7 @@ const ROWS: readonly StockRow[] = [
     from: "2.55",
     before: "2.56",
     concerns: ({ s3 }) => (s3?.facts.immutableDays ?? 0) > 0,
-    fact: "2.55 sends no Content-MD5, which object lock demands: every upload fails",
+    fact: "2.55 sends no Content-MD5, which object lock requires: every upload fails",
     hint: "use 2.56 or newer",
   },
   {
@@ -68,14 +69,14 @@ const ROWS: readonly StockRow[] = [
     from: "2.58",
     before: "2.59.1",
     concerns: ({ s3 }) => s3 !== undefined,
-    fact: "uploads in parts can hang for ever (pgbackrest#2818)",
+    fact: "multipart uploads can hang forever (pgbackrest#2818)",
     hint: "use 2.59.1 or newer",
   },
   {
     code: "PB049",
     before: "2.58",
     concerns: ({ s3 }) => s3 !== undefined,
-    fact: "a stored file above 10,000 parts of the chunk size ends the backup (pgbackrest#2679)",
+    fact: "a stored file of more than 10,000 chunks aborts the backup (pgbackrest#2679)",
     hint: "use 2.58 or newer, or keep files below 150 GiB with chunks of 16 MiB",
   },
   {
@@ -89,12 +90,12 @@ const ROWS: readonly StockRow[] = [
     code: "PB049",
     before: "2.59.2",
     concerns: ({ blockIncremental }) => blockIncremental,
-    fact: "a file that shrinks to nothing while it is backed up gets an empty block map, which later increments stumble over",
+    fact: "a file that shrinks to nothing during a backup gets an empty block map, which breaks later increments",
     hint: "use 2.59.2 or newer, or leave blockIncremental out",
   },
 ];
 
-/** A row as it concerns one repository of a plan, whatever version there is: plain data. */
+/** A row for one repository of a plan, for any version: plain data. */
 export interface StockLimit extends VersionRange {
   readonly code: "PB048" | "PB049";
   /** `repositories.repo2` */
@@ -103,7 +104,7 @@ export interface StockLimit extends VersionRange {
   readonly hint: string;
 }
 
-/** The rows that concern these repositories, in their order. */
+/** In the order of the repositories. */
 export function stockLimits(repositories: readonly RepositoryPlan[]): StockLimit[] {
   return repositories.flatMap((repository) =>
     ROWS.filter((row) => row.concerns(repository)).map(({ concerns: _concerns, ...row }) => ({ ...row, path: `repositories.${repository.name}` })),
@@ -117,15 +118,18 @@ export function isInRange({ from, before }: VersionRange, version: string): bool
   );
 }
 
-/** First versions that know a major version of PostgreSQL; older ones of either were always known to those that matter here. */
+/**
+ * First pgBackRest versions that support each major version of PostgreSQL. Older major versions are supported by every
+ * version listed here.
+ */
 const POSTGRES_SINCE: readonly (readonly [major: number, since: string])[] = [
   [18, "2.55"],
   [17, "2.54"],
   [16, "2.47"],
 ];
 
-/** Why `version` cannot back up a server of that major version, or null. */
+/** Null if `version` supports that major version. */
 export function postgresLimit(version: string, major: number): string | null {
   const since = POSTGRES_SINCE.find(([known]) => known === major)?.[1];
-  return since !== undefined && isOlder(version, since) ? `PostgreSQL ${major} is known to pgBackRest from ${since} on` : null;
+  return since !== undefined && isOlder(version, since) ? `pgBackRest supports PostgreSQL ${major} from ${since} on` : null;
 }

@@ -1,4 +1,4 @@
-/** The one form in which a plan knows an SSH host: the SHA-256 of its key in hexadecimal digits, as stock pgBackRest wants it. Pure. */
+/** The form of an SSH host key in plans: its SHA-256 in hexadecimal digits, as stock pgBackRest wants it. Pure. */
 import { findFingerprint, fingerprintOf, keyTypeOf } from "../../../runtime/storage/sftp/hostKey";
 import { isUnknown } from "../model/unknown";
 
@@ -7,7 +7,7 @@ interface KnownBy {
   readonly hostFingerprint?: string | undefined;
 }
 
-/** From the key or from any form of its SHA-256. What cannot be read comes back as it was given, and a rule says so. */
+/** From the key or any form of its SHA-256. Unreadable input is returned unchanged, and a rule reports it. */
 export function fingerprintFor({ hostKey, hostFingerprint }: KnownBy): string {
   const given = hostKey ?? hostFingerprint ?? "";
   if (isUnknown(given)) return given;

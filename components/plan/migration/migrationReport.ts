@@ -1,4 +1,6 @@
-/** What a step of `pgbackstop migrate --output=json` has answered, in words for an error or a log. Pure; reads what it knows and ignores the rest. */
+/**
+ * Turns the answer of `pgbackstop migrate --output=json` into text for an error or a log. Pure; ignores unknown fields.
+ */
 
 interface ReportDocument {
   readonly refusals?: readonly { readonly fact: string; readonly rule: string; readonly wayOut: string }[];
@@ -13,10 +15,10 @@ interface ReportDocument {
   readonly mayRetireSource?: boolean;
 }
 
-/** An update shows what can be read; the report has all. */
+/** An update shows this many; the report has all. */
 const LINES_MAX = 20;
 
-/** Why the step has not ended well; empty when the answer does not tell. */
+/** Why the step failed; empty if the answer does not say. */
 export function reportProblems(answer: string): string[] {
   const report = parseReport(answer);
   if (report === null) return [];

@@ -1,61 +1,58 @@
 /**
- * A migration as a list of steps, from plain values: which command runs where, what is stopped, repointed and started around it, in which order, and
- * what is wrong with the arguments. Pure.
+ * Plans a migration as a list of steps, from plain values: which command runs where, what is stopped, repointed and
+ * started around it, in which order. Pure.
  *
- * Steps are resources that run once: an update that asks for more makes the next ones, and what has been done is not done again.
+ * Steps are resources that run once: an update that goes further creates the next ones and does not repeat earlier
+ * ones.
  */
 
-/** How far an update goes; `release` is the way back. */
+/** How far an update goes; `release` returns to the source. */
 export const STAGES = ["plan", "copy", "switch", "retire", "release"] as const;
 type Stage = (typeof STAGES)[number];
 
 export interface ServerSettings {
-  /** `server` is one that is only reached over the network. */
+  /** `server` is only reachable over the network. */
   readonly place: "host" | "cluster" | "server";
-  /** False where the engine is another one than the runtime of this package: there are none of its verbs. True for other places. */
+  /** False for a host or cluster whose engine is not our runtime and lacks its verbs. */
   readonly hasRuntime: boolean;
-  /** True where Secrets of this cluster are known to be in another namespace than the Jobs. */
+  /** True if this cluster's Secrets are known to be in another namespace than the Jobs'. */
   readonly isElsewhere: boolean;
-  /** A password or certificate is in a Secret of Kubernetes, which only a Job can read. */
+  /** A password or certificate is in a Kubernetes Secret, which only a Job can read. */
   readonly isInSecret: boolean;
   readonly address?: string | undefined;
   readonly port?: number | undefined;
   readonly user?: string | undefined;
   readonly database?: string | undefined;
   readonly sslMode?: string | undefined;
-  /** Of a cluster without a Secret of its superuser, where none is named either. */
+  /** True for a cluster without a superuser Secret, if none is named either. */
   readonly lacksSuperuser?: boolean;
-  /** A password, or a Secret that has it. */
   readonly hasPassword: boolean;
-  /** A certificate of the authority, or a Secret that has it. */
   readonly hasCa: boolean;
 }
 
 export interface WorkloadSettings {
   readonly kind: string;
   readonly name: string;
-  /** Its namespace. Left out, that of the Jobs. */
+  /** Default: the Jobs' namespace. */
   readonly namespace?: string | undefined;
 }
 
 export interface SecretSettings {
   readonly name: string;
   readonly namespace?: string | undefined;
-  /** That get other values. */
   readonly keys: readonly string[];
 }
 
 export interface MigrationSettings {
-  /** Begins the names of objects in Kubernetes. */
+  /** Start of the names of Kubernetes objects. */
   readonly name: string;
   readonly until: string;
   readonly source: ServerSettings;
   readonly target: ServerSettings;
   readonly workloads: readonly WorkloadSettings[];
   readonly secrets: readonly SecretSettings[];
-  /** Names of units, by host. */
   readonly units: readonly (readonly string[])[];
-  /** Whether Jobs have a namespace: given, or a cluster's. */
+  /** True if Jobs have a namespace, given or a cluster's. */
   readonly hasNamespace: boolean;
   readonly databases: readonly string[];
   readonly excludedDatabases: readonly string[];
@@ -65,16 +62,15 @@ export interface MigrationSettings {
   readonly disconnect: boolean;
   readonly replace: boolean;
   readonly processMax: number;
-  /** Of PostgreSQL's programs on the host that it runs on; undefined where they are looked for. */
+  /** PostgreSQL's programs on the migration's host; undefined to search for them. */
   readonly binDirectory?: string | undefined;
-  /** Name of the drill of the target cluster that is made at once. */
+  /** The target cluster's drill to run at once. */
   readonly drill?: string | undefined;
   readonly drills: readonly string[];
 }
 
-/** Like findings of other components, without a code: a migration is over before anybody silences one. */
+/** Like findings, but without a code: a migration ends before anyone would silence one. */
 export interface MigrationFinding {
-  /** Of the argument. */
   readonly path: string;
   readonly fact: string;
   readonly rule: string;
@@ -82,18 +78,23 @@ export interface MigrationFinding {
 }
 
 export type StepAction =
-  /** A step of `pgbackstop migrate`. */
-  "migrate" | "stop-units" | "start-units" | "stop-workloads" | "start-workloads" | "repoint-secrets" | "restore-secrets" | "backup" | "drill";
+  | "migrate"
+  | "stop-units"
+  | "start-units"
+  | "stop-workloads"
+  | "start-workloads"
+  | "repoint-secrets"
+  | "restore-secrets"
+  | "backup"
+  | "drill";
 
 export interface MigrationStep {
-  /** Part of the child's name: another one when the same thing is done again in another stage. */
+  /** Part of the child's name; it differs if a later stage repeats the action. */
   readonly role: string;
   readonly action: StepAction;
-  /** Of `pgbackstop migrate`. */
   readonly verb?: "plan" | "copy" | "verify" | "release" | "finish";
-  /** Of units: which of the hosts. */
   readonly unitsIndex?: number;
-  /** For people, before it is done. */
+  /** Shown before the step runs. */
   readonly text: string;
 }
 
@@ -102,18 +103,17 @@ interface Sides {
   readonly target: Pick<ServerSettings, "place">;
 }
 
-/** On which side's machine or in which side's namespace `pgbackstop migrate` runs; null when neither has one. */
+/** The side on whose machine or in whose namespace `pgbackstop migrate` runs; null if neither has one. */
 export function runnerOf({ source, target }: Sides): "source" | "target" | null {
   if (target.place !== "server") return "target";
   return source.place === "server" ? null : "source";
 }
 
-/** All of them up to `until`, in order. */
 export function planSteps(settings: MigrationSettings): MigrationStep[] {
   const reaches = (stage: Stage): boolean => STAGES.indexOf(settings.until as Stage) >= STAGES.indexOf(stage);
   if (settings.until === "release") return releaseSteps(settings);
   return [
-    migrate("plan", "say what would be moved, who is connected and what is in the way"),
+    migrate("plan", "show what would move, who is connected and what prevents it"),
     ...(reaches("copy") ? copySteps(settings) : []),
     ...(reaches("switch") ? switchSteps(settings) : []),
     ...(reaches("retire") ? retireSteps(settings) : []),
@@ -125,7 +125,7 @@ function copySteps(settings: MigrationSettings): MigrationStep[] {
     ...unitSteps(settings, "stop", ""),
     ...workloadSteps(settings, "stop", ""),
     migrate("copy", "make the source read-only, copy roles and databases"),
-    migrate("verify", "compare both sides to the last row"),
+    migrate("verify", "compare both sides row by row"),
   ];
 }
 
@@ -144,16 +144,16 @@ function retireSteps(settings: MigrationSettings): MigrationStep[] {
     {
       role: "first-drill",
       action: "drill",
-      text: target.place === "cluster" ? `make the drill '${drill}' of the target at once` : "make a drill with the newest backup of the target",
+      text: target.place === "cluster" ? `run the target's drill '${drill}'` : "run a drill with the target's newest backup",
     },
-    migrate("finish", "say whether the source may go"),
+    migrate("finish", "say whether the source may be removed"),
   ];
 }
 
-/** The way back: without a plan, which would refuse what was begun. */
+/** Returns to the source: without a plan, which would refuse because the migration has begun. */
 function releaseSteps(settings: MigrationSettings): MigrationStep[] {
   return [
-    migrate("release", "make the source as it was"),
+    migrate("release", "make the source writable again"),
     ...secretSteps(settings, "restore", "write the remembered values back into"),
     ...workloadSteps(settings, "start", "-again"),
     ...unitSteps(settings, "start", "-again"),
@@ -175,7 +175,7 @@ function unitSteps({ units }: MigrationSettings, word: "start" | "stop", suffix:
 
 const WORKLOAD_TEXTS = {
   stop: { scaled: "scale to 0, and remember the replicas of", cron: "suspend, and wait for the runs of" },
-  start: { scaled: "scale to the remembered replicas", cron: "let run again as before" },
+  start: { scaled: "scale to the remembered replicas", cron: "resume" },
 } as const;
 
 function workloadSteps({ workloads }: MigrationSettings, word: "start" | "stop", suffix: string): MigrationStep[] {
@@ -194,20 +194,19 @@ function secretSteps({ secrets }: MigrationSettings, word: "repoint" | "restore"
   return [{ role: `${word}-secrets`, action: `${word}-secrets`, text: `${what} Secret ${named.join(", ")}` }];
 }
 
-/** A server's words and files, all known. */
+/** A server's arguments and files, all known. */
 export interface ServerPlace {
-  /** Undefined: the server of the machine that it runs on, as its configuration knows it. */
+  /** Undefined for the local server, as its configuration describes it. */
   readonly address: string | undefined;
   readonly settings: ServerSettings;
 }
 
-/** Names of files beside the words: of the password and of the authority. */
+/** Names of files beside the arguments: password and CA certificate. */
 export const SERVER_FILES = {
   source: { password: "from-password", ca: "from-ca.pem" },
   target: { password: "to-password", ca: "to-ca.pem" },
 } as const;
 
-/** @param directory where {@link SERVER_FILES} are */
 export function migrateWords(
   settings: MigrationSettings,
   verb: NonNullable<MigrationStep["verb"]>,
@@ -238,7 +237,7 @@ export function migrateWords(
   ];
 }
 
-/** Of verbs on a host that start programs of PostgreSQL. */
+/** For verbs on a host that start PostgreSQL programs. */
 export function binWords({ binDirectory }: Pick<MigrationSettings, "binDirectory">): string[] {
   return binDirectory === undefined ? [] : [`--bin-path=${binDirectory}`];
 }
@@ -263,7 +262,7 @@ function serverWords(
   return [`--${option}-server=${text.join(" ")}`, ...(settings.hasPassword ? [`--${option}-password-file=${directory}/${files.password}`] : [])];
 }
 
-/** As libpq reads values of keywords. */
+/** Quoted for libpq. */
 function libpqWord(value: string): string {
   return /^[^\s'\\]+$/.test(value) ? value : `'${value.replaceAll(/['\\]/g, "\\$&")}'`;
 }

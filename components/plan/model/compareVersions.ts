@@ -1,6 +1,6 @@
-/** Versions of programs as texts: `2.59.1`, `1.30`. Pure. */
+/** Compares program versions: `2.59.1`, `1.30`. Pure. */
 
-/** Below zero when `left` is older; missing parts count as zero. Null when one of them is no version. */
+/** Below zero if `left` is older; missing parts count as zero. Null if either is not a version. */
 export function compareVersions(left: string, right: string): number | null {
   const [a, b] = [partsOf(left), partsOf(right)];
   if (a === null || b === null) return null;
@@ -11,7 +11,6 @@ export function compareVersions(left: string, right: string): number | null {
   return 0;
 }
 
-/** True when `version` is known and older than `than`. */
 export function isOlder(version: string, than: string): boolean {
   return (compareVersions(version, than) ?? 0) < 0;
 }

@@ -1,5 +1,5 @@
 /**
- * What users give, as plain values: the arguments of components without secrets. Their types follow from the arguments' own, so that a new
+ * Arguments as plain values: those of the components without secrets. The types derive from the arguments', so a new
  * argument is here at once. Nothing here has a default; resolveDatabase.ts fills them in.
  */
 import type { ClusterBackupArgs, ClusterLikeArgs, CnpgClusterArgs } from "../../databases/cnpgArgs";
@@ -19,7 +19,6 @@ import type { DrillChecksArgs, DrillStatementArgs, HostDrillArgs } from "../../d
 import type { TargetSettings } from "../repositories/repositoryTypes";
 import type { Plain } from "./plainArguments";
 
-/** Paths on a host. */
 export type SecretFilesSettings = Plain<HostSecretFiles>;
 
 export interface RepositorySettings extends Omit<Plain<HostRepositoryArgs>, "at"> {
@@ -31,20 +30,20 @@ export type ScheduleSettings = Plain<BackupScheduleArgs>;
 export type SchedulesSettings = Plain<BackupSchedules>;
 export type DrillSettings = Plain<HostDrillArgs>;
 export type DrillStatementSettings = Plain<DrillStatementArgs>;
-/** What every drill of a database asks, and how it knows what was lost. */
+/** Checks of every drill of a database, and how it measures loss. */
 export type DrillChecksSettings = Plain<DrillChecksArgs>;
 export type SizingSettings = Plain<SizingArgs>;
 export type DirectorySettings = Plain<HostDirectories>;
 export type TaskSettings = Plain<VerifyTaskArgs>;
 export type MaintenanceSettings = Readonly<Partial<Record<keyof MaintenanceArgs, TaskSettings | undefined>>>;
 
-/** What of whom to tell is no secret. */
+/** The parts of notifications that are not secret. */
 export interface NotifySettings {
   readonly existingFile?: string | undefined;
   readonly targets?: readonly Pick<Plain<NotifyTargetArgs>, "type" | "events" | "units">[] | undefined;
 }
 
-/** What every database has, wherever it runs. */
+/** Common to hosts and clusters. */
 type Common = keyof PostgresHostArgs & keyof ClusterBackupArgs;
 
 export interface DatabaseSettings extends Omit<Plain<Pick<PostgresHostArgs, Common>>, "repositories" | "monitoring" | "processMax"> {
@@ -54,15 +53,15 @@ export interface DatabaseSettings extends Omit<Plain<Pick<PostgresHostArgs, Comm
 export interface HostSettings extends DatabaseSettings, Omit<Plain<PostgresHostArgs>, HostOnly | Exclude<Common, "monitoring" | "processMax">> {
   readonly connection: { readonly local?: object | undefined; readonly ssh?: object | undefined };
   readonly maintenance?: MaintenanceSettings | undefined;
-  /** Whom to tell is secret and never comes here. */
+  /** The targets of notifications are secret and never come here. */
   readonly notify?: NotifySettings | undefined;
-  /** Set by FireDrill, with `restoreOnly`: what is restored there is gone when the drill ends. */
+  /** Set by FireDrill, with `restoreOnly`: the restored data are removed after the drill. */
   readonly drillsOnly?: boolean | undefined;
-  /** Snapshots of the file system below the data directory, which are no backups: `zfs`. */
+  /** File system snapshots of the data directory, which are not backups: `zfs`. */
   readonly snapshots?: { readonly zfs?: object | undefined } | undefined;
 }
 
-/** With secrets in them, or of no interest to a plan. */
+/** Secret, or irrelevant to a plan. */
 type HostOnly = "connection" | "maintenance" | "node" | "notify";
 
 type ClusterCommon = Plain<Pick<ClusterBackupArgs, "backupTarget" | "namespace" | "operatorVersion">>;
@@ -70,8 +69,8 @@ type ClusterShared = Plain<Partial<Pick<ClusterLikeArgs, "postgresVersion" | "st
 
 /** A cluster of CloudNativePG. */
 export interface ClusterSettings extends DatabaseSettings, ClusterCommon, ClusterShared {
-  /** Name of the Cluster object; left out, the name of the component. */
+  /** Name of the Cluster object. Default: the component's name. */
   readonly cluster?: string | undefined;
-  /** Names of Services in the namespace: each becomes environment variables of every pod. */
+  /** Services in the namespace: each becomes environment variables in every pod. */
   readonly serviceNames?: readonly string[] | undefined;
 }

@@ -1,8 +1,7 @@
-/** Defaults that the documentation of the arguments repeats, and the closed sets that arguments choose from. */
+/** Defaults, which the arguments' documentation repeats, and closed sets of values. */
 import { levelRangeOf } from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/options";
 
-/** Repository keys of pgBackRest. */
 export const REPO_KEY_MAX = 256;
 
 export const DEFAULTS = {
@@ -23,17 +22,17 @@ export const DEFAULTS = {
   firstBackup: true,
   instances: 1,
   backupTarget: "prefer-standby",
-  /** Seconds between two ships of a segment that is not full. */
+  /** Interval of streaming an incomplete segment. */
   streamIntervalSeconds: 5,
-  /** CloudNativePG's own `archive_timeout` (its operator sets 5min in every cluster). */
+  /** CloudNativePG's default `archive_timeout` (the operator sets 5min in every cluster). */
   clusterArchiveTimeoutSeconds: 300,
   compressedTo: 0.35,
-  /** Share of the database that a day changes, where nobody says. */
+  /** Share of the database that changes in a day, if not declared. */
   changedShare: 0.02,
   pgbackrestPath: "/usr/bin/pgbackrest",
-  /** Where stock looks when nothing is said: its commands need no options then. */
+  /** Stock's default path: its commands then need no options. */
   stockConfig: "/etc/pgbackrest",
-  /** Spread over the hour and the week; the days and hours in which people look at what they find. */
+  /** Spread over the hour and the week, at times when people look at the results. */
   maintenance: {
     expire: { cron: "40 6 * * *", jitterSeconds: 600, deadlineSeconds: 6 * 3600 },
     verify: { cron: "20 7 * * 6", jitterSeconds: 3600, deadlineSeconds: 24 * 3600 },
@@ -41,7 +40,7 @@ export const DEFAULTS = {
     metrics: { cron: "*/5 * * * *", jitterSeconds: 60, deadlineSeconds: 240 },
   },
   verifySamplePercent: 10,
-  /** On a host that is there for drills. */
+  /** For a host used only for drills. */
   drillPath: "/var/lib/pgbackstop-drill",
   directories: {
     config: "/etc/pgbackstop",
@@ -55,18 +54,17 @@ export const DEFAULTS = {
   },
 } as const;
 
-/** Folders of administrators that systemd loads units from. */
+/** Administrators' unit folders that systemd loads. */
 export const SYSTEMD_DIRECTORIES: readonly string[] = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"];
 
-/** Kinds of compression that the runtime writes. */
 export const COMPRESS_TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
 
-/** The kind of that name, or null when it cannot be written. */
+/** Null for a kind that the runtime cannot write. */
 export function findCompressType(name: string): CompressType | null {
   return COMPRESS_TYPES.find((type) => type === name) ?? null;
 }
 
-/** Level of a kind of compression when none is given; 0 for a kind that is none. */
+/** Default level; 0 for an unknown kind. */
 export function defaultLevel(compressType: string): number {
   const type = findCompressType(compressType);
   return type === null ? 0 : (levelRangeOf(type)?.fallback ?? 0);

@@ -1,4 +1,4 @@
-/** Arguments of a host that a plan takes over as they are, or by default. Pure. */
+/** Arguments of a host that a plan takes over unchanged or by default. Pure. */
 import type { HostSettings } from "./databaseSettings";
 import { DEFAULTS } from "./defaults";
 

@@ -1,8 +1,8 @@
-/** Arguments of components as plans get them. Types only. */
+/** Converts the types of components' arguments to those of plans. Types only. */
 
 /**
- * An argument as a plain value. What other resources have yet to produce is a marker of unknown.ts by then. One of a few words is any text:
- * rules judge what users write, and say so.
+ * An argument as a plain value. Unknown values are markers of unknown.ts by now. A closed set becomes any text: rules
+ * check what users write.
  */
 export type Plain<T> = T extends ToCome
   ? never
@@ -18,5 +18,5 @@ export type Plain<T> = T extends ToCome
             ? { readonly [Key in keyof T]: Plain<T[Key]> | (object extends Pick<T, Key> ? undefined : never) }
             : T;
 
-/** What an input can be beside its value: a promise, or an output of Pulumi. */
+/** An input's forms other than the value: a promise, or a Pulumi output. */
 type ToCome = PromiseLike<unknown> | { apply(...parts: never[]): unknown; get(): unknown };

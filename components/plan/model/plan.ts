@@ -1,16 +1,19 @@
-/** Complete plans of databases: every default filled in, nothing secret. What rules judge, topologies show and render/ writes. */
+/**
+ * Complete plans of databases: every default filled in, nothing secret. Rules check them, topologies show them, render/
+ * writes them.
+ */
 import type { HostDefaults } from "./hostDefaults";
 import type { RunTime, Schedule } from "../schedule/schedule";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
 
 export interface Objectives {
-  /** Commits of at most so many seconds may be lost. */
+  /** Largest acceptable loss of commits. */
   readonly rpoSeconds: number | undefined;
   readonly rtoMinutes: number | undefined;
-  /** Days back to which any moment must be restorable, in every repository that has a retention. */
+  /** Any point in time of so many past days must be restorable, from every repository with a retention. */
   readonly pitrDays: number | undefined;
-  /** So many times 10⁹ bytes one repository may take before somebody looks; undefined leaves it to an estimate. */
+  /** Size of one repository, in 10⁹ bytes, above which an alert fires; undefined uses an estimate. */
   readonly maxRepositoryGB: number | undefined;
 }
 
@@ -18,19 +21,19 @@ export interface DrillPlan {
   readonly name: string;
   readonly cron: string;
   readonly timeZone: string;
-  /** `repo2`; undefined where several come in their turn. */
+  /** `repo2`; undefined for several in turn. */
   readonly from: string | undefined;
-  /** Those that come in their turn; left out, all. */
+  /** Repositories in turn; default: all. */
   readonly repositories?: readonly string[];
-  /** How a backup is chosen; left out, every way in its turn. */
+  /** How a backup is chosen; default: each kind in turn. */
   readonly pick?: string;
-  /** How much is checked; left out, everything. */
+  /** How much is checked; default: everything. */
   readonly level?: string;
   readonly maxMinutes: number | undefined;
   readonly maxGiB?: number;
-  /** Of a host: the directory to restore below; left out, beside the data directory. */
+  /** On a host: the directory to restore below; default: beside the data directory. */
   readonly path?: string;
-  /** True where a FireDrill makes it on another machine. */
+  /** True if a FireDrill makes it on another machine. */
   readonly elsewhere?: boolean;
 }
 
@@ -39,11 +42,11 @@ export interface DrillStatement {
   readonly sql: string;
 }
 
-/** What every drill of a database asks. */
+/** Checks of every drill of a database. */
 export interface DrillChecksPlan {
   readonly heartbeat: DrillStatement | undefined;
   readonly assertions: readonly (DrillStatement & { readonly name: string })[];
-  /** Undefined follows from the schedules. */
+  /** Undefined: derived from the schedules. */
   readonly backupAgeHours: number | undefined;
 }
 
@@ -51,7 +54,7 @@ export interface DrillChecksPlan {
 export interface Sizing {
   readonly databaseGiB: number;
   readonly walGiBPerDay: number;
-  /** Data that a day changes. */
+  /** Data that change in a day. */
   readonly changedGiBPerDay: number;
   /** Stored size divided by original size. */
   readonly compressedTo: number;
@@ -63,7 +66,7 @@ export interface AcknowledgePlan {
   readonly repoKeys: readonly number[];
 }
 
-/** What every database has, wherever it runs. */
+/** Common to hosts and clusters. */
 export interface DatabasePlan {
   readonly kind: "host" | "cnpg";
   readonly name: string;
@@ -74,9 +77,9 @@ export interface DatabasePlan {
   readonly repositories: readonly RepositoryPlan[];
   readonly schedules: readonly Schedule[];
   readonly acknowledge: AcknowledgePlan;
-  /** PostgreSQL's `archive_timeout`; undefined where it is not managed. */
+  /** PostgreSQL's `archive_timeout`; undefined if not managed. */
   readonly archiveTimeoutSeconds: number | undefined;
-  /** Seconds between two ships of a segment that is not full; left out where only whole segments are shipped. */
+  /** Interval of streaming an incomplete segment; undefined ships complete segments only. */
   readonly streamIntervalSeconds?: number;
   readonly objectives: Objectives;
   readonly drills: readonly DrillPlan[];
@@ -90,19 +93,18 @@ export interface Directories {
   readonly config: string;
   readonly lib: string;
   readonly units: string;
-  /** Of the command `pgbackstop`. */
   readonly bin: string;
-  /** Of the textfile collector of Prometheus' node exporter. */
+  /** For the textfile collector of Prometheus' node exporter. */
   readonly metrics: string;
   readonly lock: string;
   readonly spool: string;
   readonly log: string;
 }
 
-/** What runs on a host between backups. */
+/** Tasks on a host between backups. */
 export interface TaskPlan extends RunTime {
   readonly name: "expire" | "verify" | "heal" | "metrics";
-  /** Of a verification: how much of the repositories' data is read; undefined is all of it. */
+  /** Share of the repositories' data that a verification reads; undefined reads all. */
   readonly samplePercent?: number | undefined;
 }
 
@@ -111,30 +113,31 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly dataDirectory: string;
   readonly socketDirectory: string | undefined;
   readonly databaseUser: string | undefined;
-  /** Names of the connection alternatives that were given; exactly one is right. */
+  /** Kinds of `connection` that were given; exactly one is valid. */
   readonly connections: readonly string[];
   readonly directories: Directories;
   /**
-   * True where systemd hands the secrets to units and PostgreSQL's account can read none of them; unless the host is `drillsOnly`, an agent then
-   * serves PostgreSQL through a socket. False where everything runs as that account, with the secrets in files of its own.
+   * True if systemd passes the secrets to units and PostgreSQL's account can read none of them; an agent then serves
+   * PostgreSQL through a socket, except on a `drillsOnly` host. False if everything runs as that account, with the
+   * secrets in its own files.
    */
   readonly agent: boolean;
   readonly maintenance: readonly TaskPlan[];
-  /** True where somebody is told of what fails. */
+  /** True if failures are reported to anyone. */
   readonly notifies: boolean;
-  /** What else is told, and of which units; no units are all. */
+  /** Further events to report, and their units; no units means all. */
   readonly notices: readonly { readonly events: readonly string[]; readonly units: readonly string[] }[];
-  /** Where the agent serves metrics: `127.0.0.1:9854`. */
+  /** Address of the agent's metrics: `127.0.0.1:9854`. */
   readonly metricsListen: string | undefined;
-  /** File of whom to tell that is on the host already. */
+  /** File with the targets of notifications that is already on the host. */
   readonly notifyFile: string | undefined;
-  /** Where all secrets lie, by the names of the credentials, where somebody else puts them there (NixOS). */
+  /** Directory of all secrets, by credential name, if something else puts them there (NixOS). */
   readonly credentialsDirectory?: string;
   readonly nodePath: string;
-  /** Undefined where nobody said which PostgreSQL shall be there. */
+  /** Undefined if no PostgreSQL version was declared. */
   readonly postgres: { readonly version: number; readonly install: boolean } | undefined;
   readonly firstBackup: boolean;
-  /** Kinds of file system snapshots beside the backups: `zfs`. */
+  /** File system snapshots beside the backups: `zfs`. */
   readonly snapshots: readonly string[];
 }
 
@@ -148,6 +151,6 @@ export interface ClusterPlan extends DatabasePlan {
   readonly operatorVersion: string | undefined;
   readonly backupTarget: string;
   readonly serviceNames: readonly string[];
-  /** Of its volumes; left out where none are taken. */
+  /** Of its volumes; undefined if none are taken. */
   readonly volumeSnapshots?: SnapshotPlan;
 }

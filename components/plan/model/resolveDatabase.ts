@@ -1,8 +1,7 @@
 /**
- * Arguments of databases, as plain values, to complete plans: every default filled in here and nowhere else. Pure.
+ * Resolves databases' plain arguments to complete plans: all defaults are filled in here. Pure.
  *
- * Values that other resources have yet to produce come as the markers of unknown.ts and are carried through. What is wrong with the
- * values is not said here but by rules/; resolving never throws.
+ * Unknown values come as markers of unknown.ts and pass through. Resolving never throws; rules/ check the values.
  */
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
@@ -26,18 +25,18 @@ import type {
 } from "./databaseSettings";
 import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/events";
 
-/** The complete plan of the host `name`. `defaultNodePath` is the Node.js of this program, for a host reached locally. */
+/** `defaultNodePath` is this program's Node.js, for a local host. */
 export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
   const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
   const directories = resolveDirectories(settings.directories ?? {}, engineOf(database.engine).stock);
   const given = withDefaults(settings);
   const { drillsOnly, restoreOnly } = given;
-  // Who restores to keep it needs the keys for PostgreSQL's own account, which gets the WAL.
+  // A restore that is kept needs the keys for PostgreSQL's own account, which fetches WAL.
   const lends = !restoreOnly || drillsOnly;
   const agent = settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
-  // What the agent serves already would count twice as a file.
+  // The agent serves these already; a file would count them twice.
   const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
-  // Beside stock the runtime reads. What stock writes, stock expires, after each backup.
+  // Beside stock the runtime only reads. Stock expires its own backups, after each backup.
   const stream = settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
   const timeout = settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds);
   const reads = engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
@@ -45,7 +44,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     ...database,
     ...given,
     ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
-    // What is promised is measured by drills there, and nothing is archived.
+    // A drill measures the objectives, and nothing is archived.
     ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
     kind: "host",
     dataDirectory: settings.dataDirectory,
@@ -66,7 +65,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   };
 }
 
-/** The complete plan of a cluster of CloudNativePG; stanza and Cluster are named like the component when nothing else is said. */
+/** Stanza and Cluster default to the component's name. */
 export function resolveCluster(name: string, settings: ClusterSettings): ClusterPlan {
   const cluster = settings.cluster ?? name;
   return {
@@ -83,7 +82,7 @@ export function resolveCluster(name: string, settings: ClusterSettings): Cluster
   };
 }
 
-/** @param engineTimeoutSeconds `archive_timeout` that the environment sets by itself */
+/** @param engineTimeoutSeconds the environment's own `archive_timeout` */
 function resolveDatabase(
   name: string,
   settings: DatabaseSettings,
@@ -112,7 +111,7 @@ function resolveDatabase(
   };
 }
 
-/** Credentials that are named like options stand for those (runtime/config/secretFiles.ts). */
+/** Credentials named like options replace those (runtime/config/secretFiles.ts). */
 function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
   const { encrypted: _encrypted, ...paths } = files;
   const options = { options: OPTIONS_FILE, ...SECRET_FILE_OPTIONS, passphrase: "cipher-pass" };
@@ -171,8 +170,8 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
   });
 }
 
-/** Left out, tasks run where systemd runs them: units that are only written into a folder are the user's to start. */
-/** @param usual what is done where nothing is said of it */
+/** By default tasks run only if systemd runs them: the user starts units that were written to another folder. */
+/** @param usual default of a task */
 function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskPlan["name"][]): TaskPlan[] {
   return (["expire", "verify", "heal", "metrics"] as const).flatMap((name): TaskPlan[] => {
     const task = settings[name];
@@ -191,7 +190,10 @@ function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskP
   });
 }
 
-/** What is in a file of the host nobody here knows: units call for all of it, and the verb tells those who want it. */
+/**
+ * The content of a file on the host is unknown here: units report everything, and the verb notifies the targets that
+ * want it.
+ */
 function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPlan["notices"] {
   const given = targets.map(({ events, type, units = [] }) => {
     const usual = TARGET_TYPES.find((known) => known === type);
@@ -224,14 +226,13 @@ function resolveDirectories(settings: DirectorySettings, isStock: boolean): Dire
     units: settings.units ?? DEFAULTS.directories.units,
     bin: settings.bin ?? DEFAULTS.directories.bin,
     metrics: settings.metrics ?? DEFAULTS.directories.metrics,
-    // Not in /tmp, stock's default: whoever is there first after a boot could keep backups from running.
+    // Not in /tmp, stock's default: after a boot any account could create the directory first and block backups.
     lock: settings.lock ?? `${spool}/lock`,
     spool,
     log: settings.log ?? DEFAULTS.directories.log,
   };
 }
 
-/** Names of the fields that are given. */
 function namesOf(alternatives: object): string[] {
   return Object.entries(alternatives).flatMap(([name, value]) => (value === undefined ? [] : [name]));
 }

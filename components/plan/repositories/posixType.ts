@@ -1,4 +1,4 @@
-/** Repositories in directories: another disk, a NAS or anything else that is mounted. Pure. */
+/** Repositories in directories: another disk, a NAS or any other mount. Pure. */
 import { PLACES } from "../../../runtime/cnpg/names";
 import { finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
@@ -18,7 +18,7 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
   secretText: () => null,
 
   resolve: () => ({}),
-  /** A directory is on the host, or, where a mount is required, on the machine behind the mount. */
+  /** A directory is on the host, or with `requireMount` on the machine behind the mount. */
   place({ offSite = false, path = "", requireMount }) {
     const place = { provider: "filesystem", offSite, thirdParty: false };
     if (requireMount !== true) return { ...place, title: "file system", failureDomain: OF_THE_HOST };
@@ -39,16 +39,15 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
   },
   checkKeys: () => [],
   checkSecretFiles: () => [],
-  /** The plugin mounts claims there. */
   checkPod(repository, path) {
     if (isUnknown(repository.path) || repository.path.startsWith(`${PLACES.claims}/`)) return [];
-    const fact = `"${repository.path}" is a directory in a container and is gone with it`;
+    const fact = `"${repository.path}" is a directory in a container and is lost with it`;
     const hint = `choose a path below ${PLACES.claims}/<name of a PersistentVolumeClaim>`;
     return [finding("PB044", `${path}.at.path`, fact, hint)];
   },
 };
 
-/** `/mnt/nas` of `/mnt/nas/pgbackrest`: where a mount usually begins. Two directories of one mount are lost together. */
+/** `/mnt/nas` of `/mnt/nas/pgbackrest`: the usual mount point. Directories of one mount are lost together. */
 function mountOf(path: string): string {
   return isUnknown(path) ? path : path.split("/").slice(0, 3).join("/");
 }

@@ -1,14 +1,16 @@
-/** The types of repositories: one row each. A target with the field of a type's name is of that type; without any it is a directory. Pure. */
+/**
+ * All repository types. A target with the field of a type's name has that type; without any it is a directory. Pure.
+ */
 import type { RepoConfig } from "../../../runtime/config/types";
 import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 import { s3, type S3Plan, type S3Settings } from "./s3Type";
 import { sftp, type SftpPlan, type SftpSettings } from "./sftpType";
 
-/** `cifs` is a directory that the user has mounted. */
+/** `cifs` is a mounted directory. */
 export type RepositoryKind = Exclude<RepoConfig["type"], "cifs">;
 
-/** A place for backups: `target` of a repository component. */
+/** Location of backups: `target` of a repository component. */
 export interface TargetSettings extends TargetBase {
   readonly s3?: S3Settings | undefined;
   readonly sftp?: SftpSettings | undefined;
@@ -24,17 +26,17 @@ const TYPES: Readonly<Record<RepositoryKind, RepositoryType<TargetSettings, Repo
 
 export const REPOSITORY_KINDS = Object.keys(TYPES) as readonly RepositoryKind[];
 
-/** Option that each field of `secretFiles` stands for, without `repoN-`. */
+/** Field of `secretFiles` to option, without `repoN-`. */
 export const SECRET_FILE_OPTIONS: (typeof posix)["secretFiles"] = Object.fromEntries(
   Object.values(TYPES).flatMap(({ secretFiles }) => Object.entries(secretFiles)),
 );
 
-/** The row of a repository, or of a target that is none yet. */
+/** The row of a repository or target. */
 export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType<TargetSettings, RepositoryPlan> {
   return TYPES[repository.kind];
 }
 
-/** The type of a target, with its secrets or without. */
+/** Works with and without the secrets. */
 export function kindOf(target: Readonly<Partial<Record<Exclude<RepositoryKind, "posix">, object | undefined>>>): RepositoryKind {
   return REPOSITORY_KINDS.find((kind) => kind !== "posix" && target[kind] !== undefined) ?? "posix";
 }

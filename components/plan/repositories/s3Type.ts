@@ -1,4 +1,4 @@
-/** Repositories in buckets: Backblaze B2, Cloudflare R2, Amazon S3 and everything else that speaks S3. Pure. */
+/** Repositories in buckets: Backblaze B2, Cloudflare R2, Amazon S3 and other S3 servers. Pure. */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
 import type { BucketFacts as LocationFacts, S3Location } from "../../repositories/target";
 import { type Finding, finding } from "../findings/findings";
@@ -10,7 +10,7 @@ import type { PlacePlan, RepositoryBase, RepositoryType, TargetBase } from "./re
 
 /** A bucket; its keys never come here. */
 export interface S3Settings extends Omit<Plain<S3Location>, "credentials" | "existingSecret"> {
-  /** True when keys were given. Left out where nobody can tell. */
+  /** True if keys were given; undefined if unknown. */
   readonly hasKeys?: boolean | undefined;
   readonly hasExistingSecret?: boolean | undefined;
 }
@@ -24,23 +24,22 @@ export interface S3Plan {
   readonly caFile: string | undefined;
   readonly quirks: string | undefined;
   readonly keyType: string;
-  /** Undefined is "not said". */
+  /** Undefined: not declared. */
   readonly hasKeys: boolean | undefined;
-  /** True for a Secret of Kubernetes. */
+  /** True for a Kubernetes Secret. */
   readonly hasExistingSecret: boolean;
   readonly facts: BucketFacts;
 }
 
-/** What is known of a bucket beyond its address. Undefined is "not known", never "no". */
+/** Known facts of a bucket beyond its address. Undefined means unknown, never "no". */
 export type BucketFacts = { readonly [Field in keyof LocationFacts]-?: Plain<LocationFacts>[Field] | undefined };
 
 type Target = TargetBase & { readonly s3: S3Settings };
 type Repository = RepositoryBase & { readonly kind: "s3"; readonly s3: S3Plan };
 
-/** What the table of providers advises for all of them. */
+/** The providers' table advises these for all of them. */
 const UPLOAD_CHUNK = "16MiB";
 
-/** Roles that only pods on EKS have. */
 const POD_KEY_TYPES = ["web-id", "pod-id"];
 
 export const s3: RepositoryType<Target, Repository> = {
@@ -89,7 +88,7 @@ export const s3: RepositoryType<Target, Repository> = {
     { name: "s3-uri-style", value: bucket.uriStyle },
     ...(bucket.keyType === DEFAULTS.keyType ? [] : [{ name: "s3-key-type", value: bucket.keyType }]),
     { name: "storage-port", value: bucket.port },
-    // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 demands it, the others do not mind.
+    // Equal parts up to 5.5 GiB of stored size even where stock lets them grow: R2 requires it, others do not care.
     { name: "storage-upload-chunk-size", value: UPLOAD_CHUNK },
     ...(bucket.caFile === undefined ? [] : [{ name: "storage-ca-file", value: bucket.caFile }]),
   ],
@@ -99,12 +98,11 @@ export const s3: RepositoryType<Target, Repository> = {
     const found: Finding[] = [];
     const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
     if (!isUnknown(endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(endpoint))
-      wrong("s3.endpoint", `"${endpoint}" is no host name`, 'leave out "https://", the port (an argument of its own) and any path');
+      wrong("s3.endpoint", `"${endpoint}" is not a host name`, 'leave out "https://", the port (an argument of its own) and any path');
     if (!isUnknown(bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
-      wrong("s3.bucket", `"${bucket}" is no bucket name: 3 to 63 lower-case letters, digits, dots and hyphens`);
-    if (!isUnknown(port) && !isWithin(port, 1, 65535)) wrong("s3.port", `${port} is no port: 1 to 65535`);
-    if (prefix === "/")
-      wrong("path", "the prefix is the whole bucket: other objects there could not be told apart", 'set a prefix such as "/pgbackrest"');
+      wrong("s3.bucket", `"${bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`);
+    if (!isUnknown(port) && !isWithin(port, 1, 65535)) wrong("s3.port", `${port} is not a port: 1 to 65535`);
+    if (prefix === "/") wrong("path", "the prefix covers the whole bucket, including objects of others", 'set a prefix such as "/pgbackrest"');
     return found;
   },
   checkKeys({ s3: bucket, secretFiles }, path, database) {
@@ -113,15 +111,15 @@ export const s3: RepositoryType<Target, Repository> = {
   },
   checkSecretFiles({ s3: { hasKeys } }, path) {
     if (hasKeys !== true) return [];
-    const fact = "credentials are given too: which of them sign is nobody's guess";
+    const fact = "credentials are given too: it is unclear which of them sign";
     return [finding("PB103", path, fact, "remove one of them")];
   },
   checkPod: () => [],
 };
 
-/** A vendor's buckets are off-site and fail together by vendor: one account, one outage, one bill unpaid. */
+/** A vendor's buckets are off-site and fail together: one account, one outage, one unpaid bill. */
 function bucketPlace({ endpoint, quirks = "auto" }: S3Settings, offSite: boolean | undefined): PlacePlan {
-  // An endpoint that is not known yet leaves the place unknown, not guessed.
+  // An unknown endpoint leaves the failure domain unknown instead of guessed.
   if (quirks === "auto" && isUnknown(endpoint)) {
     return { provider: endpoint, title: endpoint, failureDomain: endpoint, offSite, thirdParty: true };
   }
@@ -155,20 +153,20 @@ function checkGivenKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: s
   }
   if (hasKeys !== true && !hasExistingSecret) return [];
   const field = hasKeys === true ? "credentials" : "existingSecret";
-  const fact = `key type "${keyType}" signs with a role, and keys are given too: which of them signs is nobody's guess`;
+  const fact = `key type "${keyType}" signs with a role, and keys are given too: it is unclear which of them signs`;
   return [finding("PB064", `${path}.${field}`, fact, `remove ${field}, or leave keyType out`)];
 }
 
 function checkRole({ endpoint, keyType, quirks }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
   if (database === "host" && POD_KEY_TYPES.includes(keyType)) {
-    const fact = `key type "${keyType}" is the role of a pod in EKS, and a host has none`;
+    const fact = `key type "${keyType}" is for pods in EKS only, not for hosts`;
     const hint = 'set keyType: "auto" for the role of an EC2 instance, or credentials';
     return [finding("PB065", `${path}.keyType`, fact, hint)];
   }
   if (keyType === "shared" || isUnknown(endpoint)) return [];
   const row = findQuirks(quirks ?? "auto", endpoint);
   if (row === null || row.id === "aws") return [];
-  const fact = `key type "${keyType}" takes its keys from Amazon, and ${endpoint} is ${row.title}: it does not know them`;
+  const fact = `key type "${keyType}" gets its keys from Amazon, and ${row.title} at ${endpoint} does not accept them`;
   return [finding("PB066", `${path}.keyType`, fact, "leave keyType out and set credentials")];
 }
 
@@ -176,8 +174,8 @@ function checkSecret({ hasKeys, hasExistingSecret }: S3Plan, path: string, datab
   if (!hasExistingSecret) return [];
   const found: Finding[] = [];
   if (database === "host") {
-    const fact = "a Secret of Kubernetes cannot be read on a host";
-    const hint = "set credentials: they are written to a file that only PostgreSQL's account reads";
+    const fact = "a host cannot read a Kubernetes Secret";
+    const hint = "set credentials: an update writes them to a file that only PostgreSQL's account can read";
     found.push(finding("PB067", `${path}.existingSecret`, fact, hint));
   }
   if (hasKeys === true) {

@@ -8,11 +8,11 @@ import { isUnknown } from "../model/unknown";
 import { isWithin } from "../rules/values";
 import { OPTIONS_FILE, type RepositoryBase, type RepositoryType, type TargetBase } from "./repositoryType";
 
-/** A server; its account's private key never comes here. */
+/** The account's private key never comes here. */
 export interface SftpSettings extends Omit<Plain<SftpLocation>, "privateKey" | "privateKeyPassphrase"> {
-  /** True when the private key was given. Left out where nobody can tell. */
+  /** True if the private key was given; undefined if unknown. */
   readonly hasKey?: boolean | undefined;
-  /** True when the private key has a passphrase; neither ever comes here. */
+  /** True if the private key has a passphrase; neither ever comes here. */
   readonly hasKeyPassphrase?: boolean | undefined;
 }
 
@@ -20,13 +20,13 @@ export interface SftpPlan {
   readonly host: string;
   readonly port: number;
   readonly user: string;
-  /** Which of `hostKey` and `hostFingerprint` were given; exactly one is right. */
+  /** The given ones of `hostKey` and `hostFingerprint`; exactly one is valid. */
   readonly hostKeyFields: readonly string[];
-  /** False when no private key was given to bring to the host; undefined where nobody can tell. */
+  /** False if no private key was given to write to the host; undefined if unknown. */
   readonly hasKey: boolean | undefined;
-  /** True when the private key is encrypted with a passphrase of its own. */
+  /** True if the private key has its own passphrase. */
   readonly hasKeyPassphrase: boolean;
-  /** SHA-256 of the host's key in hexadecimal digits, as stock wants it; what was given, when it cannot be read. */
+  /** SHA-256 of the host key in hexadecimal digits, as stock wants it; unreadable input unchanged. */
   readonly fingerprint: string;
 }
 
@@ -59,7 +59,7 @@ export const sftp: RepositoryType<Target, Repository> = {
       fingerprint: fingerprintFor(server),
     },
   }),
-  /** Servers of one's own fail by server, and whether they stand elsewhere only the user knows. */
+  /** Own servers fail one by one, and only the user knows their site. */
   place: ({ offSite, sftp: { host } }) => ({ provider: "sftp", title: "SFTP server", failureDomain: host, offSite, thirdParty: true }),
   bringsKeys: (target) => target.sftp.hasKeyPassphrase === true,
 
@@ -85,28 +85,32 @@ export const sftp: RepositoryType<Target, Repository> = {
     const found: Finding[] = [];
     const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
     if (!isUnknown(server.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host))
-      wrong("host", `"${server.host}" is no host name`, "leave out the user and the port (arguments of their own) and any path");
-    if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user)) wrong("user", `"${server.user}" is no name of an account`);
-    if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535)) wrong("port", `${server.port} is no port: 1 to 65535`);
-    if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is no absolute path`);
+      wrong("host", `"${server.host}" is not a host name`, "leave out the user and the port (arguments of their own) and any path");
+    if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user)) wrong("user", `"${server.user}" is not an account name`);
+    if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535)) wrong("port", `${server.port} is not a port: 1 to 65535`);
+    if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is not an absolute path`);
     return [...found, ...checkHostKey(server, path)];
   },
-  /** A file of options may name the key: what is in there, nobody reads here. */
+  /** A file of options may name the key, and nothing here reads it. */
   checkKeys({ name, secretFiles = {}, sftp: { hasKey, host, user } }, path, database) {
     if (database !== "host" || hasKey !== false || [KEY_OPTION, OPTIONS_FILE].some((each) => `${name}-${each}` in secretFiles)) return [];
-    const fact = `${user} signs in on ${host} with a private key, and none is given`;
-    const hint = "set privateKey, or secretFiles.privateKey where the host has it already";
+    const fact = `${user} signs in to ${host} with a private key, and none is given`;
+    const hint = "set privateKey, or secretFiles.privateKey if the host already has it";
     return [finding("PB104", `${path}.at.sftp.privateKey`, fact, hint)];
   },
   checkSecretFiles({ sftp: { hasKey } }, path, options) {
     if (hasKey !== true || !options.some((option) => option.startsWith("sftp-"))) return [];
-    const fact = "the repository has a private key too: which of them signs in is nobody's guess";
+    const fact = "the repository has a private key too: it is unclear which of them signs in";
     return [finding("PB103", `${path}.privateKey`, fact, "remove one of them")];
   },
-  checkPod: (_repository, path) => [finding("PB044", `${path}.at`, "this version brings no SFTP key into a pod", "use a bucket, or a claim")],
+  checkPod: (_repository, path) => [
+    finding("PB044", `${path}.at`, "this version cannot provide an SFTP key to a pod", "use a bucket, or a PersistentVolumeClaim"),
+  ],
 };
 
-/** Beside the credentials; pgBackRest reads only `.conf` files there by itself. Null where a file of options names the key. */
+/**
+ * Beside the credentials, where pgBackRest reads only `.conf` files unasked. Null if a file of options names the key.
+ */
 function keyFile({ name, secretFiles = {}, sftp: { hasKey } }: Repository, directory: string): ReturnType<typeof sftp.keyFile> {
   const path = secretFiles[`${name}-${KEY_OPTION}`] ?? (hasKey === false ? null : `${directory}/${name}-${KEY_FILE}`);
   return path === null ? null : { option: KEY_OPTION, path };
@@ -116,11 +120,11 @@ function checkHostKey({ fingerprint, hostKeyFields }: SftpPlan, path: string): F
   if (hostKeyFields.length !== 1) {
     const given = hostKeyFields.length === 0 ? "neither hostKey nor hostFingerprint is set" : "hostKey and hostFingerprint are both set";
     const hint = "set hostKey to the line of ssh_host_ecdsa_key.pub on the server";
-    return [finding("PB020", `${path}.at.hostKey`, `${given}: by one of them the server is known`, hint)];
+    return [finding("PB020", `${path}.at.hostKey`, `${given}: one of them must identify the server`, hint)];
   }
   if (isUnknown(fingerprint) || /^[0-9a-f]{64}$/.test(fingerprint)) return [];
   const [field = ""] = hostKeyFields;
   const form = field === "hostKey" ? 'a public key such as "ecdsa-sha2-nistp256 AAAA…"' : 'a SHA-256 such as "SHA256:…" of ssh-keygen -l';
-  // Not quoted: what stands in the wrong place may be the private key.
+  // Not quoted: the user may have pasted the private key here.
   return [finding("PB020", `${path}.at.${field}`, `the value is not ${form}`, "")];
 }

@@ -1,13 +1,12 @@
 /**
- * Buckets of Amazon S3 and Cloudflare R2 as resources of their providers' packages: rules that delete or freeze what backups still need,
- * locks that backups cannot live with, and doors that stand open. Pure; only buckets that hold backups are to be given.
+ * Buckets of Amazon S3 and Cloudflare R2 as resources of their providers' packages: rules that delete or freeze objects
+ * backups need, locks that break backups, and public access. Pure; pass only buckets that hold backups.
  */
 import { type Finding, finding } from "../findings/findings";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
 import { hasField, listAt, numberAt, textAt, valueAt } from "./manifests/objects";
 
-/** A resource of a stack. */
 export interface CloudResource {
   /** `aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration`. */
   readonly type: string;
@@ -15,13 +14,12 @@ export interface CloudResource {
   readonly properties: unknown;
 }
 
-/** The way out for whatever removes live data. */
 export const KEEP_HINT =
-  "remove the rule: pgBackRest's expire is the only judge of what is old; rules may remove replaced versions and unfinished uploads";
+  "remove the rule: only pgBackRest's expire knows which objects are no longer needed; rules may remove replaced versions and unfinished uploads";
 const PUBLIC_ACLS = ["public-read", "public-read-write", "authenticated-read"];
 const BLOCKS = ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"];
 
-/** Findings of one resource; none for types that have no rule. */
+/** Empty for types without rules. */
 export function checkCloudResource(resource: CloudResource): Finding[] {
   const check = CHECKS[resource.type.replace(/^([^:]+):([^/:]+)\/?[^:]*:/, "$1:$2:")];
   return check === undefined ? [] : check(resource);
@@ -62,7 +60,7 @@ function checkR2Rules(resource: CloudResource): Finding[] {
     const path = `${resource.name} rules[${index}]`;
     const seconds = numberAt(rule, "deleteObjectsTransition", "condition", "maxAge");
     const ends = hasField(rule, "deleteObjectsTransition", "condition");
-    // R2 has one other class, also where a rule leaves its name out.
+    // R2 has only one other class, so a rule without a class name means that one.
     const moves = listAt(rule, "storageClassTransitions").map((item) => textAt(item, "storageClass") ?? "InfrequentAccess");
     return [
       ...(ends ? [expiring(`${path}.deleteObjectsTransition`, seconds === null ? null : Math.floor(seconds / 86400))] : []),
@@ -73,32 +71,32 @@ function checkR2Rules(resource: CloudResource): Finding[] {
 
 function expiring(path: string, days: number | null): Finding {
   const when = days === null ? "at a date" : `${days} days after they were written`;
-  const fact = `removes objects ${when}: increments and WAL refer to older ones, so restores fail although backups report success`;
+  const fact = `removes objects ${when}: increments and WAL need older ones, so restores fail although backups report success`;
   return finding("PB058", path, fact, KEEP_HINT);
 }
 
 function moving(path: string, classes: readonly string[]): Finding[] {
   const frozen = classes.find((name) => findClassFault(name) === "frozen");
   if (frozen !== undefined) {
-    const fact = `moves objects to ${frozen}: nothing can be read from there before it is thawed for hours, restores and increments fail`;
+    const fact = `moves objects to ${frozen}: reading takes hours of thawing first, so restores and increments fail`;
     return [finding("PB060", path, fact, "remove the transition")];
   }
   if (!classes.some((name) => findClassFault(name) === "infrequent")) return [];
-  const fact = "moves objects to a class that asks for 30 days or more of each and for every read: WAL costs more there";
+  const fact = "moves objects to a class that bills at least 30 days of each and every read: WAL costs more there";
   return [finding("PB061", path, fact, "remove the transition")];
 }
 
 function checkR2Lock(resource: CloudResource): Finding[] {
   return listAt(resource.properties, "rules").flatMap((rule, index) => {
     if (valueAt(rule, "enabled") === false) return [];
-    const hint = "empty the rules (removing the resource leaves them), and use B2 or S3 for the immutable copy";
+    const hint = "empty the rules (removing the resource keeps them), and use B2 or S3 for the immutable copy";
     return [finding("PB059", `${resource.name} rules[${index}]`, R2_LOCK_REASON, hint)];
   });
 }
 
 function checkAcl(resource: CloudResource): Finding[] {
   const acl = textAt(resource.properties, "acl");
-  return acl !== null && PUBLIC_ACLS.includes(acl) ? [open(`${resource.name} acl`, `the bucket is ${acl}: everybody can read the backups`)] : [];
+  return acl !== null && PUBLIC_ACLS.includes(acl) ? [open(`${resource.name} acl`, `the bucket is ${acl}: anyone can read the backups`)] : [];
 }
 
 function checkPublicAccessBlock(resource: CloudResource): Finding[] {
@@ -107,7 +105,7 @@ function checkPublicAccessBlock(resource: CloudResource): Finding[] {
   return [
     open(
       resource.name,
-      `${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not true: a policy or an ACL can open the bucket to everybody`,
+      `${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not true: a policy or an ACL can make the bucket public`,
       "set all four to true",
     ),
   ];
@@ -115,9 +113,9 @@ function checkPublicAccessBlock(resource: CloudResource): Finding[] {
 
 function checkR2Domain(resource: CloudResource): Finding[] {
   if (valueAt(resource.properties, "enabled") !== true) return [];
-  return [open(`${resource.name} enabled`, "the bucket can be read by everybody under a public name")];
+  return [open(`${resource.name} enabled`, "anyone can read the bucket at a public address")];
 }
 
-function open(path: string, fact: string, hint = "backups belong into a private bucket of their own"): Finding {
+function open(path: string, fact: string, hint = "keep backups in a separate private bucket"): Finding {
   return finding("PB094", path, fact, hint);
 }

@@ -1,9 +1,11 @@
-/** Keys and passphrases: that they are there, once, and where they can be used. What a type of repository needs stands in its row. Pure. */
+/**
+ * Keys and passphrases: each must be given once, where it can be used. What a type of repository needs is in its row.
+ * Pure.
+ */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 
-/** Findings in the order of the repositories. */
 export function checkCredentials(plan: DatabasePlan): Finding[] {
   return plan.repositories.flatMap((repository) => [
     ...checkSecretFiles(repository, "agent" in plan && plan.agent === true),
@@ -16,18 +18,18 @@ function checkSecretFiles(repository: RepositoryPlan, hasAgent: boolean): Findin
   if (secretFiles === undefined) return [];
   const path = `repositories.${name}.secretFiles`;
   if (!hasAgent) {
-    const fact = "files on the host are handed over by systemd, to an agent and to units, and there is none here";
+    const fact = "systemd passes files on the host to an agent or to units, and this host has neither";
     return [finding("PB103", path, fact, "leave agent out on a host with systemd, or give credentials and cipher")];
   }
   const options = Object.keys(secretFiles).map((credential) => credential.slice(`${name}-`.length));
-  if (options.length === 0) return [finding("PB103", path, "no file is named", "name options, or accessKeyId and secretAccessKey")];
+  if (options.length === 0) return [finding("PB103", path, "it names no file", "name options, or accessKeyId and secretAccessKey")];
   const found = typeOf(repository).checkSecretFiles(repository, path, options);
   if (found.length > 0) return found;
   if (writesSecrets && options.includes("cipher-pass")) {
-    const fact = "the repository has a cipher too: which of them encrypts is nobody's guess";
+    const fact = "the repository has a cipher too: it is unclear which of them encrypts";
     return [finding("PB103", `${path}.passphrase`, fact, "remove one of them")];
   }
   const halves = ["s3-key", "s3-key-secret"].filter((option) => options.includes(option));
   if (halves.length !== 1) return [];
-  return [finding("PB103", path, "one of accessKeyId and secretAccessKey is given: both of them sign", "name both")];
+  return [finding("PB103", path, "only one of accessKeyId and secretAccessKey is given: signing needs both", "give both")];
 }

@@ -1,4 +1,4 @@
-/** Fire drills: that each can be made as it is declared, and can tell whether the promise is kept. Pure. */
+/** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
 import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, DrillPlan } from "../model/plan";
@@ -9,7 +9,6 @@ const MINUTES_MAX = 7 * 1440;
 const HOURS_MAX = 100 * 366 * 24;
 const GIB_MAX = 1024 * 1024;
 
-/** Each drill, and what all of them ask. */
 export function checkDrills(plan: DatabasePlan): Finding[] {
   return [...plan.drills.flatMap((drill) => checkDrill(drill, plan)), ...checkAsked(plan)];
 }
@@ -26,18 +25,18 @@ function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[]
       ? []
       : [finding("PB040", path, `"${name}" cannot be part of a unit's name`, "use up to 40 lower-case letters, digits and hyphens")]),
     ...(parsed.ok ? [] : [finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00')]),
-    ...(isTimeZone(timeZone) ? [] : [finding("PB011", `${path}.timeZone`, `"${timeZone}" is no time zone name`, "use UTC")]),
+    ...(isTimeZone(timeZone) ? [] : [finding("PB011", `${path}.timeZone`, `"${timeZone}" is not a time zone name`, "use UTC")]),
   ];
 }
 
 function checkSource({ from, repositories: some }: DrillPlan, { repositories }: DatabasePlan, path: string): Finding[] {
   if (from !== undefined && some !== undefined) {
-    const fact = "from names the one repository, repositories those that come in turn";
+    const fact = "from names one repository, repositories several in turn: they exclude each other";
     return [finding("PB040", `${path}.repositories`, fact, "leave one of them out")];
   }
   if (some?.length === 0) {
-    const fact = "none is named, so nothing is restored";
-    return [finding("PB040", `${path}.repositories`, fact, "leave it out for all of them")];
+    const fact = "the list is empty, so nothing is restored";
+    return [finding("PB040", `${path}.repositories`, fact, "leave it out to drill all of them")];
   }
   if (repositories.length === 0) return [];
   const names = repositories.map(({ name }) => name);
@@ -45,8 +44,8 @@ function checkSource({ from, repositories: some }: DrillPlan, { repositories }: 
     wanted
       .filter((name) => !names.includes(name))
       .map((name) => {
-        const fact = `"${name}" is no repository of this database`;
-        return finding("PB040", `${path}.${argument}`, fact, `name one of ${names.join(", ")}`);
+        const fact = `"${name}" is not a repository of this database`;
+        return finding("PB040", `${path}.${argument}`, fact, `use one of ${names.join(", ")}`);
       });
   return from === undefined ? missing("repositories", some ?? []) : missing("from", [from]);
 }
@@ -55,7 +54,7 @@ function checkChoice({ level, pick }: DrillPlan, path: string): Finding[] {
   const check = (name: string, value: string | undefined, allowed: readonly string[]): Finding[] =>
     value === undefined || allowed.includes(value)
       ? []
-      : [finding("PB040", `${path}.${name}`, `"${value}" is no ${name} of a drill`, `use one of ${allowed.join(", ")}`)];
+      : [finding("PB040", `${path}.${name}`, `"${value}" is not a ${name} of a drill`, `use one of ${allowed.join(", ")}`)];
   return [...check("pick", pick, DRILL_PICKS), ...check("level", level, DRILL_LEVELS)];
 }
 
@@ -65,10 +64,10 @@ function checkBounds({ maxGiB, maxMinutes }: DrillPlan, { objectives: { rtoMinut
     found.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
   if (maxGiB !== undefined && !(maxGiB > 0 && maxGiB <= GIB_MAX))
     found.push(finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, ""));
-  // A drill measures the time to the first connection, and fails by itself where that is too long. Its checks come after that.
+  // A drill fails if its time to the first connection is too long. Its checks run after that.
   if (rtoMinutes !== undefined && maxMinutes !== undefined && maxMinutes < rtoMinutes) {
-    const fact = `a drill is ended after ${maxMinutes} minutes, objectives.rtoMinutes promises ${rtoMinutes}: it fails where the promise is kept`;
-    const hint = `set maxMinutes well above ${rtoMinutes}: checks come after the restore`;
+    const fact = `a drill is stopped after ${maxMinutes} minutes, but objectives.rtoMinutes is ${rtoMinutes}: it fails although the objective is met`;
+    const hint = `set maxMinutes well above ${rtoMinutes}: checks run after the restore`;
     found.push(finding("PB041", `${path}.maxMinutes`, fact, hint));
   }
   return found;
@@ -85,21 +84,21 @@ function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: 
       ? []
       : [finding("PB037", "drillChecks.backupAgeHours", `${backupAgeHours} is outside 0 to ${HOURS_MAX}`, "")]),
     ...asked.flatMap(({ database, name, path, sql }) => [
-      ...(isLine(name) ? [] : [finding("PB040", `${path}.name`, "it is no text on one line", "say what has to be true")]),
-      ...(database === undefined || isLine(database) ? [] : [finding("PB040", `${path}.database`, "it is no name of a database", "")]),
+      ...(isLine(name) ? [] : [finding("PB040", `${path}.name`, "it is not a text of one line", "describe in one line what must be true")]),
+      ...(database === undefined || isLine(database) ? [] : [finding("PB040", `${path}.database`, "it is not a database name", "")]),
       ...(sql.trim() === ""
         ? [finding("PB040", `${path}.sql`, "there is no statement", 'write for instance "SELECT count(*) > 0 FROM orders"')]
         : []),
     ]),
-    ...twice.map(({ name }) => finding("PB040", "drillChecks.assertions", `"${name}" is there twice`, "give each a name of its own")),
+    ...twice.map(({ name }) => finding("PB040", "drillChecks.assertions", `"${name}" is declared twice`, "give each its own name")),
   ];
 }
 
-/** @param names of drills that are declared as made elsewhere, which nothing in the program makes */
+/** @param names of drills that are declared as made elsewhere but that nothing in the program makes */
 export function checkUndrilled(names: readonly string[]): Finding[] {
   return names.map((name) => {
-    const fact = "no FireDrill of this program makes it: it is in the topology, its alert waits for it, and nobody restores anything";
-    const hint = 'declare one: new FireDrill("…", { of: <this>.drilled, … }); or silence this where another stack has it';
+    const fact = "no FireDrill of this program makes it: the topology and its alert expect the drill, but nothing is restored";
+    const hint = 'declare one: new FireDrill("…", { of: <this>.drilled, … }); or silence this if another stack has it';
     return finding("PB140", `drills.${name}.elsewhere`, fact, hint);
   });
 }

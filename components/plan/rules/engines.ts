@@ -1,4 +1,4 @@
-/** What an engine cannot do, said before anything is changed. Pure; the facts are rows of engines.ts. */
+/** What an engine cannot do, checked before anything changes. Pure; the facts are rows of engines.ts. */
 import { ENGINES, findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterPlan, DatabasePlan } from "../model/plan";
@@ -8,10 +8,9 @@ import { isUnknown } from "../model/unknown";
 import { isInRange, stockLimits } from "../engines/stockVersions";
 import { compareVersions } from "../model/compareVersions";
 
-/** Minutes between the backups of one schedule into one repository and the next, where an engine needs a run for each. */
+/** Between a schedule's runs, for engines that need one run for each repository. */
 export const OFFSET_MINUTES = 60;
 
-/** Findings in the order of the arguments. */
 export function checkEngine(plan: DatabasePlan): Finding[] {
   const row = findEngine(plan.engine);
   if (row === null || !row.on.includes(plan.kind)) {
@@ -24,40 +23,40 @@ export function checkEngine(plan: DatabasePlan): Finding[] {
     ...checkDestinations(plan, row),
     ...plan.repositories.flatMap((repository) => checkFeatures(repository, row)),
     ...checkTypes(plan, row),
-    // On a host one unit takes them one after the other.
+    // On a host one unit runs them in sequence.
     ...(plan.kind === "cnpg" ? checkRunsPerRepository(plan, row) : []),
     ...checkAcknowledgement(plan, row),
     ...(row.stock ? [...checkStockVersion(plan), ...(plan.kind === "host" ? checkStockOnHost(plan) : [])] : []),
   ];
 }
 
-/** What only clusters of CloudNativePG ask. */
+/** For clusters of CloudNativePG only. */
 export function checkClusterEngine(plan: ClusterPlan): Finding[] {
   const row = findEngine(plan.engine);
   const found: Finding[] = [];
   if (row !== null && !row.fromStandby && plan.backupTarget !== "primary") {
-    const fact = `${row.title} cannot take a backup from a standby there: it needs the primary beside it, and ends with [056] "unable to find primary cluster"`;
+    const fact = `${row.title} cannot take a backup from a standby there: it cannot reach the primary and fails with [056] "unable to find primary cluster"`;
     found.push(finding("PB050", "backupTarget", fact, 'set backupTarget: "primary", or use engine "runtime"'));
   }
   if (!isUnknown(plan.instances) && !(Number.isInteger(plan.instances) && plan.instances >= 1)) {
-    const fact = `${plan.instances} instances: CloudNativePG demands at least 1`;
-    found.push(finding("PB096", "instances", fact, 'to stop a cluster set the annotation cnpg.io/hibernation: "on"'));
+    const fact = `${plan.instances} instances: CloudNativePG requires at least 1`;
+    found.push(finding("PB096", "instances", fact, 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"'));
   }
   if (row !== null && !row.own) {
     const drilled = plan.drills.filter(({ elsewhere }) => elsewhere !== true);
-    const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} has no word for that`;
-    const hint = 'use engine "runtime", or leave it out and restore into a Cluster of your own (CnpgRestore) now and then';
+    const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} cannot do that`;
+    const hint = 'use engine "runtime", or leave it out and restore regularly into a separate Cluster (CnpgRestore)';
     found.push(...drilled.map(({ name }) => finding("PB044", `drills.${name}`, fact, hint)));
   }
   for (const schedule of plan.schedules) {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
-    const fact = `CloudNativePG runs schedules in the zone of its operator (UTC) and knows no other: ${schedule.timeZone} would be shifted`;
+    const fact = `CloudNativePG runs schedules in its operator's zone (UTC) only: hours of ${schedule.timeZone} would be shifted`;
     const hint = "write the hours in UTC and leave timeZone out";
     found.push(finding("PB051", `schedules.${schedule.name}.timeZone`, fact, hint));
   }
   for (const name of plan.serviceNames) {
     if (!/^pgbackrest(-|$)/i.test(name)) continue;
-    const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… of every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
+    const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… in every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
     found.push(finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`));
   }
   return found;
@@ -67,8 +66,8 @@ function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRo
   if (repositories.length <= row.repositoriesMax) return [];
   const names = repositories.slice(row.repositoriesMax).map(({ name }) => name);
   if (row.repositoriesMax === 0) {
-    const fact = `${row.title} stay with the storage of the cluster: ${names.join(", ")} would get nothing`;
-    return [finding("PB043", "engine", fact, 'use engine "runtime" for the repositories, snapshots beside it')];
+    const fact = `${row.title} stay in the cluster's storage: ${names.join(", ")} would get no backup`;
+    return [finding("PB043", "engine", fact, 'use engine "runtime" for the repositories, with snapshots beside it')];
   }
   const fact = `engine ${engine} writes to ${row.repositoriesMax === 1 ? "one repository" : `${row.repositoriesMax} repositories`} only: ${names.join(", ")} would stay empty (a barmanObjectName in a ScheduledBackup is ignored)`;
   const hint = `set engine "runtime", or remove ${names.join(", ")}`;
@@ -83,16 +82,16 @@ function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
     found.push(finding("PB044", `${path}.at`, fact, 'use engine "runtime"'));
   }
   if (repository.encrypted && !row.encrypts) {
-    const fact = `${row.title} encrypts nothing itself: the passphrase would be ignored and backups lie readable in the bucket`;
+    const fact = `${row.title} does not encrypt: it would ignore the passphrase, and the bucket would hold readable backups`;
     const hint = 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose';
     found.push(finding("PB045", `${path}.at.cipher`, fact, hint));
   }
   if (repository.blockIncremental && !row.blockIncremental) {
-    const fact = `${row.title} knows no block increments`;
+    const fact = `${row.title} does not support block increments`;
     found.push(finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"'));
   }
   if (repository.blockIncremental && !repository.bundle) {
-    const fact = "block increments are stored in bundles only (pgBackRest's own rule)";
+    const fact = "pgBackRest stores block increments in bundles only";
     found.push(finding("PB046", `${path}.blockIncremental`, fact, "set bundle: true"));
   }
   return found;
@@ -106,7 +105,10 @@ function checkTypes({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
   });
 }
 
-/** Stock takes a backup into one repository a run: the runs for the others follow at an offset, and must not meet another schedule. */
+/**
+ * One run of stock writes to one repository. The runs for the others follow at an offset and must not meet another
+ * schedule.
+ */
 function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
   if (row.onePass) return [];
   return schedules.flatMap((schedule) => {
@@ -116,13 +118,13 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
       const cron = shiftCron(schedule.cron, minutes);
       const path = `schedules.${schedule.name}`;
       if (cron === null) {
-        const fact = `${row.title} needs a run of its own for repo${key}, and "${schedule.cron}" cannot be moved by ${minutes} minutes`;
+        const fact = `${row.title} needs a separate run for repo${key}, and "${schedule.cron}" cannot be moved by ${minutes} minutes`;
         const hint = 'use a cron with single hours and minutes, or engine "runtime", which reaches all repositories in one pass';
         return [finding("PB047", path, fact, hint)];
       }
       const other = schedules.find((candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null);
       if (other === undefined) return [];
-      const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), meets schedules.${other.name}: one of them fails`;
+      const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), coincides with schedules.${other.name}: one of them fails`;
       return [finding("PB047", path, fact, 'move one of the two, or use engine "runtime"')];
     });
   });
@@ -130,14 +132,14 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
 
 function checkAcknowledgement({ acknowledge }: DatabasePlan, row: EngineRow): Finding[] {
   if (row.acknowledges || acknowledge.mode === "all") return [];
-  const fact = `${row.title} knows no acknowledgement but "all": a segment counts as archived when every repository has it`;
+  const fact = `${row.title} supports acknowledgement "all" only: a segment counts as archived when every repository holds it`;
   return [finding("PB044", "acknowledge.mode", fact, 'leave acknowledge out, or use engine "runtime"')];
 }
 
 function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Finding[] {
   if (engineVersion === undefined) return [];
   if (compareVersions(engineVersion, "2.45") === null) {
-    const fact = `"${engineVersion}" is no version of pgBackRest`;
+    const fact = `"${engineVersion}" is not a version of pgBackRest`;
     return [finding("PB048", "engineVersion", fact, 'write for instance "2.60.0"')];
   }
   return stockLimits(repositories)
@@ -145,18 +147,18 @@ function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Findi
     .map(({ code, path, fact, hint }) => finding(code, path, `with pgBackRest ${engineVersion} ${fact}`, hint));
 }
 
-/** What stock has one of for all repositories. */
+/** Settings that stock has once for all repositories. */
 function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
   const [first, ...others] = repositories;
   if (first === undefined || others.length === 0) return [];
   const different = others.find(({ compressType, compressLevel }) => compressType !== first.compressType || compressLevel !== first.compressLevel);
   const found: Finding[] = [];
   if (different !== undefined) {
-    const fact = `stock pgBackRest compresses alike for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
+    const fact = `stock pgBackRest uses one compression for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
     const hint = `write the same as in ${first.name}, or use engine "runtime"`;
     found.push(finding("PB044", `repositories.${different.name}.compress`, fact, hint));
   }
-  const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is away WAL piles up in pg_wal, and backups into the others end with [082]`;
-  found.push(finding("PB121", "engine", fact, 'watch pg_wal, or use engine "runtime", which keeps the others current'));
+  const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is down, WAL piles up in pg_wal, and backups to the others fail with [082]`;
+  found.push(finding("PB121", "engine", fact, 'watch pg_wal, or use engine "runtime", which keeps archiving to the others'));
   return found;
 }

@@ -1,4 +1,4 @@
-/** A host's own arguments: names, accounts, paths, ports. Pure. */
+/** Arguments of a host: names, accounts, paths, ports. Pure. */
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
@@ -8,10 +8,9 @@ import { isUnknown } from "../model/unknown";
 import { checkTime } from "./schedules";
 import { isWithin } from "./values";
 
-/** Paths appear in ini files, shell words of PostgreSQL's archive_command (where `%` begins a placeholder) and unit files. */
+/** Paths go into ini files, unit files, and the shell words of archive_command, where `%` begins a placeholder. */
 const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
 
-/** Findings in the order of the arguments. */
 export function checkHostArguments(plan: HostPlan): Finding[] {
   const parts = [checkIdentity(plan), checkPaths(plan), checkAgent(plan), checkListen(plan), checkStreaming(plan)];
   return [...parts.flat(), ...plan.maintenance.flatMap(checkTask)];
@@ -22,10 +21,10 @@ function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: Hos
   const fact = !engineOf(engine).own
     ? `engine "${engine}" has no agent`
     : restoreOnly && !drillsOnly
-      ? "a host with restoreOnly archives nothing, and an agent does nothing else"
+      ? "a host with restoreOnly archives nothing, and archiving is all that an agent does"
       : SYSTEMD_DIRECTORIES.includes(directories.units)
         ? null
-        : `systemd loads no units from ${directories.units}, and the agent is one`;
+        : `the agent is a unit, and systemd loads no units from ${directories.units}`;
   if (fact === null) return [];
   const hint = `leave agent out${restoreOnly ? "" : ', or use engine "runtime" with units in /etc/systemd/system'}`;
   return [finding("PB102", "agent", fact, hint)];
@@ -36,22 +35,22 @@ function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
   if (metricsListen === undefined || isUnknown(metricsListen)) return [];
   const place = "monitoring.listen";
   const port = Number(/^(?:\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(metricsListen)?.[1]);
-  if (!(port >= 1 && port <= 65_535)) return [finding("PB130", place, `"${metricsListen}" is no address with a port`, 'write "127.0.0.1:9854"')];
+  if (!(port >= 1 && port <= 65_535)) return [finding("PB130", place, `"${metricsListen}" is not an address with a port`, 'write "127.0.0.1:9854"')];
   if (agent) return [];
   const hint = "leave it out: maintenance.metrics writes them as a file";
-  return [finding("PB130", place, "there is no agent here that could serve metrics", hint)];
+  return [finding("PB130", place, "there is no agent to serve metrics", hint)];
 }
 
 function checkStreaming({ agent, streamIntervalSeconds }: HostPlan): Finding[] {
   if (streamIntervalSeconds === undefined) return [];
   const found: Finding[] = [];
   if (!Number.isInteger(streamIntervalSeconds) || !isWithin(streamIntervalSeconds, 1, STREAM_INTERVAL_S_MAX)) {
-    const fact = `${streamIntervalSeconds} is no whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
+    const fact = `${streamIntervalSeconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
     found.push(finding("PB014", "streaming.intervalSeconds", fact, ""));
   }
   if (!agent) {
     const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
-    const fact = "nobody would stream: it is the agent that does, and there is none";
+    const fact = "only an agent can stream, and there is none";
     found.push(finding("PB150", "streaming", fact, hint));
   }
   return found;
@@ -68,29 +67,29 @@ function checkIdentity(plan: HostPlan): Finding[] {
   const found: Finding[] = [];
   if (plan.connections.length !== 1) {
     const given = plan.connections.length === 0 ? "none" : plan.connections.join(" and ");
-    const fact = `exactly one way to reach the host is needed, ${given} is given`;
+    const fact = `exactly one kind of connection to the host is needed, given: ${given}`;
     found.push(finding("PB016", "connection", fact, "set connection: { local: {} }"));
   }
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(plan.stanza)) {
-    const fact = `"${plan.stanza}" is no stanza name: letters, digits, underscore, dot and hyphen are allowed`;
+    const fact = `"${plan.stanza}" is not a stanza name: letters, digits, underscore, dot and hyphen are allowed`;
     found.push(finding("PB013", "stanza", fact, 'set a name such as "main"'));
   }
   if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
-    const fact = `"${plan.user}" cannot be the account of PostgreSQL: the server refuses to run as root`;
+    const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
     found.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
   }
-  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) found.push(finding("PB014", "port", `${plan.port} is no port: 1 to 65535`, ""));
+  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) found.push(finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, ""));
   if (!isWithin(plan.processMax, 1, 999)) found.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
   if (plan.postgres !== undefined && !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))) {
-    const fact = `${plan.postgres.version} is no major version of PostgreSQL`;
-    found.push(finding("PB014", "postgres.version", fact, "a whole number, such as 17"));
+    const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
+    found.push(finding("PB014", "postgres.version", fact, "write a whole number, such as 17"));
   }
   if (plan.postgres?.install === true && isUnknown(plan.port)) {
-    const fact = "the port of a cluster that is to be made must be known in the preview";
-    found.push(finding("PB014", "port", fact, "a number"));
+    const fact = "the preview must know the port of a new cluster";
+    found.push(finding("PB014", "port", fact, "write it as a number"));
   }
   if (plan.allowRestart && plan.restartCommand.length === 0) {
-    const fact = "allowRestart is set but there is no command that restarts PostgreSQL";
+    const fact = "allowRestart is set, but no command that restarts PostgreSQL";
     const hint = 'set restartCommand, for instance ["systemctl", "restart", "postgresql"]';
     found.push(finding("PB018", "restartCommand", fact, hint));
   }
@@ -115,7 +114,7 @@ function checkPaths(plan: HostPlan): Finding[] {
   return paths.flatMap(([argument, path]) => {
     if (path === undefined || isUnknown(path)) return [];
     if (PATH_CHARACTERS.test(path) && path.trim() === path && !/\/\.\.?(\/|$)/.test(path) && (path === "/" || !path.endsWith("/"))) return [];
-    const fact = `"${path}" cannot be used as a path here: it must be absolute, without "." or ".." parts and a slash at the end, of letters, digits, blanks and _ . , : @ + = ~ -`;
-    return [finding("PB014", argument, fact, "move the directory or link to it by another name")];
+    const fact = `"${path}" is not usable as a path: it must be absolute, without "." or ".." parts or a trailing slash, and consist of letters, digits, blanks and _ . , : @ + = ~ -`;
+    return [finding("PB014", argument, fact, "move the directory, or link to it under another name")];
   });
 }

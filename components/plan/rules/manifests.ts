@@ -1,6 +1,6 @@
 /**
- * What is wrong or weak in objects of Kubernetes that others wrote: findings with the codes of plans where the situation is the same.
- * Objects are plain JSON; what is not known yet (markers of unknown.ts) is left alone. Pure; the rules lie in manifests/, by kind.
+ * Checks Kubernetes objects that others wrote, with the codes of plans where the situation is the same. Objects are
+ * plain JSON; unknown values (markers of unknown.ts) are skipped. Pure; the rules lie in manifests/, by kind.
  */
 import type { Finding } from "../findings/findings";
 import { checkClusterObject, checkClustersTogether } from "./manifests/clusters";
@@ -10,12 +10,12 @@ import { checkScheduledBackup, checkScheduledBackupsTogether } from "./manifests
 import { checkStanza, checkStanzasTogether } from "./manifests/stanzas";
 import { checkWorkload, checkWorkloadsTogether } from "./manifests/workloads";
 
-/** All findings of a set of objects: each by itself, then what they are together. */
+/** First the findings of each object, then those of the set. */
 export function checkManifests(objects: readonly unknown[]): Finding[] {
   return [...objects.flatMap(checkManifest), ...checkManifestsTogether(objects)];
 }
 
-/** Findings that one object is enough for; none for kinds that have no rule. */
+/** Empty for kinds without rules. */
 export function checkManifest(json: unknown): Finding[] {
   const object = findObject(json);
   if (object === null) return [];
@@ -27,7 +27,6 @@ export function checkManifest(json: unknown): Finding[] {
   return checkWorkload(object);
 }
 
-/** Findings that need several objects. */
 export function checkManifestsTogether(objects: readonly unknown[]): Finding[] {
   const known = objects.map(findObject).filter((object): object is KubeObject => object !== null);
   return [

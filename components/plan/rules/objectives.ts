@@ -1,11 +1,10 @@
-/** Whether what is declared can keep what is promised. Pure. */
+/** Whether the declared set-up can meet its objectives. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import { worstCaseRpo } from "../schedule/objectives";
 import type { DatabasePlan } from "../model/plan";
 import { checkDrills } from "./drills";
 import { isWithin } from "./values";
 
-/** Objectives, `archive_timeout`, and drills. */
 export function checkObjectives(plan: DatabasePlan): Finding[] {
   return [...checkValues(plan), ...checkRpo(plan), ...checkDrills(plan), ...checkNoDrill(plan)];
 }
@@ -25,7 +24,7 @@ function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan
     found.push(finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60"));
   }
   for (const [name, value] of Object.entries(sizing ?? {})) {
-    if (!(typeof value === "number" && value >= 0 && value < 1e9)) found.push(finding("PB037", `sizing.${name}`, `${value} is no amount`, ""));
+    if (!(typeof value === "number" && value >= 0 && value < 1e9)) found.push(finding("PB037", `sizing.${name}`, `${value} is not an amount`, ""));
   }
   return found;
 }
@@ -34,21 +33,21 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   const { rpoSeconds } = plan.objectives;
   const worst = worstCaseRpo(plan);
   if (worst === null) {
-    const fact = "nothing limits the age of a WAL segment that does not fill: on a quiet database hours of commits exist on this machine only";
+    const fact = "nothing limits the age of a WAL segment that does not fill: on a quiet database, hours of commits exist on this machine only";
     const hint = "set objectives.rpoSeconds, or archiveTimeoutSeconds: 60";
     return [finding(rpoSeconds === undefined ? "PB038" : "PB039", "archiveTimeoutSeconds", fact, hint)];
   }
   if (rpoSeconds === undefined || worst.totalSeconds <= rpoSeconds) return [];
-  const fact = `the worst case is ${worst.totalSeconds} s (${worst.waitsFor} ${worst.waitSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), the objective ${rpoSeconds} s`;
+  const fact = `the worst case is ${worst.totalSeconds} s (${worst.waitsFor} ${worst.waitSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), but the objective is ${rpoSeconds} s`;
   const hint =
     worst.waitsFor === "streaming"
-      ? `accept ${worst.totalSeconds} s, or keep a synchronous standby for what archiving cannot promise`
-      : `accept ${worst.totalSeconds} s, set streaming: {} where there is an agent (seconds), or keep a synchronous standby for what archiving cannot promise`;
+      ? `accept ${worst.totalSeconds} s, or add a synchronous standby: archiving alone cannot promise less`
+      : `accept ${worst.totalSeconds} s, set streaming: {} with an agent (seconds), or add a synchronous standby: archiving alone cannot promise less`;
   return [finding("PB039", "objectives.rpoSeconds", fact, hint)];
 }
 
 function checkNoDrill({ drills, repositories }: DatabasePlan): Finding[] {
   if (drills.length > 0 || repositories.length === 0) return [];
-  const fact = "no drill restores these backups: whether they can be restored, and how long it takes, is not known";
+  const fact = "no drill restores these backups: nobody knows whether they can be restored, and how long it takes";
   return [finding("PB042", "drills", fact, 'declare one, for instance drills: { monthly: { cron: "0 5 1 * *" } }')];
 }

@@ -1,4 +1,6 @@
-/** Object stores: addresses that do not fit their provider, and bucket settings that break or endanger backups. Pure. */
+/**
+ * Object stores: addresses that do not match their provider, and bucket settings that break or endanger backups. Pure.
+ */
 import { engineOf } from "../engines/engines";
 import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
@@ -9,21 +11,20 @@ import { findClassFault } from "../storage/storageClasses";
 import { isUnknown } from "../model/unknown";
 import { KEEP_HINT } from "./buckets";
 
-/** Endpoints of services that are no S3, and what to use in their place. */
+/** Endpoints of services that lack S3, and the alternatives. */
 const OTHER_SERVICES: readonly { readonly pattern: RegExp; readonly name: string; readonly hint: string }[] = [
   {
     pattern: /\.blob\.core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)$/,
     name: "Azure Blob Storage",
-    hint: "it speaks no S3 and this package has no driver for it: use B2, R2, S3 or a host over SFTP as repository, or stock pgBackRest with repo-type=azure",
+    hint: "it does not speak S3, and this package has no driver for it: use B2, R2, S3 or a host over SFTP as repository, or stock pgBackRest with repo-type=azure",
   },
   {
     pattern: /(^|\.)storage\.googleapis\.com$/,
     name: "Google Cloud Storage",
-    hint: "its S3 interface lacks batch deletes and multipart listing that a repository needs: use B2, R2, S3 or a host over SFTP, or stock pgBackRest with repo-type=gcs",
+    hint: "its S3 interface lacks batch deletes and multipart listing, which a repository needs: use B2, R2, S3 or a host over SFTP, or stock pgBackRest with repo-type=gcs",
   },
 ];
 
-/** Findings in the order of the repositories. */
 export function checkProviders({ engine, repositories }: DatabasePlan): Finding[] {
   return repositories.flatMap((repository) => {
     const { s3 } = repository;
@@ -45,32 +46,31 @@ function checkAddress(s3: S3Plan, path: string): Finding[] {
   const told = findRegion(row, s3.endpoint);
   const fixed = row.regionPattern !== undefined || row.id === "r2";
   if (told !== null && fixed && !isUnknown(s3.region) && s3.region !== told) {
-    const fact = `region "${s3.region}" does not fit ${row.title} at ${s3.endpoint}, which signs for "${told}": requests are refused`;
+    const fact = `region "${s3.region}" does not match ${row.title} at ${s3.endpoint}, which signs for "${told}": it refuses the requests`;
     found.push(finding("PB054", `${path}.s3.region`, fact, `set region: "${told}"`));
   }
   const hostedBy = findQuirks("auto", s3.endpoint);
   if (s3.quirks !== undefined && hostedBy !== null && hostedBy.id !== "generic" && hostedBy.id !== row.id) {
-    const fact = `${s3.endpoint} belongs to ${hostedBy.title}, quirks say ${row.title}`;
-    found.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint tells"));
+    const fact = `${s3.endpoint} belongs to ${hostedBy.title}, but quirks say ${row.title}`;
+    found.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint decides"));
   }
   return found;
 }
 
-/** Where the bucket's name goes. */
 function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   if (row === null || s3.uriStyle !== "host") return [];
   const { hostStyle, title } = engineOf(engine);
   if (!hostStyle) {
-    // Where it is what everybody does there, nobody asked for it.
+    // No finding where it is the provider's default.
     if (row.uriStyle === "host") return [];
-    const fact = `${title} has no setting for uriStyle "host": it asks ${s3.endpoint} with the bucket in the path`;
-    const hint = 'leave uriStyle out, or use engine "runtime" where the server knows host names only';
+    const fact = `${title} has no setting for uriStyle "host": it sends requests to ${s3.endpoint} with the bucket in the path`;
+    const hint = 'leave uriStyle out, or use engine "runtime" if the server requires the bucket in the host name';
     return [finding("PB117", `${path}.s3.uriStyle`, fact, hint)];
   }
   const found: Finding[] = [];
   if (row.uriStyle === "path" && row.id !== "generic") {
-    const fact = `${row.title} is addressed with the bucket in the path: with uriStyle "host", ${s3.bucket}.${s3.endpoint} must resolve and be in its certificate`;
+    const fact = `${row.title} is addressed with the bucket in the path: with uriStyle "host", ${s3.bucket}.${s3.endpoint} must resolve and match its certificate`;
     found.push(finding("PB056", `${path}.s3.uriStyle`, fact, "leave uriStyle out"));
   }
   if (!isUnknown(s3.bucket) && s3.bucket.includes(".")) {
@@ -85,7 +85,7 @@ function checkBucket(s3: S3Plan, path: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   const found: Finding[] = [];
   if (facts.expireLiveDays !== undefined) {
-    const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL refer to older ones, so restores fail although backups report success`;
+    const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL need older ones, so restores fail although backups report success`;
     found.push(finding("PB058", path, fact, KEEP_HINT));
   }
   if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
@@ -97,10 +97,10 @@ function checkBucket(s3: S3Plan, path: string): Finding[] {
   const { storageClass = "" } = facts;
   const fault = findClassFault(storageClass);
   if (fault === "frozen") {
-    const fact = `nothing can be read from class ${storageClass} before it is thawed for hours: restores and every incremental backup would fail`;
+    const fact = `reading from class ${storageClass} takes hours of thawing first: restores and every incremental backup would fail`;
     found.push(finding("PB060", `${path}.storageClass`, fact, "use the standard class"));
   } else if (fault === "infrequent") {
-    const fact = `class ${storageClass} asks for 30 days or more of each object and for every read: WAL that expires earlier costs more than in the standard class`;
+    const fact = `class ${storageClass} bills at least 30 days of each object and every read: WAL that expires earlier costs more than in the standard class`;
     found.push(finding("PB061", `${path}.storageClass`, fact, "use the standard class"));
   }
   return found;

@@ -1,4 +1,4 @@
-/** Each repository by itself, and that no two share a place. Pure. */
+/** Each repository alone, and no two at one location. Pure. */
 import { levelRangeOf } from "../../../runtime/config/settings";
 import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
@@ -10,7 +10,7 @@ import { isBelow, isWithin } from "./values";
 
 const RETENTION_MAX = 9999999;
 
-/** Findings in the order of the repositories. @param dataDirectory of PostgreSQL, where it is on the same machine */
+/** @param dataDirectory PostgreSQL's, if it is on the same machine */
 export function checkRepositories({ engine, repositories }: DatabasePlan, dataDirectory: string | undefined): Finding[] {
   const row = findEngine(engine);
   return [
@@ -23,14 +23,14 @@ export function checkRepositories({ engine, repositories }: DatabasePlan, dataDi
 function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: EngineRow | null): Finding[] {
   if (repositories.length > 0 || row?.repositoriesMax === 0) return [];
   const hint = "set repositories: { repo1: { at: … }, repo2: { at: … } }";
-  return [finding("PB002", "repositories", "no repository is given", hint)];
+  return [finding("PB002", "repositories", "no repository is declared", hint)];
 }
 
 function checkRepository(repository: RepositoryPlan, dataDirectory: string | undefined): Finding[] {
   const path = `repositories.${repository.name}`;
   const found: Finding[] = [];
   if (repository.key === 0) {
-    const fact = `"${repository.name}" is no repository key: repo1 to repo${REPO_KEY_MAX} are`;
+    const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_KEY_MAX}`;
     found.push(finding("PB001", path, fact, "rename it; the number is part of every option name"));
   }
   found.push(...checkRetention(repository, path));
@@ -39,25 +39,25 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
   return found;
 }
 
-/** An engine that cannot encrypt is a choice, a forgotten passphrase is a mistake. */
+/** An engine without encryption is a choice; a forgotten passphrase is a mistake. */
 function checkEncryption({ encrypted, kind, name, place }: RepositoryPlan, row: EngineRow | null): Finding[] {
   const { exposed } = typeOf({ kind });
   if (exposed === null || encrypted) return [];
   const path = `repositories.${name}.at`;
   if (row?.encrypts === false) {
     if (!place.thirdParty) return [];
-    const fact = `${row.title} encrypts nothing before it is sent: whoever can read the bucket at ${place.title} can read the database`;
+    const fact = `${row.title} does not encrypt: anyone who can read the bucket at ${place.title} can read the database`;
     const hint = 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable';
     return [finding("PB078", path, fact, hint)];
   }
-  const fact = `backups leave this machine unencrypted: whoever can read the ${exposed} can read the database`;
+  const fact = `backups leave this machine unencrypted: anyone who can read the ${exposed} can read the database`;
   return [finding("PB007", path, fact, "set cipher: new CipherPassphrase(…).ref on the repository")];
 }
 
 function checkCompression({ compressType, compressLevel }: RepositoryPlan, path: string): Finding[] {
   const type = findCompressType(compressType);
   if (type === null) {
-    const fact = `"${compressType}" cannot be written: ${COMPRESS_TYPES.join(", ")} can`;
+    const fact = `"${compressType}" is not supported: use ${COMPRESS_TYPES.join(", ")}`;
     return [finding("PB015", `${path}.type`, fact, "")];
   }
   const { least, most } = levelRangeOf(type) ?? { least: 0, most: 0 };
@@ -68,7 +68,7 @@ function checkCompression({ compressType, compressLevel }: RepositoryPlan, path:
 
 function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPlan, path: string): Finding[] {
   if (keepFullCount !== undefined && keepDays !== undefined) {
-    const fact = "keepFullCount and keepDays are both set: pgBackRest keeps by one of them";
+    const fact = "keepFullCount and keepDays are both set: pgBackRest applies only one of them";
     return [finding("PB004", path, fact, "remove one")];
   }
   if (keepFullCount === undefined && keepDays === undefined) {
@@ -77,12 +77,12 @@ function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPl
   }
   return Object.entries({ keepFullCount, keepDays, keepDiffCount }).flatMap(([name, value]) => {
     if (value === undefined || isUnknown(value) || isWithin(value, 1, RETENTION_MAX)) return [];
-    const fact = `${value} would keep nothing or cannot be kept: 1 to ${RETENTION_MAX} can`;
+    const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
     return [finding("PB005", `${path}.${name}`, fact, "set at least 1, or leave it out to keep everything")];
   });
 }
 
-/** Two repositories in one place, or one inside the other, destroy each other. */
+/** Two repositories at one location, or one inside the other, destroy each other. */
 function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
   return repositories.flatMap((repository, index) =>
     repositories.slice(0, index).flatMap((other) => {
@@ -92,8 +92,8 @@ function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
       const place = typeOf(repository).location(repository);
       const fact =
         repository.path === other.path
-          ? `"${place}" is the place of ${other.name} too`
-          : `"${place}" and "${typeOf(other).location(other)}" of ${other.name} lie in each other`;
+          ? `"${place}" is also the location of ${other.name}`
+          : `"${place}" and "${typeOf(other).location(other)}" of ${other.name} are one inside the other`;
       return [finding("PB008", `repositories.${repository.name}.at`, `${fact}: each repository needs its own`, "choose another path or bucket")];
     }),
   );

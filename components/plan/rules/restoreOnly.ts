@@ -1,8 +1,8 @@
-/** Hosts that restore and write nothing, and keys that only read: each needs the other. Pure. */
+/** Hosts that only restore, and keys that only read: each requires the other. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, HostPlan } from "../model/plan";
 
-/** What is about backups has no place on a host that takes none. */
+/** Backup settings make no sense on a host that takes no backups. */
 export function checkRestoreOnly(plan: HostPlan): Finding[] {
   const { acknowledge, allowRestart, archiveTimeoutSeconds, firstBackup, schedules } = plan;
   const given = Object.entries({
@@ -15,15 +15,15 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
   const wrong = given
     .filter(([, isGiven]) => isGiven)
     .map(([name]) => {
-      const fact = `${name} is about backups, and a host with restoreOnly takes none`;
+      const fact = `${name} configures backups, and a host with restoreOnly takes none`;
       return finding("PB100", name, fact, `remove ${name} or restoreOnly`);
     });
   const writing = plan.repositories.filter(({ kind, readOnly }) => kind === "s3" && !readOnly);
   return [
     ...wrong,
     ...writing.map(({ name }) => {
-      const fact = "this host only restores, and its keys can write: whoever takes it can overwrite and delete backups";
-      const hint = "give it readerTarget of the repository (credentials.create.reader: true)";
+      const fact = "this host only restores, but its keys can write: an intruder could overwrite and delete backups";
+      const hint = "use readerTarget of the repository (credentials.create.reader: true)";
       return finding("PB101", `repositories.${name}.at`, fact, hint);
     }),
   ];
@@ -35,6 +35,6 @@ export function checkReadOnly({ repositories }: DatabasePlan): Finding[] {
     .filter(({ readOnly }) => readOnly)
     .map(({ name }) => {
       const hint = "use target of the repository, or set restoreOnly on a host that only restores";
-      return finding("PB099", `repositories.${name}.at`, "its keys only read, and backups have to be written", hint);
+      return finding("PB099", `repositories.${name}.at`, "its keys can only read, and backups must write", hint);
     });
 }

@@ -1,4 +1,4 @@
-/** Whether what is kept is enough for what is promised, and whether locks and versions agree with it. Pure. */
+/** Whether retention meets the objectives and agrees with object locks and versions. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
@@ -7,7 +7,6 @@ import { isUnknown } from "../model/unknown";
 
 const UNDELETE_DAYS_MIN = 7;
 
-/** Findings in the order of the repositories. */
 export function checkRetention(plan: DatabasePlan): Finding[] {
   return plan.repositories.flatMap((repository) => [
     ...checkWindow(repository, plan),
@@ -18,9 +17,9 @@ export function checkRetention(plan: DatabasePlan): Finding[] {
 }
 
 /**
- * Days back to which any moment can be restored at the worst time, just after the oldest set went; null without a limit or while something
- * is unknown. By days pgBackRest keeps the newest full backup that is older than them as well, so the window is whole; by count it is the
- * age of the oldest kept full when a new one has just ended.
+ * Days back to which any point in time can be restored in the worst case, just after the oldest set expired. Null
+ * without a limit or with unknown values. By days, pgBackRest also keeps the newest full backup older than them, so the
+ * window is whole. By count, the window is the age of the oldest kept full when a new one has just ended.
  */
 export function recoveryWindowDays(repository: RepositoryPlan, schedules: readonly Schedule[]): number | null {
   const { keepDays, keepFullCount } = repository;
@@ -39,41 +38,41 @@ function checkWindow(repository: RepositoryPlan, { objectives, schedules }: Data
   if (pitrDays === undefined || days === null || days >= pitrDays) return [];
   const name = repository.keepDays === undefined ? "keepFullCount" : "keepDays";
   const value = repository.keepDays ?? repository.keepFullCount;
-  const fact = `${value} ${name === "keepDays" ? "days are" : "full backups at the scheduled interval are"} a window of ${days} days at the worst moment, objectives.pitrDays promises ${pitrDays}`;
-  const hint =
-    name === "keepDays" ? `set keepDays: ${pitrDays}` : `set keepDays: ${pitrDays} in its place, which follows the promise whatever the schedule is`;
+  const fact = `${value} ${name === "keepDays" ? "days" : "full backups at the scheduled interval"} give a window of ${days} days in the worst case, but objectives.pitrDays is ${pitrDays}`;
+  const hint = name === "keepDays" ? `set keepDays: ${pitrDays}` : `set keepDays: ${pitrDays} instead, which meets the objective with any schedule`;
   return [finding("PB032", `repositories.${repository.name}.${name}`, fact, hint)];
 }
 
 function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {
   if (keepFullCount !== 1) return [];
-  const fact = "one full backup is kept: each new one removes every older moment at once, a mistake that is noticed a day later cannot be undone";
+  const fact =
+    "only one full backup is kept: each new one removes every older restore point at once, so a mistake noticed a day later cannot be undone";
   return [finding("PB033", `repositories.${name}.keepFullCount`, fact, "keep at least 2, or set keepDays")];
 }
 
-/** Locked objects cost money after pgBackRest has forgotten them, and are free game before it has when the lock is shorter. */
+/** A lock longer than the retention costs money for expired backups; a shorter one leaves backups unprotected. */
 function checkLocks(repository: RepositoryPlan): Finding[] {
   const lockedDays = repository.s3?.facts.immutableDays;
   const { keepDays, name } = repository;
   if (lockedDays === undefined || lockedDays <= 0 || isUnknown(lockedDays) || keepDays === undefined || isUnknown(keepDays)) return [];
   const path = `repositories.${name}`;
   if (keepDays > lockedDays) {
-    const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: whoever may remove versions can remove the older ones`;
-    const hint = `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from a thief of keys`;
+    const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
+    const hint = `lock for ${keepDays} days, or accept that only the newest ${lockedDays} days are safe from stolen keys`;
     return [finding("PB034", `${path}.keepDays`, fact, hint)];
   }
   if (keepDays < lockedDays) {
-    const fact = `expired after ${keepDays} days but locked for ${lockedDays}: ${lockedDays - keepDays} days are paid for and cannot be used for a restore in the usual way`;
+    const fact = `expired after ${keepDays} days but locked for ${lockedDays}: you pay for ${lockedDays - keepDays} more days of expired backups`;
     return [finding("PB035", `${path}.keepDays`, fact, `keep for ${lockedDays} days`)];
   }
   return [];
 }
 
-/** On a versioned bucket the undelete window is what stands between a stolen writer key and the loss of everything. */
+/** On a versioned bucket, only the undelete window protects against a stolen writer key. */
 function checkVersions({ name, s3 }: RepositoryPlan): Finding[] {
   const { immutableDays, undeleteDays, versioning } = s3?.facts ?? {};
   if (versioning !== true || undeleteDays === undefined || isUnknown(undeleteDays) || undeleteDays >= UNDELETE_DAYS_MIN) return [];
   if (immutableDays !== undefined && immutableDays >= UNDELETE_DAYS_MIN) return [];
-  const fact = `what is deleted or overwritten is gone after ${undeleteDays} days: that must be longer than it takes to notice`;
+  const fact = `deleted or overwritten objects are gone after ${undeleteDays} days: an attack must be noticed sooner`;
   return [finding("PB036", `repositories.${name}.at`, fact, `set undeleteDays: 14 (at least ${UNDELETE_DAYS_MIN})`)];
 }

@@ -1,4 +1,4 @@
-/** When backups are taken: each schedule by itself, then how they meet each other and the repositories. Pure. */
+/** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
 import { repositoriesWithFulls } from "../storage/copies";
 import { findRepoKey } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
@@ -8,10 +8,9 @@ import { isWithin } from "./values";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/** Findings in the order of the schedules. */
 export function checkSchedules(plan: DatabasePlan): Finding[] {
   if (plan.schedules.length === 0) {
-    const fact = "no backup is scheduled: WAL grows without end and a restore takes ever longer";
+    const fact = "no backup is scheduled: WAL grows without limit, and restores take ever longer";
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
   const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
@@ -19,13 +18,13 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
   return [...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
 }
 
-/** What anything that runs at certain times is asked. @param path of the argument */
+/** For anything that runs on a schedule. @param path of the argument */
 export function checkTime(schedule: RunTime, path: string): Finding[] {
   const found: Finding[] = [];
   const parsed = parseCron(schedule.cron);
   if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
   if (!isTimeZone(schedule.timeZone)) {
-    const fact = `"${schedule.timeZone}" is no time zone name`;
+    const fact = `"${schedule.timeZone}" is not a time zone name`;
     found.push(finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"'));
   }
   if (!isWithin(schedule.jitterSeconds, 0, 86400))
@@ -42,50 +41,53 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const names = plan.repositories.map((repository) => repository.name);
   const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoKey(name) === null || !names.includes(name)));
   if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
-    const fact = strangers.length > 0 ? `${strangers.join(", ")} is no repository of this database` : "no repository is named";
-    const hint = `name some of ${names.join(", ")}, or leave it out for all`;
+    const fact = strangers.length > 0 ? `${strangers.join(", ")} is not a repository of this database` : "the list of repositories is empty";
+    const hint = `use names from ${names.join(", ")}, or leave it out for all`;
     found.push(finding("PB026", `${path}.repositories`, fact, hint));
   } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
-    const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup goes to all of them or to one`;
+    const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup reaches all of them or one`;
     found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out, or name one"));
   }
   return found;
 }
 
-/** Six fields are CloudNativePG's own form, with seconds first; one field too many or too few reads as another time, so none is guessed. */
+/**
+ * Six fields are CloudNativePG's form, with seconds first. One field more or fewer means another time, so none is
+ * guessed.
+ */
 function cronHint(cron: string): string {
   const words = cron.trim().split(/\s+/);
   if (words.length === 6) {
-    return `write five fields: without the seconds "${words.slice(1).join(" ")}"; the sixth that CloudNativePG wants is added when it is rendered`;
+    return `write five fields: without the seconds "${words.slice(1).join(" ")}"; rendering adds the sixth for CloudNativePG`;
   }
   return 'write for instance "30 2 * * 0" for Sundays at 02:30';
 }
 
-/** One stanza takes one backup at a time: the later of two that begin in the same minute fails, and which one that is nobody knows. */
+/** A stanza takes one backup at a time: of two that start in the same minute, either may fail. */
 function checkMeetings(schedules: readonly Schedule[]): Finding[] {
   return schedules.flatMap((schedule, index) =>
     schedules.slice(0, index).flatMap((earlier) => {
       const meeting = firstMeeting(earlier, schedule);
       if (meeting === null) return [];
-      const fact = `begins in the same minute as schedules.${earlier.name}, for instance on ${minuteText(meeting)}: one stanza takes one backup at a time, so one of them fails`;
-      const hint = `leave those hours out of "${schedule.cron}", or begin it some minutes later`;
+      const fact = `starts in the same minute as schedules.${earlier.name}, for instance on ${minuteText(meeting)}: a stanza takes one backup at a time, so one of them fails`;
+      const hint = `leave those hours out of "${schedule.cron}", or start it some minutes later`;
       return [finding("PB027", `schedules.${schedule.name}.cron`, fact, hint)];
     }),
   );
 }
 
-/** WAL alone restores nothing, and increments need a full backup that is renewed. */
+/** WAL alone restores nothing, and increments need regular full backups. */
 function checkCoverage(plan: DatabasePlan): Finding[] {
   const full = new Set(repositoriesWithFulls(plan).map((repository) => repository.key));
   return plan.repositories.flatMap((repository) => {
     if (repository.key === 0 || full.has(repository.key)) return [];
     const scheduled = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key)).map((schedule) => schedule.name);
     if (scheduled.length === 0) {
-      const fact = "no schedule sends a backup there: it gets WAL only, and WAL alone restores nothing";
-      const hint = `add ${repository.name} to schedules.full.repositories, or leave that out so that all repositories get the full backup`;
+      const fact = "no schedule sends a backup there, and WAL alone restores nothing";
+      const hint = `add ${repository.name} to schedules.full.repositories, or leave that out to send full backups to all repositories`;
       return [finding("PB028", `repositories.${repository.name}`, fact, hint)];
     }
-    const fact = `gets ${scheduled.join(" and ")} but never a full backup by schedule: its first one is never renewed, so nothing expires and each restore takes longer`;
+    const fact = `gets ${scheduled.join(" and ")} but no scheduled full backup: its first one is never replaced, so nothing expires and each restore takes longer`;
     const hint = `add ${repository.name} to schedules.full.repositories`;
     return [finding("PB029", `repositories.${repository.name}`, fact, hint)];
   });

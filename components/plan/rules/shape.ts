@@ -1,4 +1,6 @@
-/** A cluster of CloudNativePG beside its backups, and what of the backups only CloudNativePG cannot do. Pure. */
+/**
+ * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
+ */
 import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/clusterSettings";
 import { type ClusterShape, type ResolvedCluster, type ResolvedSource, runsInPods } from "../cluster/clusterShape";
 import { DEFAULTS } from "../model/defaults";
@@ -13,10 +15,13 @@ import { isOlder } from "../model/compareVersions";
 import { isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
-/** CloudNativePG's own limit: names of pods and Services are made of it. */
+/** CloudNativePG's limit: names of pods and Services derive from it. */
 const CLUSTER_NAME_LENGTH_MAX = 50;
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
-/** Parameters that the operator or this package sets, to the argument that decides; empty for those that nobody may change. */
+/**
+ * Parameters that the operator or this package sets, mapped to the argument that decides; empty if no argument can
+ * change it.
+ */
 const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
   archive_timeout: "archiveTimeoutSeconds",
   archive_command: "",
@@ -28,7 +33,7 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
 
-/** Findings in the order of the arguments. @param attached to a Cluster that others made */
+/** @param attached to a Cluster that others made */
 export function checkShape(resolved: ResolvedCluster, attached: boolean): Finding[] {
   return [
     ...checkNames(resolved),
@@ -48,17 +53,17 @@ export function checkShape(resolved: ResolvedCluster, attached: boolean): Findin
 function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
   const found: Finding[] = [];
   if (!NAME.test(plan.cluster) || plan.cluster.length > CLUSTER_NAME_LENGTH_MAX) {
-    const fact = `"${plan.cluster}" is no name of a Cluster: lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
+    const fact = `"${plan.cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
     found.push(finding("PB110", "clusterName", fact, "set clusterName"));
   }
   if (!isUnknown(plan.namespace) && !NAME.test(plan.namespace)) {
-    const fact = `"${plan.namespace}" is no name of a namespace`;
-    found.push(finding("PB110", "namespace", fact, "write it as kubectl get namespaces does"));
+    const fact = `"${plan.namespace}" is not a namespace name`;
+    found.push(finding("PB110", "namespace", fact, "write it as kubectl get namespaces prints it"));
   }
   for (const { name } of shape.poolers) {
     if (NAME.test(name)) continue;
     const fact = `"${name}" cannot be part of an object's name`;
-    found.push(finding("PB110", `poolers.${name}`, fact, "lower-case letters, digits and hyphens"));
+    found.push(finding("PB110", `poolers.${name}`, fact, "use lower-case letters, digits and hyphens"));
   }
   return found;
 }
@@ -66,14 +71,14 @@ function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
 function checkDrillPolicy({ plan, shape }: ResolvedCluster): Finding[] {
   const isDrilledHere = engineOf(plan.engine).own && plan.drills.some(({ elsewhere }) => elsewhere !== true);
   if (shape.drillPolicy || !isDrilledHere) return [];
-  const fact = `the account ${plan.cluster}-drill may create any Cluster in its namespace, with any image and any Secret that is there`;
+  const fact = `the account ${plan.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
 }
 
 function checkMonitors({ plan, shape }: ResolvedCluster): Finding[] {
   if (!shape.monitors.prometheusRule || engineOf(plan.engine).own) return [];
-  const fact = `engine "${plan.engine}" has no metrics of this package: the PrometheusRule has no rules`;
-  const hint = "leave it out, and write rules about cnpg_collector_… and the engine's own metrics";
+  const fact = `engine "${plan.engine}" has no pgbackstop metrics: the PrometheusRule would be empty`;
+  const hint = "leave it out, and write rules on cnpg_collector_… and the engine's metrics";
   return [finding("PB131", "monitoring.prometheusRule", fact, hint)];
 }
 
@@ -81,29 +86,29 @@ function checkImage({ plan, shape }: ResolvedCluster): Finding[] {
   const majors = POSTGRES_IMAGES.map(({ major }) => major);
   const found: Finding[] = [];
   if (!majors.includes(shape.postgresVersion)) {
-    const fact = `version ${shape.postgresVersion} is none of those that the runtime backs up`;
-    const hint = `one of ${majors.toSorted((left, right) => left - right).join(", ")}`;
+    const fact = `the runtime does not support version ${shape.postgresVersion}`;
+    const hint = `use one of ${majors.toSorted((left, right) => left - right).join(", ")}`;
     found.push(finding("PB111", "postgresVersion", fact, hint));
   }
   if (shape.image !== undefined && !isUnknown(shape.image)) {
     const major = majorOf(shape.image);
     if (major === null) {
       const fact = `the tag of "${shape.image}" does not begin with a major version: the operator refuses it`;
-      const hint = "name the image by a tag such as 18.6-standard-trixie, with its digest behind it";
+      const hint = "use a tag such as 18.6-standard-trixie, followed by its digest";
       found.push(finding("PB111", "image", fact, hint));
     } else if (plan.postgresVersion !== undefined && major !== plan.postgresVersion) {
-      const fact = `the image is of version ${major}, postgresVersion says ${plan.postgresVersion}`;
+      const fact = `the image has version ${major}, but postgresVersion is ${plan.postgresVersion}`;
       found.push(finding("PB111", "image", fact, "leave one of them out"));
     }
   }
   return found;
 }
 
-/** Older operators wait for a switchover to an instance that cannot have the archiver's sidecar yet, and for ever. */
+/** Older operators start a switchover to an instance that cannot have the archiver's sidecar yet, and wait forever. */
 function checkAttachment({ plan }: ResolvedCluster): Finding[] {
   const { operatorVersion } = plan;
   if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
-  const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits for WAL that nobody archives (cloudnative-pg#10981)`;
+  const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits forever for WAL to be archived (cloudnative-pg#10981)`;
   return [finding("PB112", "operatorVersion", fact, `update the operator to ${ATTACH_VERSION} or newer first`)];
 }
 
@@ -123,7 +128,7 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   const { initdb, recovery } = bootstrap;
   const found: Finding[] = [];
   if (recovery !== undefined && (initdb !== undefined || bootstrap.import !== undefined)) {
-    const fact = "a cluster is restored, or made anew, and both are asked for";
+    const fact = "recovery and initdb are both set: a cluster is either restored or new";
     found.push(finding("PB114", "bootstrap", fact, "leave one of them out"));
   }
   found.push(...checkImport(bootstrap), ...checkReplica(shape));
@@ -132,31 +137,34 @@ function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
   const names = source?.plan.repositories.map(({ name }) => name) ?? [];
   for (const name of recovery.from ?? []) {
     if (names.includes(name)) continue;
-    const fact = `${name} is none of its repositories`;
-    found.push(finding("PB114", "bootstrap.recovery.from", fact, `one of ${names.join(", ")}`));
+    const fact = `${name} is not one of its repositories`;
+    found.push(finding("PB114", "bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`));
   }
   found.push(...checkOverwrite(plan, source, recovery.continueArchive ?? false));
   if (names.length === 0 && recovery.snapshot === undefined) {
-    const fact = "there is nothing to restore from";
+    const fact = "it names nothing to restore from";
     found.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
   }
   return found;
 }
 
-/** A restored cluster begins a timeline of its own: in the archive of a cluster that still runs, both would be lost. One that takes its place goes on there. */
+/**
+ * A restored cluster starts a new timeline. In the archive of a cluster that still runs, both would be lost. Only a
+ * replacement may continue that archive.
+ */
 function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null, isContinued: boolean): Finding[] {
   const shared =
     source === null || source.plan.stanza !== plan.stanza ? [] : plan.repositories.filter((repository) => isAmong(repository, source.plan));
   if (!isContinued) {
     return shared.map((repository) => {
-      const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that it is restored from`;
-      const hint = "choose another path or stanza: backups of the old cluster stay as they are; set continueArchive only when it is gone for good";
+      const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that the cluster is restored from`;
+      const hint = "choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good";
       return finding("PB114", `repositories.${repository.name}`, fact, hint);
     });
   }
   if (shared.length > 0 || plan.repositories.some((repository) => isUnknown(placeOf(repository)))) return [];
-  const fact = `no repository with stanza "${plan.stanza}" is one that it is restored from`;
-  const hint = "set stanza and repositories to those of the cluster before, or leave it out";
+  const fact = `the cluster is not restored from any repository with stanza "${plan.stanza}"`;
+  const hint = "set stanza and repositories to those of the old cluster, or leave it out";
   return [finding("PB114", "bootstrap.recovery.continueArchive", fact, hint)];
 }
 
@@ -171,13 +179,13 @@ function placeOf(repository: RepositoryPlan): string {
 
 function checkReplica({ bootstrap: { recovery }, replica }: ClusterShape): Finding[] {
   if (replica === undefined) return [];
-  const wayOut = "name in bootstrap.recovery the stanza and repositories of the cluster that it follows";
+  const wayOut = "set bootstrap.recovery to the stanza and repositories of the cluster that it follows";
   if (recovery === undefined)
-    return [finding("PB114", "replica", "a replica cluster begins with the archive that it follows, and none is named", wayOut)];
+    return [finding("PB114", "replica", "a replica cluster starts from the archive that it follows, and none is named", wayOut)];
   if (recovery.repositories === undefined || Object.keys(recovery.repositories).length === 0)
-    return [finding("PB114", "replica", "a snapshot alone cannot be followed", wayOut)];
+    return [finding("PB114", "replica", "a replica cluster cannot follow a snapshot alone", wayOut)];
   if (!replica.enabled || recovery.target === undefined) return [];
-  const fact = "a replica cluster has no end: a target would promote it there";
+  const fact = "a replica cluster recovers without end: a target would promote it there";
   return [finding("PB114", "bootstrap.recovery.target", fact, "leave target out")];
 }
 
@@ -186,7 +194,7 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
   const { databases, postImportSql, type } = imported;
   const path = "bootstrap.import";
   if (type !== "microservice" && type !== "monolith") {
-    const hint = "microservice for one database, monolith for several";
+    const hint = "use microservice for one database, monolith for several";
     return [finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, hint)];
   }
   const found: Finding[] = [];
@@ -211,25 +219,25 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
   const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   const path = "bootstrap.recovery.target";
   if (given.length > 1) {
-    const fact = `${given.join(" and ")} are given: recovery stops at one place`;
-    return [finding("PB114", path, fact, "leave one of them")];
+    const fact = `${given.join(" and ")} are given: recovery stops at one target`;
+    return [finding("PB114", path, fact, "keep one of them")];
   }
   const [only = ""] = given;
   if (fromSnapshot && target.backup !== undefined) {
-    const fact = "the snapshot is what it begins with: the operator refuses another backup beside it";
+    const fact = "recovery starts from the snapshot: the operator refuses another backup beside it";
     return [finding("PB114", `${path}.backup`, fact, "leave it out")];
   }
   if (!fromSnapshot && ["immediate", "restorePoint", "xid"].includes(only) && target.backup === undefined) {
-    const fact = "which backup comes before it cannot be known";
-    return [finding("PB114", `${path}.${only}`, fact, "set target.backup to the label of one")];
+    const fact = "the operator cannot find the backup before this target";
+    return [finding("PB114", `${path}.${only}`, fact, "set target.backup to the label of a backup")];
   }
   if (time !== undefined && !isUnknown(time) && !/(Z|[+-]\d{2}(:?\d{2})?)$/.test(time)) {
-    return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" where it is UTC`)];
+    return [finding("PB114", `${path}.time`, `"${time}" names no time zone`, `write "${time}Z" if it is UTC`)];
   }
   return [];
 }
 
-/** What a pod can reach, and what an engine has a field for. */
+/** Repositories that a pod can reach and the engine has a field for. */
 function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
   const engine = engineOf(plan.engine);
   return plan.repositories.flatMap((repository): Finding[] => {
@@ -242,7 +250,7 @@ function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
     const found = typeOf(repository).checkPod(repository, path);
     if (found.length > 0) return found;
     if (engine.stock && shape.stanzaKind === "Repository" && repository.encrypted) {
-      const fact = "objects of kind Repository have no field for a passphrase: backups would be stored in the clear";
+      const fact = "objects of kind Repository have no field for a passphrase: backups would be stored unencrypted";
       const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
       return [finding("PB045", `${path}.at`, fact, hint)];
     }
@@ -263,14 +271,14 @@ function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
     const path = `schedules.${schedule.name}`;
     const found: Finding[] = [];
     if (schedule.jitterSeconds !== DEFAULTS.jitterSeconds) {
-      const fact = "CloudNativePG begins each backup at its second";
-      found.push(finding("PB044", `${path}.jitterSeconds`, fact, "leave it out, and spread the minutes"));
+      const fact = "CloudNativePG starts each backup exactly on time";
+      found.push(finding("PB044", `${path}.jitterSeconds`, fact, "leave it out, and spread the schedules' minutes"));
     }
     if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
-      found.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG ends no backup by itself", "leave it out"));
+      found.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out"));
     }
     if (engineOf(plan.engine).own && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
-      const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin goes to all of them`;
+      const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin reaches all of them`;
       found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
     }
     if (schedules[schedule.name]?.suspend === true) {
@@ -287,19 +295,19 @@ function checkWorkers(resolved: ResolvedCluster): Finding[] {
     shape: { processMax },
   } = resolved;
   if (processMax !== 1 && !runsInPods(resolved)) {
-    const fact = `engine ${engine} has no workers that are set here`;
+    const fact = `engine ${engine} has no setting for workers`;
     return [finding("PB044", "processMax", fact, 'leave it out, or use engine "runtime"')];
   }
   return isWithin(processMax, 1, 999) ? [] : [finding("PB014", "processMax", `${processMax} is outside 1 to 999`, "")];
 }
 
-/** Cold snapshots shut the instance down; what lies in the storage of the cluster is lost with it. */
+/** Cold snapshots shut the instance down, and losing the cluster's storage loses them. */
 function checkSnapshots({ plan, schedules, shape }: ResolvedCluster): Finding[] {
   const { snapshots } = shape;
   const found: Finding[] = [];
   const isEngine = engineOf(plan.engine).snapshots;
   if (isEngine) {
-    const fact = "volume snapshots without a WAL archive: only the moments of the snapshots can be restored, everything after them is lost";
+    const fact = "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
     found.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));
   }
   if (snapshots === undefined) return found;
@@ -309,12 +317,12 @@ function checkSnapshots({ plan, schedules, shape }: ResolvedCluster): Finding[] 
     if (!parsed.ok) found.push(finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"'));
   }
   if (isEngine && cron !== undefined) {
-    found.push(finding("PB115", "snapshots.cron", "with engine volumeSnapshot the schedules say when", "use schedules.full"));
+    found.push(finding("PB115", "snapshots.cron", "engine volumeSnapshot takes snapshots by schedules", "use schedules.full"));
   }
   const isOfPrimary = plan.backupTarget === "primary" || (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
   const stopsDatabase = online === false && (isOfPrimary || (!isUnknown(plan.instances) && plan.instances < 2));
   if (!stopsDatabase) return found;
-  const fact = `a cold snapshot of ${plan.instances < 2 ? "the only instance" : "the primary"} shuts the database down for as long as it takes`;
+  const fact = `a cold snapshot of ${plan.instances < 2 ? "the only instance" : "the primary"} shuts the database down until it ends`;
   if (snapshots.acceptDowntime === true) found.push(finding("PB093", "snapshots.online", fact, ""));
   else {
     const hint = "leave online out, add a standby, or set acceptDowntime: true";

@@ -1,6 +1,6 @@
-/** Small questions that rules ask about values. Pure. */
+/** Checks of values that several rules share. Pure. */
 
-/** A whole number between both, inclusive. */
+/** A whole number from min to max, inclusive. */
 export function isWithin(value: number, min: number, max: number): boolean {
   return Number.isInteger(value) && value >= min && value <= max;
 }

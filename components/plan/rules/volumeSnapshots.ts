@@ -1,4 +1,4 @@
-/** Volume snapshots of a cluster: how long they stay, for nobody but this package removes them, and beginning with one. Pure. */
+/** Volume snapshots of a cluster: their retention (only this package removes them), and recovery from one. Pure. */
 import { engineOf } from "../engines/engines";
 import type { ResolvedCluster } from "../cluster/clusterShape";
 import type { SnapshotSettings } from "../cluster/clusterSettings";
@@ -6,11 +6,10 @@ import { type Finding, finding } from "../findings/findings";
 import { snapshotScheduleNames } from "../cluster/snapshotPlan";
 
 const RETENTION_MAX = 9_999_999;
-/** The operator writes names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
+/** The operator writes the names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
 const LABEL_LENGTH_MAX = 63;
 const TIME_LENGTH = "-20261120064059".length;
 
-/** Findings in the order of the arguments. */
 export function checkVolumeSnapshots(resolved: ResolvedCluster): Finding[] {
   const { plan, shape } = resolved;
   const snapshots = shape.snapshots ?? {};
@@ -29,12 +28,12 @@ function checkRecovery({ shape, source }: ResolvedCluster): Finding[] {
   const path = "bootstrap.recovery.snapshot";
   const found: Finding[] = [];
   if (source !== null && engineOf(source.plan.engine).stock && source.plan.repositories.length > 0) {
-    const fact = "Dalibo's plugin is not there when a recovery begins with a snapshot: it would wait for WAL that nobody brings";
+    const fact = "Dalibo's plugin does not run in a recovery from a snapshot: the recovery would wait forever for WAL";
     const hint = 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot';
     found.push(finding("PB044", path, fact, hint));
   }
   if (snapshot.walStorage !== undefined && shape.walStorage === undefined) {
-    const fact = "the cluster has no volume for WAL to put it on: the operator refuses it";
+    const fact = "the cluster has no WAL volume to restore it to: the operator refuses it";
     found.push(finding("PB114", `${path}.walStorage`, fact, "set walStorage"));
   }
   return found;
@@ -43,7 +42,7 @@ function checkRecovery({ shape, source }: ResolvedCluster): Finding[] {
 function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
   const longest = Math.max(0, ...schedules.map((name) => name.length)) + TIME_LENGTH;
   if (schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
-  const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they go into labels, which take ${LABEL_LENGTH_MAX}`;
+  const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they become labels, which allow ${LABEL_LENGTH_MAX}`;
   const hint = `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`;
   return [finding("PB110", "clusterName", fact, hint)];
 }
@@ -51,7 +50,7 @@ function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
 function checkValues({ keepCount, keepDays }: SnapshotSettings): Finding[] {
   return Object.entries({ keepDays, keepCount }).flatMap(([name, value]) => {
     if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= RETENTION_MAX)) return [];
-    const fact = `${value} would keep nothing or cannot be kept: 1 to ${RETENTION_MAX} can`;
+    const fact = `${value} is outside 1 to ${RETENTION_MAX}`;
     return [finding("PB005", `snapshots.${name}`, fact, "set at least 1, or leave it out")];
   });
 }
@@ -59,11 +58,11 @@ function checkValues({ keepCount, keepDays }: SnapshotSettings): Finding[] {
 function checkPresence({ keepCount, keepDays }: SnapshotSettings, areTaken: boolean): Finding[] {
   const isKept = keepDays === undefined && keepCount === undefined;
   if (areTaken && isKept) {
-    const fact = "CloudNativePG removes no snapshot, and nobody else does: they fill the storage, or its bill";
+    const fact = "nothing removes snapshots: they fill the storage, or raise its bill";
     return [finding("PB120", "snapshots", fact, "set snapshots.keepDays or snapshots.keepCount")];
   }
   if (!areTaken && !isKept) {
-    const fact = "no schedule takes snapshots: there is nothing to keep or to remove";
+    const fact = "no schedule takes snapshots, so retention has no effect";
     const path = `snapshots.${keepDays === undefined ? "keepCount" : "keepDays"}`;
     return [finding("PB120", path, fact, "set snapshots.cron, or leave it out")];
   }

@@ -1,4 +1,4 @@
-/** One cluster of CloudNativePG, and the words of which its commands are made. Pure. */
+/** One CloudNativePG cluster, and the parts of its commands. Pure. */
 import { engineOf } from "../engines/engines";
 import type { RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, Topology } from "../topology/topology";
@@ -10,7 +10,7 @@ export interface ClusterPlace {
   readonly stanza: string;
   readonly engine: string;
   readonly instances: number;
-  /** Made by others: the program has its backups alone. */
+  /** Made by others: the program declares its backups only. */
   readonly isAttached: boolean;
   /** Of the first schedule of full backups. */
   readonly fullCron: string | undefined;
@@ -21,17 +21,17 @@ export function placeOf(database: DatabaseNode, { schedules }: Pick<Topology, "s
   return { cluster, engine, instances, isAttached: attached, namespace, stanza, fullCron: schedules.find(({ type }) => type === "full")?.cron };
 }
 
-/** Only the runtime has a command line in the pods. */
+/** Only the runtime has a command line in pods. */
 export function isOurs({ engine }: ClusterPlace): boolean {
   return engineOf(engine).own;
 }
 
-/** `orders-restored`, beside `orders`. */
+/** `orders-restored`, for `orders`. */
 export function restoredPlace(place: ClusterPlace): ClusterPlace {
   return { ...place, cluster: `${place.cluster}-restored` };
 }
 
-/** In the primary, whichever pod that is: the Service leads there. */
+/** In the primary: the Service leads to its pod. */
 export function inPostgres({ cluster, namespace }: ClusterPlace, words: string, flags = ""): string {
   return `kubectl exec ${flags}-n ${namespace} svc/${cluster}-rw -c postgres -- ${words}`;
 }
@@ -44,31 +44,31 @@ export function waitReady({ cluster, namespace }: ClusterPlace): string {
   return `kubectl wait -n ${namespace} --for=condition=Ready --timeout=60m cluster/${cluster}`;
 }
 
-/** What there is, as Kubernetes sees it, and as the repositories do. */
+/** The state in Kubernetes and in the repositories. */
 export function look(place: ClusterPlace): RunbookStep {
   const { cluster, namespace } = place;
   return {
     text: isOurs(place)
-      ? "See what there is: instances, backups, how far back and how far forward each repository can recover, and what needs attention."
-      : "See what there is: instances and backups.",
+      ? "See the state: instances, backups, the recovery window of each repository, and what needs attention."
+      : "See the state: instances and backups.",
     commands: [`kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`, ...(isOurs(place) ? [verb(place, "status")] : [])],
   };
 }
 
-/** A full backup at once, by an object of its own. */
+/** An immediate full backup, as a Backup object. */
 export function backupNow({ cluster, engine, namespace }: ClusterPlace): string {
   const { plugin } = engineOf(engine);
   const { fullBackup: parameters, name } = plugin ?? { name: "" };
   const method = plugin === null ? { method: "volumeSnapshot" } : { method: "plugin", pluginConfiguration: { name, ...given({ parameters }) } };
-  // On a quiet cluster nothing ends the segment that a backup from a standby waits for.
+  // On a quiet cluster a backup from a standby would wait for the end of the current segment.
   const spec = { cluster: { name: cluster }, target: "primary", ...method };
   const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { generateName: `${cluster}-now-`, namespace }, spec };
   return `echo '${JSON.stringify(backup)}' | kubectl create -f -`;
 }
 
-/** What every change to a cluster ends with. */
+/** The last step of every change to a cluster. */
 export function proof(place: ClusterPlace): RunbookStep {
-  if (isOurs(place)) return { text: "Prove that it archives, into every repository.", commands: [verb(place, "check")] };
+  if (isOurs(place)) return { text: "Prove that it archives into every repository.", commands: [verb(place, "check")] };
   return { text: "Prove that it archives.", commands: [condition(place, "ContinuousArchiving")] };
 }
 

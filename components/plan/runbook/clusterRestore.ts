@@ -1,4 +1,4 @@
-/** How a new cluster is made out of backups. A cluster is never restored in place. Pure. */
+/** How to make a new cluster from backups. A cluster is never restored in place. Pure. */
 import { DEFAULTS } from "../model/defaults";
 import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
@@ -9,7 +9,7 @@ export function latest(place: ClusterPlace, repositories: readonly RepositoryNod
   return {
     id: "latest",
     title: "A new cluster from the newest state",
-    when: `The cluster is lost, its namespace is not. Taken from ${repositories.map(repositoryText).join(", then ")}.`,
+    when: `The cluster is lost, its namespace is not. Restores from ${repositories.map(repositoryText).join(", then ")}.`,
     steps: [...made(place, ""), lead(place), farewell(place)],
   };
 }
@@ -17,8 +17,8 @@ export function latest(place: ClusterPlace, repositories: readonly RepositoryNod
 export function moment(place: ClusterPlace, repositories: readonly RepositoryNode[]): RunbookScenario {
   return {
     id: "time",
-    title: "A new cluster from a moment",
-    when: `Data are there but wrong, and what came after the moment may be lost. The moment is just before the first wrong transaction, in UTC. Taken from ${repositories.map(({ name }) => name).join(", then ")}.`,
+    title: "A new cluster from a point in time",
+    when: `Data are wrong, and everything after the chosen time may be lost. Choose the time just before the first wrong transaction, in UTC. Restores from ${repositories.map(({ name }) => name).join(", then ")}.`,
     steps: [look(place), ...seek(place, ""), STOP_WRITING, ...made(place, ', target: { time: "<TIME>" }'), lead(place), farewell(place)],
   };
 }
@@ -27,7 +27,7 @@ export function fromRepository(place: ClusterPlace, repository: RepositoryNode):
   return {
     id: `repository-${repository.key}`,
     title: `A new cluster from ${repository.name}`,
-    when: `The repositories before it cannot be read, or are not to be trusted. ${repositoryText(repository)} alone has what is needed.`,
+    when: `The repositories before it are unreadable or not trusted. ${repositoryText(repository)} alone is enough.`,
     steps: [...made(place, `, from: ["${repository.name}"]`), lead(place), farewell(place)],
   };
 }
@@ -38,8 +38,8 @@ export function snapshot(place: ClusterPlace, repositories: readonly RepositoryN
     title: "A new cluster from a snapshot of the volumes",
     when:
       repositories.length === 0
-        ? "There is no archive: the state of a snapshot is all that can be had, and nothing after it."
-        : "Copying from a repository would take too long, and the storage of the cluster is well. WAL behind the snapshot comes from the repositories.",
+        ? "There is no archive: only the state of a snapshot can be restored, and nothing after it."
+        : "Copying from a repository would take too long, and the storage of the cluster is well. WAL after the snapshot comes from the repositories.",
     steps: [
       { text: "Choose the snapshot.", commands: [`kubectl get -n ${place.namespace} volumesnapshot -l cnpg.io/cluster=${place.cluster}`] },
       ...made(place, ', snapshot: { storage: "<SNAPSHOT>" }', repositories.length > 0),
@@ -49,25 +49,25 @@ export function snapshot(place: ClusterPlace, repositories: readonly RepositoryN
   };
 }
 
-/** The old cluster stays in use; of the new one only a table is wanted. */
+/** The old cluster stays in use; only a table comes from the new one. */
 export function table(place: ClusterPlace): RunbookScenario {
   const restored = restoredPlace(place);
   const psql = (words: string): string => `psql -X -v ON_ERROR_STOP=1 -d "<DATABASE>" ${words}`;
   const compare = psql('-Atc "select count(*), sum(hashtextextended(t::text, 0)) from recovered.<TABLE> t"');
   return {
     id: "table",
-    title: "Bring back a table or its rows",
-    when: "A table was dropped, or rows of it were deleted or changed, and everything else that was written since must stay. Production goes on meanwhile.",
+    title: "Restore a table or its rows",
+    when: "A table was dropped, or rows of it were deleted or changed, and everything else written since must stay. Production continues meanwhile.",
     steps: [
       look(place),
       ...seek(place, ' --database="<DATABASE>" --table="<SCHEMA>.<TABLE>"'),
       ...made(place, ', target: { time: "<TIME>" }'),
       {
-        text: "In the new cluster, put the table into a schema of its own: indexes, constraints and sequences go with it.",
+        text: "In the new cluster, move the table into a separate schema: indexes, constraints and sequences move with it.",
         commands: [inPostgres(restored, psql(`-c "create schema recovered" -c "alter table <SCHEMA>.<TABLE> set schema recovered"`))],
       },
       {
-        text: "Copy the schema, through a file: half of it is never taken for the whole. In production it stands beside everything else.",
+        text: "Copy the schema through a file, so that an incomplete copy is never used. It does not touch production's own tables.",
         commands: [
           `${inPostgres(restored, 'pg_dump -d "<DATABASE>" -n recovered')} > recovered.sql`,
           `${inPostgres(place, psql("-q --single-transaction"), "-i ")} < recovered.sql`,
@@ -75,12 +75,12 @@ export function table(place: ClusterPlace): RunbookScenario {
       },
       { text: "Compare: the same two numbers on both sides.", commands: [inPostgres(restored, compare), inPostgres(place, compare)] },
       {
-        text: "If the table is gone in production, put it into its place.",
+        text: "If production has lost the table, move it into its schema.",
         isOptional: true,
         commands: [inPostgres(place, psql('-c "alter table recovered.<TABLE> set schema <SCHEMA>"'))],
       },
       {
-        text: "If it is there and lacks rows, add them. Rows that were changed are yours to compare, by their key.",
+        text: "If the table exists and lacks rows, add them. Compare changed rows yourself, by their key.",
         isOptional: true,
         commands: [
           inPostgres(place, psql('-c "insert into <SCHEMA>.<TABLE> overriding system value select * from recovered.<TABLE> on conflict do nothing"')),
@@ -95,7 +95,7 @@ export function table(place: ClusterPlace): RunbookScenario {
   };
 }
 
-/** Nothing of the old cluster is left: no Secret, no configuration, perhaps no Kubernetes. */
+/** Everything of the old cluster is lost: Secrets, configuration, perhaps Kubernetes. */
 export function namespaceLost(place: ClusterPlace, repositories: readonly RepositoryNode[]): RunbookScenario {
   const { cluster, isAttached, namespace, stanza } = place;
   const old = isAttached ? `new CnpgBackup("${cluster}", …)` : `new CnpgCluster("${cluster}", …)`;
@@ -103,18 +103,18 @@ export function namespaceLost(place: ClusterPlace, repositories: readonly Reposi
   return {
     id: "namespace-lost",
     title: "The namespace, or all of Kubernetes, is lost",
-    when: `Cluster, volumes, Secrets and configuration are gone. What is needed is outside: the program, the state of the stack with its keys, and ${repositories.map(repositoryText).join(" or ")}.`,
+    when: `Cluster, volumes, Secrets and configuration are gone. You need what is stored elsewhere: the program, the state of the stack with its keys, and ${repositories.map(repositoryText).join(" or ")}.`,
     steps: [
       {
-        text: "Only if Kubernetes itself is new: lead the stack to it (kubectl config use-context, pulumi config set kubernetes:context), and install CloudNativePG's operator.",
+        text: "Only if Kubernetes itself is new: point the stack to it (kubectl config use-context, pulumi config set kubernetes:context), and install CloudNativePG's operator.",
         isOptional: true,
         commands: ["kubectl get deployment -A -l app.kubernetes.io/name=cloudnative-pg"],
       },
-      { text: "Make the namespace again, if the stack does not.", commands: [`kubectl create namespace ${namespace}`] },
-      { text: "The state of the stack still has what is gone: let it see.", commands: ["pulumi refresh"] },
+      { text: "Create the namespace again, if the stack does not.", commands: [`kubectl create namespace ${namespace}`] },
+      { text: "The state of the stack still lists the lost resources: refresh it.", commands: ["pulumi refresh"] },
       {
         text:
-          `In the program, put this in the place of ${old}: left there, ${isAttached ? "the update would look for a cluster that is gone" : "the update would make an empty cluster"}. ${args} are its ` +
+          `In the program, replace ${old} by this: otherwise ${isAttached ? "the update would look for a cluster that is gone" : "the update would create an empty cluster"}. ${args} are its ` +
           `arguments${isAttached ? ", without clusterName and with storageGiB, image, libraries and parameters of the old manifest" : ""}, ` +
           `kept in a constant. ${OTHER(cluster)}` +
           (repositories.length > 1 ? ` If one of the repositories is lost too, name the others in source: from: ["${repositories[1]?.name}"].` : ""),
@@ -128,7 +128,7 @@ export function namespaceLost(place: ClusterPlace, repositories: readonly Reposi
         ],
       },
       ...awaited(place, true),
-      lead(place, " The passwords are new ones: CloudNativePG's Secrets are in no backup. Restart what read the old ones."),
+      lead(place, " The passwords are new, because backups do not contain CloudNativePG's Secrets. Restart the applications that used the old ones."),
     ],
   };
 }
@@ -139,17 +139,17 @@ function seek(place: ClusterPlace, words: string): RunbookStep[] {
   return [
     {
       text:
-        "If nobody knows the moment: the first command archives what is not yet, the second names the transactions of the last hour that destroyed something (--from and --to for " +
-        'another span), and where to stop just before each. Its words, target: { … }, may stand in the place of target: { time: "<TIME>" }.',
+        "If nobody knows the time: the first command archives pending WAL, the second lists the destructive transactions of the last hour (--from and --to for " +
+        'another span), with the target just before each. Its target: { … } can replace target: { time: "<TIME>" }.',
       isOptional: true,
       commands: [verb(place, "check"), verb(place, `find${words}`)],
     },
   ];
 }
 
-const STOP_WRITING: RunbookStep = { text: "Stop what writes: every transaction after the moment will be missing in the new cluster.", commands: [] };
+const STOP_WRITING: RunbookStep = { text: "Stop all writers: the new cluster will lack every transaction after the chosen time.", commands: [] };
 
-/** From the program to a new cluster that is backed up. */
+/** From the program to a new cluster with backups. */
 function made(place: ClusterPlace, source: string, hasArchive = true): RunbookStep[] {
   const { cluster, fullCron, isAttached, namespace, stanza } = place;
   const old = variable(cluster);
@@ -161,8 +161,8 @@ function made(place: ClusterPlace, source: string, hasArchive = true): RunbookSt
   return [
     {
       text:
-        `In the program, make a new cluster out of the backups of ${cluster}, which stays declared. ${OTHER(cluster)} ` +
-        `${isOurs(place) ? "plugin is the CnpgPlugin of the program. " : ""}${isAttached ? ATTACHED(old, cluster) : "Where the old cluster is gone do not refresh the stack: the update would make an empty one in its place."}`,
+        `In the program, create a new cluster from the backups of ${cluster}, which stays declared. ${OTHER(cluster)} ` +
+        `${isOurs(place) ? "plugin is the CnpgPlugin of the program. " : ""}${isAttached ? ATTACHED(old, cluster) : "If the old cluster is gone, do not refresh the stack: the update would create an empty one."}`,
       language: "ts",
       commands: [
         `new CnpgRestore("${cluster}-restored", {`,
@@ -177,9 +177,9 @@ function made(place: ClusterPlace, source: string, hasArchive = true): RunbookSt
   ];
 }
 
-/** It must not write where it reads. */
+/** It must not write to the repository that it reads. */
 const OTHER = (cluster: string): string =>
-  `It writes its own backups elsewhere: other is a repository as the program declares one already, declared once more under another name, with path: "/${cluster}-restored".`;
+  `It writes its own backups elsewhere: other is a second declaration of an existing repository, under another name, with path: "/${cluster}-restored".`;
 
 const ATTACHED = (old: string, cluster: string): string =>
   `${old}Repositories are those of CnpgBackup ${cluster}, kept in a constant. The new cluster needs the image, the libraries and the parameters of the old one ` +
@@ -188,7 +188,7 @@ const ATTACHED = (old: string, cluster: string): string =>
 function awaited(place: ClusterPlace, hasArchive: boolean): RunbookStep[] {
   const restored = restoredPlace(place);
   return [
-    { text: "The preview names the backup's places and refuses what cannot be.", commands: ["pulumi up"] },
+    { text: "The preview names the locations of backups and refuses impossible settings.", commands: ["pulumi up"] },
     {
       text: "Wait until it is ready, and look at the data: t means that it has not opened yet.",
       commands: [waitReady(restored), inPostgres(restored, 'psql -XAtc "select pg_is_in_recovery(), now()"')],
@@ -196,35 +196,35 @@ function awaited(place: ClusterPlace, hasArchive: boolean): RunbookStep[] {
     ...(isOurs(place) && hasArchive
       ? [
           {
-            text: "Its first full backup begins by itself, within minutes. Repeat this until nothing needs attention.",
+            text: "Its first full backup starts automatically within minutes. Repeat this until nothing needs attention.",
             isRepeated: true,
             commands: [verb(restored, "status")],
           },
-          { text: "Read everything once that was stored of it.", commands: [verb(restored, "verify")] },
+          { text: "Verify everything that was stored.", commands: [verb(restored, "verify")] },
         ]
       : []),
   ];
 }
 
 function lead(place: ClusterPlace, more = ""): RunbookStep {
-  return { text: `Lead the applications to ${restoredPlace(place).cluster}-rw.${place.namespace}.svc.${more}`, commands: [] };
+  return { text: `Point the applications to ${restoredPlace(place).cluster}-rw.${place.namespace}.svc.${more}`, commands: [] };
 }
 
-/** Nobody must write to it by mistake, and it can still be looked at. */
+/** Hibernation prevents accidental writes and keeps the data. */
 function farewell({ cluster, namespace }: ClusterPlace): RunbookStep {
   return {
-    text: "If the old cluster still runs, put it to sleep. Take it out of the program once the new one is trusted.",
+    text: "If the old cluster still runs, hibernate it. Remove it from the program once you trust the new one.",
     isOptional: true,
     commands: [`kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=on`],
   };
 }
 
-/** `like` has no engine; the runtime is the default. */
+/** `like` has no engine; the default is the runtime. */
 function engineText({ engine }: ClusterPlace): string {
   return engine === DEFAULTS.engine ? "" : `engine: "${engine}", `;
 }
 
-/** `orders-db` is no name of a variable. */
+/** `orders-db` is not a valid variable name. */
 function variable(name: string): string {
   return name.replace(/[^A-Za-z0-9_$]+(.)?/g, (_whole, next: string | undefined) => (next ?? "").toUpperCase());
 }

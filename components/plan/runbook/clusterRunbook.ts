@@ -1,6 +1,6 @@
 /**
- * What to do with a cluster of CloudNativePG. A cluster is never restored in place: a new one is made out of the archive, by the program of the
- * stack, and the applications are led to it. Pure.
+ * Recovery of a CloudNativePG cluster. It is never restored in place: the stack's program makes a new cluster from the
+ * archive, and the applications move to it. Pure.
  */
 import { engineOf } from "../engines/engines";
 import type { DatabaseRunbook, RunbookQuestion } from "./runbookDocument";
@@ -12,7 +12,7 @@ import { lostAnswer } from "./order";
 
 type ClusterRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
-/** @param repositories with full backups, in the order in which they are tried */
+/** @param repositories with full backups, in the order to try */
 export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): ClusterRunbook {
   const place = placeOf(database, topology);
   const [first, ...others] = repositories;
@@ -45,9 +45,9 @@ function decisions(place: ClusterPlace, repositories: readonly RepositoryNode[])
   return [
     instanceQuestion(place),
     {
-      question: "Are data there, but wrong (a bad UPDATE or DELETE, a dropped table, a failed migration)?",
+      question: "Are data wrong (a bad UPDATE or DELETE, a dropped table, a failed migration)?",
       answers: [
-        { answer: "yes, and what came after that moment may be lost: a new cluster, just before it", scenario: "time" },
+        { answer: "yes, and everything after that time may be lost: a new cluster, just before it", scenario: "time" },
         { answer: "yes, in a table or two, and everything else must stay", scenario: "table" },
       ],
     },
@@ -60,26 +60,26 @@ function decisions(place: ClusterPlace, repositories: readonly RepositoryNode[])
       ],
     },
     { question: "Is the cluster well, but archiving fails or WAL fills its volume?", answers: [{ answer: "yes", scenario: "archiving" }] },
-    { question: "Is it a repository that is lost, while the cluster is well?", answers: repositories.map(lostAnswer) },
+    { question: "Is a repository lost, while the cluster is well?", answers: repositories.map(lostAnswer) },
     { question: "Is a key or a passphrase lost, or known to others?", answers: [{ answer: "yes", scenario: "keys-lost" }] },
-    { question: "Is it to stand still while somebody looks?", answers: [{ answer: "yes", scenario: "asleep" }] },
+    { question: "Must it stop during an investigation?", answers: [{ answer: "yes", scenario: "asleep" }] },
   ];
 }
 
 function instanceQuestion({ instances }: ClusterPlace): RunbookQuestion {
   return {
-    question: "Is an instance gone, and nothing else?",
+    question: "Is only an instance lost?",
     answers:
       instances > 1
         ? [
-            { answer: "the primary: the operator promotes another one by itself", scenario: "failover" },
+            { answer: "the primary: the operator promotes a standby automatically", scenario: "failover" },
             { answer: "a standby, or its volume", scenario: "instance-lost" },
           ]
-        : [{ answer: "yes, and its volume is well: the operator starts it by itself", scenario: "failover" }],
+        : [{ answer: "yes, and its volume is well: the operator starts it automatically", scenario: "failover" }],
   };
 }
 
-/** Without a repository there are snapshots alone. */
+/** Without a repository only snapshots exist. */
 const SNAPSHOT_QUESTION: RunbookQuestion = {
   question: "Are data lost or wrong?",
   answers: [{ answer: "yes: a new cluster from a snapshot of the volumes", scenario: "snapshot" }],
@@ -93,10 +93,10 @@ function keysOf({ cluster, engine, namespace }: ClusterPlace, { encrypted, name 
     ...(encrypted
       ? [
           `${name}: the passphrase is in the same Secret and in the state of the stack (pulumi stack output --show-secrets, if the program has it as an output). ` +
-            "Without it nothing there can be read: keep a copy outside of both, where it is found when Kubernetes and the stack are gone",
+            "Without it that repository is unreadable: keep a copy outside both, for the case that Kubernetes and the stack are lost",
         ]
       : [
-          `${name}: ${repositoriesMax > 0 && !encrypts ? "this engine encrypts nothing" : "not encrypted"}: who reads the place reads the database, and no passphrase is needed`,
+          `${name}: ${repositoriesMax > 0 && !encrypts ? "this engine does not encrypt" : "not encrypted"}: anyone who can read the location can read the database; no passphrase is needed`,
         ]),
   ];
 }

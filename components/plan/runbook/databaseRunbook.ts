@@ -1,8 +1,8 @@
 /**
- * What to do when data are lost, out of a topology: who does what, which scenario it is, and the commands of each, for that host or cluster. As
- * true as the topology that it is made of, which holds no secret: neither does this. Pure data; render/runbook writes it down.
+ * Builds a recovery runbook from a topology: roles, scenarios, and the commands of each for that host or cluster. It is
+ * as accurate as the topology and, like it, holds no secret. Pure data; render/runbook writes it.
  *
- * Words in angle brackets are what only the incident can tell: `<TIME>`, `<LABEL>`.
+ * Only the incident can fill in the words in angle brackets: `<TIME>`, `<LABEL>`.
  */
 import { createHash } from "node:crypto";
 import { drillName, drillSourceText, isDrillName } from "../schedule/declaredDrills";
@@ -17,8 +17,8 @@ import { type DatabaseNode, renderTopology, type Topology } from "../topology/to
 import { isUnknown } from "../model/unknown";
 
 /**
- * @param measured what drills have shown of this database; null when nobody told
- * @returns null for a topology without a database, or one of which not enough is known yet
+ * @param measured results of drills of this database; null if none were given
+ * @returns null for a topology without a database, or with too much unknown
  */
 export function runbookOf(topology: Topology, measured: Measured | null = null): DatabaseRunbook | null {
   const [database] = topology.databases;
@@ -35,7 +35,7 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
     measured: measured === null ? null : measuredRows(measured, repositories, topology.objectives),
     placeholders: placeholdersOf(database.kind, own.scenarios),
     repositories,
-    // A topology may come from a file: what is no name of a drill is no part of a command.
+    // A topology may come from a file, so only a valid drill name may go into a command.
     drilledBy: topology.drills.filter(({ name }) => isDrillName(name)).map((drill) => drillCommand(drill, database)),
     ...own,
   };
@@ -52,14 +52,14 @@ function objectivesOf({ databases, drills, objectives }: Topology): string[] {
   const { pitrDays, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
   const waits = databases.some(({ streamIntervalSeconds }) => streamIntervalSeconds !== undefined) ? "streamed WAL" : "archive_timeout";
   return [
-    rpoSeconds === undefined ? "RPO: none is declared" : `RPO declared: commits of at most ${rpoSeconds} s may be lost`,
+    rpoSeconds === undefined ? "RPO: not declared" : `RPO declared: commits of at most ${rpoSeconds} s may be lost`,
     worstCaseRpoSeconds === undefined
       ? "RPO by configuration: not limited (no archive_timeout)"
       : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (${waits}, one push and one retry)`,
-    rtoMinutes === undefined ? "RTO: none is declared" : `RTO declared: ${rtoMinutes} minutes`,
-    ...(pitrDays === undefined ? [] : [`any moment of the last ${pitrDays} days is to be restorable from every repository`]),
+    rtoMinutes === undefined ? "RTO: not declared" : `RTO declared: ${rtoMinutes} minutes`,
+    ...(pitrDays === undefined ? [] : [`any point in time of the last ${pitrDays} days must be restorable from every repository`]),
     drills.length === 0
-      ? "nothing is drilled: what a restore takes is not known"
+      ? "no drills: nobody knows how long a restore takes"
       : `drilled: ${drills.map((drill) => `${drill.name} (${drill.cron}, from ${drillSourceText(drill)})`).join("; ")}`,
   ];
 }

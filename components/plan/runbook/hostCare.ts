@@ -1,4 +1,4 @@
-/** What is done on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
+/** Incidents on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
 import type { RunbookScenario } from "./runbookDocument";
 import { engineOf } from "../engines/engines";
 import { shellWord } from "../host/hostCommand";
@@ -12,20 +12,18 @@ export function archivingFails(program: string, { command, dataDirectory, engine
     title: "Archiving fails",
     when: "The alert says so, or the disk of the WAL fills up. No data are lost yet: PostgreSQL keeps every segment until it is archived. Never delete files in pg_wal.",
     steps: [
-      { text: "See which repository it is, what is owed to it, and how many segments wait.", commands: [`${program} status`] },
-      ...(hasAgent
-        ? [{ text: "See what the agent says of it.", commands: [`sudo journalctl --no-pager -n 50 -u pgbackstop-${stanza}-agent.service`] }]
-        : []),
+      { text: "See which repository it is, which WAL it lacks, and how many segments wait.", commands: [`${program} status`] },
+      ...(hasAgent ? [{ text: "See the agent's log.", commands: [`sudo journalctl --no-pager -n 50 -u pgbackstop-${stanza}-agent.service`] }] : []),
       {
-        text: "See how much room there is. If it gets short, make room on that disk, but not in the data directory.",
+        text: "See how much space is left. If it gets short, free space on that disk, but not in the data directory.",
         commands: [`sudo df -h ${shellWord(String(dataDirectory))}`],
       },
       {
-        text: "Mend what the error names: keys, mount, bucket, certificate, network. What waits is archived by itself then. Prove it.",
+        text: "Fix what the error names: keys, mount, bucket, certificate, network. PostgreSQL then archives what waits. Prove it.",
         commands: [`${program} check`],
       },
       {
-        text: "Copy what one repository has and another lacks, and read once what was archived meanwhile.",
+        text: "Copy what one repository has and another lacks, and verify what was archived meanwhile.",
         commands: [`${program} heal`, `${program} verify`],
       },
     ],
@@ -41,7 +39,7 @@ export function repositoryLost(program: string, repository: RepositoryNode, all:
     title: `${repositoryText(repository)} is lost`,
     when: `The database is well; its backups there are not. ${has}`,
     steps: [
-      { text: "Mend the place, or declare another one under the same key in the program.", commands: ["pulumi up"] },
+      { text: "Repair the storage, or declare another location under the same key in the program.", commands: ["pulumi up"] },
       ...(others[0] === undefined
         ? [{ text: "Take a full backup into it.", commands: [`${program} backup --type=full --repo=${repository.key}`] }]
         : [
@@ -50,7 +48,7 @@ export function repositoryLost(program: string, repository: RepositoryNode, all:
               commands: [`${program} sync --from-repo=${others[0].key} --to-repo=${repository.key}`],
             },
           ]),
-      { text: "Read everything in it once.", commands: [`${program} verify --repo=${repository.key}`] },
+      { text: "Verify everything in it.", commands: [`${program} verify --repo=${repository.key}`] },
     ],
   };
 }
@@ -60,10 +58,10 @@ export function keysLost(program: string, { keysIn }: DatabaseNode, repositories
   return {
     id: "keys-lost",
     title: "A key is lost, or known to others",
-    when: "A key of a storage service is gone, has expired or has leaked; or a passphrase is not where it should be.",
+    when: "A key of a storage service is gone, has expired or has leaked; or a passphrase is missing.",
     steps: [
       {
-        text: "A key of a service: make a new one there, and bring it into the configuration of the stack (pulumi config set --secret) or to where the host has it from. Withdraw the old one only when the next step has passed.",
+        text: "A key of a service: make a new one there, and bring it into the configuration of the stack (pulumi config set --secret) or to the host's source of it. Withdraw the old one only when the next step has passed.",
         commands: ["pulumi up"],
       },
       { text: "Prove that every repository can be read and written.", commands: [`${program} check`] },
@@ -75,7 +73,7 @@ export function keysLost(program: string, { keysIn }: DatabaseNode, repositories
               commands: ["pulumi stack output --show-secrets"],
             },
             {
-              text: "If no place has it, nothing in that repository can ever be read again. In the program, declare one under another key, at another place, with a new passphrase, in the place of that one; take a full backup at once.",
+              text: "If neither has it, that repository is unreadable for good. In the program, replace it by one under another key, at another location, with a new passphrase; take a full backup at once.",
               isOptional: true,
               commands: ["pulumi up", `${program} backup --type=full`],
             },

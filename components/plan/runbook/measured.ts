@@ -1,10 +1,10 @@
 /**
- * What drills have measured, as a host or a pod tells it: the JSON of `pgbackstop status --output=json`, or of one `pgbackstop drill`. A runbook
- * is made of what is declared and knows nothing of it; these files bring it in, each figure with the time when it was measured. Pure.
+ * Reads drills' measurements: the JSON of `pgbackstop status --output=json`, or of one `pgbackstop drill`. A topology
+ * does not contain them; these files add them to a runbook, each figure with its time. Pure.
  */
 import type { ObjectivesNode, RepositoryNode } from "../topology/topology";
 
-/** Of one database. Times are seconds since 1970. */
+/** One database's; times are seconds since 1970. */
 export interface Measured {
   readonly stanza: string;
   readonly repositories: readonly MeasuredRepository[];
@@ -14,9 +14,9 @@ interface MeasuredRepository {
   readonly key: number;
   readonly ok: boolean;
   readonly endedAtS: number;
-  /** From the start of the drill to the first connection; null where there was none. */
+  /** From the start of the drill to the first connection; null if there was none. */
   readonly rtoMs: number | null;
-  /** Perhaps of an older drill: only those to the end of the archive tell it. */
+  /** May come from an older drill: only a drill to the end of the archive measures it. */
   readonly rpo: { readonly endedAtS: number; readonly method: string; readonly seconds: number } | null;
 }
 
@@ -30,7 +30,7 @@ export interface MeasuredRow {
   readonly rpo: string;
 }
 
-/** What is wrong with a file, in words for the one who called. */
+/** The error in a file, for the user. */
 export class MeasuredError extends Error {}
 
 /** @throws MeasuredError for text that is neither */
@@ -41,16 +41,17 @@ export function parseMeasured(text: string): Measured {
   } catch {
     throw new MeasuredError("this is not JSON: pgbackstop status and pgbackstop drill print it with --output=json");
   }
-  if (!isRecord(value)) throw new MeasuredError("this JSON is no object");
+  if (!isRecord(value)) throw new MeasuredError("this JSON is not an object");
   const { repos, stanza, version } = value;
   if (typeof stanza !== "string" || typeof version !== "number")
     throw new MeasuredError("this JSON is neither of pgbackstop status --output=json nor of pgbackstop drill --output=json");
-  if (version !== 1) throw new MeasuredError(`version ${version} of what was measured is not known, only 1: use the pgbackstop that wrote it`);
+  if (version !== 1)
+    throw new MeasuredError(`version ${version} of the measurements is unknown, only 1 is supported: use the pgbackstop that wrote it`);
   const found = Array.isArray(repos) ? repos.flatMap(statusRow) : [drillRow(value)];
   return { stanza, repositories: found };
 }
 
-/** Of a file of several drills of one database the newest of each repository counts. */
+/** With several drills in a file, the newest of each repository counts. */
 export function joinMeasured(all: readonly Measured[]): Measured | null {
   const [first] = all;
   if (first === undefined) return null;
@@ -61,7 +62,7 @@ export function joinMeasured(all: readonly Measured[]): Measured | null {
   return { stanza: first.stanza, repositories: [...newest.values()] };
 }
 
-/** A line for each repository, in their order; one that was never drilled says so. */
+/** A line for each repository, also for one that was never drilled. */
 export function measuredRows(measured: Measured, repositories: readonly RepositoryNode[], objectives: ObjectivesNode): MeasuredRow[] {
   const { rpoSeconds, rtoMinutes } = objectives;
   return repositories.map(({ key, name }): MeasuredRow => {
@@ -98,7 +99,6 @@ export function timeText(atS: number): string {
   return `${new Date(atS * 1000).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
-/** None where nothing was drilled. */
 function statusRow(value: unknown): MeasuredRepository[] {
   if (!isRecord(value) || !isKey(value["key"])) throw new MeasuredError("a repository of this status has no key");
   const { drill, key } = value;
@@ -123,7 +123,7 @@ function isKey(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 1;
 }
 
-/** What a date can be made of. */
+/** A value that Date accepts. */
 function isTime(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 && value < 8.64e12;
 }

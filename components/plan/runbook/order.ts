@@ -1,12 +1,12 @@
-/** In which order repositories are tried, and how each is named in a sentence. Pure. */
+/** The order in which to try repositories, and the name of each in a sentence. Pure. */
 import { repositoriesWithFulls } from "../diff/copyCounts";
 import type { RunbookQuestion } from "./runbookDocument";
 import type { RepositoryNode, Topology } from "../topology/topology";
 
-/** Those with full backups, the near ones first: what is on the site is fast, what is not survives the site. */
+/** Those with full backups, on-site ones first: they are faster, and the others survive the site. */
 export function byReach(topology: Topology): RepositoryNode[] {
   const full = repositoriesWithFulls(topology);
-  // Nothing says when full backups come: they may be there all the same, taken by hand or with the first update.
+  // No schedule of full backups: they may exist anyway, taken by hand or by the first update.
   const all = full.length === 0 ? topology.repositories : full;
   return all.toSorted((left, right) => Number(left.offSite === true) - Number(right.offSite === true) || left.key - right.key);
 }
@@ -16,7 +16,7 @@ export function repositoryText({ location, name, offSite }: RepositoryNode): str
   return `${name} (${location}${offSite === true ? ", off-site" : ""})`;
 }
 
-/** Where it leads when a repository is lost and the database is well. */
+/** Scenario for a lost repository while the database is well. */
 export function lostAnswer({ key, name }: RepositoryNode): RunbookQuestion["answers"][number] {
   return { answer: `yes, ${name}`, scenario: `repository-${key}-lost` };
 }

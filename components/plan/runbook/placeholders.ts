@@ -1,23 +1,23 @@
-/** Words of commands that only the incident can tell. Pure. */
+/** Placeholders in commands that only the incident can fill in. Pure. */
 import type { Placeholder, RunbookScenario } from "./runbookDocument";
 
 const TEXTS: Readonly<Record<string, string>> = {
-  TARGET: "options that find prints behind just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",
+  TARGET: "options that find prints after just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",
   LABEL: "a backup, as the command before it prints it: 20261120-020000F",
   SNAPSHOT: "a snapshot, as the command before it prints it",
   POD: "a pod, as the command before it prints it: orders-2",
   KEY: "the number of the new repository: 3 for repo3",
-  DATABASE: "the database that the table is in: app",
-  SCHEMA: "the schema that the table is in: public",
+  DATABASE: "the table's database: app",
+  SCHEMA: "the table's schema: public",
   TABLE: "the table, without its schema",
-  GIB: "room for the data, in GiB, as the old cluster had it (spec.storage of its manifest): 50",
+  GIB: "space for the data, in GiB, as in the old cluster (spec.storage of its manifest): 50",
   URN: "the address of a resource of the stack: pulumi stack --show-urns prints them",
 };
 
-/** A cluster takes them as RFC 3339 has them. */
+/** Clusters take RFC 3339 times. */
 const TIMES = { host: "2026-11-20 14:29:59+00", cnpg: "2026-11-20T14:29:59Z" } as const;
 
-/** Of those that the scenarios use, in the order of their first use. */
+/** Those that the scenarios use, in order of first use. */
 export function placeholdersOf(kind: keyof typeof TIMES, scenarios: readonly RunbookScenario[]): Placeholder[] {
   const texts: Readonly<Record<string, string>> = { TIME: `just before the first wrong transaction, with its time zone: ${TIMES[kind]}`, ...TEXTS };
   const commands = scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);

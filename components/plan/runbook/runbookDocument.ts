@@ -1,16 +1,16 @@
-/** What a runbook says, as data: the shapes that its scenarios are written in. */
+/** A runbook as data. */
 import type { RepositoryNode } from "../topology/topology";
 import type { MeasuredRow } from "./measured";
 
 export interface RunbookStep {
   readonly text: string;
-  /** One line each, for a shell; of a program where `language` says so. */
+  /** One line each, for a shell or for a program by `language`. */
   readonly commands: readonly string[];
   /** @default "sh" */
   readonly language?: "sh" | "ts";
-  /** Only in the case that the text names. */
+  /** Applies only in the case that the text names. */
   readonly isOptional?: boolean;
-  /** Until the commands succeed. */
+  /** Repeat until the commands succeed. */
   readonly isRepeated?: boolean;
 }
 
@@ -18,12 +18,12 @@ export interface RunbookScenario {
   /** `latest`, `time`, `repository-2`: stable, for links. */
   readonly id: string;
   readonly title: string;
-  /** How one knows that it is this one. */
+  /** How to recognize it. */
   readonly when: string;
   readonly steps: readonly RunbookStep[];
 }
 
-/** One question, and where its answers lead. */
+/** One question, and the scenario of each answer. */
 export interface RunbookQuestion {
   readonly question: string;
   readonly answers: readonly { readonly answer: string; readonly scenario: string }[];
@@ -39,24 +39,24 @@ export interface DatabaseRunbook {
   readonly name: string;
   /** `PostgreSQL on a host, data in /var/lib/postgresql/17/main, stanza main`. */
   readonly what: string;
-  /** Of the topology that it is made of, and of what is made of it: where it is another one, so is the runbook. */
+  /** Hash of the topology and of the texts made from it: if it differs, the runbook is stale. */
   readonly state: string;
-  /** On which machine, and as whom, the commands are run. */
+  /** Machine and account for the commands. */
   readonly where: readonly string[];
-  /** What is promised, and what the configuration can keep. */
+  /** Objectives, and what the configuration achieves. */
   readonly objectives: readonly string[];
-  /** What drills have shown, each with its time; null when nobody told. */
+  /** Results of drills, each with its time; null if none were given. */
   readonly measured: readonly MeasuredRow[] | null;
-  /** Tells the figures of today; null where nothing of ours runs. */
+  /** Command that prints current figures; null without our runtime. */
   readonly measuredBy: string | null;
-  /** One for each declared drill: makes it at once. */
+  /** Commands that run each declared drill at once. */
   readonly drilledBy: readonly string[];
   /** In the order in which a restore should try them. */
   readonly repositories: readonly RepositoryNode[];
   readonly decisions: readonly RunbookQuestion[];
   readonly scenarios: readonly RunbookScenario[];
-  /** Words in the commands that are to be replaced. */
+  /** Placeholders in the commands. */
   readonly placeholders: readonly Placeholder[];
-  /** Where each key and each passphrase is; never what it is. */
+  /** Location of each key and passphrase; never its value. */
   readonly keys: readonly string[];
 }

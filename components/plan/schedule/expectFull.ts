@@ -1,15 +1,15 @@
-/** How old the newest backups of each repository may be, from the schedules. Pure. */
+/** Maximum age of each repository's newest backups, from the schedules. Pure. */
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { isTimeZone, longestGapDays, longestGapMinutes, parseCron, type Schedule } from "./schedule";
 
 const DAY_S = 86_400;
-/** Clocks change by an hour, and a host that boots makes up for what it missed. */
+/** For an hour of daylight saving, and a host that catches up after boot. */
 const SLACK_S = 2 * 3600;
 
 /**
- * Seconds: the longest pause between two runs of the schedule, plus its jitter and its deadline. `ever` where a first backup is taken and no
- * schedule repeats it; undefined where none is expected.
+ * The longest interval between two runs, plus jitter and deadline, in seconds. `ever` if only a first backup is taken;
+ * undefined if none is expected.
  */
 export function expectFullWithin(
   plan: Pick<DatabasePlan, "schedules"> & { readonly firstBackup: boolean },
@@ -22,11 +22,11 @@ export function expectFullWithin(
   return gapDays * DAY_S + schedule.jitterSeconds + schedule.deadlineSeconds + SLACK_S;
 }
 
-/** A run may begin late and take long by so much, or by its own jitter and half an hour. */
+/** Allowed delay and duration of a run, unless its jitter and half an hour are more. */
 const GRACE_S = 3600;
 const DURATION_S = 1800;
 
-/** Seconds after which what these schedules make is late; null where they make nothing. */
+/** Age at which these schedules' backups are late; null if they make none. */
 export function ageLimit(schedules: readonly Schedule[]): { readonly limitS: number; readonly gapMinutes: number } | null {
   const gapMinutes = longestGapMinutes(schedules);
   if (gapMinutes === null) return null;
@@ -35,7 +35,7 @@ export function ageLimit(schedules: readonly Schedule[]): { readonly limitS: num
   return { gapMinutes, limitS: gapMinutes * 60 + Math.max(GRACE_S, jitterS + DURATION_S) + clocksS };
 }
 
-/** Seconds that the newest backup of any kind may be old; undefined where no schedule makes one. */
+/** Maximum age of the newest backup of any type; undefined if no schedule makes one. */
 export function expectBackupWithin({ schedules }: Pick<DatabasePlan, "schedules">, { name }: Pick<RepositoryPlan, "name">): number | undefined {
   return ageLimit(schedules.filter(({ repositories, timeZone }) => repositories.includes(name) && isTimeZone(timeZone)))?.limitS;
 }

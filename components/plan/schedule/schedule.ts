@@ -9,23 +9,20 @@
 export const BACKUP_TYPES = ["full", "diff", "incr"] as const;
 export type BackupType = (typeof BACKUP_TYPES)[number];
 
-/** When something runs. */
 export interface RunTime {
   readonly name: string;
   readonly cron: string;
-  /** IANA name, or UTC. */
   readonly timeZone: string;
-  /** Runs start up to this much later, by the same amount each time. */
+  /** Runs start up to this much late, always by the same amount. */
   readonly jitterSeconds: number;
-  /** A run that takes longer is stopped. */
+  /** A longer run is stopped. */
   readonly deadlineSeconds: number;
 }
 
-/** When which kind of backup runs, and into which repositories. */
 export interface Schedule extends RunTime {
   readonly type: BackupType;
   readonly repoKeys: readonly number[];
-  /** The same by name, as they were written. */
+  /** The same by name, as declared. */
   readonly repositories: readonly string[];
 }
 
@@ -36,7 +33,7 @@ export interface Cron {
   readonly daysOfMonth: readonly number[];
   readonly months: readonly number[];
   readonly daysOfWeek: readonly number[];
-  /** True when a day runs as soon as one of the two day fields matches. */
+  /** True if a day matches when either day field matches. */
   readonly anyDayField: boolean;
 }
 
@@ -66,14 +63,14 @@ const FIELDS: readonly [Field, Field, Field, Field, Field] = [
   { name: "month", min: 1, max: 12, names: MONTH_NAMES },
   { name: "day of week", min: 0, max: 7, names: DAY_NAMES },
 ];
-/** February 29 on a given weekday comes back after 40 years at the latest (around a century without a leap day). */
+/** February 29 on a given weekday recurs after at most 40 years (around a century without a leap day). */
 const SEARCH_DAYS_MAX = 41 * 366;
-/** A year and a week: every date and weekday, both changes of the clocks. */
+/** A year and a week cover every date and weekday, and both clock changes. */
 const MEETING_DAYS = 373;
-/** Two years: long enough for yearly runs, the same for every weekday. */
+/** Two years cover yearly runs and weigh weekdays equally. */
 const RATE_DAYS = 728;
 
-/** What is wrong with the text, or the parsed schedule. Pure. */
+/** The parsed schedule, or the error. Pure. */
 export function parseCron(text: string): { readonly ok: true; readonly cron: Cron } | { readonly ok: false; readonly reason: string } {
   const words = text.trim().split(/\s+/);
   if (words.length !== 5) {
@@ -97,17 +94,17 @@ export function parseCron(text: string): { readonly ok: true; readonly cron: Cro
     : { ok: true, cron };
 }
 
-/** The cron of a schedule that was checked before. @throws Error for a text that {@link parseCron} refuses */
+/** For a schedule that was checked before. @throws Error for a text that {@link parseCron} refuses */
 export function loadCron(schedule: Pick<RunTime, "name" | "cron">): Cron {
   const parsed = parseCron(schedule.cron);
   if (!parsed.ok) throw new Error(`schedule ${schedule.name}: ${parsed.reason}`);
   return parsed.cron;
 }
 
-/** Names that were asked for: looking one up takes half a millisecond, and a program asks several times for each schedule. */
+/** Cached: a lookup takes half a millisecond, and a program makes several for each schedule. */
 const timeZones = new Map<string, boolean>();
 
-/** True when `timeZone` is a name that both systemd and this program know: `UTC` or an IANA name; offsets such as `+02:00` are not. */
+/** True if both systemd and this program know `timeZone`: `UTC` or an IANA name, not an offset such as `+02:00`. */
 export function isTimeZone(timeZone: string): boolean {
   const known = timeZones.get(timeZone) ?? isNamedZone(timeZone);
   timeZones.set(timeZone, known);
@@ -124,7 +121,7 @@ function isNamedZone(timeZone: string): boolean {
   }
 }
 
-/** The first matching minute at or after `from`, in the calendar's own time; null when there is none. */
+/** The first matching minute at or after `from`, in the calendar's own time, or null. */
 export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null {
   for (let dayOffset = 0; dayOffset < SEARCH_DAYS_MAX; dayOffset++) {
     const date = new Date(Date.UTC(from.year, from.month - 1, from.day + dayOffset));
@@ -141,8 +138,9 @@ export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null
 }
 
 /**
- * A minute in which both schedules begin, in the zone of the first; null when there is none within {@link MEETING_DAYS} days of an ordinary year, or when
- * one of them is none. Zones are compared by their hours of that year, daylight saving included.
+ * A minute in which both schedules start, in the zone of the first. Null if there is none within {@link MEETING_DAYS}
+ * days of an ordinary year, or a schedule is invalid. Zones are compared by their hours of that year, daylight saving
+ * included.
  */
 export function firstMeeting(left: Schedule, right: Schedule): CalendarMinute | null {
   const [a, b] = [parseCron(left.cron), parseCron(right.cron)];
@@ -168,7 +166,7 @@ function matches(cron: Cron, at: CalendarMinute): boolean {
   return cron.hours.includes(at.hour) && cron.minutes.includes(at.minute) && runsOn(cron, date);
 }
 
-/** The same moment as the clocks of another zone show it. Zones that are none count as UTC: another rule names them. */
+/** The same instant in another zone's local time. Invalid zones count as UTC: another rule reports them. */
 function zoneConverter(from: string, to: string): (at: CalendarMinute) => CalendarMinute {
   const [fromFormat, toFormat] = [formatOf(from), formatOf(to)];
   return (at) => {
@@ -185,7 +183,7 @@ function zoneConverter(from: string, to: string): (at: CalendarMinute) => Calend
   };
 }
 
-/** How far the clocks of a zone are ahead of UTC at a moment. */
+/** Offset of a zone from UTC at an instant. */
 function offsetMs(moment: number, format: Intl.DateTimeFormat | null): number {
   if (format === null) return 0;
   const parts = format.formatToParts(moment);
@@ -207,8 +205,8 @@ function formatOf(timeZone: string): Intl.DateTimeFormat | null {
 }
 
 /**
- * The same schedule so many minutes later, where every run stays on its day; null for others: lists and ranges may wrap, and a run that
- * crosses midnight would change days.
+ * The same schedule shifted by minutes, if every run stays on its day. Null otherwise: lists and ranges may wrap, and a
+ * run past midnight would change days.
  */
 export function shiftCron(text: string, minutes: number): string | null {
   const parsed = parseCron(text);
@@ -217,12 +215,12 @@ export function shiftCron(text: string, minutes: number): string | null {
   if (times.some((time) => time >= 1440)) return null;
   const hours = ascending(times.map((time) => Math.floor(time / 60)));
   const shifted = ascending(times.map((time) => time % 60));
-  // Only where hours and minutes still multiply to the same runs.
+  // Only if hours and minutes still multiply to the same runs.
   if (hours.length * shifted.length !== times.length) return null;
   return [shifted.join(","), hours.join(","), ...text.trim().split(/\s+/).slice(2)].join(" ");
 }
 
-/** How often a schedule runs, on average over {@link RATE_DAYS} days. */
+/** Average over {@link RATE_DAYS} days. */
 export function runsPerDay(cron: Cron): number {
   const first = Date.UTC(2001, 0, 1);
   let days = 0;
@@ -230,7 +228,7 @@ export function runsPerDay(cron: Cron): number {
   return (days * cron.hours.length * cron.minutes.length) / RATE_DAYS;
 }
 
-/** The longest time between days on which a schedule runs, in days; null when it hardly ever runs. */
+/** Longest gap between days with a run; null if it hardly ever runs. */
 export function longestGapDays(cron: Cron): number | null {
   const first = Date.UTC(2001, 0, 1);
   let last: number | null = null;
@@ -244,8 +242,8 @@ export function longestGapDays(cron: Cron): number | null {
 }
 
 /**
- * The longest time, in minutes, between two runs of whichever of these schedules; null when they hardly ever run. Schedules of different time zones
- * are looked at apart, and the best of them counts: what meets where changes with the clocks.
+ * Longest time between two runs of any of these schedules; null if they hardly ever run. Schedules of different time
+ * zones are judged separately, and the best one counts, because their overlap changes with daylight saving.
  */
 export function longestGapMinutes(schedules: readonly Pick<Schedule, "cron" | "timeZone">[]): number | null {
   const zones = [...new Set(schedules.map(({ timeZone }) => timeZone))];
@@ -274,13 +272,13 @@ function longestGapOfZone(schedules: readonly Pick<Schedule, "cron">[]): number 
   return longest;
 }
 
-/** The same of a text; 0 for one that is no schedule, which another rule names. */
+/** The same for a text; 0 for an invalid schedule, which another rule reports. */
 export function textRunsPerDay(text: string): number {
   const parsed = parseCron(text);
   return parsed.ok ? runsPerDay(parsed.cron) : 0;
 }
 
-/** systemd's OnCalendar expressions of a schedule, with the zone: one, or two where cron means "either day field". */
+/** systemd's OnCalendar expressions with the zone: one, or two if cron means "either day field". */
 export function toOnCalendar(cron: Cron, timeZone: string): string[] {
   const time = `${valuesText(cron.hours, FIELDS[1], two)}:${valuesText(cron.minutes, FIELDS[0], two)}:00`;
   const month = valuesText(cron.months, FIELDS[3], two);
@@ -297,7 +295,7 @@ function runsOn(cron: Cron, date: Date): boolean {
   return cron.anyDayField ? dayOfMonth || dayOfWeek : dayOfMonth && dayOfWeek;
 }
 
-/** The values of one field, or what is wrong with it. */
+/** The values of one field, or the error. */
 function parseField(text: string, field: Field): readonly number[] | string {
   const values: number[] = [];
   for (const part of text.split(",")) {
@@ -331,7 +329,7 @@ function valuesText(values: readonly number[], field: Field, render: (value: num
     .join(",");
 }
 
-/** `Mon..Fri,Sun ` with the blank that parts it from the date, or nothing for every day. systemd's week begins on Monday. */
+/** `Mon..Fri,Sun ` with a trailing blank, or empty for every day. systemd's week begins on Monday. */
 function daysText(daysOfWeek: readonly number[]): string {
   if (daysOfWeek.length === 7) return "";
   const fromMonday = ascending(daysOfWeek.map((day) => (day + 6) % 7));

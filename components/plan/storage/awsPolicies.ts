@@ -1,22 +1,21 @@
 /**
- * Policies of Amazon for a repository in a bucket, as JSON texts: who may do what below the repository's prefix. Pure.
+ * Amazon policies for a repository in a bucket, as JSON texts: permissions below the repository's prefix. Pure.
  *
- * The writer's is that of pgBackRest's user guide: it lists, reads, writes and deletes by name, which in a versioned bucket only puts a marker
- * above the version. `s3:ListBucket` is not optional: without it a missing object is answered with "forbidden", which is no "not found".
- * Uploads in parts need no action of their own but the one that gives an upload up.
+ * The writer's policy is that of pgBackRest's user guide: it lists, reads, writes and deletes by name, which in a
+ * versioned bucket only adds a delete marker. `s3:ListBucket` is required: without it S3 answers "forbidden" for a
+ * missing object instead of "not found". Multipart uploads need only the additional action that aborts them.
  */
 
-/** What policies are about. */
 export interface PolicyScope {
   /** `arn:aws:s3:::acme-orders-pg` */
   readonly bucketArn: string;
-  /** Prefix of the repository, with a leading slash; `/` is the whole bucket. */
+  /** With a leading slash; `/` is the whole bucket. */
   readonly path: string;
-  /** Key with which the bucket encrypts; undefined for S3's own. */
+  /** KMS key of the bucket; undefined for S3's own key. */
   readonly kmsKeyArn?: string | undefined;
 }
 
-/** Who signs in: databases, restores elsewhere, or whoever puts a bucket in order after an attack. */
+/** Databases, restores elsewhere, or repair of a bucket after an attack. */
 export type PolicyRole = "writer" | "reader" | "recovery";
 
 interface Statement {
@@ -34,7 +33,7 @@ const OBJECT_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
   recovery: ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"],
 };
 
-/** Reading versions is how a repository is read as it was before an attack; the writer has no need of it. */
+/** Versions show a repository as it was before an attack; the writer does not need them. */
 const LIST_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
   writer: ["s3:ListBucket"],
   reader: ["s3:ListBucket", "s3:ListBucketVersions"],
@@ -47,7 +46,6 @@ const KEY_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
   recovery: ["kms:GenerateDataKey", "kms:Decrypt"],
 };
 
-/** What a role may do with the repository; JSON text. */
 export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: PolicyScope): string {
   const prefix = path.replace(/^\/+|\/+$/g, "");
   const list = { Effect: "Allow", Action: LIST_ACTIONS[role], Resource: bucketArn } as const;
@@ -55,7 +53,7 @@ export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: P
     prefix === ""
       ? [{ Sid: "List", ...list }]
       : [
-          // The root only by its first level: what else lies in the bucket is nobody's business.
+          // Only the first level of the root: the bucket may hold others' objects.
           { Sid: "ListRoot", ...list, Condition: { StringEquals: { "s3:prefix": ["", prefix], "s3:delimiter": ["/"] } } },
           { Sid: "ListRepository", ...list, Condition: { StringLike: { "s3:prefix": [`${prefix}/*`] } } },
         ];
@@ -67,7 +65,7 @@ export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: P
   ]);
 }
 
-/** Refuses every request that is not encrypted on its way, whoever makes it; JSON text. */
+/** Refuses every unencrypted request; JSON text. */
 export function tlsOnlyPolicy(bucketArn: string): string {
   return policyText([
     {
@@ -81,13 +79,13 @@ export function tlsOnlyPolicy(bucketArn: string): string {
   ]);
 }
 
-/** An account of Kubernetes on whose behalf pods sign in. */
+/** A Kubernetes service account that pods use to sign in. */
 export interface ServiceAccountName {
   readonly namespace: string;
   readonly serviceAccount: string;
 }
 
-/** Who may take a role by a token that Kubernetes gives a service account (IRSA): that account, with a token made for it; JSON text. */
+/** Trust policy for IRSA: that service account, with a token made for it; JSON text. */
 export function irsaTrustPolicy(oidcProviderArn: string, { namespace, serviceAccount }: ServiceAccountName): string {
   const issuer = oidcProviderArn.replace(/^.*:oidc-provider\//, "");
   const account = `system:serviceaccount:${namespace}:${serviceAccount}`;
@@ -102,18 +100,16 @@ export function irsaTrustPolicy(oidcProviderArn: string, { namespace, serviceAcc
   ]);
 }
 
-/** Who may take a role by EKS Pod Identity: which account it is, the association says; JSON text. */
+/** Trust policy for EKS Pod Identity; the association names the account. JSON text. */
 export function podIdentityTrustPolicy(): string {
   const principal = { Service: "pods.eks.amazonaws.com" };
   return policyText([{ Sid: "PodIdentity", Effect: "Allow", Principal: principal, Action: ["sts:AssumeRole", "sts:TagSession"] }]);
 }
 
-/** ARN of a bucket that is known by name only. */
 export function bucketArnOf(bucket: string, region: string): string {
   return `arn:${partitionOf(region)}:s3:::${bucket}`;
 }
 
-/** Host name of S3's interface in a region. */
 export function s3EndpointOf(region: string): string {
   return `s3.${region}.amazonaws.com${partitionOf(region) === "aws-cn" ? ".cn" : ""}`;
 }

@@ -1,9 +1,11 @@
 /**
- * A repository on Backblaze B2 as plain values: defaults, what its bucket and keys shall be like, and what is wrong with the arguments. Pure.
+ * A repository on Backblaze B2 as plain values: defaults, the desired bucket and keys, and checks of the arguments.
+ * Pure.
  *
- * A bucket of B2 keeps every version: what is overwritten or deleted is hidden, and a lifecycle rule deletes it for good later. That is the
- * way back after a mistake or an attack, so it is never shorter than a week nor shorter than the lock. Nothing may hide files because of
- * their age: increments refer to files of any age. Capabilities are the least with which pgBackRest works; deleting by name only hides.
+ * A B2 bucket keeps every version: overwritten and deleted files are hidden until a lifecycle rule deletes them for
+ * good. That delay is the undo after a mistake or an attack, so it is never shorter than a week or than the lock. No
+ * rule may hide files because of their age: increments refer to files of any age. Capabilities are the minimum with
+ * which pgBackRest works; deleting by name only hides.
  */
 import {
   CANCEL_UNFINISHED_DAYS,
@@ -32,25 +34,25 @@ export interface B2Settings extends LockSettings {
 
 export interface B2Plan {
   readonly path: string;
-  /** Undefined: no object lock. 0: the bucket has it, new files are not locked. */
+  /** Undefined: no object lock. 0: the bucket has it, but new files are not locked. */
   readonly immutableDays: number | undefined;
   readonly lockMode: string;
-  /** Days after which what is overwritten or deleted is gone for good. */
+  /** Days until overwritten or deleted files are gone for good. */
   readonly deleteHiddenAfterDays: number;
   readonly cancelUnfinishedAfterDays: number;
 }
 
-/** Capabilities of the keys, in Backblaze's words. */
+/** Capabilities of the keys, by Backblaze's names. */
 export const B2_CAPABILITIES = {
-  /** Backs up and expires: it cannot delete a version, so what it removes can be brought back. */
+  /** Backs up and expires. It cannot delete versions, so everything that it removes can be restored. */
   writer: ["listBuckets", "listFiles", "readFiles", "writeFiles"],
-  /** Restores, drills, `info`, `verify`, also of a time before an attack. */
+  /** Restores, drills, `info`, `verify`, also as of a time before an attack. */
   reader: ["listBuckets", "listFiles", "readFiles"],
-  /** Puts a bucket in order after an attack: deletes what hides good versions. It cannot end a lock. */
+  /** Repairs a bucket after an attack: deletes what hides good versions. It cannot end a lock. */
   recovery: ["listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles", "readBucketRetentions", "readFileRetentions"],
 } as const;
 
-/** The complete plan; what is wrong with it, {@link checkB2} says. */
+/** The complete plan; {@link checkB2} checks it. */
 export function resolveB2(settings: B2Settings): B2Plan {
   return {
     path: settings.path ?? DEFAULTS.repositoryPath,
@@ -61,12 +63,11 @@ export function resolveB2(settings: B2Settings): B2Plan {
   };
 }
 
-/** Beginning of the names of all files of the repository: `pgbackrest/`. */
+/** Prefix of all file names: `pgbackrest/`. */
 export function filePrefixOf(path: string): string {
   return `${path.replace(/^\/+/, "")}/`;
 }
 
-/** All findings, in the order of the arguments. */
 export function checkB2(settings: B2Settings): Finding[] {
   const { create, existing } = settings.bucket;
   return [
@@ -84,6 +85,6 @@ function checkName({ bucket }: B2Settings): Finding[] {
   if (chosen === undefined || isUnknown(chosen.name)) return [];
   const isName = /^[a-z0-9][a-z0-9.-]{4,61}[a-z0-9]$/.test(chosen.name) && !chosen.name.includes("..") && !chosen.name.startsWith("b2-");
   if (isName && !/^[0-9.]+$/.test(chosen.name)) return [];
-  const fact = `"${chosen.name}" is no bucket name: Backblaze takes 6 to 63 lower-case letters, digits, dots and hyphens that begin otherwise than b2-`;
+  const fact = `"${chosen.name}" is not a bucket name: Backblaze allows 6 to 63 lower-case letters, digits, dots and hyphens, not starting with b2-`;
   return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that no other customer has")];
 }

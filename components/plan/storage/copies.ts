@@ -1,6 +1,6 @@
 /**
- * 3-2-1 counted: three copies of the data, in two places that do not fail together, one of them off the site. The running database is a
- * copy; a repository is one only when full backups go to it, because WAL alone restores nothing. Pure.
+ * Counts 3-2-1: three copies of the data, two failure domains, one copy off-site. The running database is a copy. A
+ * repository is one only if it gets full backups, because WAL alone restores nothing. Pure.
  */
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
@@ -9,15 +9,14 @@ import { isUnknown } from "../model/unknown";
 export interface Copies {
   /** The database and every repository with full backups. */
   readonly copies: number;
-  /** Repositories' places that do not fail together. */
+  /** The repositories' distinct failure domains. */
   readonly providers: number;
-  /** Repositories that are known to be off the site. */
+  /** Repositories known to be off-site. */
   readonly offSite: number;
-  /** False while a place is not known yet: the numbers then are the least that is sure. */
+  /** False while a failure domain is unknown: the numbers are then minimums. */
   readonly known: boolean;
 }
 
-/** The numbers of a plan. */
 export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">): Copies {
   const full = repositoriesWithFulls(plan);
   const domains = full.map((repository) => repository.place.failureDomain);
@@ -30,14 +29,14 @@ export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">)
   };
 }
 
-/** Repositories that a schedule of full backups names; all of them while nothing is scheduled (backups by hand go to all). */
+/** Repositories with scheduled full backups; all of them if nothing is scheduled (manual backups go to all). */
 export function repositoriesWithFulls({ repositories, schedules }: Pick<DatabasePlan, "repositories" | "schedules">): RepositoryPlan[] {
   if (schedules.length === 0) return [...repositories];
   const keys = new Set(schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys));
   return repositories.filter((repository) => keys.has(repository.key));
 }
 
-/** `3-2-1`, or what it really is: `2-1-1`. */
+/** The actual numbers: `3-2-1`, `2-1-1`. */
 export function copiesText({ copies, offSite, providers }: Copies): string {
   return `${copies}-${providers}-${offSite}`;
 }

@@ -1,6 +1,7 @@
 /**
- * What a repository costs a month, estimated from declared amounts, schedules and retention with a dated price table. Pure. Good to about
- * a third: compression, churn and the length of months vary. Filesystems and providers without a row have no price: null, never zero.
+ * Estimates a repository's monthly cost from declared amounts, schedules and retention with a dated price table. Pure.
+ * Accurate to about a third: compression, churn and the length of months vary. File systems and providers without a row
+ * have no price: null, never zero.
  */
 import type { DatabasePlan, Sizing } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
@@ -12,21 +13,21 @@ export interface CostEstimate {
   readonly currency: "USD";
   /** Day of the prices. */
   readonly asOf: string;
-  /** Compressed and encrypted, at the end of a retention period: backups, WAL, and what versions keep. */
+  /** At the end of a retention period, compressed and encrypted: backups, WAL, and old versions. */
   readonly storedGb: number;
   readonly perMonth: number;
-  /** Fetching one full backup and a day of WAL. */
+  /** Download of one full backup and a day of WAL. */
   readonly perRestore: number;
 }
 
 const DAYS_PER_MONTH = 30;
 const BYTES_RATIO = 1.073741824;
 const SEGMENTS_PER_GIB = 64;
-/** A duplicate check and a put for each segment (clouds.md's model of operations). */
+/** A duplicate check and a put for each segment. */
 const CALLS_PER_SEGMENT = 2;
 /** Objects of a backup share bundles of about 20 MiB; larger ones are sent in parts of 16 MiB. */
 const WRITES_PER_GIB = 80;
-/** WAL and backups are kept for so long when nothing limits them: an estimate needs an end. */
+/** Assumed retention without a limit: an estimate needs an end. */
 const UNLIMITED_DAYS = 365;
 
 /** Null without `sizing`, for directories, and for providers without a price. */
@@ -50,14 +51,17 @@ export function estimateRepository(repository: RepositoryPlan, plan: Pick<Databa
   };
 }
 
-/** What keeping an amount costs; calls and restores come on top, see {@link estimateRepository}. */
+/** Storage only; calls and restores are extra, see {@link estimateRepository}. */
 export interface StorageCost {
   readonly perMonth: number;
   /** Day of the price. */
   readonly asOf: string;
 }
 
-/** Null without an amount, and for providers and classes without a price. @param storedGib what lies there on average, kept versions among it */
+/**
+ * Null without an amount, and for providers and classes without a price. @param storedGib average amount, old versions
+ * included
+ */
 export function estimateStorage(provider: string, storageClass: string | undefined, storedGib: number | undefined): StorageCost | null {
   const row = findRow(provider, storageClass);
   if (row === null || storedGib === undefined) return null;
@@ -69,7 +73,7 @@ interface Amounts {
   readonly storedGib: number;
   readonly writesPerMonth: number;
   readonly restoreGib: number;
-  /** What is paid for although it is removed, when removal within `days` costs the rest of them. */
+  /** Removed data that are still billed, if removal within `days` costs the rest of them. */
   readonly earlyDeletedGib: (days: number) => number;
 }
 
@@ -81,7 +85,7 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
     schedules.filter((schedule) => schedule.type === type).reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   const [fulls, diffs, incrs] = [perDay("full"), perDay("diff"), perDay("incr")];
   const fullEveryDays = fulls > 0 ? 1 / fulls : UNLIMITED_DAYS;
-  // A set goes only when the next one covers the window: one interval more than asked for is kept.
+  // A set expires only when the next one covers the window, so one more interval is kept.
   const windowDays =
     repository.keepDays !== undefined
       ? repository.keepDays + fullEveryDays

@@ -1,30 +1,30 @@
 /**
- * List prices of object stores: data with a date and a source, printed with every estimate. US dollars without tax, the smallest tier.
- * Consumers multiply; nothing here is advice.
+ * List prices of object stores with their date and source, printed with every estimate. US dollars without tax, the
+ * smallest tier.
  */
 export interface PriceRow {
-  /** Row of the table of S3 providers. */
+  /** Row of the S3 providers' table. */
   readonly provider: string;
   readonly storageClass: string;
   readonly storagePerGbMonth: number;
   readonly freeGb: number;
-  /** Writing and listing, per million calls. */
+  /** Writes and lists, per million calls. */
   readonly writesPerMillion: number;
-  /** Calls a month that cost nothing. */
+  /** Free calls a month. */
   readonly freeWrites: number;
   readonly readsPerMillion: number;
   readonly egressPerGb: number;
-  /** Egress that costs nothing, as multiple of the stored amount and as an amount. */
+  /** Free egress, as a multiple of the stored amount and as an amount. */
   readonly freeEgressTimesStored: number;
   readonly freeEgressGb: number;
   readonly retrievalPerGb: number;
-  /** What is removed earlier is paid for so long. */
+  /** Objects removed earlier are billed for so long. */
   readonly minimumDays: number;
-  /** Billed at least. */
+  /** Minimum billed size. */
   readonly minimumGb: number;
 }
 
-/** Day on which the table was compared with the vendors' pages. */
+/** Day of the last comparison with the vendors' pages. */
 export const PRICES_AS_OF = "2026-11-20";
 
 const NOTHING_FREE = {

@@ -1,4 +1,4 @@
-/** A repository in a bucket of Cloudflare R2 as plain values: addresses, what the bucket and its keys shall be like, and what is wrong. Pure. */
+/** A repository in a Cloudflare R2 bucket as plain values: addresses, the desired bucket and keys, and checks. Pure. */
 import { CANCEL_UNFINISHED_DAYS, checkChoice, checkCredentialsChoice, checkKeyPrefix, checkStored, type CredentialsSettings } from "./bucketChecks";
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
@@ -6,13 +6,16 @@ import { isUnknown } from "../model/unknown";
 
 /** Why R2's locks cannot protect a repository. */
 export const R2_LOCK_REASON =
-  "R2's bucket lock forbids overwriting as well: backup.info cannot be renewed, a repeated archive_command fails for ever, and the disk of the database fills";
+  "R2's bucket lock also forbids overwriting: backup.info cannot be updated, a repeated archive_command fails forever, and the database's disk fills";
 
 export const R2_JURISDICTIONS = ["default", "eu", "fedramp", "us"] as const;
 export const R2_LOCATIONS = ["apac", "eeur", "enam", "weur", "wnam", "oc"] as const;
 const DAY_SECONDS = 86_400;
 
-/** Cloudflare's names of what a token for one bucket may be given; their identifiers are looked up, because they have changed. */
+/**
+ * Cloudflare's names of permission groups for a token of one bucket; their identifiers are looked up, because they have
+ * changed.
+ */
 export const R2_PERMISSION_GROUPS = {
   writer: "Workers R2 Storage Bucket Item Write",
   reader: "Workers R2 Storage Bucket Item Read",
@@ -39,7 +42,7 @@ export interface R2LifecycleRule {
   readonly abortMultipartUploadsTransition: { readonly condition: { readonly type: "Age"; readonly maxAge: number } };
 }
 
-/** Rules of a bucket, which replace all it has: ours, and the one that every bucket is born with. None deletes what was written. */
+/** Rules that replace all rules of a bucket: ours, and the one that every new bucket has. None deletes live objects. */
 export function r2Rules(): readonly R2LifecycleRule[] {
   const abortAfter = (id: string, days: number): R2LifecycleRule => ({
     id,
@@ -50,23 +53,22 @@ export function r2Rules(): readonly R2LifecycleRule[] {
   return [abortAfter("Default Multipart Abort Rule", 7), abortAfter("pgbackstop-unfinished-uploads", CANCEL_UNFINISHED_DAYS)];
 }
 
-/** Host name of an account's S3 interface. A bucket of a jurisdiction is seen on that one only. */
+/** Host name of an account's S3 interface. A jurisdiction's buckets are visible on its own host only. */
 export function r2EndpointOf(accountId: string, jurisdiction: string): string {
   return `${accountId}.${jurisdiction === "default" ? "" : `${jurisdiction}.`}r2.cloudflarestorage.com`;
 }
 
-/** The one bucket that a token is for, as policies of tokens say it; JSON text. */
+/** The token's bucket, as token policies write it; JSON text. */
 export function r2TokenResources(accountId: string, jurisdiction: string, bucket: string): string {
   return JSON.stringify({ [`com.cloudflare.edge.r2.bucket.${accountId}_${jurisdiction}_${bucket}`]: "*" });
 }
 
-/** All findings, in the order of the arguments. */
 export function checkR2(settings: R2Settings): Finding[] {
   const { accountId, bucket, credentials, immutableDays, jurisdiction } = settings;
   const found: Finding[] = [];
   if (!isUnknown(accountId) && !/^[0-9a-f]{32}$/.test(accountId)) {
-    const fact = `"${accountId}" is no account: 32 hexadecimal digits are`;
-    found.push(finding("PB020", "accountId", fact, "it stands in the address of Cloudflare's dashboard"));
+    const fact = `"${accountId}" is not an account: it must have 32 hexadecimal digits`;
+    found.push(finding("PB020", "accountId", fact, "copy it from the address of Cloudflare's dashboard"));
   }
   found.push(...checkWord("jurisdiction", jurisdiction, R2_JURISDICTIONS));
   found.push(
@@ -85,7 +87,7 @@ export function checkR2(settings: R2Settings): Finding[] {
 
 function checkWord(path: string, word: string | undefined, words: readonly string[]): Finding[] {
   if (word === undefined || isUnknown(word) || words.includes(word)) return [];
-  return [finding("PB014", path, `"${word}" is none of ${words.join(", ")}`, "")];
+  return [finding("PB014", path, `"${word}" is not one of ${words.join(", ")}`, "")];
 }
 
 function checkName({ accountId, bucket }: R2Settings): Finding[] {
@@ -93,10 +95,10 @@ function checkName({ accountId, bucket }: R2Settings): Finding[] {
   const [choice, taken] = create === undefined ? (["existing", existing] as const) : (["create", create] as const);
   if (taken === undefined) return [];
   if (existing?.takeOver === true && (isUnknown(taken.name) || isUnknown(accountId))) {
-    const fact = "a bucket is taken over by its name and account, which are not known yet";
+    const fact = "taking over a bucket needs its name and account, which are not known yet";
     return [finding("PB082", `bucket.${choice}`, fact, "write them as plain text")];
   }
   if (isUnknown(taken.name) || /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(taken.name)) return [];
-  const fact = `"${taken.name}" is no bucket name: Cloudflare takes 3 to 63 lower-case letters, digits and hyphens`;
+  const fact = `"${taken.name}" is not a bucket name: Cloudflare allows 3 to 63 lower-case letters, digits and hyphens`;
   return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that the account does not have yet")];
 }

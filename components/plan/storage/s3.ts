@@ -1,4 +1,6 @@
-/** A repository in a bucket of Amazon S3 as plain values: defaults, what the bucket shall be like, and what is wrong with the arguments. Pure. */
+/**
+ * A repository in an Amazon S3 bucket as plain values: defaults, the desired bucket, and checks of the arguments. Pure.
+ */
 import {
   CANCEL_UNFINISHED_DAYS,
   checkChoice,
@@ -35,20 +37,22 @@ export interface S3CredentialsSettings extends CredentialsSettings {
 }
 
 export interface S3RepositoryPlan {
-  /** False for a bucket whose settings are somebody else's. */
+  /** False if others own the bucket's settings. */
   readonly managed: boolean;
-  /** Bucket in the host name, unless its dots stand in the way of certificates. */
+  /** In the host name, unless its dots break certificates. */
   readonly uriStyle: "host" | "path";
   /** Name of pgBackRest's `repo-s3-key-type`. */
   readonly keyType: "shared" | "auto" | "web-id" | "pod-id";
-  /** Undefined: no object lock. 0: the bucket has it, new objects are not locked. */
+  /** Undefined: no object lock. 0: the bucket has it, but new objects are not locked. */
   readonly immutableDays: number | undefined;
   readonly lockMode: string;
   readonly undeleteDays: number;
   readonly rules: readonly LifecycleRule[];
 }
 
-/** As `aws.s3.BucketLifecycleConfiguration` takes it. None is about objects that nothing has replaced: increments refer to them at any age. */
+/**
+ * As `aws.s3.BucketLifecycleConfiguration` takes it. None touches live objects: increments refer to them at any age.
+ */
 export interface LifecycleRule {
   readonly id: string;
   readonly status: "Enabled";
@@ -58,7 +62,7 @@ export interface LifecycleRule {
   readonly expiration?: { readonly expiredObjectDeleteMarker: boolean };
 }
 
-/** The complete plan; what is wrong with it, {@link checkS3Repository} says. */
+/** The complete plan; {@link checkS3Repository} checks it. */
 export function resolveS3Repository(settings: S3RepositorySettings): S3RepositoryPlan {
   const { bucket, credentials } = settings;
   const name = bucket.create?.name ?? bucket.existing?.name ?? "";
@@ -94,7 +98,6 @@ function keyTypeOf(credentials: S3CredentialsSettings | undefined): S3Repository
   return credentials?.role === undefined ? "shared" : "pod-id";
 }
 
-/** All findings, in the order of the arguments. */
 export function checkS3Repository(settings: S3RepositorySettings): Finding[] {
   const { create, existing } = settings.bucket;
   return [
@@ -115,19 +118,19 @@ function checkName({ bucket }: S3RepositorySettings): Finding[] {
   const [choice, { name = "" } = {}] = bucket.create === undefined ? (["existing", bucket.existing] as const) : (["create", bucket.create] as const);
   if (isUnknown(name)) {
     if (choice !== "existing" || bucket.existing?.takeOver !== true) return [];
-    return [finding("PB082", "bucket.existing.name", "a bucket is taken over by its name, which is not known yet", "write the name as plain text")];
+    return [finding("PB082", "bucket.existing.name", "taking over a bucket needs its name, which is not known yet", "write the name as plain text")];
   }
   if (name === "" && bucket.create === undefined && bucket.existing === undefined) return [];
   const isName = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) && !name.includes("..") && !/^[0-9]+(\.[0-9]+){3}$/.test(name);
   const isReserved = /^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$/.test(name);
   if (isName && !isReserved) return [];
-  const fact = `"${name}" is no bucket name: Amazon takes 3 to 63 lower-case letters, digits, dots and hyphens, and keeps some beginnings and ends for itself`;
+  const fact = `"${name}" is not a bucket name: Amazon allows 3 to 63 lower-case letters, digits, dots and hyphens, and reserves some prefixes and suffixes`;
   return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that no other customer has")];
 }
 
 function checkRegion(region: string): Finding[] {
   if (isUnknown(region) || /^[a-z]{2,4}(-[a-z]+)+-[0-9]+$/.test(region)) return [];
-  return [finding("PB020", "region", `"${region}" is no region`, 'set for instance "eu-central-1"')];
+  return [finding("PB020", "region", `"${region}" is not a region`, 'set for instance "eu-central-1"')];
 }
 
 function checkCredentials(credentials: S3CredentialsSettings | undefined): Finding[] {
@@ -137,10 +140,10 @@ function checkCredentials(credentials: S3CredentialsSettings | undefined): Findi
   const found = checkChoice("credentials", choices, "how databases sign in", "leave credentials out to have a key made");
   if (role === undefined) return found;
   const { irsa, podIdentity } = role;
-  found.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "Pod Identity is the newer way"));
+  found.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "prefer Pod Identity, the newer one"));
   if (irsa === undefined || isUnknown(irsa.oidcProviderArn) || /^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider\/.+/.test(irsa.oidcProviderArn))
     return found;
-  const fact = `"${irsa.oidcProviderArn}" is no ARN of an OIDC provider`;
+  const fact = `"${irsa.oidcProviderArn}" is not an ARN of an OIDC provider`;
   const hint = 'it looks like "arn:aws:iam::123456789012:oidc-provider/oidc.eks.…"';
   found.push(finding("PB020", "credentials.role.irsa.oidcProviderArn", fact, hint));
   return found;
@@ -148,17 +151,17 @@ function checkCredentials(credentials: S3CredentialsSettings | undefined): Findi
 
 function checkKmsKey(kmsKeyArn: string | undefined): Finding[] {
   if (kmsKeyArn === undefined || isUnknown(kmsKeyArn) || /^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/.+/.test(kmsKeyArn)) return [];
-  const fact = `"${kmsKeyArn}" is no ARN of a key; an alias does not do, because policies name keys`;
+  const fact = `"${kmsKeyArn}" is not an ARN of a key; an alias does not work, because policies name keys`;
   return [finding("PB020", "kmsKeyArn", fact, 'it looks like "arn:aws:kms:eu-central-1:123456789012:key/…"')];
 }
 
-/** What asks for settings of the bucket, where they are not ours to make. */
+/** Settings of a bucket that is not ours to change. */
 function checkForeign(settings: S3RepositorySettings): Finding[] {
   if (settings.bucket.existing === undefined || settings.bucket.existing.takeOver === true) return [];
   const { immutableDays, lockMode, undeleteDays } = settings;
   return chosen({ immutableDays, undeleteDays, lockMode }).map((name) => {
-    const fact = `${name} is a setting of the bucket, and nothing of an existing bucket is changed`;
-    const hint = "set bucket.existing.takeOver: true, or tell in bucket.existing.facts what the bucket does";
+    const fact = `${name} is a setting of the bucket, and pgbackstop does not change an existing bucket`;
+    const hint = "set bucket.existing.takeOver: true, or describe the bucket in bucket.existing.facts";
     return finding("PB082", name, fact, hint);
   });
 }

@@ -1,13 +1,16 @@
-/** Classes of object storage in which backups should not lie, in all vendors' words. Pure. */
+/** Storage classes that backups should not use, in all vendors' terms. Pure. */
 
-/** Nothing can be read before hours of thawing. */
+/** Reading takes hours of thawing first. */
 const FROZEN = ["glacier", "deeparchive"];
-/** Each object is paid for 30 days or more, and each read costs. Amazon's instant Glacier is read at once: it is one of these. */
+/**
+ * Each object is billed for 30 days or more, and each read costs. Amazon's instant Glacier is readable at once, so it
+ * belongs here.
+ */
 const INFREQUENT = ["standardia", "onezoneia", "glacierir", "intelligenttiering", "infrequentaccess"];
 
-/** Why backups should not lie there; null for a class that is fine, or that nobody knows. */
+/** Why backups should not use it; null for a class that is fine or unknown. */
 export function findClassFault(storageClass: string): "frozen" | "infrequent" | null {
-  // `DEEP_ARCHIVE`, `deep-archive` and `InfrequentAccess`: vendors and tools write one name in several ways.
+  // Vendors and tools spell one name in several ways: `DEEP_ARCHIVE`, `deep-archive`, `InfrequentAccess`.
   const word = storageClass.toLowerCase().replace(/[-_]/g, "");
   if (FROZEN.includes(word)) return "frozen";
   return INFREQUENT.includes(word) ? "infrequent" : null;

@@ -1,9 +1,11 @@
 /**
- * Topologies out of files that CI has: `pulumi preview --json`, `pulumi stack export`, a saved document of `pgbackstop topology show`, or
- * the output `topology` of a component. Told apart by their shape. Pure; nothing of a file but topologies and findings is looked at.
+ * Reads topologies from files of CI: `pulumi preview --json`, `pulumi stack export`, a document saved by `pgbackstop
+ * topology show`, or a component's output `topology`, recognized by their shape. Pure; reads nothing but topologies and
+ * findings.
  *
- * The engine writes what is not known yet as fixed UUIDs and what is secret as `[secret]` (previews) or as an object with a fixed
- * signature, enciphered or, with --show-secrets, in plain (exports): both become the markers of unknown.ts here, so no secret goes further.
+ * The engine writes unknown values as fixed UUIDs. It writes secrets as `[secret]` (previews) or as an object with a
+ * fixed signature, encrypted or with --show-secrets in plain text (exports). Both become markers of unknown.ts here, so
+ * no secret goes further.
  */
 import { findRepoKey } from "../model/defaults";
 import type { TopologySet } from "../diff";
@@ -15,21 +17,21 @@ export interface LoggedFinding {
   readonly database: string;
   readonly code: string;
   readonly path: string;
-  /** Left out where something of the topology is secret: a message may repeat it. */
+  /** Absent if part of the topology is secret: a message may repeat it. */
   readonly message?: string;
 }
 
 export interface StackFile {
   readonly shape: "preview" | "export" | "document" | "topology";
-  /** Only previews know both sides. */
+  /** Only previews have both. */
   readonly before: TopologySet | null;
   readonly after: TopologySet;
   readonly findings: readonly LoggedFinding[];
-  /** Of exports: when the stack was as the file says, in the engine's words; absent where it does not tell. */
+  /** Time of an export's state, in the engine's form; absent if the file has none. */
   readonly madeAt?: string;
 }
 
-/** What is wrong with a file, in words for the one who called. */
+/** The error in a file, for the user. */
 export class StackFileError extends Error {}
 
 const COMPONENT = /^pgbackstop:index:/;
@@ -46,14 +48,14 @@ const UNKNOWNS = [
 ];
 const LISTS = ["databases", "repositories", "flows", "schedules", "drills", "silenced"] as const;
 
-/** @throws StackFileError for text that is none of the shapes, and for a preview that failed */
+/** @throws StackFileError for text of another shape, and for a failed preview */
 export function parseStackFile(text: string): StackFile {
   const document = parseJson(text);
   if (Array.isArray(document["steps"])) return fromPreview(document, document["steps"]);
   const deployment = document["deployment"];
   if (isRecord(deployment)) {
     if (document["version"] !== 3 && document["version"] !== 4)
-      throw new StackFileError(`a stack export of version ${String(document["version"])} is not known: 3 and 4 are`);
+      throw new StackFileError(`a stack export of version ${String(document["version"])} is not supported: only 3 and 4 are`);
     const manifest = deployment["manifest"];
     const time = isRecord(manifest) ? manifest["time"] : undefined;
     const madeAt = typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
@@ -70,7 +72,7 @@ export function parseStackFile(text: string): StackFile {
     const topology = readTopology(document, "the topology");
     return { shape: "topology", before: null, after: new Map([[topology?.databases[0]?.name ?? "", topology]]), findings: [] };
   }
-  throw new StackFileError("this JSON is none of: pulumi preview --json, pulumi stack export, a topology that was saved");
+  throw new StackFileError("this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology");
 }
 
 function parseJson(text: string): Record<string, unknown> {
@@ -81,11 +83,11 @@ function parseJson(text: string): Record<string, unknown> {
   } catch {
     throw new StackFileError(
       /^\s*\{.*\}\s*\n\s*\{/.test(text)
-        ? "this is a stream of events, one JSON text a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json"
-        : "this is not JSON: pulumi preview needs --json, and its stdout alone",
+        ? "this is a stream of events, one JSON object a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json"
+        : "this is not JSON: run pulumi preview with --json, and save its stdout only",
     );
   }
-  if (!isRecord(value)) throw new StackFileError("this JSON is no object");
+  if (!isRecord(value)) throw new StackFileError("this JSON is not an object");
   return value;
 }
 
@@ -97,9 +99,9 @@ interface Found {
 
 function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonly unknown[]): StackFile {
   const diagnostics = (Array.isArray(document["diagnostics"]) ? document["diagnostics"] : []).filter(isRecord);
-  // Of a preview that failed, resources are missing: what it shows would look like removals, or like nothing at all.
+  // A failed preview lacks resources, which would look like removals or like no change.
   if (diagnostics.some((diagnostic) => diagnostic["severity"] === "error")) {
-    throw new StackFileError("the preview failed, so it does not show everything: mend what its diagnostics name first");
+    throw new StackFileError("the preview failed, so it is incomplete: fix what its diagnostics name first");
   }
   const found = steps.filter(isRecord).flatMap((step): Found[] => {
     const [before, after] = [topologyIn(step["oldState"]), topologyIn(step["newState"])];
@@ -129,13 +131,13 @@ function fromResources(resources: readonly unknown[]): StackFile {
   return { shape: "export", before: null, after, findings: [] };
 }
 
-/** The input `topology` of a state, or undefined where it is none of our components. */
+/** Undefined for other components. */
 function topologyIn(state: unknown): unknown {
   if (!isRecord(state) || !COMPONENT.test(String(state["type"])) || !isRecord(state["inputs"])) return undefined;
   return state["inputs"]["topology"];
 }
 
-/** The logical name; with the type, and with all of the URN, where that is not enough to tell them apart. */
+/** The logical name, with the type or the whole URN if needed to distinguish them. */
 function namesOf(urns: readonly string[]): Map<string, string> {
   const forms = [
     (urn: string) => urn.split("::").slice(3).join("::"),
@@ -155,24 +157,24 @@ function namesOf(urns: readonly string[]): Map<string, string> {
   return names;
 }
 
-/** Null where nothing of it is known. @throws StackFileError for what is no topology, or a newer one */
+/** Null if nothing of it is known. @throws StackFileError for anything but a topology, or a newer version */
 function readTopology(value: unknown, name: string): Topology | null {
   const marked = withMarkers(value);
   if (typeof marked === "string") return null;
-  if (!isRecord(marked)) throw new StackFileError(`${name}: no topology was found where one belongs`);
+  if (!isRecord(marked)) throw new StackFileError(`${name}: the topology is missing`);
   checkVersion(marked["version"], name);
-  // A list that is not known as a whole hides too much for any comparison.
+  // An unknown list hides too much for any comparison.
   if (LISTS.some((list) => typeof marked[list] === "string")) return null;
   const missing = LISTS.find((list) => !Array.isArray(marked[list]) || !marked[list].every(isRecord));
-  if (missing !== undefined) throw new StackFileError(`${name}: "${missing}" is no list of objects, so this is no topology`);
+  if (missing !== undefined) throw new StackFileError(`${name}: "${missing}" is not a list of objects, so this is not a topology`);
   const topology = marked as object as Topology;
   if (topology.databases.length !== 1) throw new StackFileError(`${name}: a topology has one database, this one has ${topology.databases.length}`);
   const wrong = problemOf(topology);
-  if (wrong !== null) throw new StackFileError(`${name}: ${wrong}, so this is no topology`);
+  if (wrong !== null) throw new StackFileError(`${name}: ${wrong}, so this is not a topology`);
   return { ...topology, objectives: isRecord(topology.objectives) ? topology.objectives : {} };
 }
 
-/** What would break a comparison; fields that are not known here are left alone. */
+/** Checks what would break a comparison; unknown fields are ignored. */
 function problemOf({ acknowledged, drills, flows, repositories, schedules, silenced }: Topology): string | null {
   const keysOf = (keys: unknown): boolean => Array.isArray(keys) && keys.every(Number.isInteger);
   const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoKey(name) === key && typeof location === "string";
@@ -181,13 +183,13 @@ function problemOf({ acknowledged, drills, flows, repositories, schedules, silen
     return "a schedule has no name, cron, type or keys";
   if (!flows.every(({ kind, toRepoKeys }) => isText(kind) && keysOf(toRepoKeys))) return "a flow has no kind or keys";
   if (!drills.every(({ cron, name }) => isText(cron) && isText(name))) return "a drill has no name or cron";
-  if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has a repository or repositories that are none";
+  if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has an invalid repository";
   const entries = acknowledged ?? [];
   if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isRecord(entry) && isText(entry.reason))) return "a reason is missing";
   return null;
 }
 
-/** One, several, or neither: then all of them in turn. */
+/** One, several, or neither, which means all in turn. */
 function isSource(from: unknown, repositories: unknown): boolean {
   return (from === undefined || isText(from)) && (repositories === undefined || (Array.isArray(repositories) && repositories.every(isText)));
 }
@@ -198,10 +200,10 @@ function isText(value: unknown): value is string {
 
 function checkVersion(version: unknown, name: string): void {
   if (version === 1) return;
-  throw new StackFileError(`${name}: version ${String(version)} of the topology is not known, only 1: use the pgbackstop that wrote it`);
+  throw new StackFileError(`${name}: version ${String(version)} of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it`);
 }
 
-/** A copy with the markers of unknown.ts in the place of what the engine hides. */
+/** Replaces what the engine hides by markers of unknown.ts. */
 function withMarkers(value: unknown): unknown {
   if (typeof value === "string") return value === "[secret]" ? SECRET_MARKER : isEnginesUnknown(value) ? unknownMarker(0) : value;
   if (Array.isArray(value)) return value.map(withMarkers);

@@ -1,7 +1,7 @@
 /**
- * The topology of copies: which database goes to which repositories, when, how long it stays there, and what that amounts to. Plain data
- * without a secret: a component carries it as an input of itself (previews show it) and as the output `topology` (its JSON text, for
- * comparisons). Consumers ignore fields that they do not know; fields are added, never changed.
+ * The topology: which database goes to which repositories, when, how long backups are kept, and what that amounts to.
+ * Plain data without secrets. A component has it as an input (previews show it) and as the output `topology` (its JSON
+ * text, for comparisons). Consumers ignore unknown fields; fields are added, never changed.
  */
 import { copiesOf, type Copies } from "../storage/copies";
 import { estimateRepository, type CostEstimate } from "../storage/cost";
@@ -21,24 +21,24 @@ export interface DatabaseNode {
   readonly engine: string;
   readonly engineVersion?: string;
   readonly stanza: string;
-  /** Hosts: how they are reached, and where the data lie. */
+  /** Hosts: connection and data directory. */
   readonly reachedBy?: string;
   readonly dataDirectory?: string;
-  /** Hosts: what an operator's command begins with; absent where it is `sudo pgbackstop`. */
+  /** Hosts: start of an operator's command; absent for `sudo pgbackstop`. */
   readonly command?: string;
-  /** Hosts: the directory of the keys and passphrases that an update brings there. */
+  /** Hosts: directory where an update writes keys and passphrases. */
   readonly keysIn?: string;
   /** Clusters of CloudNativePG. */
   readonly namespace?: string;
   readonly cluster?: string;
   readonly instances?: number;
-  /** Clusters: made by others; the stack has laid its backups over it. */
+  /** Clusters: made by others; the stack adds backups only. */
   readonly attached?: boolean;
-  /** Snapshots beside the backups (`zfs`): fast to go back to, but on the same disks and for no moment in between. */
+  /** Snapshots beside the backups (`zfs`): quick to roll back, but on the same disks and only at fixed times. */
   readonly snapshots?: readonly string[];
-  /** Seconds between two ships of WAL whose segment is not full; absent where whole segments are all that is shipped. */
+  /** Interval of streaming an incomplete segment; absent if only complete segments are shipped. */
   readonly streamIntervalSeconds?: number;
-  /** Clusters: snapshots of their volumes, in the storage of the cluster. Neither `keepDays` nor `keepCount`: all stay. */
+  /** Clusters: volume snapshots in the cluster's storage. Without `keepDays` and `keepCount` all are kept. */
   readonly volumeSnapshots?: Partial<SnapshotPlan>;
 }
 
@@ -48,35 +48,35 @@ export interface RepositoryNode {
   readonly kind: RepositoryPlan["kind"];
   /** Directory, or `s3://bucket/prefix`. */
   readonly location: string;
-  /** Row of the table of S3 providers, or `filesystem`. */
+  /** Row of the S3 providers' table, or `filesystem`. */
   readonly provider: string;
-  /** What fails together. */
+  /** Failure domain. */
   readonly failureDomain: string;
-  /** Absent where nobody said and nobody can guess. */
+  /** Absent if unknown. */
   readonly offSite?: boolean;
-  /** Directories: nothing is written while nothing is mounted there. */
+  /** Directories: written only while mounted. */
   readonly requireMount?: boolean;
   readonly encrypted: boolean;
-  /** Files on the host that somebody else brings there, with its secrets. */
+  /** Files with its secrets that something else puts on the host. */
   readonly keyFiles?: readonly string[];
   readonly compressType: string;
   readonly compressLevel: number;
   readonly keepFullCount?: number;
   readonly keepDays?: number;
-  /** What the bucket does by itself; only what is known. */
+  /** The bucket's own protection, if known. */
   readonly bucket?: Partial<Record<keyof BucketFacts, boolean | number | string>>;
   /** Absent without `sizing`, or without a price. */
   readonly cost?: CostEstimate;
 }
 
-/** What travels: each WAL segment as it is complete, each backup by its schedule; from one database to all of `toRepoKeys` in one pass. */
+/** Each complete WAL segment, or each scheduled backup, from one database to all of `toRepoKeys` in one pass. */
 export interface Flow {
   readonly kind: "wal" | "backup";
   readonly from: string;
   readonly toRepoKeys: readonly number[];
-  /** Only for WAL: when PostgreSQL is told that a segment is safe. */
+  /** WAL only: when PostgreSQL may remove a segment. */
   readonly acknowledge?: string;
-  /** Only for backups: name of the schedule. */
+  /** Backups only: name of the schedule. */
   readonly schedule?: string;
 }
 
@@ -84,13 +84,16 @@ export interface ObjectivesNode {
   readonly rpoSeconds?: number;
   readonly rtoMinutes?: number;
   readonly pitrDays?: number;
-  /** Gigabytes, 10⁹ bytes each, that one repository may take before somebody looks. */
+  /** Size of one repository, in 10⁹ bytes, above which an alert fires. */
   readonly maxRepositoryGB?: number;
-  /** Age of the oldest commit that a lost host can cost: archive_timeout (or the interval of streaming), one push and one retry. Absent where nothing limits it. */
+  /**
+   * Worst-case loss with a lost host: archive_timeout (or the interval of streaming), one push and one retry. Absent if
+   * unlimited.
+   */
   readonly worstCaseRpoSeconds?: number;
 }
 
-/** What every drill asks, by name; the statements are in the program. */
+/** Names of every drill's checks; the statements are in the program. */
 export interface DrillChecksNode {
   readonly heartbeat: boolean;
   readonly assertions: readonly string[];
@@ -105,17 +108,17 @@ export interface Topology {
   readonly schedules: readonly Schedule[];
   readonly objectives: ObjectivesNode;
   readonly drills: readonly DrillPlan[];
-  /** Absent where drills ask nothing of the user's. */
+  /** Absent without checks of the user's. */
   readonly drillChecks?: DrillChecksNode;
-  /** 3-2-1 as it is. */
+  /** The actual 3-2-1. */
   readonly copies: Copies;
-  /** Findings that the user lives with: code and reason. */
+  /** Silenced findings: code and reason. */
   readonly silenced: readonly { readonly code: string; readonly reason: string }[];
-  /** Changes to something weaker that this topology is meant to bring; each counts for one comparison, the one that brings it. */
+  /** Acknowledged changes to something weaker; each entry counts for one comparison only. */
   readonly acknowledged?: readonly { readonly change: string; readonly reason: string }[];
 }
 
-/** The topology of one database. Pure. @param isAttached to a Cluster that others made */
+/** @param isAttached to a Cluster that others made */
 export function topologyOf(plan: HostPlan | ClusterPlan, isAttached = false): Topology {
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
   const { mode, repoKeys } = plan.acknowledge;
@@ -145,7 +148,7 @@ function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePla
   return { drillChecks: { heartbeat: heartbeat !== undefined, assertions: assertions.map(({ name }) => name) } };
 }
 
-/** The JSON text of a topology: keys in a fixed order, so that equal topologies are equal texts. */
+/** Keys have a fixed order, so equal topologies have equal texts. */
 export function renderTopology(topology: Topology): string {
   return JSON.stringify(topology, (_key, value: unknown) =>
     typeof value === "object" && value !== null && !Array.isArray(value)
@@ -195,7 +198,6 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
   };
 }
 
-/** True when any leaf of the topology is not known yet. */
 export function hasUnknown(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(hasUnknown);
   if (typeof value === "object" && value !== null) return Object.values(value).some(hasUnknown);

@@ -40,7 +40,7 @@ export function checkNixos(plan: HostPlan): Finding[] {
   return filePaths(plan)
     .filter((path) => !path.startsWith(ETC))
     .map((path) => {
-      const fact = `${path} is not below /etc: a module of NixOS writes nothing elsewhere`;
+      const fact = `${path} is not below /etc, and a NixOS module writes only there`;
       const hint = `set directories.config, directories.lib and directories.bin below /etc, or leave them out`;
       return finding("PB014", "directories", fact, hint);
     });

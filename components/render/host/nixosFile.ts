@@ -25,7 +25,7 @@ export interface NixosFile {
   readonly hosts?: Readonly<Record<string, FileHost>>;
 }
 
-const WAY_OUT = "keep it on the host, in secretsDirectory (sops-nix, agenix); of encryption the file says encrypted: true";
+const WAY_OUT = "keep it on the host, in secretsDirectory (sops-nix, agenix); for encryption write encrypted: true";
 
 /** Null instead of a text on errors. */
 export function renderNixosHost(name: string, host: FileHost): { readonly text: string | null; readonly findings: readonly Finding[] } {

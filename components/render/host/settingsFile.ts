@@ -39,7 +39,7 @@ function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): Set
   const compressType = findCompressType(repository.compressType);
   const expectFullWithinS = expectFullWithin(plan, repository);
   const expectBackupWithinS = plan.drilled === undefined ? undefined : expectBackupWithin(plan, repository);
-  if (compressType === null) throw new Error(`compression ${repository.compressType} cannot be written`);
+  if (compressType === null) throw new Error(`the runtime does not support compression ${repository.compressType}`);
   return {
     compressType,
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),

@@ -5,7 +5,7 @@ import type { Unit } from "../units/unit";
 
 /** A file without secrets; path, mode and owner follow from plain arguments alone. */
 export interface HostFile extends RenderedFile {
-  /** True if the text may need late values: a getter creates it, and nobody may read it before. */
+  /** True if the text may need late values: a getter creates it, so that nothing reads it before. */
   readonly late: boolean;
 }
 

@@ -9,7 +9,7 @@ import type { RenderedObject } from "./objects";
 
 /**
  * Name of the CronJob, its account and its Role: a CronJob allows 52 characters, and names of clusters with snapshots
- * leave room for it.
+ * leave space for it.
  */
 export function expiryName(cluster: string): string {
   return `${cluster}-expire`;

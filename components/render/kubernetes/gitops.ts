@@ -143,6 +143,6 @@ export function secretsIn(value: unknown, path: string, wayOut = KUBERNETES_SECR
   return Object.entries(value).flatMap(([name, item]) => {
     const own = path === "" ? name : `${path}.${name}`;
     if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own, wayOut);
-    return [finding("PB116", own, "a file for GitOps holds no secrets", `remove it, and ${wayOut}`)];
+    return [finding("PB116", own, "a GitOps file must not contain secrets", `remove it, and ${wayOut}`)];
   });
 }

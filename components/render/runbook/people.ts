@@ -13,31 +13,31 @@ export interface RunbookPeople {
 export const DEFAULT_PEOPLE: RunbookPeople = { roles: {}, internalMinutes: 15, externalMinutes: 30 };
 
 const ROLES: Readonly<Record<string, string>> = {
-  "Incident Lead": "decides which scenario it is, and when it is over",
-  "Restore Operator": "runs the commands, and nothing else",
-  "Comms Lead": "tells the others how it stands",
+  "Incident Lead": "chooses the scenario, and declares the end",
+  "Restore Operator": "only runs the commands",
+  "Comms Lead": "keeps others informed",
 };
 
 /** The first actions, in this order. */
 export const FIRST_STEPS: readonly string[] = [
-  "One person says aloud: I am Incident Lead. The time is written down.",
-  "Nobody deletes, restarts or tidies up anything until the scenario is chosen: what is left may be needed.",
+  "One person says aloud: I am Incident Lead. Write down the time.",
+  "Delete, restart or tidy up nothing before the scenario is chosen: you may need what is left.",
   "The Restore Operator writes down each command with its time, or records the terminal.",
-  "Choose the scenario below with the questions of the database, from the first one on. Do its steps in their order.",
-  "If a command fails, stop and read its last lines: those that begin with HINT say what to do. Do not go on with the next step before it has succeeded.",
+  "Choose the scenario below by the database's questions, starting with the first. Follow its steps in order.",
+  "If a command fails, stop and read its last lines: those that begin with HINT say what to do. Do not continue before it has succeeded.",
 ];
 
 /** Terms for first-time readers, with their meaning. */
 export const GLOSSARY: readonly (readonly [word: string, text: string])[] = [
-  ["repository", "a place with backups and WAL of a database, repo1 or repo2; each can restore by itself"],
-  ["WAL", "PostgreSQL's log of all changes, in files that are archived one by one: it brings a backup forward to any moment"],
-  ["stanza", "the name of the database in its repositories"],
-  ["program, declare", "the source of the Pulumi stack; what is declared there becomes true with pulumi up, which shows first what it will do"],
+  ["repository", "a location of backups and WAL, such as repo1 or repo2; each alone is enough for a restore"],
+  ["WAL", "PostgreSQL's log of all changes, archived file by file: it brings a backup forward to any point in time"],
+  ["stanza", "the database's name in its repositories"],
+  ["program, declare", "the source of the Pulumi stack; pulumi up shows and then applies what it declares"],
   [
     "status, check, verify",
-    "status tells how it stands; check writes one piece of WAL and waits for it everywhere; verify reads all that is stored. None of them harms anything",
+    "status shows the state; check writes a WAL segment and waits for it in each repository; verify reads everything that is stored. All of them are harmless",
   ],
-  ["RPO, RTO", "how much may be lost, in time; how long it may take until the database is open again"],
+  ["RPO, RTO", "how many seconds of commits may be lost; how long it may take until the database is open again"],
 ];
 
 /** Role, its task, its holder; null without one. */
@@ -49,9 +49,9 @@ export function rolesOf({ roles }: RunbookPeople): { readonly role: string; read
 /** Time and content of messages. */
 export function messagesOf({ externalMinutes, internalMinutes }: RunbookPeople): readonly (readonly [when: string, what: string])[] {
   return [
-    ["at once, inside and outside", "what does not work, since when, who is Incident Lead, and when the next message comes"],
-    [`every ${internalMinutes} minutes, inside`, "the scenario, the step that runs, what is still to come, and what is not known"],
-    [`every ${externalMinutes} minutes, outside`, "what works and what does not, and when the next message comes; no guess of the end"],
-    ["when it is over", "from when to when it was down, which commits are lost (from the moment of the restore on), and when the report comes"],
+    ["at once, internal and external", "what does not work, since when, who is Incident Lead, and when the next message comes"],
+    [`every ${internalMinutes} minutes, internal`, "the scenario, the current step, the remaining steps, and what is not known"],
+    [`every ${externalMinutes} minutes, external`, "what works and what does not, and when the next message comes; do not guess the end"],
+    ["when it is over", "how long it was down, which commits are lost (all after the restored point in time), and when the report comes"],
   ];
 }

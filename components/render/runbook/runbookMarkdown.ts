@@ -9,7 +9,7 @@ import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "
 export function renderRunbook(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
   const parts = [
     "# Recovery runbook\n",
-    `${cell(origin)} Commands are complete but for the words in angle brackets; those are explained with each database.\n`,
+    `${cell(origin)} Commands are complete except for the words in angle brackets, which each database's section explains.\n`,
     peopleText(people),
     ...(databases.length > 1 ? [`Databases: ${databases.map(({ name }) => `[${cell(name)}](#${anchor(name)})`).join(", ")}\n`] : []),
     ...databases.map(databaseText),
@@ -23,9 +23,9 @@ function peopleText(people: RunbookPeople): string {
   return [
     `## First\n\n${FIRST_STEPS.map((text) => `1. ${text}`).join("\n")}\n`,
     `## Who\n\n| role | does | who |\n| --- | --- | --- |\n${rows.join("\n")}\n`,
-    "One person may have several roles; the one who types should not be the one who speaks.\n",
-    `## Who is told what\n\n| when | what |\n| --- | --- |\n${messages.join("\n")}\n`,
-    `## What the words mean\n\n${GLOSSARY.map(([word, text]) => `- **${word}**: ${text}`).join("\n")}\n`,
+    "One person may have several roles, but the one who types should not be the one who speaks.\n",
+    `## Messages\n\n| when | what |\n| --- | --- |\n${messages.join("\n")}\n`,
+    `## Terms\n\n${GLOSSARY.map(([word, text]) => `- **${word}**: ${text}`).join("\n")}\n`,
   ].join("\n");
 }
 
@@ -40,18 +40,18 @@ function databaseText(database: DatabaseRunbook): string {
   });
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, offSite } = repository;
-    const cells = [repository.name, valueText(location), valueText(failureDomain), offSite === true ? "yes" : offSite === false ? "no" : "not told"];
+    const cells = [repository.name, valueText(location), valueText(failureDomain), offSite === true ? "yes" : offSite === false ? "no" : "unknown"];
     return `| ${[...cells, encrypted ? "yes" : "no", retentionText(repository)].map(cell).join(" | ")} |`;
   });
   return [
     `<a id="${anchor(name)}"></a>\n## ${cell(name)}\n`,
     `${cell(what)}. State of this runbook: \`${state}\`.\n`,
     `### Where commands are run\n\n${bullets(where)}\n`,
-    `### Which one is it?\n\n${tree.join("\n")}\n`,
+    `### Which scenario?\n\n${tree.join("\n")}\n`,
     ...placeholderTexts(database),
-    `### Where copies are, the first to try first\n\n| | where | lost together with | off-site | encrypted | retention |\n| --- | --- | --- | --- | --- | --- |\n${rows.join("\n")}\n`,
+    `### Copies, in the order to try\n\n| | where | lost together with | off-site | encrypted | retention |\n| --- | --- | --- | --- | --- | --- |\n${rows.join("\n")}\n`,
     ...scenarios.map((scenario, index) => scenarioText(name, scenario, index + 1)),
-    `### What is promised\n\n${bullets(objectives)}\n`,
+    `### Objectives\n\n${bullets(objectives)}\n`,
     measuredText(database),
     `### Keys and passphrases\n\n${bullets(keys.length === 0 ? ["none are needed"] : keys)}\n`,
   ].join("\n");
@@ -63,25 +63,23 @@ function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): str
   const table = `| | last drill | open again after (RTO) | lost (RPO) |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
   const today = measuredBy === null ? "" : `\n\n\`\`\`sh\n${measuredBy}\n\`\`\``;
   const anew = drilledBy.length === 0 ? "" : `\n\n${DRILLED_LEAD}\n\n\`\`\`sh\n${drilledBy.join("\n")}\n\`\`\``;
-  return `### What was measured\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}${anew}\n`;
+  return `### Measurements\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}${anew}\n`;
 }
 
-export const DRILLED_LEAD = "Measured anew, beside production and without touching it, by:";
+export const DRILLED_LEAD = "To measure again, beside production and without touching it:";
 
 /** Where to find today's figures. */
 export function measuredLead(isGiven: boolean, measuredBy: string | null): string {
   if (measuredBy === null)
     return isGiven
-      ? "Nothing of this package runs beside this engine: these figures come from elsewhere."
-      : "Nothing is known: no drill of this package runs beside this engine. Time a restore by hand, and write it here.";
-  return isGiven
-    ? "As of those times. The newest figures are told by:"
-    : "No figures were given when this was made. The last drill of each repository, with its RTO and RPO, is told by:";
+      ? "This package cannot measure with this engine: these figures come from elsewhere."
+      : "Nothing was measured: this package has no drills for this engine. Time a restore by hand, and write it here.";
+  return isGiven ? "As of those times. The newest figures:" : "No figures were given. The last drill of each repository, with its RTO and RPO:";
 }
 
 function placeholderTexts({ placeholders }: DatabaseRunbook): string[] {
   if (placeholders.length === 0) return [];
-  return [`### Words to fill in\n\n${placeholders.map(({ text, word }) => `- \`${word}\`: ${cell(text)}`).join("\n")}\n`];
+  return [`### Placeholders\n\n${placeholders.map(({ text, word }) => `- \`${word}\`: ${cell(text)}`).join("\n")}\n`];
 }
 
 function scenarioText(name: string, { id, steps, title, when }: RunbookScenario, number: number): string {

@@ -24,8 +24,8 @@ export function renderRunbookPage(databases: readonly DatabaseRunbook[], people:
 <body>
 <main>
 <h1>Recovery runbook</h1>
-<p>${escapeText(origin)} Commands are complete but for the words in angle brackets; those are explained with each database.</p>
-<p class="paper">In a frame, what is indented below a command continues it: it is one line. A dotted line parts two commands.</p>
+<p>${escapeText(origin)} Commands are complete except for the words in angle brackets, which each database's section explains.</p>
+<p class="paper">In a frame, indented lines continue the command above: type it as one line. A dotted line separates two commands.</p>
 ${databases.length > 1 ? `<p class="contents">${links.join(" · ")}</p>` : ""}
 ${peopleSection(people)}
 ${databases.map(databaseSection).join("\n")}
@@ -42,10 +42,10 @@ function peopleSection(people: RunbookPeople): string {
 <ol class="steps">${FIRST_STEPS.map((text) => `<li>${escapeText(text)}</li>`).join("\n")}</ol></section>
 <section><h2>Who</h2>
 ${table(["role", "does", "who"], rows)}
-<p>One person may have several roles; the one who types should not be the one who speaks.</p></section>
-<section><h2>Who is told what</h2>
+<p>One person may have several roles, but the one who types should not be the one who speaks.</p></section>
+<section><h2>Messages</h2>
 ${table(["when", "what"], messages)}</section>
-<section><h2>What the words mean</h2>
+<section><h2>Terms</h2>
 ${table(
   ["word", "what it is"],
   GLOSSARY.map(([word, text]) => row(word, [text])),
@@ -64,20 +64,20 @@ function databaseSection(database: DatabaseRunbook): string {
   });
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, offSite } = repository;
-    const far = offSite === true ? "yes" : offSite === false ? "no" : "not told";
+    const far = offSite === true ? "yes" : offSite === false ? "no" : "unknown";
     return row(repository.name, [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
   });
   return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
 <p>${escapeText(what)}. State of this runbook: <code>${state}</code>.</p>
 <h3>Where commands are run</h3>
 ${list(where)}
-<h3>Which one is it?</h3>
+<h3>Which scenario?</h3>
 <ol class="tree">${questions.join("\n")}</ol>
 ${placeholderSection(database)}
-<h3>Where copies are, the first to try first</h3>
+<h3>Copies, in the order to try</h3>
 ${table(["", "where", "lost together with", "off-site", "encrypted", "retention"], rows)}
 ${scenarios.map((scenario, index) => scenarioSection(name, scenario, index + 1)).join("\n")}
-<h3>What is promised</h3>
+<h3>Objectives</h3>
 ${list(objectives)}
 ${measuredSection(database)}
 <h3>Keys and passphrases</h3>
@@ -88,7 +88,7 @@ ${list(keys.length === 0 ? ["none are needed"] : keys)}
 function measuredSection({ drilledBy, measured, measuredBy }: DatabaseRunbook): string {
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => row(repository, [drill, rto, rpo]));
   const anew = drilledBy.length === 0 ? "" : `<p>${escapeText(DRILLED_LEAD)}</p>${commandBlock(drilledBy)}`;
-  return `<h3>What was measured</h3>
+  return `<h3>Measurements</h3>
 ${measured === null ? "" : table(["", "last drill", "open again after (RTO)", "lost (RPO)"], rows)}
 <p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : commandBlock([measuredBy])}${anew}`;
 }
@@ -96,7 +96,7 @@ ${measured === null ? "" : table(["", "last drill", "open again after (RTO)", "l
 function placeholderSection({ placeholders }: DatabaseRunbook): string {
   if (placeholders.length === 0) return "";
   const lines = placeholders.map(({ text, word }) => `<li><code>${escapeText(word)}</code>: ${escapeText(text)}</li>`);
-  return `<h3>Words to fill in</h3>
+  return `<h3>Placeholders</h3>
 <ul>${lines.join("\n")}</ul>`;
 }
 

@@ -165,7 +165,7 @@ function rpoText(seconds: number | undefined): string {
 function repositoryLines({ bucket, encrypted, failureDomain, location, offSite }: RepositoryNode): string[] {
   const locked = bucket?.immutableDays === undefined ? [] : [`locked ${valueText(bucket.immutableDays)} days`];
   const facts = [
-    offSite === true ? "off-site" : offSite === false ? "on-site" : "site not told",
+    offSite === true ? "off-site" : offSite === false ? "on-site" : "site unknown",
     encrypted ? "encrypted" : "not encrypted",
     ...locked,
   ];

@@ -10,7 +10,7 @@ import { cell, costText } from "./topologyMarkdown";
 
 /** Ends with a newline. */
 export function renderShown(set: TopologySet): string {
-  if (set.size === 0) return "No database of this package is in it.\n";
+  if (set.size === 0) return "It has no database of this package.\n";
   return [...set]
     .sort(([left], [right]) => (left < right ? -1 : 1))
     .map(([name, topology]) => `### ${cell(name)}\n\n${topology === null ? "Not known yet.\n" : database(topology)}`)
@@ -35,7 +35,7 @@ function database(topology: Topology): string {
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, name, offSite } = repository;
     const cost = repository.cost === undefined ? null : repository.cost.perMonth;
-    const cells = [name, valueText(location), valueText(failureDomain), offSite === undefined ? "not told" : offSite ? "yes" : "no"];
+    const cells = [name, valueText(location), valueText(failureDomain), offSite === undefined ? "unknown" : offSite ? "yes" : "no"];
     return `| ${[...cells, encrypted ? "yes" : "no", retentionText(repository), costText(cost)].map(cell).join(" | ")} |`;
   });
   const table = [
@@ -51,6 +51,6 @@ function snapshotsText({ cron, keepCount, keepDays, online }: Partial<SnapshotPl
   return [
     ...(cron === undefined ? [] : [cron]),
     online === false ? "cold" : "hot",
-    kept.length === 0 ? "nobody removes them" : `kept: ${kept.join(" and ")}`,
+    kept.length === 0 ? "nothing removes them" : `kept: ${kept.join(" and ")}`,
   ].join(", ");
 }

@@ -56,13 +56,13 @@ export function costText(cost: number | null): string {
 }
 
 function summaryTable({ changes, databases }: TopologyDiff): string {
-  if (databases.length === 0) return "No database of this package is in it.\n";
+  if (databases.length === 0) return "It has no database of this package.\n";
   const changed = new Set(changes.map((change) => change.database));
   const shown = databases.filter(({ name }) => changed.has(name));
   const rest = databases.length - shown.length;
   const lines = shown.map((database) => `| ${[cell(database.name), copiesCell(database), costCell(database)].join(" | ")} |`);
   const same =
-    rest === 0 ? "" : `\n${rest} ${shown.length === 0 ? "" : "more "}${rest === 1 ? "database stays as it is" : "databases stay as they are"}.\n`;
+    rest === 0 ? "" : `\n${rest} ${shown.length === 0 ? "" : "more "}${rest === 1 ? "database is unchanged" : "databases are unchanged"}.\n`;
   if (shown.length === 0) return same.trimStart();
   return `| database | copies-places-off-site | estimated cost a month |\n| --- | --- | --- |\n${lines.join("\n")}\n${same}`;
 }
@@ -99,15 +99,15 @@ function acknowledgeHelp(diff: TopologyDiff): string {
     "},",
   ]);
   const removed = weakened.some((change) => change.path === "database")
-    ? "\nA database that is to go announces it one update earlier, by the entry above in its own arguments.\n"
+    ? "\nTo remove a database, announce it one update earlier with the entry above in its own arguments.\n"
     : "";
-  return `<details><summary>If this is meant, say so in the arguments of the database</summary>\n\n${fenced(lines.join("\n"))}\n${removed}\n</details>\n`;
+  return `<details><summary>If this is intended, acknowledge it in the arguments of the database</summary>\n\n${fenced(lines.join("\n"))}\n${removed}\n</details>\n`;
 }
 
 function unusedText({ unused }: TopologyDiff): string {
   if (unused.length === 0) return "";
   const lines = unused.map(({ change, database }) => `- ${cell(database)}: ${cell(change)}`);
-  return `These entries of \`acknowledgeWeaker\` fit no change here:\n\n${lines.join("\n")}\n`;
+  return `These entries of \`acknowledgeWeaker\` match no change:\n\n${lines.join("\n")}\n`;
 }
 
 function findingsText(findings: readonly LoggedFinding[]): string {
@@ -128,7 +128,7 @@ function shortened({ changes }: TopologyDiff): string {
     if (size > MARKDOWN_CHARACTERS_MAX) break;
     lines.push(row);
   }
-  return `${lines.join("\n")}\n\n${changes.length - lines.length + 2} changes more do not fit here: \`--format=html\` and \`--format=json\` show all.\n`;
+  return `${lines.join("\n")}\n\n${changes.length - lines.length + 2} more changes do not fit here: \`--format=html\` and \`--format=json\` show all.\n`;
 }
 
 /** Plain text in a table cell, whatever it contains. */

@@ -36,10 +36,10 @@ export function renderPage(parts: PageParts): string {
 <main>
 <h1>Backup topology</h1>
 <p class="headline${weakened > 0 ? " weakened" : ""}">${weakened > 0 ? "▼ " : ""}${escapeText(head)}</p>
-${bands.length === 0 ? "<p>No database of this package is in it.</p>" : summaryTable(diff, compares)}
+${bands.length === 0 ? "<p>It has no database of this package.</p>" : summaryTable(diff, compares)}
 ${sections.join("\n")}
 ${unusedList(diff)}${findingsList(findings)}
-<footer><p>3-2-1 is copies, places that do not fail together, copies off the site. Costs are estimates from list prices. ${compares ? "▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet." : ""}</p></footer>
+<footer><p>3-2-1 counts copies, places that do not fail together, and copies off-site. Costs are estimates from list prices. ${compares ? "▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet." : ""}</p></footer>
 </main>
 </body>
 </html>
@@ -82,7 +82,7 @@ function changesTable({ changes, name }: Band): string {
   const rows = inOrder(changes).map(
     (change) =>
       `<tr class="${classOf(change)}"><td class="sign">${escapeText(markOf(change))}</td><td><code>${escapeText(change.path)}</code></td><td>${escapeText(change.before)}</td><td>${escapeText(change.after)}</td><td>${escapeText(change.text)}${
-        change.acknowledged === undefined ? "" : `<br><em>Meant: ${escapeText(change.acknowledged)}</em>`
+        change.acknowledged === undefined ? "" : `<br><em>Acknowledged: ${escapeText(change.acknowledged)}</em>`
       }</td></tr>`,
   );
   return `<div class="wide"><table><caption>Changes of ${escapeText(name)}</caption><thead><tr><th scope="col">mark</th><th scope="col">what</th><th scope="col">before</th><th scope="col">after</th><th scope="col">in words</th></tr></thead><tbody>
@@ -98,7 +98,7 @@ function classOf({ acknowledged, effect, uncertain }: Change): string {
 function unusedList({ unused }: TopologyDiff): string {
   if (unused.length === 0) return "";
   const items = unused.map(({ change, database }) => `<li>${escapeText(database)} <code>${escapeText(change)}</code></li>`);
-  return `<section><h2>Entries of acknowledgeWeaker that fit no change</h2><ul>\n${items.join("\n")}\n</ul></section>\n`;
+  return `<section><h2>Entries of acknowledgeWeaker that match no change</h2><ul>\n${items.join("\n")}\n</ul></section>\n`;
 }
 
 function findingsList(findings: readonly LoggedFinding[]): string {

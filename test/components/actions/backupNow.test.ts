@@ -73,9 +73,9 @@ test("the update fails with the Backup's own error, and names the remedy", async
   expect(await backupEndCreate(END)).toEqual({ id: "db/orders-before", outs: { label: "20261120-065300F", uid: "1" } });
   for (const phase of ["failed", "invalid backup definition"])
     await expect(backupEndCreate({ ...END, phase, error: "no space left on device", backupId: "" })).rejects.toThrow(
-      `Backup orders-before in namespace db has not completed (${phase}): no space left on device\nAnother value in triggers takes another backup`,
+      `Backup orders-before in namespace db has not completed (${phase}): no space left on device\nTo take another backup, change a value in triggers`,
     );
-  await expect(backupEndCreate({ ...END, phase: "" })).rejects.toThrow("it tells no phase");
+  await expect(backupEndCreate({ ...END, phase: "" })).rejects.toThrow("no phase");
 });
 
 test("only another Backup is read again, even one of the same name", async () => {

@@ -36,7 +36,7 @@ test("values are joined or apart, options keep their order, and - is a file", ()
 });
 
 test.each([
-  [["--toString=1"], "unknown option '--toString': there is --format, --output, --plain, --help"],
+  [["--toString=1"], "unknown option '--toString': use one of --format, --output, --plain, --help"],
   [["-x"], "unknown option '-x'"],
   [["--format"], "--format takes a value"],
   [["--format="], "--format takes a value"],
@@ -57,9 +57,9 @@ test("each output of a topology takes the format before it, and the last format 
 });
 
 test.each([
-  [["shown", "FILE"], "'shown' is none of diff, show, runbook"],
+  [["shown", "FILE"], "'shown' is not one of diff, show, runbook"],
   [["show", "FILE", "FILE"], "topology show takes one file, found 2"],
-  [["show", "FILE", "--check=a"], "--check belongs to a runbook"],
+  [["show", "FILE", "--check=a"], "--check is for a runbook only"],
   [["diff", "-", "-"], "only one of the files can be stdin"],
   [["show", "FILE", "--format=pdf"], "--format takes markdown, json, html, svg, found 'pdf'"],
 ])("wrong arguments of topology exit with 2: %j", (argv, message) => {

@@ -29,5 +29,5 @@ test("every entry is listed with its symptom", () => {
 
 test("an unknown name is reported", () => {
   expect(explainMain(["nothing"])).toBe(2);
-  expect(said.join("")).toBe("pgbackstop explain: there is no entry 'nothing'; without a name all are listed\n");
+  expect(said.join("")).toBe("pgbackstop explain: there is no entry 'nothing'; pgbackstop explain lists all\n");
 });

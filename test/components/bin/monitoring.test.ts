@@ -41,7 +41,7 @@ test("a database whose engine has no metrics of this package is reported", () =>
     renderTopology({ ...topology(), databases: database === undefined ? [] : [{ ...database, kind: "cnpg", engine: "barman-cloud" }] }),
   );
   expect(monitoringMain("alerts", [file])).toBe(0);
-  expect(said.join("")).toContain("warning: ledger: its engine has no metrics");
+  expect(said.join("")).toContain("warning: ledger: no rules, because its engine has no pgbackstop metrics");
   expect(said.join("")).toContain("groups: []");
 });
 

@@ -105,8 +105,8 @@ test.each<[string, number, string]>([
   ["unauthorized", 401, "it needs listBuckets, without a restriction to another bucket"],
   ["storage_cap_exceeded", 403, "raise it in the console under Caps & Alerts"],
   ["transaction_cap_exceeded", 403, "raise it in the console"],
-  ["too_many_buckets", 400, "100 unless raised"],
-  ["access_denied", 403, "object lock or a legal hold keeps it"],
+  ["too_many_buckets", 400, "100 by default"],
+  ["access_denied", 403, "object lock or a legal hold protects it"],
   ["bad_request", 400, ""],
   ["not_found", 404, ""],
 ])("%s is an error at once, with the remedy", async (code, status, hint) => {
@@ -160,5 +160,5 @@ test("a redirect is not followed: the token stays here", async () => {
 });
 
 test.each(["http://b2.example.net", "ftp://127.0.0.1", "api.backblazeb2.com", ""])("the address %j is refused", (endpoint) => {
-  expect(() => open({ endpoint })).toThrow(`b2:endpoint is "${endpoint}": it must be an address that begins with https://`);
+  expect(() => open({ endpoint })).toThrow(`b2:endpoint is "${endpoint}": it must begin with https://`);
 });

@@ -33,8 +33,8 @@ test("adding or removing encryption counts as another passphrase", () => {
     );
   expect(faults("", "")).toEqual([]);
   expect(faults(RANDOM, RANDOM)).toEqual([]);
-  expect(faults("", RANDOM)[0]).toContain("repo1: /backups was made without encryption, and a passphrase is set now");
-  expect(faults(RANDOM, "")[0]).toContain("it is gone; put back what was there");
+  expect(faults("", RANDOM)[0]).toContain("repo1: /backups was created without encryption, but a passphrase is set now");
+  expect(faults(RANDOM, "")[0]).toContain("it was removed; restore the old setting");
   expect(faults(RANDOM, `${RANDOM}x`)[0]).not.toContain(RANDOM);
 });
 

@@ -48,11 +48,11 @@ test("the database passes on its drills elsewhere, and its schedules' limit for 
 });
 
 test("a duplicate or missing declaration is refused by its name", () => {
-  expect(reasonOf({})).toMatch(/FireDrill drills: there is nothing to drill: give drilled of a database/);
-  expect(reasonOf({ drills: {} })).toMatch(/nothing to drill/);
+  expect(reasonOf({})).toMatch(/FireDrill drills: it drills nothing: give a database's drilled in of/);
+  expect(reasonOf({ drills: {} })).toMatch(/it drills nothing/);
   expect(reasonOf({ of: drilled({}) })).toMatch(/ledger declares no drill as made elsewhere: drills: \{ monthly:/);
   for (const [name, value] of Object.entries({ drills: { away: AWAY }, objectives: {}, drillChecks: {}, stanza: "main" }))
-    expect(reasonOf({ of: drilled(), [name]: value })).toMatch(new RegExp(`${name} is declared by ledger, which of names`));
+    expect(reasonOf({ of: drilled(), [name]: value })).toMatch(new RegExp(`${name} comes from ledger, which of names`));
 });
 
 test("the drilling host gets the keys from systemd, and has no agent", () => {

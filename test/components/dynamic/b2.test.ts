@@ -89,7 +89,7 @@ describe("signing in", () => {
       "b2:applicationKeyId and b2:applicationKey is missing; set it with pulumi config set --secret",
     );
     await configure({ get: (key) => (key === "b2:applicationKeyId" ? "id" : undefined) }, B2);
-    expect(await failureOf(bucketCreate(wanted))).toContain("nobody is signed in to Backblaze B2: b2:applicationKey is missing");
+    expect(await failureOf(bucketCreate(wanted))).toContain("not signed in to Backblaze B2: b2:applicationKey is missing");
     await configure({ get: (key) => ({ "b2:endpoint": "http://example.net" })[key] }, B2);
     expect(await failureOf(bucketCreate(wanted))).toContain('b2:endpoint is "http://example.net"');
   });
@@ -145,10 +145,10 @@ describe("a bucket", () => {
 
   test("with a taken name is reported with its owner, and left alone", async () => {
     server.namesOfOthers.add("acme-orders");
-    expect(await failureOf(bucketCreate(wanted))).toContain("is taken, and not by this account");
+    expect(await failureOf(bucketCreate(wanted))).toContain("is taken by another account");
     server.namesOfOthers.clear();
     const bucket = server.addBucket({ bucketName: "acme-orders" });
-    expect(await failureOf(bucketCreate(wanted))).toContain('to use it say so: bucket: { existing: { name: "acme-orders" } }');
+    expect(await failureOf(bucketCreate(wanted))).toContain('to use it set bucket: { existing: { name: "acme-orders" } }');
     bucket.bucketInfo = { "pgbackstop-owner": "acme/other/prod/backups" };
     expect(await failureOf(bucketCreate(wanted))).toContain('belongs to "acme/other/prod/backups"');
     expect(await failureOf(bucketCreate({ ...wanted, adopt: true }))).toContain('belongs to "acme/other/prod/backups"');
@@ -241,7 +241,7 @@ describe("a bucket", () => {
 
   test("never loses its object lock, and reports that before any change", async () => {
     expect((await bucketCheck(locked, wanted)).failures).toEqual([
-      { property: "fileLockEnabled", reason: expect.stringContaining("object lock cannot be taken off") as string },
+      { property: "fileLockEnabled", reason: expect.stringContaining("Backblaze cannot disable a bucket's object lock") as string },
     ]);
     expect((await bucketCheck(wanted, locked)).failures).toEqual([]);
     const { id, outs } = await bucketCreate(wanted);
@@ -273,7 +273,7 @@ describe("deleting a bucket", () => {
   test("never empties one without forceDestroy", async () => {
     const { id, outs } = await bucketCreate(wanted);
     server.addFile(server.bucket("acme-orders"), { action: "hide" });
-    expect(await failureOf(bucketDelete(id, outs))).toContain("is not empty, hidden versions and unfinished uploads count: it is not deleted");
+    expect(await failureOf(bucketDelete(id, outs))).toContain("is not empty (hidden versions and unfinished uploads count), so it is not deleted");
     expect(server.bucket("acme-orders").files).toHaveLength(1);
   });
 
@@ -291,9 +291,9 @@ describe("deleting a bucket", () => {
     const { id, outs } = await bucketCreate({ ...wanted, forceDestroy: true });
     const bucket = server.bucket("acme-orders");
     server.addFile(bucket, { locked: true });
-    expect(await failureOf(bucketDelete(id, outs))).toContain("object lock or a legal hold keeps it");
+    expect(await failureOf(bucketDelete(id, outs))).toContain("object lock or a legal hold protects it");
     server.changeByHand("acme-orders", { bucketInfo: {} });
-    expect(await failureOf(bucketDelete(id, outs))).toContain("has lost the mark pgbackstop-owner: nobody empties it");
+    expect(await failureOf(bucketDelete(id, outs))).toContain("has lost the mark pgbackstop-owner, so pgbackstop does not empty it");
     server.changeByHand("acme-orders", { bucketInfo: { "pgbackstop-owner": "acme/new/prod/x" } });
     expect(await failureOf(bucketDelete(id, outs))).toContain('belongs to "acme/new/prod/x"');
     expect(await failureOf(bucketUpdate(id, outs, wanted))).toContain('belongs to "acme/new/prod/x"');
@@ -347,7 +347,7 @@ describe("adopting a bucket", () => {
     const refused = await failureOf(bucketCreate(adopt));
     expect(refused).toContain('a lifecycle rule for "" that covers "pgbackrest/" and hides files 90 days after their upload');
     bucket.bucketType = "allPublic";
-    expect(await failureOf(bucketCreate(adopt))).toContain("is public: everybody could read the backups");
+    expect(await failureOf(bucketCreate(adopt))).toContain("is public, so anyone could read the backups");
     expect(bucket.revision).toBe(2);
     bucket.bucketType = "allPrivate";
     await bucketCreate({ ...adopt, replaceLifecycleRules: true });
@@ -394,7 +394,7 @@ describe("a key", () => {
     const { outs } = await keyCreate(key);
     expect(outs.apiVersion).toBe(4);
     expect(server.keys.at(-1)).toMatchObject({ isMultiBucket: true, bucketIds: key.bucketIds });
-    expect(told).toContain("the console will not show it");
+    expect(told).toContain("the console does not show it");
     expect(await failureOf(keyCreate({ ...key, bucketIds: ["0123456789abcdef01234567"] }))).toContain("bad_bucket_id");
   });
 
@@ -408,7 +408,7 @@ describe("a key", () => {
   test("that may exist and cannot be looked up is reported by its name", async () => {
     server.plan("b2_create_key", lost);
     server.plan("b2_list_keys", { kind: "refuse", status: 403, code: "transaction_cap_exceeded" });
-    expect(await failureOf(keyCreate(key))).toMatch(/a key named orders-reader-[0-9a-f-]{17} may have been made and could not be looked for/);
+    expect(await failureOf(keyCreate(key))).toMatch(/a key named orders-reader-[0-9a-f-]{17} may exist, but the search for it failed/);
   });
 
   test("changes by replacement, the new one first", async () => {

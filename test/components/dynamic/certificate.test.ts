@@ -128,5 +128,5 @@ test("a new one is created when it is due or requested, and the former one stays
 });
 
 test("days that would create one at every update are refused", async () => {
-  await expect(certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).rejects.toThrow("cannot be renewed 30 days before its end");
+  await expect(certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).rejects.toThrow("cannot be renewed 30 days before it expires");
 });

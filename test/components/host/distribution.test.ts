@@ -27,12 +27,12 @@ test.each<[keyof typeof RELEASES, number]>([
 ])("%s has PostgreSQL %i itself, and others from PostgreSQL's own archive", (name, own) => {
   const distribution = distributionOf(RELEASES[name]);
   for (let major = 14; major <= 18; major += 1) expect(sourceOf(distribution, major, "db")).toBe(major === own ? "distribution" : "pgdg");
-  expect(() => sourceOf(distribution, 9, "db")).toThrow(`its own archive has ${own}, apt.postgresql.org has 14 to 18`);
+  expect(() => sourceOf(distribution, 9, "db")).toThrow(`its archive has ${own}, apt.postgresql.org has 14 to 18`);
 });
 
 test.each(["sid", "mint"] as const)("%s is refused with the supported ones", (name) => {
   const distribution = distributionOf(RELEASES[name]);
   expect(() => sourceOf(distribution, 17, "db")).toThrow(
-    `db is ${distribution.title}, on which PostgreSQL is not installed: Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported; install PostgreSQL 17`,
+    `pgbackstop does not install PostgreSQL on ${distribution.title} (db): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported; install PostgreSQL 17`,
   );
 });

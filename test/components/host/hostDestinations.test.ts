@@ -28,5 +28,5 @@ test("the published situation: WAL in both buckets, the full backup in one", () 
 test("any other document is an error, not an empty list of repositories", () => {
   expect(() => parseDestinations([{ name: "main", repo: [{ key: "1" }] }])).toThrow("info did not print a list of them");
   expect(() => parseDestinations([...DOCUMENT, { name: "other", repo: [] }])).toThrow("several stanzas");
-  expect(() => parseDestinations([])).toThrow("info told of no stanza");
+  expect(() => parseDestinations([])).toThrow("info printed no stanza");
 });

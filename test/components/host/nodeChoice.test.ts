@@ -50,13 +50,13 @@ test("other content has another path; a host's own path is left alone", () => {
 });
 
 test.each([
-  [{ nodePath: "/opt/node", node: { upload: "/x" } }, "nodePath names one that is there"],
-  [{ node: {} }, "it does not say where to get Node.js"],
-  [{ node: { url: "https://mirror.example/node.tar.gz" } }, "it does not say where to get Node.js"],
-  [{ node: { url: "mirror", sha256: "0".repeat(64) } }, '"mirror" is no address'],
-  [{ node: { url: "https://mirror.example/n", sha256: "abc" } }, "it is no SHA-256"],
+  [{ nodePath: "/opt/node", node: { upload: "/x" } }, "nodePath names an installed one"],
+  [{ node: {} }, "it does not name a source of Node.js"],
+  [{ node: { url: "https://mirror.example/node.tar.gz" } }, "it does not name a source of Node.js"],
+  [{ node: { url: "mirror", sha256: "0".repeat(64) } }, '"mirror" is not an address'],
+  [{ node: { url: "https://mirror.example/n", sha256: "abc" } }, "it is not a SHA-256"],
   [{ node: { upload: "/no/such/file" } }, "it cannot be read: ENOENT"],
-  [{ node: { upload: __filename } }, "is no program for Linux on x64 or arm64"],
+  [{ node: { upload: __filename } }, "is not a program for Linux on x64 or arm64"],
 ])("%j is refused", (settings, words) => {
   expect(chooseNode(settings, LIB).findings.map(({ message }) => message)).toEqual([expect.stringContaining(words)]);
 });

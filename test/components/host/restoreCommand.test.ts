@@ -33,7 +33,7 @@ const takeBack = async (): Promise<string[]> => {
 
 test("a restore_command that calls the program is removed, and nothing else", async () => {
   write("postgresql.auto.conf", `${OTHERS}${OURS}work_mem = '8MB'`);
-  expect(await takeBack()).toEqual(["took restore_command back: the standby streams, or waits, without an archive"]);
+  expect(await takeBack()).toEqual(["removed restore_command: without an archive the standby can only stream"]);
   expect(read("postgresql.auto.conf")).toBe(`${OTHERS}work_mem = '8MB'\n`);
   expect(statSync(join(folder, "postgresql.auto.conf")).mode & 0o777).toBe(0o600);
   expect(readdirSync(folder)).toEqual(["postgresql.auto.conf"]);

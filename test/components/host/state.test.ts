@@ -114,9 +114,9 @@ test("records of another host become facts", () => {
     clusterVersion: "16",
     answers: new Map([["node", { exitCode: 0, stdout: "v24.16.0\n", stderr: "" }]]),
   });
-  expect(() => parseState(asked, WHOLE.filter((line) => line !== "end").join("\n"))).toThrow("its answer ends too early");
+  expect(() => parseState(asked, WHOLE.filter((line) => line !== "end").join("\n"))).toThrow("the answer is incomplete");
   for (const gone of ["kind file", "stat 644", "mount 0", "code node"]) {
-    expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith(gone)).join("\n"))).toThrow(/there is no record of it|is not whole/);
+    expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith(gone)).join("\n"))).toThrow(/the answer lacks it|is not whole/);
   }
-  expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith("unit ")).join("\n"))).toThrow("1 answers to 2 questions");
+  expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith("unit ")).join("\n"))).toThrow("1 answers for 2 units");
 });

@@ -28,7 +28,7 @@ const withBucket = (bucket: pulumi.Input<string>, base = BUCKET): object => ({
 test("a bucket's secret name is not in the finding about it", async () => {
   const [text = "", ...others] = await told(withBucket(pulumi.secret(PLANTED)));
   expect(text).toBe(
-    "PB020 repositories.repo2.at.s3.bucket: the value is secret, so only the rule is told: an address that is none; host name, bucket, port and path apart from each other",
+    "PB020 repositories.repo2.at.s3.bucket: the value is secret, so this shows only the rule: an invalid address; give host name, bucket, port and path separately",
   );
   expect(others).toEqual([]);
 });
@@ -58,5 +58,5 @@ test.each([
 
 test("findings about values that are not secret are complete, even beside a secret", async () => {
   const texts = await told({ ...withBucket(pulumi.secret("ledger-backups")), port: pulumi.output(0) });
-  expect(texts).toEqual([expect.stringContaining("PB014 port: 0 is no port")]);
+  expect(texts).toEqual([expect.stringContaining("PB014 port: 0 is not a port")]);
 });

@@ -181,7 +181,7 @@ describe("into a host", () => {
 
 test("all errors are reported at once, with the remedy", async () => {
   const wrong = { source: { address: "a", host: HOST }, target: { address: "b" }, processMax: 0 };
-  await expect(declare(wrong)).rejects.toThrow(/processMax: 0 is no number/);
+  await expect(declare(wrong)).rejects.toThrow(/processMax: 0 is not a number/);
   await expect(declare({ source: { host: HOST, cluster: CLUSTER }, target: { cluster: CLUSTER } })).rejects.toThrow(
     /source: host and cluster are given/,
   );

@@ -71,6 +71,6 @@ describe("Monitoring", () => {
   test("leaves out unwanted objects, and reports missing values", async () => {
     const { objects } = await monitoring({ topologies: [FORGE], kubernetes: { namespace: "monitoring", prometheusRule: false } });
     expect(objects.map(({ kind }) => kind)).toEqual(["ConfigMap"]);
-    await expect(monitoring({ topologies: [] })).rejects.toThrow("of no database: give the output topology of each");
+    await expect(monitoring({ topologies: [] })).rejects.toThrow("it monitors no database: give the output topology of each");
   });
 });

@@ -15,6 +15,6 @@ test("an entry with a reason is no finding", () => {
 
 test("an entry without a reason acknowledges nothing", () => {
   expect(said("repositories.repo1.keepDays=7", " ")).toEqual([
-    "PB098 acknowledgeWeaker.repositories.repo1.keepDays=7: it has no reason, and counts for nothing without one; write why it is meant",
+    "PB098 acknowledgeWeaker.repositories.repo1.keepDays=7: without a reason the entry acknowledges nothing; write why the change is intended",
   ]);
 });

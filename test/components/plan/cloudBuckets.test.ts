@@ -130,7 +130,7 @@ test.each<[string, Partial<R2Settings>, string[]]>([
 test("R2: a lock is refused with the reason and what to use", () => {
   const [found] = checkR2({ ...R2, immutableDays: 30 });
   expect(found?.severity).toBe("error");
-  expect(found?.message).toContain("backup.info cannot be renewed, a repeated archive_command fails for ever");
+  expect(found?.message).toContain("backup.info cannot be updated, a repeated archive_command fails forever");
   expect(found?.hint).toContain("use B2 or S3 for the immutable copy");
 });
 

@@ -22,7 +22,7 @@ test("the topology has their times and retention", () => {
   expect(renderShown(new Map([["orders", of({ ...NIGHTLY, keepDays: 7, keepCount: 3 })]]))).toContain(
     "- volume snapshots: 0 5 \\* \\* \\*, hot, kept: 7 days and the newest 3\n",
   );
-  expect(renderShown(new Map([["orders", of(NIGHTLY)]]))).toContain("nobody removes them");
+  expect(renderShown(new Map([["orders", of(NIGHTLY)]]))).toContain("nothing removes them");
 });
 
 test("the effect of a change on them", () => {

@@ -65,7 +65,7 @@ test("errors are mandatory, the rest is advice; both can be set, and codes silen
     silence: { PB085: "pinned by the admission controller" },
   };
   expect(levels(options)).toMatchObject({ PB070: "advisory", PB071: "mandatory", PB085: "disabled" });
-  expect(() => backupPolicies({ silence: { PB999: "why not" } })).toThrow('"PB999" is no code of these policies');
+  expect(() => backupPolicies({ silence: { PB999: "why not" } })).toThrow('"PB999" is not the code of a policy');
   expect(() => backupPolicies({ silence: { PB085: " " } })).toThrow("without a reason");
 });
 
@@ -83,6 +83,6 @@ test("a policy reports its own code only", async () => {
 
 test("every policy has a description with the remedy, and every code is one of the findings", () => {
   expect(new Set(POLICY_CODES).size).toBe(POLICY_CODES.length);
-  for (const policy of backupPolicies()) expect(policy.description).toContain("Way out: ");
+  for (const policy of backupPolicies()) expect(policy.description).toContain("Remedy: ");
   expect(POLICY_CODES.filter((code) => !Object.hasOwn(RULES, code))).toEqual([]);
 });

@@ -45,7 +45,7 @@ test("all mistakes are reported at once, each with its path", () => {
 
 test("a lock on R2 is refused with the reason and an alternative", () => {
   expect(() => new R2Repository("wrong", { accountId: ACCOUNT, bucket: { create: { name: "acme" } }, immutableDays: 30 })).toThrow(
-    /PB059 immutableDays: immutableDays is not possible on Cloudflare R2: R2's bucket lock forbids overwriting[^]*use B2 or S3 for the immutable copy/,
+    /PB059 immutableDays: immutableDays is not possible on Cloudflare R2: R2's bucket lock also forbids overwriting[^]*use B2 or S3 for the immutable copy/,
   );
 });
 

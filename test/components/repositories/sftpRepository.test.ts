@@ -48,10 +48,10 @@ describe("the plan", () => {
   });
 
   test("names errors, and quotes no key", () => {
-    expect(findings({ host: "orders@backup.example.net" }).join()).toContain('"orders@backup.example.net" is no host name');
-    expect(findings({ user: "a b" }).join()).toContain('"a b" is no name of an account');
-    expect(findings({ port: 0 }).join()).toContain("0 is no port: 1 to 65535");
-    expect(findings({}, { path: "backups" }).join()).toContain('"backups" is no absolute path');
+    expect(findings({ host: "orders@backup.example.net" }).join()).toContain('"orders@backup.example.net" is not a host name');
+    expect(findings({ user: "a b" }).join()).toContain('"a b" is not an account name');
+    expect(findings({ port: 0 }).join()).toContain("0 is not a port: 1 to 65535");
+    expect(findings({}, { path: "backups" }).join()).toContain('"backups" is not an absolute path');
     expect(findings({ hostKey: undefined }).join()).toContain("neither hostKey nor hostFingerprint is set");
     expect(findings({ hostFingerprint: SHA256 }).join()).toContain("hostKey and hostFingerprint are both set");
     for (const wrong of ["-----BEGIN OPENSSH PRIVATE KEY-----\nmarker", "ssh-rsa marker", "marker"]) {
@@ -63,14 +63,14 @@ describe("the plan", () => {
   });
 
   test("warns of a server that can read the database", () => {
-    expect(findings({}, { encrypted: false }).join()).toContain("whoever can read the directory on the server can read the database");
+    expect(findings({}, { encrypted: false }).join()).toContain("anyone who can read the directory on the server can read the database");
   });
 
   test("refuses two repositories in one directory of a server", () => {
     const at: TargetSettings = { name: "box", path: "/srv", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY } };
     const other = { ...at, path: "/srv/orders" };
     const found = checkHost(plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } })).map(findingText);
-    expect(found.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 lie in each other');
+    expect(found.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 are one inside the other');
   });
 
   test("shows it as a separate location", () => {

@@ -11,9 +11,9 @@ describe("a benchmark's arguments", () => {
   });
 
   test.each([
-    [["--segments", "300"], "unknown argument '--segments': there is --rounds=5 --compress=zst|gz --write"],
-    [["--toString=1"], "unknown argument '--toString=1': there is --rounds=5 --compress=zst|gz --write"],
-    [["300"], "unknown argument '300': there is --rounds=5 --compress=zst|gz --write"],
+    [["--segments", "300"], "unknown argument '--segments': use --rounds=5 --compress=zst|gz --write"],
+    [["--toString=1"], "unknown argument '--toString=1': use --rounds=5 --compress=zst|gz --write"],
+    [["300"], "unknown argument '300': use --rounds=5 --compress=zst|gz --write"],
     [["--rounds"], "--rounds takes a whole number of at least 1, found nothing"],
     [["--rounds=0"], "--rounds takes a whole number of at least 1, found '0'"],
     [["--rounds", "--write"], "--rounds takes a whole number of at least 1, found '--write'"],

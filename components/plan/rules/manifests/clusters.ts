@@ -1,15 +1,14 @@
-/** `Cluster` of CloudNativePG: who archives its WAL, where its backups go, and whether anything schedules them. Pure. */
+/** `Cluster` of CloudNativePG: its WAL archiver, the destination of its backups, and their schedules. Pure. */
 import { type Finding, finding } from "../../findings/findings";
 import { isUnknown } from "../../model/unknown";
 import { BARMAN, DALIBO, DESTINATION_PARAMETERS } from "./plugins";
 import { hasField, type KubeObject, listAt, mayBeTrue, numberAt, objectsOf, pathOf, textAt, valueAt } from "./objects";
 
-/** Each one by itself. */
 export function checkClusterObject(object: KubeObject): Finding[] {
   return [...checkInstances(object), ...checkArchivers(object), ...checkInTree(object), ...checkAnyBackup(object)];
 }
 
-/** Clusters that have a place for backups and no schedule that sends any there. */
+/** Clusters that have a destination for backups but no schedule. */
 export function checkClustersTogether(objects: readonly KubeObject[]): Finding[] {
   const schedules = objectsOf(objects, "postgresql.cnpg.io", "ScheduledBackup");
   return objectsOf(objects, "postgresql.cnpg.io", "Cluster").flatMap((cluster) => [
@@ -21,8 +20,8 @@ export function checkClustersTogether(objects: readonly KubeObject[]): Finding[]
 function checkInstances(object: KubeObject): Finding[] {
   const instances = numberAt(object.json, "spec", "instances");
   if (instances === null || instances >= 1) return [];
-  const fact = `${instances} instances: CloudNativePG demands at least 1`;
-  const hint = 'to stop a cluster set the annotation cnpg.io/hibernation: "on"';
+  const fact = `${instances} instances: CloudNativePG requires at least 1`;
+  const hint = 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"';
   return [finding("PB096", pathOf(object, "spec.instances"), fact, hint)];
 }
 
@@ -32,8 +31,8 @@ function checkArchivers(object: KubeObject): Finding[] {
   const found: Finding[] = [];
   if (archivers.length > 1) {
     const names = archivers.map((plugin) => textAt(plugin, "name") ?? "").join(" and ");
-    const fact = `${names} both claim isWALArchiver: CloudNativePG takes one archiver, and refuses the cluster`;
-    const hint = "leave isWALArchiver on one plugin, which writes to all repositories";
+    const fact = `${names} both claim isWALArchiver: CloudNativePG allows one archiver and refuses the cluster`;
+    const hint = "keep isWALArchiver on one plugin that writes to all repositories";
     found.push(finding("PB073", pathOf(object, "spec.plugins"), fact, hint));
   }
   if (archivers.length > 0 && hasField(object.json, "spec", "backup", "barmanObjectStore")) {
@@ -51,11 +50,11 @@ function checkPlugin(object: KubeObject, plugin: unknown, path: string): Finding
   if (parameters === undefined) return [];
   const found: Finding[] = [];
   if (!mayBeTrue(plugin, "isWALArchiver")) {
-    const fact = `${name} is not the WAL archiver: where its sidecar is missing, WAL counts as archived although nobody has it`;
+    const fact = `${name} is not the WAL archiver: without the sidecar, WAL counts as archived although no repository holds it`;
     found.push(finding("PB074", pathOf(object, path), fact, "set isWALArchiver: true"));
   }
   if (!parameters.some((parameter) => hasField(plugin, "parameters", parameter)) && !isUnknown(valueAt(plugin, "parameters"))) {
-    const fact = `${name} is told no destination: archiving fails, and WAL fills the disk`;
+    const fact = `${name} has no destination: archiving fails, and WAL fills the disk`;
     found.push(finding("PB075", pathOf(object, `${path}.parameters`), fact, `set ${parameters[0] ?? ""}`));
   }
   return found;
@@ -68,7 +67,7 @@ function checkInTree(object: KubeObject): Finding[] {
     found.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, "move it to a plugin"));
   }
   if (hasField(object.json, "spec", "backup", "retentionPolicy")) {
-    const fact = "backup.retentionPolicy is deprecated, and says nothing to a plugin: with one, backups are kept for ever";
+    const fact = "backup.retentionPolicy is deprecated, and plugins ignore it: backups are kept forever";
     const hint = "set the retention where the plugin reads it";
     found.push(finding("PB071", pathOf(object, "spec.backup.retentionPolicy"), fact, hint));
   }
@@ -79,17 +78,17 @@ function checkAnyBackup(object: KubeObject): Finding[] {
   if (pluginsOf(object).length > 0 || hasField(object.json, "spec", "backup", "barmanObjectStore")) return [];
   if (isUnknown(valueAt(object.json, "spec", "plugins"))) return [];
   if (hasField(object.json, "spec", "backup", "volumeSnapshot")) {
-    const fact = "volume snapshots without a WAL archive: only the moments of the snapshots can be restored, everything after them is lost";
+    const fact = "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
     return [finding("PB095", pathOf(object, "spec.backup.volumeSnapshot"), fact, "add a plugin that archives WAL")];
   }
-  const fact = "the cluster has no backup and no WAL archive: what is lost or deleted is gone";
+  const fact = "the cluster has no backup and no WAL archive: lost or deleted data is gone for good";
   return [finding("PB090", pathOf(object, "spec"), fact, "add a plugin with isWALArchiver, and a ScheduledBackup")];
 }
 
 function checkScheduled(cluster: KubeObject, schedules: readonly KubeObject[]): Finding[] {
   const placed = destinationPlugin(cluster) !== null || hasField(cluster.json, "spec", "backup", "barmanObjectStore");
   if (!placed || schedulesOf(cluster, schedules).length > 0) return [];
-  const fact = "no ScheduledBackup names this cluster: a WAL archive alone is useless, without a base backup nothing can be restored";
+  const fact = "no ScheduledBackup names this cluster: WAL restores nothing without a base backup";
   return [finding("PB012", pathOf(cluster, "spec.plugins"), fact, "add a ScheduledBackup for it")];
 }
 
@@ -108,7 +107,7 @@ function checkEachRepository(cluster: KubeObject, objects: readonly KubeObject[]
   if (selected.some(isUnknown)) return [];
   return Array.from({ length: count }, (_item, index) => String(index + 1)).flatMap((key) => {
     if (selected.includes(key)) return [];
-    const fact = `no ScheduledBackup of ${cluster.name} selects repository ${key}: it gets WAL only, because this plugin sends a backup to one repository (the first, unless told otherwise), and WAL alone restores nothing`;
+    const fact = `no ScheduledBackup of ${cluster.name} selects repository ${key}: it gets WAL only, because this plugin sends a backup to one repository (by default the first), and WAL alone restores nothing`;
     const hint = `add a ScheduledBackup with parameters: { selectedRepository: "${key}" }, an hour after the others`;
     return [finding("PB028", pathOf(stanza, `s3Repositories[${Number(key) - 1}]`), fact, hint)];
   });

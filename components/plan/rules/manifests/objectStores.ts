@@ -7,15 +7,14 @@ import { BARMAN } from "./plugins";
 import { hasField, type KubeObject, listAt, objectsOf, pairsOf, pathOf, textAt } from "./objects";
 
 const CHECKSUM_VARIABLES = ["AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION"];
-/** Providers that have refused the checksums which Amazon's newer libraries send by themselves. */
+/** Providers that have rejected the checksums which newer Amazon libraries send by default. */
 const WITHOUT_CHECKSUMS = ["b2", "r2"];
 
-/** Each one by itself. */
 export function checkObjectStore(object: KubeObject): Finding[] {
   return [...checkEndpoint(object), ...checkRetention(object)];
 }
 
-/** Two stores on one path, and clusters that share a store without names of their own. */
+/** Stores that share a path, and clusters that share a store and a server name. */
 export function checkObjectStoresTogether(objects: readonly KubeObject[]): Finding[] {
   const stores = objectsOf(objects, "barmancloud.cnpg.io", "ObjectStore");
   return [
@@ -30,20 +29,20 @@ function checkEndpoint(object: KubeObject): Finding[] {
   const found: Finding[] = [];
   const path = pathOf(object, "spec.configuration.endpointURL");
   if (/^http:/i.test(endpoint)) {
-    const fact = "the endpoint is http: backups and the signatures of keys cross the network readable";
-    found.push(finding("PB076", path, fact, "use https, with endpointCA for a CA of your own"));
+    const fact = "the endpoint is http: backups and signatures cross the network in clear text";
+    found.push(finding("PB076", path, fact, "use https, with endpointCA for your own CA"));
   }
   const row = findQuirks("auto", endpoint);
   if (row === null) return found;
   const names = listAt(object.json, "spec", "instanceSidecarConfiguration", "env").map((item) => textAt(item, "name"));
   const missing = CHECKSUM_VARIABLES.filter((name) => !names.includes(name));
   if (WITHOUT_CHECKSUMS.includes(row.id) && missing.length > 0) {
-    const fact = `${row.title} has refused the checksums that Barman's library sends by itself, and ${missing.join(" and ")} do not turn them off`;
+    const fact = `${row.title} has rejected the checksums that Barman's library sends by default, and ${missing.join(" and ")} do not turn them off`;
     found.push(finding("PB077", pathOf(object, "spec.instanceSidecarConfiguration.env"), fact, 'set both to "when_required"'));
   }
   if (row.hosted) {
-    const fact = `Barman encrypts nothing before it is sent: whoever can read the bucket at ${row.title} can read the database`;
-    const hint = "use an engine that encrypts, or say with silence why it is acceptable";
+    const fact = `Barman does not encrypt: anyone who can read the bucket at ${row.title} can read the database`;
+    const hint = "use an engine that encrypts, or silence this with the reason why it is acceptable";
     found.push(finding("PB078", pathOf(object, "spec.configuration"), fact, hint));
   }
   return found;
@@ -55,7 +54,7 @@ function checkRetention(object: KubeObject): Finding[] {
   return [finding("PB006", pathOf(object, "spec.retentionPolicy"), fact, 'set for instance "30d"')];
 }
 
-/** Two stores on one path are fine only where no two clusters write there under one name. */
+/** Two stores may share a path only if no two clusters write there under one name. */
 function checkSharedPath(later: KubeObject, earlier: KubeObject, objects: readonly KubeObject[]): Finding[] {
   const [path, other] = [destinationOf(later), destinationOf(earlier)];
   if (path === null || other === null || endpointOf(later) !== endpointOf(earlier)) return [];
@@ -65,22 +64,22 @@ function checkSharedPath(later: KubeObject, earlier: KubeObject, objects: readon
   if (path === other && same.length === 0 && names.length > 0) return [];
   const fact =
     path === other
-      ? `"${path}" is the destinationPath of ${earlier.name} too: two clusters of one server name overwrite each other`
-      : `"${path}" and "${other}" of ${earlier.name} lie in each other`;
-  return [finding("PB008", pathOf(later, "spec.configuration.destinationPath"), fact, "give each cluster a path of its own")];
+      ? `"${path}" is also the destinationPath of ${earlier.name}: two clusters with the same server name overwrite each other`
+      : `"${path}" and "${other}" of ${earlier.name} are one inside the other`;
+  return [finding("PB008", pathOf(later, "spec.configuration.destinationPath"), fact, "give each cluster its own path")];
 }
 
-/** Clusters of two namespaces cannot share a store, those of one can, by different server names. */
+/** Clusters of one namespace may share a store under different server names; clusters of two namespaces cannot. */
 function checkUsers(store: KubeObject, objects: readonly KubeObject[]): Finding[] {
   const names = serverNamesOf(store, objects);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice === undefined) return [];
   const fact = `two clusters write to this store as server "${twice}": their backups and WAL overwrite each other`;
-  const hint = "give each cluster a store or a serverName of its own";
+  const hint = "give each cluster its own store or serverName";
   return [finding("PB008", pathOf(store, "spec.configuration.destinationPath"), fact, hint)];
 }
 
-/** Names below which clusters write into a store: `serverName`, or that of the cluster. */
+/** Names under which clusters write into a store: `serverName`, else the cluster's name. */
 function serverNamesOf(store: KubeObject, objects: readonly KubeObject[]): string[] {
   return objectsOf(objects, "postgresql.cnpg.io", "Cluster").flatMap((cluster) => {
     if (cluster.namespace !== store.namespace) return [];

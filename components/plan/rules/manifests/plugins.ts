@@ -1,8 +1,8 @@
-/** Names by which clusters and backups of CloudNativePG call the plugins that this package judges. Pure data. */
+/** Names of the plugins that this package checks, as clusters and backups of CloudNativePG write them. Pure data. */
 export const BARMAN = "barman-cloud.cloudnative-pg.io";
 export const DALIBO = "pgbackrest.dalibo.com";
 
-/** What each plugin must be told by the Cluster; the first name is today's. */
+/** Parameters that each plugin needs in the Cluster; the first name is the current one. */
 export const DESTINATION_PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   [BARMAN]: ["barmanObjectName"],
   [DALIBO]: ["stanzaRef", "repositoryRef"],

@@ -1,16 +1,15 @@
-/** `ScheduledBackup` of CloudNativePG: when the operator really runs it, and what the plugin behind it makes of it. Pure. */
+/** `ScheduledBackup` of CloudNativePG: when the operator really runs it, and how the plugin reads it. Pure. */
 import { type Finding, finding } from "../../findings/findings";
 import { parseCron, runsPerDay, type Schedule, firstMeeting } from "../../schedule/schedule";
 import { isUnknown } from "../../model/unknown";
 import { BARMAN, DALIBO } from "./plugins";
 import { groupsOf, hasField, type KubeObject, objectsOf, pairsOf, pathOf, textAt, valueAt } from "./objects";
 
-/** Each one by itself. */
 export function checkScheduledBackup(object: KubeObject): Finding[] {
   return [...checkCron(object), ...checkMethod(object), ...checkPlugin(object), ...checkRunning(object)];
 }
 
-/** How those of one cluster meet each other. */
+/** Conflicts between the schedules of one cluster. */
 export function checkScheduledBackupsTogether(objects: readonly KubeObject[]): Finding[] {
   const all = objectsOf(objects, "postgresql.cnpg.io", "ScheduledBackup");
   return groupsOf(all, (object) => `${object.namespace}/${textAt(object.json, "spec", "cluster", "name") ?? ""}`).flatMap((group) => [
@@ -19,7 +18,7 @@ export function checkScheduledBackupsTogether(objects: readonly KubeObject[]): F
   ]);
 }
 
-/** CloudNativePG's own form of a schedule has six fields; the seconds come first and the day of the week may be left out. */
+/** CloudNativePG's schedules have six fields: seconds come first, and the day of the week may be left out. */
 function checkCron(object: KubeObject): Finding[] {
   const schedule = textAt(object.json, "spec", "schedule");
   if (schedule === null || isUnknown(schedule) || schedule.startsWith("@")) return [];
@@ -47,7 +46,7 @@ function checkMethod(object: KubeObject): Finding[] {
   if (method !== null && method !== "barmanObjectStore") return checkSnapshot(object, method);
   const fact =
     method === null
-      ? "without a method the operator takes barmanObjectStore, which is deprecated since CloudNativePG 1.26 and finds nothing where the cluster uses a plugin"
+      ? "without a method the operator takes barmanObjectStore, which is deprecated since CloudNativePG 1.26 and does not work for a cluster with a plugin"
       : "barmanObjectStore is deprecated since CloudNativePG 1.26";
   return [finding("PB071", pathOf(object, "spec.method"), fact, 'set method: "plugin" with pluginConfiguration')];
 }
@@ -55,7 +54,7 @@ function checkMethod(object: KubeObject): Finding[] {
 function checkSnapshot(object: KubeObject, method: string): Finding[] {
   if (method !== "volumeSnapshot" || valueAt(object.json, "spec", "online") !== false) return [];
   if (textAt(object.json, "spec", "target") !== "primary") return [];
-  const fact = "a cold backup of the primary shuts the primary down for as long as it takes: nothing can be written";
+  const fact = "a cold backup of the primary shuts it down until the backup ends: nothing can be written";
   const hint = 'leave online out, or set target: "prefer-standby" on a cluster with standbys';
   return [finding("PB093", pathOf(object, "spec.online"), fact, hint)];
 }
@@ -64,21 +63,20 @@ function checkPlugin(object: KubeObject): Finding[] {
   const plugin = textAt(object.json, "spec", "pluginConfiguration", "name");
   const found: Finding[] = [];
   if (plugin === BARMAN && hasField(object.json, "spec", "pluginConfiguration", "parameters", "barmanObjectName")) {
-    const fact =
-      "barmanObjectName in a ScheduledBackup is ignored: the backup goes to the one ObjectStore of the cluster, and the one named here stays empty";
-    const hint = "remove it; for a second place use an engine that writes to several repositories, and look into each bucket";
+    const fact = "barmanObjectName in a ScheduledBackup is ignored: the backup goes to the cluster's ObjectStore, and the one named here stays empty";
+    const hint = "remove it; for a second copy use an engine that writes to several repositories, and check each bucket";
     found.push(finding("PB043", pathOf(object, "spec.pluginConfiguration.parameters.barmanObjectName"), fact, hint));
   }
   if (plugin !== DALIBO) return found;
   if (textAt(object.json, "spec", "target") !== "primary") {
     const fact =
-      'CloudNativePG takes backups from a standby unless told otherwise, and this plugin needs the primary: it ends with [056] "unable to find primary cluster"';
+      'CloudNativePG takes backups from a standby by default, and this plugin needs the primary: the backup fails with [056] "unable to find primary cluster"';
     found.push(finding("PB050", pathOf(object, "spec.target"), fact, 'set target: "primary"'));
   }
   const names = Object.keys(valueAt(object.json, "spec", "pluginConfiguration", "parameters") ?? {});
   for (const name of names.filter((each) => !["backupType", "selectedRepository"].includes(each))) {
-    const hint = /repo/i.test(name) ? 'write selectedRepository: "2"' : "remove it: backupType and selectedRepository are read";
-    const fact = `the plugin reads no parameter "${name}" of a backup: it is passed over, and repository 1 gets the backup`;
+    const hint = /repo/i.test(name) ? 'write selectedRepository: "2"' : "remove it: the plugin reads backupType and selectedRepository";
+    const fact = `the plugin reads no parameter "${name}" of a backup: it ignores it, and repository 1 gets the backup`;
     found.push(finding("PB091", pathOf(object, `spec.pluginConfiguration.parameters.${name}`), fact, hint));
   }
   return found;
@@ -93,7 +91,7 @@ function checkRunning(object: KubeObject): Finding[] {
 function checkImmediate(group: readonly KubeObject[]): Finding[] {
   const immediate = group.filter((object) => valueAt(object.json, "spec", "immediate") === true);
   return immediate.slice(1).map((object) => {
-    const fact = `${immediate[0]?.name ?? ""} takes a backup of this cluster at once too: two begin together, and one of them fails or waits`;
+    const fact = `${immediate[0]?.name ?? ""} also takes an immediate backup of this cluster: both start together, and one of them fails or waits`;
     return finding("PB072", pathOf(object, "spec.immediate"), fact, "set immediate on one of them only");
   });
 }
@@ -102,13 +100,13 @@ function checkMeetings(group: readonly KubeObject[]): Finding[] {
   return pairsOf(group).flatMap(([later, earlier]) => {
     const [left, right] = [scheduleOf(earlier), scheduleOf(later)];
     if (left === null || right === null || firstMeeting(left, right) === null) return [];
-    const fact = `begins in the same minute as ${earlier.name}: one cluster takes one backup at a time, so one of them fails`;
-    const hint = "begin it an hour later, or as much later as the other one takes";
+    const fact = `starts in the same minute as ${earlier.name}: a cluster takes one backup at a time, so one of them fails`;
+    const hint = "start it an hour later, or after the other one has ended";
     return [finding("PB027", pathOf(later, "spec.schedule"), fact, hint)];
   });
 }
 
-/** As the operator runs it: minutes and hours of the six fields, or of the five that are meant as six. */
+/** As the operator reads it: minutes and hours of six fields, or of five that the author meant as six. */
 function scheduleOf(object: KubeObject): Schedule | null {
   const text = textAt(object.json, "spec", "schedule");
   if (text === null || isUnknown(text) || valueAt(object.json, "spec", "suspend") === true) return null;

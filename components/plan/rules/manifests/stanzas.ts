@@ -1,4 +1,4 @@
-/** `Stanza` of Dalibo's pgBackRest plugin, and `Repository` as it was called until December 2025. Pure. */
+/** `Stanza` of Dalibo's pgBackRest plugin, called `Repository` until December 2025. Pure. */
 import { findQuirks, findRegion } from "../../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../../findings/findings";
 import { isUnknown } from "../../model/unknown";
@@ -8,7 +8,6 @@ import { hasField, type KubeObject, listAt, numberAt, pairsOf, pathOf, textAt, v
 const GROUP = "pgbackrest.dalibo.com";
 const FIELDS: Readonly<Record<string, string>> = { Stanza: "stanzaConfiguration", Repository: "repoConfiguration" };
 
-/** Each one by itself. */
 export function checkStanza(object: KubeObject): Finding[] {
   const field = FIELDS[object.kind] ?? "";
   const repositories = listAt(object.json, "spec", field, "s3Repositories");
@@ -20,7 +19,7 @@ export function checkStanza(object: KubeObject): Finding[] {
   ];
 }
 
-/** No two repositories share a place, in one object or in two. */
+/** No two repositories may share a location, in one object or in two. */
 export function checkStanzasTogether(objects: readonly KubeObject[]): Finding[] {
   const places = objects.filter(isStanza).flatMap((object) => {
     const field = FIELDS[object.kind] ?? "";
@@ -35,9 +34,9 @@ export function checkStanzasTogether(objects: readonly KubeObject[]): Finding[] 
     if ([...later.place, later.folder, ...earlier.place, earlier.folder].some(isUnknown)) return [];
     if (later.place.join(" ") !== earlier.place.join(" ")) return [];
     if (!isBelow(later.folder, earlier.folder) && !isBelow(earlier.folder, later.folder)) return [];
-    // Stanzas of different names may share a repository, which is what pgBackRest calls it.
+    // Stanzas of different names may share a pgBackRest repository.
     if (later.folder === earlier.folder && later.stanza !== earlier.stanza) return [];
-    const fact = `bucket ${later.place[0] ?? ""} at "${later.folder}" is the place of ${earlier.path} too: they destroy each other`;
+    const fact = `bucket ${later.place[0] ?? ""} at "${later.folder}" is also the location of ${earlier.path}: they destroy each other`;
     return [finding("PB008", later.path, fact, "choose another repoPath or bucket")];
   });
 }
@@ -48,7 +47,7 @@ function isStanza({ apiVersion, kind }: KubeObject): boolean {
 
 function checkKind(object: KubeObject): Finding[] {
   if (object.kind !== "Repository") return [];
-  const fact = "the plugin knows no Repository since its version 0.0.1: an upgrade leaves the cluster without an archive";
+  const fact = "the plugin has no kind Repository since version 0.0.1: an upgrade leaves the cluster without an archive";
   const hint = "write a Stanza with stanzaConfiguration, and stanzaRef in the Cluster";
   return [finding("PB089", pathOf(object, ""), fact, hint)];
 }
@@ -56,8 +55,8 @@ function checkKind(object: KubeObject): Finding[] {
 function checkQueue(object: KubeObject, field: string, count: number): Finding[] {
   if (!hasField(object.json, "spec", field, "archive", "pushQueueMax")) return [];
   const limit = textAt(object.json, "spec", field, "archive", "pushQueueMax") ?? "";
-  const fact = `beyond pushQueueMax (${isUnknown(limit) ? "not known yet" : limit}) WAL is thrown away for ${count > 1 ? "all repositories, also when only one of them is down" : "good"}: no moment between the last segment and the next full backup can be restored`;
-  const hint = "leave it out and watch the disk, or use an engine that lets go of one repository's lane only";
+  const fact = `beyond pushQueueMax (${isUnknown(limit) ? "not known yet" : limit}) WAL is dropped for ${count > 1 ? "all repositories, even if only one of them is down" : "good"}: no point in time between the last segment and the next full backup can be restored`;
+  const hint = "leave it out and watch the disk, or use an engine that drops WAL for one repository only";
   return [finding("PB079", pathOf(object, `spec.${field}.archive.pushQueueMax`), fact, hint)];
 }
 
@@ -66,23 +65,23 @@ function checkRepository(object: KubeObject, repository: unknown, field: string)
   const row = isUnknown(endpoint) ? null : findQuirks("auto", endpoint);
   const found: Finding[] = [];
   if (!hasField(repository, "cipherConfig", "encryptionPass")) {
-    const fact = "backups leave the cluster unencrypted: whoever can read the bucket can read the database";
+    const fact = "backups leave the cluster unencrypted: anyone who can read the bucket can read the database";
     const hint = "set encryptionPass before the first backup: it cannot be added later";
     found.push(finding("PB007", pathOf(object, `${field}.cipherConfig`), fact, hint));
   }
   if (/^http:/i.test(endpoint)) {
-    const fact = "the endpoint is http: backups cross the network readable";
+    const fact = "the endpoint is http: backups cross the network in clear text";
     found.push(finding("PB076", pathOf(object, `${field}.endpoint`), fact, "leave the scheme out"));
   }
   if (object.kind === "Stanza" && valueAt(repository, "verifyTLS") !== true && !isUnknown(valueAt(repository, "verifyTLS"))) {
-    const fact = "certificates are not checked unless verifyTLS says so (version 0.0.3): whoever stands in between reads and changes the backups";
+    const fact = "certificates are checked only with verifyTLS (version 0.0.3): anyone between can read and change the backups";
     found.push(finding("PB088", pathOf(object, `${field}.verifyTLS`), fact, "set verifyTLS: true"));
   }
   const region = textAt(repository, "region");
   const told = row === null ? null : findRegion(row, endpoint);
   const fixed = row !== null && (row.regionPattern !== undefined || row.id === "r2");
   if (told !== null && fixed && region !== null && !isUnknown(region) && region !== told) {
-    const fact = `region "${region}" does not fit ${row.title}, which signs for "${told}"`;
+    const fact = `region "${region}" does not match ${row.title}, which signs for "${told}"`;
     found.push(finding("PB054", pathOf(object, `${field}.region`), fact, `set region: "${told}"`));
   }
   return [...found, ...checkRetention(object, repository, field)];
@@ -98,7 +97,7 @@ function checkRetention(object: KubeObject, repository: unknown, field: string):
   const full = numberAt(repository, "retentionPolicy", "full");
   if (full !== null && full < 1) return [finding("PB005", `${path}.full`, `${full} keeps nothing`, "set at least 2")];
   if (full === 1 && textAt(repository, "retentionPolicy", "fullType") !== "time") {
-    const fact = "one full backup is kept: each new one removes every older moment at once";
+    const fact = "only one full backup is kept: each new one removes every older restore point at once";
     return [finding("PB033", `${path}.full`, fact, "keep at least 2, or set fullType: time")];
   }
   return [];
@@ -108,7 +107,7 @@ function checkProviders(object: KubeObject, field: string, repositories: readonl
   const others = listAt(object.json, "spec", field, "azureRepositories").length;
   const path = pathOf(object, `spec.${field}`);
   if (repositories.length + others === 1) {
-    const fact = "there is one repository only: its loss is the loss of every backup (a 2-1-1, where 3-2-1 is wanted)";
+    const fact = "there is one repository only: losing it loses every backup (this is 2-1-1; aim for 3-2-1)";
     return [finding("PB003", path, fact, "add a second one at another provider")];
   }
   const endpoints = repositories.map((repository) => textAt(repository, "endpoint") ?? "");
@@ -117,7 +116,7 @@ function checkProviders(object: KubeObject, field: string, repositories: readonl
   const [domain = ""] = domains;
   if (domains.size > 1) return [];
   const fact = `all ${repositories.length} repositories depend on ${domain}: they can be lost together`;
-  return [finding("PB009", path, fact, "put one of them elsewhere")];
+  return [finding("PB009", path, fact, "move one of them elsewhere")];
 }
 
 function domainOf(endpoint: string): string {

@@ -1,14 +1,13 @@
-/** What stands around clusters: Services, Deployments of plugins, secrets from elsewhere. Pure. */
+/** Objects around clusters: Services, Deployments of plugins, ExternalSecrets. Pure. */
 import { type Finding, finding } from "../../findings/findings";
 import { isUnknown } from "../../model/unknown";
 import { groupsOf, type KubeObject, listAt, numberAt, pathOf, textAt } from "./objects";
 
-/** A container of the plugins that this package judges: the beginning of the image's last part. */
+/** Containers of the plugins that this package checks: the last part of the image begins so. */
 const PLUGIN_IMAGES = /^(cnpg-pgbackrest-|plugin-barman-cloud|cnpg-plugin-|cloudnative-pg$)/;
-/** The lease of Barman's plugin, which older images of Dalibo's took over with its code. */
+/** Barman's plugin has this lease. Older images of Dalibo's plugin took it over with Barman's code. */
 const SHARED_LEASE = "822e3f5c.cnpg.io";
 
-/** Each one by itself. */
 export function checkWorkload(object: KubeObject): Finding[] {
   if (object.kind === "Service" && object.apiVersion === "v1") return checkService(object);
   if (object.kind === "ExternalSecret") return checkExternalSecret(object);
@@ -16,7 +15,7 @@ export function checkWorkload(object: KubeObject): Finding[] {
   return [];
 }
 
-/** Two controllers of one namespace that wait for one lease: only one of them ever works. */
+/** Two controllers that share a lease in one namespace: only one of them ever works. */
 export function checkWorkloadsTogether(objects: readonly KubeObject[]): Finding[] {
   const controllers = objects.filter(
     (object) => object.kind === "Deployment" && numberAt(object.json, "spec", "replicas") !== 0 && usesSharedLease(object),
@@ -24,8 +23,8 @@ export function checkWorkloadsTogether(objects: readonly KubeObject[]): Finding[
   return groupsOf(controllers, (object) => object.namespace).flatMap((group) => {
     const [first] = group;
     return group.slice(1).map((object) => {
-      const fact = `${first?.name ?? ""} holds the leader lease ${SHARED_LEASE} in this namespace, and this controller waits for the same one for ever`;
-      const hint = "use image 0.0.3 or newer of the pgBackRest plugin, which has a lease of its own, or remove the other plugin first";
+      const fact = `${first?.name ?? ""} holds the leader lease ${SHARED_LEASE} in this namespace, and this controller waits for the same lease forever`;
+      const hint = "use image 0.0.3 or newer of the pgBackRest plugin, which has its own lease, or remove the other plugin first";
       return finding("PB086", pathOf(object, ""), fact, hint);
     });
   });
@@ -34,13 +33,13 @@ export function checkWorkloadsTogether(objects: readonly KubeObject[]): Finding[
 function checkService(object: KubeObject): Finding[] {
   if (!/^pgbackrest(-|$)/i.test(object.name)) return [];
   const variable = object.name.toUpperCase().replaceAll("-", "_");
-  const fact = `a Service named "${object.name}" becomes environment variables ${variable}_PORT, ${variable}_SERVICE_HOST and others of every pod in its namespace, and pgBackRest reads every PGBACKREST_* variable as an option`;
+  const fact = `a Service named "${object.name}" becomes environment variables ${variable}_PORT, ${variable}_SERVICE_HOST and others in every pod of its namespace, and pgBackRest reads every PGBACKREST_* variable as an option`;
   return [finding("PB052", pathOf(object, "metadata.name"), fact, `rename it, for instance to "cnpg-${object.name}"`)];
 }
 
 function checkExternalSecret(object: KubeObject): Finding[] {
   if (!/^external-secrets\.io\/v1(alpha|beta)1$/.test(object.apiVersion)) return [];
-  const fact = `${object.apiVersion} is served no more by the External Secrets Operator of today: the object is refused, and the keys never arrive`;
+  const fact = `${object.apiVersion} is no longer served by the External Secrets Operator: the API server refuses the object, and the keys never arrive`;
   return [finding("PB087", pathOf(object, "apiVersion"), fact, "write external-secrets.io/v1")];
 }
 
@@ -48,12 +47,12 @@ function checkImages(object: KubeObject): Finding[] {
   return imagesOf(object).flatMap(({ field, image }) => {
     const { name, tag } = imageParts(image);
     if (!PLUGIN_IMAGES.test(name) || (tag !== "latest" && tag !== "")) return [];
-    const fact = `"${image}" is another program after each restart: a new version may not read the objects of this one (Repository became Stanza so)`;
+    const fact = `"${image}" may run another version after each restart, and a new version may not read these objects (Repository became Stanza that way)`;
     return [finding("PB085", pathOf(object, field), fact, "name a version, better a digest")];
   });
 }
 
-/** Images of the containers, and those that a controller is told by a variable. */
+/** Images of the containers, and those that a variable passes to a controller. */
 function imagesOf(object: KubeObject): { field: string; image: string }[] {
   const containers = listAt(object.json, "spec", "template", "spec", "containers");
   return containers.flatMap((container, index) => {
@@ -78,7 +77,7 @@ function usesSharedLease(object: KubeObject): boolean {
     const { name, tag } = imageParts(image);
     if (!field.endsWith(".image")) return false;
     if (name === "plugin-barman-cloud") return true;
-    // Versions up to 0.0.2 are not told apart from `latest` of the time; newer ones have a lease of their own.
+    // `latest` may mean a version up to 0.0.2, which shares the lease; newer ones have their own.
     return name === "cnpg-pgbackrest-controller" && (tag === "latest" || tag === "" || ["0.0.1", "0.0.2"].includes(tag));
   });
 }

@@ -14,10 +14,10 @@ function said(version: string, repositories = WELL.repositories): string[] {
 test("each version has its own faults", () => {
   expect(said("2.45")).toEqual([
     "PB048 repositories.repo2: block increments came with 2.46",
-    "PB049 repositories.repo2: a stored file above 10,000 parts of the chunk size ends the backup",
-    "PB049 repositories.repo2: a file that shrinks to nothing while it is backed up gets an empty block map, which later increments stumble over",
+    "PB049 repositories.repo2: a stored file of more than 10,000 chunks aborts the backup",
+    "PB049 repositories.repo2: a file that shrinks to nothing during a backup gets an empty block map, which breaks later increments",
   ]);
-  expect(said("2.58.0")[0]).toBe("PB049 repositories.repo2: uploads in parts can hang for ever");
+  expect(said("2.58.0")[0]).toBe("PB049 repositories.repo2: multipart uploads can hang forever");
   expect(said("2.60.0")).toEqual([]);
 });
 
@@ -47,8 +47,8 @@ test("2.46 introduced SFTP, and 2.39 bundles", () => {
 
 test.each([
   ["2.45", 15, null],
-  ["2.45", 16, "PostgreSQL 16 is known to pgBackRest from 2.47 on"],
-  ["2.53.1", 17, "PostgreSQL 17 is known to pgBackRest from 2.54 on"],
+  ["2.45", 16, "pgBackRest supports PostgreSQL 16 from 2.47 on"],
+  ["2.53.1", 17, "pgBackRest supports PostgreSQL 17 from 2.54 on"],
   ["2.55", 18, null],
 ])("%s and PostgreSQL %i", (version, major, expected) => {
   expect(postgresLimit(version, major)).toBe(expected);

@@ -71,7 +71,7 @@ describe("steps", () => {
     const mixed = planSteps(settings({ until: "switch", workloads: [nightly, { kind: "Deployment", name: "web" }], units: [] }));
     expect(mixed.filter(({ role }) => role.endsWith("-workloads")).map(({ text }) => text)).toEqual([
       "scale to 0, and remember the replicas of Deployment web; suspend, and wait for the runs of CronJob nightly",
-      "scale to the remembered replicas Deployment web; let run again as before CronJob nightly",
+      "scale to the remembered replicas Deployment web; resume CronJob nightly",
     ]);
     expect(planSteps(settings({ until: "switch" })).map(({ text }) => text)).toEqual(
       expect.arrayContaining([

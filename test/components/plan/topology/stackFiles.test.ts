@@ -93,7 +93,7 @@ describe("a preview", () => {
 
   test("that failed is refused: unreached resources would look removed", () => {
     expect(failureOf(preview([step("update", "ledger", topology(), topology())], [{ severity: "error", message: "PB020 secret" }]))).toBe(
-      "the preview failed, so it does not show everything: mend what its diagnostics name first",
+      "the preview failed, so it is incomplete: fix what its diagnostics name first",
     );
   });
 });
@@ -128,28 +128,28 @@ test("a saved document, and the output of one database", () => {
 
 test.each([
   ["", "the file is empty"],
-  ["Previewing update (prod):", "this is not JSON: pulumi preview needs --json, and its stdout alone"],
+  ["Previewing update (prod):", "this is not JSON: run pulumi preview with --json, and save its stdout only"],
   [
     '{"sequence":0}\n{"sequence":1}\n',
-    "this is a stream of events, one JSON text a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json",
+    "this is a stream of events, one JSON object a line: unset PULUMI_ENABLE_STREAMING_JSON_PREVIEW for pulumi preview --json",
   ],
-  ["[1]", "this JSON is no object"],
-  ['{"resources":[]}', "this JSON is none of: pulumi preview --json, pulumi stack export, a topology that was saved"],
-  ['{"version":9,"deployment":{}}', "a stack export of version 9 is not known: 3 and 4 are"],
-  ['{"version":2,"topologies":{}}', "the document: version 2 of the topology is not known, only 1: use the pgbackstop that wrote it"],
+  ["[1]", "this JSON is not an object"],
+  ['{"resources":[]}', "this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology"],
+  ['{"version":9,"deployment":{}}', "a stack export of version 9 is not supported: only 3 and 4 are"],
+  ['{"version":2,"topologies":{}}', "the document: version 2 of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it"],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), version: 7 } } }),
-    "a: version 7 of the topology is not known, only 1: use the pgbackstop that wrote it",
+    "a: version 7 of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it",
   ],
-  [JSON.stringify({ version: 1, topologies: { a: { version: 1 } } }), 'a: "databases" is no list of objects, so this is no topology'],
+  [JSON.stringify({ version: 1, topologies: { a: { version: 1 } } }), 'a: "databases" is not a list of objects, so this is not a topology'],
   [JSON.stringify({ version: 1, topologies: { a: { ...topology(), databases: [] } } }), "a: a topology has one database, this one has 0"],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), schedules: [{ name: "full" }] } } }),
-    "a: a schedule has no name, cron, type or keys, so this is no topology",
+    "a: a schedule has no name, cron, type or keys, so this is not a topology",
   ],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), repositories: [{ name: "repo1", key: 2, location: "/" }] } } }),
-    "a: a repository has no name such as repo1 with its key, or no location, so this is no topology",
+    "a: a repository has no name such as repo1 with its key, or no location, so this is not a topology",
   ],
 ])("%.40s is refused: %s", (text, message) => {
   expect(failureOf(text)).toBe(message);

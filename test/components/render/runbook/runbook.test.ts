@@ -33,15 +33,12 @@ describe("an existing runbook", () => {
     const written = render([ledger, orders], DEFAULT_PEOPLE, ORIGIN);
     expect(checkRunbook(written, [ledger, orders])).toEqual({
       isStale: false,
-      lines: ["ledger: as it is written there", "orders: as it is written there"],
+      lines: ["ledger: up to date", "orders: up to date"],
     });
     const changed = checkRunbook(written, [other, orders]);
-    expect(changed?.lines[0]).toBe("ledger: other commands or places than are written there: make it anew");
+    expect(changed?.lines[0]).toBe("ledger: stale, its commands or locations have changed: generate it again");
     expect([changed?.isStale, changed?.lines.length]).toEqual([true, 2]);
-    expect(checkRunbook(written, [orders])?.lines).toEqual([
-      "orders: as it is written there",
-      "1 more database(s) are written there than there are: make it anew",
-    ]);
+    expect(checkRunbook(written, [orders])?.lines).toEqual(["orders: up to date", "1 database(s) in it no longer exist: generate it again"]);
     expect(checkRunbook(render([ledger], DEFAULT_PEOPLE, ORIGIN), [ledger, orders])?.isStale).toBe(true);
   });
 
@@ -78,7 +75,7 @@ describe("a runbook", () => {
       ]),
     );
     expect(book.objectives).toContain("RTO declared: 30 minutes");
-    expect(bookOf(topology({ drills: {} })).objectives).toContain("nothing is drilled: what a restore takes is not known");
+    expect(bookOf(topology({ drills: {} })).objectives).toContain("no drills: nobody knows how long a restore takes");
   });
 
   test("offers a ZFS snapshot only if there are some", () => {
@@ -158,11 +155,11 @@ describe("a runbook", () => {
   test("names each role's holder, and leaves space for missing names", () => {
     const people = { roles: { "Incident Lead": "Ada", "Vendor contact": "support@example.com" }, internalMinutes: 10, externalMinutes: 60 };
     const text = renderRunbook([bookOf(topology())], people, ORIGIN);
-    expect(text).toContain("| Incident Lead | decides which scenario it is, and when it is over | Ada |");
-    expect(text).toContain("| Comms Lead | tells the others how it stands | (nobody is named) |");
+    expect(text).toContain("| Incident Lead | chooses the scenario, and declares the end | Ada |");
+    expect(text).toContain("| Comms Lead | keeps others informed | (nobody is named) |");
     expect(text).toContain("Vendor contact");
-    expect(text).toContain("| every 10 minutes, inside |");
-    expect(text).toContain("| every 60 minutes, outside |");
+    expect(text).toContain("| every 10 minutes, internal |");
+    expect(text).toContain("| every 60 minutes, external |");
   });
 
   test.each([
@@ -178,7 +175,7 @@ describe("a runbook", () => {
     expect(commands.some((line) => line.includes(`"pluginConfiguration":{"name":"${plugin}"`) && line.endsWith("| kubectl create -f -"))).toBe(true);
     expect(book.measuredBy).toBeNull();
     expect(book.keys[0]).toContain("Secret orders-repo1 of namespace orders");
-    if (engine === "barman-cloud") expect(book.keys).toContainEqual(expect.stringContaining("this engine encrypts nothing"));
+    if (engine === "barman-cloud") expect(book.keys).toContainEqual(expect.stringContaining("this engine does not encrypt"));
   });
 
   test("states how and where to make each declared drill at once", () => {
@@ -200,7 +197,7 @@ describe("a runbook", () => {
     const books = [bookOf(topology({ drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } } })), bookOf(cluster())];
     const text = renderRunbook(books, DEFAULT_PEOPLE, ORIGIN);
     expect(text).toContain("Databases: [ledger](#ledger), [orders](#orders)");
-    expect(text.match(/^### What was measured$/gm)).toHaveLength(2);
+    expect(text.match(/^### Measurements$/gm)).toHaveLength(2);
     expect(books.map(({ objectives }) => objectives.at(-1))).toEqual(Array(2).fill("drilled: weekly (0 5 * * 6, from repo2)"));
     expect(text.match(/^## Who$/gm)).toHaveLength(1);
     expect(new Set(books.map(({ state }) => state)).size).toBe(2);
@@ -232,7 +229,7 @@ describe("a runbook", () => {
     const repo2 = { ...BUCKET, secretFiles: { options: "/run/secrets/r2.conf", passphrase: "/run/secrets/pass" } };
     const { keys } = bookOf(topology({ repositories: { repo1: NAS, repo2 } }));
     expect(keys).toContain(
-      "repo2: the key of the service is in whatever brings these files there, and on the host in /run/secrets/r2.conf, /run/secrets/pass",
+      "repo2: the key of the service is in the source of these files, and on the host in /run/secrets/r2.conf, /run/secrets/pass",
     );
   });
 });
@@ -265,13 +262,13 @@ describe("drills' measurements", () => {
     ]);
     const text = renderRunbook([book], DEFAULT_PEOPLE, ORIGIN);
     expect(text).toContain("| repo1 | passed 2026-11-18 05:04 UTC | 4 min 12 s (declared: 30 min) | 6 min 52 s");
-    expect(text).toContain("As of those times. The newest figures are told by:\n\n```sh\nsudo pgbackstop status\n```");
+    expect(text).toContain("As of those times. The newest figures:\n\n```sh\nsudo pgbackstop status\n```");
     expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)).toContain("passed 2026-11-18 05:04 UTC");
   });
 
   test("are not made up without data", () => {
     const text = renderRunbook([bookOf(topology())], DEFAULT_PEOPLE, ORIGIN);
-    expect(text).toContain("No figures were given when this was made.");
+    expect(text).toContain("No figures were given.");
     expect(text).toContain("sudo pgbackstop status");
   });
 
@@ -293,9 +290,9 @@ describe("drills' measurements", () => {
 
   test.each([
     ["", "this is not JSON"],
-    ["[]", "no object"],
+    ["[]", "not an object"],
     ["{}", "neither of pgbackstop status"],
-    ['{"stanza":"main","version":2,"repos":[]}', "version 2 of what was measured is not known"],
+    ['{"stanza":"main","version":2,"repos":[]}', "version 2 of the measurements is unknown"],
     ['{"stanza":"main","version":1}', "no repository or no time"],
     ['{"stanza":"main","version":1,"repos":[{}]}', "a repository of this status has no key"],
     ['{"stanza":"main","version":1,"repos":[{"key":1,"drill":{"ended":1e300}}]}', "the drill of repo1 has no time"],
@@ -312,13 +309,13 @@ describe("drills' measurements", () => {
     const drill = { ended: AT_S, ok: true, rtoMs: 1000, rpo: null };
     const found = runbooksOf({ ...file, after }, [{ name: "a.json", text: status("orders", drill) }]);
     expect(found.map(({ measured }) => measured?.[0]?.drill)).toEqual([undefined, "passed 2026-11-18 05:04 UTC"]);
-    expect(() => runbooksOf({ ...file, after }, [{ name: "a.json", text: status("other", drill) }])).toThrow("no database here has that");
+    expect(() => runbooksOf({ ...file, after }, [{ name: "a.json", text: status("other", drill) }])).toThrow("which no database here has");
     const twins = new Map([
       ["ledger", topology()],
       ["books", topology({}, "books")],
     ]);
     const text = status("main", drill);
-    expect(() => runbooksOf({ ...file, after: twins }, [{ name: "a.json", text }])).toThrow("say which one it is, --measured=NAME=FILE");
+    expect(() => runbooksOf({ ...file, after: twins }, [{ name: "a.json", text }])).toThrow("name the database with --measured=NAME=FILE");
     const named = runbooksOf({ ...file, after: twins }, [{ name: "ledger=a.json", text }]);
     expect(named.map(({ measured, name }) => [name, measured !== null])).toEqual([
       ["books", false],
@@ -330,6 +327,6 @@ describe("drills' measurements", () => {
   test("of an export states the time of the stack's state", () => {
     const manifest = { time: "2026-11-20T07:40:59+01:00" };
     const text = JSON.stringify({ version: 3, deployment: { manifest, resources: [] } });
-    expect(originOf(parseStackFile(text))).toBe("Made of the stack as it was after its update of 2026-11-20T06:40:59.000Z.");
+    expect(originOf(parseStackFile(text))).toBe("Generated from the stack after its update of 2026-11-20T06:40:59.000Z.");
   });
 });

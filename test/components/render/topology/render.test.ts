@@ -44,14 +44,14 @@ test("the Markdown begins with the most important changes", () => {
 
     | | database | what | before | after | in words |
     | --- | --- | --- | --- | --- | --- |
-    | ▼ weakened | ledger | worstCaseRpoSeconds | 130 | 670 | a lost host costs commits of at most 670 s |
-    | ▽ weakened, acknowledged | ledger | repositories.repo1.keepDays | 7 | 3 | repo1 keeps 3 days, it kept 7 days (meant: the NAS is full) |
+    | ▼ weakened | ledger | worstCaseRpoSeconds | 130 | 670 | losing the host loses at most 670 s of commits |
+    | ▽ weakened, acknowledged | ledger | repositories.repo1.keepDays | 7 | 3 | repo1 keeps 3 days, kept 7 days before (meant: the NAS is full) |
     | ▲ strengthened | ledger | copies.copies | 3 | 4 | copies of the data, the database itself included: 4 (4-3-2), not 3 (3-2-1) |
     | ▲ strengthened | ledger | copies.providers | 2 | 3 | places that do not fail together: 3 (4-3-2), not 2 (3-2-1) |
-    | ▲ strengthened | ledger | copies.offSite | 1 | 2 | copies off the site: 2 (4-3-2), not 1 (3-2-1) |
+    | ▲ strengthened | ledger | copies.offSite | 1 | 2 | copies off-site: 2 (4-3-2), not 1 (3-2-1) |
     | ▲ strengthened | ledger | repositories.repo3 | none | s3://orders-backups/orders at Cloudflare R2 | repo3 (s3://orders-backups/orders at Cloudflare R2) is new |
 
-    <details><summary>If this is meant, say so in the arguments of the database</summary>
+    <details><summary>If this is intended, acknowledge it in the arguments of the database</summary>
 
     \`\`\`ts
     // ledger
@@ -73,7 +73,7 @@ test("the Markdown begins with the most important changes", () => {
 
 test("an empty comparison is one line", () => {
   expect(renderMarkdown(draw(BEFORE, BEFORE).diff, [])).toBe(
-    "<!-- pgbackstop topology diff -->\n### Backup topology: nothing changes\n\n1 database stays as it is.\n",
+    "<!-- pgbackstop topology diff -->\n### Backup topology: nothing changes\n\n1 database is unchanged.\n",
   );
 });
 
@@ -127,5 +127,5 @@ test("a comment stays below the forges' limit, and says what is left out", () =>
     );
   const text = renderMarkdown(diffTopologies(many("a"), many("b")), []);
   expect(text.length).toBeLessThanOrEqual(MARKDOWN_CHARACTERS_MAX + 200);
-  expect(text).toMatch(/[0-9]+ changes more do not fit here/);
+  expect(text).toMatch(/[0-9]+ more changes do not fit here/);
 });
