@@ -1,4 +1,4 @@
-/** What a command gets from the process it runs in: main opens and closes these, commands only use them. */
+/** What a command gets from its process: main opens and closes these, commands only use them. */
 import type { Context } from "../base/context";
 import type { Config } from "../config/types";
 import type { PgControl } from "../format/page/pgControl";
@@ -15,133 +15,123 @@ import type { WalStream } from "../postgres/walStream";
 import type { Leases } from "../repository/leases";
 import type { Repository } from "../repository/repository";
 
-/** What was asked for, and the means that every function takes. */
 export interface Invocation {
   readonly config: Config;
   readonly ctx: Context;
 }
 
-/** The repositories, and what works on them. */
 export interface RepositoryAccess {
-  /** Repositories by key, opened on first use; all configured ones, or just `--repo`'s. */
+  /** All configured repositories, or just `--repo`'s, by key; opened on first use. */
   repositories(): readonly Repository[];
   pool(): JobPool;
-  /** Of a stanza, by default the configured one. */
   debt(stanza?: string): DebtStore;
-  /** The right to write backups into a repository, for who holds the `backup` lock; lasts until the command ends. */
+  /** The right to write backups into a repository, for holders of the `backup` lock; lasts until the command ends. */
   readonly leases: Pick<Leases, "take" | "isBusy" | "releaseAll">;
-  /** The same for who holds no lock file, as the sidecar; the caller gives them back. */
+  /** The same for processes without a lock file, such as the sidecar; the caller releases them. */
   unlockedLeases(ctx: Context): Pick<Leases, "take" | "releaseAll">;
 }
 
-/** The cluster of pg1: its directory and its server. */
+/** The cluster of pg1. */
 export interface ClusterAccess {
-  /** Data directory of pg1. */
   readonly dataDirectory: string;
   loadControl(): Promise<PgControl>;
-  /** The session with the server of pg1; opened on first use. */
+  /** Opened on first use. */
   session(): Promise<Session>;
-  /**
-   * Another session with that server, that the caller closes: for one of its databases (default: the configured one), or because a server that is
-   * started anew knows nothing of the old one.
-   */
+  /** A further session, which the caller closes: for another database, or after a restart of the server. */
   newSession(database?: string): Promise<Session>;
-  /** Another connection with that server, to receive its WAL; the caller closes it. */
+  /** A connection that receives WAL; the caller closes it. */
   walStream(): Promise<WalStream>;
-  /** Every configured cluster, connected to when it is asked for. */
+  /** Every configured cluster, connected on first use. */
   servers(): readonly ServerCandidate[];
 }
 
-/** Who else works here. */
 export interface LockAccess {
-  /** Throws `lockAcquire` (50) when somebody else works there; the lock lasts until the process ends. */
-  lock(kind: LockKind, repos: readonly Pick<Repository, "key">[]): readonly LockFile[];
-  /** Who works on a stanza (default: the configured one) on this host, and how far: as their files tell it. */
+  /** Throws `lockAcquire` (50) when another process holds the lock; ours lasts until the process ends. */
+  lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
+  /** Which process works on a stanza on this host, and its progress, as its lock file says. */
   lockState(kind: LockKind, stanza?: string): LockState;
-  /** Does somebody work on the stanza on this host? Certain, where {@link lockState} trusts the number of a process. */
+  /** Reliable, unlike {@link lockState}, which trusts a process id. */
   isLocked(kind: LockKind): boolean;
-  /** Throws `stop` (62) when the user has stopped this stanza. */
   requireStarted(): void;
-  /** Accounts besides root and this one that may own the lock path: those of the data directories and of repositories that are directories. */
+  /**
+   * Accounts besides root and this one that may own the lock path: owners of data directories and posix repositories.
+   */
   lockOwners(): readonly number[];
 }
 
-/** This process, this program once more, and other programs. */
 export interface ProgramAccess {
-  /** This process, and a way to end another one; false when there is none of that id. */
+  /** `terminate` returns false when no process has that id. */
   readonly process: {
     readonly pid: number;
     readonly execId: string;
-    /** When it began, by the monotonic clock. */
+    /** By the monotonic clock. */
     readonly beganMs: number;
     terminate(pid: number): boolean;
   };
-  /** Words that start this program again, for restore_command. */
+  /** Arguments that start this program again, for restore_command. */
   readonly ownCommand: readonly string[];
-  /** Starts the background process of this command: the same words with `:async`, detached; its end is not waited for. */
+  /** Starts this command's background process: the same arguments with `:async`, detached. Nothing awaits its end. */
   startBackground(): void;
   /**
-   * Runs this program once more, its output joined to that of this one, to its end or until `signal` tells it to end; the exit code. What it
-   * writes to standard error goes to `told` too.
+   * Runs this program again with its output joined to ours, until it ends or `signal` stops it; returns the exit code.
+   * The callback gets its standard error too.
    */
   runSelf(words: readonly string[], signal: AbortSignal, told?: (text: string) => void): Promise<number>;
   /**
-   * This process with a configuration of other repositories, for who serves two. It has threads of its own, and is closed with this one.
+   * This process with another configuration, for callers that serve two. It has its own threads, and closes with this
+   * one.
    * @throws what reading a configuration throws
    */
   other(configuration: OtherConfiguration): CommandHost;
   /**
-   * Runs another program to its end, in the root directory. Nothing of our configuration is in its environment, unless it is this program again
-   * (`isOwn`). @throws execute (102) when it cannot be started
+   * Runs another program to its end, in the root directory. Its environment has none of our configuration, unless it is
+   * this program again (`isOwn`). @throws execute (102) when it cannot be started
    */
   program(words: readonly string[], options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean }): Promise<ProgramEnd>;
 }
 
-/** The machine: its names, users and files. */
 export interface MachineAccess {
-  /** The machine and its service manager. */
   readonly machine: Machine;
   readonly users: UserNames;
-  /** User and group that this process works as. */
   readonly self: { readonly uid: number; readonly gid: number };
   readonly workingDirectory: string;
-  /** Descriptor of a listening socket that systemd has handed over; null without one. */
+  /** Listening socket from systemd; null without one. */
   readonly listenFd: number | null;
-  /** A file's bytes, null when it is not there. */
+  /** Null when it does not exist. */
   readFile(path: string): Promise<Uint8Array | null>;
 }
 
-/** Who started the command. */
 export interface Terminal {
-  /** Somebody sits before the terminal. */
   readonly isInteractive: boolean;
-  /** What they answer; null when nobody can be asked. */
+  /** Null when nobody can answer. */
   ask(question: string): Promise<string | null>;
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
-  /** The same for bytes; resolves when more may come. */
+  /** Resolves when more may come. */
   printBytes(bytes: Uint8Array): Promise<void>;
 }
 
-/** All of it, for a command; its functions take the parts that they use. */
 export interface CommandHost extends Invocation, RepositoryAccess, ClusterAccess, LockAccess, ProgramAccess, MachineAccess, Terminal {}
 
 export interface Machine {
   readonly hostName: string;
-  /** What systemd, or the CronJob, tells its processes, and nothing else. */
+  /** Variables of systemd or the CronJob, and nothing else. */
   readonly environment: Environment;
-  /** What systemd knows of another unit; null when it knows nothing, or is not there. */
+  /** Null when systemd does not know the unit, or does not run here. */
   showUnit(unit: string): Promise<UnitFacts | null>;
 }
 
 export interface OtherConfiguration {
   /** As on a command line. */
   readonly words: readonly string[];
-  /** Directory of its secrets, as `PGBACKSTOP_SECRETS` names it; the environment's own words are not for these repositories. */
+  /**
+   * Directory of its secrets, as in `PGBACKSTOP_SECRETS`; variables of the environment do not apply to these
+   * repositories.
+   */
   readonly secretsPath: string;
-  /** Directories that its files name, by where they are here. */
+  /** Where directories that its files name are mounted here. */
   readonly moved: Readonly<Record<string, string>>;
 }
 
-/** A command runs and tells the exit code. */
+/** Resolves to the exit code. */
 export type Command = (host: CommandHost) => Promise<number>;

@@ -1,6 +1,6 @@
 /**
- * `migrate plan|copy|verify|release|finish`: databases and roles of one cluster into another one, compared to the last row, with the old one kept until
- * the new one is backed up and has been brought back once.
+ * `migrate plan|copy|verify|release|finish`: copies databases and roles of one cluster into another and compares every
+ * row. The old cluster stays until the new one has a backup and a drill has restored it.
  */
 import type { Context } from "../base/context";
 import { ERRORS, fail } from "../base/errors";
@@ -27,7 +27,7 @@ export const migrateCommand: Command = async (host) => {
   const step = Object.entries(STEPS).find(([name]) => name === word)?.[1];
   if (step === undefined || more.length > 0)
     throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, { hint: "begin with: pgbackstop migrate plan" });
-  // A document on standard output must stay one.
+  // A log would break the JSON on standard output.
   const ctx = host.config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   return step(host, ctx);
 };
@@ -105,7 +105,7 @@ function show<T extends object>(host: Invocation & Terminal, report: T, text: (r
   host.print(host.config.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : text(report));
 }
 
-/** Both ends, or the one that a step needs; the other one is then the same. */
+/** Both ends; a step that needs one gets that one twice. */
 async function serversOf(host: Invocation & MachineAccess, only?: "source" | "target"): Promise<Servers> {
   const { fromServer, fromPasswordFile, toPasswordFile, toServer } = host.config.migrate;
   const readFile = (path: string): Promise<Uint8Array | null> => host.readFile(path);

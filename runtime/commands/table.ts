@@ -1,4 +1,4 @@
-/** The file that runs each command of `runtime/config/commands.ts`; it is loaded when the command is asked for. */
+/** The file that runs each command of `runtime/config/commands.ts`, loaded on demand. */
 import type { WorkingCommand } from "../config/commands";
 import type { Command } from "./host";
 

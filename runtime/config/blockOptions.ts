@@ -1,13 +1,13 @@
 /**
- * The `repo-block-*` options of one repository. Maps are checked here because their items have types of their own; one that is not set is
- * left out, and stock's then holds. Errors: optionInvalidValue (32). (pgBackRest 2.60 "command/backup" options.)
+ * The `repo-block-*` options of one repository. Maps are checked here because their items have types of their own; for
+ * an absent map stock's default holds. Errors: optionInvalidValue (32). (pgBackRest 2.60 "command/backup" options.)
  */
 import { fail } from "../base/errors";
 import type { ResolvedValues } from "./resolvedValues";
 import type { BlockConfig } from "./types";
 import { parseInteger, parseSize } from "./values";
 
-/** A manifest counts block sizes in these. */
+/** Unit of block sizes in a manifest. */
 const BLOCK_UNIT_BYTES = 8192;
 const CHECKSUM_SIZE_BYTES_MIN = 6;
 const CHECKSUM_SIZE_BYTES_MAX = 16;

@@ -1,7 +1,7 @@
 /**
- * pgBackRest's command line: options before and after the command, `--opt=value`, `--opt value`, `--opt`, `--no-opt`, `--reset-opt`; what is
- * left is the command and its parameters. `--` ends the options. `-h`, `--help` and `--version` stand for the commands. Wording of 2.60
- * "config/parse"; the value of an unknown option is not repeated, for it may be a secret.
+ * pgBackRest's command line: options before and after the command, `--opt=value`, `--opt value`, `--opt`, `--no-opt`,
+ * `--reset-opt`; the rest is the command and its parameters. `--` ends the options. `-h`, `--help` and `--version`
+ * stand for the commands. Wording of 2.60 "config/parse". An unknown option's value may be a secret: messages omit it.
  */
 import { type BackupError, fail } from "../base/errors";
 import { COMMAND_TABLE, COMMANDS, type CommandName, commandsWith } from "./commands";
@@ -16,7 +16,7 @@ export interface CommandLine {
   readonly entries: Entries;
 }
 
-/** Commands of stock that this program leaves to stock. */
+/** Commands of stock that this program does not have. */
 const OTHER_COMMANDS = ["repo-rm", "server", "server-ping"];
 
 /** @throws optionInvalid, optionInvalidValue, commandInvalid, commandRequired, paramInvalid */
@@ -37,7 +37,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     else words.push(word);
   }
   const chosen = chooseCommand(words, help, version, entries);
-  // Options do not matter to a text, as in stock: launchers put some before every word.
+  // Help ignores options, as in stock: launchers put some before every command.
   if (chosen.command === "help") entries.clear();
   return { ...chosen, entries };
 }
@@ -67,7 +67,7 @@ export function commandOf(word: string): CommandName {
   throw fail("commandInvalid", `invalid command '${word}'`, { hint });
 }
 
-/** Adds the option in `word`; returns how many further words it took. */
+/** Adds one argument's option; returns how many further arguments it took. */
 function addOption(entries: Entries, word: string, next: string | undefined): number {
   if (!word.startsWith("--")) throw fail("optionInvalid", `option '${word.replace(/=.*$/s, "")}' must begin with --`);
   const at = word.indexOf("=");
@@ -117,7 +117,7 @@ function argumentOf(found: NamedOption, text: string, argument: string | undefin
   return { texts: [next], negate: false, taken: 1 };
 }
 
-/** The same option twice: further values of a list or hash, else an error. */
+/** A repeated list or hash option adds values; any other is an error. */
 function merge(old: Entry, entry: Entry, name: string): Entry {
   if (old.negate && entry.negate) throw fail("optionInvalid", `option '${name}' is negated multiple times`);
   if (old.reset && entry.reset) throw fail("optionInvalid", `option '${name}' is reset multiple times`);

@@ -1,9 +1,9 @@
 /**
- * The one command table: what parser, help text, option table, process and documents know about a command comes from its row.
- * The file that runs it is in `runtime/commands/table.ts`, because this room imports no other.
+ * The one command table: parser, help text, option table, process and documents read a command's row.
+ * `runtime/commands/table.ts` names the file that runs it, because this room imports no other.
  */
 
-/** What a command works with. It decides which of the shared options the command takes. */
+/** What a command works with; decides which shared options it takes. */
 export type Use =
   /** Opens repositories: `repo-*`. */
   | "repositories"
@@ -19,7 +19,7 @@ export type Use =
   | "archive"
   /** Pushes WAL: `archive-timeout`, `archive-push-queue-max`. */
   | "push"
-  /** Asks the API server of Kubernetes: `kubernetes-*`. */
+  /** Calls the API server of Kubernetes: `kubernetes-*`. */
   | "kubernetes";
 
 export interface CommandRow {
@@ -32,23 +32,23 @@ export interface CommandRow {
   readonly stanza?: "optional";
   /** pgBackRest has no such command. */
   readonly own?: true;
-  /** Goes on answering others: it finishes what was asked before it ends, and never computes in the thread that answers. */
+  /** A server: it finishes accepted requests before it ends, and never computes in the thread that answers. */
   readonly serves?: true;
-  /** Has a background process, `archive-push:async`, that the command starts. */
+  /** The command starts a background process, `archive-push:async`. */
   readonly background?: true;
   /** Standard output is its result, often JSON. */
   readonly prints?: true;
-  /** As root it makes files that the account of PostgreSQL, or of the repository, needs afterwards. */
+  /** As root it creates files that the account of PostgreSQL or of the repository needs afterwards. */
   readonly writes?: true;
   /** Stops PostgreSQL and moves its directory, so that launchers of hosts run it as root. */
   readonly root?: true;
-  /** Metrics tell how its last run ended. */
+  /** Metrics report how its last run ended. */
   readonly remembered?: true;
   /** A person or a scrape waits: a repository that does not answer soon is shown as such. */
   readonly soon?: true;
-  /** Opens every repository, whatever `--repo` says: a drill restores from one, and writes its history into all. */
+  /** Opens every repository, whatever `--repo` says: a drill restores from one and writes its history into all. */
   readonly everyRepository?: true;
-  /** Has little to do in the main thread while its jobs run, so that this thread takes jobs too. */
+  /** The main thread is mostly idle during jobs, so that it takes jobs too. */
   readonly idleMain?: true;
 }
 
@@ -299,7 +299,7 @@ const ROWS = {
 } as const satisfies Readonly<Record<string, CommandRow>>;
 
 export type CommandName = keyof typeof ROWS;
-/** Those that run: the others only print a text. */
+/** The others only print a text. */
 export type WorkingCommand = Exclude<CommandName, "help" | "version">;
 
 export const COMMAND_TABLE: Readonly<Record<CommandName, CommandRow>> = ROWS;
@@ -307,7 +307,6 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandRow>> = ROWS;
 /** In the order of the table. */
 export const COMMANDS = Object.keys(ROWS) as readonly CommandName[];
 
-/** The commands of whose rows something is true, in the order of the table. */
 export function commandsWith(isMeant: (row: CommandRow) => boolean): readonly CommandName[] {
   return COMMANDS.filter((command) => isMeant(COMMAND_TABLE[command]));
 }

@@ -1,4 +1,4 @@
-/** One option as it was found on the command line, in the environment or in a file, before its value is looked at. */
+/** One option from the command line, the environment or a file, before its value is parsed. */
 import type { OptionRow } from "./options";
 
 export type EntrySource = "command-line" | "environment" | "file";
@@ -11,7 +11,7 @@ export interface Entry {
   readonly negate: boolean;
   readonly reset: boolean;
   readonly source: EntrySource;
-  /** Where a value from elsewhere than the command line stands, as a hint. */
+  /** Hint where the value stands; undefined for the command line. */
   readonly place: string | undefined;
 }
 
@@ -22,7 +22,6 @@ export function entryId(row: OptionRow, key: number | undefined): string {
   return `${row.name}#${key ?? 0}`;
 }
 
-/** True for options that take several values. */
 export function isMultiple(row: OptionRow): boolean {
   return row.type === "list" || row.type === "hash";
 }

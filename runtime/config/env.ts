@@ -1,6 +1,6 @@
 /**
- * Options from the environment: `PGBACKREST_REPO1_S3_KEY` is `repo1-s3-key`. Lists and hashes are split at `:`. What is unknown there only
- * warns, as in stock; the value of a variable is never part of a message.
+ * Options from the environment: `PGBACKREST_REPO1_S3_KEY` is `repo1-s3-key`. Lists and hashes are split at `:`. Unknown
+ * names only warn, as in stock. Messages never contain a variable's value.
  */
 import { fail } from "../base/errors";
 import { type Entries, entryId, isMultiple } from "./entry";
@@ -8,7 +8,7 @@ import { findOption } from "./optionName";
 
 const PREFIX = "PGBACKREST_";
 
-/** Adds what the environment sets to `entries`, without replacing anything. @throws optionInvalid, optionInvalidValue */
+/** Adds the environment's options to `entries`, without replacing any. @throws optionInvalid, optionInvalidValue */
 export function addEnvironment(entries: Entries, env: Readonly<Record<string, string | undefined>>, warn: (text: string) => void): void {
   for (const variable of Object.keys(env).sort()) {
     const value = env[variable];

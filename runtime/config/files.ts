@@ -1,6 +1,7 @@
 /**
- * Which configuration files are read, and what their sections say for one stanza and command. Rules of pgBackRest 2.60 "config/parse":
- * `--config` alone leaves out the include directory; `--config-path` moves both; the default file may be missing, a named one may not.
+ * Chooses configuration files and reads their sections for one stanza and command. Rules of pgBackRest 2.60
+ * "config/parse": `--config` alone leaves out the include directory; `--config-path` moves both; the default file may
+ * be missing, a named one may not.
  */
 import { posix } from "node:path";
 import { fail } from "../base/errors";
@@ -10,7 +11,7 @@ import { type IniEntry, parseIni } from "./ini";
 import { findOption, optionName, rowOf } from "./optionName";
 import { parseValue } from "./values";
 
-/** Where stock looked before its files had a directory of their own. */
+/** Stock's location before its files had a directory of their own. */
 const OLD_DEFAULT_FILE = "/etc/pgbackrest.conf";
 const GLOBAL = "global";
 
@@ -21,7 +22,7 @@ export interface FileAccess {
 
 export interface ConfigFiles {
   readonly entries: readonly IniEntry[];
-  /** Directory in which the settings file lies by default; undefined with `--no-config` and no `--config-path`. */
+  /** Default directory of the settings file; undefined with `--no-config` and no `--config-path`. */
   readonly directory: string | undefined;
 }
 
@@ -62,7 +63,7 @@ function readMain(fileName: string, required: boolean, mayBeOld: boolean, files:
   return undefined;
 }
 
-/** The value of a string or path option that stands on the command line or in the environment, checked. */
+/** The checked value of a string or path option from the command line or environment. */
 export function givenText(entries: Entries, name: string): string | undefined {
   const row = rowOf(name);
   const entry = entries.get(entryId(row, undefined));
@@ -75,7 +76,7 @@ function defaultOf(name: string): string {
   return rowOf(name).default ?? "";
 }
 
-/** Sections that a command reads, strongest first. */
+/** Sections that a command reads, highest precedence first. */
 export function sectionsOf(stanza: string | undefined, command: CommandName): readonly string[] {
   return [...(stanza === undefined ? [] : [`${stanza}:${command}`, stanza]), `${GLOBAL}:${command}`, GLOBAL];
 }
@@ -85,7 +86,7 @@ export function isGlobalSection(section: string): boolean {
   return section === GLOBAL || section.startsWith(`${GLOBAL}:`);
 }
 
-/** Adds what the files say to `entries`, without replacing anything. @throws optionInvalid, optionInvalidValue */
+/** Adds the files' options to `entries`, without replacing any. @throws optionInvalid, optionInvalidValue */
 export function addFiles(
   entries: Entries,
   ini: readonly IniEntry[],
@@ -103,7 +104,7 @@ export function addFiles(
 
 function addFileOption(
   entries: Entries,
-  /** Of this section: the id of each option and the name it was written with. */
+  /** The section's option ids, each with the name as written. */
   names: Map<string, string>,
   section: string,
   key: string,
@@ -146,7 +147,7 @@ function placeOf(section: string, lines: readonly IniEntry[]): string {
   return `the value comes from section [${section}] of ${where}.`;
 }
 
-/** A key that cannot be an option's name may be the wrapped second line of a secret: not shown. */
+/** A key that is no option name may be the wrapped second line of a secret: messages omit it. */
 function shownKey(key: string, lines: readonly IniEntry[]): string {
   if (/^[a-z][a-z0-9_-]{0,63}$/.test(key)) return `'${key}'`;
   return `at ${lines.map((line) => `line ${line.lineNo} of '${line.fileName}'`).join(" and ")}`;

@@ -7,7 +7,7 @@ import { OPTIONS, type OptionRow, type OptionRule } from "./options";
 
 const GROUP_TITLES = { "command-line": "Command Options", general: "General Options", pg: "PostgreSQL Options", repo: "Repository Options" } as const;
 
-/** The help text for the words after `help`. @throws commandInvalid, optionInvalid, paramInvalid */
+/** @throws commandInvalid, optionInvalid, paramInvalid */
 export function helpText(params: readonly string[]): string {
   const [command, option, ...rest] = params;
   if (rest.length > 0) throw fail("paramInvalid", "only one option allowed for option help");
@@ -85,7 +85,7 @@ function summary(row: OptionRow, command: CommandName): readonly [string, string
   return [`--${row.name}`, notes.length === 0 ? row.doc : `${row.doc} [${notes.join("; ")}]`];
 }
 
-/** What does not go without saying: accepted but without effect, or refused. */
+/** Marks options that are accepted without effect, or refused. */
 function statusOf(row: OptionRow): readonly string[] {
   if (row.refused !== undefined) return [`refused when set: ${row.refused}`];
   const values = Object.keys(row.refusedValues ?? {});

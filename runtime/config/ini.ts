@@ -1,8 +1,8 @@
 /**
- * The syntax of pgbackrest.conf: `[section]` lines and `key=value` lines. `#` begins a comment only as a line's first character other than
- * blanks; blanks around names and values do not count; values are taken as they stand (pgBackRest 2.60 "common/ini").
- *
- * Messages name file and line but never show the line: a file of secrets that was written wrong must not end up in a log.
+ * The syntax of pgbackrest.conf: `[section]` lines and `key=value` lines. `#` begins a comment only as a line's first
+ * character other than blanks; blanks around names and values do not count; values are taken literally (pgBackRest 2.60
+ * "common/ini").
+ * Messages name file and line but never show the line: a malformed file of secrets must not end up in a log.
  */
 import { type BackupError, fail } from "../base/errors";
 
@@ -39,7 +39,7 @@ export function parseIni(text: string, fileName: string): readonly IniEntry[] {
   return entries;
 }
 
-/** Without blanks at both ends; only those that stock takes for blanks, so that a value that ends with another kind of space keeps it. */
+/** Trims only the characters that stock trims, so that a value may end with another kind of space. */
 export function trimBlanks(text: string): string {
   return text.replace(/^[ \t\r\n]+/, "").replace(/[ \t\r\n]+$/, "");
 }

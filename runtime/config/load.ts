@@ -1,8 +1,9 @@
 /**
- * From the command line, the environment and the files to one checked {@link Config}. Pure: everything is passed in.
- *
- * Strength, as in stock: command line, environment, `[stanza:command]`, `[stanza]`, `[global:command]`, `[global]`, default. What no option
- * of stock can say comes from the settings file. `help` and `version` look at the command line only, so that they work whatever is broken.
+ * Makes one checked {@link Config} of the command line, the environment and the files. Pure: every input is a
+ * parameter.
+ * Precedence as in stock: command line, environment, `[stanza:command]`, `[stanza]`, `[global:command]`, `[global]`,
+ * default. The settings file holds what stock has no option for. `help` and `version` read the command line only: a
+ * broken configuration does not stop them.
  */
 import { posix } from "node:path";
 import { type BackupError, fail } from "../base/errors";
@@ -22,7 +23,7 @@ import type { CompressType } from "./options";
 import type { Config, PgConfig, RepoConfig, Settings } from "./types";
 
 export interface LoadInput extends FileAccess {
-  /** Words after the program's name. */
+  /** Arguments after the program's name. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Null when the file is missing. */
@@ -34,15 +35,15 @@ export interface LoadInput extends FileAccess {
 export interface Loaded {
   /** Frozen in depth. */
   readonly config: Config;
-  /** For the log of the caller, in the order found; `HINT: …` follows on a line of its own. */
+  /** For the caller's log, in order; `HINT: …` follows on a line of its own. */
   readonly warnings: readonly string[];
 }
 
 const DB_TIMEOUT_MARGIN_MS = 30_000;
 
 /**
- * @throws BackupError: config, format, commandRequired, commandInvalid, optionInvalid, optionInvalidValue, optionRequired, paramInvalid,
- * fileMissing, featureNotSupported.
+ * @throws BackupError: config, format, commandRequired, commandInvalid, optionInvalid, optionInvalidValue,
+ * optionRequired, paramInvalid, fileMissing, featureNotSupported.
  */
 export function loadConfig(input: LoadInput): Loaded {
   const warnings: string[] = [];
@@ -87,7 +88,7 @@ function readSettings(entries: Entries, files: ConfigFiles, access: FileAccess):
   return { settings: DEFAULT_SETTINGS, settingsFile };
 }
 
-/** The old option compress becomes compress-type: `compress=n` is none. */
+/** `compress=n`, the old option, becomes `compress-type=none`. */
 function replaceCompress(entries: Entries, warn: (text: string) => void): void {
   const id = entryId(rowOf("compress"), undefined);
   const typeRow = rowOf("compress-type");
@@ -137,7 +138,7 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
   };
 }
 
-/** What some repositories lack. @throws optionRequired when none that the command would use is left */
+/** Errors of repositories that lack something. @throws optionRequired when the command would have no other */
 function usableOthers(resolved: Resolved, values: ResolvedValues): ReadonlyMap<number, BackupError> {
   const chosen = repoKeyOf(resolved, values);
   const keys = chosen === undefined ? resolved.repoKeys : [chosen];
@@ -151,7 +152,10 @@ function compressOf(values: ResolvedValues): CompressDefault {
   return { type, level: values.number("compress-level") ?? levelRangeOf(type)?.fallback ?? 0 };
 }
 
-/** db-timeout, lowered when a shorter protocol-timeout was asked for. @throws optionInvalidValue when both were and contradict each other. */
+/**
+ * db-timeout, lowered below a protocol-timeout that the user set. @throws optionInvalidValue when the user set both and
+ * they contradict
+ */
 function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
   const dbTimeoutMs = values.number("db-timeout") ?? 0;
   const protocolTimeoutMs = values.number("protocol-timeout") ?? 0;
@@ -170,7 +174,7 @@ function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
 
 function repoKeyOf(resolved: Resolved, values: ResolvedValues): number | undefined {
   const key = values.number("repo");
-  // Who opens no repository hands the key on to who does.
+  // A command that opens no repository passes the key on to one that does.
   if (key === undefined || resolved.repoKeys.length === 0 || resolved.repoKeys.includes(key)) return key;
   throw fail("optionInvalidValue", `key '${key}' is not valid for 'repo' option`, {
     hint: `configured are ${resolved.repoKeys.map((repoKey) => `repo${repoKey}`).join(", ")}.`,
@@ -196,7 +200,7 @@ function buildPgs(values: ResolvedValues, pgKeys: readonly number[]): readonly P
   });
 }
 
-/** The settings speak of repositories that the options must have made. */
+/** Settings may only name configured repositories. */
 function checkSettings(settings: Settings, repos: readonly RepoConfig[], settingsFile: string | undefined): void {
   if (repos.length === 0) return;
   const wrong = (field: string, key: number): BackupError =>
@@ -222,7 +226,7 @@ function warnAboutRepos(resolved: Resolved, config: Config, entries: Entries, wa
     warn("option 'stop-auto' is deprecated\nHINT: all supported versions use non-exclusive backup.");
 }
 
-/** What stays for ever because nothing was said about it. */
+/** Without retention backups stay forever. */
 function warnAboutRetention(repo: RepoConfig, name: string, warn: (text: string) => void): void {
   const { retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType } = repo;
   if (retentionFull === undefined) {

@@ -1,6 +1,7 @@
 /**
- * Names of options as users write them: with a key (`repo2-path`), with `no-` or `reset-` before, under an old name (`db-path`,
- * `repo1-s3-host`), or wrong. Rules and wording of pgBackRest 2.60 "config/parse"; abbreviations, which stock accepts, are refused.
+ * Names of options as users write them: with a key (`repo2-path`), with `no-` or `reset-` before, under an old name
+ * (`db-path`, `repo1-s3-host`), or wrong. Rules and wording of pgBackRest 2.60 "config/parse"; abbreviations, which
+ * stock accepts, are refused.
  */
 import { fail } from "../base/errors";
 import { OPTION_KEY_MAX, OPTIONS, type OptionRow } from "./options";
@@ -22,7 +23,7 @@ interface Alias {
 const ROWS: ReadonlyMap<string, OptionRow> = new Map(OPTIONS.map((row) => [row.name, row]));
 const ALIASES = aliasesByBase();
 
-/** The row of a name without key. @throws assert when there is none. */
+/** The row of a name without key. @throws assert when it does not exist */
 export function rowOf(name: string): OptionRow {
   const row = ROWS.get(name);
   if (row === undefined) throw fail("assert", `option '${name}' is not in the table`);
@@ -34,12 +35,14 @@ export function optionName(row: OptionRow, key: number | undefined): string {
   return row.group === undefined || key === undefined ? row.name : `${row.group}${key}${row.name.slice(row.group.length)}`;
 }
 
-/** True for a boolean of the configuration file, and for what the table says. */
 function canNegate(row: OptionRow): boolean {
   return row.negate ?? ((row.type === "boolean" || row.booleanLike === true) && row.section !== "command-line");
 }
 
-/** What `text` (without leading dashes) names, or null. @throws optionInvalid when the option exists and is written in a wrong way. */
+/**
+ * Parses a name without leading dashes; null when unknown. @throws optionInvalid when the option exists but is written
+ * in a wrong way
+ */
 export function findOption(text: string): NamedOption | null {
   const negate = text.startsWith("no-");
   const reset = !negate && text.startsWith("reset-");
@@ -61,7 +64,7 @@ export function findOption(text: string): NamedOption | null {
   return { row: found, key: found.group === undefined ? undefined : digits === "" ? 1 : Number(digits), negate, reset };
 }
 
-/** The names nearest to a wrong one, at most two; without leading dashes. */
+/** At most two known names that are nearest to a wrong one, without leading dashes. */
 export function similarNames(text: string): readonly string[] {
   const prefix = /^(no-|reset-)/.exec(text)?.[0] ?? "";
   const name = text.slice(prefix.length).toLowerCase().replaceAll("_", "-");
@@ -107,7 +110,7 @@ function aliasesByBase(): ReadonlyMap<string, Alias> {
   return aliases;
 }
 
-/** Insertions, removals and replacements between two words; `limit + 1` when there are more than `limit`. */
+/** Insertions, removals and replacements; `limit + 1` when there are more than `limit`. */
 function editDistance(left: string, right: string, limit: number): number {
   if (Math.abs(left.length - right.length) > limit) return limit + 1;
   let prior = Array.from({ length: right.length + 1 }, (_, column) => column);

@@ -1,9 +1,12 @@
-/** Options as words again: the line that stock logs at a command's begin, and the words that another command needs. Never a secret. */
+/**
+ * Options as arguments: the line that stock logs when a command begins, and the arguments that another command needs.
+ * Never a secret.
+ */
 import type { CommandName } from "./commands";
 import { isMultiple } from "./entry";
 import type { Resolved, ResolvedOption } from "./resolve";
 
-/** Of use to the command at hand only: recovery goes on with what its own configuration says (pgBackRest 2.60 "restore/config"). */
+/** Specific to the current command: recovery follows its own configuration (pgBackRest 2.60 "restore/config"). */
 const NOT_CARRIED = [
   "cmd",
   "job-retry",
@@ -18,16 +21,19 @@ const NOT_CARRIED = [
   "stanza",
 ];
 
-/** From wherever they came, they decide which files are read. */
+/** These decide which files are read, whatever their source. */
 const CARRIED_FROM_ENVIRONMENT = ["config", "config-include-path", "config-path", "settings"];
 
-/** `[params] --option=value …`: what is not default, in the order of the table, words with blanks in quotation marks. */
+/**
+ * `[params] --option=value …`: options that are not default, in the order of the table; arguments with blanks are
+ * quoted.
+ */
 export function beginLineOf(resolved: Resolved, params: readonly string[]): string {
   const head = params.length === 0 ? [] : [`[${params.map(quote).join(", ")}]`];
   return [...head, ...resolved.options.flatMap((option) => wordsOf(option, quote))].join(" ");
 }
 
-/** The words from the command line that `command` needs to find the same repositories and cluster. */
+/** Arguments of the command line that `command` needs to use the same repositories and cluster. */
 export function carriedOptionsOf(resolved: Resolved, command: CommandName): readonly string[] {
   return resolved.options
     .filter(({ row, entry }) => {

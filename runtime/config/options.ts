@@ -1,17 +1,18 @@
 /**
- * The one option table: what the parser, the help text and the renderer know about an option comes from here.
- *
- * Names, types, ranges, defaults and dependencies are those of pgBackRest 2.60 (its "build/config.yaml", told in our words); what an
- * older version had otherwise is not a range of its own. A row of a group (`repo-path`) stands for `repo1-path` … `repo256-path`.
- * Rows made by `acted` change what this runtime does; rows made by `accepted` parse, so that a configuration can be shared with stock
- * pgBackRest, and change nothing; `refused` names the ones that would be dangerous to ignore: a command for which they are valid fails.
- * Values in this table are texts as a user would write them.
+ * The one option table: parser, help text and renderer read it.
+ * Names, types, ranges, defaults and dependencies are those of pgBackRest 2.60 ("build/config.yaml"; texts are ours);
+ * ranges of older versions are not kept. A row of a group (`repo-path`) stands for `repo1-path` … `repo256-path`. Rows
+ * made by `acted` change what this runtime does. Rows made by `accepted` parse, so that stock pgBackRest can use the
+ * same configuration, and have no effect. A command fails if an option is set that is `refused`, because ignoring it
+ * would be dangerous. Values in this table are texts as a user would write them.
  */
 import { COMMANDS, type CommandName, commandsWith, type Use } from "./commands";
 
 export type OptionType = "string" | "path" | "enum" | "boolean" | "integer" | "size" | "time" | "list" | "hash";
 
-/** Where an option may stand: on the command line and in the environment only, in any section, or in the sections of a stanza only. */
+/**
+ * Where an option may stand: only on the command line and in the environment, in any section, or only in a stanza's.
+ */
 export type OptionSection = "command-line" | "global" | "stanza";
 
 export interface OptionRule {
@@ -28,20 +29,20 @@ export interface OptionDepend {
   readonly option: string;
   /** Values that make the dependent option valid; any value when absent. */
   readonly values?: readonly string[];
-  /** What the dependent option is taken as while it is not valid. */
+  /** The dependent option's value while it is not valid. */
   readonly otherwise?: string;
 }
 
 export interface OptionDetails extends OptionRule {
   readonly group?: "pg" | "repo";
-  /** Departures from the row for one command. */
+  /** Deviations of one command. */
   readonly forCommand?: Readonly<Partial<Record<CommandName, OptionRule & { readonly depend?: OptionDepend }>>>;
   readonly depend?: OptionDepend;
   /** Default and range by the value of the option that this one depends on. */
   readonly forDepend?: Readonly<Record<string, OptionRule>>;
   /** Never on the command line, never printed. */
   readonly secret?: boolean;
-  /** `--no-…` is allowed although it is no boolean of the configuration file. */
+  /** `--no-…` is allowed for an option that is no boolean. */
   readonly negate?: boolean;
   /** An enum that also takes `--opt` and `--no-opt`. */
   readonly booleanLike?: boolean;
@@ -49,7 +50,7 @@ export interface OptionDetails extends OptionRule {
   readonly aliases?: readonly string[];
   /** Not an option of stock. */
   readonly own?: boolean;
-  /** Where its value stands in `Config`: `group.field`, or `field` of an option that several groups need. Absent: `load.ts` says where. */
+  /** Its field in `Config`: `group.field`, or `field` if several groups need it. If absent, `load.ts` decides. */
   readonly config?: string | undefined;
   /** Why a command that it is valid for fails when it is set. */
   readonly refused?: string;
@@ -61,7 +62,7 @@ export interface OptionRow extends OptionDetails {
   readonly name: string;
   readonly type: OptionType;
   readonly section: OptionSection;
-  /** Of our commands; an option that only other commands of stock know has none. */
+  /** Our commands; empty for an option that only other commands of stock take. */
   readonly commands: readonly CommandName[];
   /** One sentence without the full stop, for the help text. */
   readonly doc: string;
@@ -85,7 +86,7 @@ const ARCHIVE = using("archive");
 const PG = using("cluster");
 const SESSION = using("session");
 const KUBERNETES = using("kubernetes");
-/** Commands that tell somebody. */
+/** Commands that send notifications. */
 const TELLING: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "notify"];
 const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
@@ -123,7 +124,7 @@ type ActedRow<T extends OptionType, D extends OptionDetails> = D &
     readonly config: D extends { readonly config: infer C } ? C : undefined;
   };
 
-/** The row as it is written: {@link OptionValues} is made of its name, type, default and allowed values. */
+/** Keeps the literal types: {@link OptionValues} derives from name, type, default and allowed values. */
 function acted<const T extends OptionType, const D extends OptionDetails = OptionDetails>(
   name: string,
   type: T,
@@ -1119,7 +1120,7 @@ const SERVER: readonly OptionRow[] = [
   accepted("tls-server-port", "integer", "global", NONE, "port of stock's server", { default: "8432", range: ["1", "65535"] }),
 ];
 
-/** Every option, ascending by name: the order in which stock prints them. */
+/** Ascending by name: the order in which stock prints them. */
 export const OPTIONS: readonly OptionRow[] = [
   ...COMMAND_LINE,
   ...GENERAL,
@@ -1147,7 +1148,7 @@ type Given<R> = R extends { readonly type: "boolean" }
 /** Lists and hashes are empty without a value. */
 type ValueOf<R> = R extends { readonly default: string } | { readonly type: "list" | "hash" } ? Given<R> : Given<R> | undefined;
 
-/** What the rows with a `config` make of a command line: numbers in bytes and milliseconds. */
+/** The values of rows with a `config`: numbers in bytes and milliseconds. */
 export type OptionValues = {
   readonly [R in ConfigRow as R["config"] extends `${string}.${string}` ? never : R["config"]]: ValueOf<R>;
 } & { readonly [G in GroupName]: { readonly [R in ConfigRow as FieldOf<R["config"], G>]: ValueOf<R> } };

@@ -1,6 +1,6 @@
 /**
- * Structured options to the text of pgbackrest.conf. Pure, no file access: the components render with it what the runtime will load, and
- * what loading would refuse, warn about or silently change fails here. Property: loading the text gives the values again.
+ * Renders structured options as the text of pgbackrest.conf. Pure, no file access: the components use it, and whatever
+ * loading would refuse, warn about or silently change fails here. Property: loading the text gives the values again.
  */
 import { type BackupError, fail } from "../base/errors";
 import { isMultiple } from "./entry";
@@ -14,7 +14,10 @@ import { parseValue } from "./values";
 export interface ConfOption {
   /** With its key: `repo1-path`. Old names are not accepted. */
   readonly name: string;
-  /** Sizes are bytes as a number; times are seconds as a number, or a text with its unit; several values for lists and hashes (`key=value`). */
+  /**
+   * Sizes are bytes as a number; times are seconds as a number, or a text with its unit; several values for lists and
+   * hashes (`key=value`).
+   */
   readonly value: string | boolean | number | readonly string[];
 }
 
@@ -24,7 +27,7 @@ export interface ConfSection {
   readonly options: readonly ConfOption[];
 }
 
-/** The text, sections and options in the given order. @throws optionInvalid, optionInvalidValue with option and section. */
+/** Keeps the order of sections and options. @throws optionInvalid, optionInvalidValue with option and section */
 export function renderConf(sections: readonly ConfSection[], comment?: string): string {
   const names = new Set<string>();
   const blocks = sections.map((section) => {
@@ -49,7 +52,6 @@ function renderSection(section: ConfSection): string {
   return lines.join("");
 }
 
-/** Lines that begin with `# `. */
 function commentLines(comment: string): string {
   return comment
     .split(/\r?\n/)

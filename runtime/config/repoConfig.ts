@@ -1,4 +1,6 @@
-/** The repositories of a configuration: from resolved options to {@link RepoConfig}, with the checks that concern several options or repositories. */
+/**
+ * Builds each {@link RepoConfig} from resolved options, with the checks that concern several options or repositories.
+ */
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
 import { buildBlock } from "./blockOptions";
@@ -109,7 +111,7 @@ function buildS3(values: ResolvedValues, key: number, quirks: string, env: Envir
   };
 }
 
-/** Names of variables as the SDKs of Amazon know them; stock takes the same. */
+/** Names of variables as the SDKs of Amazon know them; stock reads the same. */
 function keySourceOf(values: ResolvedValues, key: number, env: Environment): { readonly keySource?: S3KeySource } {
   const given = <Name extends string>(name: Name, variable: string): Partial<Record<Name, string>> => {
     const value = env[variable];
@@ -148,7 +150,7 @@ function buildSftp(values: ResolvedValues, key: number): SftpConfig {
   };
 }
 
-/** A fingerprint besides `strict` is what is meant, as in stock, which calls that form old. */
+/** A fingerprint besides `strict` means `fingerprint`, as in stock, which calls that form old. */
 function hostKeyCheckOf(values: ResolvedValues, key: number): SftpHostKeyCheck {
   const type = values.text("repo-sftp-host-key-check-type", key);
   const fingerprint = values.text("repo-sftp-host-fingerprint", key);
@@ -158,7 +160,7 @@ function hostKeyCheckOf(values: ResolvedValues, key: number): SftpHostKeyCheck {
   return { type: "fingerprint", hashType, fingerprint };
 }
 
-/** Two repositories in one place would write over each other. */
+/** Two repositories in one location would overwrite each other. */
 function checkPlaces(repos: readonly RepoConfig[]): void {
   for (const [index, repo] of repos.entries()) {
     for (const other of repos.slice(index + 1)) {

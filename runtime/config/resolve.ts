@@ -1,7 +1,8 @@
 /**
- * From what was found to what holds: precedence is already in the entries; here dependencies, defaults, required options, ranges and the
- * keys of the two groups are settled, in the way of pgBackRest 2.60 "config/parse". One difference is deliberate: a wrong value fails
- * even when the option is of no use to the command, so that a mistake shows on the first run and not on the night of the first backup.
+ * Resolves entries, which already have precedence: settles dependencies, defaults, required options, ranges and the
+ * keys of the two groups, as pgBackRest 2.60 "config/parse" does. One deliberate difference: a wrong value fails even
+ * when the command does not use the option, so that a mistake shows on the first run and not in the night of the first
+ * backup.
  */
 import { type BackupError, fail } from "../base/errors";
 import type { CommandName } from "./commands";
@@ -16,7 +17,7 @@ export interface ResolvedOption {
   readonly name: string;
   readonly value: OptionValue | undefined;
   readonly source: EntrySource | "default";
-  /** The entry that was heeded; undefined when the default holds because nothing was said or a dependency is not met. */
+  /** Undefined when the default holds, because the option is unset or its dependency is not met. */
   readonly entry: Entry | undefined;
 }
 
@@ -25,7 +26,7 @@ export interface Resolved {
   /** Ascending; at least one when the command uses the group. */
   readonly repoKeys: readonly number[];
   readonly pgKeys: readonly number[];
-  /** Repositories that lack a secret, with what is missing: their own error, as long as the command has others. */
+  /** Repositories that lack a secret. The error affects only them as long as the command has others. */
   readonly unusable: ReadonlyMap<number, BackupError>;
   /** Every option that is valid for the command, in the order of the table, then by key. */
   readonly options: readonly ResolvedOption[];
@@ -42,7 +43,7 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
     checkUnused(entry, name);
   }
   const resolver = new Resolver(command, entries, warn);
-  // A forgotten stanza is the reason for much else that is missing: said first.
+  // First, because without a stanza much else is missing too.
   const stanza = rowOf("stanza");
   if (stanza.commands.includes(command)) resolver.resolve(stanza, undefined);
   const repoKeys = usedKeys(resolver, "repo");
@@ -62,8 +63,8 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
 }
 
 /**
- * Keys with something that is not default. A phantom, made by an option whose dependency is not met, goes; key 1 stays when nothing else is
- * left, all by default. None when the command does not use the group.
+ * Keys with a value that is not default; none when the command does not use the group. A key whose only options have
+ * unmet dependencies is dropped; key 1 stays when no other is left.
  */
 function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
   const keys = resolver.keysOf(group);
@@ -72,7 +73,7 @@ function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
   return used.length > 0 || keys.length === 0 ? used : [1];
 }
 
-/** Fails on a value that could not be right for any command. */
+/** Fails on a value that no command could accept. */
 function checkUnused(entry: Entry, name: string): void {
   if (entry.texts.length === 0 || (entry.row.type === "enum" && entry.row.allowed === undefined)) return;
   parseValue({ name, row: entry.row, rule: widestRule(entry.row), place: entry.place }, entry.texts, () => undefined);
@@ -104,7 +105,7 @@ class Resolver {
     return OPTIONS.filter((row) => row.group === group && row.commands.includes(this.#command));
   }
 
-  /** Keys that options valid for the command were found with; key 1 when there are none, and always for a group `pg` in use. */
+  /** Keys of options that are valid for the command; key 1 when there are none, and always for a group `pg` in use. */
   keysOf(group: "repo" | "pg"): readonly number[] {
     const rows = this.rowsOf(group);
     if (rows.length === 0) return [];

@@ -1,6 +1,6 @@
 /**
- * Typed reading of resolved options. An option that is not valid for the command has its default, so that every field of the configuration
- * is defined whatever the command.
+ * Typed reading of resolved options. An option that is not valid for the command has its default, so that every field
+ * of the configuration is defined.
  */
 import { assert } from "../base/errors";
 import { rowOf } from "./optionName";
@@ -50,13 +50,12 @@ export class ResolvedValues {
     return value as Readonly<Record<string, string>>;
   }
 
-  /** False where the default holds. */
   isGiven(name: string): boolean {
     const option = this.#resolved.find(name, undefined);
     return option !== null && option.source !== "default";
   }
 
-  /** The options whose rows say where they stand in the configuration. */
+  /** Options whose rows name a field of the configuration. */
   groups(): OptionValues {
     const found: Record<string, OptionValue | undefined | Record<string, OptionValue | undefined>> = {};
     for (const { config, name, type } of OPTIONS) {

@@ -1,11 +1,11 @@
 /**
- * Secrets that are files, one per value: as Kubernetes mounts a Secret, `<PGBACKSTOP_SECRETS>/repo1/ACCESS_SECRET_KEY`, and as systemd hands
- * credentials to a unit, `<CREDENTIALS_DIRECTORY>/repo1-s3-key-secret`. What lies there counts as if the environment had said it, without being in
- * any environment. Pure.
+ * Secrets that are files, one per value: as Kubernetes mounts a Secret, `<PGBACKSTOP_SECRETS>/repo1/ACCESS_SECRET_KEY`,
+ * and as systemd passes credentials to a unit, `<CREDENTIALS_DIRECTORY>/repo1-s3-key-secret`. They count as variables
+ * of the environment without being in any environment. Pure.
  */
 import { OPTIONS as OPTION_ROWS } from "./options";
 
-/** File name by the option that it is for, without `PGBACKREST_REPO1_`. */
+/** File name → option, without `PGBACKREST_REPO1_`. */
 const OPTIONS: Readonly<Record<string, string>> = {
   ACCESS_KEY_ID: "S3_KEY",
   ACCESS_SECRET_KEY: "S3_KEY_SECRET",
@@ -14,9 +14,9 @@ const OPTIONS: Readonly<Record<string, string>> = {
 };
 
 const REPO_OPTIONS = OPTION_ROWS.filter(({ acted, group }) => acted && group === "repo");
-/** Names of a unit's credentials that stand for the option of that name. */
+/** Credentials that hold the value of the option of that name. */
 const CREDENTIAL = credentialPattern(REPO_OPTIONS.filter(({ secret }) => secret === true));
-/** The same for an option whose value is a file: the credential itself. */
+/** Credentials that are themselves the file which the option names. */
 const CREDENTIAL_FILE = credentialPattern(REPO_OPTIONS.filter(({ name }) => name.endsWith("-private-key-file")));
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -27,7 +27,7 @@ interface SecretAccess {
   readonly listDirectory: (path: string) => readonly string[];
 }
 
-/** What the environment says goes before what a file says. */
+/** The environment takes precedence over files. */
 export function withSecretFiles(env: Environment, access: SecretAccess): Environment {
   return { ...fromCredentials(env["CREDENTIALS_DIRECTORY"], access), ...fromSecret(env["PGBACKSTOP_SECRETS"], access), ...env };
 }

@@ -20,37 +20,38 @@ export interface SettingsFileRepo {
   readonly compressLevel?: number;
   /** A row of the table of S3 providers; `auto` guesses it from the endpoint. */
   readonly s3Quirks?: string;
-  /** `check` fails when the newest full backup here is older than so many seconds; `ever` asks only that there is one. Absent asks nothing. */
+  /**
+   * `check` fails when the newest full backup here is older, in seconds; `ever` only requires one. Absent requires
+   * none.
+   */
   readonly expectFullWithinS?: number | "ever";
-  /** A drill fails when the newest backup of any kind here is older than so many seconds. Absent asks nothing. */
+  /** A drill fails when the newest backup of any kind here is older, in seconds. Absent requires none. */
   readonly expectBackupWithinS?: number;
 }
 
-/** A drill as it is declared; the same as of the command line, with `repo1`, `repo2` in the place of keys. */
+/** The options of the command line, with `repo1`, `repo2` instead of keys. */
 export type SettingsFileDrill = Omit<DeclaredDrill, "repoKeys"> & { readonly repos?: readonly string[] };
 
-/** The file's own shape. */
 export interface SettingsFile {
   readonly version?: 1;
   readonly acknowledge?: "all" | "any" | readonly string[];
-  /** Default `pgbackrest`, as stock wants it; empty allows any `archive_command`. */
+  /** Default `pgbackrest`, as stock requires; empty allows any `archive_command`. */
   readonly archiveCommandWord?: string;
-  /** True where the sidecar of a cluster takes the first full backup of a repository by itself. Default false. */
+  /** True when the cluster's sidecar takes a repository's first full backup. Default false. */
   readonly firstBackup?: boolean;
-  /** Words of the commands that stop and start the server, for `recover` and `rollback`; absent finds them out. */
+  /** Commands (argv) that stop and start the server, for `recover` and `rollback`; absent detects them. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
-  /** What fire drills measure against. */
+  /** Objectives and checks of fire drills. */
   readonly drill?: Partial<Omit<DrillSettings, "declared">> & { readonly declared?: Readonly<Record<string, SettingsFileDrill>> };
-  /** WAL of segments that are not full yet is shipped so often; absent ships full segments only. */
+  /** How often WAL of unfinished segments is shipped; absent ships only whole segments. */
   readonly stream?: { readonly intervalSeconds: number };
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
 }
 
-/** Longer than that, `archive_timeout` does as much for less. */
+/** For longer intervals `archive_timeout` suffices and costs less. */
 export const STREAM_INTERVAL_S_MAX = 3600;
 
-/** What holds without a file. */
 export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} };
 
 type Repos = Record<number, Settings["repos"][number]>;
@@ -68,7 +69,9 @@ export function parseSettings(text: string, fileName: string): Settings {
   return reader.settings(value);
 }
 
-/** The JSON text with keys in a fixed order and a line end. @throws config for what {@link parseSettings} would refuse. */
+/**
+ * The JSON text with keys in a fixed order and a line end. @throws config for what {@link parseSettings} would refuse.
+ */
 export function renderSettings(settings: SettingsFile): string {
   const checked = new Reader(SETTINGS_FILE_NAME).settings(settings);
   const { mode, repoKeys } = checked.acknowledge;
@@ -96,7 +99,7 @@ function drillText({ assertions, declared, heartbeat, objectives }: DrillSetting
   };
 }
 
-/** Range of a level of compression. @throws nothing; null when the type has no level. */
+/** Null when the type has no level. */
 export function levelRangeOf(type: CompressType): { least: number; most: number; fallback: number } | null {
   const rule = rowOf("compress-level").forDepend?.[type];
   if (rule?.range === undefined) return null;
@@ -265,7 +268,7 @@ class Reader {
     };
   }
 
-  /** Without a type here the range waits for the configuration's type. */
+  /** Without a type here, the configuration's type decides the range later. */
   #checkLevel(field: string, level: unknown, type: CompressType | undefined): void {
     if (typeof level !== "number" || !Number.isSafeInteger(level)) throw this.#wrong(field, level, "a whole number");
     if (type !== undefined) checkLevel(level, type, (allowed) => this.#wrong(field, level, allowed));
@@ -293,7 +296,7 @@ class Reader {
   }
 }
 
-/** @throws what `wrong` makes of the text of what is allowed. */
+/** @throws the error that `wrong` makes of the allowed values */
 export function checkLevel(level: number, type: CompressType, wrong: (allowed: string) => BackupError): void {
   const range = levelRangeOf(type);
   if (range === null) {

@@ -1,7 +1,6 @@
 /**
- * The configuration as operations see it: parsed, checked, fully defaulted, frozen. Made by `load.ts` from the command line, the
- * environment, `pgbackrest.conf` and the settings file; plain data apart from {@link Secret}, so it can be handed to a worker thread
- * after its secrets were opened.
+ * The configuration as operations see it: parsed, checked, with defaults, frozen. `load.ts` makes it. Plain data apart
+ * from {@link Secret}, so that a worker thread can get it once its secrets are opened.
  */
 import type { BackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
@@ -17,7 +16,7 @@ export interface PgConfig {
   readonly database: string;
 }
 
-/** Keys that are in no file of the configuration. What is missing in the environment is absent: it shows at the first use. */
+/** Keys from outside the configuration. A missing environment variable is absent here and fails the first use. */
 export type S3KeySource =
   | { readonly type: "auto"; readonly role?: string; readonly endpoint?: string }
   | { readonly type: "web-id"; readonly roleArn?: string; readonly tokenFile?: string; readonly sessionName?: string; readonly stsHost: string }
@@ -31,7 +30,7 @@ export interface S3Config {
   readonly key: Secret;
   readonly keySecret: Secret;
   readonly token?: Secret;
-  /** Then key and secret are empty. */
+  /** Key and secret are empty then. */
   readonly keySource?: S3KeySource;
   readonly uriStyle: "host" | "path";
   /** Overrides the connection address only; Host header and signature keep the endpoint. */
@@ -44,7 +43,7 @@ export interface S3Config {
   readonly quirks: string;
 }
 
-/** How the key that an SSH host shows is judged. Files of known hosts are those of ssh when none is named. */
+/** How an SSH host key is checked. Without named files ssh's known_hosts files apply. */
 export type SftpHostKeyCheck =
   | { readonly type: "fingerprint"; readonly hashType: "md5" | "sha1" | "sha256"; readonly fingerprint: string }
   | { readonly type: "known-hosts"; readonly files: readonly string[] }
@@ -67,7 +66,7 @@ export interface RepoConfig {
   readonly path: string;
   readonly cipherType: "none" | "aes-256-cbc";
   readonly cipherPass?: Secret;
-  /** Why it cannot be used: a secret is missing. Every use of it fails with this, and the other repositories go on. */
+  /** Why it cannot be used: a secret is missing. Every use fails with this error; other repositories continue. */
   readonly unusable?: BackupError;
   readonly s3?: S3Config;
   readonly sftp?: SftpConfig;
@@ -84,12 +83,12 @@ export interface RepoConfig {
   readonly retentionArchive?: number;
   readonly retentionArchiveType: "full" | "diff" | "incr";
   readonly retentionHistoryDays?: number;
-  /** Compression of what this repository gets: `compress-type`/`compress-level`, unless the settings file says otherwise for it. */
+  /** Compression of new files here: `compress-type`/`compress-level`, unless the settings file says otherwise. */
   readonly compressType: CompressType;
   readonly compressLevel: number;
 }
 
-/** `repo-block-*`: a map that is absent is stock's; the others in descending order of their first field. */
+/** `repo-block-*`: an absent map is stock's; the others descend by their first field. */
 export interface BlockConfig {
   readonly sizeMap?: readonly { readonly fileSizeBytes: number; readonly blockSizeBytes: number }[];
   readonly ageMap?: readonly { readonly ageDays: number; readonly multiplier: number }[];
@@ -98,27 +97,27 @@ export interface BlockConfig {
   readonly superBlockSizeFullBytes: number;
 }
 
-/** When PostgreSQL is told that a segment is safe: in all repositories, in any one, or in each of the named ones. */
+/** When PostgreSQL may drop a segment: all repositories hold it, any one does, or each named one. */
 export interface AcknowledgePolicy {
   readonly mode: "all" | "any" | "named";
   /** Keys of the repositories that must hold the segment; only with `named`. */
   readonly repoKeys: readonly number[];
 }
 
-/** What pgBackRest has no option for; kept in a file of its own, because stock warns about unknown options. */
+/** What pgBackRest has no option for; in a file of its own, because stock warns about unknown options. */
 export interface Settings {
   readonly acknowledge: AcknowledgePolicy;
   /** What `archive_command` must contain for `backup` and `check`; empty allows any command. */
   readonly archiveCommandWord: string;
-  /** True where the sidecar of a cluster takes the first full backup of a repository by itself. */
+  /** True when the cluster's sidecar takes a repository's first full backup. */
   readonly firstBackup?: true;
-  /** How the server is stopped and started; absent finds it out. */
+  /** How to stop and start the server; absent detects it. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Per repository key. */
   readonly repos: Readonly<Record<number, RepoSettings>>;
-  /** What fire drills measure against. */
+  /** Objectives and checks of fire drills. */
   readonly drill?: DrillSettings;
-  /** How often the agent ships WAL of segments that are not full yet; absent never. */
+  /** How often the agent ships WAL of unfinished segments; absent never. */
   readonly stream?: { readonly intervalSeconds: number };
 }
 
@@ -126,22 +125,22 @@ export interface DrillSettings {
   readonly objectives: {
     /** From the start of a restore to the first connection. */
     readonly rtoSeconds?: number;
-    /** What may be lost. */
+    /** The loss of data that is acceptable. */
     readonly rpoSeconds?: number;
     /** Of the newest backup of the drilled repository. */
     readonly backupAgeSeconds?: number;
   };
-  /** A statement that gives the time of production's newest heartbeat, one row of one value. */
+  /** A statement that returns one value: the time of production's newest heartbeat. */
   readonly heartbeat?: { readonly database?: string; readonly sql: string };
   /** Statements whose every value must be true in a restored cluster. */
   readonly assertions: readonly { readonly name: string; readonly database?: string; readonly sql: string }[];
-  /** Drills that were declared, by their names: `drill --name=weekly`. */
+  /** Declared drills by name: `drill --name=weekly`. */
   readonly declared: Readonly<Record<string, DeclaredDrill>>;
 }
 
-/** What a drill is made with, where the command line does not say it. */
+/** Defaults of a drill's command line. */
 export interface DeclaredDrill {
-  /** Those that come in their turn; absent, all. */
+  /** Drilled in turn; absent means all. */
   readonly repoKeys?: readonly number[];
   readonly pick?: DrillPickName;
   readonly level?: DrillLevelName;
@@ -163,19 +162,19 @@ export interface RepoSettings {
 }
 
 /**
- * One group for each part of the program that reads it. Most fields come from the rows of the option table, each where its `config` says;
- * those below are made of several options, or of none.
+ * One group for each part of the program that reads it. Rows of the option table give most fields (`config`); the
+ * fields below combine several options, or none.
  */
 export interface Config extends OptionValues {
   readonly command: CommandName;
   /** `async` for the background process of `archive-async`: `archive-push:async`. */
   readonly role: "main" | "async";
-  /** Words after the command that are no options. */
+  /** Arguments after the command that are no options. */
   readonly params: readonly string[];
   readonly stanza: string | undefined;
   /** `--repo`; undefined lets the command choose. */
   readonly repoKey: number | undefined;
-  /** Ascending by key; every configured repository, whatever `--repo` says. */
+  /** Every configured repository whatever `--repo` says, ascending by key. */
   readonly repos: readonly RepoConfig[];
   /** Ascending by key. */
   readonly pgs: readonly PgConfig[];
@@ -193,14 +192,17 @@ export interface Config extends OptionValues {
   };
   readonly info: OptionValues["info"] & { readonly type: "full" | "diff" | "incr" | undefined };
   readonly drill: OptionValues["drill"] & {
-    /** Whether the command line says them. What was declared counts where it does not. */
+    /** Whether the command line sets them; otherwise the declared drill counts. */
     readonly given: { readonly level: boolean; readonly maxMinutes: boolean };
   };
-  /** `--opt=value` words that another command needs to find the same repositories: restore_command, the agent's backups. No secret. */
+  /**
+   * `--opt=value` arguments that another command needs to use the same repositories: restore_command, the agent's
+   * backups. No secret.
+   */
   readonly carriedOptions: readonly string[];
   /**
-   * What stock logs after `<command> command begin <version>: `: the parameters in brackets when there are some, then every option that is
-   * not default as `--name=value`, in stock's order, secrets as `<redacted>`.
+   * What stock logs after `<command> command begin <version>: `: the parameters in brackets when there are some, then
+   * every option that is not default as `--name=value`, in stock's order, secrets as `<redacted>`.
    */
   readonly beginLine: string;
 }

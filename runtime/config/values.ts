@@ -1,6 +1,7 @@
 /**
- * Texts to values by an option's type: sizes in bytes (`20MiB`, `20mb`, `20M`: powers of 1024), times in milliseconds (`60`, `60s`, `100ms`,
- * `1w`; whole numbers, seconds when no unit), booleans `y` and `n`, paths, lists, `key=value` hashes. Rules and wording of pgBackRest 2.60.
+ * Parses texts by an option's type: sizes in bytes (`20MiB`, `20mb`, `20M`: powers of 1024), times in milliseconds
+ * (`60`, `60s`, `100ms`, `1w`; whole numbers, by default seconds), booleans `y` and `n`, paths, lists, `key=value`
+ * hashes. Rules and wording of pgBackRest 2.60.
  */
 import { type BackupError, fail } from "../base/errors";
 import type { OptionRow, OptionRule, OptionType } from "./options";
@@ -10,13 +11,13 @@ export type OptionValue = string | number | boolean | readonly string[] | Readon
 const SIZE_FACTORS: Readonly<Record<string, number>> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, p: 2 ** 50 };
 const TIME_FACTORS_MS: Readonly<Record<string, number>> = { "": 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
-/** Bytes, or null when `text` is no size. */
+/** Bytes; null when invalid. */
 export function parseSize(text: string): number | null {
   const match = /^(\d+)(?:([kmgtp])(?:i?b)?|b)?$/.exec(text.toLowerCase());
   return match === null ? null : safe(Number(match[1]) * (SIZE_FACTORS[match[2] ?? ""] ?? 1));
 }
 
-/** Milliseconds, or null when `text` is no time. */
+/** Milliseconds; null when invalid. */
 export function parseTime(text: string): number | null {
   const match = /^(\d+)(ms|s|m|h|d|w)?$/.exec(text.toLowerCase());
   return match === null ? null : safe(Number(match[1]) * (TIME_FACTORS_MS[match[2] ?? ""] ?? 1));
@@ -27,7 +28,7 @@ export function parseInteger(text: string): number | null {
   return /^[+-]?\d+$/.test(text) ? safe(Number(text)) : null;
 }
 
-/** Bytes, milliseconds or the number, by type; null when `text` is none. */
+/** Bytes, milliseconds or the number, by type; null when invalid. */
 export function parseNumber(type: OptionType, text: string): number | null {
   return type === "size" ? parseSize(text) : type === "time" ? parseTime(text) : parseInteger(text);
 }
@@ -40,13 +41,13 @@ export interface ValueContext {
   readonly rule: OptionRule;
   /** `'compress-type' option = 'gz'`: what the range depends on. */
   readonly rangeReason?: string | undefined;
-  /** Where the value stands, as a hint; undefined on the command line. */
+  /** Hint where the value stands; undefined on the command line. */
   readonly place: string | undefined;
 }
 
 /**
  * The value of one option from its texts (one, or several for lists and hashes; `y`/`n` for booleans).
- * @throws optionInvalidValue, and optionInvalid for a hash item without `=`; the value of a secret is never part of the message.
+ * @throws optionInvalidValue, and optionInvalid for a hash item without `=`; messages never contain a secret's value
  */
 export function parseValue(context: ValueContext, texts: readonly string[], warn: (text: string) => void): OptionValue {
   const { row } = context;
@@ -63,7 +64,7 @@ export function parseValue(context: ValueContext, texts: readonly string[], warn
   return row.type === "path" ? parsePath(context, text) : text;
 }
 
-/** An optionInvalidValue (32) with a hint that tells the place. */
+/** An optionInvalidValue (32) with a hint that names its source. */
 function invalid(context: ValueContext, message: string, hint?: string): BackupError {
   const hints = [hint, context.place].filter((text) => text !== undefined);
   return fail("optionInvalidValue", message, hints.length === 0 ? {} : { hint: hints });

@@ -1,6 +1,6 @@
 /**
- * Delivers one notification to every target that wants it, each by itself: what one refuses the others get all the same. Three tries of ten
- * seconds; no error names a secret, whatever a server or a library says.
+ * Delivers one notification to every interested target; targets are independent. Three tries of ten seconds each. No
+ * error contains a secret, whatever a server or library says.
  */
 import { withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
@@ -14,24 +14,24 @@ import type { NotifyTarget } from "./targets";
 import { post } from "./web";
 
 export interface DeliverParts {
-  /** Null when the file is not there. */
+  /** Null when the file does not exist. */
   readFile(path: string): Promise<Uint8Array | null>;
 }
 
 export interface Delivery {
-  /** `slack`, or what the file calls it. */
+  /** Its type, or its name in the file. */
   readonly target: string;
-  /** Null when it arrived. */
+  /** Null on success. */
   readonly error: BackupError | null;
 }
 
 const ATTEMPT_MS = 10_000;
 const POLICY = { attempts: 3, pausesMs: [1000, 2000] };
-/** Shorter ones would blot out ordinary words. */
+/** Shorter ones would redact ordinary words. */
 const SECRET_CHARS_MIN = 4;
 const STARS = "******";
 
-/** Targets that want this event of this unit. Pure. */
+/** Targets that subscribe to this event of this unit. Pure. */
 export function interested(targets: readonly NotifyTarget[], { event, unit }: Notification): readonly NotifyTarget[] {
   return targets.filter(({ events, units }) => events.includes(event) && (units.length === 0 || event === "test" || units.includes(unit)));
 }
@@ -66,13 +66,13 @@ function send(target: NotifyTarget, notification: Notification, ca: Uint8Array |
   return sendLetter(target, { subject: title, text: plainText(notification), atMs, id, host }, ca, signal);
 }
 
-/** Without the cause: it may quote what was sent. */
+/** Without the cause, which may quote what was sent. */
 function withoutSecrets(target: NotifyTarget, error: BackupError): BackupError {
   const text = secretsOf(target).reduce((line, secret) => line.replaceAll(secret, STARS), error.message);
   return fail(error.kind, `${placeOf(target)}: ${text}`, error.hints.length === 0 ? {} : { hint: error.hints });
 }
 
-/** Whatever opens a door: the address with all its parts, passwords, and the forms in which they are sent. */
+/** Everything that grants access: each part of the URL, passwords, and their encoded forms. */
 function secretsOf(target: NotifyTarget): string[] {
   const shown = ({ user = "" }: NotifyTarget, secret: Secret | undefined): string[] => {
     if (secret === undefined) return [];
@@ -91,12 +91,12 @@ function secretsOf(target: NotifyTarget): string[] {
   return longest([target.url.reveal(), ...parts, ...[target.token, target.password, target.hmacSecret].flatMap((secret) => shown(target, secret))]);
 }
 
-/** The longest first: what holds another one goes before it. */
+/** Longest first: one secret may contain another. */
 function longest(texts: readonly string[]): string[] {
   return texts.filter((text) => text.length >= SECRET_CHARS_MIN).sort((left, right) => right.length - left.length);
 }
 
-/** `https://hooks.slack.com/…`: where, and no more. */
+/** `https://hooks.slack.com/…`: the host only. */
 function placeOf(target: NotifyTarget): string {
   if (target.type === "email") return `${target.host}:${target.port}`;
   const { host, protocol } = new URL(target.url.reveal());

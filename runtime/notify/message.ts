@@ -1,4 +1,4 @@
-/** What is told, in words and in fields; the same for every target. Pure. */
+/** A notification's text and fields, the same for every target. Pure. */
 import { nameOfCode } from "../base/errors";
 import type { UnitFacts } from "../local/systemdUnit";
 import type { NotifyEvent } from "./events";
@@ -8,11 +8,11 @@ export interface Notification {
   readonly ok: boolean;
   readonly stanza: string;
   readonly host: string;
-  /** Empty when none was named. */
+  /** Empty when the caller named none. */
   readonly unit: string;
   readonly facts: UnitFacts | null;
   readonly title: string;
-  /** Without secrets and without lines of a log: those may hold anything. */
+  /** Without secrets and log lines, which may contain anything. */
   readonly lines: readonly string[];
   readonly atMs: number;
 }
@@ -23,9 +23,9 @@ export interface NotificationInput {
   readonly host: string;
   readonly unit: string;
   readonly facts: UnitFacts | null;
-  /** Lines that say where to look; left out, those of a host: its journal, and `pgbackstop status`. */
+  /** Lines that say where to look; by default a host's: its journal, and `pgbackstop status`. */
   readonly ways?: readonly string[];
-  /** Of a drill: whether it passed, and what it found. */
+  /** Whether the drill passed, and its findings. */
   readonly drill: { readonly ok: boolean; readonly title: string; readonly lines: readonly string[] } | null;
   readonly atMs: number;
 }
@@ -55,7 +55,7 @@ export function notificationOf(input: NotificationInput): Notification {
   }
 }
 
-/** The lines of the log are not among them: they may hold what must not leave the host. They are named instead. */
+/** Says where the log is; its lines may contain secrets. */
 function failureLines({ facts, stanza, unit, ways }: NotificationInput): string[] {
   const code = facts === null || !/^\d+$/.test(facts.status) ? null : Number(facts.status);
   const name = code === null ? null : nameOfCode(code);

@@ -1,4 +1,4 @@
-/** The request that each service wants for a notification, as its documentation has it. Pure. */
+/** Each service's request for a notification, as its documentation says. Pure. */
 import { createHmac } from "node:crypto";
 import type { Notification } from "./message";
 import type { WebTarget } from "./targets";
@@ -11,7 +11,7 @@ export interface WebRequest {
 
 /** healthchecks.io takes up to 100 kB. */
 const BODY_CHARS_MAX = 10_000;
-/** How long an alert stays when nobody says that it is over. */
+/** How long an alert lasts when nothing resolves it. */
 const ALERT_MS = 24 * 3600_000;
 const JSON_TYPE = { "content-type": "application/json" };
 const ALERT_NAMES: Readonly<Record<Notification["event"], string>> = {
@@ -56,19 +56,19 @@ function authorizationOf({ password, token, user }: WebTarget): string | null {
   return `Basic ${Buffer.from(`${user}:${password?.reveal() ?? ""}`).toString("base64")}`;
 }
 
-/** Slack takes three characters for its own. */
+/** Slack reserves three characters. */
 function slackText({ lines, ok, title }: Notification): string {
   const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   return [`${ok ? ":white_check_mark:" : ":rotating_light:"} *${escaped(title)}*`, ...lines.map(escaped)].join("\n").slice(0, BODY_CHARS_MAX);
 }
 
-/** To the root of the server, as JSON: a header could hold ASCII only. */
+/** To the server's root, as JSON: headers hold ASCII only. */
 function ntfyMessage(topic: string, { event, lines, ok, title }: Notification): object {
   const priority = ok ? (event === "test" ? 3 : 2) : 4;
   return { topic, title, message: lines.join("\n").slice(0, 4000), priority, tags: [ok ? "white_check_mark" : "rotating_light"] };
 }
 
-/** One run's start and end belong together by `rid`, which is the invocation's id. */
+/** `rid`, the invocation's id, pairs a run's start with its end. */
 function pingUrl(url: string, { event, facts, ok }: Notification): string {
   const place = event === "start" ? "/start" : event === "test" ? "/log" : ok ? "" : "/fail";
   const [address = "", query] = url.split("?");
@@ -78,7 +78,7 @@ function pingUrl(url: string, { event, facts, ok }: Notification): string {
   return `${address.replace(/\/+$/, "")}${place}${words.length === 0 ? "" : `?${words.join("&")}`}`;
 }
 
-/** What has ended well ends the alert of the same labels. */
+/** A success ends the alert of the same labels. */
 function alertOf({ atMs, event, host, lines, ok, stanza, title, unit }: Notification): object {
   const isOver = ok && event !== "test";
   return {
@@ -100,7 +100,7 @@ function fieldsOf({ atMs, event, facts, host, lines, ok, stanza, title, unit }: 
   return { version: 1, event, ok, stanza, host, unit, unitFacts: facts, at: new Date(atMs).toISOString(), title, lines };
 }
 
-/** HMAC-SHA-256 of `<timestamp>.<body>`: who receives it can refuse what is forged or repeated. */
+/** HMAC-SHA-256 of `<timestamp>.<body>`: the receiver can refuse forged and repeated messages. */
 function signature({ hmacSecret }: WebTarget, { atMs }: Notification, body: string): Record<string, string> {
   if (hmacSecret === undefined) return {};
   const timestamp = String(Math.floor(atMs / 1000));

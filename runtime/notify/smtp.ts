@@ -1,9 +1,9 @@
 /**
- * A letter by SMTP submission: EHLO, STARTTLS or TLS from the start, AUTH PLAIN or LOGIN, one message, QUIT (RFC 5321, 3207, 4954).
- *
- * nodemailer 10 would fit into the bundle (81 KiB gzipped; 22 KiB without its composer), but protects the password less: it sends STARTTLS to a server
- * that does not offer it, goes on after bytes that somebody put behind the reply, and tries AUTH PLAIN where the server does not offer it. Here
- * nothing is sent before the connection is encrypted when `starttls` was asked for, and each of the three ends the connection.
+ * An e-mail by SMTP submission: EHLO, STARTTLS or TLS from the start, AUTH PLAIN or LOGIN, one message, QUIT (RFC 5321,
+ * 3207, 4954).
+ * nodemailer 10 would fit into the bundle (81 KiB gzipped; 22 KiB without its composer), but protects the password
+ * less: it sends STARTTLS and AUTH PLAIN to servers that do not offer them, and accepts bytes injected after the reply
+ * to STARTTLS. Here each of the three ends the connection, and with `starttls` nothing is sent before encryption.
  */
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
@@ -14,9 +14,9 @@ export interface Letter {
   readonly subject: string;
   readonly text: string;
   readonly atMs: number;
-  /** Of the Message-ID: unique, of letters, digits and hyphens. */
+  /** For the Message-ID: unique, of letters, digits and hyphens. */
   readonly id: string;
-  /** Name of this host, for EHLO. */
+  /** This host's name, for EHLO. */
   readonly host: string;
 }
 
@@ -45,7 +45,7 @@ export async function sendLetter(target: EmailTarget, letter: Letter, ca: Uint8A
     for (const address of target.to) await line.ask(`RCPT TO:<${address}>`, 250, 251);
     await line.ask("DATA", 354);
     await line.ask(`${messageText(target, letter)}\r\n.`, 250);
-    // The letter is accepted: how the server takes leave does not matter.
+    // The server has accepted the message: an error after that does not matter.
     await line.ask("QUIT", 221).catch(() => {});
   } finally {
     line.close();
@@ -65,7 +65,7 @@ function open({ host, port, security }: EmailTarget, ca: Uint8Array | null, sign
   });
 }
 
-/** An address is no name to ask for (RFC 6066); its certificate is compared with `host` all the same. */
+/** SNI takes no IP address (RFC 6066); the certificate is compared with `host` nevertheless. */
 function identityOf(host: string, ca: Uint8Array | null): { readonly servername?: string; readonly ca?: Buffer } {
   return { ...(isIP(host) === 0 ? { servername: host } : {}), ...(ca === null ? {} : { ca: Buffer.from(ca) }) };
 }
@@ -121,7 +121,7 @@ class Line {
     await this.expect(...codes);
   }
 
-  /** @throws service (101) for another code; 4xx may be tried again */
+  /** @throws service (101) for another code; 4xx may be retried */
   async expect(...codes: readonly number[]): Promise<Reply> {
     const reply = await this.#reply();
     if (codes.includes(reply.code)) return reply;
@@ -130,7 +130,7 @@ class Line {
     throw fail(kind, `the server answered ${reply.code} ${said}`, { retryable: reply.code >= 400 && reply.code < 500 });
   }
 
-  /** What came unencrypted behind the reply to STARTTLS could be anybody's. */
+  /** Anyone could have injected bytes after the unencrypted reply to STARTTLS. */
   async encrypt(host: string, ca: Uint8Array | null): Promise<Line> {
     if (this.#text !== "") throw fail("protocol", "the server sent more than its answer before the encryption began");
     this.#socket.removeAllListeners("data");
@@ -169,7 +169,7 @@ class Line {
   }
 }
 
-/** Headers in ASCII, the text in base64: no line of it begins with a full stop. */
+/** ASCII headers and base64 text, in which no line begins with a full stop. */
 function messageText({ from, to }: EmailTarget, { atMs, id, subject, text }: Letter): string {
   const body = Buffer.from(text.replaceAll(/\r?\n/g, "\r\n"), "utf8").toString("base64");
   return [
@@ -187,7 +187,7 @@ function messageText({ from, to }: EmailTarget, { atMs, id, subject, text }: Let
   ].join("\r\n");
 }
 
-/** RFC 2047 where ASCII does not do; without line ends whatever it holds. */
+/** RFC 2047 for other characters than ASCII; never contains a line end. */
 function headerText(text: string): string {
   const line = text.replaceAll(/[\0-\x1f]+/g, " ");
   if (/^[\x20-\x7e]{0,200}$/.test(line)) return line;

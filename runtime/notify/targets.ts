@@ -1,5 +1,5 @@
 /**
- * Who is told: the file `notify.json`, which is a secret as a whole, because a webhook's address is all that one needs to use it.
+ * Targets of notifications: the file `notify.json`. All of it is secret, because a webhook's URL grants access.
  *
  *     {"version":1,"targets":[
  *       {"type":"slack","url":"https://hooks.slack.com/services/…"},
@@ -9,19 +9,19 @@
  *       {"type":"webhook","url":"https://…","hmacSecret":"…"},
  *       {"type":"email","host":"mail.example","security":"starttls","user":"…","password":"…","from":"db1@example","to":["ops@example"]}]}
  *
- * Strict: an unknown field or a wrong value is a config error (27) that names the field and what is allowed, and never the value. Pure.
+ * Strict: an unknown field or a wrong value is a config error (27) with the field and allowed values, never the value. Pure.
  */
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
 import { DEFAULT_EVENTS, EVENTS, type NotifyEvent, TARGET_TYPES } from "./events";
 
 interface CommonTarget {
-  /** For the log: `slack`, or what the file calls it. */
+  /** For the log: the type, or its name in the file. */
   readonly name: string;
   readonly events: readonly NotifyEvent[];
-  /** Only of these units; empty is of all. */
+  /** Only events of these units; empty means all. */
   readonly units: readonly string[];
-  /** Authorities besides those of the system. */
+  /** Added to the system's authorities. */
   readonly caFile: string | undefined;
 }
 
@@ -31,9 +31,9 @@ export interface WebTarget extends CommonTarget {
   readonly token: Secret | undefined;
   readonly user: string | undefined;
   readonly password: Secret | undefined;
-  /** Of ntfy. */
+  /** ntfy. */
   readonly topic: string;
-  /** Of a webhook. */
+  /** Webhook. */
   readonly hmacSecret: Secret | undefined;
 }
 
@@ -83,7 +83,7 @@ class Reader {
     try {
       value = JSON.parse(text);
     } catch {
-      // What JSON.parse says quotes the text.
+      // JSON.parse's message quotes the text.
       throw this.#fail("is not valid JSON");
     }
     const fields = this.#object("", value, ["version", "targets"]);
@@ -174,7 +174,7 @@ class Reader {
   #object(place: string, value: unknown, allowed: readonly string[]): Fields {
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(place, "an object");
     for (const name of Object.keys(value)) {
-      // The name itself may be a value in a wrong place.
+      // A misplaced value may stand where a name belongs.
       if (!allowed.includes(name)) throw this.#fail(`has an unknown field${place === "" ? "" : ` in ${place}`}; allowed are ${allowed.join(", ")}`);
     }
     return { ...value };

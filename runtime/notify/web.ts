@@ -1,4 +1,6 @@
-/** One request of a notification. Redirects are not followed: they would carry the message to an address that nobody has named. */
+/**
+ * Sends one notification's request. It follows no redirects: they would send the message to an unconfigured address.
+ */
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
 import { askWeb } from "../web/ask";
@@ -6,7 +8,7 @@ import type { WebRequest } from "./requests";
 
 const ANSWER_BYTES_MAX = 16 * 1024;
 
-/** @throws service (101) for any answer but 2xx, hostConnect (49) when there is none */
+/** @throws service (101) for any answer but 2xx, hostConnect (49) without an answer */
 export async function post({ body, headers, url }: WebRequest, ca: Uint8Array | null, signal: AbortSignal): Promise<void> {
   const { username, password, href } = new URL(url);
   const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");

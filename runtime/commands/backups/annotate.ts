@@ -1,4 +1,7 @@
-/** `annotate`: adds, changes and (with an empty text) removes notes of the backup `--set`, in every repository that holds it. */
+/**
+ * `annotate`: adds, changes and (with an empty text) removes notes of the backup `--set` in every repository that holds
+ * it.
+ */
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { annotate } from "../../operations/shared/annotate";
 import { requireLabel } from "../../operations/shared/requireLabel";

@@ -1,4 +1,4 @@
-/** `backup`: one pass into every repository, or into `--repo` alone. Exit 104 says that some repositories lack it. */
+/** `backup`: into every repository in one pass, or into `--repo` alone. Exit 104: some repositories lack the backup. */
 import { backup } from "../../operations/backup/backup";
 import { inlinePool } from "../../operations/shared/jobs";
 import { combinedError } from "../../operations/shared/results";

@@ -1,4 +1,4 @@
-/** `expire`: each repository (or `--repo`'s) by itself; exit 104 when some could not be expired. Also what `backup` does at its end. */
+/** `expire`: each repository (or `--repo`'s) independently; exit 104 when some failed. `backup` ends with it too. */
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Config, RepoConfig } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
@@ -21,11 +21,11 @@ export const expireCommand: Command = async (host) => {
   return 0;
 };
 
-/** Runs after a backup, under its locks and leases. A failure is logged and does not change the result of the backup. */
+/** Runs after a backup, under its locks and leases. A failure is logged and does not fail the backup. */
 export async function expireAfterBackup(host: Invocation & RepositoryAccess): Promise<void> {
   const repos: Repository[] = [];
   for (const repo of host.repositories()) {
-    // The backup's own error names the other process, which expires when it is done.
+    // The backup's own error names the other process, which expires at its own end.
     if (!(await host.leases.isBusy(repo))) repos.push(repo);
   }
   const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });
@@ -40,7 +40,7 @@ async function expireEach(
   const { config, ctx } = host;
   const errors: BackupError[] = [];
   let setFound = false;
-  // One after the other: the log reads in order.
+  // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
       const settings = config.repos.find((candidate) => candidate.key === repo.key);

@@ -1,4 +1,4 @@
-/** `manifest`: the content of one backup (`--set`, default the newest) of the first repository, or of `--repo`. */
+/** `manifest`: the content of one backup (`--set`, by default the newest) in the first repository or `--repo`. */
 import { fail } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import { requireLabel } from "../../operations/shared/requireLabel";

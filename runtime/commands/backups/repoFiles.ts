@@ -1,4 +1,4 @@
-/** `repo-ls [PATH]` and `repo-get FILE`: look into a repository, whatever its storage; the first one unless `--repo` names another. */
+/** `repo-ls [PATH]` and `repo-get FILE`: read a repository of any storage type, by default the first one. */
 import { fail, isError } from "../../base/errors";
 import { type JsonValue, renderJson } from "../../format/repository/json";
 import { listFiles, type ListedFile, openRepoFile, repoPathOf } from "../../operations/shared/repoFiles";
@@ -15,7 +15,7 @@ export const repoLsCommand: Command = async (host) => {
     host.print(`${renderJson(Object.fromEntries(files.map((file) => [file.name, fileJson(file)])))}\n`);
     return 0;
   }
-  // A path is not listed in itself; a file that was asked for is.
+  // A listing omits the directory itself, but not a file that the path names.
   const named = files.filter((file) => file.name !== "." || file.type === "file");
   host.print(named.map((file) => `${file.name}\n`).join(""));
   return 0;

@@ -1,4 +1,4 @@
-/** `sync`: whole backups and their WAL from `--from-repo` into `--to-repo`; exit 104 when some of it could not be copied. */
+/** `sync`: copies whole backups and their WAL from `--from-repo` to `--to-repo`; exit 104 when some copies failed. */
 import { fail } from "../../base/errors";
 import type { Config } from "../../config/types";
 import { sync } from "../../operations/sync/sync";
@@ -16,7 +16,7 @@ export const syncCommand: Command = async (host) => {
   host.requireStarted();
   host.lock("backup", [from, to]);
   const options = { scope: scopeOf(config), dryRun: config.dryRun };
-  // The source is only read. The target may have no stanza yet: the first sync makes it.
+  // The source is only read. The first sync creates the target's stanza.
   const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
   const { labels, walCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
   if (labels.length === 0 && walCount === 0 && problems.length === 0) ctx.log.info(`${to.name}: nothing of ${from.name} is missing`);

@@ -1,4 +1,7 @@
-/** `verify`: reads everything in every repository (or in `--repo`). Unlike stock the exit code tells: 26 when anything is wrong. */
+/**
+ * `verify`: reads everything in every repository (or in `--repo`). Unlike stock it exits with 26 when anything is
+ * wrong.
+ */
 import { type BackupError, ERRORS, fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { differingNames } from "../../operations/shared/namedWal";
@@ -10,7 +13,7 @@ import { toBackupError } from "../../base/errors";
 import { saveRun } from "../../local/runRecords";
 import type { Command, Invocation } from "../host";
 
-/** WAL segment size when no cluster is there to ask. */
+/** For a host that has no cluster to ask. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 export const verifyCommand: Command = async (host) => {
@@ -24,7 +27,7 @@ export const verifyCommand: Command = async (host) => {
     ...(config.verify.samplePercent === undefined ? {} : { samplePercent: config.verify.samplePercent }),
   };
   const results: RepoResult<Verdict>[] = [];
-  // One repository after the other: each has the whole pool, and the report reads in order.
+  // Sequential: each repository gets the whole pool, and the report reads in order.
   for (const repo of host.repositories()) {
     try {
       results.push({ repoKey: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options) });
@@ -57,7 +60,7 @@ export const verifyCommand: Command = async (host) => {
   return 0;
 };
 
-/** For metrics; the run itself is written down at its end. A look at one set says nothing of the others. */
+/** For metrics; a run records its own end. A verified `--set` says nothing about other backups. */
 async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
   const repos = Object.fromEntries(results.map((result) => [String(result.repoKey), { ok: result.ok && result.value.ok, endedAtS }]));
@@ -67,7 +70,7 @@ async function rememberVerdicts({ config, ctx }: Invocation, results: readonly R
   );
 }
 
-/** Histories and backup labels carry no checksum: repositories that hold different ones are both in doubt. */
+/** Histories and backup labels carry no checksum: if two repositories differ, both are in doubt. */
 function compareNamed(results: RepoResult<Verdict>[]): void {
   const named = new Map(results.flatMap((result) => (result.ok ? [[result.repoKey, result.value.named] as const] : [])));
   const differing = differingNames(named);
@@ -82,7 +85,7 @@ function errorText(repoKey: number, error: BackupError): string {
   return `repo${repoKey}: error: [${error.name}] ${error.message}\n`;
 }
 
-/** Stock's lines, one block a repository, plus the gaps that stock does not see; what is in order only with `--verbose`. */
+/** Stock's lines, one block per repository, plus gaps that stock does not see. `--verbose` adds what is in order. */
 function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string {
   const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoKey}`, `status: ${verdict.ok ? "ok" : "error"}`];
   for (const { archiveId, counts, gaps } of verdict.archives) {
@@ -113,7 +116,10 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
   return shown.length === 0 ? [] : [`    ${shown.join(", ")}`];
 }
 
-/** Ours: `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"} or {"key","status":"error","error"}]}`. */
+/**
+ * Ours:
+ * `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"} or {"key","status":"error","error"}]}`.
+ */
 function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
   const repos = results.map((result): JsonValue => {
     if (!result.ok) return { key: result.repoKey, status: "error", error: `[${result.error.name}] ${result.error.message}` };

@@ -1,15 +1,15 @@
-/** Asking before something is done that a user would want to have agreed to. */
+/** Asks the user before a step that changes or replaces data. */
 import { fail } from "../../base/errors";
 import type { Invocation, Terminal } from "../host";
 
-/** With `--yes` nobody is asked. */
+/** `--yes` answers it. */
 export async function agreed(host: Invocation & Terminal, question: string): Promise<boolean> {
   if (host.config.recover.yes) return true;
   const answer = await host.ask(`${question} [yes/no] `);
   return answer !== null && /^y(es)?$/i.test(answer.trim());
 }
 
-/** The exit code of a refusal. @throws optionRequired (37) where nobody could be asked */
+/** The exit code of a refusal. @throws optionRequired (37) where nobody could answer */
 export function refused(host: Terminal, verb: string): number {
   if (host.isInteractive) {
     host.print("Nothing was changed.\n");

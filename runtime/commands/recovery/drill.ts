@@ -1,4 +1,4 @@
-/** `drill`: one fire drill, beside production; exit 0 when it went well, else the code of the first thing that did not. */
+/** `drill`: one fire drill beside production; exits with 0, or with the code of the first failure. */
 import type { Context } from "../../base/context";
 import { silentLog } from "../../base/log";
 import { fail } from "../../base/errors";
@@ -17,7 +17,7 @@ const EXIT_CODE_MAX = 125;
 export const drillCommand: Command = async (host) => {
   const { config } = host;
   const { stanza = "" } = config;
-  // A document on standard output must stay one.
+  // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   if (host.self.uid === 0)
     throw fail("runtime", "a drill cannot run as root: PostgreSQL's server refuses to", { hint: "run it as the owner of PostgreSQL." });
@@ -25,7 +25,8 @@ export const drillCommand: Command = async (host) => {
   const path = drillPathOf(host, asked);
   await prepareRoot(path);
   const { execId, pid } = host.process;
-  // In the directory of the drills itself: two of one stanza must not clean up each other's, whatever their lock path.
+  // In the drills' own directory: two drills of one stanza must not clean up each other's files, whatever their lock
+  // path.
   const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
   try {
     await cleanScratch(path, stanza, config.binPath, ctx);
@@ -76,7 +77,7 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
   );
 }
 
-/** Beside the data directory there is most likely room for another one. */
+/** The file system of the data directory most likely has space for a copy. */
 export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
   const [pg] = config.pgs;
   const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
@@ -90,7 +91,7 @@ export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "pat
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
-/** Of one repository alone, or of all where none is named, in this process's own time, and without production's spool. */
+/** From one repository, or from all when none is named; at this process's clock, without production's spool. */
 export function restoreCommandLine({ config, ownCommand }: Invocation & ProgramAccess, repoKey: number | undefined, dataDirectory: string): string {
   const carried = config.carriedOptions.filter((word) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(word));
   const own = [

@@ -1,4 +1,7 @@
-/** `extract-table`: a table or schema as it was, back into production beside what is there or in its place; exit 0 also when the swap was declined. */
+/**
+ * `extract-table`: restores an earlier version of a table or schema into production, beside the current one or in its
+ * place; exit 0 also when the user declines the swap.
+ */
 import { fail } from "../../base/errors";
 import { acquireLock } from "../../local/lockFile";
 import { drillId } from "../../operations/drill/record";
@@ -22,7 +25,7 @@ export const extractTableCommand: Command = async (host) => {
     });
   await prepareRoot(root);
   const { execId, pid } = host.process;
-  // Drills and this one use the same directory and port, and clean up after each other.
+  // Drills use the same directory and port, and clean up.
   const lock = acquireLock({ lockPath: root, stanza, kind: "drill", execId, pid });
   try {
     await cleanScratch(root, stanza, options.binPath, ctx);

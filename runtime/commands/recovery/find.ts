@@ -1,4 +1,4 @@
-/** `find`: what was destroyed in a span of time and where a recovery ends just before it; exit 0 also when nothing was found. */
+/** `find`: what was destroyed in a time range, and the recovery target just before it; exit 0 also without a result. */
 import { silentLog } from "../../base/log";
 import { fail, isError } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
@@ -12,7 +12,7 @@ const HOUR_US = 3_600_000_000n;
 
 export const findCommand: Command = async (host) => {
   const { config } = host;
-  // A document on standard output must stay one.
+  // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   const deps = { repos: host.repositories(), openProduction: (database?: string) => host.newSession(database) };
   const found = await find(deps, optionsOf(host), ctx);
@@ -20,7 +20,7 @@ export const findCommand: Command = async (host) => {
   return 0;
 };
 
-/** @throws optionInvalidValue for times that are none, or in the wrong order */
+/** @throws optionInvalidValue for times that are invalid or in the wrong order */
 function optionsOf({ config, ctx }: Invocation): FindOptions {
   const { find: own, pgs, repoKey } = config;
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
@@ -45,7 +45,7 @@ function timeUs(option: string, text: string, beforeUs: bigint): bigint {
   }
 }
 
-/** Quoted as in SQL, or as find shows it. */
+/** Accepts a name quoted as in SQL, or as find prints it. */
 function plainName(text: string): string {
   return text.replace(/"((?:[^"]|"")+)"/g, (_whole, name: string) => name.replaceAll('""', '"'));
 }

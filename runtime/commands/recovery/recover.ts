@@ -1,6 +1,7 @@
 /**
- * `recover`: brings the cluster of this host back from a backup, with a plan first, the old data kept, and a way back. Runs as root, or as
- * PostgreSQL's account where that may stop and start the server; what needs that account is done by it.
+ * `recover`: restores this host's cluster from a backup: prints a plan first, keeps the old data, and `--undo` puts
+ * them back. Runs as root, or as PostgreSQL's account where that may stop and start the server; steps that need that
+ * account run as it.
  */
 import { dirname } from "node:path";
 import { formatLocalSeconds } from "../../base/clock";
@@ -31,7 +32,7 @@ export const recoverCommand: Command = async (host) => {
   return journal.phase === "done" ? begin(host, facts, file) : goOnWith(host, begun);
 };
 
-/** On the way to the data directory another account's link would lead root to a third one's. @throws fileOwner (88) */
+/** Another account's link in the path to the data directory could lead root elsewhere. @throws fileOwner (88) */
 function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
   if (host.self.uid !== 0 || owner === null) return;
   const found = resolveTrusted(configuredDirectory, [owner.uid]);
@@ -95,7 +96,7 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
   return run(host, { journal, file, control }, tools);
 }
 
-/** Only on the timeline that is followed, and only behind archived WAL without a gap: what comes after anything else would not fit. */
+/** Only on the followed timeline, and only after archived WAL without a gap: other WAL would not fit. */
 function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undefined): Journal["oldWal"] {
   const { control, walDirectory } = facts;
   const last = source.wal?.last ?? null;

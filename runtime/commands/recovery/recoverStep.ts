@@ -1,6 +1,6 @@
 /**
- * `recover-step STEP`: what `recover` and `rollback` have done by PostgreSQL's account, for they run as root, and neither the server nor a
- * repository need know root. `plan` and `wait` print JSON for them; `finish-wal` prints nothing.
+ * `recover-step STEP`: steps of `recover` and `rollback` that run as PostgreSQL's account, because the server and
+ * repositories may refuse root. `plan` and `wait` print JSON; `finish-wal` prints nothing.
  */
 import { fail } from "../../base/errors";
 import { findRecoverSource, WAL_SEGMENT_SIZE_BYTES } from "../../operations/recover/recoverSource";

@@ -1,4 +1,4 @@
-/** How `recover` and `rollback` have things done: other programs as they are, and this one as PostgreSQL's account, with the keys that it may have. */
+/** How `recover` and `rollback` run other programs, and this one as PostgreSQL's account with its keys. */
 import { type BackupError, type ErrorKind, ERRORS, fail } from "../../base/errors";
 import { actAs } from "../../local/actAs";
 import type { Owner } from "../../operations/recover/hostFacts";
@@ -6,14 +6,14 @@ import type { RecoverTools } from "../../operations/recover/recover";
 import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../host";
 import { archiveGetLine } from "./restore";
 
-/** What a launcher says itself. */
+/** Arguments that a launcher adds. */
 const LAUNCHER_WORDS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
-/** Keys that systemd has handed to this process: PostgreSQL's account cannot read them there, and its own are lent to it by the launcher. */
+/** Keys that systemd gave to this process. PostgreSQL's account cannot read them; the launcher lends it its own. */
 const LENT_WORD = /^--config-include-path=\/run\/credentials\//;
 const LAUNCHER = "/usr/local/bin/pgbackstop";
 const LOG_WORDS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
-/** As root what the account does goes through the launcher, which has the keys, or else is given to the account as it is. */
+/** As root, steps of the account go through the launcher, which has the keys, or run as the account directly. */
 export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
   const { config, ctx, ownCommand, self } = host;
   const isRoot = self.uid === 0;
@@ -41,13 +41,13 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
   };
 }
 
-/** What the configuration has for a restore (a host's agent answers it), else this program. */
+/** The configuration's restore_command (a host's agent answers it), else this program. */
 function archiveGetOf(host: Invocation & ClusterAccess & ProgramAccess, words: readonly string[]): string {
   try {
     const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config.restore;
     return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
   } catch {
-    // Without any key it cannot be read as a restore's.
+    // Without any key the configuration cannot be read as a restore's.
     return archiveGetLine(host);
   }
 }
@@ -59,7 +59,7 @@ interface LogLine {
   readonly hints?: readonly string[];
 }
 
-/** A line of another process's log into ours; its error is given back, to be thrown. */
+/** Logs a line of another process; returns its error, to be thrown. */
 function tell(text: string, { ctx: { log } }: Invocation): BackupError | null {
   let line: LogLine;
   try {

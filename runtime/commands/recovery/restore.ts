@@ -1,4 +1,6 @@
-/** `restore`: into pg1-path, from `--repo` or the first repository that has a fitting backup; the others stand in for damaged copies. */
+/**
+ * `restore`: into pg1-path, from `--repo` or the first repository with a suitable backup; others replace damaged files.
+ */
 import { shellWord } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../host";
@@ -32,7 +34,7 @@ export const restoreCommand: Command = async (host) => {
   return 0;
 };
 
-/** What PostgreSQL calls for each segment: this program, the same repositories, the restored directory. No secret is in it. */
+/** The restore_command: this program with the same repositories and the restored directory, without secrets. */
 export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess): string {
   const { config } = host;
   const options = new Set([

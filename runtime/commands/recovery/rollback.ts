@@ -1,4 +1,7 @@
-/** `rollback --snapshot=…`: a cluster on ZFS back to a snapshot of its file system, with a plan first, nothing destroyed, and its archive kept alive. */
+/**
+ * `rollback --snapshot=…`: returns a cluster on ZFS to a snapshot of its file system: prints a plan first, destroys
+ * nothing, keeps its archive usable.
+ */
 import { formatLocalSeconds } from "../../base/clock";
 import { fail } from "../../base/errors";
 import { loadControlFile } from "../../postgres/controlFile";
@@ -55,8 +58,8 @@ export const rollbackCommand: Command = async (host) => {
 };
 
 /**
- * While it is under way the data set may have no name at all: the journal of an account other than root lies beside its mount point, where pg1-path
- * points.
+ * During a rollback the data set may have no name. An account other than root keeps the journal beside its mount point,
+ * where pg1-path points.
  */
 async function findJournal(host: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
   const places = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];

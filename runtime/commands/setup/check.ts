@@ -1,6 +1,6 @@
 /**
- * `check`: every repository answers for itself; exit 0 when those that are well satisfy the acknowledgement policy. A repository without a
- * full backup as young as the settings file expects fails it whatever the policy is: WAL alone restores nothing.
+ * `check`: exit 0 when the repositories without errors satisfy the acknowledgement policy. A repository without a full
+ * backup as young as the settings file expects always fails: WAL alone restores nothing.
  */
 import type { BackupError } from "../../base/errors";
 import { hintLines } from "../../base/troubleshooting";
@@ -41,25 +41,28 @@ export const checkCommand: Command = async (host) => {
   const streamError = config.settings.stream === undefined ? null : await checkStream(host);
   const error = policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
   if (error !== null) throw error;
-  // Who asks about archiving alone gets an answer to that.
+  // With `--no-full-check` only archiving matters.
   if (streamError !== null && config.check.full) throw streamError;
   if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
   return 0;
 };
 
-/** Whole segments are archived whatever comes of it, so it is told last; but who wants seconds shall know that it is not so. */
+/**
+ * Last, because archiving of whole segments does not depend on it. Users who count on a loss of seconds must see the
+ * error.
+ */
 async function checkStream(host: Invocation & ClusterAccess): Promise<BackupError | null> {
   const { agentCount, error, inRecovery } = await checkStreaming(await host.session(), () => host.walStream());
   if (error !== null || inRecovery) return error;
   if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one for each stanza is enough`);
-  // An update of the host asks before it starts the agent.
+  // An update of the host checks before it starts the agent.
   else if (agentCount === 0 && host.config.check.full) host.ctx.log.warn("no agent receives WAL from this server now: is its unit running?");
   else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
   else host.ctx.log.info("the agent receives WAL from this server");
   return null;
 }
 
-/** What is wrong about full backups, apart from what is wrong otherwise: no policy excuses it. */
+/** Adds errors about full backups: no policy excuses them. */
 function withFullErrors(results: readonly RepoResult<Checked>[]): RepoResult<Checked>[] {
   return results.flatMap((result): RepoResult<Checked>[] => {
     if (!result.ok) return [];

@@ -1,6 +1,6 @@
 /**
- * `doctor`: what each repository's storage and key can do, tried in a directory of its own. Exit 0 when everything that backups need works;
- * what works and is dangerous (a key that deletes versions, no versions at all) is told and changes nothing about the exit code.
+ * `doctor`: tries each repository's storage and key in a directory of its own. Exit 0 when everything that backups need
+ * works; dangers (a key that deletes versions, a bucket without versions) are reported and do not change the exit code.
  */
 import type { RepoResult } from "../../base/parallel";
 import { type JsonValue, renderJson } from "../../format/repository/json";
@@ -8,9 +8,8 @@ import { type Diagnosis, diagnose } from "../../operations/check/doctor";
 import { combinedError } from "../../operations/shared/results";
 import type { Command, Invocation } from "../host";
 
-/** For storages that know no parts. */
+/** For storages without multipart upload. */
 const LARGE_SIZE_BYTES = 1024 * 1024;
-/** Of the second part. */
 const SECOND_PART_SIZE_BYTES = 1024;
 const SIGNS = { ok: "ok", warn: "WARN", fail: "FAIL", skip: "-" } as const;
 
@@ -34,7 +33,7 @@ export const doctorCommand: Command = async (host) => {
   return 0;
 };
 
-/** Object stores take larger files in parts: one more than the first. */
+/** Object stores take larger files in parts: this needs two. */
 function largeSizeOf(host: Invocation, repoKey: number): number {
   const partSizeBytes = host.config.repos.find((repo) => repo.key === repoKey)?.s3?.uploadChunkSizeBytes;
   return partSizeBytes === undefined ? LARGE_SIZE_BYTES : partSizeBytes + SECOND_PART_SIZE_BYTES;

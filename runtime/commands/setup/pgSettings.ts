@@ -1,7 +1,8 @@
 /**
- * `pg-settings [name=value …]`: reads the settings that archiving depends on, or changes them by ALTER SYSTEM and a reload; `name=` resets.
- * Prints JSON: `{"settings":[{"name","value","configured","source","pendingRestart"}],"serverVersion","dataDirectory"}`. For the host
- * component, which has no client of its own on the host.
+ * `pg-settings [name=value …]`: prints the settings that archiving depends on, or changes them by ALTER SYSTEM and a
+ * reload; `name=` resets. Prints JSON:
+ * `{"settings":[{"name","value","configured","source","pendingRestart"}],"serverVersion","dataDirectory"}`. The host
+ * component uses it in place of a client on the host.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
@@ -10,7 +11,7 @@ import type { Command } from "../host";
 
 const SETTINGS = ["archive_command", "archive_library", "archive_mode", "archive_timeout", "max_wal_senders", "wal_level"];
 const RELOAD_PAUSE_MS = 20;
-/** A server that takes longer has more to do than this: what it knows by then is told. */
+/** After that the server's current values are reported. */
 const RELOAD_MS = 30_000;
 
 export const pgSettingsCommand: Command = async (host) => {
@@ -26,7 +27,7 @@ export const pgSettingsCommand: Command = async (host) => {
   return 0;
 };
 
-/** Until the values that are read back are the new ones: the server tells its sessions to read the files once it has read them itself. */
+/** Waits until the server reports the new values: it signals its sessions only after it has read the files itself. */
 async function reload(session: Session, ctx: Context): Promise<void> {
   const beforeMs = await session.configurationReadMs();
   await session.reload();

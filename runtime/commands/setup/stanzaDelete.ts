@@ -1,4 +1,4 @@
-/** `stanza-delete`: from one repository; the stanza must be stopped, and the server too unless `--force` says that it does not matter. */
+/** `stanza-delete`: from one repository; requires a stopped stanza and, without `--force`, a stopped server. */
 import { fail } from "../../base/errors";
 import { hasStopFile, removeStopFile } from "../../local/stopFile";
 import { hasStanza, removeLease, stanzaDelete } from "../../operations/stanza/stanzaDelete";

@@ -1,4 +1,4 @@
-/** `stanza-upgrade`: after pg_upgrade, in every repository; running it again is harmless. */
+/** `stanza-upgrade`: after pg_upgrade, in every repository; harmless when repeated. */
 import { combinedError } from "../../operations/shared/results";
 import { stanzaUpgrade } from "../../operations/stanza/stanzaUpgrade";
 import { loadArchiveInfo } from "../../repository/infoStore";

@@ -1,4 +1,7 @@
-/** `stop` forbids what writes, for `--stanza` or for all; with `--force` it also ends what runs. `start` allows it again. */
+/**
+ * `stop` forbids commands that write, for `--stanza` or for all; `--force` also ends running ones. `start` allows them
+ * again.
+ */
 import { listHeldLocks } from "../../local/lockState";
 import { removeStopFile, writeStopFile } from "../../local/stopFile";
 import type { Command } from "../host";
@@ -11,7 +14,7 @@ export const stopCommand: Command = async (host) => {
     return 0;
   }
   if (!config.force) return 0;
-  // Two names of one lock, or several repositories, may be held by one process.
+  // One process may hold several locks.
   const pids = new Set<number>();
   for (const { path, pid } of listHeldLocks(lockPath, stanza, { ...host.process, owners: host.lockOwners() })) {
     if (pid === null) ctx.log.warn(`unable to read lock file '${path}': its holder is not ended`);

@@ -1,9 +1,10 @@
 /**
- * `archive-get <name> <destination>`: 0 found, 1 certainly not in any repository, anything else an error. PostgreSQL ends a recovery at any
- * code from 1 to 125, so a doubt that may pass is asked again until `archive-timeout` before it becomes an error; and then a recovery that
- * would end there and open a database without its last transactions is aborted by a code above 125 (PostgreSQL "access/transam/xlogarchive.c").
- * It may end there when the repositories that cannot be read could not have acknowledged the file on their own: under policy `all` the others
- * hold whatever was. A standby asks again by itself: it gets the plain code, and so does a person who calls this beside a running server.
+ * `archive-get <name> <destination>`: 0 done, 1 certainly in no repository, anything else an error. PostgreSQL ends a
+ * recovery at any code from 1 to 125 and would open a database without its last transactions. Therefore transient
+ * errors are retried until `archive-timeout`; then a code above 125 aborts the recovery (PostgreSQL
+ * "access/transam/xlogarchive.c"). The recovery may end when the unreadable repositories could not have acknowledged
+ * the file alone: under policy `all` the others hold every acknowledged file. Standbys, which retry, and calls beside a
+ * running server get the plain code.
  */
 import { isAbsolute } from "node:path";
 import { fail, isError, toBackupError } from "../../base/errors";
@@ -30,7 +31,7 @@ export const archiveGetCommand: Command = async (host) => {
   }
 };
 
-/** The recovery that this command serves, as far as the decision about its end needs it. */
+/** The recovery that this command serves, for the decision about its end. */
 function recoveryOf(host: CommandHost): Recovery & LastRecovery {
   return {
     dataDirectory: host.dataDirectory,
@@ -61,7 +62,7 @@ async function get(host: CommandHost): Promise<number> {
     if (config.role === "async") {
       if (!lockArchive(host)) return 0;
       const { segmentSizeBytes, queueSizeBytesMax } = options;
-      // What lies in the queue after a crash of the machine is given to PostgreSQL as it is.
+      // After a crash of the machine PostgreSQL gets files of the queue unchecked.
       const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
       const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };
       await getSpool(spool, new Prefetcher(repos, spool, parts, ctx), options, (name, path) => ask(name, path, fetch), ctx);
@@ -83,7 +84,7 @@ function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): { r
   return { walName, absolute: isAbsolute(destination) ? destination : `${workingDirectory}/${destination}` };
 }
 
-/** What was streamed of a segment that no repository has. */
+/** Streamed WAL of a segment that no repository has. */
 async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promise<boolean> {
   const { absolute: destination, walName } = paramsOf(host);
   const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await host.loadControl();
@@ -91,7 +92,7 @@ async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promis
   return getLast(host.repositories(), wish, recoveryOf(host), getWhole, host.ctx);
 }
 
-/** False when another process works already. */
+/** False when another process holds the lock. */
 function lockArchive(host: RepositoryAccess & LockAccess): boolean {
   try {
     host.lock("archive", host.repositories());

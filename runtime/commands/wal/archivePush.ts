@@ -1,4 +1,7 @@
-/** `archive-push <path of WAL file>`: exit 0 lets PostgreSQL recycle the segment. With `archive-async` a process in the background does the work. */
+/**
+ * `archive-push <path of WAL file>`: exit 0 lets PostgreSQL recycle the segment. With `archive-async` a background
+ * process does the work.
+ */
 import { isAbsolute } from "node:path";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
@@ -14,7 +17,7 @@ import { repoErrorLine } from "../../operations/shared/results";
 import { pushSpool, pushThroughSpool } from "../../operations/archivePush/spoolPush";
 import type { ClusterAccess, Command, CommandHost, Invocation, LockAccess, ProgramAccess, RepositoryAccess } from "../host";
 
-/** How long a slow repository may go on once the policy is satisfied, before what it lacks becomes debt. */
+/** How long a slow repository may continue once the policy is satisfied, before it counts as behind. */
 const GRACE_MS = 5000;
 
 interface WalPath {
@@ -77,7 +80,7 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
   return 0;
 }
 
-/** A history is archived when a server was promoted: nobody hands over what it was sent before that. */
+/** A promoted server archives its history; WAL that it received before has no other sender. */
 async function sendInherited(
   host: Invocation & RepositoryAccess & ClusterAccess,
   { walDirectory, walName }: WalPath,
@@ -99,7 +102,7 @@ async function pushAsync(host: Invocation & LockAccess & ProgramAccess, { walNam
   return 0;
 }
 
-/** Ends at once, and well, when another process works already. */
+/** Succeeds at once when another process holds the lock. */
 async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): Promise<number> {
   const { config, ctx } = host;
   const repos = host.repositories();
@@ -144,7 +147,7 @@ function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean
   }
 }
 
-/** A relative path is PostgreSQL's, which runs archive_command in its data directory ("pgbackrest-format" 8.1). */
+/** PostgreSQL runs archive_command in its data directory and passes a relative path ("pgbackrest-format" 8.1). */
 function absoluteWalPath(path: string, dataDirectory: string, workingDirectory: string): string {
   if (isAbsolute(path)) return path;
   if (workingDirectory !== dataDirectory) {

@@ -1,4 +1,4 @@
-/** `heal`: brings every repository to the same WAL; exit 104 when some could not be healed. */
+/** `heal`: copies missing WAL into every repository; exit 104 when some copies failed. */
 import { fail, isError } from "../../base/errors";
 import { heal } from "../../operations/heal/heal";
 import { openLocalWal } from "../../operations/shared/localWal";
@@ -34,7 +34,10 @@ export const healCommand: Command = async (host) => {
   return 0;
 };
 
-/** Two healers of one host would copy the same files twice. Those of different hosts do: same names, same content. @throws lockAcquire (50), term */
+/**
+ * Two healers on one host would copy the same files twice. Healers on different hosts may: same names, same content.
+ * @throws lockAcquire (50), term
+ */
 async function lockHealing(host: Invocation & LockAccess): Promise<void> {
   const { clock, log, signal } = host.ctx;
   const endMs = clock.monotonicMs() + LOCK_WAIT_MS;

@@ -1,7 +1,8 @@
 /**
- * `info`: text for people, or stock's JSON with `--output=json`. Exit 0 whatever the backups are, as in stock; but when repositories cannot
- * be read, lack the stanza that another one has, or WAL that was dropped behind their newest backup, and the others do not satisfy the
- * acknowledgement policy, the exit code tells. The reason is in what was printed: an error line would spoil the JSON.
+ * `info`: text, or stock's JSON with `--output=json`. Exits with 0 whatever the state of backups, as in stock, with one
+ * exception: when repositories are unreadable, lack the stanza that another one has, or lack dropped WAL after their
+ * newest backup, and the rest do not satisfy the acknowledgement policy. The output has the reason: an error line would
+ * break the JSON.
  */
 import { fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
@@ -27,7 +28,7 @@ export const infoCommand: Command = async (host) => {
   return codes.find((code) => code !== 0) ?? 0;
 };
 
-/** A repository without a full backup is told, not judged: `check` judges. */
+/** `check` judges a repository without a full backup. */
 async function printDestinations(host: Invocation & RepositoryAccess & Terminal, stanzas: readonly string[]): Promise<number> {
   const { config } = host;
   const found: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
@@ -58,7 +59,7 @@ function textOf({ detailLevel }: Config["info"], reports: readonly InfoReport[])
   return reports.map(detailLevel === "progress" ? progressText : infoText).join("\n");
 }
 
-/** A repository is in trouble when it cannot be read, lacks a stanza that another one has (an empty mount point), or WAL that was dropped. */
+/** Unreadable, without a stanza that another repository has (an empty mount point), or with dropped WAL. */
 function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
   const known = repos.some((repo) => repo.info !== null);
   return repos.map(({ key, error, info, status, droppedCount }): RepoResult<null> => {

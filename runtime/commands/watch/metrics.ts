@@ -1,6 +1,6 @@
 /**
- * `metrics`: where backups stand, as Prometheus reads it; to standard output, or with `--output-file` for the textfile collector. A repository
- * that cannot be read is a sample and not an error: exit 0 whatever the backups are.
+ * `metrics`: state of backups for Prometheus, on standard output or with `--output-file` for the textfile collector. An
+ * unreadable repository is a sample, not an error: the exit code is 0 whatever the backups are.
  */
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -23,8 +23,8 @@ export const metricsCommand: Command = async (host) => {
 };
 
 /**
- * In one step, as the collector may read at any moment; its name while it is written does not end in `.prom`.
- * @throws pathMissing (73) without the directory: one that is made here would be looked at by nobody
+ * Atomic, because the collector may read at any time and reads only `.prom`.
+ * @throws pathMissing (73) without the directory: the collector would not look into one created here
  */
 async function writeTextfile(path: string, text: string): Promise<void> {
   const directory = dirname(path);

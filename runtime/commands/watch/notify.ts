@@ -1,8 +1,7 @@
 /**
- * `notify`: tells people and services what has happened to a unit, or how a fire drill went; systemd's `OnFailure` starts it.
- *
- * Each target is tried by itself. The exit code says what arrived: 0 for all of them, 104 when some did not, and it is nobody's business but this
- * command's: units call it so that no backup fails with it. Lines of the log are not sent, they may hold anything; what is sent says how to read them.
+ * `notify`: sends the result of a unit or of a fire drill to people and services; systemd's `OnFailure` starts it.
+ * Targets are independent. Exit 0 when all got it, 104 when some did not; units ignore the code, so that no backup
+ * fails because of it. Log lines are never sent, because they may contain anything: the message says how to read them.
  */
 import { fail } from "../../base/errors";
 import type { Config } from "../../config/types";
@@ -26,7 +25,7 @@ export const notifyCommand: Command = async (host) => {
     stanza: config.stanza ?? "",
     host: hostName,
     unit: name,
-    // With a unit of its own for this process, only the manager knows the one that is meant.
+    // With a unit of its own for this process, only systemd knows the unit that is meant.
     facts: monitored?.facts ?? (name === "" ? null : await host.machine.showUnit(name)) ?? (event === "failure" ? null : ownUnit(environment)),
     drill: event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
     atMs: ctx.clock.nowMs(),
@@ -41,7 +40,7 @@ export const notifyCommand: Command = async (host) => {
   });
 };
 
-/** @throws fileMissing (55), config (27), optionRequired (37) without a place to look at */
+/** @throws fileMissing (55), config (27), optionRequired (37) without a location to look at */
 async function loadTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[]> {
   const credentialsDirectory = host.machine.environment["CREDENTIALS_DIRECTORY"];
   const path = host.config.monitoring.notifyFile ?? (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
@@ -55,7 +54,7 @@ async function loadTargets(host: Invocation & MachineAccess): Promise<readonly N
   return parseTargets(Buffer.from(bytes).toString("utf8"), path);
 }
 
-/** What is told of a unit has just ended: an older record is that of another run, and this one came to none. */
+/** The unit has just ended: an older record belongs to an earlier run. */
 const JUST_ENDED_S = 900;
 
 async function newestDrill({ spoolPath, stanza }: Config, sinceS: number): Promise<NotificationInput["drill"]> {

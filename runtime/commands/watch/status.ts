@@ -1,4 +1,7 @@
-/** `status`: one screen; exit 0 when no repository needs attention, else 104. What is wrong was printed: an error line would spoil the JSON. */
+/**
+ * `status`: one screen; exit 0 when no repository needs attention, else 104. The output has the reason: an error line
+ * would break the JSON.
+ */
 import { ERRORS } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
@@ -20,7 +23,7 @@ export const statusCommand: Command = async (host) => {
     owed: (repoKey) => debt.list(repoKey),
     dropped: (repoKey) => debt.listDropped(repoKey),
     expectFull: (repoKey) => config.settings.repos[repoKey]?.expectFullWithinS,
-    // On a backup host there is none.
+    // Null on a backup host.
     waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
     streams: await loadStreams(config, async (path) => (await host.readFile(path)) !== null),
     next: await loadNextRuns(host),
@@ -32,7 +35,7 @@ export const statusCommand: Command = async (host) => {
   return report.repos.some(({ troubles }) => troubles.length > 0) ? ERRORS.command : 0;
 };
 
-/** Null where there is no systemd, or one that prints another form. */
+/** Null without systemd, or with a version that prints another form. */
 async function loadNextRuns(host: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
   const { config, ctx } = host;
   const stanza = config.stanza ?? "";
