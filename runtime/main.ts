@@ -1,6 +1,6 @@
 /**
- * The program: the only reader of argv, environment, clock, randomness, signals and standard streams. Builds what commands need, runs one,
- * and turns its outcome into an exit code. The same file serves as worker thread when it is started as one.
+ * The program: the only reader of argv, environment, clock, randomness, signals and standard streams. Builds what
+ * commands need, runs one, and turns its outcome into an exit code. The same file runs as a worker thread.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "node:fs";
@@ -26,20 +26,20 @@ import { openRepositories, ProcessHost } from "./processHost";
 import { VERSION } from "./version";
 import { serveJobs } from "./workers/worker";
 
-/** How long an aborted command may take to end by itself. */
+/** How long an aborted command may take to end. */
 const ABORT_GRACE_MS = 10_000;
-/** The same for who serves: files on their way shall arrive; the supervisor sets the true bound. */
+/** For servers: requests in progress should finish; the supervisor sets the actual limit. */
 const SERVING_ABORT_GRACE_MS = 10 * 60_000;
 /**
- * Threads of Node's pool may sleep through a call until another one wakes them: a wakeup gets lost in glibc before 2.41 (its bug 25847; Debian 12
- * has 2.36). A backup must not wait for that.
+ * glibc before 2.41 loses wakeups (bug 25847; Debian 12 has 2.36): a thread of Node's pool may sleep through a call
+ * until another one wakes it. A backup must not wait for that.
  */
 const STIR_MS = 1000;
-/** The first descriptor that systemd hands over (sd_listen_fds). */
+/** The first descriptor that systemd passes (sd_listen_fds). */
 const LISTEN_FD = 3;
 /**
- * What systemd tells a process of its unit, and of the unit that it was started for (systemd.exec, "Environment Variables in Spawned Processes"), and
- * what scheduled Jobs are told of themselves (components/render/kubernetes/cronJob.ts).
+ * systemd's facts about a process's unit and the unit that triggered it (systemd.exec, "Environment Variables in
+ * Spawned Processes"), and a scheduled Job's facts about itself (components/render/kubernetes/cronJob.ts).
  */
 const MANAGER_NAMES = [
   "CREDENTIALS_DIRECTORY",
@@ -55,7 +55,7 @@ const MANAGER_NAMES = [
   "SERVICE_RESULT",
 ];
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
-/** PostgreSQL takes codes above this for a crash of the archiver or an abort of the recovery. */
+/** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
@@ -84,7 +84,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
 
   const log = createLog(systemClock, sinksOf(config));
   for (const warning of warnings) log.warn(warning);
-  // As in stock: the frame of a command whose result goes to standard output is told at debug only, so that the output stays parseable.
+  // As in stock: commands that print a result log begin and end only at debug, so that the output stays parseable.
   const frame = COMMAND_TABLE[config.command].prints === true ? log.debug : log.info;
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
@@ -108,23 +108,23 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   }
 }
 
-/** Stock since 2.59 refuses. A warning stops no backup that has run as root for years. */
+/** Stock since 2.59 refuses. A warning does not stop a backup that has run as root for years. */
 function warnRoot(config: Config, owners: readonly number[], log: Log): void {
   if (process.geteuid?.() !== 0 || config.allowRoot || COMMAND_TABLE[config.command].writes !== true) return;
   const owner = owners.find((uid) => uid !== 0);
   if (owner === undefined) return;
   log.warn(
-    `${config.command} runs as root, where account ${owner} owns the data or a repository: it may not be able to use files that root makes\n` +
-      "HINT: run it as that account; allow-root=y says that root is meant.",
+    `${config.command} runs as root, but account ${owner} owns the data or a repository and may not be able to use root's files\n` +
+      "HINT: Run it as that account, or set allow-root=y if root is intended.",
   );
 }
 
-/** For metrics: a run that cannot be written down has ended as it has. */
+/** For metrics: a failure to record the run does not change its result. */
 async function rememberRun({ command, dryRun, spoolPath, stanza }: Config, exitCode: number, log: Log): Promise<void> {
   if (COMMAND_TABLE[command].remembered !== true || stanza === undefined || dryRun) return;
   const endedAtS = Math.floor(systemClock.nowMs() / 1000);
   await saveRun(spoolPath, stanza, { command, endedAtS, exitCode }).catch((error: unknown) =>
-    log.debug(`the end of this run was not written down: ${toBackupError(error).message}`),
+    log.debug(`unable to record the end of this run: ${toBackupError(error).message}`),
   );
 }
 
@@ -156,7 +156,7 @@ function listenForSignals(log: Log, graceMs: number): AbortController {
 
 function sinksOf(config: Config): LogSink[] {
   const { format, timestamp } = config.log;
-  // A line of the log among metrics, which are told above all when something is wrong, would make all of them unreadable.
+  // A log line among metrics would make all of them unreadable, above all during a fault.
   const isRead = config.command === "metrics" && config.monitoring.outputFile === undefined;
   const sinks: LogSink[] = [
     stream(isRead ? process.stderr : process.stdout, config.log.levelConsole, format, timestamp),
@@ -170,7 +170,10 @@ function stream(out: NodeJS.WriteStream, level: LogSink["level"], format: LogSin
   return { level, format, timestamp, write: (text) => out.write(text) };
 }
 
-/** One file per stanza and command, each run under a heading; a log that cannot be written is told once and never stops a backup. */
+/**
+ * One file per stanza and command, each run under a heading; an unwritable log is reported once and never stops a
+ * backup.
+ */
 function fileSink(config: Config, others: readonly LogSink[]): LogSink {
   const role = config.role === "async" ? "-async" : "";
   const path = `${config.log.path}/${config.stanza ?? "all"}-${config.command}${role}.log`;
@@ -178,7 +181,7 @@ function fileSink(config: Config, others: readonly LogSink[]): LogSink {
   const append = (text: string): void => {
     if (broken) return;
     try {
-      // Opened each time, for whoever rotates it.
+      // Opened each time, because log rotation may replace the file.
       const fd = openToAppend(path, 0o640);
       try {
         writeFileSync(fd, text);
@@ -317,7 +320,8 @@ function workerContext(): Context {
 if (isMainThread) {
   main(process.argv.slice(2)).then(
     (code) => {
-      // Not process.exit at once: what was written to a pipe must arrive. Lanes that were given up must not keep the process.
+      // Not process.exit at once: bytes written to a pipe must arrive. Abandoned work of a repository must not keep the
+      // process.
       process.exitCode = code;
       process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
     },

@@ -1,4 +1,4 @@
-/** The {@link CommandHost} of a real process: opens what a command asks for, once, and closes all of it at the end. */
+/** The {@link CommandHost} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { readFileSync, statSync } from "node:fs";
@@ -33,7 +33,7 @@ import { workerPool } from "./workers/pool";
 export interface ProcessFacts {
   readonly pid: number;
   readonly execId: string;
-  /** When the process began, by the monotonic clock. */
+  /** By the monotonic clock. */
   readonly beganMs: number;
   readonly uid: number;
   readonly gid: number;
@@ -43,30 +43,30 @@ export interface ProcessFacts {
   readonly hostName: string;
   readonly managerEnvironment: Environment;
   readonly ownCommand: readonly string[];
-  /** Words after the program. */
+  /** Arguments after the program. */
   readonly args: readonly string[];
-  /** File that worker threads are started from. */
+  /** Worker threads start from this file. */
   readonly programFile: string;
   readonly processorCount: number;
-  /** Does a process of this id run that ran at that moment too? */
+  /** True when the process with this id already ran at that time. */
   isAlive(pid: number, atMs: number): boolean;
-  /** Sends SIGTERM; false when there is no such process. */
+  /** Sends SIGTERM; false when no process has that id. */
   terminate(pid: number): boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Without what is ours: it may hold secrets. */
+  /** Without our variables, which may hold secrets. */
   readonly plainEnvironment: Readonly<Record<string, string | undefined>>;
   /** Both standard input and output are a terminal. */
   readonly isInteractive: boolean;
   ask(question: string, signal: AbortSignal): Promise<string | null>;
   print(text: string): void;
   printBytes(bytes: Uint8Array): Promise<void>;
-  /** Reads it; warnings go to the log. */
+  /** Warnings go to the log. */
   loadOther(configuration: OtherConfiguration, log: Log): Config;
 }
 
 const SOON_TIMEOUT_MS = 5000;
 
-/** Opens repositories as configured; worker threads use it too. No I/O yet: a dead repository shows at its first use. */
+/** Opens repositories as configured, also in worker threads. No I/O yet: a dead repository fails its first use. */
 export function openRepositories(stanza: string, repos: readonly RepoConfig[], ioTimeoutMs: number, ctx: Context): Repository[] {
   return repos.map((config) => ({
     key: config.key,
@@ -93,11 +93,11 @@ export class ProcessHost implements CommandHost {
   readonly leases: Leases;
   readonly #facts: ProcessFacts;
   readonly #locks = new Set<LockFile>();
-  /** Ends what still runs when the command is over: requests to a repository that was given up. */
+  /** Ends requests to abandoned repositories when the command is over. */
   readonly #closing = new AbortController();
   #repos: readonly Repository[] | undefined;
   #pool: JobPool | undefined;
-  /** Opened once more, to give leases back after an abort. */
+  /** Opened again to release leases after an abort. */
   readonly #again: Repository[] = [];
   readonly #others: ProcessHost[] = [];
   readonly #sessions = new Map<number, Session>();
@@ -180,7 +180,7 @@ export class ProcessHost implements CommandHost {
   }
 
   repositories(): readonly Repository[] {
-    // Who serves answers what was asked before it ends: its requests outlive the signal that tells it to.
+    // A server answers accepted requests before it ends: they outlive the signal that ends it.
     const signal = isServing(this.config) ? this.#closing.signal : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
     this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, { ...this.ctx, signal });
     return this.#repos;
@@ -194,13 +194,13 @@ export class ProcessHost implements CommandHost {
 
   newSession(database?: string): Promise<Session> {
     const [pg] = this.config.pgs;
-    if (pg === undefined) return Promise.reject(fail("dbConnect", "there is no pg1-path: no server is known"));
+    if (pg === undefined) return Promise.reject(fail("dbConnect", "pg1-path is not set, so no server is known"));
     return this.#openSession(pg, database ?? pg.database);
   }
 
   walStream(): Promise<WalStream> {
     const [pg] = this.config.pgs;
-    if (pg === undefined) return Promise.reject(fail("dbConnect", "there is no pg1-path: no server is known"));
+    if (pg === undefined) return Promise.reject(fail("dbConnect", "pg1-path is not set, so no server is known"));
     return WalStream.open(this.#sessionTarget(pg, pg.database), this.ctx.clock);
   }
 
@@ -235,9 +235,11 @@ export class ProcessHost implements CommandHost {
   pool(): JobPool {
     if (this.#pool !== undefined) return this.#pool;
     const { processMax, stanza = "" } = this.config;
-    // Who serves answers in this thread, also what was asked before the signal to end: it never computes here, and its jobs outlive that signal.
+    // A server answers in this thread, also requests accepted before the signal: it never computes here, and its jobs
+    // outlive the signal.
     const signal = isServing(this.config) ? this.#closing.signal : this.ctx.signal;
-    // What waits for a store waits in the queue, not in a thread: more threads than processors would only cost memory.
+    // Jobs that wait for a store wait in the queue, not in a thread: more threads than processors would only cost
+    // memory.
     const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
     if (processMax === 1 && !isServing(this.config)) this.#pool = inlinePool(this.#reposByKey(), this.ctx, 1);
     else {
@@ -260,7 +262,7 @@ export class ProcessHost implements CommandHost {
     const { lockPath, stanza = "" } = this.config;
     const { execId, pid } = this.#facts;
     const base = { lockPath, owners: this.lockOwners(), stanza, kind, execId, pid };
-    // The name without a key is what 2.52 and older lock: both are taken, so that any stock version is kept out.
+    // Stock 2.52 and older lock the name without a key. Both names are locked, to exclude every version of stock.
     const taken: LockFile[] = [];
     try {
       for (const request of [base, ...repos.map(({ key: repoKey }) => ({ ...base, repoKey }))]) {
@@ -274,7 +276,7 @@ export class ProcessHost implements CommandHost {
         taken.push(held);
       }
     } catch (error) {
-      // All or none: who goes on without them must not keep others out.
+      // All or none: a caller that continues without them must not block others.
       for (const lock of taken) lock.release();
       throw error;
     }
@@ -282,7 +284,7 @@ export class ProcessHost implements CommandHost {
   }
 
   unlockedLeases(ctx: Context): Leases {
-    // A domain of its own: without the lock files nobody knows whether another process of this one lives.
+    // Without lock files another process of the same domain cannot be checked, so this uses its own domain.
     return new Leases(() => this.#leaseParts("-unlocked"), ctx);
   }
 
@@ -297,7 +299,7 @@ export class ProcessHost implements CommandHost {
     };
   }
 
-  /** The signal of a command ends every request of its own storages. */
+  /** The command's signal ends every request of its own storages. */
   #storageAfterAbort({ key, stanza }: Repository): Repository["storage"] {
     const configs = this.#repoConfigs().filter((config) => config.key === key);
     const [again] = openRepositories(stanza, configs, LEASE_TIMES.releaseMs, { ...this.ctx, signal: this.#closing.signal });
@@ -321,7 +323,7 @@ export class ProcessHost implements CommandHost {
     checkStopFile(this.config.lockPath, this.config.stanza, this.lockOwners());
   }
 
-  /** Who else works on these clusters and repositories: their owners, whom the configuration names by their directories. */
+  /** Accounts that use these clusters and repositories: the owners of the configured directories. */
   lockOwners(): readonly number[] {
     const paths = [...this.config.pgs.map((pg) => pg.path), ...this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : []))];
     return paths.flatMap((path) => ownerOf(path) ?? []);
@@ -389,12 +391,15 @@ function ownerOf(path: string): number | null {
   }
 }
 
-/** A directory without slashes at its end. */
+/** Removes trailing slashes. */
 function trimmed(path: string): string {
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
-/** Socket directory of the server that runs on a data directory, from its postmaster.pid (PostgreSQL "src/include/utils/pidfile.h"). */
+/**
+ * Socket directory of the server that runs on a data directory, from its postmaster.pid (PostgreSQL
+ * "src/include/utils/pidfile.h").
+ */
 function runningAt(dataDirectory: string): { readonly socketPath: string | undefined } {
   try {
     const socketPath = readFileSync(`${dataDirectory}/postmaster.pid`, "utf8").split("\n")[4]?.trim();

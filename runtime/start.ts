@@ -1,42 +1,46 @@
 /**
- * What Node runs first: the head of the bundle. The program and the packages that only some commands need lie behind it as comments, each
- * under its name (tools/parts/build.ts), because V8 passes over a comment at once, but looks through every function of a program that it
- * meets, in each process and each worker thread anew.
+ * The head of the bundle, which Node runs first. The program, and packages that only some commands need, follow as
+ * named comments (tools/parts/build.ts). V8 skips a comment at once, but scans every function of a program, in each
+ * process and each worker thread.
  *
- * What V8 makes of the program is kept beside the file for the next start, as `<file>.compiled`, in the way of Python; where nothing can be
- * written there the program is compiled each time. The kept code is as trustworthy as who wrote it: it counts only when it belongs to the
- * owner of the program or to the user who runs it, and nobody else can write it. V8 does not look for damage in it: the checksum is ours.
+ * V8's compiled code is cached beside the file as `<file>.compiled`, as Python does; where that is not writable, each
+ * start compiles the program. The cache counts only if the program's owner or the current user owns it and no one else
+ * can write it. The checksum is ours, because V8 does not detect damage.
  *
- * `module.enableCompileCache` buys the same (processor time of a start: 66 ms with this, 69 with it, 96 with neither), but not for the file that calls
- * it: this one file would first have to unpack another one into a directory that only its owner can write.
+ * `module.enableCompileCache` is as fast (processor time of a start: 66 ms with this, 69 with it, 96 with neither), but
+ * does not cover the file that calls it: the head would first have to unpack another file into a directory that only
+ * its owner can write.
  *
- * A Node that is too old is refused before anything else: stanza-create would succeed there, and what reads zstd would fail later.
+ * A Node that is too old is refused first: stanza-create would succeed there, and reading zstd would fail later.
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 
-/** Of the program's text. This and the next come from the build. */
+/** Of the program's text. The build defines this and the next constant. */
 declare const PROGRAM_DIGEST: string;
-/** Where each text lies: bytes from its beginning to the end of the file, and its size. */
+/** Position (bytes before the end of the file) and size of each text. */
 declare const TEXTS: Readonly<Record<string, readonly [fromEndBytes: number, sizeBytes: number]>>;
 
 const MAJOR_MIN = 22;
-/** Oldest minor version with zstd by major version (nodejs.org, "Zlib", history of createZstdCompress); later ones all have it. */
+/**
+ * Oldest minor version with zstd by major version (nodejs.org, "Zlib", history of createZstdCompress); all later ones
+ * have it.
+ */
 const MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
 /** Of stock's RuntimeError. */
 const RUNTIME_ERROR_CODE = 122;
 const STDERR_FD = 2;
 
 const MODULE_WORDS = ["exports", "require", "module", "__filename", "__dirname"];
-/** The program sees this file's own module, and loads packages with the one more word. */
+/** The program sees this file's own module, and loads packages through the additional parameter. */
 const PROGRAM_WORDS = [...MODULE_WORDS, "loadPackage"];
-/** `*` and `/` are kept apart in a comment, or it would end there. */
+/** Separates `*` and `/` within a comment, which would end it. */
 const KEPT_APART = /\*\u0001\//g;
 const COMPILED_FILE = `${__filename}.compiled`;
 const DIGEST_BYTES = 32;
-/** Open for as long as the program runs: an update puts another file in its place, and what serves loads packages late. */
+/** Open while the program runs: an update replaces the file, and a server loads packages later. */
 const PROGRAM_FD = openSync(__filename, "r");
 const STARTED = fstatSync(PROGRAM_FD);
 /** Group and others. */
@@ -49,7 +53,7 @@ function isNodeTooOld(): boolean {
 
 function refuseNode(): void {
   const fact = `pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${process.version} (${process.execPath})`;
-  const hint = "put a newer one first on PATH, or name it: nodePath of a host, image of a cluster's plugin.";
+  const hint = "Put a newer one first on PATH, or set nodePath of a host or the image of a cluster's plugin.";
   writeSync(STDERR_FD, `ERROR: [${RUNTIME_ERROR_CODE}]: ${fact}\nHINT: ${hint}\n`);
   process.exitCode = RUNTIME_ERROR_CODE;
 }
@@ -69,7 +73,7 @@ function loadPackage(name: string, ...words: unknown[]): void {
   compileFunction(readText(name), MODULE_WORDS, { filename: name })(...words);
 }
 
-/** What lies behind the head under a name. @throws Error when other bytes were written into the file since it was started */
+/** The text of this name. @throws Error when the file was changed since the start */
 function readText(name: string): string {
   const [fromEndBytes, sizeBytes] = TEXTS[name] ?? [0, 0];
   const { size, mtimeMs } = fstatSync(PROGRAM_FD);
@@ -79,7 +83,7 @@ function readText(name: string): string {
   return bytes.toString("latin1").replace(KEPT_APART, "*/");
 }
 
-/** Null when there is none, or none for this program and this Node. */
+/** Null without code for this program and this Node. */
 function readCompiled(): Buffer | null {
   let fd: number | undefined;
   try {
@@ -97,7 +101,7 @@ function readCompiled(): Buffer | null {
   }
 }
 
-/** With all that the run compiled. It saves time and nothing else: a full disk or a read-only directory is no error. */
+/** With all code that the run compiled. A full disk or a read-only directory is no error. */
 function keepCompiled(script: Script): void {
   const aside = `${COMPILED_FILE}.${process.pid}`;
   let fd: number | undefined;

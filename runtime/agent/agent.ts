@@ -21,7 +21,7 @@ import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
 import { serveMetrics } from "./metricsServer";
 
-/** How long running requests and transfers may take after the agent was told to end. */
+/** How long running requests and transfers may take after the signal to end. */
 const DRAIN_MS = 8000;
 /** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
@@ -71,7 +71,7 @@ async function answer(services: Services, workingDirectory: string, words: reado
       case "status":
         return { exitCode: 0, lines: wal.status().map((lane) => `${statusLine(lane)}${streamText(lane.repoKey, stream)}`) };
       default:
-        throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "it answers archive-push, archive-get and status." });
+        throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "It accepts archive-push, archive-get and status." });
     }
   } catch (thrown) {
     const error = toBackupError(thrown);

@@ -20,8 +20,8 @@ export interface Answer {
 }
 
 /**
- * `words` are the arguments after the working directory; `gone` aborts when the caller leaves. A handler that throws
- * gives no answer.
+ * The arguments after the working directory; `gone` aborts when the caller disconnects. A handler that throws gives no
+ * answer.
  */
 export type Handler = (workingDirectory: string, words: readonly string[], gone: AbortSignal) => Promise<Answer>;
 
@@ -68,9 +68,9 @@ async function listenAt(server: Server, path: string): Promise<void> {
   if (await isServed(path)) throw fail("lockAcquire", `another agent serves '${path}'`, { path, hint: "is the agent's unit running already?" });
   const there = await lstat(path).catch(() => null);
   if (there !== null && !there.isSocket()) {
-    throw fail("fileOpen", `unable to listen on '${path}': it is there already and is no socket`, {
+    throw fail("fileOpen", `unable to listen on '${path}': it already exists and is not a socket`, {
       path,
-      hint: "does agent-socket name the right place?",
+      hint: "Check agent-socket.",
     });
   }
   const fresh = `${path}.new`;
@@ -118,7 +118,7 @@ async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise
     const text = lines.flatMap((line) => line.split("\n")).map((line) => ` ${line}\n`);
     socket.end(`${text.join("")}exit ${exitCode}\n`);
   } catch (error) {
-    ctx.log.debug(`request without an answer: ${toBackupError(error).message}`);
+    ctx.log.debug(`unable to answer a request: ${toBackupError(error).message}`);
     socket.destroy();
   }
 }
@@ -129,7 +129,7 @@ function readRequest(socket: Socket): Promise<string[]> {
     const refuse = (why: string): void => reject(fail("protocol", why));
     socket.setEncoding("utf8");
     socket.setTimeout(REQUEST_TIMEOUT_MS, () => refuse("no request came"));
-    socket.once("close", () => refuse("the caller left"));
+    socket.once("close", () => refuse("the caller disconnected"));
     socket.on("data", (chunk: string) => {
       text += chunk;
       if (text.length > REQUEST_SIZE_BYTES_MAX) return refuse(`request of more than ${REQUEST_SIZE_BYTES_MAX} bytes`);

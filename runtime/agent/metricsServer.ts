@@ -49,7 +49,7 @@ export async function serveMetrics(listen: string, host: CommandHost, lanes: () 
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(place.port, place.address, resolve));
   } catch (error) {
     await end();
-    const hint = "another process may have the port; metrics-listen names another one.";
+    const hint = "Another process may use the port. Choose another one with metrics-listen.";
     throw fail("fileOpen", `unable to listen on '${listen}': ${toBackupError(error).message}`, { hint });
   }
   server.on("error", (error) => ctx.log.warn(`metrics on '${listen}': ${error.message}`));
@@ -70,7 +70,7 @@ async function refreshForever(host: CommandHost, signal: AbortSignal, ctx: Conte
     try {
       found(await gatherSamples(host, surveys));
     } catch (error) {
-      ctx.log.warn(`metrics cannot be gathered: ${toBackupError(error).message}`);
+      ctx.log.warn(`unable to gather metrics: ${toBackupError(error).message}`);
     }
     await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
   }
@@ -83,7 +83,7 @@ function answer(method: string, path: string, metrics: () => string | null, resp
   };
   if (method !== "GET" && method !== "HEAD") return send(405, "only GET\n");
   if (path === "/healthz") return send(200, "ok\n");
-  if (path !== "/metrics") return send(404, "there are /metrics and /healthz\n");
+  if (path !== "/metrics") return send(404, "not found: use /metrics or /healthz\n");
   const text = metrics();
   if (text === null) return send(503, "not gathered yet\n");
   send(200, text, "text/plain; version=0.0.4; charset=utf-8");
@@ -94,5 +94,7 @@ function placeOf(listen: string): { readonly address: string; readonly port: num
   const address = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (address !== undefined && port <= 65_535) return { address, port };
-  throw fail("optionInvalidValue", `'${listen}' is not valid for 'metrics-listen' option`, { hint: "an address and a port, as 127.0.0.1:9854." });
+  throw fail("optionInvalidValue", `'${listen}' is not valid for 'metrics-listen' option`, {
+    hint: "Use an address and a port, such as 127.0.0.1:9854.",
+  });
 }

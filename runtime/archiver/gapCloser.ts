@@ -43,10 +43,10 @@ export async function closeGapsForever(parts: GapCloserParts, ctx: Context, sign
       ctx.log.warn(`taking a backup into ${keys.map((key) => `repo${key}`).join(", ")}: WAL was dropped, and recovery cannot pass the gap`);
       const exitCode = await parts.backup(keys, signal);
       pauseMs = exitCode === 0 ? 0 : nextPauseMs(pauseMs);
-      if (exitCode !== 0 && !signal.aborted) ctx.log.warn(`the backup that would close the gap ended with ${exitCode}: it is tried again`);
+      if (exitCode !== 0 && !signal.aborted) ctx.log.warn(`the backup that closes the WAL gap failed with exit code ${exitCode}: retrying`);
     } catch (error) {
       pauseMs = nextPauseMs(pauseMs);
-      ctx.log.warn(`a gap in the WAL cannot be closed yet: ${toBackupError(error).message}`);
+      ctx.log.warn(`unable to close a WAL gap yet: ${toBackupError(error).message}`);
     }
   }
 }

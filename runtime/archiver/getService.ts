@@ -89,7 +89,7 @@ export class GetService {
       await this.#spool.make();
       for (const name of await this.#spool.list()) await this.#spool.remove(name);
     } catch (error) {
-      this.#ctx.log.warn(`nothing is fetched ahead: ${toBackupError(error).message}`);
+      this.#ctx.log.warn(`unable to prefetch: ${toBackupError(error).message}`);
       this.#prefetcher = null;
       return null;
     }

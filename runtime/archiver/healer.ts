@@ -57,10 +57,10 @@ async function tryOnce(
       lock.leave();
     }
     const left = debt.list(repo.key).length;
-    ctx.log.info(left === 0 ? `${repo.name} owes no WAL any more` : `${repo.name} still owes ${left} WAL file(s)`);
+    ctx.log.info(left === 0 ? `${repo.name} lacks no WAL any longer` : `${repo.name} still lacks ${left} WAL file(s)`);
     return left === 0;
   } catch (error) {
-    ctx.log.debug(`${repo.name}: its debt cannot be paid yet: ${toBackupError(error).message}`);
+    ctx.log.debug(`${repo.name}: unable to copy missing WAL yet: ${toBackupError(error).message}`);
     return false;
   }
 }

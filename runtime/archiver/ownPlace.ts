@@ -47,7 +47,7 @@ export class OwnPlaces {
     try {
       const isFound = await bring(place);
       if (gone.aborted || this.#latest.get(destination) !== own)
-        throw fail("fileMove", `nobody waits any more for what was to come to '${destination}'`, { path: destination });
+        throw fail("fileMove", `the caller no longer waits for '${destination}'`, { path: destination });
       // Synchronous: nothing may happen between the check and the move.
       if (isFound) moveTo(place, destination);
       return isFound;

@@ -59,7 +59,7 @@ export class StreamService {
 
   /** Ships received WAL until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
-    this.#stop.abort(fail("term", "the agent ends"));
+    this.#stop.abort(fail("term", "the agent is ending"));
     await Promise.race([Promise.all(this.#running), untilAborted(signal)]);
   }
 
@@ -92,7 +92,7 @@ export class StreamService {
       states = [...fresh, ...stands].sort((left, right) => left.key - right.key);
       if (states.length === 0) continue;
       await saveStreamState(spoolPath, stanza, states).catch((error: unknown) =>
-        this.#ctx.log.debug(`how far was streamed cannot be written down: ${toBackupError(error).message}`),
+        this.#ctx.log.debug(`unable to record the streamed position: ${toBackupError(error).message}`),
       );
     }
   }
@@ -104,8 +104,7 @@ export class StreamService {
     const sinceMs = known?.sinceMs ?? nowMs;
     const told = known?.told === true || nowMs - sinceMs >= SILENT_MS;
     const text = `WAL is not streamed: ${error.message}`;
-    if (told && isNews)
-      this.#ctx.log.warn([text, ...hintLines(error), "it is tried again and again; whole segments are archived as ever"].join("\n"));
+    if (told && isNews) this.#ctx.log.warn([text, ...hintLines(error), "retrying; complete segments are still archived"].join("\n"));
     else this.#ctx.log.detail(text);
     this.#trouble = { error, sinceMs, told };
   }

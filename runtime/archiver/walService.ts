@@ -119,7 +119,7 @@ export class WalService {
 
   /** Lets transfers finish until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
-    this.#stop.abort(fail("term", "the agent ends"));
+    this.#stop.abort(fail("term", "the agent is ending"));
     await this.#present?.queue.close(signal);
     await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
     this.#healLock.release();
@@ -135,7 +135,7 @@ export class WalService {
       await oweInherited(historyName, parts, this.#ctx);
       this.#inherited.add(historyName);
     } catch (error) {
-      this.#ctx.log.warn(`what ${historyName} inherits cannot be compared with the archive: ${toBackupError(error).message}`);
+      this.#ctx.log.warn(`WAL from before ${historyName} cannot be compared with the archive: ${toBackupError(error).message}`);
     }
   }
 
@@ -217,7 +217,7 @@ export class WalService {
         told = null;
       } catch (thrown) {
         const error = toBackupError(thrown);
-        if (told?.message !== error.message) this.#ctx.log.warn(`not looking ahead: ${error.message}`);
+        if (told?.message !== error.message) this.#ctx.log.warn(`unable to look ahead: ${error.message}`);
         told = error;
       }
       await this.#ctx.clock.sleep(LOOK_MS, signal).catch(() => {});

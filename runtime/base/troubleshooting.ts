@@ -14,7 +14,7 @@ const POINTER = "see troubleshooting: ";
 const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
   ["stop-file", /\[StopError\]/],
   ["lock-held", /unable to acquire (lock on file '|the advisory backup lock)|another agent serves '/],
-  ["lease-held", /the lease of stanza '|cannot go on: its attempt file /],
+  ["lease-held", /the lease of stanza '|cannot continue: its attempt file /],
   ["clock-skew", /RequestTimeTooSkewed/],
   ["passphrase-missing", /requires option: repo\d+-cipher-pass\b/],
   ["wrong-passphrase", /\bCryptoError\b/],
@@ -37,7 +37,7 @@ const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
   ["postgres-running", /\bPgRunningError\b/],
   ["path-not-empty", /\bPathNotEmptyError\b/],
   ["no-such-backup", /\bBackupSetInvalidError\b/],
-  ["metrics-stale", /unable to write '[^']*': its directory is not there/],
+  ["metrics-stale", /unable to write '[^']*': its directory does not exist/],
   ["zfs-rollback", /there is no snapshot '|is not in file system '/],
   ["repository-damaged", /is damaged or cut short|verify found errors in/],
 ];

@@ -26,7 +26,7 @@ export const migrateCommand: Command = async (host) => {
   const [word = "", ...more] = host.config.params;
   const step = Object.entries(STEPS).find(([name]) => name === word)?.[1];
   if (step === undefined || more.length > 0)
-    throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, { hint: "begin with: pgbackstop migrate plan" });
+    throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, { hint: "Start with: pgbackstop migrate plan" });
   // A log would break the JSON on standard output.
   const ctx = host.config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   return step(host, ctx);
@@ -72,18 +72,20 @@ async function release(host: Invocation & MachineAccess & Terminal, ctx: Context
     await lockServers([session], ctx);
     return liftGuard(session, (await loadFacts(session)).databases);
   });
-  ctx.log.info(`migrate: ${names.length} databases of the source are as they were`);
+  ctx.log.info(`migrate: ${names.length} databases of the source have their old settings`);
   show(host, { version: 1, released: names }, ({ released }) =>
     released.length === 0
-      ? "nothing of the source was read-only by a migration\n"
-      : `the source takes connections and writes again: ${released.join(", ")}\n`,
+      ? "no migration had made the source read-only\n"
+      : `the source accepts connections and writes again: ${released.join(", ")}\n`,
   );
   return 0;
 }
 
 async function finish(host: CommandHost, ctx: Context): Promise<number> {
   if (host.config.stanza === undefined)
-    throw fail("optionRequired", "migrate finish requires option: stanza", { hint: "it is the target's: its repositories must hold a backup." });
+    throw fail("optionRequired", "migrate finish requires option: stanza", {
+      hint: "Set the target's stanza, because its repositories must have a backup.",
+    });
   const servers = await serversOf(host, "target");
   const { databases } = await withSession(servers, servers.target, undefined, loadFacts);
   const report = await judgeFinish(host.repositories(), databases, ctx);
@@ -120,7 +122,7 @@ async function serversOf(host: Invocation & MachineAccess, only?: "source" | "ta
   if (only === "target" && target !== undefined) return { source: target, target, readFile };
   if (fromServer === undefined)
     throw fail("optionRequired", "migrate command requires option: from-server", {
-      hint: "it names the old cluster: --from-server='host=old.example.net user=postgres sslmode=verify-full sslrootcert=/etc/ssl/old-ca.pem'",
+      hint: "Set it to the old cluster: --from-server='host=old.example.net user=postgres sslmode=verify-full sslrootcert=/etc/ssl/old-ca.pem'",
     });
   const source = await open("from-server", fromServer, fromPasswordFile);
   return { source, target: target ?? source, readFile };
@@ -129,8 +131,7 @@ async function serversOf(host: Invocation & MachineAccess, only?: "source" | "ta
 /** The server of pg1. @throws optionRequired */
 function ownServer({ config }: Invocation, user: string): Connection {
   const pg: PgConfig | undefined = config.pgs[0];
-  if (pg === undefined)
-    throw fail("optionRequired", "migrate command requires option: to-server", { hint: "there is no pg1-path that could be meant instead." });
+  if (pg === undefined) throw fail("optionRequired", "migrate command requires option: to-server", { hint: "Its default needs pg1-path." });
   return { host: pg.socketPath ?? "/var/run/postgresql", port: pg.port, user: pg.user ?? user, database: pg.database, sslMode: "disable" };
 }
 

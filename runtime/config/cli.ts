@@ -62,7 +62,7 @@ export function commandOf(word: string): CommandName {
   const command = COMMANDS.find((name) => name === word);
   if (command !== undefined) return command;
   const hint = OTHER_COMMANDS.includes(word.replace(/:.*$/s, ""))
-    ? "this is a command of pgBackRest: run it with pgbackrest, which works on the same repositories."
+    ? "Run this command with pgbackrest, which works on the same repositories."
     : `commands are ${COMMANDS.join(", ")}.`;
   throw fail("commandInvalid", `invalid command '${word}'`, { hint });
 }

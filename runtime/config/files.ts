@@ -58,7 +58,7 @@ function readMain(fileName: string, required: boolean, mayBeOld: boolean, files:
     if (text !== null) return { fileName: name, text };
   }
   if (required) {
-    throw fail("fileMissing", `unable to open missing file '${fileName}' for read`, { path: fileName, hint: "the option config names this file." });
+    throw fail("fileMissing", `unable to open missing file '${fileName}' for read`, { path: fileName, hint: "The option config names this file." });
   }
   return undefined;
 }

@@ -90,13 +90,13 @@ function statusOf(row: OptionRow): readonly string[] {
   if (row.refused !== undefined) return [`refused when set: ${row.refused}`];
   const values = Object.keys(row.refusedValues ?? {});
   if (values.length > 0) return [`refused: ${values.join(", ")}`];
-  return row.acted ? [] : ["accepted, not yet acted on"];
+  return row.acted ? [] : ["accepted, without effect"];
 }
 
 function placesOf(row: OptionRow): string {
   if (row.secret === true) return "configuration file or environment";
   if (row.section === "command-line") return "command line or environment";
-  return row.section === "stanza" ? "command line, environment or the sections of a stanza" : "command line, environment or configuration file";
+  return row.section === "stanza" ? "command line, environment or a stanza's sections" : "command line, environment or configuration file";
 }
 
 function ruleFor(row: OptionRow, command: CommandName): OptionRule {

@@ -2,6 +2,7 @@
  * The syntax of pgbackrest.conf: `[section]` lines and `key=value` lines. `#` begins a comment only as a line's first
  * character other than blanks; blanks around names and values do not count; values are taken literally (pgBackRest 2.60
  * "common/ini").
+ *
  * Messages name file and line but never show the line: a malformed file of secrets must not end up in a log.
  */
 import { type BackupError, fail } from "../base/errors";

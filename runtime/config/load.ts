@@ -1,6 +1,7 @@
 /**
  * Makes one checked {@link Config} of the command line, the environment and the files. Pure: every input is a
  * parameter.
+ *
  * Precedence as in stock: command line, environment, `[stanza:command]`, `[stanza]`, `[global:command]`, `[global]`,
  * default. The settings file holds what stock has no option for. `help` and `version` read the command line only: a
  * broken configuration does not stop them.
@@ -73,7 +74,7 @@ export function loadConfig(input: LoadInput): Loaded {
 function checkStanza(stanza: string): void {
   if (stanza !== "." && stanza !== ".." && !/[/\0\n:[\]]/.test(stanza)) return;
   throw fail("optionInvalidValue", `'${stanza}' is not valid for 'stanza' option`, {
-    hint: "a stanza is a plain name, without a slash, colon or bracket.",
+    hint: "A stanza is a name without slash, colon or bracket.",
   });
 }
 
@@ -83,7 +84,7 @@ function readSettings(entries: Entries, files: ConfigFiles, access: FileAccess):
   const text = settingsFile === undefined ? null : access.readFile(settingsFile);
   if (settingsFile !== undefined && text !== null) return { settings: parseSettings(text, settingsFile), settingsFile };
   if (given !== undefined) {
-    throw fail("fileMissing", `unable to open missing file '${given}' for read`, { path: given, hint: "the option settings names this file." });
+    throw fail("fileMissing", `unable to open missing file '${given}' for read`, { path: given, hint: "The option settings names this file." });
   }
   return { settings: DEFAULT_SETTINGS, settingsFile };
 }

@@ -1,5 +1,6 @@
 /**
  * The one option table: parser, help text and renderer read it.
+ *
  * Names, types, ranges, defaults and dependencies are those of pgBackRest 2.60 ("build/config.yaml"; texts are ours);
  * ranges of older versions are not kept. A row of a group (`repo-path`) stands for `repo1-path` … `repo256-path`. Rows
  * made by `acted` change what this runtime does. Rows made by `accepted` parse, so that stock pgBackRest can use the
@@ -164,11 +165,11 @@ function using(use: Use): readonly CommandName[] {
 
 const COMMAND_LINE = [
   acted("config", "string", "command-line", ALL, "configuration file", { default: `${CONFIG_PATH}/pgbackrest.conf`, negate: true }),
-  acted("config-path", "path", "command-line", ALL, "directory in which pgbackrest.conf and conf.d are looked for", { default: CONFIG_PATH }),
-  acted("config-include-path", "path", "command-line", ALL, "directory whose *.conf files are read too", { default: `${CONFIG_PATH}/conf.d` }),
+  acted("config-path", "path", "command-line", ALL, "directory of pgbackrest.conf and conf.d", { default: CONFIG_PATH }),
+  acted("config-include-path", "path", "command-line", ALL, "directory with further *.conf files to read", { default: `${CONFIG_PATH}/conf.d` }),
   own("settings", "string", ALL, "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file"),
   own("log-format", "enum", ALL, "form of the log lines", { config: "log.format", default: "text", allowed: ["text", "json"] }),
-  own("agent-socket", "path", ["agent"], "unix socket to listen on, unless systemd hands one over", {
+  own("agent-socket", "path", ["agent"], "unix socket to listen on, unless systemd passes one", {
     config: "agent.socket",
     default: "/run/pgbackstop/agent.sock",
   }),
@@ -176,15 +177,15 @@ const COMMAND_LINE = [
     config: "plugin.socket",
     default: "/plugins/pgbackstop",
   }),
-  own("plugin-heartbeat", "path", ["cnpg-instance", "cnpg-restore"], "file that holds the time of the last call that was answered", {
+  own("plugin-heartbeat", "path", ["cnpg-instance", "cnpg-restore"], "file with the time of the last answered call", {
     config: "plugin.heartbeatFile",
   }),
   own("plugin-instance", "string", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", { config: "plugin.instance" }),
-  own("plugin-watch", "list", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, to be started again", {
+  own("plugin-watch", "list", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, so that it is restarted", {
     config: "plugin.watchPaths",
   }),
   own("plugin-source-stanza", "string", ["cnpg-instance"], "name of the cluster that a replica cluster follows", { config: "plugin.sourceStanza" }),
-  own("plugin-newest-wal", "string", ["cnpg-restore"], "newest WAL segment that the recovery may know, for drills", { config: "plugin.newestWal" }),
+  own("plugin-newest-wal", "string", ["cnpg-restore"], "newest WAL segment that the recovery may get, for drills", { config: "plugin.newestWal" }),
   own("plugin-listen", "string", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     config: "plugin.listen",
     default: "0.0.0.0:9090",
@@ -193,11 +194,11 @@ const COMMAND_LINE = [
     config: "plugin.serverPath",
     default: "/pgbackstop/server",
   }),
-  own("plugin-client-path", "path", ["cnpg-operator"], "directory of the tls.crt that the operator shows", {
+  own("plugin-client-path", "path", ["cnpg-operator"], "directory of the operator's tls.crt", {
     config: "plugin.clientPath",
     default: "/pgbackstop/client",
   }),
-  own("plugin-image", "string", ["cnpg-operator"], "image of Node for sidecars of clusters that name none", { config: "plugin.image" }),
+  own("plugin-image", "string", ["cnpg-operator"], "default image of Node.js for sidecars", { config: "plugin.image" }),
   own("kubernetes-host", "string", KUBERNETES, "host of the API server of Kubernetes", {
     config: "kubernetes.host",
     default: "kubernetes.default.svc",
@@ -211,24 +212,24 @@ const COMMAND_LINE = [
     config: "kubernetes.accountPath",
     default: "/var/run/secrets/kubernetes.io/serviceaccount",
   }),
-  own("drill-cluster", "string", ["cnpg-drill"], "name of the Cluster that is drilled", { config: "clusterDrill.cluster" }),
+  own("drill-cluster", "string", ["cnpg-drill"], "name of the Cluster to drill", { config: "clusterDrill.cluster" }),
   own("throw-away", "string", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name" }),
-  own("drill-job", "string", ["cnpg-drill"], "Job that the throw-away Cluster ends with", { config: "clusterDrill.job" }),
+  own("drill-job", "string", ["cnpg-drill"], "Job that owns the throw-away Cluster", { config: "clusterDrill.job" }),
   own("drill-job-uid", "string", ["cnpg-drill"], "uid of that Job", { config: "clusterDrill.jobUid" }),
-  own("drill-secret-path", "path", ["cnpg-drill"], "directory of username and password to ask production with", {
+  own("drill-secret-path", "path", ["cnpg-drill"], "directory of production's username and password", {
     config: "clusterDrill.secretPath",
   }),
-  own("drill-resource", "hash", ["cnpg-drill"], "resource of the throw-away instance instead of production's: requests.cpu=500m", {
+  own("drill-resource", "hash", ["cnpg-drill"], "resource of the throw-away instance, by default production's: requests.cpu=500m", {
     config: "clusterDrill.resources",
   }),
-  own("migration-file", "path", ["cnpg-migrate"], "file of what is stopped, started and changed around a migration", { config: "migrate.file" }),
+  own("migration-file", "path", ["cnpg-migrate"], "file of what a migration stops, starts and changes", { config: "migrate.file" }),
   own("snapshot-cluster", "string", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster" }),
   own("snapshot-schedule", "list", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { config: "snapshots.schedules" }),
   own("snapshot-keep-days", "integer", ["cnpg-expire"], "days for which every snapshot is kept", {
     config: "snapshots.keepDays",
     range: RETENTION_RANGE,
   }),
-  own("snapshot-keep-count", "integer", ["cnpg-expire"], "how many of the newest snapshots are kept whatever their age", {
+  own("snapshot-keep-count", "integer", ["cnpg-expire"], "number of newest snapshots that are kept regardless of age", {
     config: "snapshots.keepCount",
     range: RETENTION_RANGE,
   }),
@@ -262,7 +263,7 @@ const COMMAND_LINE = [
       "stanza-delete",
       "verify",
     ],
-    "key of the one repository to use",
+    "index of the repository to use",
     {
       range: ["1", "256"],
     },
@@ -290,7 +291,7 @@ const COMMAND_LINE = [
     "enum",
     "command-line",
     ["backup", "extract-table", "info", "recover", "recover-step", "restore"],
-    "kind of backup, or where recovery ends",
+    "type of backup, or of recovery target",
     {
       forCommand: {
         info: { allowed: ["full", "diff", "incr"] },
@@ -302,15 +303,15 @@ const COMMAND_LINE = [
       },
     },
   ),
-  own("server-files", "path", ["restore"], "directory for configuration files from outside of pg1-path; / is where they were", {
+  own("server-files", "path", ["restore"], "directory for configuration files from outside of pg1-path; / restores their old paths", {
     config: "restore.serverFiles",
   }),
-  acted("target", "string", "command-line", TARGETED, "where recovery ends: a time, name, LSN or transaction", {
+  acted("target", "string", "command-line", TARGETED, "recovery target: a time, name, LSN or transaction", {
     config: "restore.target",
     required: true,
     ...on("type", ...TARGET_TYPES),
   }),
-  acted("target-action", "enum", "command-line", RECOVER, "what PostgreSQL does when it has reached the target", {
+  acted("target-action", "enum", "command-line", RECOVER, "what PostgreSQL does at the target", {
     config: "restore.targetAction",
     default: "pause",
     allowed: ["pause", "promote", "shutdown"],
@@ -333,10 +334,10 @@ const COMMAND_LINE = [
     "boolean",
     "command-line",
     ["backup", "restore", "stanza-delete", "stop"],
-    "restore: over existing files, copying only those of another size or time; stanza-delete, backup of a server that is down: whatever runs; stop: end what runs",
+    "restore: overwrite existing files, copying only those that differ in size or time; stanza-delete, offline backup: ignore running processes; stop: end running processes",
     { config: "force", default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
-  acted("verbose", "boolean", "command-line", ["verify"], "also print what is in order", { config: "verify.verbose", default: "n" }),
+  acted("verbose", "boolean", "command-line", ["verify"], "also print backups and WAL without errors", { config: "verify.verbose", default: "n" }),
   acted(
     "output",
     "enum",
@@ -349,8 +350,8 @@ const COMMAND_LINE = [
       forCommand: { verify: { allowed: ["none", "text", "json"] } },
     },
   ),
-  own("output-file", "path", ["metrics"], "file to write, replaced in one step, instead of standard output", { config: "monitoring.outputFile" }),
-  own("metrics-listen", "string", ["agent"], "address and port to serve /metrics and /healthz on, as 127.0.0.1:9854", {
+  own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", { config: "monitoring.outputFile" }),
+  own("metrics-listen", "string", ["agent"], "address and port of /metrics and /healthz, such as 127.0.0.1:9854", {
     config: "monitoring.listen",
   }),
   own("wal-gaps", "boolean", ["agent", "metrics"], "list the whole WAL archive of each repository and count what is missing", {
@@ -358,19 +359,19 @@ const COMMAND_LINE = [
     default: "y",
     negate: true,
   }),
-  own("event", "enum", ["notify"], "what has happened", {
+  own("event", "enum", ["notify"], "type of the event", {
     config: "monitoring.event",
     required: true,
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
-  own("unit", "string", TELLING, "name of the systemd unit, or of the CronJob, that it happened to", { config: "monitoring.unit" }),
-  own("notify-file", "path", TELLING, "file of whom to tell; by default notify.json in $CREDENTIALS_DIRECTORY", { config: "monitoring.notifyFile" }),
+  own("unit", "string", TELLING, "name of the systemd unit or CronJob concerned", { config: "monitoring.unit" }),
+  own("notify-file", "path", TELLING, "file of notification targets; by default notify.json in $CREDENTIALS_DIRECTORY", { config: "monitoring.notifyFile" }),
   acted(
     "online",
     "boolean",
     "command-line",
     ["backup", "stanza-create", "stanza-upgrade"],
-    "the server runs; with n its files are copied while it is down",
+    "the server is running; n backs up a stopped server",
     { config: "backup.online", default: "y", negate: true },
   ),
   acted(
@@ -381,10 +382,10 @@ const COMMAND_LINE = [
     "show what would be done and change nothing",
     { config: "dryRun", default: "n" },
   ),
-  own("snapshot", "string", ["rollback"], "snapshot of ZFS to go back to: tank/postgresql@name", { config: "recover.snapshot", required: true }),
-  own("yes", "boolean", ["extract-table", "recover", "rollback"], "go on without asking", { config: "recover.yes", default: "n" }),
-  own("undo", "boolean", ["recover"], "put the old data back", { config: "recover.undo", default: "n" }),
-  own("finish-wal", "boolean", ["recover"], "archive the server's last WAL before it is stopped", {
+  own("snapshot", "string", ["rollback"], "ZFS snapshot to return to: tank/postgresql@name", { config: "recover.snapshot", required: true }),
+  own("yes", "boolean", ["extract-table", "recover", "rollback"], "do not ask for confirmation", { config: "recover.yes", default: "n" }),
+  own("undo", "boolean", ["recover"], "restore the old data", { config: "recover.undo", default: "n" }),
+  own("finish-wal", "boolean", ["recover"], "archive the server's last WAL before stopping it", {
     config: "recover.finishWal",
     default: "y",
     negate: true,
@@ -392,100 +393,100 @@ const COMMAND_LINE = [
   own("launcher", "path", ["recover", "rollback"], "program that runs this one as PostgreSQL's account, with its keys", {
     config: "recover.launcher",
   }),
-  acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup that is not the only one, with what depends on it", {
+  acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup, unless it is the only one, with its dependents", {
     config: "expire.oldest",
     default: "n",
   }),
   acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment", { config: "expire.archiveBefore" }),
-  acted("detail-level", "enum", "command-line", ["info"], "how much info tells; destinations is the newest full backup and WAL of each repository", {
+  acted("detail-level", "enum", "command-line", ["info"], "amount of detail; destinations shows the newest full backup and WAL of each repository", {
     config: "info.detailLevel",
     default: "full",
     allowed: ["full", "progress", "destinations"],
   }),
-  own("full-check", "boolean", ["check"], "fail without the full backups that the settings file expects", {
+  own("full-check", "boolean", ["check"], "fail if full backups that the settings file expects are missing", {
     config: "check.full",
     default: "y",
     negate: true,
   }),
-  acted("reference", "string", "command-line", ["manifest"], "show only files whose bytes are in this backup; latest is the backup itself", {
+  acted("reference", "string", "command-line", ["manifest"], "show only files stored in this backup; latest is the backup itself", {
     config: "files.reference",
   }),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
-  own("sample", "integer", ["verify"], "percent of the data files to read; WAL is read in any case", {
+  own("sample", "integer", ["verify"], "percentage of data files to read; WAL is always read", {
     config: "verify.samplePercent",
     range: ["1", "100"],
   }),
-  own("from-repo", "integer", ["sync"], "key of the repository to copy from", { config: "sync.fromRepoKey", required: true, range: ["1", "256"] }),
-  own("to-repo", "integer", ["sync"], "key of the repository to copy into", { config: "sync.toRepoKey", required: true, range: ["1", "256"] }),
-  own("latest", "boolean", ["sync"], "copy only the newest backup, with what it depends on", { config: "sync.latest", default: "n" }),
-  own("bin-path", "path", ["drill", "extract-table", "migrate"], "directory of PostgreSQL's programs, instead of the usual places", {
+  own("from-repo", "integer", ["sync"], "index of the repository to copy from", { config: "sync.fromRepoKey", required: true, range: ["1", "256"] }),
+  own("to-repo", "integer", ["sync"], "index of the repository to copy into", { config: "sync.toRepoKey", required: true, range: ["1", "256"] }),
+  own("latest", "boolean", ["sync"], "copy only the newest backup with its prior backups", { config: "sync.latest", default: "n" }),
+  own("bin-path", "path", ["drill", "extract-table", "migrate"], "directory of PostgreSQL's programs, instead of the usual directories", {
     config: "binPath",
   }),
-  own("drill-path", "path", ["drill", "extract-table"], "directory to restore below; by default pg1-path with -drill behind it", {
+  own("drill-path", "path", ["drill", "extract-table"], "parent directory of the restore; by default pg1-path with suffix -drill", {
     config: "drill.path",
   }),
-  own("pick", "enum", DRILL, "which backup, and how far; by default each in its turn", {
+  own("pick", "enum", DRILL, "which backup and target to restore; by default each in turn", {
     config: "drill.pick",
     allowed: ["newest", "oldest", "random", "moment"],
   }),
-  own("level", "enum", DRILL, "how much is checked; quick looks, standard adds amcheck and page checksums, thorough a dump", {
+  own("level", "enum", DRILL, "extent of the checks; quick compares with production, standard adds amcheck and page checksums, thorough a dump", {
     config: "drill.level",
     default: "thorough",
     allowed: ["quick", "standard", "thorough"],
   }),
-  own("from-server", "string", ["migrate"], "where the old cluster is, as host=old.example.net user=postgres sslmode=verify-full", {
+  own("from-server", "string", ["migrate"], "connection to the old cluster, such as host=old.example.net user=postgres sslmode=verify-full", {
     config: "migrate.fromServer",
   }),
-  own("to-server", "string", ["migrate"], "where the new cluster is, in the same words; by default pg1", { config: "migrate.toServer" }),
-  own("from-password-file", "path", ["migrate"], "file with the password for the old cluster, and nothing else", {
+  own("to-server", "string", ["migrate"], "connection to the new cluster, in the same form; by default pg1", { config: "migrate.toServer" }),
+  own("from-password-file", "path", ["migrate"], "file with only the password for the old cluster", {
     config: "migrate.fromPasswordFile",
   }),
-  own("to-password-file", "path", ["migrate"], "file with the password for the new cluster, and nothing else", { config: "migrate.toPasswordFile" }),
-  own("pass-file", "path", ["migrate"], "file of passwords in PostgreSQL's own form (.pgpass), for both clusters", { config: "migrate.passFile" }),
-  own("disconnect", "boolean", ["migrate"], "end whoever is connected to the databases of the old cluster", {
+  own("to-password-file", "path", ["migrate"], "file with only the password for the new cluster", { config: "migrate.toPasswordFile" }),
+  own("pass-file", "path", ["migrate"], "password file in PostgreSQL's format (.pgpass), for both clusters", { config: "migrate.passFile" }),
+  own("disconnect", "boolean", ["migrate"], "end all client connections to the databases of the old cluster", {
     config: "migrate.disconnect",
     default: "n",
   }),
-  own("keep-role", "list", ["migrate"], "role that stays in the new cluster as it is there", { config: "migrate.keepRoles" }),
-  own("role-passwords", "boolean", ["migrate"], "bring the hashes of passwords along", {
+  own("keep-role", "list", ["migrate"], "role of the new cluster that is kept unchanged", { config: "migrate.keepRoles" }),
+  own("role-passwords", "boolean", ["migrate"], "copy the hashes of passwords", {
     config: "migrate.rolePasswords",
     default: "y",
     negate: true,
   }),
-  own("replace", "boolean", ["migrate"], "make databases anew that an earlier run has copied and compared, and that differ now", {
+  own("replace", "boolean", ["migrate"], "copy databases again that an earlier run has copied and compared, and that differ now", {
     config: "migrate.replace",
     default: "n",
   }),
-  own("tablespaces", "boolean", ["migrate"], "databases and tables keep their tablespaces", {
+  own("tablespaces", "boolean", ["migrate"], "keep the tablespaces of databases and tables", {
     config: "migrate.tablespaces",
     default: "y",
     negate: true,
   }),
-  own("max-minutes", "integer", DRILL, "a drill that takes longer fails", { config: "drill.maxMinutes", default: "1440", range: ["1", "10080"] }),
+  own("max-minutes", "integer", DRILL, "maximum duration; a longer drill fails", { config: "drill.maxMinutes", default: "1440", range: ["1", "10080"] }),
   own(
     "max-bytes",
     "size",
     ["cnpg-drill", "drill", "extract-table"],
-    "what would restore more is not begun; a drill also not when it would fetch more",
+    "limit of bytes to restore, for a drill also to fetch; a larger restore fails",
     { config: "drill.maxBytes", range: ["1MiB", "1PiB"] },
   ),
-  own("name", "string", DRILL, "a drill that is declared in the settings file, as it is declared there", { config: "drill.name" }),
-  own("now", "boolean", DRILL, "the drill that is declared, where there is but one", { config: "drill.now", default: "n" }),
-  own("from", "string", ["find"], "look at what was committed from this time on; by default an hour before --to", { config: "find.from" }),
-  own("to", "string", ["find"], "look at what was committed until this time; by default now", { config: "find.to" }),
-  own("table", "string", ["extract-table", "find"], "the table, as schema.table; find also takes its name alone", { config: "find.table" }),
-  own("database", "string", ["extract-table", "find"], "the database that it is in", { config: "find.database" }),
+  own("name", "string", DRILL, "name of a drill that the settings file declares", { config: "drill.name" }),
+  own("now", "boolean", DRILL, "run the declared drill, if only one is declared", { config: "drill.now", default: "n" }),
+  own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", { config: "find.from" }),
+  own("to", "string", ["find"], "search commits until this time; by default now", { config: "find.to" }),
+  own("table", "string", ["extract-table", "find"], "the table, as schema.table; find also accepts only its name", { config: "find.table" }),
+  own("database", "string", ["extract-table", "find"], "the database of the table or schema", { config: "find.database" }),
   own("schema", "string", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema" }),
-  own("as", "string", ["extract-table"], "schema to bring it back into; by default that of the table with _restored behind it", {
+  own("as", "string", ["extract-table"], "target schema; by default the table's with suffix _restored", {
     config: "extract.as",
   }),
-  own("swap", "boolean", ["extract-table"], "put it into its place, and keep the old one in a schema of its own", {
+  own("swap", "boolean", ["extract-table"], "replace the current version, and keep it in another schema", {
     config: "extract.swap",
     default: "n",
   }),
   own("to-file", "path", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile" }),
-  own("kind", "enum", ["find"], "only what was destroyed in this way", { config: "find.kind", allowed: ["drop", "truncate", "delete", "update"] }),
-  own("limit", "integer", ["find"], "how many transactions to show, of those that destroyed most", {
+  own("kind", "enum", ["find"], "only this kind of destructive change", { config: "find.kind", allowed: ["drop", "truncate", "delete", "update"] }),
+  own("limit", "integer", ["find"], "number of transactions to show, the most destructive ones", {
     config: "find.limit",
     default: "20",
     range: ["1", "10000"],
@@ -499,7 +500,7 @@ const COMMAND_LINE = [
   acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file", {
     config: "files.filter",
   }),
-  acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit 1 without an error when the file is missing", {
+  acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit with 1 and without an error when the file is missing", {
     config: "files.ignoreMissing",
     default: "n",
   }),
@@ -518,15 +519,15 @@ const GENERAL = [
     "time",
     "global",
     ["archive-get", "backup", "check", "extract-table", "recover-step", ...PUSH],
-    "how long to wait for a WAL segment",
+    "maximum wait for a WAL segment",
     { config: "archive.timeoutMs", default: "1m", range: ["100ms", "1d"] },
   ),
-  acted("buffer-size", "size", "global", WORK, "size of the parts that files are read in", {
+  acted("buffer-size", "size", "global", WORK, "size of read buffers", {
     config: "bufferSizeBytes",
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted("cmd", "string", "global", [...COPY, "recover", "rollback"], "program that restore_command shall call; by default this one", {
+  acted("cmd", "string", "global", [...COPY, "recover", "rollback"], "program for restore_command; by default this one", {
     config: "cmd",
   }),
   acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
@@ -544,9 +545,9 @@ const GENERAL = [
       zst: { default: "3", range: ["-7", "22"] },
     },
   }),
-  acted("db-timeout", "time", "global", SESSION, "how long a statement may run", { default: "30m", range: ["100ms", "7d"] }),
+  acted("db-timeout", "time", "global", SESSION, "maximum duration of a statement", { default: "30m", range: ["100ms", "7d"] }),
   acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", { config: "delta", default: "n" }),
-  acted("io-timeout", "time", "global", WORK, "how long to wait for storage or network, with retries", {
+  acted("io-timeout", "time", "global", WORK, "maximum wait for storage or network, including retries", {
     config: "ioTimeoutMs",
     default: "1m",
     range: ["100ms", "1h"],
@@ -568,11 +569,11 @@ const GENERAL = [
     range: ["1", "999"],
   }),
   acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
-  acted("spool-path", "path", "global", REPO, "directory of WAL queues and of what repositories still lack", {
+  acted("spool-path", "path", "global", REPO, "directory of WAL queues and of records of missing WAL", {
     config: "spoolPath",
     default: "/var/spool/pgbackrest",
   }),
-  acted("allow-root", "boolean", "global", WORK, "do not warn when root runs what another account's directories are for", {
+  acted("allow-root", "boolean", "global", WORK, "do not warn when root works in another account's directories", {
     config: "allowRoot",
     default: "n",
     forCommand: { restore: { default: "y" } },
@@ -611,12 +612,12 @@ const ARCHIVE_AND_BACKUP = [
     config: "archive.headerCheck",
     default: "y",
   }),
-  acted("archive-check", "boolean", "global", ["backup", "check", ...PUSH], "wait until the WAL of a backup is in the repositories", {
+  acted("archive-check", "boolean", "global", ["backup", "check", ...PUSH], "wait until the repositories have the WAL of a backup", {
     config: "archive.check",
     default: "y",
     forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
   }),
-  acted("archive-copy", "boolean", "global", ["backup"], "put the WAL of a backup into the backup too", {
+  acted("archive-copy", "boolean", "global", ["backup"], "store the WAL of a backup in the backup too", {
     config: "archive.copy",
     default: "n",
     depend: { option: "archive-check", values: ["y"], otherwise: "n" },
@@ -647,7 +648,7 @@ const ARCHIVE_AND_BACKUP = [
     default: "128MiB",
     range: ["0B", "4PiB"],
   }),
-  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "ask again for a segment that was missing", { default: "y" }),
+  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "retry a segment that was missing", { default: "y" }),
   acted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", {
     config: "archive.pushBatchSizeBytes",
     default: "16GiB",
@@ -658,7 +659,7 @@ const ARCHIVE_AND_BACKUP = [
     "size",
     "global",
     PUSH,
-    "bytes of waiting WAL after which WAL that no repository takes is dropped; never by default",
+    "limit of waiting WAL in bytes, above which WAL that no repository accepts is dropped; by default none",
     { config: "archive.pushQueueSizeBytesMax", range: ["0B", "4PiB"], aliases: ["archive-queue-max"] },
   ),
   acted("backup-standby", "enum", "global", ["backup", "check"], "copy from a standby", {
@@ -698,10 +699,10 @@ const RESTORE = [
   acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own", {
     config: "restore.tablespaceMapAll",
   }),
-  acted("db-exclude", "list", "global", ["migrate", "restore"], "databases to leave out; of restore their files come back as zeroes", {
+  acted("db-exclude", "list", "global", ["migrate", "restore"], "databases to leave out; restore fills their files with zeroes", {
     config: "databaseExclude",
   }),
-  acted("db-include", "list", "global", ["migrate", "restore"], "databases to bring, and no others; of restore besides the system databases", {
+  acted("db-include", "list", "global", ["migrate", "restore"], "the only databases to restore or copy; restore adds the system databases", {
     config: "databaseInclude",
   }),
 ];
@@ -734,7 +735,7 @@ const POSTGRES: readonly OptionRow[] = [
     aliases: ["db-socket-path", "db?-socket-path"],
   }),
   acted("pg-user", "string", "stanza", SESSION, "role to connect as", { ...CONNECTION }),
-  accepted("pg", "integer", "command-line", NONE, "key of the one cluster to use", { range: ["1", "256"] }),
+  accepted("pg", "integer", "command-line", NONE, "index of the cluster to use", { range: ["1", "256"] }),
   acted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", { group: "pg", default: "n" }),
   accepted("pg-host", "string", "stanza", PG, "host of the cluster", {
     group: "pg",
@@ -792,7 +793,7 @@ const POSTGRES: readonly OptionRow[] = [
     ...on("pg-host-type", "ssh"),
     aliases: ["db-user", "db?-user"],
   }),
-  accepted("pg-version-force", "string", "stanza", REPO, "version of PostgreSQL, for forks that tell another"),
+  accepted("pg-version-force", "string", "stanza", REPO, "version of PostgreSQL, for forks that report another one"),
 ];
 
 const REPOSITORY: readonly OptionRow[] = [
@@ -1026,7 +1027,7 @@ const STORAGE: readonly OptionRow[] = [
     ...S3,
     refused: "set repo-cipher-type, or a default encryption on the bucket",
   }),
-  accepted("repo-s3-sse-customer-key", "string", "global", REPO, "key that the provider shall encrypt with", {
+  accepted("repo-s3-sse-customer-key", "string", "global", REPO, "key with which the provider encrypts", {
     ...S3,
     secret: true,
     refused: "set repo-cipher-type",
@@ -1039,7 +1040,7 @@ const STORAGE: readonly OptionRow[] = [
   accepted("repo-s3-requester-pays", "boolean", "global", REPO, "agree to pay for requests", { ...S3, default: "n" }),
   acted("repo-s3-role", "string", "global", REPO, "role of this machine", { group: "repo", ...on("repo-s3-key-type", "auto") }),
   accepted("repo-s3-service", "string", "global", REPO, "service name in signatures", { ...S3, default: "s3" }),
-  acted("repo-s3-sts-host", "string", "global", REPO, "host that gives out session tokens", {
+  acted("repo-s3-sts-host", "string", "global", REPO, "host that issues session tokens", {
     group: "repo",
     default: "sts.amazonaws.com",
     ...on("repo-s3-key-type", "web-id"),
@@ -1092,7 +1093,7 @@ const STORAGE: readonly OptionRow[] = [
     "enum",
     "global",
     REPO,
-    "how the host's key is checked: against files of known hosts (strict, and accept-new, which adds no host here), a fingerprint, or not at all",
+    "how to check the host's key: against known_hosts files (strict, and accept-new, which adds no host here), a fingerprint, or not at all",
     { ...SFTP, default: "strict", allowed: ["accept-new", "fingerprint", "none", "strict"] },
   ),
   acted("repo-sftp-host-key-hash-type", "enum", "global", REPO, "digest of the fingerprint", {
@@ -1102,7 +1103,7 @@ const STORAGE: readonly OptionRow[] = [
   }),
   acted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", { ...SFTP, default: "22", range: ["1", "65535"] }),
   acted("repo-sftp-host-user", "string", "global", REPO, "user on the host", { ...SFTP, required: true }),
-  acted("repo-sftp-known-host", "list", "global", REPO, "files of known hosts instead of those of ssh", {
+  acted("repo-sftp-known-host", "list", "global", REPO, "known_hosts files instead of those of ssh", {
     group: "repo",
     ...on("repo-sftp-host-key-check-type", "accept-new", "strict"),
   }),

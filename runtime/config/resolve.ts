@@ -105,7 +105,7 @@ class Resolver {
     return OPTIONS.filter((row) => row.group === group && row.commands.includes(this.#command));
   }
 
-  /** Keys of options that are valid for the command; key 1 when there are none, and always for a group `pg` in use. */
+  /** Keys of options that are valid for the command; key 1 if none is set, and always for a group `pg` in use. */
   keysOf(group: "repo" | "pg"): readonly number[] {
     const rows = this.rowsOf(group);
     if (rows.length === 0) return [];

@@ -1,10 +1,10 @@
 /**
- * The settings file `pgbackstop.json`: what pgBackRest has no option for, apart from pgbackrest.conf so that stock does not warn about it.
+ * The settings file `pgbackstop.json`: settings without an option of pgBackRest, in a file that stock does not read.
  *
  *     {"version":1,"acknowledge":"all"|"any"|["repo1"],"archiveCommandWord":"pgbackrest","repos":{"repo2":{"compressType":"zst","compressLevel":3,"s3Quirks":"minio"}}}
  *
- * Every field may be absent. Strict: an unknown field or a wrong value is a config error (27) that names file, field, value and what is
- * allowed. Pure; no file access, so that the components can render the file too.
+ * Every field is optional. Strict: an unknown field or a wrong value is a config error (27) with file, field, value and
+ * allowed values. Pure, without file access: the components render the file too.
  */
 import { type BackupError, fail } from "../base/errors";
 import { rowOf } from "./optionName";
@@ -230,7 +230,7 @@ class Reader {
     const words = (name: "stop" | "start"): readonly string[] => {
       const list = fields[name];
       const isWords = Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === "string" && word !== "");
-      if (!isWords) throw this.#wrong(`postgres.${name}`, list, 'a list of words such as ["systemctl","stop","postgresql"]');
+      if (!isWords) throw this.#wrong(`postgres.${name}`, list, 'a list of arguments such as ["systemctl","stop","postgresql"]');
       return list as string[];
     };
     return { stop: words("stop"), start: words("start") };

@@ -193,7 +193,7 @@ const OPEN_ATTEMPTS = 3;
 
 /**
  * Calls `openNew`, which fails on an existing name. Creates missing directories first and removes what blocks the name.
- * `told` is the file's name in errors.
+ * Errors show the last parameter as the file's name.
  */
 export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean, told = path): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -238,7 +238,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, path: string): Pr
   try {
     while (writtenBytes < bytes.length) {
       const step = await handle.write(bytes, writtenBytes, bytes.length - writtenBytes, null);
-      if (step.bytesWritten === 0) throw fail("fileWrite", `unable to write '${path}': the file system takes no bytes`, { path });
+      if (step.bytesWritten === 0) throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
       writtenBytes += step.bytesWritten;
     }
   } catch (error) {

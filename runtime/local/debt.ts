@@ -1,11 +1,10 @@
 /**
- * Durable records of missing WAL: files that PostgreSQL was told are safe although a repository lacks them, and
- * deliberately dropped files.
+ * Durable records of missing WAL: acknowledged files that a repository lacks, and deliberately dropped files.
  *
  * One empty file per repository, cluster and WAL file,
  * `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<version>-<system id>/<wal file name>`. It is durable before the
  * acknowledgement and removed once the repository holds the file. The path contains the cluster, because WAL file names
- * start over after an upgrade. `dropped/` has the same shape. Stock's spool (`<spool-path>/archive/<stanza>`) is not
+ * start over after an upgrade. `dropped/` has the same layout. Stock's spool (`<spool-path>/archive/<stanza>`) is not
  * used: stock removes all of it at restore.
  */
 import { closeSync, type Dirent, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";

@@ -133,7 +133,7 @@ export function readOwnFile(path: string, uid: number): string | null {
     const info = requireRegular(path, fstatSync(fd));
     if (info.uid !== uid) throw planted(path, `belongs to account ${info.uid}`);
     if ((info.mode & GROUP_OR_OTHERS_WRITE) !== 0) throw planted(path, "may be written by other accounts");
-    if (info.size > RECORD_SIZE_MAX) throw fail("format", `'${path}' has ${info.size} bytes: it is no file of ours`, { path });
+    if (info.size > RECORD_SIZE_MAX) throw fail("format", `'${path}' has ${info.size} bytes: pgbackstop did not write it`, { path });
     return readFileSync(fd, "utf8");
   } finally {
     closeSync(fd);
@@ -159,7 +159,7 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
       continue;
     }
     if (!trusted.has(info.uid)) throw planted(place, `is a symbolic link of account ${info.uid}`);
-    if (++links > LINKS_MAX) throw fail("pathOpen", `'${path}' leads through more than ${LINKS_MAX} links`, { path });
+    if (++links > LINKS_MAX) throw fail("pathOpen", `'${path}' has more than ${LINKS_MAX} links`, { path });
     const target = resolve(done === "" ? "/" : done, readlinkSync(place));
     [done, rest] = ["", [...target.split("/").filter((word) => word !== ""), ...others]];
   }
@@ -193,7 +193,7 @@ function requireTrusted(role: string, path: string, info: Stats, trusted: Readon
   if ((info.mode & OTHERS_WRITE) === 0 || ((info.mode & STICKY) !== 0 && info.uid === 0)) return;
   throw fail("fileMode", `${role} '${path}' may be written by every account`, {
     path,
-    hint: `chmod o-w '${path}', or name a directory in it that this account makes for itself: '${path}/own'.`,
+    hint: `Run chmod o-w '${path}', or use a directory of this account in it: '${path}/own'.`,
   });
 }
 
@@ -217,7 +217,7 @@ function isLink(entry: string): boolean {
 }
 
 function requireRegular(path: string, info: Stats): Stats {
-  if (!info.isFile()) throw planted(path, "is no regular file");
+  if (!info.isFile()) throw planted(path, "is not a regular file");
   if (info.nlink > 1) throw planted(path, "has another name (a hard link)");
   return info;
 }
@@ -227,10 +227,10 @@ function planted(path: string, fact: string, role?: string): Error {
     path,
     hint:
       role === undefined
-        ? `remove '${path}' when you did not make it.`
+        ? `Remove '${path}' if you did not create it.`
         : [
-            `remove '${path}' when you did not make it; or give it to the account that runs this program.`,
-            `better, name a directory that only this account can write, in the configuration of every program that works on this host: ${role.replace(" ", "-")}=/var/spool/pgbackrest/lock.`,
+            `Remove '${path}' if you did not create it, or chown it to the account that runs this program.`,
+            `Or configure a directory that only this account can write, for every program on this host: ${role.replace(" ", "-")}=/var/spool/pgbackrest/lock.`,
           ],
   });
 }

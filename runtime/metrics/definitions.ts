@@ -101,7 +101,7 @@ const EXPORTER: readonly MetricDefinition[] = [
 
 /** Of one repository; CloudNativePG's plugin serves these too. */
 export const REPOSITORY: readonly MetricDefinition[] = [
-  { name: "pgbackstop_repo_up", help: "1 when the repository could be read the last time", labels: REPO },
+  { name: "pgbackstop_repo_up", help: "1 when the last attempt to read the repository succeeded", labels: REPO },
   {
     name: "pgbackstop_repo_backups",
     help: "Backups that can be restored from the repository",
@@ -120,7 +120,7 @@ export const REPOSITORY: readonly MetricDefinition[] = [
   },
   {
     name: "pgbackstop_recovery_window_end_timestamp_seconds",
-    help: "When the newest WAL segment behind the backups was stored: recovery reaches up to it",
+    help: "When the newest WAL segment that follows the backups without a gap was stored: recovery reaches up to it",
     labels: REPO,
   },
   {
@@ -135,7 +135,7 @@ export const REPOSITORY: readonly MetricDefinition[] = [
   },
   {
     name: "pgbackstop_repo_wal_lag_seconds",
-    help: "Time between the moments when the newest WAL segment here and the newest one in any repository were stored",
+    help: "Time between storing the newest WAL segment here and the newest one in any repository",
     labels: REPO,
   },
   {
@@ -144,7 +144,7 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     labels: REPO,
   },
   { name: "pgbackstop_repo_wal_waiting_files", help: "WAL files that are ready and not yet in the repository", labels: REPO },
-  { name: "pgbackstop_repo_wal_debt_files", help: "WAL files that PostgreSQL was told are safe and that the repository lacks", labels: REPO },
+  { name: "pgbackstop_repo_wal_debt_files", help: "Acknowledged WAL files that the repository lacks", labels: REPO },
 ];
 
 /** Of the last fire drill of each repository; the plugin serves these too. */
@@ -153,31 +153,31 @@ export const DRILLS: readonly MetricDefinition[] = [
   { name: "pgbackstop_drill_timestamp_seconds", help: "End of the last fire drill of the repository", labels: REPO },
   { name: "pgbackstop_drill_success_timestamp_seconds", help: "End of the last fire drill of the repository that passed", labels: REPO },
   { name: "pgbackstop_drill_rto_seconds", help: "From the start of the last drill to the first accepted connection", labels: REPO },
-  { name: "pgbackstop_drill_rpo_seconds", help: "What the last drill did not get back", labels: [...REPO, "method"] },
+  { name: "pgbackstop_drill_rpo_seconds", help: "Loss of data that the last drill measured", labels: [...REPO, "method"] },
   { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
 ];
 
 /** Further facts of a process on the host. */
 const HOST: readonly MetricDefinition[] = [
-  { name: "pgbackstop_repo_wal_bytes", help: "Bytes that the WAL of the present cluster takes in the repository", labels: REPO },
+  { name: "pgbackstop_repo_wal_bytes", help: "Bytes that the WAL of the current cluster takes in the repository", labels: REPO },
   {
     name: "pgbackstop_repo_wal_dropped_files",
-    help: "WAL files that no repository holds by a decision, behind the newest backup",
+    help: "Dropped WAL files, which no repository has, after the newest backup",
     labels: REPO,
   },
   {
     name: "pgbackstop_repo_stream_timestamp_seconds",
-    help: "What the server had written by this time is in the repository, streamed or archived",
+    help: "Everything that the server wrote before this time is in the repository, streamed or archived",
     labels: REPO,
   },
   { name: "pgbackstop_repo_stream_lsn_bytes", help: "Position up to which WAL was streamed into the repository", labels: REPO },
-  { name: "pgbackstop_repo_full_expected_seconds", help: "How old the newest full backup may be by the settings file", labels: REPO },
-  { name: "pgbackstop_verify_ok", help: "1 when the last verify found the repository in order", labels: REPO },
+  { name: "pgbackstop_repo_full_expected_seconds", help: "Maximum age of the newest full backup in the settings file", labels: REPO },
+  { name: "pgbackstop_verify_ok", help: "1 when the last verify found no errors in the repository", labels: REPO },
   { name: "pgbackstop_verify_timestamp_seconds", help: "End of the last verify of the repository", labels: REPO },
   { name: "pgbackstop_wal_waiting_files", help: "WAL files in pg_wal that are ready for the archive", labels: STANZA },
   { name: "pgbackstop_wal_waiting_oldest_timestamp_seconds", help: "When the oldest of them was ready", labels: STANZA },
   { name: "pgbackstop_lock_held", help: "1 while a backup or a restore runs on this host", labels: ["stanza", "command"] },
-  { name: "pgbackstop_stopped", help: "1 while the stop command forbids what writes", labels: STANZA },
+  { name: "pgbackstop_stopped", help: "1 while the stop command forbids writes", labels: STANZA },
   { name: "pgbackstop_run_exit_code", help: "Exit code of the last run of a command", labels: ["stanza", "command"] },
   { name: "pgbackstop_run_timestamp_seconds", help: "End of the last run of a command", labels: ["stanza", "command"] },
   { name: "pgbackstop_run_success_timestamp_seconds", help: "End of the last run of a command that ended with 0", labels: ["stanza", "command"] },

@@ -72,7 +72,7 @@ async function orNull<T>(host: Invocation, repoKey: number, work: () => Promise<
   try {
     return await work();
   } catch (error) {
-    host.ctx.log.warn(`repo${repoKey}: WAL cannot be looked at: ${toBackupError(error).message}`);
+    host.ctx.log.warn(`repo${repoKey}: unable to read WAL: ${toBackupError(error).message}`);
     return null;
   }
 }

@@ -12,7 +12,7 @@ export interface RepoFacts {
   readonly key: number;
   /** Null when unreadable. */
   readonly backups: readonly BackupInfoEntry[] | null;
-  /** Null when there is none or it is unknown. */
+  /** Null if it does not exist or is unknown. */
   readonly newestWal: StoredWal | null;
   readonly debtCount: number;
 }

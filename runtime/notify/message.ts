@@ -39,18 +39,18 @@ export function notificationOf(input: NotificationInput): Notification {
       return { ...base, ok: false, title: `${what} failed on ${host}`, lines: failureLines(input) };
     case "drill":
       if (drill === null)
-        return { ...base, ok: false, title: `fire drill on ${host}: no record of it`, lines: [`stanza: ${stanza}`, ...failureLines(input)] };
+        return { ...base, ok: false, title: `fire drill on ${host}: no record`, lines: [`stanza: ${stanza}`, ...failureLines(input)] };
       return { ...base, ok: drill.ok, title: `${drill.title} on ${host}`, lines: [`stanza: ${stanza}`, ...drill.lines] };
     case "start":
       return { ...base, ok: true, title: `${what} has started on ${host}`, lines: [`stanza: ${stanza}`] };
     case "success":
-      return { ...base, ok: true, title: `${what} has ended well on ${host}`, lines: [`stanza: ${stanza}`] };
+      return { ...base, ok: true, title: `${what} has succeeded on ${host}`, lines: [`stanza: ${stanza}`] };
     case "test":
       return {
         ...base,
         ok: true,
         title: `test message of pgbackstop on ${host}`,
-        lines: [`stanza: ${stanza}`, "notifications of failures will come this way"],
+        lines: [`stanza: ${stanza}`, "notifications of failures will arrive like this one"],
       };
   }
 }

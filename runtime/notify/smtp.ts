@@ -1,6 +1,7 @@
 /**
  * An e-mail by SMTP submission: EHLO, STARTTLS or TLS from the start, AUTH PLAIN or LOGIN, one message, QUIT (RFC 5321,
  * 3207, 4954).
+ *
  * nodemailer 10 would fit into the bundle (81 KiB gzipped; 22 KiB without its composer), but protects the password
  * less: it sends STARTTLS and AUTH PLAIN to servers that do not offer them, and accepts bytes injected after the reply
  * to STARTTLS. Here each of the three ends the connection, and with `starttls` nothing is sent before encryption.
@@ -55,9 +56,9 @@ export async function sendLetter(target: EmailTarget, letter: Letter, ca: Uint8A
 function open({ host, port, security }: EmailTarget, ca: Uint8Array | null, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = security === "tls" ? connectTls({ host, port, ...identityOf(host, ca) }) : connect({ host, port });
-    const refuse = (error: Error): void => reject(fail("hostConnect", signal.aborted ? "no connection in time" : error.message, { retryable: true }));
+    const refuse = (error: Error): void => reject(fail("hostConnect", signal.aborted ? "connection timed out" : error.message, { retryable: true }));
     socket.once("error", refuse);
-    signal.addEventListener("abort", () => socket.destroy(new Error("no connection in time")), { once: true });
+    signal.addEventListener("abort", () => socket.destroy(new Error("connection timed out")), { once: true });
     socket.once(security === "tls" ? "secureConnect" : "connect", () => {
       socket.off("error", refuse);
       resolve(socket);
@@ -97,7 +98,7 @@ class Line {
     this.#socket = socket;
     this.#signal = signal;
     const end = (why: string): void => {
-      this.#failure ??= fail("hostConnect", signal.aborted ? "no answer in time" : why, { retryable: true });
+      this.#failure ??= fail("hostConnect", signal.aborted ? "answer timed out" : why, { retryable: true });
       this.#wake?.();
     };
     signal.addEventListener("abort", () => end("ended"), { once: true });
@@ -138,7 +139,7 @@ class Line {
     await new Promise<void>((resolve, reject) => {
       const refuse = (error: Error): void => reject(fail("hostConnect", `encryption with the server failed: ${error.message}`));
       secure.once("error", refuse);
-      this.#signal.addEventListener("abort", () => secure.destroy(new Error("no answer in time")), { once: true });
+      this.#signal.addEventListener("abort", () => secure.destroy(new Error("answer timed out")), { once: true });
       secure.once("secureConnect", () => {
         secure.off("error", refuse);
         resolve();

@@ -45,10 +45,10 @@ export function parseConnection(option: string, text: string, defaultUser: strin
     if (keyword === "password")
       throw wrong(
         "holds a password",
-        `everybody on this machine can read it there: put it into a file, and name that with --${option}-password-file.`,
+        `Everyone on this machine can read it there. Put it into a file, and set --${option}-password-file to its path.`,
       );
     if (!KEYWORDS.some((known) => known === keyword)) throw wrong(`has an unknown keyword '${keyword}'`, `known are ${KEYWORDS.join(", ")}.`);
-    if (found.has(keyword)) throw wrong(`has '${keyword}' twice`, "say it once.");
+    if (found.has(keyword)) throw wrong(`has '${keyword}' twice`, "Use it once.");
     found.set(keyword, (quoted ?? plain ?? "").replaceAll(/\\(.)/g, "$1"));
   }
   const host = found.get("host") ?? "";
@@ -60,7 +60,7 @@ export function parseConnection(option: string, text: string, defaultUser: strin
   if (sslMode === undefined) throw wrong(`has sslmode '${given}'`, `allowed are ${SSL_MODES.join(", ")}.`);
   const rootCertFile = found.get("sslrootcert");
   if (sslMode.startsWith("verify") && rootCertFile === undefined && !host.startsWith("/"))
-    throw wrong(`has sslmode '${sslMode}' and no sslrootcert`, "name the file of the authority's certificate.");
+    throw wrong(`has sslmode '${sslMode}' and no sslrootcert`, "Set it to the file of the authority's certificate.");
   const files = { rootCertFile, certFile: found.get("sslcert"), keyFile: found.get("sslkey") };
   return {
     host,
@@ -123,7 +123,7 @@ export async function sessionTarget(
     ...session,
     ...(password === undefined ? {} : { password }),
     tls: isLocal ? { mode: "disable" } : { mode: sslMode, ca, cert, key },
-    hints: ["is PostgreSQL running there, and may this role connect from here (pg_hba.conf)?"],
+    hints: ["Check that PostgreSQL runs there, and that pg_hba.conf allows this role to connect."],
   };
 }
 

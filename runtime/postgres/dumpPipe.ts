@@ -58,7 +58,7 @@ export async function pipeDump(pipe: DumpPipe): Promise<number> {
     signal.throwIfAborted();
     if (isWhole && loaded.code === 0) return passed.sizeBytes;
     // The first failure is the reason: without psql pg_dump's output breaks.
-    throw passed.isRefused || isWhole ? load.failure(loaded) : dump.failure(dumped, "it did not say that it was complete");
+    throw passed.isRefused || isWhole ? load.failure(loaded) : dump.failure(dumped, "its output is incomplete");
   } finally {
     signal.removeEventListener("abort", endBoth);
     endBoth();
@@ -106,7 +106,7 @@ class Program {
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_SIZE_MAX);
     });
-    // A program that ends early breaks the pipe: its exit code tells why.
+    // A program that ends early breaks the pipe: its exit code has the reason.
     this.#child.stdin?.on("error", () => {});
     this.ended = new Promise((resolve) => {
       this.#child.on("error", (error) => {
@@ -133,7 +133,7 @@ class Program {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGTERM");
   }
 
-  failure({ code, killedBy }: Ended, otherwise = "it failed without a word"): Error {
+  failure({ code, killedBy }: Ended, otherwise = "it failed without a message"): Error {
     const how = killedBy === null ? (code === null ? "cannot be started" : `ended with exit code ${code}`) : `was ended by ${killedBy}`;
     const words = this.#stderr.trim().split("\n").slice(-LINES_MAX).join("\n");
     return fail("execute", `${this.#name} ${how}: ${words === "" ? otherwise : words}`);

@@ -117,8 +117,8 @@ export async function findPrograms(major: string, binPath: string | undefined, s
     if (new RegExp(`\\(PostgreSQL\\) ${major}(?!\\d)`).test(stdout)) return new Programs(place);
     seen.push(`${place} is of '${stdout.trim()}'`);
   }
-  throw fail("fileMissing", [`there are no programs of PostgreSQL ${major}: looked in ${places.join(", ")}`, ...seen].join("\n"), {
-    hint: `install PostgreSQL ${major}'s server package here, or name its directory with --bin-path.`,
+  throw fail("fileMissing", [`PostgreSQL ${major} is not installed in ${places.join(", ")}`, ...seen].join("\n"), {
+    hint: `Install PostgreSQL ${major}'s server package, or set --bin-path to its directory.`,
   });
 }
 
@@ -143,8 +143,8 @@ export async function findClientPrograms(
     if (Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]) >= Number(major)) return { dump, load };
     seen.push(`${place} is of '${stdout.trim()}'`);
   }
-  throw fail("fileMissing", [`there are no pg_dump and psql of PostgreSQL ${major} or newer: looked in ${places.join(", ")}`, ...seen].join("\n"), {
-    hint: `install PostgreSQL ${major}'s client package here, or name its directory with --bin-path.`,
+  throw fail("fileMissing", [`pg_dump and psql of PostgreSQL ${major} or newer are not installed in ${places.join(", ")}`, ...seen].join("\n"), {
+    hint: `Install PostgreSQL ${major}'s client package, or set --bin-path to its directory.`,
   });
 }
 

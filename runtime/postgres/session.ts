@@ -331,6 +331,6 @@ function segmentBefore(lsn: string, timeline: number, walSegmentSizeBytes: numbe
 /** @throws dbQuery when the label file has no timeline */
 function timelineOfLabel(label: string): number {
   const timeline = /^START TIMELINE: (\d+)$/m.exec(label)?.[1];
-  if (timeline === undefined) throw fail("dbQuery", "the backup label that the server gave has no line 'START TIMELINE'");
+  if (timeline === undefined) throw fail("dbQuery", "the server's backup label has no line 'START TIMELINE'");
   return Number(timeline);
 }

@@ -78,7 +78,7 @@ export class SideServer {
         try {
           return await this.connect();
         } catch (error) {
-          // The server may need a moment after the status in the file; other errors are final.
+          // The server may not accept connections at once after the status in the file; other errors are final.
           if (!isError(error, "dbConnect") || !/starting up|ECONNREFUSED|ENOENT/.test(error.message)) throw error;
         }
       }
@@ -106,7 +106,7 @@ export class SideServer {
       this.#child.kill(signal);
       await withTimeTo(END_MS, ctx.clock, (enough) => Promise.race([this.#ended, untilAborted(enough)]));
     }
-    if (this.#isRunning) throw fail("pgRunning", `the server of '${this.#options.dataDirectory}' cannot be ended`);
+    if (this.#isRunning) throw fail("pgRunning", `the server of '${this.#options.dataDirectory}' cannot be stopped`);
   }
 
   async #isReady(): Promise<boolean> {
@@ -118,7 +118,7 @@ export class SideServer {
     const code = await this.#ended;
     const lines = await this.logLines();
     const message = [`PostgreSQL stopped before it accepted a connection (exit code ${code})`, ...lines].join("\n");
-    return fail("dbConnect", message, { hint: "what it says is the reason why this backup could not be used." });
+    return fail("dbConnect", message, { hint: "Its output is the reason why this backup cannot be used." });
   }
 
   /** The last log lines about an error. */

@@ -94,7 +94,7 @@ export class WalStream {
         inRecovery: state?.in_recovery !== false,
       };
     } catch (error) {
-      throw fail("dbQuery", `the server does not tell where its WAL is: ${toBackupError(error).message}`, { cause: error, retryable: true });
+      throw fail("dbQuery", `the server does not report its WAL position: ${toBackupError(error).message}`, { cause: error, retryable: true });
     }
   }
 
@@ -124,12 +124,12 @@ function hintOf(error: unknown, { database, user }: SessionTarget): string {
     case "42501":
       return `ALTER ROLE "${user}" REPLICATION; or name a role that has it as pg1-user.`;
     case "53300":
-      return "every place is taken: raise max_wal_senders (or max_connections) in postgresql.conf and restart PostgreSQL.";
+      return "All WAL senders are in use. Raise max_wal_senders (or max_connections) in postgresql.conf and restart PostgreSQL.";
     case "28000":
     case "28P01":
-      return `let '${user}' into the database '${database}' in pg_hba.conf: a line for "replication" is not needed.`;
+      return `Allow '${user}' to connect to the database '${database}' in pg_hba.conf; a line for "replication" is not needed.`;
     case "3D000":
-      return "name a database that is there as pg1-database.";
+      return "Set pg1-database to an existing database.";
     default:
       return "is PostgreSQL running on this host, and do pg1-socket-path and pg1-port point at it?";
   }

@@ -48,12 +48,12 @@ export function isOfDomain(attempt: Attempt, { domain }: Pick<Lease, "domain">):
 /** @throws lockAcquire (50) when the lease is lost, or the directory belongs to another attempt */
 export async function requireAttempt(repo: Repository, label: string, lease: Lease, pass: string | null): Promise<void> {
   const found = await findAttempt(repo, label, pass);
-  // The lease last: after a pause the caller must not go on with an answer from before it.
+  // The lease last: after a pause the caller must not continue with an answer from before it.
   await lease.check();
   if (found?.token === lease.token) return;
   const fact = found === null ? "its attempt file is gone" : "its attempt file belongs to another process";
-  throw fail("lockAcquire", `${repo.name}: backup '${label}' cannot go on: ${fact}`, {
-    hint: "another process or host has worked on this repository meanwhile. Nothing was listed: run the command again.",
+  throw fail("lockAcquire", `${repo.name}: backup '${label}' cannot continue: ${fact}`, {
+    hint: "Another process or host has used this repository meanwhile, so the backup was not listed. Run the command again.",
     repoKey: repo.key,
     path: attemptPath(repo.stanza, label),
   });

@@ -41,7 +41,7 @@ export async function requirePresent({ storage, stanza, key, name }: Repository)
   const path = archiveInfoPath(stanza);
   for (const candidate of [path, copyOf(path)]) if ((await storage.stat(candidate)) !== null) return;
   throw fail("pathMissing", `'${path}' of ${name} was there a moment ago and is gone`, {
-    hint: `is '${storage.name}' a mount that went away?`,
+    hint: `Is '${storage.name}' still mounted?`,
     repoKey: key,
     path,
     retryable: true,
@@ -105,7 +105,7 @@ async function updateBoth<T>(repo: Repository, { path, load, render }: InfoFile<
     return updated;
   }
   throw fail("lockAcquire", `${name}: other processes changed '${path}' ${UPDATES_MAX} times while this one was about to`, {
-    hint: "run the command again when the others have ended.",
+    hint: "Run the command again when they have ended.",
     repoKey: key,
     path,
     retryable: true,
@@ -159,7 +159,7 @@ function combine(repo: Repository, path: string, failures: readonly BackupError[
 function hintsOf(failures: readonly BackupError[], present: readonly BackupError[]): readonly string[] {
   const own = [...new Set(failures.flatMap((failure) => failure.hints))];
   if (own.length > 0) return own;
-  const damaged = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
+  const damaged = "The file and its copy are damaged. Use another repository, or restore a good copy of either.";
   if (present.some((failure) => isError(failure, "crypto", "format"))) return ["is or was the repo encrypted?", damaged];
   // An unreachable storage says nothing about the files.
   return present.some((failure) => isError(failure, "checksum", "fileInvalid")) ? [damaged] : [];

@@ -168,7 +168,7 @@ class Acquisition {
       if (lease !== null) return lease;
       if (this.#withdrawCount >= WITHDRAWS_MAX) break;
     }
-    throw this.#failure("its holder changes all the time", "Several processes want it at once: run the command again.");
+    throw this.#failure("its holder keeps changing", "Several processes want it at once: run the command again.");
   }
 
   /** The repository's newest term. */
@@ -220,7 +220,7 @@ class Acquisition {
     this.#isWaitTold = true;
     const seconds = LEASE_TIMES.deadMs / 1000;
     this.#ctx.log.info(
-      `${this.#place.name}: the lease is ${holderText(claim.content)}; waiting up to ${seconds} s to see whether that process is alive`,
+      `${this.#place.name}: the lease is ${holderText(claim.content)}; waiting up to ${seconds} s for a sign of life of that process`,
     );
   }
 
@@ -281,8 +281,8 @@ class Acquisition {
         continue;
       }
       await storage.remove(path);
-      throw fail("service", `the listing of ${name} does not show what was just written`, {
-        hint: `'${storage.name}' must list a file as soon as it is written: without that nobody can tell who else writes there.`,
+      throw fail("service", `the listing of ${name} lacks a file that was just written`, {
+        hint: `'${storage.name}' must list a file as soon as it is written, because a lease depends on it.`,
         repoKey: this.#place.key,
         path,
       });
@@ -359,7 +359,7 @@ class HeldLease implements Lease {
 
   check(): Promise<void> {
     return this.#inTurn(async () => {
-      assert(this.#released === undefined, `the lease of ${this.#place.name} was given back`);
+      assert(this.#released === undefined, `the lease of ${this.#place.name} was released`);
       const { storage, stanza } = this.#place;
       const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
       // In order, with the listing last: answers from before a long pause must not count for the time after it.
@@ -385,7 +385,7 @@ class HeldLease implements Lease {
     const { clock, log } = this.#ctx;
     const done = new AbortController();
     const late = clock.sleep(durationMs, done.signal).then(
-      () => log.warn(`${this.#place.name}: the lease could not be given back in ${durationMs / 1000} s`),
+      () => log.warn(`${this.#place.name}: unable to release the lease in ${durationMs / 1000} s`),
       () => {},
     );
     await Promise.race([work, late]);
@@ -407,7 +407,7 @@ class HeldLease implements Lease {
         if (signal.aborted) return;
         const { message } = toBackupError(error);
         if (this.#lost !== undefined) return log.warn(`${this.#place.name}: ${message}`);
-        if (!isTold) log.warn(`${this.#place.name}: the lease could not be renewed, and is tried again: ${message}`);
+        if (!isTold) log.warn(`${this.#place.name}: unable to renew the lease, retrying: ${message}`);
         isTold = true;
         pauseMs = LEASE_TIMES.beatRetryMs;
       }
@@ -435,7 +435,7 @@ class HeldLease implements Lease {
     const { key, stanza } = this.#place;
     this.#lost ??= fail("lockAcquire", `the lease of stanza '${stanza}' was lost: ${reason}`, {
       repoKey: key,
-      hint: "This process did not get through to the repository for minutes, and another one took its place: nothing was published here. Run the command again.",
+      hint: "This process could not reach the repository for minutes, and another one took the lease. Nothing was published. Run the command again.",
     });
     return this.#lost;
   }
@@ -452,7 +452,7 @@ class HeldLease implements Lease {
     } catch (error) {
       const { message } = toBackupError(error);
       const seconds = LEASE_TIMES.deadMs / 1000;
-      const text = this.#lost === undefined ? `the lease could not be given back, others wait ${seconds} s for it: ${message}` : message;
+      const text = this.#lost === undefined ? `unable to release the lease; other processes wait ${seconds} s for it: ${message}` : message;
       log.warn(`${this.#place.name}: ${text}`);
     }
   }
@@ -472,7 +472,7 @@ class HeldLease implements Lease {
       for (const path of old.sort()) await storage.remove(path);
     } catch (error) {
       if (this.#ctx.signal.aborted) throw error;
-      this.#ctx.log.debug(`${this.#place.name}: old terms of the lease are not removed: ${toBackupError(error).message}`);
+      this.#ctx.log.debug(`${this.#place.name}: unable to remove old terms of the lease: ${toBackupError(error).message}`);
     }
   }
 
@@ -484,7 +484,7 @@ class HeldLease implements Lease {
 }
 
 function holderText(content: LeaseTerm | null): string {
-  if (content === null) return "held by a file that cannot be read";
+  if (content === null) return "held by an unreadable file";
   const { host, pid, verb } = content.holder;
   return `held by host '${host}' process ${pid} (${verb})`;
 }

@@ -54,7 +54,7 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
   if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
   await updateArchiveInfo(repo, (info) => ({ ...info }), ctx);
   await repo.storage.remove(attemptPath(repo.stanza, label)).catch((error: unknown) => {
-    ctx.log.warn(`${repo.name}: the attempt file of listed backup '${label}' is left: ${toBackupError(error).message}`);
+    ctx.log.warn(`${repo.name}: unable to remove the attempt file of listed backup '${label}': ${toBackupError(error).message}`);
   });
   await keepListed(repo, manifest, lease, ctx);
   return updated;
@@ -115,7 +115,9 @@ async function requireStill(repo: Repository, manifest: Manifest, info: BackupIn
       await lease.check();
       const path = manifestPath(repo.stanza, manifest.label);
       for (const own of [path, copyOf(path), manifestHistoryPath(repo.stanza, manifest.label)]) {
-        await repo.storage.remove(own).catch((failure: unknown) => ctx.log.warn(`${repo.name}: '${own}' is left: ${toBackupError(failure).message}`));
+        await repo.storage
+          .remove(own)
+          .catch((failure: unknown) => ctx.log.warn(`${repo.name}: unable to remove '${own}': ${toBackupError(failure).message}`));
       }
     }
     throw error;

@@ -123,7 +123,7 @@ async function mend(repo: Repository, ctx: Context): Promise<void> {
     };
     await updateBackupInfo(repo, update, ctx);
   } catch (error) {
-    ctx.log.warn(`${repo.name}: backup.info could not be mended, the next backup or expire does: ${toBackupError(error).message}`);
+    ctx.log.warn(`${repo.name}: unable to repair backup.info; the next backup or expire tries again: ${toBackupError(error).message}`);
   }
 }
 
@@ -150,11 +150,11 @@ async function findDoubt(repo: Repository, label: string, isFinished: boolean): 
   if (isFinished) return hiddenText(label);
   if (!(await hasManifestCopy(repo, label))) return null;
   const path = manifestPath(repo.stanza, label);
-  return `'${path}' of a listed backup is gone and its copy is there: copy '${copyOf(path)}' back, or remove it too`;
+  return `'${path}' of a listed backup is gone, but its copy exists: copy '${copyOf(path)}' back, or remove it too`;
 }
 
 export function hiddenText(label: string): string {
-  return `the listing did not show backup '${label}', whose manifest is there`;
+  return `the listing lacks backup '${label}', whose manifest exists`;
 }
 
 function basesOf({ prior, references }: BackupInfoEntry): string[] {
@@ -163,7 +163,7 @@ function basesOf({ prior, references }: BackupInfoEntry): string[] {
 
 function missingBase(entry: BackupInfoEntry, kept: ReadonlyMap<string, unknown>): string | null {
   const missing = basesOf(entry).find((label) => label !== entry.label && !kept.has(label));
-  return missing === undefined ? null : `it builds on '${missing}', which is gone`;
+  return missing === undefined ? null : `its prior backup '${missing}' is gone`;
 }
 
 /** The label of an unlisted base, or null; null with a warning for a backup that must not be listed. */
@@ -182,7 +182,7 @@ async function findAddable(
   if (await isMarkedExpired(repo, label)) return refuse("expire has decided to remove it");
   const attempt = await findAttempt(repo, label, pass);
   // Its process may only be asleep, and remove the manifest when it wakes.
-  if (attempt !== null && !isOfDomain(attempt, lease)) return refuse("another host began it and did not list it");
+  if (attempt !== null && !isOfDomain(attempt, lease)) return refuse("another host started it and did not list it");
   const manifest = await loadManifest(repo, label, pass);
   const { id, systemId, version } = manifest.pg;
   if (!info.history.some((row) => row.id === id && row.systemId === systemId && row.pgVersion === version))
@@ -190,7 +190,7 @@ async function findAddable(
   const listed = new Set(info.backups.map((entry) => entry.label));
   const missing = [...referencesOf(manifest)].find((base) => !listed.has(base));
   if (missing !== undefined) {
-    refuse(`it builds on '${missing}', which is not listed`);
+    refuse(`its prior backup '${missing}' is not listed`);
     return missing;
   }
   try {

@@ -15,7 +15,7 @@ import type { Repository } from "./repository";
 
 const QUESTIONS_AT_ONCE = 16;
 const BLOCK_SUFFIX = ".pgbi";
-const HINT = "another process has removed or replaced it meanwhile. The backup was not listed: take another one.";
+const HINT = "Another process has removed or replaced it meanwhile. The backup was not listed. Take another one.";
 
 /**
  * Returns the directory's paths that are not in the manifest.
@@ -134,7 +134,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
   const { label, pg } = manifest;
   const refuse = (text: string): never => {
     throw fail("backupSetInvalid", `${repo.name}: backup '${label}' cannot be listed: ${text}`, {
-      hint: "another process has changed the repository meanwhile. Take another backup.",
+      hint: "Another process has changed the repository meanwhile. Take another backup.",
       repoKey: repo.key,
     });
   };
@@ -143,7 +143,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
       "backupMismatch",
       `${repo.name}: backup '${label}' is of PostgreSQL ${pg.version}, system-id ${pg.systemId}, which backup.info does not have as ${pg.id}`,
       {
-        hint: "was the stanza upgraded or made again meanwhile? Take another backup.",
+        hint: "The stanza was upgraded or created again meanwhile. Take another backup.",
         repoKey: repo.key,
       },
     );
@@ -152,8 +152,8 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
   if (own !== undefined && own.startedAtS !== manifest.startedAtS) refuse("another backup is listed under its label");
   const listed = new Set(info.backups.map((entry) => entry.label));
   await mapParallel([...referencesOf(manifest)], QUESTIONS_AT_ONCE, async (reference) => {
-    if (!listed.has(reference)) refuse(`it builds on ${reference}, which is not listed any more`);
-    if (!(await hasManifest(repo, reference))) refuse(`it builds on ${reference}, whose manifest is gone`);
+    if (!listed.has(reference)) refuse(`its prior backup ${reference} is no longer listed`);
+    if (!(await hasManifest(repo, reference))) refuse(`the manifest of its prior backup ${reference} is gone`);
   });
 }
 

@@ -60,7 +60,7 @@ describe("a directory", () => {
   test("that does not exist is not created: the NAS may be unmounted", async () => {
     const found = await doctor(openStorage(posixRepo(join(folder, "nas", "repo")), deps));
     expect(verdicts(found)).toEqual(["fail list"]);
-    expect(found.error?.message).toContain("is it mounted");
+    expect(found.error?.message).toContain("check the mount");
     expect(readdirSync(folder)).toEqual([]);
   });
 });

@@ -72,7 +72,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
   test("root is warned about files that the account could not use, unless root is intended", async () => {
     directory("repo", postgres);
     const warned = async (user: OsUser, ...words: string[]): Promise<boolean> =>
-      (await ours(user, [...words, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, where account");
+      (await ours(user, [...words, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, but account");
     expect([await warned(ROOT), await warned(ROOT, "--allow-root"), await warned(postgres)]).toEqual([true, false, false]);
     directory("repo", ROOT);
     expect(await warned(ROOT)).toBe(false);
@@ -108,7 +108,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       expect(existsSync(path) ? `ran as ${readFileSync(path, "utf8")}` : "nothing ran").toBe("nothing ran");
       expect({ exitCode, stdout }).toEqual({
         exitCode: 88,
-        stdout: expect.stringMatching(/data\.recover\.json' belongs to account \d+.*root does not obey/),
+        stdout: expect.stringMatching(/data\.recover\.json' belongs to account \d+.*root does not use it/),
       });
       expect(lstatSync(home).uid).toBe(postgres.uid);
     });
@@ -143,7 +143,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       expect(existsSync(path) ? `ran as ${readFileSync(path, "utf8")}` : "nothing ran").toBe("nothing ran");
       expect({ exitCode, stdout }).toEqual({
         exitCode: 88,
-        stdout: expect.stringMatching(/data\.rollback\.json' belongs to account \d+.*root does not obey/),
+        stdout: expect.stringMatching(/data\.rollback\.json' belongs to account \d+.*root does not use it/),
       });
     });
 

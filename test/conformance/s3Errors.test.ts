@@ -88,7 +88,7 @@ describe("TLS", () => {
           exitCode: 49,
           repoKey: 2,
           retryable: false,
-          message: `unable to connect to 'localhost:${server.port}': its certificate is of an authority that is not trusted here`,
+          message: `unable to connect to 'localhost:${server.port}': its certificate is from an authority that is not trusted here`,
           hints: ["Put the certificate of the private authority into the file of repo2-storage-ca-file."],
         });
       }
@@ -154,7 +154,7 @@ describe("TLS", () => {
       message: expect.stringMatching(
         new RegExp(`^unable to connect to 'localhost:${free}': \\[ECONNREFUSED\\] connect ECONNREFUSED .*\\(after [2-6] attempts\\)$`),
       ),
-      hints: ["Check repo2-s3-endpoint (and repo2-storage-host, -port where set), and the way there."],
+      hints: ["Check repo2-s3-endpoint (and repo2-storage-host, -port if set), and the network."],
     });
   });
 });
@@ -191,7 +191,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
         exitCode: 105,
         retryable: false,
         message: `${target(doing)}[403] SignatureDoesNotMatch: The request signature we calculated does not match the signature you provided. Check your key and signing method.`,
-        hints: ["The secret does not belong to the access key: check repo2-s3-key-secret, then repo2-s3-region."],
+        hints: ["The secret does not match the access key: check repo2-s3-key-secret, then repo2-s3-region."],
       });
     }
   });

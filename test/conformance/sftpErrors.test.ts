@@ -98,7 +98,7 @@ describe("sftp errors", async () => {
         kind: "service",
         exitCode: 101,
         message: `host key of '${at()}' [ecdsa-sha2-nistp256 ${server.fingerprint("ecdsa")}, ssh-ed25519 ${server.fingerprint("ed25519")}] and configured fingerprint (sha256) [${"ab".repeat(32)}] do not match`,
-        hints: "somebody may be between this machine and the server. If its key was changed on purpose, set the new fingerprint.",
+        hints: "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
         retryable: false,
       });
       expect((await refusal(open(fingerprint(server.fingerprint(), "md5")).storage.read("f"))).kind).toBe("service");
@@ -322,7 +322,7 @@ describe("sftp errors", async () => {
       expect(await refusal(drain())).toMatchObject({
         kind: "fileRead",
         retryable: true,
-        message: expect.stringContaining("another one has taken its place"),
+        message: expect.stringContaining("another file replaced it"),
       });
     });
 

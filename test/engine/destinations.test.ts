@@ -116,7 +116,7 @@ test("a second repository with WAL and no full backup is reported loudly, and fa
   expect(rows[0]?.newestFull).not.toBeNull();
   expect(rows[1]).toMatchObject({ repository: "repo2", newestFull: null, newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) } });
   const { exitCode, text: said } = await check();
-  expect(said).toContain("repo2: [BackupSetInvalidError] there is no full backup: nothing can be restored from here");
+  expect(said).toContain("repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository");
   expect(said).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
   expect(exitCode).toBe(104);
 });

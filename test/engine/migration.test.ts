@@ -154,13 +154,13 @@ test("a preview shows each step of the migration, and contacts neither server", 
 
 test("the plan reports obstacles, and they fail the copy before it touches anything", async () => {
   await host.cluster.sql("CREATE DATABASE ledger");
-  const fact = "the target has a database 'ledger' already";
+  const fact = "the target already has a database 'ledger'";
   const planned = await up({ until: "plan" });
   expect(Object.keys(planned.reports)).toEqual(["plan"]);
   expect(JSON.parse(planned.reports["plan"] ?? "")).toMatchObject({ roles: ["shopkeeper"], refusals: [{ fact }] });
   const failure = await failed({ until: "copy" });
   expect(failure).toContain("unable to migrate copy on this machine: exit code 81");
-  expect(failure).toContain(`${fact} (nothing that a migration has not made itself is replaced): drop it there`);
+  expect(failure).toContain(`${fact} (a migration replaces only databases that it created): drop it there`);
   expect([await guarded(), await namesIn(host.cluster)]).toEqual(["0", "ledger"]);
   await host.cluster.sql("DROP DATABASE ledger");
 });

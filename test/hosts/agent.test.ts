@@ -366,7 +366,7 @@ describe("files and units on a host", async () => {
     await waitFor("its end", 300_000, async () => ((await host.run(["systemctl", "is-active", NOTICE])).stdout === "failed\n" ? true : null));
     expect((await shell(`systemctl show -p ExecMainStatus --value ${NOTICE}`)).trim()).toBe("104");
     expect(await shell(`journalctl --sync; journalctl --no-pager -u ${NOTICE} --since=@${beganAt.trim()}`)).toMatch(
-      /1 of 1 notification\(s\) did not arrive/,
+      /1 of 1 notification\(s\) were not delivered/,
     );
     await shell(`systemctl reset-failed; systemctl start ${VERIFY}`);
     await expectNowhere();

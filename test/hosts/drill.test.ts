@@ -411,7 +411,7 @@ describe("fire drills on a host", async () => {
       for each in 1 2 3 4 5 6 7 8 9; do /usr/local/bin/pgbackstop stanza-create && break; sleep 1; done`;
     await withFault(plant, `rm -r ${FIRST} || rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`, async () => {
       const record = await expectFound("quick", 1, "choose", [75]);
-      expect(record.failures[0]?.message).toBe("repo1 holds no backup: nothing can be restored from here");
+      expect(record.failures[0]?.message).toBe("repo1 has no backup: nothing can be restored from it");
     });
   });
 

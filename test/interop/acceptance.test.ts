@@ -202,7 +202,7 @@ describe("the promises beside stock", async () => {
     test("(b, c) policy any: acknowledged without a failure, counted as missing WAL of repo2, and pg_wal shrinks", async () => {
       expect(await archiver("failed_count")).toBe("0");
       expect(await debt()).toEqual([0, SEGMENTS]);
-      expect((await run("info")).stdout).toContain(`repo2 wal debt: ${SEGMENTS} segment(s)`);
+      expect((await run("info")).stdout).toContain(`repo2 wal missing: ${SEGMENTS} segment(s)`);
       await shrinks(bed, names);
     });
 
@@ -229,7 +229,7 @@ describe("the promises beside stock", async () => {
       takeAway(bed.repoPath(2), absence, bed.cluster.user);
       const result = await run("archive-get", NOWHERE, join(bed.folder, "side", "got"));
       expect(result.exitCode).toBe(103);
-      expect(result.stdout).toContain(`unable to tell whether ${NOWHERE} is in the archive`);
+      expect(result.stdout).toContain(`unable to determine whether ${NOWHERE} is in the archive`);
       // What repo1 has is served.
       await bed.oursOk(["archive-get", names[0] ?? "", join(bed.folder, "side", "got")]);
     });
@@ -295,7 +295,7 @@ describe("the promises beside stock", async () => {
       expect(storedIn(bed, 2, names.slice(SEGMENTS))).toEqual([]);
       const owed = (await debt())[1] ?? 0;
       const healed = await bed.oursOk(["heal"]);
-      expect(healed.stdout).toContain(`repo2: ${owed} WAL file(s) copied, 0 debt(s) settled, 0 could not be healed`);
+      expect(healed.stdout).toContain(`repo2: ${owed} missing WAL file(s) copied, 0 no longer missing, 0 could not be copied`);
       expect(storedIn(bed, 2, names)).toEqual(names);
       expect(await debt()).toEqual([0, 0]);
       for (const key of [1, 2]) {
@@ -321,7 +321,7 @@ describe("the promises beside stock", async () => {
       const result = await bed.ours(["backup", "--type=full"], { config });
       chmodSync(stuck, 0o700);
       expect(result.stdout).toMatch(/ERROR: \[061\]: repo2: /);
-      expect(result.stdout).toContain("WARN: the backup is complete, but expiring old ones failed");
+      expect(result.stdout).toContain("WARN: the backup is complete, but removing expired backups failed");
       expect(result.exitCode).toBe(0);
     });
 

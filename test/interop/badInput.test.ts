@@ -28,10 +28,10 @@ import { requireOk, TestBed } from "../harness/testBed";
 
 const FULL = ["backup", "--type=full"];
 const HINT_PASSPHRASE = "HINT: Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
-const HINT_DAMAGED = "HINT: the file and its copy are damaged: use another repository, or put back a good copy of either.";
-const HINT_RESTORE_DAMAGED = "HINT: the repository holds a damaged copy: run verify; another repository may hold a good one.";
-const HINT_VERIFY = "HINT: heal copies missing WAL from a repository that has it; restore from a repository that is valid.";
-const HINT_GET = "HINT: PostgreSQL must not take this for the end of the archive.";
+const HINT_DAMAGED = "HINT: The file and its copy are damaged. Use another repository, or restore a good copy of either.";
+const HINT_RESTORE_DAMAGED = "HINT: The repository has a damaged copy. Run verify; another repository may have a good one.";
+const HINT_VERIFY = "HINT: heal copies missing WAL from another repository. Restore from a valid repository.";
+const HINT_GET = "HINT: This is not the end of the archive. Make the repositories readable, then try again.";
 /** What is said when archive.info, or backup.info, is in neither place. */
 const MISSING_HINTS = {
   archive: [
@@ -98,7 +98,7 @@ describe("bad input", async () => {
       expect(outcomeOf(result)).toEqual([103, `[103]: unable to find a valid repository\nrepo2: [CryptoError] ${reason("backup")}`]);
       expect(readdirSync(dataPath)).toEqual([]);
       const got = await bed.ours(["archive-get", "--repo=2", segment, join(bed.folder, "side", "got")], { config });
-      const doubt = `[095]: unable to tell whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_PASSPHRASE}\n${HINT_GET}`;
+      const doubt = `[095]: unable to determine whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_PASSPHRASE}\n${HINT_GET}`;
       expect(outcomeOf(got)).toEqual([95, doubt]);
       const told = await bed.ours(["info", "--output=json"], { config });
       // One repository satisfies this bed's policy.
@@ -133,7 +133,7 @@ describe("bad input", async () => {
         // s3rver takes any secret.
         const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
         const said = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
-        const secretHint = "HINT: The secret does not belong to the access key: check repo2-s3-key-secret, then repo2-s3-region.";
+        const secretHint = "HINT: The secret does not match the access key: check repo2-s3-key-secret, then repo2-s3-region.";
         expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${said}`), () => [secretHint])).toContain(secret);
       }
       const bucket = await backup2("bucket", { "repo2-s3-bucket": "no-such-bucket" });
@@ -160,7 +160,7 @@ describe("bad input", async () => {
       const half = await bed.ours(FULL, { config, env });
       const line = `HostConnectError: unable to get temporary credentials of this instance's role: no answer from '${host}' in 3 tries: connect ECONNREFUSED ${host}`;
       const hint =
-        "HINT: does this host run on EC2? Elsewhere use another repo2-s3-key-type; in a container the hop limit of the metadata service must be 2.";
+        "HINT: Does this host run on EC2? Elsewhere use another repo2-s3-key-type; in a container the hop limit of the metadata service must be 2.";
       expect(half.exitCode).toBe(104);
       expect(
         eitherInfo(
@@ -185,12 +185,12 @@ describe("bad input", async () => {
         expect(eitherInfo("049", refusal(port, "its certificate has expired"), () => [renew])).toContain(text);
         const unknown = await backup2("unknown-ca", { "repo2-storage-ca-file": caFile });
         const trust = "HINT: Put the certificate of the private authority into the file of repo2-storage-ca-file.";
-        const fact = "its certificate is of an authority that is not trusted here";
+        const fact = "its certificate is from an authority that is not trusted here";
         expect(eitherInfo("049", refusal(server.port, fact), () => [trust])).toContain(unknown);
         await expired.stop();
         const away = await backup2("away", { "repo2-storage-port": port, "io-timeout": "3" });
         const gone = refusal(port, `[ECONNREFUSED] connect ECONNREFUSED 127.0.0.1:${port} (after N attempts)`);
-        const way = "HINT: Check repo2-s3-endpoint (and repo2-storage-host, -port where set), and the way there.";
+        const way = "HINT: Check repo2-s3-endpoint (and repo2-storage-host, -port if set), and the network.";
         expect(eitherInfo("049", gone, () => [way])).toContain(away.replaceAll(/\(after \d attempts\)/g, "(after N attempts)"));
       } finally {
         await expired.remove();
@@ -256,7 +256,7 @@ describe("bad input", async () => {
         const got = await bed.ours(["archive-get", segment, join(bed.folder, "side", "got")], { config });
         const noId = `[ArchiveMismatchError] unable to retrieve the archive id for database version '18' and system-id '${its}'`;
         const hints = `HINT: is this the correct stanza?\n${HINT_GET}`;
-        expect(outcomeOf(got)).toEqual([44, `[044]: unable to tell whether ${segment} is in the archive\n${each(() => noId)}\n${hints}`]);
+        expect(outcomeOf(got)).toEqual([44, `[044]: unable to determine whether ${segment} is in the archive\n${each(() => noId)}\n${hints}`]);
       } finally {
         await other.remove();
       }
@@ -290,8 +290,8 @@ describe("bad input", async () => {
         68,
         [
           "[068]: archive_command 'true' must contain pgbackrest",
-          "HINT: keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
-          "HINT: where another program archives, name its word as archiveCommandWord in the settings file; an empty word allows any command.",
+          "HINT: Stock pgBackRest requires it too: keep it anywhere in the command, for example in a path or a comment.",
+          "HINT: If another program archives, set archiveCommandWord in the settings file to a part of its command; an empty text allows any command.",
         ].join("\n"),
       ]);
       await bed.cluster.stop("immediate");
@@ -358,7 +358,7 @@ describe("bad input", async () => {
           .reverse(),
       );
       const lines = others.map(({ repo, label }) => `repo${repo}: ${label}: is not 20200101-000000F`);
-      const hint = "HINT: run info to list the backups of every repository.";
+      const hint = "HINT: Run info to list the backups of every repository.";
       expect(outcomeOf(result)).toEqual([75, ["[075]: backup set 20200101-000000F is not valid", ...lines, hint].join("\n")]);
     });
   });
@@ -442,7 +442,7 @@ describe("damaged repositories", async () => {
         truncateSync(target, 0);
         const alone = await bed.ours(["archive-get", "--repo=1", segment, target]);
         const because = `repo1: [FormatError] gz content is damaged or cut short: ${reason} (${file})`;
-        expect(outcomeOf(alone)).toEqual([29, `[029]: unable to get ${segment}: no copy of it could be read\n${because}`]);
+        expect(outcomeOf(alone)).toEqual([29, `[029]: unable to get ${segment}: no repository has a readable copy\n${because}`]);
         expect(statSync(target).size).toBe(0);
       });
     });

@@ -117,7 +117,7 @@ describe("fire drills", async () => {
     expect(exitCode).toBe(57);
     expect(stdout).toMatch(/^main: drill \S+ of repo1: FAILED$/m);
     for (const name of ["rto", "rpo", "backupAge"])
-      expect(stdout).toMatch(new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* is above the promised 1 s$`, "m"));
+      expect(stdout).toMatch(new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* exceeds the objective of 1 s$`, "m"));
     expect(stdout).toContain("assertion 'all there' does not hold");
   }, 300_000);
 
@@ -162,7 +162,7 @@ describe("fire drills", async () => {
     expect((await drill(["--repo=1", "--level=quick"], config)).code).toBe(55);
     await bed.oursOk(["stanza-create"], { config });
     const { code, record } = await drill(["--repo=1", "--level=quick"], config);
-    expect([code, record.failures[0]?.message]).toEqual([75, "repo1 holds no backup: nothing can be restored from here"]);
+    expect([code, record.failures[0]?.message]).toEqual([75, "repo1 has no backup: nothing can be restored from it"]);
   }, 300_000);
 
   test("too many bytes and too little time", async () => {

@@ -98,7 +98,7 @@ describe.concurrent("a repository that is down", async () => {
       const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
       expect(away.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, SEGMENTS]);
       expect(away.repo[1]?.status.code).toBe(99);
-      expect((await bed.oursOk(["info"])).stdout).toContain(`repo2 wal debt: ${SEGMENTS} segment(s)`);
+      expect((await bed.oursOk(["info"])).stdout).toContain(`repo2 wal missing: ${SEGMENTS} segment(s)`);
 
       if (!keepWal) {
         await bed.cluster.sql("CHECKPOINT");

@@ -82,7 +82,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     const result = await bed.ours(["backup", "--type=full"], { config });
     chmodSync(stuck, 0o700);
     expect(result.stdout).toContain("ERROR: [061]: repo1: unable to remove path");
-    expect(result.stdout).toContain("the backup is complete, but expiring old ones failed");
+    expect(result.stdout).toContain("the backup is complete, but removing expired backups failed");
     expect(result.exitCode).toBe(0);
     expect(await labels(1)).toHaveLength(2);
     expect(await labels(1)).not.toContain(oldest);

@@ -43,7 +43,7 @@ describe("an account's bucket", async () => {
     for (const done of ["stanza-create", "backup --type=full", "backup --type=incr", "check", "verify", "compare: ", "cleanup: nothing is left"]) {
       expect(text).toContain(`  ok   ${done}`);
     }
-    expect(text).toContain("  ok   missing: a missing file is told as missing");
+    expect(text).toContain("  ok   missing: a missing file is reported as missing");
     expect(text).toMatch(/FAILED B2: doctor[^]*: doctor: exit code/);
     expect(text).toContain(
       "NOT RUN B2: up, second up, backup with the keys that were made, destroy: B2_APPLICATION_KEY_ID, B2_APPLICATION_KEY not set",

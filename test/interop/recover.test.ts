@@ -58,10 +58,10 @@ describe("recover", async () => {
   test("refuses unreachable targets, and unconfirmed plans, before anything is stopped", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
     const cases: [string[], number, RegExp][] = [
-      [[], 37, /nobody can be asked: nothing was changed[\s\S]*--yes goes on without asking/],
+      [[], 37, /needs confirmation, but there is no terminal: nothing was changed[\s\S]*--yes confirms it/],
       [["--yes", "--type=time", "--target=2001-01-01 00:00:00+00"], 75, /no backup set found to restore/],
-      [["--yes", "--type=time", "--target=2101-01-01 00:00:00+00"], 32, /lies behind the end of the WAL: now it is/],
-      [["--yes", "--type=lsn", "--target=FF/0"], 32, /lies behind the end of the WAL: the server is at/],
+      [["--yes", "--type=time", "--target=2101-01-01 00:00:00+00"], 32, /is after the end of the WAL: now it is/],
+      [["--yes", "--type=lsn", "--target=FF/0"], 32, /is after the end of the WAL: the server is at/],
       [["--yes", "--set=20200101-000000F"], 75, /backup set 20200101-000000F is not valid/],
       [["--undo", "--yes"], 55, /there is no recovery to undo/],
     ];
@@ -117,7 +117,7 @@ describe("recover", async () => {
       const { exitCode, stdout } = await bed.ours(["recover", "--yes", "--repo=2", "--no-finish-wal", `--set=${first}`]);
       expect(stdout).toMatch(new RegExp(`from +repo2 [^]*backup +${first}[^]*is open, on timeline 5[.]`));
       expect({ exitCode, state: await state() }).toEqual({ exitCode: 104, state: "504 2004" });
-      expect(stdout).toContain("! WAL does not arrive in every repository");
+      expect(stdout).toContain("! Not every repository gets WAL");
     } finally {
       renameSync(aside, bed.repoPath(1));
     }
@@ -126,7 +126,7 @@ describe("recover", async () => {
   });
 
   test.each([
-    ["giving the old data another name", 0, ["--yes"]],
+    ["renaming the old data", 0, ["--yes"]],
     ["restoring", 400, ["--yes"]],
     ["starting the server", 200, ["--undo", "--yes"]],
   ])("killed while %s, the next run continues, or undoes", async (step, afterMs, next) => {

@@ -279,7 +279,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await server.start();
     requireOk("restore", result);
     expect(result.stdout).toContain("repo1: restore backup set");
-    expect(result.stdout).toContain("repo1 is asked last from now on");
+    expect(result.stdout).toContain("repo1 is now the last choice");
     await adopted(join(place, "data"), async (cluster) => {
       await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
       expect(compareChecksums(await bed.cluster.tableChecksums(), await cluster.tableChecksums())).toEqual([]);
@@ -318,9 +318,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await bed.stockOk(stock, ["verify", "--repo=2", "--output=text"]);
     await bed.stockOk(stock, ["expire", "--repo=2", "--repo2-retention-full=1"]);
     const offered = await again();
-    expect(offered.stdout).toContain(
-      `configuration files outside of the data directory are kept beside this backup: ${join(etc, "conf.d/more.conf")}`,
-    );
+    expect(offered.stdout).toContain(`this backup has configuration files from outside of the data directory: ${join(etc, "conf.d/more.conf")}`);
     const expected = tree(etc);
     await bed.cluster.stop();
     const lost = `${bed.cluster.dataPath}.lost`;

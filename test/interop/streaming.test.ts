@@ -192,7 +192,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     const refused = await bed.ours(["check"], { config: plain });
     expect([refused.exitCode, `${refused.stdout}${refused.stderr}`]).toEqual([
       56,
-      expect.stringContaining("the role 'plain' is no superuser and lacks REPLICATION"),
+      expect.stringContaining("the role 'plain' is neither a superuser nor has REPLICATION"),
     ]);
     expect(`${refused.stdout}${refused.stderr}`).toContain('HINT: ALTER ROLE "plain" REPLICATION');
     await agent.stop();

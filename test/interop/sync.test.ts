@@ -158,7 +158,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
 
   test("running it again changes nothing", async () => {
     const again = await bed.oursOk(SYNC);
-    expect(again.stdout).toContain("repo2: nothing of repo1 is missing");
+    expect(again.stdout).toContain("repo2: nothing is missing from repo1");
   });
 
   test("stock and ours restore the copy, which equals the source with all its WAL", async () => {

@@ -125,7 +125,7 @@ describe("a stack of the components", async () => {
     const asked = (objects as KubernetesObject[]).find(({ kind }) => kind === "Backup") as KubernetesObject;
     await lab.kubectl.apply([asked]);
     const log = (): string => readFileSync(join(lab.logFolder, "pods", "default_orders-2_plugin-pgbackstop.log"), "utf8");
-    await expect.poll(log, { timeout: 120_000 }).toContain("another process works on a repository");
+    await expect.poll(log, { timeout: 120_000 }).toContain("another process uses a repository");
     expect(isHeld()).toBe(true);
     await sql("orders-1", "checkpoint");
     const full = await onPrimary;

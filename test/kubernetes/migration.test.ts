@@ -1,6 +1,6 @@
 /**
  * `Migration` into a cluster, as its component declares it, in a Kubernetes with the real operator and PostgreSQL: a plain server's databases go into
- * the cluster by Jobs, an application is stopped, led elsewhere and started, a target that was tampered with fails its step, and the source may go
+ * the cluster by Jobs, an application is stopped, led elsewhere and started, a target that was tampered with fails its step, and the source can be removed
  * after a backup in each repository and a drill.
  *
  * The engine is a **double** here: it applies what is declared, one step after the other, and makes a Job anew that has failed, as the provider of
@@ -201,7 +201,7 @@ describe("a migration into a cluster", async () => {
     expect([await web(), await isSuspended()]).toEqual([{ replicas: 2, pods: 2 }, false]);
   });
 
-  test("the source may go after a backup in each repository, and a drill", async () => {
+  test("the source can be removed after a backup in each repository, and a drill", async () => {
     expect(await up("retire")).toEqual([expect.stringMatching(/move-first-backup/), "move-first-drill", "move-finish"]);
     expect(await report("finish")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2, backups: [{ repo: 1 }, { repo: 2 }] });
   });

@@ -108,7 +108,7 @@ describe("refusals", async () => {
     );
     const told = await archivingOf("wrongkey", "repo1: [AccessError]");
     expect(told).toMatch(/\[403\] SignatureDoesNotMatch/);
-    expect(told).toMatch(/\nHINT: The secret does not belong to the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/);
+    expect(told).toMatch(/\nHINT: The secret does not match the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/);
     // The other one has it already.
     await expect.poll(() => stack.segmentsOf(stack.second, "wrongkey"), { timeout: 60_000 }).toContain("000000010000000000000001");
     await remove("wrongkey");
@@ -149,7 +149,7 @@ describe("refusals", async () => {
       await stack.declare(() => copy("twin", { stanza: "copies" }, time));
       const before = stack.segmentsOf(stack.second, "copies");
       expect(await archivingOf("twin", "00000002.history")).toMatch(
-        /repo[12] already holds 00000002\.history of another recovery of stanza 'copies'\nHINT: two clusters that were recovered from one archive must not archive there both\.\nHINT: give this cluster a stanza of its own: the plugin parameter 'stanza' in spec\.plugins\.$/,
+        /repo[12] already holds 00000002\.history of another recovery of stanza 'copies'\nHINT: Two clusters recovered from one archive must not both archive there\.\nHINT: Give this cluster its own stanza: the plugin parameter 'stanza' in spec\.plugins\.$/,
       );
       // Nothing of it went ahead of that answer: the archive is the first one's alone.
       const own = new Set((await stack.sql("copy-1", "select name from pg_ls_waldir()")).split("\n"));

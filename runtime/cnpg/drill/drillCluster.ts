@@ -16,7 +16,7 @@ import { PLUGIN_NAME } from "../names";
 export interface ThrowAwayWish {
   readonly name: string;
   readonly drillId: string;
-  /** Owns the Cluster: both end together; null for a drill that somebody runs by hand. */
+  /** Owns the Cluster: both end together; null for a drill run by hand. */
   readonly job: { readonly name: string; readonly uid: string } | null;
   /** End of the drill, even if it hangs: ms since 1970. */
   readonly untilMs: number;
@@ -86,7 +86,10 @@ export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): J
   const spec = at(production, "spec");
   const parameters = findOwnParameters(production);
   if (parameters === null)
-    throw fail("optionInvalid", `Cluster '${textAt(production, "metadata", "name") ?? ""}' does not archive by ${PLUGIN_NAME}: it cannot be drilled`);
+    throw fail(
+      "optionInvalid",
+      `Cluster '${textAt(production, "metadata", "name") ?? ""}' does not archive with ${PLUGIN_NAME}, so it cannot be drilled`,
+    );
   const source = { ...parameters, repo: String(repoKey), ...(newestWal === null ? {} : { newestWal }) };
   return {
     apiVersion: "postgresql.cnpg.io/v1",

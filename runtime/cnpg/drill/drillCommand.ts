@@ -42,7 +42,7 @@ const MINUTE_MS = 60_000;
 /** Time to remove the Cluster, after the drill's own limit. */
 const END_MS = 15 * MINUTE_MS;
 const REMOVE_MS = 10 * MINUTE_MS;
-/** The process was told to end and is killed soon. */
+/** After the signal to end the process is killed soon. */
 const REMOVE_HURRIED_MS = 5000;
 const EXIT_CODE_MAX = 125;
 
@@ -54,7 +54,7 @@ export const clusterDrillCommand: Command = async (host) => {
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
   return tellJob(host, cluster, ctx, async () => {
     const asked = askedDrill(host.config.settings, host.config.drill);
-    // Its own signal: the Cluster is removed even after the command was told to end.
+    // Its own signal: the Cluster is removed even after the signal to end.
     const api = await openKubernetes(kubernetes, new AbortController().signal);
     await clearName(api, name, cluster, jobUid, ctx);
     const drill = new ClusterDrill(
@@ -78,7 +78,7 @@ async function openProduction({ config, readFile }: Invocation & MachineAccess, 
   const { cluster = "", secretPath } = config.clusterDrill;
   const text = async (name: string): Promise<string> => {
     const bytes = secretPath === undefined ? null : await readFile(`${secretPath}/${name}`);
-    if (bytes === null) throw fail("dbConnect", "there is no Secret to connect with");
+    if (bytes === null) throw fail("dbConnect", "there is no Secret with credentials");
     return Buffer.from(bytes).toString("utf8").trim();
   };
   return Session.open({
@@ -222,7 +222,7 @@ class ClusterDrill {
     const isWhole = picked.type === "default";
     const lostWalBytes = this.#journal.rpo?.lostWalBytes ?? null;
     const ofRecovery = (): Outcome => {
-      if (lsn === null) return { verdict: "ok", text: "nothing to recover: the backup was taken of a stopped server" };
+      if (lsn === null) return { verdict: "ok", text: "nothing to recover: the server was stopped during the backup" };
       return judgeRecoveryEnd(lsn, picked, newestWal, walSegmentSizeBytes);
     };
     const looks: [string, () => Promise<Outcome>][] = [
@@ -242,7 +242,7 @@ class ClusterDrill {
     return results;
   }
 
-  /** Runs after every outcome, even if the command was told to end. */
+  /** Runs after every outcome, even after the signal to end. */
   async #remove(made: MadeCluster | null): Promise<void> {
     if (made === null) return;
     const waitMs = this.#ctx.signal.aborted ? REMOVE_HURRIED_MS : REMOVE_MS;
@@ -256,6 +256,6 @@ class ClusterDrill {
 
   #tooLong(state: string): BackupError {
     const last = state === "" ? "" : `; the throw-away Cluster: ${state}`;
-    return fail("runtime", `the drill took longer than ${this.#asked.maxMinutes} minutes${last}`, { hint: "give it more with --max-minutes." });
+    return fail("runtime", `the drill took longer than ${this.#asked.maxMinutes} minutes${last}`, { hint: "Allow more with --max-minutes." });
   }
 }

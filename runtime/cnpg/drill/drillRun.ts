@@ -39,14 +39,14 @@ export async function clearName(api: KubernetesApi, name: string, production: st
   if (found === null) return;
   const left = readThrowAway(found);
   if (left === null || left.of !== production)
-    throw fail("optionInvalidValue", `Cluster '${name}' is there and is not a drill's of '${production}': it stays as it is`, {
-      hint: "give the drill another name.",
+    throw fail("optionInvalidValue", `Cluster '${name}' exists and does not belong to a drill of '${production}': it was not changed`, {
+      hint: "Give the drill another name.",
     });
   if (left.jobUid !== jobUid && ctx.clock.nowMs() < left.untilMs)
-    throw fail("lockAcquire", `another drill of this name may still run: Cluster '${name}' is there until ${new Date(left.untilMs).toISOString()}`, {
-      hint: `kubectl delete cluster ${name} ends it, where its pod is gone.`,
+    throw fail("lockAcquire", `another drill of this name may still run: Cluster '${name}' exists until ${new Date(left.untilMs).toISOString()}`, {
+      hint: `If its pod is gone, run kubectl delete cluster ${name}.`,
     });
-  ctx.log.info(`removing what a drill left that was killed: Cluster ${name}`);
+  ctx.log.info(`removing leftovers of a killed drill: Cluster ${name}`);
   await removeCluster(api, { name, uid: left.uid }, REMOVE_MS, ctx);
 }
 
@@ -63,8 +63,8 @@ export async function removeCluster(api: KubernetesApi, made: MadeCluster, waitM
     const found = await api.find(CLUSTERS, made.name).catch((error: unknown) => unlessRetryable(error, undefined));
     if (found === null || (found !== undefined && textAt(found, "metadata", "uid") !== made.uid)) return;
     if (ctx.clock.monotonicMs() > endMs)
-      throw fail("pathRemove", `Cluster '${made.name}' was told to go and is still there`, {
-        hint: `kubectl describe cluster ${made.name} says why.`,
+      throw fail("pathRemove", `Cluster '${made.name}' was deleted and still exists`, {
+        hint: `Check kubectl describe cluster ${made.name}.`,
       });
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
@@ -111,7 +111,7 @@ function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }:
   }
   if (failedCount >= FAILED_PODS_MAX)
     throw fail("runtime", `PostgreSQL could not recover: ${failedCount} pods of the job '${name}${JOB_SUFFIX}' have failed`, {
-      hint: "a recovery to a target ends so when WAL before it is missing or damaged: pgbackstop verify names the gap.",
+      hint: "WAL before the target may be missing or damaged. pgbackstop verify shows the gap.",
     });
 }
 

@@ -36,7 +36,7 @@ export async function findReplayed(session: Session, major: number, ctx: Context
     return { lsn, commitAtS: schema === null ? null : await findLastCommit(session, schema, lsn, size) };
   } catch (error) {
     ctx.signal.throwIfAborted();
-    ctx.log.info(`drill: the last commit cannot be found in the WAL: ${toBackupError(error).message}`);
+    ctx.log.info(`drill: unable to find the last commit in the WAL: ${toBackupError(error).message}`);
     return { lsn, commitAtS: null };
   }
 }
@@ -101,7 +101,7 @@ interface Relation {
   readonly name: string;
 }
 
-const KIND_NAMES = { index: "every index has every row of its table", table: "every table is sound" };
+const KIND_NAMES = { index: "every index is complete", table: "every table is intact" };
 
 /** Every B-tree against its table, and every table alone, as `pg_amcheck --heapallindexed --parent-check` does. */
 export async function checkRelations(server: DrilledServer, ctx: Context): Promise<Outcome> {
@@ -129,7 +129,7 @@ export async function checkRelations(server: DrilledServer, ctx: Context): Promi
   if (!isInstalled) return { verdict: "skipped", text: "the extension amcheck is not installed" };
   if (found.length === 0) return { verdict: "ok", text: `${KIND_NAMES.index}, and ${KIND_NAMES.table}` };
   throw fail("checksum", ["amcheck found corruption", ...firstOf(found)].join("\n"), {
-    hint: "look at production with pg_amcheck too: a backup of a damaged database is damaged; a damaged index is rebuilt by REINDEX.",
+    hint: "Run pg_amcheck on production too, because a backup copies damage. REINDEX rebuilds a damaged index.",
   });
 }
 
@@ -165,7 +165,7 @@ export async function dumpAll(server: DrilledServer, ctx: Context): Promise<Outc
       tableCount += 1;
     }
   });
-  return { verdict: "ok", text: `${rowCount} rows of ${tableCount} tables in ${databases} databases read to their last one` };
+  return { verdict: "ok", text: `${rowCount} rows of ${tableCount} tables in ${databases} databases read completely` };
 }
 
 /** Reading a page verifies its checksum; the server counts failures. */
@@ -177,8 +177,8 @@ export async function checkSums(server: DrilledServer): Promise<Outcome> {
     );
     const { sums, wrong } = rows[0] as { sums: string; wrong: string };
     if (sums !== "on") return { verdict: "skipped", text: "the cluster has no page checksums" };
-    if (wrong !== "0") throw fail("checksum", `${wrong} pages that were read do not have their checksum`);
-    return { verdict: "ok", text: "every page that was read has its checksum" };
+    if (wrong !== "0") throw fail("checksum", `${wrong} pages that were read have a wrong checksum`);
+    return { verdict: "ok", text: "every page that was read has a valid checksum" };
   } finally {
     await session.close();
   }

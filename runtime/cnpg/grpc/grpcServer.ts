@@ -32,7 +32,7 @@ const UNLOGGED = new Set(["GetPluginMetadata", "GetPluginCapabilities", "GetCapa
 /** Replaces a socket that a killed container left at the path. @throws fileOpen (41) */
 export async function servePluginSocket(path: string, services: readonly PluginService[], ctx: Context): Promise<PluginServer> {
   const there = await lstat(path).catch(() => null);
-  if (there !== null && !there.isSocket()) throw fail("fileOpen", `unable to listen on '${path}': it is there already and is no socket`, { path });
+  if (there !== null && !there.isSocket()) throw fail("fileOpen", `unable to listen on '${path}': it already exists and is not a socket`, { path });
   await rm(path, { force: true });
   const server = await bind(`unix:${path}`, grpc.ServerCredentials.createInsecure(), services, ctx);
   await chmod(path, SOCKET_MODE);
@@ -89,7 +89,7 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
     let isAnswered = false;
     // Emitted at the end of every stream.
     call.on("cancelled", () => {
-      if (!isAnswered) gone.abort(fail("term", `the caller of ${title} is gone`));
+      if (!isAnswered) gone.abort(fail("term", `the caller of ${title} disconnected`));
     });
     const respond = async (): Promise<void> => {
       const { message, error } = await settle(call.request, gone.signal);
@@ -117,7 +117,7 @@ export class NotFound extends Error {}
 /** The call came too early, as expected: an error for the caller, and none in the log. */
 export class NotYet extends Error {}
 
-/** Tells the caller whether a retry may help, as CloudNativePG's own plugin does. */
+/** Status codes that show whether a retry may help, as CloudNativePG's own plugin uses them. */
 const STATUS: Partial<Readonly<Record<ErrorKind, grpc.status>>> = {
   archiveDuplicate: grpc.status.FAILED_PRECONDITION,
   archiveMismatch: grpc.status.FAILED_PRECONDITION,

@@ -82,7 +82,7 @@ export class RotatingCredentials extends ServerCredentials {
         ctx.log.info("the certificates were renewed: new connections use them");
       } catch (error) {
         const { message } = toBackupError(error);
-        if (told !== message) ctx.log.warn(`the certificates stay as they were: ${message}`);
+        if (told !== message) ctx.log.warn(`keeping the current certificates: ${message}`);
         told = message;
       }
     }

@@ -17,7 +17,7 @@ export function parseObject(bytes: Uint8Array, what: string): JsonObject {
   } catch {
     // Reported below.
   }
-  throw fail("format", `the ${what} that was sent is no JSON object`);
+  throw fail("format", `the received ${what} is not a JSON object`);
 }
 
 export function isObject(value: Json | undefined): value is JsonObject {

@@ -23,7 +23,7 @@ export interface JobEnd {
 export async function tellJob(host: Invocation & MachineAccess, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
   const targets = await loadTargets(host, ctx);
   const tell = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
-    // The Job was told to end: its owner knows and waits.
+    // The Job got the signal to end: its owner knows and waits.
     targets.length === 0 || ctx.signal.aborted ? Promise.resolve() : send(host, cluster, targets, { event, code, record }, ctx);
   const begun = tell("start", 0);
   try {
@@ -46,9 +46,9 @@ async function loadTargets({ config, readFile }: Invocation & MachineAccess, ctx
   try {
     const bytes = await readFile(path);
     if (bytes !== null) return parseTargets(Buffer.from(bytes).toString("utf8"), path);
-    ctx.log.warn(`nobody is told of this Job: there is no '${path}'`);
+    ctx.log.warn(`no notification of this Job: '${path}' does not exist`);
   } catch (error) {
-    ctx.log.warn(`nobody is told of this Job: ${toBackupError(error).message}`);
+    ctx.log.warn(`no notification of this Job: ${toBackupError(error).message}`);
   }
   return [];
 }
@@ -81,6 +81,6 @@ async function send(
   });
   const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
   for (const { error, target } of deliveries)
-    if (error === null) ctx.log.info(`${target}: told '${notification.title}'`);
-    else ctx.log.warn(`${target}: not told '${notification.title}': [${error.name}] ${error.message}`);
+    if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
+    else ctx.log.warn(`${target}: unable to send '${notification.title}': [${error.name}] ${error.message}`);
 }

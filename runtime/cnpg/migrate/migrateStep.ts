@@ -41,7 +41,7 @@ const STOP_MS = 30 * 60_000;
 const QUIET_LOOKS = 3;
 /** The API server takes objects of 1 MiB. */
 const REPORT_SIZE_BYTES_MAX = 900_000;
-/** Exit code of `migrate plan` when something is in the way: an answer, not a failure. */
+/** Exit code of `migrate plan` when the migration cannot begin: an answer, not a failure. */
 const IN_THE_WAY = 81;
 
 interface Work {
@@ -94,7 +94,7 @@ async function stopWorkloads(work: Work): Promise<void> {
   const { ctx, file } = work;
   for (const workload of file.workloads) {
     if (await isMoved(work)) {
-      ctx.log.warn("the applications use the target: nothing is stopped");
+      ctx.log.warn("the applications already use the target: nothing is stopped");
       return;
     }
     const found = await loadWorkload(work, workload);
@@ -121,7 +121,7 @@ async function startWorkloads(work: Work, moved: boolean): Promise<void> {
   const { record } = await loadRecord(api, file);
   for (const workload of file.workloads) {
     const count = record.replicas[workloadKey(workload)];
-    if (count === undefined) ctx.log.info(`${workload.kind} ${workload.name} was not stopped by this migration: it stays as it is`);
+    if (count === undefined) ctx.log.info(`${workload.kind} ${workload.name} was not stopped by this migration: not changed`);
     else await scale(work, workload, count);
   }
   await remember(work, (now) => ({ ...now, replicas: {}, moved }));
@@ -148,7 +148,7 @@ async function restoreSecrets(work: Work): Promise<void> {
   for (const secret of file.secrets) {
     const keys = Object.keys(secret.keys).filter((key) => secretKey(secret, key) in record.secrets);
     if (keys.length === 0) {
-      ctx.log.info(`Secret ${secret.name} was not changed by this migration: it stays as it is`);
+      ctx.log.info(`Secret ${secret.name} was not changed by this migration: not restored`);
       continue;
     }
     const data = Object.fromEntries(keys.map((key) => [key, record.secrets[secretKey(secret, key)] ?? null]));
@@ -185,7 +185,7 @@ async function loadWorkload({ api }: Work, workload: Workload): Promise<JsonObje
 async function load(api: KubernetesApi, collection: Collection, name: string): Promise<JsonObject> {
   const found = await api.find(collection, name);
   if (found === null)
-    throw fail("fileMissing", `there is no ${name} among ${collection.plural} of namespace ${collection.namespace ?? api.namespace}`);
+    throw fail("fileMissing", `${name} does not exist among ${collection.plural} of namespace ${collection.namespace ?? api.namespace}`);
   return found;
 }
 
@@ -193,7 +193,7 @@ async function load(api: KubernetesApi, collection: Collection, name: string): P
 async function scale({ api, ctx }: Work, workload: Workload, count: number): Promise<void> {
   if (workload.kind === "CronJob") {
     await api.patch(collectionOf(workload), workload.name, { spec: { suspend: count === 0 } });
-    ctx.log.info(`CronJob ${workload.name} is ${count === 0 ? "suspended" : "not suspended any more"}`);
+    ctx.log.info(`CronJob ${workload.name} is ${count === 0 ? "suspended" : "no longer suspended"}`);
     return;
   }
   await api.patch({ ...collectionOf(workload), part: "scale" }, workload.name, { spec: { replicas: count } });
@@ -212,8 +212,8 @@ async function awaitStopped(work: Work, workload: Workload): Promise<void> {
     if (ctx.clock.monotonicMs() >= end)
       throw fail("service", `${workload.kind} ${workload.name} still has ${left} ${isCron ? "runs" : "pods"} after ${STOP_MS / 60_000} minutes`, {
         hint: isCron
-          ? "see them with kubectl get jobs, and let them end, or delete those that may be lost; then run the update again."
-          : "see why with kubectl get pods, and who scales it up again: an autoscaler or GitOps has to be suspended.",
+          ? "List them with kubectl get jobs. Wait for their end or delete them, then run the update again."
+          : "Check kubectl get pods. If an autoscaler or GitOps scales it up again, suspend that.",
       });
     await ctx.clock.sleep(PAUSE_MS, ctx.signal);
   }
@@ -265,12 +265,12 @@ async function remember({ api, file }: Work, next: (record: MigrationRecord) => 
   });
 }
 
-/** Uses the object's current state: if somebody changes it in between, it is read again. */
+/** Uses the object's current state: if another client changes it in between, it is read again. */
 async function change(api: KubernetesApi, collection: Collection, name: string, fieldsOf: (found: JsonObject) => Promise<JsonObject>): Promise<void> {
   for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
     const found = await load(api, collection, name);
     const resourceVersion = textAt(found, "metadata", "resourceVersion") ?? "";
     if (await api.patch(collection, name, { ...(await fieldsOf(found)), metadata: { resourceVersion } })) return;
   }
-  throw fail("service", `unable to change ${name} among ${collection.plural}: somebody else keeps changing it`);
+  throw fail("service", `unable to change ${name} among ${collection.plural}: another client keeps changing it`);
 }

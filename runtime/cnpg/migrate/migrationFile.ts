@@ -43,7 +43,7 @@ export interface MigrationRecord {
 export function parseMigrationFile(bytes: Uint8Array): MigrationFile {
   const file = parseObject(bytes, "file of a migration");
   const [record, report] = [textAt(file, "record"), textAt(file, "report")];
-  if (record === undefined || report === undefined) throw fail("format", "the file of a migration names neither a record nor reports");
+  if (record === undefined || report === undefined) throw fail("format", "the file of a migration has neither a record nor reports");
   return { record, report, workloads: listAt(file, "workloads").map(workloadOf), secrets: listAt(file, "secrets").map(secretOf) };
 }
 
@@ -52,7 +52,7 @@ export function parseRecord(text: string | undefined): MigrationRecord {
   if (text === undefined) return { replicas: {}, secrets: {}, moved: false };
   const value = parseObject(Buffer.from(text), "record of a migration");
   const [replicas, secrets] = [at(value, "replicas"), at(value, "secrets")];
-  if (!isObject(replicas) || !isObject(secrets)) throw fail("format", "the record of a migration is none of this program's");
+  if (!isObject(replicas) || !isObject(secrets)) throw fail("format", "the record of a migration was not written by this program");
   return {
     replicas: Object.fromEntries(Object.entries(replicas).map(([key, count]) => [key, replicasOf(count)])),
     secrets: Object.fromEntries(Object.entries(secrets).map(([key, old]) => [key, typeof old === "string" ? old : null])),

@@ -113,7 +113,7 @@ function filesOf(name: string, text: string): { file: string; name: string; key:
     return { file, name: secret, key };
   });
   const twice = files.find(({ file }, index) => files.findIndex((other) => other.file === file) !== index);
-  if (twice !== undefined) throw invalid(name, text, `each file once (${twice.file} is there twice)`);
+  if (twice !== undefined) throw invalid(name, text, `each file once (${twice.file} occurs twice)`);
   return files.sort((left, right) => (left.file < right.file ? -1 : 1));
 }
 

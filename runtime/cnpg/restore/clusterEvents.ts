@@ -44,7 +44,7 @@ export async function tellCluster(open: () => Promise<KubernetesApi>, cluster: J
       count: 1,
     });
   } catch (error) {
-    ctx.log.debug(`no event of the restore: ${toBackupError(error).message}`);
+    ctx.log.debug(`unable to create an event for the restore: ${toBackupError(error).message}`);
   }
 }
 

@@ -17,7 +17,7 @@ import type { PluginService } from "../grpc/grpcServer";
 
 export interface RestoreJobParts {
   readonly dataDirectory: string;
-  /** Runs the program's `restore` with these additional arguments; `told` gets its errors. */
+  /** Runs the program's `restore` with these additional arguments; the callback gets its errors. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
   /** Reports the result where people look for it; never throws. */
   tell(cluster: JsonObject, outcome: { readonly ok: boolean; readonly message: string }): Promise<void>;
@@ -83,7 +83,7 @@ export function restoreWords(cluster: JsonObject): string[] {
   if ((needsSet !== undefined || at(target, "targetImmediate") === true) && set === undefined) {
     throw fail(
       "optionInvalid",
-      `recoveryTarget.${needsSet ?? "targetImmediate"} needs recoveryTarget.backupID: it does not tell which backup to begin with`,
+      `recoveryTarget.${needsSet ?? "targetImmediate"} needs recoveryTarget.backupID, because this target does not determine the backup`,
     );
   }
   if (at(target, "targetImmediate") === true) return ["restore", "--type=immediate", "--target-action=promote", ...common];

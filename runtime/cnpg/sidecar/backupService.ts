@@ -27,7 +27,7 @@ export interface BackupParts {
   readonly instanceId: string;
   /** `archive-timeout` */
   readonly archiveTimeoutMs: number;
-  /** Runs the program's `backup` with these additional arguments; `told` gets its errors. */
+  /** Runs the program's `backup` with these additional arguments; the callback gets its errors. */
   run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
   isStandby(): Promise<boolean>;
   /** Resolves when no backup runs that nobody requested. */
@@ -58,12 +58,12 @@ export function backupService(parts: BackupParts, ctx: Context): PluginService &
       GetCapabilities: () => callCapabilities(["BACKUP"]),
       Backup: async (request: BackupRequest, gone): Promise<BackupResult> => {
         const uid = textAt(parseObject(request.backup_definition, "backup"), "metadata", "uid");
-        if (uid === undefined) throw fail("format", "the backup that was sent has no uid");
+        if (uid === undefined) throw fail("format", "the received backup has no uid");
         const found = running.get(uid) ?? begin(parts, request, uid, ctx);
         running.set(uid, found);
         found.callerCount++;
         const leave = (): void => {
-          if (--found.callerCount === 0) found.abort.abort(fail("term", "nobody waits for this backup any more"));
+          if (--found.callerCount === 0) found.abort.abort(fail("term", "the caller no longer waits for this backup"));
         };
         gone.addEventListener("abort", leave, { once: true });
         try {
@@ -104,11 +104,11 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
     if (exitCode === 0) break;
     if (!isBusyElsewhere(exitCode, told) || ctx.clock.monotonicMs() >= endMs)
       throw fail("command", messageOf(told) || `the backup ended with code ${exitCode}`);
-    ctx.log.info(`backup ${uid}: another process works on a repository, trying again in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(told)}`);
+    ctx.log.info(`backup ${uid}: another process uses a repository, retrying in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(told)}`);
     await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
   }
   const result = resultOf(await listBackups(parts.repos), uid, parts);
-  if (result === null) throw fail("backupSetInvalid", "the backup ended well and is not in every repository");
+  if (result === null) throw fail("backupSetInvalid", "the backup succeeded, but not in every repository");
   return result;
 }
 

@@ -78,14 +78,14 @@ export async function requireOwnTimeline(repos: readonly Repository[], own: OwnT
   await Promise.all(
     repos.map(async (repo) => {
       const stored = await findHistory(repo, own.cluster, history).catch((error: unknown) => {
-        if (!isError(error, "fileMissing")) ctx.log.debug(`${repo.name}: ${history} cannot be compared: ${toBackupError(error).message}`);
+        if (!isError(error, "fileMissing")) ctx.log.debug(`${repo.name}: unable to compare ${history}: ${toBackupError(error).message}`);
         return null;
       });
       if (stored === null || stored === local) return;
       throw fail("archiveDuplicate", `${repo.name} already holds ${history} of another recovery of stanza '${repo.stanza}'`, {
         hint: [
-          "two clusters that were recovered from one archive must not archive there both.",
-          "give this cluster a stanza of its own: the plugin parameter 'stanza' in spec.plugins.",
+          "Two clusters recovered from one archive must not both archive there.",
+          "Give this cluster its own stanza: the plugin parameter 'stanza' in spec.plugins.",
         ],
         repoKey: repo.key,
       });

@@ -1,8 +1,8 @@
 /**
- * The first full backup of a repository that expects one (`firstBackup` of `pgbackstop.json`). The sidecar takes it
- * because nobody else does at these times. Adding an archiver to a running cluster restarts its instances. A Backup
- * requested at that time ends with them, and CloudNativePG does not repeat it. A repository added later meets schedules
- * that took their first backup long ago.
+ * The first full backup of a repository that expects one (`firstBackup` of `pgbackstop.json`). Nothing else takes it at
+ * these times. Adding an archiver to a running cluster restarts its instances. A Backup requested at that time ends
+ * with them, and CloudNativePG does not repeat it. A repository added to a running cluster meets schedules that took
+ * their first backup long ago.
  *
  * If a schedule begins with its own backup, that one comes first. Other backups are incremental; only one without a
  * base is full.
@@ -49,7 +49,7 @@ export class FirstBackups {
         const isDone = await work;
         pauseMs = isDone ? LOOK_MS : Math.min(pauseMs * 2, LOOK_MS_MAX);
       } catch (error) {
-        ctx.log.warn(`the first backup cannot be taken yet: ${toBackupError(error).message}`);
+        ctx.log.warn(`unable to take the first backup yet: ${toBackupError(error).message}`);
         pauseMs = Math.min(pauseMs * 2, LOOK_MS_MAX);
       }
     }
@@ -74,7 +74,7 @@ export class FirstBackups {
     for (const key of all ? [null] : repoKeys) {
       worst = Math.max(worst, await this.#parts.backup(key, signal));
     }
-    if (worst !== 0 && !signal.aborted) ctx.log.warn(`the first backup ended with ${worst}: it is tried again`);
+    if (worst !== 0 && !signal.aborted) ctx.log.warn(`the first backup failed with exit code ${worst}: retrying`);
     return worst === 0;
   }
 }

@@ -22,7 +22,7 @@ export async function beatForever(socket: string, file: string, ctx: Context, si
       await writeFile(`${file}.new`, `${Math.floor(ctx.clock.nowMs() / 1000)}\n`);
       await rename(`${file}.new`, file);
     } catch (error) {
-      ctx.log.warn(`no heartbeat: ${toBackupError(error).message}`);
+      ctx.log.warn(`unable to write the heartbeat: ${toBackupError(error).message}`);
     }
     await ctx.clock.sleep(PAUSE_MS, signal).catch(() => {});
   }

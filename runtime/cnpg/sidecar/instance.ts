@@ -87,7 +87,7 @@ export const instanceCommand: Command = async (host) => {
     ],
     isBusy,
     close: async (signal) => {
-      ending.abort(fail("term", "the sidecar ends"));
+      ending.abort(fail("term", "the sidecar is ending"));
       const closing = [gets.close(), sourceGets?.close()].map((each) => Promise.race([each, untilAborted(signal)]));
       await Promise.all([wal.close(signal), ...closing, refreshing, beginning, expiring, healed]);
     },

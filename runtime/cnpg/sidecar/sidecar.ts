@@ -21,7 +21,7 @@ export interface Sidecar {
   close(signal: AbortSignal): Promise<void>;
 }
 
-/** Serves until the process is told to end. */
+/** Serves until the signal to end. */
 export async function serveSidecar(host: Invocation & ProgramAccess, { services, isBusy, close }: Sidecar): Promise<0> {
   const { ctx, config } = host;
   const { socket, heartbeatFile } = config.plugin;
@@ -33,7 +33,7 @@ export async function serveSidecar(host: Invocation & ProgramAccess, { services,
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
   const changed = untilChanged(config.plugin.watchPaths, isBusy, own, ending.signal).then(
-    () => ctx.log.info("the configuration has changed: ending, to be started again with the new one"),
+    () => ctx.log.info("the configuration has changed: ending, so that a restart reads it"),
     () => {},
   );
   await Promise.race([untilAborted(ctx.signal), changed]);
@@ -55,7 +55,7 @@ async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAc
 /** A child's standard error carries its errors; the container's log has the rest. */
 const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
 
-/** Runs another command of this program with the sidecar's own configuration; `told` gets its errors. */
+/** Runs another command of this program with the sidecar's own configuration; the callback gets its errors. */
 export function runOwn(
   host: Invocation & ProgramAccess,
 ): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {

@@ -20,7 +20,7 @@ export function launcherText(program: readonly string[], options: readonly strin
   return ["#!/bin/sh", "# Written by the sidecar at its start.", ...variables, `exec ${program.map(shellWord).join(" ")} "$@"`, ""].join("\n");
 }
 
-/** Somebody may be starting it: they get the old script or the new one. */
+/** Another process may be starting it: it gets the old script or the new one. */
 export async function writeLauncher(file: string, text: string): Promise<void> {
   await writeFile(`${file}.new`, text, { mode: 0o755 });
   await chmod(`${file}.new`, 0o755);

@@ -1,6 +1,6 @@
 /**
  * Creates the stanza in repositories that have none, before the first WAL: a manifest creates a CloudNativePG cluster,
- * and nobody runs `stanza-create` for it.
+ * and no one runs `stanza-create` for it.
  *
  * Only the archiving instance does this, the primary. An unreachable repository is retried while the others archive.
  * One that belongs to another cluster is reported and left alone: it refuses WAL.
@@ -59,7 +59,7 @@ export class StanzaKeeper {
       } else if (checked?.ok === false) throw checked.error;
       this.#ready.add(repo.key);
     } catch (error) {
-      this.#ctx.log.warn(`the stanza cannot be prepared: ${repoErrorLine(repo.key, toBackupError(error))}`);
+      this.#ctx.log.warn(`unable to prepare the stanza: ${repoErrorLine(repo.key, toBackupError(error))}`);
     }
   }
 

@@ -73,10 +73,10 @@ export class TimedHeal {
   async #heal(ctx: Context, signal: AbortSignal): Promise<boolean> {
     try {
       const results = await this.#parts.heal(COPIES_MAX, signal);
-      for (const result of results) if (!result.ok) ctx.log.warn(`its WAL cannot be compared: ${repoErrorLine(result.repoKey, result.error)}`);
+      for (const result of results) if (!result.ok) ctx.log.warn(`unable to compare WAL: ${repoErrorLine(result.repoKey, result.error)}`);
       return results.every((result) => result.ok && result.value.copied < COPIES_MAX);
     } catch (error) {
-      if (!signal.aborted) ctx.log.warn(`the WAL of the repositories cannot be compared: ${toBackupError(error).message}`);
+      if (!signal.aborted) ctx.log.warn(`unable to compare the WAL of the repositories: ${toBackupError(error).message}`);
       return false;
     }
   }
@@ -93,7 +93,7 @@ export class TimedHeal {
       // An unreadable repository has no number, not an old one.
       this.#gaps = new Map(surveys.flatMap((each) => (each.ok && each.value !== null ? [[each.repoKey, each.value.gapCount] as const] : [])));
     } catch (error) {
-      ctx.log.debug(`missing WAL cannot be counted: ${toBackupError(error).message}`);
+      ctx.log.debug(`unable to count missing WAL: ${toBackupError(error).message}`);
     }
   }
 }

@@ -69,7 +69,7 @@ export function walService(parts: WalParts, ctx: Context): PluginService {
 }
 
 async function archive({ dataDirectory, push }: WalParts, request: WalArchiveRequest, ctx: Context): Promise<object> {
-  if (push === null) throw fail("featureNotSupported", "nothing is archived from here");
+  if (push === null) throw fail("featureNotSupported", "this instance does not archive");
   const path = pathIn(dataDirectory, request.source_file_name);
   const walName = path.slice(path.lastIndexOf("/") + 1);
   if (dirname(path) !== push.wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${push.wal.walDirectory}'`);
@@ -80,17 +80,17 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
   for (const result of answer.results) {
     if (result.ok || warnings.length > 0) continue;
     ctx.log.warn(
-      `${repoErrorLine(result.repoKey, result.error)}\n${walName} is owed to repo${result.repoKey}: it follows when the repository is back`,
+      `${repoErrorLine(result.repoKey, result.error)}\nrepo${result.repoKey} lacks ${walName}, which is copied when the repository is available`,
     );
   }
   ctx.log.info(`archived ${walName}`);
   return {};
 }
 
-/** @throws NotFound if every repository answered that it lacks the file; NotYet if nobody has created the stanza */
+/** @throws NotFound if every repository answered that it lacks the file; NotYet if the stanza does not exist yet */
 async function restore(parts: WalParts, request: WalRestoreRequest, experience: Experience, signal: AbortSignal, ctx: Context): Promise<object> {
   const { source_wal_name: walName } = request;
-  if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is no name of a WAL file`);
+  if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is not the name of a WAL file`);
   const { newestWal = null } = parts;
   if (newestWal !== null && walName > newestWal) throw new NotFound(`${walName} is newer than ${newestWal}, where this recovery ends`);
   const destination = pathIn(parts.dataDirectory, request.destination_file_name);
@@ -112,13 +112,13 @@ async function restore(parts: WalParts, request: WalRestoreRequest, experience: 
   } catch (error) {
     void removeWhenDone(get, fetched);
     if (!mayLackStanza || !lacksStanza(error)) throw error;
-    if (!experience.isTold) ctx.log.info("the archive is not there yet: the primary makes it with its first WAL");
+    if (!experience.isTold) ctx.log.info("the archive does not exist yet: the primary creates it with its first WAL");
     experience.isTold = true;
-    throw new NotYet(`${walName}: the archive is not there yet`);
+    throw new NotYet(`${walName}: the archive does not exist yet`);
   }
 }
 
-/** Also counts an answer that came too late. */
+/** Also counts an answer after the deadline. */
 function noteAnswer(get: Promise<boolean>, experience: Experience): void {
   get.then(
     () => {
@@ -129,7 +129,7 @@ function noteAnswer(get: Promise<boolean>, experience: Experience): void {
   );
 }
 
-/** A late file is no longer wanted. */
+/** Removes a file that arrives after the deadline. */
 async function removeWhenDone(fetching: Promise<boolean>, path: string): Promise<void> {
   await fetching.catch(() => false);
   await rm(path, { force: true }).catch(() => {});
@@ -144,7 +144,7 @@ async function before<T>(promise: Promise<T>, timeoutMs: number, onLate: () => v
   const watch = AbortSignal.any([gone, done.signal]);
   const late = ctx.clock.sleep(timeoutMs, watch).then((): never => {
     onLate();
-    throw fail("archiveTimeout", `no repository gave ${walName} within ${timeoutMs}ms`, { retryable: true });
+    throw fail("archiveTimeout", `no repository returned ${walName} within ${timeoutMs}ms`, { retryable: true });
   });
   try {
     return await Promise.race([promise, late]);

@@ -18,7 +18,7 @@ export async function untilChanged(directories: readonly string[], isBusy: () =>
   for (let last = first; ; ) {
     await ctx.clock.sleep(LOOK_MS, signal);
     const now = await contentOf(directories);
-    // Equal twice: nobody is writing at this time.
+    // Equal twice: no writer is active.
     if (now !== first && now === last && !isBusy()) return;
     last = now;
   }

@@ -56,7 +56,7 @@ export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove"
   }
   const removing = verdicts.filter(({ remove }) => remove).length;
   ctx.log.info(`${verdicts.length - removing} kept, ${removing - failed} ${wish.dryRun ? "would be " : ""}removed`);
-  if (failed > 0) throw fail("command", `${failed} of ${removing} could not be removed: the next run tries again`);
+  if (failed > 0) throw fail("command", `${failed} of ${removing} could not be removed; the next run tries again`);
 }
 
 /** False if a part of it still exists; errors are logged. */

@@ -53,10 +53,10 @@ export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Gro
     if (isYoung(group)) return told(false, `younger than ${days}`);
     const isOver = keep.keepDays === undefined ? "" : `older than ${days}, and `;
     if (group.state === "whole") return newest.has(group) ? told(false, newestText) : told(true, `${isOver}not ${newestText}`);
-    if (wholes.length === 0) return told(false, "nothing can be restored from it, and there is no other");
+    if (wholes.length === 0) return told(false, "nothing can be restored from it, but it is the only one");
     // Without days, a failed group is kept until every kept whole group is newer.
     if (keep.keepDays === undefined && group.atMs >= oldestKeptMs)
-      return told(false, "nothing can be restored from it, and it is newer than what is kept");
+      return told(false, "nothing can be restored from it, but it is newer than the kept ones");
     return told(true, `${isOver}nothing can be restored from it`);
   });
 }

@@ -29,7 +29,7 @@ export async function expireAfterBackup(host: Invocation & RepositoryAccess): Pr
     if (!(await host.leases.isBusy(repo))) repos.push(repo);
   }
   const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });
-  if (errors.length > 0) host.ctx.log.warn("the backup is complete, but expiring old ones failed: run expire when the reason is gone");
+  if (errors.length > 0) host.ctx.log.warn("the backup is complete, but removing expired backups failed: fix the cause, then run expire");
 }
 
 async function expireEach(

@@ -54,7 +54,7 @@ export const verifyCommand: Command = async (host) => {
   const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoKey}`);
   if (damaged.length > 0) {
     throw fail("checksum", `verify found errors in ${damaged.join(", ")}`, {
-      hint: "heal copies missing WAL from a repository that has it; restore from a repository that is valid.",
+      hint: "heal copies missing WAL from another repository. Restore from a valid repository.",
     });
   }
   return 0;
@@ -66,7 +66,7 @@ async function rememberVerdicts({ config, ctx }: Invocation, results: readonly R
   const repos = Object.fromEntries(results.map((result) => [String(result.repoKey), { ok: result.ok && result.value.ok, endedAtS }]));
   const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;
   await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch((error: unknown) =>
-    ctx.log.debug(`the verdicts were not written down: ${toBackupError(error).message}`),
+    ctx.log.debug(`unable to record the verdicts: ${toBackupError(error).message}`),
   );
 }
 

@@ -9,13 +9,13 @@ export async function agreed(host: Invocation & Terminal, question: string): Pro
   return answer !== null && /^y(es)?$/i.test(answer.trim());
 }
 
-/** The exit code of a refusal. @throws optionRequired (37) where nobody could answer */
+/** The exit code of a refusal. @throws optionRequired (37) without a terminal */
 export function refused(host: Terminal, verb: string): number {
   if (host.isInteractive) {
     host.print("Nothing was changed.\n");
     return 0;
   }
-  throw fail("optionRequired", `${verb} changes the data directory and nobody can be asked: nothing was changed`, {
-    hint: "read the plan above; --yes goes on without asking, --dry-run only shows the plan.",
+  throw fail("optionRequired", `${verb} changes the data directory and needs confirmation, but there is no terminal: nothing was changed`, {
+    hint: "Read the plan above. --yes confirms it, --dry-run only shows it.",
   });
 }

@@ -20,7 +20,7 @@ export const drillCommand: Command = async (host) => {
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   if (host.self.uid === 0)
-    throw fail("runtime", "a drill cannot run as root: PostgreSQL's server refuses to", { hint: "run it as the owner of PostgreSQL." });
+    throw fail("runtime", "a drill cannot run as root, because PostgreSQL refuses root", { hint: "Run it as PostgreSQL's account." });
   const asked = askedDrill(config.settings, config.drill);
   const path = drillPathOf(host, asked);
   await prepareRoot(path);
@@ -81,12 +81,11 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
 export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
   const [pg] = config.pgs;
   const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
-  if (path === undefined)
-    throw fail("optionRequired", "drill command requires option: drill-path", { hint: "there is no pg1-path to be beside of." });
+  if (path === undefined) throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
   const inside = config.pgs.find((each) => `${path}/`.startsWith(`${each.path.replace(/\/+$/, "")}/`));
   if (inside !== undefined)
     throw fail("optionInvalidValue", `'${path}' is not valid for 'drill-path' option: it is in the data directory '${inside.path}'`, {
-      hint: "name a directory beside it.",
+      hint: "Choose a directory beside it.",
     });
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }

@@ -40,7 +40,7 @@ function timeUs(option: string, text: string, beforeUs: bigint): bigint {
   } catch (error) {
     if (!isError(error, "format")) throw error;
     throw fail("optionInvalidValue", `'${text}' is not valid for '${option}' option`, {
-      hint: "a time is YYYY-MM-DD HH:MM:SS, with a zone as +00 where it is not the local one; YYYY-MM-DD; or how long ago: 90m, 2h, 1d.",
+      hint: "A time is YYYY-MM-DD HH:MM:SS, with a zone such as +00 unless it is local; YYYY-MM-DD; or an age: 90m, 2h, 1d.",
     });
   }
 }

@@ -37,7 +37,10 @@ function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirecto
   if (host.self.uid !== 0 || owner === null) return;
   const found = resolveTrusted(configuredDirectory, [owner.uid]);
   if (found !== dataDirectory)
-    throw fail("pathOpen", `'${configuredDirectory}' was '${dataDirectory}' and is '${found}': somebody changes links there`);
+    throw fail(
+      "pathOpen",
+      `'${configuredDirectory}' pointed to '${dataDirectory}' and now points to '${found}': another process changes links there`,
+    );
 }
 
 function controlOf(host: Invocation, facts: HostFacts): ServerControl {
@@ -110,17 +113,17 @@ function oldWalOf(facts: HostFacts, source: RecoverSource, moved: string | undef
 async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
   const { config } = host;
   const { file, journal } = begun;
-  const began = `a recovery from backup ${journal.label} was begun ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
+  const began = `a recovery from backup ${journal.label} was started ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
   const isAnother =
     config.set !== undefined && config.set !== "latest" ? config.set !== journal.label : config.restore.target !== journal.request.target;
   if (isAnother && (config.restore.target !== undefined || config.set !== undefined)) {
-    throw fail("optionInvalid", `${began}; it cannot be gone on with to another target`, {
-      hint: "run recover without a target to go on, or recover --undo to put the old data back; then begin anew.",
+    throw fail("optionInvalid", `${began}; its target cannot be changed`, {
+      hint: "Run recover without a target to continue. To use another target, run recover --undo first.",
     });
   }
-  host.print(`${began}.\nIts next step: ${journal.phase}. To put the old data back instead: pgbackstop recover --undo\n`);
+  host.print(`${began}.\nIts next step: ${journal.phase}. To restore the old data instead: pgbackstop recover --undo\n`);
   if (config.dryRun) return 0;
-  if (!(await agreed(host, "Go on with it?"))) return refused(host, "recover");
+  if (!(await agreed(host, "Continue?"))) return refused(host, "recover");
   const mine = { ...journal, pid: host.process.pid };
   await file.write(mine);
   return run(host, { ...begun, journal: mine }, toolsOf(host, journal.account));
@@ -132,52 +135,52 @@ async function run(host: Invocation & Terminal, begun: Begun, tools: RecoverTool
   const data = journal.moves.at(-1)?.to;
   const lines = [
     opened.paused
-      ? `The server of ${journal.dataDirectory} has reached its target and waits there: look at the data, then let it go on with
+      ? `The server of ${journal.dataDirectory} has reached its target and is paused: check the data, then end the recovery with
      psql -c 'select pg_wal_replay_resume()'`
       : `The server of ${journal.dataDirectory} is open, on timeline ${opened.timeline}.`,
     ...(data === undefined ? [] : ["The old data:", ...journal.moves.map(({ to }) => `     ${to}`)]),
-    "To go back:            pgbackstop recover --undo",
-    "To be safe from here:  pgbackstop backup --type=full   (the new timeline has no backup of its own yet)",
+    "To undo:               pgbackstop recover --undo",
+    "Next, take a backup:   pgbackstop backup --type=full   (the new timeline has no backup yet)",
     ...(data === undefined
       ? []
       : ["When the data are right and that backup is done, remove the old data by hand:", ...journal.moves.map(({ to }) => `     rm -rf ${to}`)]),
-    ...(checkCode === 0 ? [] : ["! WAL does not arrive in every repository: see above, and run pgbackstop check"]),
+    ...(checkCode === 0 ? [] : ["! Not every repository gets WAL: see above, and run pgbackstop check"]),
   ];
   host.print(`${lines.join("\n")}\n`);
   return checkCode;
 }
 
 function nothingToUndo(file: JournalFile): never {
-  throw fail("fileMissing", `there is no recovery to undo: '${file.path}' is not there`, {
-    hint: "directories that were kept are called *.before-recover-*; stop the server before you put one back.",
+  throw fail("fileMissing", `there is no recovery to undo: '${file.path}' does not exist`, {
+    hint: "Old data are in directories called *.before-recover-*. Stop the server before you rename one back.",
   });
 }
 
 async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
   const { control, journal } = begun;
   if (journal.moves.length === 0) {
-    throw fail("fileMissing", "there is nothing to go back to: there were no old data", { hint: "run recover to go on with the recovery." });
+    throw fail("fileMissing", "there is nothing to undo: there were no old data", { hint: "Run recover to continue the recovery." });
   }
   host.print(
     [
-      `Undo of the recovery from backup ${journal.label}, begun ${formatLocalSeconds(journal.startedAtS * 1000)}`,
+      `Undo of the recovery from backup ${journal.label}, started ${formatLocalSeconds(journal.startedAtS * 1000)}`,
       "",
       `  1. stop the server: ${control.stop.join(" ")}`,
-      "  2. put the old data back:",
+      "  2. restore the old data:",
       ...journal.moves.map(({ from, to }) => `     ${to}\n       -> ${from}`),
-      `     what is there now is kept as ${journal.dataDirectory}.recovered-${journal.stamp}`,
-      "  3. start the server; when the recovered one has run, on a timeline that is behind it, so that both stay in the archive",
+      `     the recovered data are kept as ${journal.dataDirectory}.recovered-${journal.stamp}`,
+      "  3. start the server; if the recovered one has run, on a later timeline, so that the archive keeps both",
       "",
       "",
     ].join("\n"),
   );
   if (host.config.dryRun) return 0;
-  if (!(await agreed(host, "Put the old data back?"))) return refused(host, "recover --undo");
+  if (!(await agreed(host, "Restore the old data?"))) return refused(host, "recover --undo");
   const { kept, opened } = await undo({ ...begun, journal: { ...journal, pid: host.process.pid } }, toolsOf(host, journal.account), host.ctx);
   const lines = [
     `The server of ${journal.dataDirectory} is open with the old data, on timeline ${opened.timeline}.`,
-    ...(kept.length === 0 ? [] : ["What had been recovered:", ...kept.map((path) => `     ${path}`)]),
-    "To be safe from here:  pgbackstop backup --type=full",
+    ...(kept.length === 0 ? [] : ["The recovered data:", ...kept.map((path) => `     ${path}`)]),
+    "Next, take a backup:   pgbackstop backup --type=full",
   ];
   host.print(`${lines.join("\n")}\n`);
   return 0;
@@ -188,7 +191,7 @@ async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journa
   if (journal.phase === "done" || journal.pid === host.process.pid) return;
   const words = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
   if (words === null || !Buffer.from(words).toString("latin1").split("\0").includes("recover")) return;
-  throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, { hint: "wait for its end." });
+  throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, { hint: "Wait for its end." });
 }
 
 function requestOf({ config }: Invocation): RecoverRequest {

@@ -24,8 +24,8 @@ export const recoverStepCommand: Command = async (host) => {
       host.print(`${JSON.stringify(await waitUntilOpen(() => host.newSession(), ctx))}\n`);
       return 0;
     default:
-      throw fail("paramInvalid", `'${step ?? ""}' is no step of a recovery`, {
-        hint: "this verb is called by recover; steps are plan, server, finish-wal and wait.",
+      throw fail("paramInvalid", `'${step ?? ""}' is not a step of a recovery`, {
+        hint: "recover calls this command. Steps are plan, server, finish-wal and wait.",
       });
   }
 };

@@ -29,13 +29,13 @@ export const rollbackCommand: Command = async (host) => {
   const begun = await findJournal(host, name, zfs);
   if (begun !== null && begun.journal.snapshot !== snapshot) {
     throw fail("optionInvalid", `a rollback to '${begun.journal.snapshot}' is not finished (${begun.file.path})`, {
-      hint: "finish it first, with its --snapshot.",
+      hint: "Finish it first, with its --snapshot.",
     });
   }
   const ready = begun ?? (await plan(host, snapshot, name, zfs));
   const { journal } = ready;
   if (config.dryRun) return 0;
-  if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Go on with the rollback that was begun?"))) return refused(host, "rollback");
+  if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Continue the unfinished rollback?"))) return refused(host, "rollback");
   const tools = toolsOf(host, journal.account);
   const opened = await rollBack(ready, zfs, tools, ctx);
   const check = await tools.self(["check", "--no-full-check"], ctx.signal);
@@ -44,13 +44,13 @@ export const rollbackCommand: Command = async (host) => {
     [
       `The server of ${journal.dataDirectory} is open as of ${snapshot}, on timeline ${opened.timeline}.`,
       `The old data:         ${kept}, mounted at ${keptMountPoint}`,
-      "To be safe from here:  pgbackstop backup --type=full   (the new timeline has no backup of its own yet)",
+      "Next, take a backup:   pgbackstop backup --type=full   (the new timeline has no backup yet)",
       `When the data are right, remove the old ones by hand:  zfs destroy -r ${kept}`,
-      "To go back instead, stop the server, then:",
+      "To undo the rollback, stop the server, then:",
       `     zfs rename ${dataset} ${dataset}.rolled-back && zfs set mountpoint=${mountPoint}.rolled-back ${dataset}.rolled-back`,
       `     zfs rename ${kept} ${dataset} && zfs set mountpoint=${mountPoint} ${dataset}`,
-      "  and start it; a restore then needs --target-timeline=current until a new full backup is taken",
-      ...(check.exitCode === 0 ? [] : ["! WAL does not arrive in every repository: see above, and run pgbackstop check"]),
+      "  and start it. Until the next full backup a restore then needs --target-timeline=current",
+      ...(check.exitCode === 0 ? [] : ["! Not every repository gets WAL: see above, and run pgbackstop check"]),
       "",
     ].join("\n"),
   );

@@ -54,9 +54,9 @@ export const checkCommand: Command = async (host) => {
 async function checkStream(host: Invocation & ClusterAccess): Promise<BackupError | null> {
   const { agentCount, error, inRecovery } = await checkStreaming(await host.session(), () => host.walStream());
   if (error !== null || inRecovery) return error;
-  if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one for each stanza is enough`);
+  if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one per stanza is enough`);
   // An update of the host checks before it starts the agent.
-  else if (agentCount === 0 && host.config.check.full) host.ctx.log.warn("no agent receives WAL from this server now: is its unit running?");
+  else if (agentCount === 0 && host.config.check.full) host.ctx.log.warn("no agent receives WAL from this server: check its unit");
   else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
   else host.ctx.log.info("the agent receives WAL from this server");
   return null;

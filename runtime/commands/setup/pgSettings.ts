@@ -37,7 +37,7 @@ async function reload(session: Session, ctx: Context): Promise<void> {
 
 function parseChange(word: string): [string, string | null] {
   const equals = word.indexOf("=");
-  if (equals <= 0) throw fail("paramInvalid", `'${word}' is not a setting`, { hint: "write name=value, or name= to reset it." });
+  if (equals <= 0) throw fail("paramInvalid", `'${word}' is not a setting`, { hint: "Write name=value, or name= to reset it." });
   const value = word.slice(equals + 1);
   return [word.slice(0, equals), value === "" ? null : value];
 }

@@ -75,7 +75,9 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
   if (walName.endsWith(".history") && cluster !== null) await sendInherited(host, { walDirectory, walName }, mayWrite);
   for (const result of outcome.results)
     if (!result.ok)
-      ctx.log.warn(`${repoErrorLine(result.repoKey, result.error)}\n${walName} is owed to repo${result.repoKey}: run heal when it is back`);
+      ctx.log.warn(
+        `${repoErrorLine(result.repoKey, result.error)}\nrepo${result.repoKey} lacks ${walName}: run pgbackstop heal when the repository is available`,
+      );
   ctx.log.info(`pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`);
   return 0;
 }
@@ -152,7 +154,7 @@ function absoluteWalPath(path: string, dataDirectory: string, workingDirectory: 
   if (isAbsolute(path)) return path;
   if (workingDirectory !== dataDirectory) {
     throw fail("optionInvalidValue", `PostgreSQL working directory '${workingDirectory}' is not the same as option pg1-path '${dataDirectory}'`, {
-      hint: "is pg1-path the data directory of the cluster that archives here?",
+      hint: "Is pg1-path the data directory of the cluster that archives here?",
     });
   }
   return `${dataDirectory}/${path}`;

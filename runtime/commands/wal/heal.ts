@@ -22,14 +22,14 @@ export const healCommand: Command = async (host) => {
   for (const result of results) {
     if (!result.ok) continue;
     const { copied, settled, unhealed } = result.value;
-    ctx.log.info(`repo${result.repoKey}: ${copied} WAL file(s) copied, ${settled} debt(s) settled, ${unhealed.length} could not be healed`);
+    ctx.log.info(`repo${result.repoKey}: ${copied} missing WAL file(s) copied, ${settled} no longer missing, ${unhealed.length} could not be copied`);
   }
   const error = combinedError("heal", results);
   if (error !== null) throw error;
   const lost = results.flatMap((result) => (result.ok ? result.value.unhealed.map((line) => `repo${result.repoKey}: ${line}`) : []));
   if (lost.length > 0)
     throw fail("command", ["heal could not copy every WAL file:", ...lost].join("\n"), {
-      hint: "take a new backup: it does not need the missing segments, and heal lets go of them then.",
+      hint: "Take a new backup, which does not need the missing segments; heal then stops looking for them.",
     });
   return 0;
 };
@@ -47,7 +47,7 @@ async function lockHealing(host: Invocation & LockAccess): Promise<void> {
       return;
     } catch (error) {
       if (!isError(error, "lockAcquire") || clock.monotonicMs() >= endMs) throw error;
-      if (isFirst) log.info("another process heals this stanza, the agent perhaps: waiting for it");
+      if (isFirst) log.info("another process, probably the agent, copies missing WAL of this stanza: waiting for it");
       await clock.sleep(LOCK_LOOK_MS, signal);
     }
   }

@@ -29,9 +29,9 @@ export const metricsCommand: Command = async (host) => {
 async function writeTextfile(path: string, text: string): Promise<void> {
   const directory = dirname(path);
   if ((await stat(directory).catch(() => null)) === null) {
-    throw fail("pathMissing", `unable to write '${path}': its directory is not there`, {
+    throw fail("pathMissing", `unable to write '${path}': its directory does not exist`, {
       path,
-      hint: "node_exporter names it with --collector.textfile.directory; Debian's package has /var/lib/prometheus/node-exporter.",
+      hint: "Use the directory of node_exporter's --collector.textfile.directory; in Debian it is /var/lib/prometheus/node-exporter.",
     });
   }
   await atomicWrite(path, Buffer.from(text), { mode: FILE_MODE });

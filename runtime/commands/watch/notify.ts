@@ -1,5 +1,6 @@
 /**
  * `notify`: sends the result of a unit or of a fire drill to people and services; systemd's `OnFailure` starts it.
+ *
  * Targets are independent. Exit 0 when all got it, 104 when some did not; units ignore the code, so that no backup
  * fails because of it. Log lines are never sent, because they may contain anything: the message says how to read them.
  */
@@ -31,12 +32,12 @@ export const notifyCommand: Command = async (host) => {
     atMs: ctx.clock.nowMs(),
   });
   const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
-  for (const { error, target } of deliveries) if (error === null) ctx.log.info(`${target}: told '${notification.title}'`);
+  for (const { error, target } of deliveries) if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
   const failed = deliveries.flatMap(({ error, target }) => (error === null ? [] : [`${target}: [${error.name}] ${error.message}`]));
-  if (deliveries.length === 0) ctx.log.info(`no target asks for '${event}'${name === "" ? "" : ` of ${name}`}`);
+  if (deliveries.length === 0) ctx.log.info(`no target subscribes to '${event}'${name === "" ? "" : ` of ${name}`}`);
   if (failed.length === 0) return 0;
-  throw fail("command", `${failed.length} of ${deliveries.length} notification(s) did not arrive:\n${failed.join("\n")}`, {
-    hint: "pgbackstop notify --event=test tries every target.",
+  throw fail("command", `${failed.length} of ${deliveries.length} notification(s) were not delivered:\n${failed.join("\n")}`, {
+    hint: "Test every target: pgbackstop notify --event=test",
   });
 };
 
@@ -46,11 +47,11 @@ async function loadTargets(host: Invocation & MachineAccess): Promise<readonly N
   const path = host.config.monitoring.notifyFile ?? (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
   if (path === undefined) {
     throw fail("optionRequired", "notify command requires option: notify-file", {
-      hint: "a unit with LoadCredential=notify.json needs none: its file is found by itself.",
+      hint: "A unit with LoadCredential=notify.json does not need it.",
     });
   }
   const bytes = await host.readFile(path);
-  if (bytes === null) throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example of it." });
+  if (bytes === null) throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example." });
   return parseTargets(Buffer.from(bytes).toString("utf8"), path);
 }
 

@@ -86,7 +86,7 @@ class OpenHandle {
     this.#stream = create();
     const handle: unknown = Reflect.get(this.#stream, "_handle");
     const state: unknown = Reflect.get(this.#stream, "_writeState");
-    if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2) throw new Error("this Node's codecs have no handle");
+    if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2) throw new Error("this version of Node.js has no codec handle");
     const onError = (message: string, errno: number, code: string): void => {
       this.#error = Object.assign(new Error(message), { errno, code });
     };

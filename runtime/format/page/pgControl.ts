@@ -81,7 +81,7 @@ export function parsePgControl(first512: Uint8Array): PgControl {
   const expected = view.getUint32(layout.crcOffset, true);
   if (actual !== expected) {
     throw fail("checksum", `pg_control: invalid checksum, actual ${hex(actual)} but expected ${hex(expected)}`, {
-      hint: "Read it again in a moment: PostgreSQL may have been writing. If this stays, pg_control is damaged.",
+      hint: "Try again: PostgreSQL may have been writing. If the error persists, pg_control is damaged.",
     });
   }
   const pageSizeBytes = view.getUint32(layout.pageSizeOffset, true);

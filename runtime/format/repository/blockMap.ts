@@ -189,7 +189,7 @@ function renderRun(writer: Writer, map: BlockMap, states: Map<number, ReferenceS
     const lastSuperBlock = next === end;
     const isPartial = continuedHere || index !== 0 || count !== Math.ceil(superBlock.sizeBytes / map.blockSizeBytes);
     if (continuedHere) {
-      assert(sameSuperBlock(superBlock, state.superBlock), "two super blocks at the same place");
+      assert(sameSuperBlock(superBlock, state.superBlock), "two super blocks at the same offset");
       writer.varint(superBlock.reference * FLAGS + lastRun + RUN_BUNDLE_OR_CONTINUED + (lastSuperBlock ? RUN_OFFSET_OR_WHOLLY_CONTINUED : 0));
     } else {
       const follows = superBlock.offsetBytes === state.superBlock.offsetBytes + state.superBlock.sizeRepoBytes;

@@ -98,6 +98,6 @@ function isPlain(value: JsonValue, depth: number): boolean {
 function reviveLong(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
   if (typeof value !== "number" || Number.isSafeInteger(value) || !Number.isInteger(value)) return value;
   const source = context?.source;
-  assert(source !== undefined, "this Node.js does not tell the source text of JSON numbers");
+  assert(source !== undefined, "this version of Node.js does not provide the source text of JSON numbers");
   return /^-?\d+$/.test(source) ? BigInt(source) : value;
 }

@@ -40,16 +40,16 @@ const PG_VERSION = /^\d{1,3}(\.\d{1,3})?$/;
 export function checkNames(rows: NamedRows, where: string): void {
   checkPgVersion(rows.pg.version, where);
   const targets = new Map(rows.targets.map((target) => [target.name, target]));
-  if (targets.size < rows.targets.length) throw fail("format", `'${where}': a target is there twice`);
+  if (targets.size < rows.targets.length) throw fail("format", `'${where}': a target occurs twice`);
   const content = `PG_${rows.pg.version}_${rows.pg.catalogVersion}`;
   const paths = new Set<string>();
   for (const { name } of rows.paths) paths.add(name);
-  if (paths.size < rows.paths.length) throw fail("format", `'${where}': a path is there twice`);
+  if (paths.size < rows.paths.length) throw fail("format", `'${where}': a path occurs twice`);
   for (const path of paths) if (!isPathName(path, paths, targets, content)) throw wrong("path", path, where);
   const files = checkFiles(rows, paths, where);
   for (const path of paths) if (files.has(path)) throw fail("format", `'${where}': '${path}' is a file and a path`);
   for (const link of rows.links) checkLink(link, paths, where);
-  if (new Set(rows.links.map((link) => link.name)).size < rows.links.length) throw fail("format", `'${where}': a link is there twice`);
+  if (new Set(rows.links.map((link) => link.name)).size < rows.links.length) throw fail("format", `'${where}': a link occurs twice`);
   for (const target of targets.values()) checkTarget(target, paths, files, where);
 }
 
@@ -84,7 +84,7 @@ export function checkBackupNames(backup: NamedBackup, where: string): void {
 
 function wrong(what: string, name: string, where: string): Error {
   return fail("format", `'${where}': '${name}' is not the name of a ${what} in a backup`, {
-    hint: "a manifest never holds such a name: somebody else than pgbackrest or pgbackstop has written it. Nothing was changed.",
+    hint: "Nothing was changed. Neither pgBackRest nor pgbackstop writes such a name: the manifest may be forged.",
   });
 }
 
@@ -136,7 +136,7 @@ function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>
   if (isSorted) return { has: (name) => findSorted(files, name) };
   const names = new Set<string>();
   for (const { name } of files) names.add(name);
-  if (names.size < files.length) throw fail("format", `'${where}': a file is there twice`);
+  if (names.size < files.length) throw fail("format", `'${where}': a file occurs twice`);
   return names;
 }
 

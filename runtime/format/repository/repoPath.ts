@@ -63,7 +63,7 @@ export function attemptPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.attempt`;
 }
 
-/** Exists once expire has decided to remove the backup: nobody lists it again. */
+/** Exists once expire has decided to remove the backup: it is never listed again. */
 export function expiredMarkPath(stanza: string, label: string): string {
   return `${backupPath(stanza, label)}/pgbackstop.expired`;
 }

@@ -43,7 +43,7 @@ const SESSION_DIGITS = 12;
 export function chunkFileName({ begin, end, segment, session }: StreamChunk): string {
   const offset = (value: number): string => value.toString(16).padStart(8, "0");
   const name = `${segment}-${session}-${offset(begin)}-${offset(end)}`;
-  assert(parseChunkName(name) !== null, `'${name}' is not the name of a piece of WAL`);
+  assert(parseChunkName(name) !== null, `'${name}' is not the name of a WAL chunk`);
   return name;
 }
 
@@ -78,7 +78,7 @@ export function parseChunkHead(content: Uint8Array): ChunkHead {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   const compressType = bytes.length < CHUNK_HEAD_SIZE_BYTES ? undefined : TYPES[bytes[CHUNK_HEAD_SIZE_BYTES - 1] ?? TYPES.length];
   if (compressType === undefined || bytes.toString("latin1", 0, MAGIC.length) !== MAGIC)
-    throw fail("fileInvalid", "this is no piece of WAL that was streamed");
+    throw fail("fileInvalid", "this is not a chunk of streamed WAL");
   const at = MAGIC.length;
   return {
     systemId: bytes.readBigUInt64BE(at),
@@ -104,8 +104,8 @@ export function checkChunk(chunk: StreamChunk, head: ChunkHead, wal: Uint8Array,
   const expected = expectedHead(chunk, segmentSizeBytes);
   const isSame = head.timeline === expected.timeline && head.lsn === expected.lsn && head.sizeBytes === expected.sizeBytes;
   if (!isSame || head.systemId !== systemId || wal.length !== head.sizeBytes)
-    throw fail("fileInvalid", `the piece of WAL '${chunkFileName(chunk)}' is not what its name says, or of another cluster`);
-  if (sha1Hex(wal) !== head.sha1) throw fail("checksum", `the piece of WAL '${chunkFileName(chunk)}' is damaged`);
+    throw fail("fileInvalid", `the WAL chunk '${chunkFileName(chunk)}' does not match its name, or belongs to another cluster`);
+  if (sha1Hex(wal) !== head.sha1) throw fail("checksum", `the WAL chunk '${chunkFileName(chunk)}' is damaged`);
 }
 
 /**

@@ -37,7 +37,7 @@ export function parseRowChange(record: WalRecord, content: WalContent): RowChang
   try {
     return changeOf(record, content);
   } catch (error) {
-    throw fail("format", `the WAL record at ${formatLsn(record.lsn)} about a row cannot be understood`, { cause: error });
+    throw fail("format", `unable to parse the WAL record at ${formatLsn(record.lsn)} about a row`, { cause: error });
   }
 }
 

@@ -117,7 +117,7 @@ export class WalReader {
     const lsn = header.lsn + BigInt(begin);
     if (end > view.byteLength) this.problem = `the segment ends within the page at ${formatLsn(lsn)}`;
     else if (view.getUint16(begin, true) !== view.getUint16(0, true)) this.problem = `there is no page at ${formatLsn(lsn)}`;
-    else if (view.getBigUint64(begin + 8, true) !== lsn) this.problem = `the page at ${formatLsn(lsn)} is that of another position`;
+    else if (view.getBigUint64(begin + 8, true) !== lsn) this.problem = `the page at ${formatLsn(lsn)} has another position`;
     return this.problem === null;
   }
 
@@ -132,7 +132,7 @@ export class WalReader {
       return null;
     }
     if (restBytes !== pending.sizeBytes - pending.haveBytes) {
-      this.problem = `the record at ${formatLsn(pending.lsn)} is not continued as it should`;
+      this.problem = `the record at ${formatLsn(pending.lsn)} has no valid continuation`;
       return null;
     }
     pending.parts.push(part);

@@ -84,7 +84,7 @@ export function parseRecord(record: WalRecord, major: number): WalContent {
   try {
     return new Parser(record.bytes, major).parse();
   } catch (error) {
-    throw fail("format", `the WAL record at ${formatLsn(record.lsn)} cannot be understood`, { cause: error });
+    throw fail("format", `unable to parse the WAL record at ${formatLsn(record.lsn)}`, { cause: error });
   }
 }
 
@@ -132,7 +132,7 @@ class Parser {
     const flags = this.#u8();
     const dataSizeBytes = this.#u16();
     const image = (flags & FLAG_IMAGE) === 0 ? null : this.#imageHead();
-    if ((flags & FLAG_DATA) === 0 && dataSizeBytes > 0) throw fail("format", "data where there is none");
+    if ((flags & FLAG_DATA) === 0 && dataSizeBytes > 0) throw fail("format", "data without a block");
     const file = (flags & FLAG_SAME_FILE) === 0 ? this.#file() : before?.file;
     if (file === undefined) throw fail("format", "no block before the first one");
     return { id, fork: flags & FORK_MASK, file, block: this.#u32(), dataSizeBytes, image };

@@ -64,7 +64,7 @@ export function parseTransactionEnd(main: Uint8Array, info: number, xid: number,
     const isPrepared = kind === COMMIT_PREPARED || kind === ABORT_PREPARED;
     return { kind: isCommit ? "commit" : "abort", ...parseParts(view, main, (info & HAS_PARTS) !== 0, { xid, isPrepared, isCommit, major }) };
   } catch (error) {
-    throw fail("format", `the record that ends transaction ${xid} cannot be understood`, { cause: error });
+    throw fail("format", `unable to parse the record that ends transaction ${xid}`, { cause: error });
   }
 }
 

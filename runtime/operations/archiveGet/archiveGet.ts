@@ -91,7 +91,7 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   }
   if (last !== null) {
     const { kind, hints: hint } = last;
-    throw fail(kind, [`unable to get ${options.walName}: no copy of it could be read`, ...damaged].join("\n"), {
+    throw fail(kind, [`unable to get ${options.walName}: no repository has a readable copy`, ...damaged].join("\n"), {
       hint,
       retryable: mayPass,
       cause: last,
@@ -118,9 +118,9 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
   const lines = doubts.map(({ repoKey, error }) => repoErrorLine(repoKey, error));
   return fail(
     isForGood && first !== undefined && kinds.size === 1 ? first : "repoInvalid",
-    [`unable to tell whether ${walName} is in the archive`, ...lines].join("\n"),
+    [`unable to determine whether ${walName} is in the archive`, ...lines].join("\n"),
     {
-      hint: [...new Set(own), "PostgreSQL must not take this for the end of the archive."],
+      hint: [...new Set(own), "This is not the end of the archive. Make the repositories readable, then try again."],
       cause: new Unreadable(
         doubts.map(({ repoKey }) => repoKey),
         doubts.every(({ error }) => isStanzaMissing(error)),
@@ -130,7 +130,7 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
   );
 }
 
-/** Why nobody can say whether a file exists. */
+/** Why the existence of a file is unknown. */
 class Unreadable extends Error {
   readonly repoKeys: readonly number[];
   /** True when each of them lacks its archive.info. */
@@ -256,7 +256,7 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
     const actual = hash.digest("hex");
     if (candidate.stored.sha1 !== null && actual !== candidate.stored.sha1) {
       throw fail("checksum", `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`, {
-        hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+        hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
         repoKey: candidate.repo.key,
       });
     }

@@ -24,6 +24,6 @@ export async function abortOfRecovery(error: BackupError, recovery: Recovery): P
   if (unreadable !== null && !isSatisfied(recovery.acknowledge, recovery.repoKeys, new Set(unreadable))) return null;
   if (!(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return null;
   const hint =
-    "PostgreSQL would take this for the end of the archive: recovery is aborted. When the repository is gone for good, recover with --repo.";
+    "PostgreSQL would take this for the end of the archive, so recovery is aborted. If the repository is gone for good, recover with --repo.";
   return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });
 }

@@ -141,7 +141,7 @@ export class Prefetcher {
         }
       }
     } catch (error) {
-      this.#ctx.log.debug(`${name} not fetched ahead: ${toBackupError(error).message}`);
+      this.#ctx.log.debug(`unable to prefetch ${name}: ${toBackupError(error).message}`);
     }
     // Later segments are useless without it.
     this.#wanted = this.#wanted.filter((other) => other < name);
@@ -229,7 +229,7 @@ class Holdings {
   async #open(): Promise<OpenArchives> {
     const info = await loadArchiveInfo(this.repo);
     const ids = archiveIdsOf(info, this.#cluster);
-    if (ids.length === 0) throw fail("archiveMismatch", `${this.repo.name} holds no archive of this cluster`, { repoKey: this.repo.key });
+    if (ids.length === 0) throw fail("archiveMismatch", `${this.repo.name} has no archive of this cluster`, { repoKey: this.repo.key });
     return { archiveIds: ids.map(archiveIdOf), pass: info.cipherPass ?? null };
   }
 }

@@ -1,4 +1,4 @@
-/** Decides when PostgreSQL may be told that a WAL file is safe. Pure: results and policy in, decision out. */
+/** Decides when PostgreSQL may drop a WAL file. Pure: results and policy in, decision out. */
 import type { RepoResult } from "../../base/parallel";
 
 /** All repositories must hold the file, any one, or each of the named ones. */

@@ -136,9 +136,9 @@ export async function archivePush(
 }
 
 function tooLate(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
-  if (satisfied) return fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key });
+  if (satisfied) return fail("archiveTimeout", "not finished when the segment was acknowledged", { repoKey: repo.key });
   return fail("archiveTimeout", `${options.walName} was not stored before the ${options.timeoutMs}ms timeout`, {
-    hint: "if the repository is only slow, raise archive-timeout.",
+    hint: "If the repository is only slow, raise archive-timeout.",
     repoKey: repo.key,
     retryable: true,
   });
@@ -243,7 +243,7 @@ class Lane {
         if ((await this.push(next)) === "pushed") onPushed();
       } catch (error) {
         // PostgreSQL will request it by name; then its error counts.
-        this.#ctx.log.debug(`${this.#target.repo.name}: ${next} not pushed ahead: ${toBackupError(error).message}`);
+        this.#ctx.log.debug(`${this.#target.repo.name}: unable to push ${next} ahead: ${toBackupError(error).message}`);
         break;
       }
     }

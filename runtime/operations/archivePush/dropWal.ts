@@ -57,8 +57,8 @@ export async function dropWhenFull(
   const because = `because archive queue exceeded ${formatSize(queueSizeBytesMax)}`;
   const names = lacking.map((key) => `repo${key}`).join(", ");
   const text = isHeld
-    ? `acknowledged WAL file '${walName}' although ${names} lacks it ${because}\nHINT: heal copies it from the other repositories.`
-    : `dropped WAL file '${walName}' ${because}\nHINT: no repository holds it: take a new backup, recovery cannot pass this gap.`;
+    ? `acknowledged WAL file '${walName}' ${because}; ${names} lacks it\nHINT: pgbackstop heal copies it from the other repositories.`
+    : `dropped WAL file '${walName}' ${because}\nHINT: no repository has it and recovery cannot pass the gap. Take a new backup.`;
   ctx.log.warn(text);
   return text;
 }

@@ -310,7 +310,7 @@ export class PushQueue implements WalClaims {
       const archive = await this.#openArchive(lane);
       if (sha1 !== null && (await lane.target.holds({ name, sha1 }, archive))) this.#setStored(lane, state, "present");
     } catch (error) {
-      this.#ctx.log.debug(`${lane.repo.name}: ${name} cannot be looked for: ${toBackupError(error).message}`);
+      this.#ctx.log.debug(`${lane.repo.name}: ${name} cannot be looked up: ${toBackupError(error).message}`);
       lane.target.forget();
     } finally {
       state.busy = false;
@@ -350,7 +350,7 @@ export class PushQueue implements WalClaims {
       this.#debt.remove(lane.repo.key, file.name, cluster);
       this.#options.onStored?.(lane.repo.key, file.name);
       this.#ctx.log.detail(`${lane.repo.name}: ${state.stored} ${file.name}`);
-      if (lane.error !== null) this.#ctx.log.info(`${lane.repo.name} takes WAL again`);
+      if (lane.error !== null) this.#ctx.log.info(`${lane.repo.name} accepts WAL again`);
       lane.error = null;
       lane.pauseMs = 0;
       lane.pausedUntilMs = 0;
@@ -384,7 +384,7 @@ export class PushQueue implements WalClaims {
 
   #pause(lane: Lane, error: BackupError): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (lane.error === null) this.#ctx.log.warn(`${repoErrorLine(lane.repo.key, error)}\nit is tried again and again; the other repositories go on`);
+    if (lane.error === null) this.#ctx.log.warn(`${repoErrorLine(lane.repo.key, error)}\nretrying; the other repositories are not affected`);
     lane.error = error;
     if (nowMs < lane.pausedUntilMs) return;
     lane.pauseMs = Math.min(Math.max(lane.pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
@@ -430,9 +430,9 @@ export class PushQueue implements WalClaims {
     const satisfied = this.#isSatisfied(policy, settled);
     const results = this.#lanes.map(({ repo, error }): RepoResult<"pushed" | "present"> => {
       const late = satisfied
-        ? fail("archiveTimeout", "still busy when the segment was acknowledged", { repoKey: repo.key })
+        ? fail("archiveTimeout", "not finished when the segment was acknowledged", { repoKey: repo.key })
         : fail("archiveTimeout", `${file.name} was not stored before the ${timeoutMs}ms timeout`, {
-            hint: "if the repository is only slow, raise archive-timeout.",
+            hint: "If the repository is only slow, raise archive-timeout.",
             repoKey: repo.key,
             retryable: true,
           });

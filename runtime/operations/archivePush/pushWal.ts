@@ -77,7 +77,7 @@ export class PushTarget {
       if (!found.isOwn) await makeDurable(this.repo, archive.archiveId, found.fileName);
       return "present";
     }
-    if (this.#ctx.signal.aborted) throw fail("term", `push of ${wal.name} was stopped`);
+    if (this.#ctx.signal.aborted) throw fail("term", `pushing ${wal.name} was stopped`);
     const compressType = isSegment(wal.name) ? this.repo.compress.type : "none";
     const open = await wal.packed({ type: compressType, level: this.repo.compress.level });
     const stored = { archiveId: archive.archiveId, name: wal.name, sha1: wal.sha1, compressType, open };

@@ -160,7 +160,7 @@ export async function* readAgain(path: string, expected: { readonly sha1: string
       const chunk = buffer.subarray(0, bytesRead);
       hash.update(chunk);
       position += bytesRead;
-      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1) throw changed(path, "has other content than");
+      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1) throw changed(path, "has different content than");
       yield chunk;
     }
   } catch (error) {

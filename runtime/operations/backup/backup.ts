@@ -138,7 +138,7 @@ async function openRepositories(
     const { info } = found;
     const archiveId = checkArchive(repo, archiveInfo, cluster);
     const historyId = checkBackup(repo, info, cluster);
-    for (const { label, reason } of found.lost) ctx.log.warn(`${repo.name}: this backup does not build on backup '${label}': ${reason}`);
+    for (const { label, reason } of found.lost) ctx.log.warn(`${repo.name}: backup '${label}' cannot be the prior backup: ${reason}`);
     for (const line of found.doubts) ctx.log.warn(`${repo.name}: ${line}`);
     await saveAdopted(repo, lease, found, ctx);
     return {

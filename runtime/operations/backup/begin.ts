@@ -214,7 +214,12 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
     const absent = attempt === undefined ? [] : sharersOf(attempt).filter((key) => !asked.has(key));
     if (attempt === undefined || absent.length === 0) return;
     attempts.delete(repo.key);
-    await removeAttempt(open, attempt.label, `${absent.map((key) => `repo${key}`).join(", ")} may hold the whole of it and is not in this run`, ctx);
+    await removeAttempt(
+      open,
+      attempt.label,
+      `${absent.map((key) => `repo${key}`).join(", ")} may have the complete backup and is not part of this run`,
+      ctx,
+    );
   });
   const newest = [...known.values()].flat().reduce((max, label) => (label > max ? label : max), "");
   const labels = [...attempts.values()].map(({ manifest }) => manifest.label).filter((label) => label > newest);
@@ -228,7 +233,7 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
       ctx.log.warn(`${repo.name}: resumable backup ${attempt.label} ${words}`);
     } else {
       attempts.delete(repo.key);
-      await removeAttempt(open, attempt.label, "another repository of this run has a later backup", ctx);
+      await removeAttempt(open, attempt.label, "another repository of this run has a newer backup", ctx);
     }
   });
   const needs = run.alive.map(({ repo }) => {
@@ -277,7 +282,7 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
   return { finished: expired === null ? finished : [...finished, expired], foreign, attempt: resumable };
 }
 
-/** Safe under the lease: nobody else may write there. */
+/** Safe under the lease: no one else may write there. */
 async function removeAttempt({ repo, lease }: OpenBackup, label: string, reason: string, ctx: Context): Promise<void> {
   ctx.log.warn(`${repo.name}: backup '${label}' cannot be resumed: ${reason}`);
   await lease.check();

@@ -47,7 +47,7 @@ export interface CutSettings extends BlockSizes {
   /** A super block closes at this many original bytes: see `superBlockSizeOf`. */
   readonly superBlockSizeBytes: number;
   readonly compress: CompressSpec;
-  /** `checksums` of the prior map; null when there is none. */
+  /** `checksums` of the prior map; null without one. */
   readonly priorChecksums: Uint8Array | null;
 }
 
@@ -264,7 +264,7 @@ export class BlockStore {
       offsetBytes += sizeRepoBytes;
     }
     const whole = blocks.filter((block) => block !== undefined);
-    assert(whole.length === blockCount, `${whole.length} of ${blockCount} blocks have a place`);
+    assert(whole.length === blockCount, `${whole.length} of ${blockCount} blocks have an offset`);
     return { blockSizeBytes, checksumSizeBytes, blocks: whole, checksums };
   }
 

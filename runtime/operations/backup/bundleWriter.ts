@@ -131,7 +131,7 @@ class StreamWriter implements PieceWriter {
     let opened = false;
     const openOnce = (): ByteStream => {
       // The source is read once for all repositories and cannot be read again for one.
-      if (opened) throw fail("service", `repo${repoKey}: upload of '${path}' could not be started over`, { repoKey });
+      if (opened) throw fail("service", `repo${repoKey}: upload of '${path}' could not be restarted`, { repoKey });
       opened = true;
       return this.#stream();
     };

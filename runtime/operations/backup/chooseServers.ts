@@ -64,10 +64,10 @@ function chosenOf(primary: Server | undefined, standby: Server | undefined, mode
   if (primary === undefined) {
     if (standby === undefined || mode === "n") {
       throw fail("dbConnect", "unable to find primary cluster - cannot proceed", {
-        hint: ["are all available clusters in recovery?", "backup-standby=y or prefer takes the backup from a standby alone."],
+        hint: ["are all available clusters in recovery?", "With backup-standby=y or prefer a standby alone is enough."],
       });
     }
-    ctx.log.info(`no primary can be reached from here: the backup is taken from the standby of pg${standby.key} alone`);
+    ctx.log.info(`unable to reach a primary: taking the backup from the standby of pg${standby.key} alone`);
     return { main: standby, standby: null };
   }
   if (standby === undefined && mode === "y") throw fail("dbConnect", "unable to find standby cluster - cannot proceed");

@@ -235,7 +235,7 @@ class Copy {
     for (const repo of result.repos) {
       if (repo.ok && repo.value.priorProblem !== undefined) {
         this.#ctx.log.warn(
-          `repo${repo.repoKey}: all of '${file.name}' was stored, the blocks of its prior copy are not known: ${repo.value.priorProblem}`,
+          `repo${repo.repoKey}: stored all blocks of '${file.name}', because its prior copy cannot be read: ${repo.value.priorProblem}`,
         );
       }
       const target = source.targets.find((candidate) => candidate.repoKey === repo.repoKey) as BatchTarget;

@@ -118,7 +118,7 @@ const TIMELINE_DIGITS = 8;
 export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInput): string | null {
   // Servers write the same change at different times by different clocks, so equal times may hide different contents.
   if (times === "standby alone" || (prior.options.backupStandby ?? false) !== (times !== "primary")) {
-    return `the times of files may be another server's than those of the ${prior.label} backup`;
+    return `file times may come from another server than those of the ${prior.label} backup`;
   }
   const timeline = prior.archiveStop?.slice(0, TIMELINE_DIGITS);
   if (archiveStart !== undefined && timeline !== undefined && archiveStart.slice(0, TIMELINE_DIGITS) !== timeline) {

@@ -77,7 +77,7 @@ function withRows(rows: readonly ManifestFile[], more: readonly ManifestFile[]):
 
 const LINKS_AT_ONCE = 16;
 const STANDBY_HINTS = [
-  "the primary archives this segment when it is full: set archive_timeout there, or run 'select pg_switch_wal()' on it while the backup waits.",
+  "The primary archives this segment when it is full. Set archive_timeout there, or run 'select pg_switch_wal()' on it while the backup waits.",
 ];
 
 /**

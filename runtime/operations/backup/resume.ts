@@ -3,8 +3,8 @@
  *
  * Only a repository's newest directory can be resumed, and only if it holds a manifest.copy of the same kind of backup.
  * A file is kept if the new backup would store it under the same name with the same size and time; its stored bytes are
- * checked first. Everything else in the directory is removed. Bundles always are: nobody knows which of their files are
- * complete.
+ * checked first. Everything else in the directory is removed, including bundles, because their complete files are
+ * unknown.
  *
  * An attempt of another host is never resumed, because its process may only be asleep and write again. Files are kept
  * unread only if the attempt read the same server. Stock does not record its server, so its files are compared.
@@ -42,7 +42,7 @@ export async function findResumable(
   attempt: Attempt | null,
   request: ResumeRequest,
 ): Promise<Resumable | { readonly reason: string }> {
-  if (attempt !== null && !isOfDomain(attempt, lease)) return { reason: "another host began it" };
+  if (attempt !== null && !isOfDomain(attempt, lease)) return { reason: "another host started it" };
   if (!request.resume) return { reason: "resume is disabled" };
   if (!request.isFull) return { reason: "resume only valid for full backup" };
   const path = copyOf(manifestPath(repo.stanza, label));
@@ -57,7 +57,7 @@ export async function findResumable(
     return { reason: `new pgBackRest version '${BACKREST_VERSION}' does not match resumable pgBackRest version '${manifest.backrestVersion}'` };
   }
   // A directory that sync left looks like this too.
-  if (manifest.stoppedAtS !== 0) return { reason: "it was at its end, where another repository may hold the whole of it" };
+  if (manifest.stoppedAtS !== 0) return { reason: "it was almost finished, so another repository may have the complete backup" };
   if (manifest.type !== "full") return { reason: `new backup type 'full' does not match resumable backup type '${manifest.type}'` };
   const { compressType } = manifest.options;
   if (compressType !== repo.compress.type) {

@@ -68,7 +68,7 @@ export class BackupRun {
     if (this.#errors.has(repoKey)) return;
     this.#alive.delete(repoKey);
     this.#errors.set(repoKey, error);
-    this.#ctx.log.warn(`repo${repoKey} leaves this backup: [${error.name}] ${error.message}`);
+    this.#ctx.log.warn(`repo${repoKey} drops out of this backup: [${error.name}] ${error.message}`);
   }
 
   /** @throws the combined error when no repository is left */

@@ -73,7 +73,7 @@ export class OnlineCluster implements Cluster {
   static async open(candidates: readonly ServerCandidate[], options: OpenOnline, ctx: Context): Promise<OnlineCluster> {
     const servers = await chooseServers(candidates, options.standby, ctx);
     const { facts } = servers.main;
-    // A standby's own setting does not say who archives its WAL.
+    // A standby's own setting does not determine who archives its WAL.
     if (options.archiveCheck && !facts.inRecovery) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
     return new OnlineCluster(servers);
   }
@@ -211,8 +211,8 @@ export class OfflineCluster implements Cluster {
     if (this.#force) return null;
     const isStarted = await hasPidFile(this.dataDirectory);
     if (isStarted || (await loadControlFile(this.dataDirectory, ctx)).control.checkpointLsn !== control.checkpointLsn) {
-      throw fail("pgRunning", "PostgreSQL was started during the --no-online backup, which is not consistent", {
-        hint: "leave PostgreSQL down until the backup has ended, or back it up online.",
+      throw fail("pgRunning", "PostgreSQL was started during the --no-online backup, so the backup is inconsistent", {
+        hint: "Keep PostgreSQL down until the backup has ended, or back it up online.",
       });
     }
     return null;

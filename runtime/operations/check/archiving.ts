@@ -9,9 +9,9 @@ import type { ServerFacts } from "../../postgres/session";
 const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
 
 /**
- * `refuseAlways` is stock's `archive-mode-check` of a backup. `word` must be in `archive_command`. Stock wants to see
- * its own name, so a cluster that both tools serve needs it. If another program archives (CloudNativePG's instance
- * manager), the caller names another word; the empty one allows any command.
+ * `refuseAlways` is stock's `archive-mode-check` of a backup. `archive_command` must contain `word`. Stock requires its
+ * own name, so a cluster that both tools serve needs it. If another program archives (CloudNativePG's instance
+ * manager), the caller passes another text; the empty one allows any command.
  * @throws archiveDisabled (87), featureNotSupported (67) for archive_mode=always, archiveCommandInvalid (68)
  */
 export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">, refuseAlways: boolean, word: string): void {
@@ -24,8 +24,8 @@ export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archi
   if (!facts.archiveCommand.includes(word) && !CNPG_COMMAND.test(facts.archiveCommand)) {
     throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain ${word}`, {
       hint: [
-        "keep the word somewhere in the command (a path or a comment), so that stock pgBackRest accepts the cluster too.",
-        "where another program archives, name its word as archiveCommandWord in the settings file; an empty word allows any command.",
+        "Stock pgBackRest requires it too: keep it anywhere in the command, for example in a path or a comment.",
+        "If another program archives, set archiveCommandWord in the settings file to a part of its command; an empty text allows any command.",
       ],
     });
   }

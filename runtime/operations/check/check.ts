@@ -94,7 +94,7 @@ function requireNoGap(repo: Repository, names: readonly string[]): void {
   const [first] = names;
   if (first === undefined) return;
   throw fail("fileMissing", `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`, {
-    hint: "take a new full backup: recovery from the newest one cannot pass this gap.",
+    hint: "Recovery from the newest backup cannot pass this gap. Take a new full backup.",
     repoKey: repo.key,
   });
 }

@@ -68,11 +68,11 @@ class Round {
     return this.#try("list", async () => {
       const { directories } = this.#storage.features;
       if (directories && (await this.#storage.stat("")) === null) {
-        throw this.#failed("the directory is not there: is it mounted, and has stanza-create made it");
+        throw this.#failed("the directory does not exist: check the mount, then run stanza-create");
       }
       let count = 0;
       for await (const _info of this.#storage.list("")) if (++count >= LISTED_MAX) break;
-      return "what is there can be listed";
+      return "the repository can be listed";
     });
   }
 
@@ -85,11 +85,11 @@ class Round {
   }
 
   async readAndReplace(): Promise<void> {
-    await this.#try("read", async () => this.#expect(SMALL, await this.#text("small"), "what was written is read back"));
-    await this.#try("range", async () => this.#expect("345", await this.#text("small", 3), "a part of a file can be read"));
+    await this.#try("read", async () => this.#expect(SMALL, await this.#text("small"), "a written file can be read"));
+    await this.#try("range", async () => this.#expect("345", await this.#text("small", 3), "a range of a file can be read"));
     await this.#try("overwrite", async () => {
       await this.#storage.put(this.#path("small"), utf8("new"));
-      return this.#expect("new", await this.#text("small"), "a file can be replaced, as info files have to be");
+      return this.#expect("new", await this.#text("small"), "a file can be replaced, as info files require");
     });
     await this.#try("large", () => this.#large());
     await this.#try("broken-write", () => this.#broken());
@@ -103,14 +103,14 @@ class Round {
   async missing(): Promise<void> {
     await this.#try("missing", async () => {
       const path = this.#path("never-written");
-      if ((await this.#storage.stat(path)) !== null) throw this.#failed(`'${path}' is said to be there`);
+      if ((await this.#storage.stat(path)) !== null) throw this.#failed(`'${path}' is reported to exist`);
       try {
         for await (const _chunk of await this.#storage.read(path)) break;
       } catch (error) {
-        if (isError(error, "fileMissing")) return "a missing file is told as missing";
+        if (isError(error, "fileMissing")) return "a missing file is reported as missing";
         throw error;
       }
-      throw this.#failed(`'${path}' can be read and was never written`);
+      throw this.#failed(`'${path}' was never written but can be read`);
     });
   }
 
@@ -142,16 +142,16 @@ class Round {
     await this.#storage.putStream(path, () => repeated(largeSizeBytes));
     let sizeBytes = 0;
     for await (const chunk of await this.#storage.read(path)) {
-      if (chunk.some((byte) => byte !== FILL)) throw this.#failed(`'${path}' has other content than what was written`);
+      if (chunk.some((byte) => byte !== FILL)) throw this.#failed(`the content of '${path}' differs from what was written`);
       sizeBytes += chunk.length;
     }
     if (sizeBytes !== largeSizeBytes) throw this.#failed(`'${path}' has ${sizeBytes} bytes, ${largeSizeBytes} were written`);
-    return `${largeSizeBytes} bytes went there and back`;
+    return `${largeSizeBytes} bytes were written and read`;
   }
 
   async #broken(): Promise<string> {
     const path = this.#path("broken");
-    const stop = new Error("broken off on purpose");
+    const stop = new Error("aborted on purpose");
     const broken = async function* (sizeBytes: number): ByteStream {
       yield* repeated(sizeBytes);
       throw stop;
@@ -162,9 +162,9 @@ class Round {
         () => null,
         (error: unknown) => error,
       );
-    if (outcome === null) throw this.#failed("a write that was broken off is said to have succeeded");
-    if ((await this.#storage.stat(path)) !== null) throw this.#failed("a write that was broken off left a file under its name");
-    return "a write that is broken off leaves nothing under its name";
+    if (outcome === null) throw this.#failed("an aborted write was reported as successful");
+    if ((await this.#storage.stat(path)) !== null) throw this.#failed("an aborted write left a file");
+    return "an aborted write leaves no file";
   }
 
   async #many(): Promise<string> {
@@ -175,7 +175,7 @@ class Round {
     await this.#storage.removePath(folder);
     const left = await this.#count(folder);
     if (left !== 0) throw this.#failed(`${left} of ${MANY} files are still listed after they were removed`);
-    return "several files are listed, and removed at once";
+    return "several files are listed, and removed together";
   }
 
   async #count(path: string): Promise<number> {

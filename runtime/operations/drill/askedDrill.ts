@@ -32,7 +32,7 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
   const found = Object.hasOwn(declared, wanted) ? declared[wanted] : undefined;
   if (found !== undefined) return found;
   throw fail("optionInvalidValue", `'${wanted}' is not valid for 'name' option: no such drill is declared`, {
-    hint: names.length === 0 ? "the settings file declares none." : `declared are ${names.join(", ")}.`,
+    hint: names.length === 0 ? "The settings file declares none." : `declared are ${names.join(", ")}.`,
   });
 }
 

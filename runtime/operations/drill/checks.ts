@@ -113,7 +113,7 @@ async function checkRecovery({ control, newestWal, picked, session }: CheckScene
   const { rows } = await session.query("select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn");
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
   if (recovering) throw fail("runtime", "the server is still in recovery");
-  if (lsn === null) return ok("nothing to recover: the backup was taken of a stopped server");
+  if (lsn === null) return ok("nothing to recover: the server was stopped during the backup");
   return judgeRecoveryEnd(parseLsn(lsn), picked, newestWal, control.walSegmentSizeBytes);
 }
 
@@ -126,9 +126,9 @@ export function judgeRecoveryEnd(reached: bigint, picked: Picked, newestWal: str
   const missing = segmentOfLsn(timeline, reached, walSegmentSizeBytes);
   throw fail(
     "archiveTimeout",
-    `recovery ended at ${lsn}, before ${formatLsn(wanted)}: segment ${missing} or the one after it is missing or damaged although the archive goes on to ${newestWal ?? "an unknown segment"}`,
+    `recovery ended at ${lsn}, before ${formatLsn(wanted)}: segment ${missing} or the next one is missing or damaged; the archive continues to ${newestWal ?? "an unknown segment"}`,
     {
-      hint: "pgbackstop verify names the gap; pgbackstop heal fills it from another repository; a new backup makes what follows usable again.",
+      hint: "pgbackstop verify shows the gap, pgbackstop heal fills it from another repository, and a new backup makes later WAL usable.",
     },
   );
 }
@@ -146,13 +146,13 @@ export async function checkCollations({
   readonly control: Pick<PgControl, "pgVersion">;
   readonly session: Session;
 }): Promise<Outcome> {
-  if (Number(control.pgVersion) < 15) return skipped("PostgreSQL tells the version of a database's collation since 15");
+  if (Number(control.pgVersion) < 15) return skipped("PostgreSQL reports a database's collation version since 15");
   const { rows } = await session.query(
     "select datname, datcollversion as made, pg_database_collation_actual_version(oid) as here from pg_database where datcollversion <> pg_database_collation_actual_version(oid)",
   );
-  if (rows.length === 0) return ok("as where the backup was taken");
+  if (rows.length === 0) return ok("the same as where the backup was taken");
   const names = rows.map(({ datname, here, made }) => `${String(datname)} (${String(made)}, here ${String(here)})`).join(", ");
-  return { verdict: "warning", text: `of another version of the C library: ${names}; indexes over text must be rebuilt where this is restored` };
+  return { verdict: "warning", text: `different version of the C library: ${names}; rebuild indexes on text after a restore here` };
 }
 
 export async function checkProduction({
@@ -161,7 +161,7 @@ export async function checkProduction({
   server,
   session,
 }: Pick<CheckScene, "lostWalBytes" | "production" | "server" | "session">): Promise<Outcome> {
-  if (production === null) return skipped("not compared: production was not asked, or recovery ended earlier by intent");
+  if (production === null) return skipped("not compared: production did not answer, or the recovery target is earlier");
   const found = await countCluster(session, (database) => server.connect(database));
   const differences = [...new Set([...production.keys(), ...found.keys()])].sort().flatMap((database) => {
     const [theirs, ours] = [production.get(database), found.get(database)];
@@ -174,7 +174,7 @@ export async function checkProduction({
   if (differences.length === 0) return ok(`${found.size} databases and ${tables} tables as in production`);
   const text = differences.join("; ");
   if (lostWalBytes === 0) throw fail("dbMismatch", text);
-  return { verdict: "warning", text: `${text}: may have been made in what the archive did not have yet` };
+  return { verdict: "warning", text: `${text}: probably created after the newest archived WAL` };
 }
 
 export async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: Pick<CheckScene, "server">): Promise<Outcome> {
@@ -183,7 +183,7 @@ export async function checkAssertion({ database, name, sql }: DrillAssertion, { 
     // Runs the user's statement as in the user's own session.
     await own.query("reset search_path");
     const { rows } = await own.query(sql);
-    if (rows.length === 0) throw fail("dbQuery", `assertion '${name}' gives no row`);
+    if (rows.length === 0) throw fail("dbQuery", `assertion '${name}' returned no row`);
     const wrong = rows.filter((row) => !Object.values(row as object).every((value) => value === true));
     if (wrong.length > 0) throw fail("dbQuery", `assertion '${name}' does not hold: ${wrong.length} of ${rows.length} rows are not true`);
     return ok(`${rows.length} rows hold`);
@@ -196,16 +196,16 @@ const DETAIL_LINES_MAX = 5;
 const AMCHECK_CORRUPTION = 2;
 
 async function checkIndexes(scene: CheckScene, ctx: Context): Promise<Outcome> {
-  if (!(await scene.programs.has("pg_amcheck"))) return skipped("pg_amcheck is not installed: it comes with PostgreSQL 14");
+  if (!(await scene.programs.has("pg_amcheck"))) return skipped("pg_amcheck is not installed: PostgreSQL has it since 14");
   const { rows } = await scene.session.query("select 1 from pg_available_extensions where name = 'amcheck'");
   if (rows.length === 0) return skipped("the extension amcheck is not installed");
   const args = ["--all", "--install-missing", "--heapallindexed", "--parent-check", ...connection(scene)];
   const { code, stderr, stdout } = await scene.programs.run("pg_amcheck", args, { signal: ctx.signal });
-  if (code === 0) return ok("every index has every row of its table, and every table is sound");
+  if (code === 0) return ok("every index is complete, and every table is intact");
   // Exit code 2 reports corruption, 1 the tool's own error.
   if (code !== AMCHECK_CORRUPTION) throw fail("execute", [`pg_amcheck failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   throw fail("checksum", ["pg_amcheck found corruption", ...firstLines(`${stdout}\n${stderr}`)].join("\n"), {
-    hint: "look at production with pg_amcheck too: a backup of a damaged database is damaged; a damaged index is rebuilt by REINDEX.",
+    hint: "Run pg_amcheck on production too, because a backup copies damage. REINDEX rebuilds a damaged index.",
   });
 }
 
@@ -220,7 +220,7 @@ async function checkDump(scene: CheckScene, ctx: Context): Promise<Outcome> {
     const { code, stderr } = await scene.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
     if (code !== 0) throw fail("dbQuery", [`pg_dump of database ${database} failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   }
-  return ok(`${databases.length} databases read to their last row`);
+  return ok(`${databases.length} databases read completely`);
 }
 
 async function checkControl({ dataDirectory, programs }: CheckScene, ctx: Context): Promise<Outcome> {
@@ -238,7 +238,7 @@ async function checkSums({ control, dataDirectory, programs }: CheckScene, ctx: 
   if (code !== 0 && !/^Bad checksums: +[1-9]/m.test(stdout))
     throw fail("execute", [`pg_checksums failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   if (code !== 0) throw fail("checksum", ["pg_checksums found damage", ...firstLines(`${stderr}\n${stdout}`)].join("\n"));
-  return ok("every page has its checksum");
+  return ok("every page has a valid checksum");
 }
 
 function connection({ host, port, user }: CheckScene): string[] {

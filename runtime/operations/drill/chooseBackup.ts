@@ -64,7 +64,7 @@ export async function choose(repos: readonly Repository[], options: ChooseOption
   ctx.log.info(cost);
   if (maxBytes !== undefined && Math.max(fetched, sizeBytes) > maxBytes)
     throw fail("runtime", `${cost}, allowed are ${formatSize(maxBytes)}`, {
-      hint: "allow more with --max-bytes, or name a smaller backup with --set.",
+      hint: "Allow more with --max-bytes, or choose a smaller backup with --set.",
     });
   return { repo, info, picked, walSegmentSizeBytes, newestWal };
 }

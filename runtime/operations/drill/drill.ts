@@ -195,7 +195,7 @@ class Drill {
     this.#journal.keep(await checkStopped(scene, ctx));
   }
 
-  /** Runs after any outcome, even when the command was told to end. */
+  /** Runs after any outcome, even after the signal to end. */
   async #remove(scratch: Scratch | null, prepared: PreparedServer | null): Promise<void> {
     try {
       await prepared?.server.end(this.#ctx);
@@ -206,7 +206,7 @@ class Drill {
   }
 
   #tooLong(): BackupError {
-    return fail("runtime", `the drill took longer than ${this.#options.maxMinutes} minutes`, { hint: "give it more with --max-minutes." });
+    return fail("runtime", `the drill took longer than ${this.#options.maxMinutes} minutes`, { hint: "Allow more with --max-minutes." });
   }
 }
 
@@ -224,4 +224,28 @@ function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
     restoreCommand,
     options: {},
   };
+}
+
+/** Runs before anything is fetched. @throws runtime */
+async function guardRoom(sizeBytes: number, path: string): Promise<void> {
+  const needed = Math.ceil(sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
+  const free = await freeBytes(path);
+  if (free >= needed) return;
+  throw fail("runtime", `'${path}' has ${formatSize(free)} free, the drill needs ${formatSize(needed)}`, {
+    hint: "Choose another directory with --drill-path.",
+  });
+}
+
+const ROOM_FACTOR = 1.1;
+
+/** Of the nearest existing directory. */
+async function freeBytes(path: string): Promise<number> {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      const { bavail, bsize } = await statfs(at);
+      return bavail * bsize;
+    } catch (error) {
+      if (!isMissing(error) || at === dirname(at)) throw systemError("fileInfo", `get free space of '${at}'`, at, error);
+    }
+  }
 }

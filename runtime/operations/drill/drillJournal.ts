@@ -74,7 +74,7 @@ export class DrillJournal {
     const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn.repo);
     const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {
       if (found === null || promised === undefined || found <= promised) return;
-      this.fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} is above the promised ${seconds(promised)}`));
+      this.fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} exceeds the objective of ${seconds(promised)}`));
     };
     miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
     miss("rpo", this.rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.rpo?.method ?? ""})`);

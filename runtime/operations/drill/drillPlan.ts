@@ -76,7 +76,8 @@ export function pickBackup(request: PickRequest): Picked {
   if (oldest === undefined || newest === undefined) throw nothing(repoKey);
   if (set !== undefined) {
     const backup = byEnd.find(({ label }) => label === set);
-    if (backup === undefined) throw fail("backupSetInvalid", `backup ${set} is not in repo${repoKey}`, { repoKey, hint: "info lists them." });
+    if (backup === undefined)
+      throw fail("backupSetInvalid", `backup ${set} is not in repo${repoKey}`, { repoKey, hint: "pgbackstop info lists them." });
     return pick === "newest" ? toEnd(backup) : { backup, type: "immediate" };
   }
   switch (pick) {
@@ -92,7 +93,7 @@ export function pickBackup(request: PickRequest): Picked {
 }
 
 function nothing(repoKey: number): BackupError {
-  return fail("backupSetInvalid", `repo${repoKey} holds no backup: nothing can be restored from here`, {
+  return fail("backupSetInvalid", `repo${repoKey} has no backup: nothing can be restored from it`, {
     repoKey,
     hint: `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`,
   });
@@ -141,7 +142,8 @@ function pickMoment(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, 
   const last = newestWal === null ? 0n : lsnOfSegment(newestWal, walSegmentSizeBytes);
   const usable = ends.filter(({ lsn }) => lsn < last);
   const first = usable.reduce<bigint | null>((least, { lsn }) => (least === null || lsn < least ? lsn : least), null);
-  if (first === null) return { ...immediate(newest), note: "there is no WAL behind the end of a backup: the newest one until it is consistent" };
+  if (first === null)
+    return { ...immediate(newest), note: "no WAL follows the end of a backup, so the newest backup is restored until it is consistent" };
   const target = first + BigInt(Math.floor(Number(last - first) * random[1]));
   const before = usable.filter(({ lsn }) => lsn <= target);
   const best = before.reduce((nearest, each) => (each.lsn > nearest.lsn ? each : nearest), before[0] as (typeof before)[number]);

@@ -16,7 +16,7 @@ export function drillText(record: DrillRecord): string {
     row("RTO", rtoMs === null ? `none: no connection was accepted (${spent})` : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`),
   );
   if (rpo !== null) {
-    const wal = rpo.lostWalBytes === null ? "" : `; ${rpo.lostWalBytes} bytes of WAL had not arrived`;
+    const wal = rpo.lostWalBytes === null ? "" : `; ${rpo.lostWalBytes} bytes of WAL were not archived`;
     lines.push(row("RPO", `${rpo.seconds} s by ${METHODS[rpo.method]}${promised(objectives.rpoSeconds)}${wal}`));
   }
   if (restoredBytes > 0) lines.push(row("restored", `${restoredBytes} bytes`));
@@ -32,7 +32,7 @@ export function drillText(record: DrillRecord): string {
 const METHODS = { backup: "the end of the backup", commit: "the last commit", heartbeat: "heartbeat" } as const;
 
 function promised(value: number | undefined): string {
-  return value === undefined ? "" : `, promised ${value} s`;
+  return value === undefined ? "" : `, objective ${value} s`;
 }
 
 function seconds(elapsedMs: number): string {

@@ -110,7 +110,7 @@ async function usableLibraries(value: string, programs: Programs, ctx: Context):
       ),
     );
     if (found.includes(true)) usable.push(name);
-    else ctx.log.info(`drill: library ${name} of shared_preload_libraries is not installed here: the server starts without it`);
+    else ctx.log.info(`drill: library ${name} of shared_preload_libraries is not installed here; the server starts without it`);
   }
   return usable;
 }

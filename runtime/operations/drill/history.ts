@@ -50,7 +50,7 @@ export async function loadDrillHistory(repos: readonly Repository[], ctx: Contex
   const old = new Map(known.map((record) => [record.id, record]));
   for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old))) {
     if (result.ok) for (const record of result.value) found.set(record.id, record);
-    else ctx.log.warn(`repo${result.repoKey}: the history of drills cannot be read: [${result.error.name}] ${result.error.message}`);
+    else ctx.log.warn(`repo${result.repoKey}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
   }
   return sorted([...found.values()]);
 }
@@ -78,7 +78,7 @@ export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]>
 export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
   for (const result of await perRepo(repos, listRepo)) {
-    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the history of drills cannot be read: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
     else for (const turn of result.value.flatMap((name) => parseDrillFileName(name) ?? [])) turns.set(turn.id, turn);
   }
   return [...turns.values()];
@@ -111,14 +111,14 @@ export async function saveDrill(repos: readonly Repository[], spoolPath: string,
     for (const name of superseded(await listRepo(repo))) await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
   });
   for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill is not in its history: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill could not be recorded: [${result.error.name}] ${result.error.message}`);
   try {
     const directory = localDrillsPath(spoolPath, record.stanza);
     await mkdir(directory, { recursive: true });
     await atomicWrite(`${directory}/${drillFileName(record)}`, bytes);
     for (const name of superseded(recordsIn(await listLocal(directory)))) await rm(`${directory}/${name}`, { force: true });
   } catch (error) {
-    ctx.log.warn(`the drill is not in this machine's history: ${toBackupError(error).message}`);
+    ctx.log.warn(`the drill could not be recorded on this machine: ${toBackupError(error).message}`);
   }
 }
 

@@ -13,7 +13,7 @@ export type ClusterCounts = ReadonlyMap<string, { readonly tables: number; reado
 export interface ProductionFacts {
   readonly systemId: bigint;
   readonly lsn: bigint;
-  /** Seconds since 1970 of its last commit; null when it does not track commit times, or there is none. */
+  /** Seconds since 1970 of its last commit; null without commits, or when commit times are not tracked. */
   readonly lastCommitAtS: number | null;
   /** Value of `shared_preload_libraries`; undefined for a role without the right to read it. */
   readonly preload: string | undefined;
@@ -36,7 +36,7 @@ export async function askProduction(open: (database?: string) => Promise<Session
     return { systemId: BigInt(id), lsn: parseLsn(lsn), lastCommitAtS, preload: preload ?? undefined, counts };
   } catch (error) {
     if (ctx.signal.aborted) throw error;
-    ctx.log.info(`drill: production cannot be asked, nothing is compared with it: ${toBackupError(error).message}`);
+    ctx.log.info(`drill: production cannot be queried, so nothing is compared with it: ${toBackupError(error).message}`);
     return null;
   } finally {
     await session?.close();

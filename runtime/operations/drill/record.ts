@@ -84,14 +84,14 @@ export function renderDrill(record: DrillRecord): string {
 
 /** @throws jsonFormat for an invalid record; of a newer version only known fields are read */
 export function parseDrill(text: string, name: string): DrillRecord {
-  const wrong = (what: string, cause?: unknown): Error => fail("jsonFormat", `'${name}' is no record of a drill: ${what}`, { path: name, cause });
+  const wrong = (what: string, cause?: unknown): Error => fail("jsonFormat", `'${name}' is not a drill record: ${what}`, { path: name, cause });
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     throw wrong("it is not valid JSON", error);
   }
-  if (typeof value !== "object" || value === null) throw wrong("it is no object");
+  if (typeof value !== "object" || value === null) throw wrong("it is not an object");
   const record = value as Partial<DrillRecord>;
   const isWhole =
     typeof record.version === "number" &&

@@ -26,7 +26,7 @@ export interface Scratch {
 }
 
 const MARKER = "pgbackstop-drill.json";
-/** A socket path, with the name of PostgreSQL's file, has room for 107 bytes (sockaddr_un). */
+/** A socket path with PostgreSQL's file name may have 107 bytes (sockaddr_un). */
 const SOCKET_PATH_MAX = 107;
 
 /** Creates the directory for drills, private to this user; an existing one is not changed. */
@@ -44,9 +44,9 @@ export async function makeScratch(root: string, stanza: string, id: string, port
   if (Buffer.byteLength(`${path}/.s.PGSQL.${port}`) > SOCKET_PATH_MAX) {
     throw fail(
       "optionInvalidValue",
-      `'${root}' is not valid for 'drill-path' option: the server's socket in it would have a name of more than ${SOCKET_PATH_MAX} bytes`,
+      `'${root}' is not valid for 'drill-path' option: the path of the server's socket in it would exceed ${SOCKET_PATH_MAX} bytes`,
       {
-        hint: "name a shorter directory.",
+        hint: "Choose a shorter path.",
       },
     );
   }
@@ -77,7 +77,7 @@ export async function cleanScratch(root: string, stanza: string, binPath: string
   for (const name of names ?? []) {
     const path = `${root}/${name}`;
     if (!(await isOurs(path, name, stanza))) continue;
-    ctx.log.info(`removing what a drill left that was killed: ${path}`);
+    ctx.log.info(`removing leftovers of a killed drill: ${path}`);
     await endServer(`${path}/data`, binPath, ctx);
     await removeScratch(path);
     removed++;
@@ -113,7 +113,7 @@ async function endServer(dataDirectory: string, binPath: string | undefined, ctx
     const stop = await programs.run("pg_ctl", ["stop", "-D", dataDirectory, "-m", "immediate", "-w"], { signal: ctx.signal });
     if (stop.code !== 0) throw fail("pgRunning", stop.stderr.trim());
   } catch (error) {
-    throw fail("pgRunning", `unable to end the server that a drill left in '${dataDirectory}': ${toBackupError(error).message}`, {
+    throw fail("pgRunning", `unable to stop the server of a killed drill in '${dataDirectory}': ${toBackupError(error).message}`, {
       path: dataDirectory,
     });
   }

@@ -127,7 +127,7 @@ async function tellMissing(run: Run, found: Reconstructed, more: readonly string
   const { request, ctx } = run;
   for (const line of [...found.doubts, ...more]) run.tell("warn", line);
   for (const { label, reason } of [...found.lost].reverse()) ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
-  run.tell("warn", "nothing is removed in this run: the next expire looks again");
+  run.tell("warn", "nothing is removed in this run; the next expire tries again");
   if (!request.dryRun && found.doubts.length + more.length === 0) {
     await saveUnchanged(run, found, found.info.backups);
   }
@@ -144,8 +144,8 @@ async function saveUnchanged({ repo, lease, ctx }: Run, { loaded, info }: Recons
   const labelsOf = (list: BackupInfo): string => list.backups.map((entry) => entry.label).join();
   const update = async (now: BackupInfo): Promise<BackupInfo> => {
     if (labelsOf(now) !== labelsOf(loaded)) {
-      throw fail("lockAcquire", `${repo.name}: another process has changed backup.info while expire ran`, {
-        hint: "nothing was removed. Run expire again when the other one has ended.",
+      throw fail("lockAcquire", `${repo.name}: another process changed backup.info during expire`, {
+        hint: "Nothing was removed. Run expire again when the other process has ended.",
         repoKey: repo.key,
       });
     }
@@ -210,7 +210,7 @@ async function removeDirectories(run: Run, unlisted: Directories["unlisted"], pl
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     await run.watch.keep();
     if (stamp !== undefined && stamp !== (await stampOf(repo, label))) {
-      run.tell("info", `keep backup ${label}, which is under way`);
+      run.tell("info", `keep backup ${label}, which is in progress`);
       continue;
     }
     run.tell("info", `remove expired backup ${label}`);

@@ -44,9 +44,9 @@ async function sumOf(session: Session, schema: string, table: string): Promise<T
 export function differences(left: ReadonlyMap<string, TableSum>, right: ReadonlyMap<string, TableSum>): string[] {
   return [...new Set([...left.keys(), ...right.keys()])].sort().flatMap((table) => {
     const [one, other] = [left.get(table), right.get(table)];
-    if (one === undefined || other === undefined) return [`${table}: is on one side only`];
+    if (one === undefined || other === undefined) return [`${table}: exists on one side only`];
     if (one.rows !== other.rows) return [`${table}: ${one.rows} and ${other.rows} rows`];
-    return one.checksum === other.checksum ? [] : [`${table}: the same number of rows, of other content`];
+    return one.checksum === other.checksum ? [] : [`${table}: the same number of rows with different content`];
   });
 }
 

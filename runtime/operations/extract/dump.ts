@@ -23,13 +23,13 @@ export interface DumpRequest {
 /** @throws fileExists */
 export async function requireNoFile(path: string): Promise<void> {
   if ((await stat(path).catch(() => null)) !== null)
-    throw fail("fileExists", `'${path}' is there already`, { hint: "name another file with --to-file." });
+    throw fail("fileExists", `'${path}' already exists`, { hint: "Choose another file with --to-file." });
 }
 
 /** @throws optionInvalidValue when the objects do not exist; runtime without space; execute, fileWrite */
 export async function writeDump({ connection, path, programs, side, wanted }: DumpRequest, ctx: Context): Promise<void> {
   const { sizeBytes, words } = wanted === null ? { sizeBytes: await databaseSizeOf(side), words: [] } : await partOf(side, wanted);
-  await requireRoom(dirname(path), sizeBytes, "the dump", "name a file elsewhere with --to-file.");
+  await requireRoom(dirname(path), sizeBytes, "the dump", "Choose a file elsewhere with --to-file.");
   const temporary = `${path}.pgbackstop.tmp`;
   try {
     await writeFile(temporary, "", { mode: 0o600 });
@@ -52,7 +52,7 @@ export async function writeDump({ connection, path, programs, side, wanted }: Du
 }
 
 async function partOf(side: Session, wanted: Wanted): Promise<{ readonly sizeBytes: number; readonly words: readonly string[] }> {
-  if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} is not there at this target`);
+  if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} does not exist at this target`);
   const tables = await tablesOf(side, wanted);
   const sizeBytes = await sizeOf(
     side,

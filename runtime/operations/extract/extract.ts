@@ -102,7 +102,7 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
     deps.print(await planText(manifest, repo, production, options));
     if (production !== null) await clearSchema(production, options);
     const include = includedOf(manifest, options.database);
-    await requireRoom(options.root, sideBytes(manifest, include), "the server beside production", "name another directory with --drill-path.");
+    await requireRoom(options.root, sideBytes(manifest, include), "the server beside production", "Choose another directory with --drill-path.");
     await requirePrograms(manifest, options, ctx);
     if (options.dryRun) return true;
     if (options.recovery.target !== undefined) await archiveNow(deps, repo, options, ctx);
@@ -118,7 +118,7 @@ async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): 
     return await deps.openProduction(database);
   } catch (error) {
     if ((toBackupError(error).cause as { code?: unknown } | undefined)?.code !== NO_SUCH_DATABASE) throw error;
-    throw fail("optionInvalidValue", `production has no database ${database}`, { hint: "make it (createdb), or write a dump with --to-file." });
+    throw fail("optionInvalidValue", `production has no database ${database}`, { hint: "Create it (createdb), or write a dump with --to-file." });
   }
 }
 
@@ -141,8 +141,8 @@ async function requirePrograms({ pg }: Manifest, { binPath, toFile }: ExtractOpt
   const programs = await findPrograms(pg.version, binPath, ctx.signal);
   for (const name of toFile === undefined ? ["pg_dump", "psql"] : ["pg_dump"])
     if (!(await programs.has(name)))
-      throw fail("fileMissing", `'${programs.directory}/${name}' is not there`, {
-        hint: `install PostgreSQL ${pg.version}'s client package here, or name a directory that has all with --bin-path.`,
+      throw fail("fileMissing", `'${programs.directory}/${name}' does not exist`, {
+        hint: `Install PostgreSQL ${pg.version}'s client package, or set --bin-path to a directory with all client programs.`,
       });
 }
 
@@ -161,7 +161,7 @@ async function archiveNow(deps: ExtractDeps, repo: Repository, { archiveTimeoutM
     await waitForWal(repo, archiveIdOf(current), walName, archiveTimeoutMs, ctx);
   } catch (error) {
     if (ctx.signal.aborted) throw error;
-    ctx.log.warn(`what production has written last is not archived, and a target in it will not be reached: ${toBackupError(error).message}`);
+    ctx.log.warn(`production's last WAL is not archived, so a target in it cannot be reached: ${toBackupError(error).message}`);
   } finally {
     await production?.close();
   }
@@ -180,15 +180,15 @@ async function planText(manifest: Manifest, repo: Repository, production: Sessio
     `extract-table: ${isWhole ? "all" : wantedText(wanted)} of database ${database}`,
     `  from       backup ${manifest.label} of ${repo.name}, recovered to ${target}, in a server of its own below ${options.root}`,
     toFile === undefined ? `  to         schema ${restored} of production, in one transaction` : `  to         the file ${toFile}, for pg_restore`,
-    ...(toFile === undefined ? [`  in place   ${present ? "is there in production and is compared" : "is not there in production"}`] : []),
+    ...(toFile === undefined ? [`  current    ${present ? "exists in production and is compared" : "does not exist in production"}`] : []),
     ...(swap
-      ? [`  swap       ${present ? `the present one goes into schema ${kept}, ` : ""}what came back takes its place, once its rows were compared`]
+      ? [`  swap       ${present ? `the current version moves to schema ${kept}, ` : ""}the restored one replaces it after its rows are compared`]
       : []),
   ];
   if (swap && production !== null && present) {
     const { references, views } = await lookAround(production, wanted);
-    if (references.length > 0) lines.push(`             ${references.length} foreign keys of other tables are made anew for it, NOT VALID`);
-    if (views.length > 0) lines.push(`             these views go on reading the old one: ${views.join(", ")}`);
+    if (references.length > 0) lines.push(`             ${references.length} foreign keys of other tables are created again for it, NOT VALID`);
+    if (views.length > 0) lines.push(`             these views keep reading the old version: ${views.join(", ")}`);
   }
   return `${lines.join("\n")}\n`;
 }
@@ -197,7 +197,7 @@ async function planText(manifest: Manifest, repo: Repository, production: Sessio
 async function clearSchema(production: Session, { dryRun, restored }: ExtractOptions): Promise<void> {
   if (!(await schemaExists(production, restored))) return;
   if ((await schemaComment(production, restored)) !== MARK)
-    throw fail("fileExists", `schema ${restored} is there already`, { hint: "name another one with --as, or drop it." });
+    throw fail("fileExists", `schema ${restored} already exists`, { hint: "Choose another one with --as, or drop it." });
   if (!dryRun) await production.query(`drop schema ${identifier(restored)} cascade`);
 }
 
@@ -254,29 +254,29 @@ class Extraction {
       const connection = connectionArgs(server.socketDirectory, PORT, user, database);
       await writeDump({ side, programs: server.programs, connection, wanted: isWhole ? null : wanted, path: toFile ?? "" }, this.#ctx);
       this.#deps.print(`${isWhole ? `database ${database}` : wantedText(wanted)} is in ${toFile}\n`);
-      if (isWhole) this.#deps.print("  it comes back by: pg_restore --create --dbname=postgres, into a server that has no database of its name\n");
+      if (isWhole) this.#deps.print("  to load it: pg_restore --create --dbname=postgres, into a server without a database of that name\n");
       return true;
     }
     const keys = await setAside(side, wanted, restored);
     const oids = (await tablesOf(side, { schema: restored, table: null })).map(({ oid }) => oid);
     await requireProductionRoom(await dataDirectoryOf(this.#production), await sizeOf(side, oids));
     const sums = await sumsOf(side, restored);
-    this.#deps.print(`bringing back ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
+    this.#deps.print(`copying ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
     await this.#carry(side, server, keys, this.#production);
     let found: readonly Difference[];
     try {
       const wrong = differences(sums, await sumsOf(this.#production, restored));
-      if (wrong.length > 0) throw fail("checksum", ["what came back is not what was there", ...wrong].join("\n"));
-      this.#deps.print("its rows are those of the backup\n");
+      if (wrong.length > 0) throw fail("checksum", ["the copied rows differ from those of the backup", ...wrong].join("\n"));
+      this.#deps.print("the copied rows are identical to those of the backup\n");
       found = await compareWithPresent(this.#production, wanted, restored, sums);
       this.#deps.print(differenceText(found));
     } catch (error) {
       await this.#production.query(`drop schema ${identifier(restored)} cascade`).catch(() => {});
       throw error;
     }
-    const comment = `brought back by pgbackstop extract-table from backup ${this.#manifest.label}`;
+    const comment = `restored by pgbackstop extract-table from backup ${this.#manifest.label}`;
     await this.#production.query(`comment on schema ${identifier(restored)} is ${literal(comment)}`);
-    if (swap && (await this.#deps.agrees(`Put it into the place of ${wantedText(wanted)}?`))) {
+    if (swap && (await this.#deps.agrees(`Replace ${wantedText(wanted)} with it?`))) {
       await this.#swap(this.#production);
       return true;
     }
@@ -287,7 +287,7 @@ class Extraction {
   async #carry(side: Session, server: PreparedServer, keys: readonly ForeignKey[], production: Session): Promise<void> {
     const { database, restored, user } = this.#options;
     const missing = await missingRoles(production, await rolesOf(side, restored));
-    if (missing.length > 0) this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants do not come back`);
+    if (missing.length > 0) this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored`);
     const { rows } = await production.query(
       "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port') as port, current_user as user",
     );
@@ -314,16 +314,16 @@ class Extraction {
     const { kept, restored, wanted } = this.#options;
     const tables = (await tablesOf(production, { schema: restored, table: null })).map(({ name }) => name);
     const around = await lookAround(production, wanted);
-    const comment = `what pgbackstop extract-table has replaced: ${wantedText(wanted)}`;
+    const comment = `replaced by pgbackstop extract-table: ${wantedText(wanted)}`;
     try {
       for (const statement of swapSql({ wanted, restored, tables, around, kept, comment })) await production.query(statement);
     } catch (error) {
       await production.query("ROLLBACK");
       throw error;
     }
-    const old = !around.isThere ? "" : `; the old one is in schema ${kept}`;
-    this.#deps.print(`${wantedText(wanted)} is back in its place${old}\n`);
-    if (around.views.length > 0) this.#deps.print(`these views go on reading the old one: ${around.views.join(", ")}\n`);
+    const old = !around.isThere ? "" : `; the old version is in schema ${kept}`;
+    this.#deps.print(`${wantedText(wanted)} is replaced by the restored version${old}\n`);
+    if (around.views.length > 0) this.#deps.print(`these views keep reading the old version: ${around.views.join(", ")}\n`);
   }
 }
 

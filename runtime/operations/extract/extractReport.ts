@@ -5,19 +5,19 @@ import { identifier } from "./tableObjects";
 export function differenceText(found: readonly Difference[]): string {
   return found
     .map(({ broughtBack, byKey, present, table }) => {
-      if (present === null) return `  ${table}: ${broughtBack.rows} rows came back, it is not there now\n`;
+      if (present === null) return `  ${table}: ${broughtBack.rows} rows restored, the table does not exist now\n`;
       const same = broughtBack.rows === present.rows && broughtBack.checksum === present.checksum;
       const keys =
         byKey === null
-          ? "no common primary key to compare by"
-          : `${byKey.onlyBroughtBack} only in what came back, ${byKey.onlyPresent} only there now, ${byKey.changed} changed`;
-      return `  ${table}: ${broughtBack.rows} rows came back, ${present.rows} are there now: ${same ? "the same" : keys}\n`;
+          ? "no common primary key to compare"
+          : `${byKey.onlyBroughtBack} only in the restored version, ${byKey.onlyPresent} only in the current one, ${byKey.changed} changed`;
+      return `  ${table}: ${broughtBack.rows} rows restored, ${present.rows} in the current version: ${same ? "identical" : keys}\n`;
     })
     .join("");
 }
 
 /** What the user can do with objects that stay in the separate schema. */
 export function stayText(found: readonly Difference[], restored: string): string {
-  const adding = found.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  missing rows of ${table} come back by: ${addSql}\n`]));
-  return [...adding, `  what is not needed any more goes by: DROP SCHEMA ${identifier(restored)} CASCADE;\n`].join("");
+  const adding = found.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  to add the missing rows of ${table}: ${addSql}\n`]));
+  return [...adding, `  to remove the restored version: DROP SCHEMA ${identifier(restored)} CASCADE;\n`].join("");
 }

@@ -27,7 +27,7 @@ export function sideBytes(manifest: Manifest, include: readonly string[]): numbe
 export async function requireRoom(path: string, neededBytes: number, what: string, hint: string): Promise<void> {
   const { freeBytes } = await freeBytesAt(path);
   if (freeBytes >= neededBytes) return;
-  throw fail("runtime", `'${path}' has room for ${formatSize(freeBytes)}, ${what} needs ${formatSize(neededBytes)}`, { hint });
+  throw fail("runtime", `'${path}' has ${formatSize(freeBytes)} free, ${what} needs ${formatSize(neededBytes)}`, { hint });
 }
 
 /** Size of these relations with indexes and TOAST, on the side server. */
@@ -52,6 +52,6 @@ export async function dataDirectoryOf(production: Session): Promise<string | nul
 /** Production stops when its WAL has no space, so nothing begins that could fill the disk. @throws runtime */
 export async function requireProductionRoom(dataDirectory: string | null, sizeBytes: number): Promise<void> {
   if (dataDirectory === null) return;
-  const hint = "make room there, or write a dump elsewhere with --to-file.";
-  await requireRoom(dataDirectory, sizeBytes * CARRIED_FACTOR, "what comes back, with its WAL,", hint);
+  const hint = "Free space there, or write a dump elsewhere with --to-file.";
+  await requireRoom(dataDirectory, sizeBytes * CARRIED_FACTOR, "the restored data with their WAL", hint);
 }

@@ -97,8 +97,8 @@ export async function comparedTables(session: Session, schema: string): Promise<
 export async function setAside(session: Session, wanted: Wanted, target: string): Promise<ForeignKey[]> {
   const relations = await tablesOf(session, wanted);
   if (wanted.table === null ? !(await schemaExists(session, wanted.schema)) : relations.length === 0) {
-    throw fail("optionInvalidValue", `${wantedText(wanted)} is not there at this target`, {
-      hint: "pgbackstop find tells when it was made and dropped; an earlier or later target may have it.",
+    throw fail("optionInvalidValue", `${wantedText(wanted)} does not exist at this target`, {
+      hint: "pgbackstop find shows when it was created and dropped. Choose an earlier or later target.",
     });
   }
   const keys = await takeForeignKeys(

@@ -106,7 +106,7 @@ export class ActivityTracker {
       return this.#apply(record);
     } catch (error) {
       if (isError(error)) throw error;
-      throw fail("format", `the WAL record at ${formatLsn(record.lsn)} cannot be understood`, { cause: error });
+      throw fail("format", `unable to parse the WAL record at ${formatLsn(record.lsn)}`, { cause: error });
     }
   }
 

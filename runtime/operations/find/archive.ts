@@ -243,7 +243,7 @@ async function findWay(holders: readonly Holder[], wanted: number | undefined, c
       ctx.log.warn(`${repo.name}: unable to read ${name}: ${toBackupError(error).message}`);
     }
   }
-  ctx.log.warn(`there is no ${name}: what was before timeline ${timeline} is not looked at`);
+  ctx.log.warn(`${name} does not exist: WAL before timeline ${timeline} is not read`);
   return { timeline, ancestors: [] };
 }
 
@@ -268,7 +268,7 @@ async function findHeader(holders: readonly Holder[], { ancestors, timeline }: W
       }
     }
   }
-  throw fail("fileMissing", `no repository holds WAL of timeline ${timeline} that can be read${problem}`);
+  throw fail("fileMissing", `no repository has readable WAL of timeline ${timeline}${problem}`);
 }
 
 async function headerOf({ archiveId, pass, repo }: Holder, stored: StoredWal): Promise<WalHeader> {

@@ -31,7 +31,7 @@ export async function find(deps: FindDeps, options: FindOptions, ctx: Context): 
   const { timeline, walDirectory } = options;
   const archive = await WalArchive.open(deps.repos, { timeline, walDirectory }, ctx);
   const window = await findWindow(archive, options.fromUs, ctx);
-  if (window === null) throw fail("fileMissing", `no repository holds WAL of timeline ${archive.timeline}`);
+  if (window === null) throw fail("fileMissing", `no repository has WAL of timeline ${archive.timeline}`);
   const backups = await listPlaces(deps.repos, archive);
   const tracker = new ActivityTracker(Number(archive.version), window.wholeFromXid);
   const backup = backupForNames(deps.repos, backups, window.lsn);

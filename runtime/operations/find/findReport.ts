@@ -14,14 +14,14 @@ export type TargetForm = "options" | "cluster";
 export function findText(found: Found, form: TargetForm = "options"): string {
   const lines = found.transactions.flatMap((transaction) => transactionLines(transaction, form));
   for (const span of found.unknown) lines.push(unknownLine(span));
-  if (found.transactions.length === 0) lines.push("nothing that fits was dropped, truncated, deleted or updated: --from looks further back.");
-  if (found.leftOut > 0) lines.push(`${found.leftOut} more that destroyed less: narrow it with --table, --kind, --from and --to, or raise --limit.`);
+  if (found.transactions.length === 0) lines.push("no matching DROP, TRUNCATE, DELETE or UPDATE. Use an earlier --from to search further back.");
+  if (found.leftOut > 0)
+    lines.push(`${found.leftOut} more that destroyed less. Use --table, --kind, --from and --to to narrow the search, or raise --limit.`);
   for (const note of [...sourceNotes(found), ...found.notes]) lines.push(`NOTE: ${note}`);
-  if (found.cut > 0)
-    lines.push(`NOTE: ${found.cut} transactions began before what was read, or may have: rows that they changed before are not counted`);
+  if (found.cut > 0) lines.push(`NOTE: ${found.cut} transactions began before the searched WAL, or may have: their earlier rows are not counted`);
   const last = found.lastUs === null ? "" : `, the last one at ${formatTime(found.lastUs)}`;
   lines.push(
-    `read WAL of timeline ${found.timeline} from ${formatLsn(found.fromLsn)} to ${formatLsn(found.toLsn)}: ${found.committed} transactions were committed between these times${last}`,
+    `read WAL of timeline ${found.timeline} from ${formatLsn(found.fromLsn)} to ${formatLsn(found.toLsn)}: ${found.committed} transactions were committed in this time range${last}`,
   );
   return `${lines.join("\n")}\n`;
 }
@@ -33,9 +33,9 @@ function sourceNotes({ transactions }: Found): string[] {
   const isFrom = (wanted: WalSource): boolean => transactions.some(({ source }) => source === wanted);
   return [
     ...(isFrom("pg_wal")
-      ? ["what is not archived yet is out of a restore's reach: recover and extract-table archive it themselves, pgbackstop check does it now"]
+      ? ["a restore cannot reach WAL that is not archived yet. recover and extract-table archive it first; pgbackstop check archives it now."]
       : []),
-    ...(isFrom("stream") ? ["what is streamed and not archived is reached by pgbackstop's own restore_command, not by stock's"] : []),
+    ...(isFrom("stream") ? ["pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot."] : []),
   ];
 }
 
@@ -51,10 +51,11 @@ function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targe
   const [best] = targets;
   lines.push(
     best === undefined
-      ? "  no backup ends before it: there is no way back to it"
+      ? "  no backup ended before it: it cannot be undone by recovery"
       : `  just before it: ${form === "cluster" ? clusterWords(targets) : best.args.map(shellWord).join(" ")}`,
   );
-  if (preparedAs !== null && best?.type === "xid") lines.push(`    it comes back prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
+  if (preparedAs !== null && best?.type === "xid")
+    lines.push(`    recovery restores it as prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
   lines.push("");
   return lines;
 }
@@ -72,7 +73,7 @@ function sqlText(text: string): string {
 
 function unknownLine({ afterUs, beforeUs, fromSegment, reason, toSegment }: UnknownSpan): string {
   const times = [afterUs === null ? "" : ` after ${formatTime(afterUs)}`, beforeUs === null ? "" : ` before ${formatTime(beforeUs)}`].join("");
-  return `UNKNOWN: WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): what was committed${times} in it is not shown`;
+  return `UNKNOWN: WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): its commits${times} are not shown`;
 }
 
 /** `version` 1; times are strings with microseconds, positions as PostgreSQL writes them. */

@@ -101,8 +101,8 @@ export class KnownNames implements Names {
       const { rows } = await session.query("select system_identifier::text as id from pg_control_system()");
       if (BigInt((rows[0] as { id: string }).id) !== this.#deps.systemId) {
         this.#isProductionThere = false;
-        this.#ctx.log.info("find: the server that runs here is another one: its names are not used");
-        this.#reasons.add("the server that runs here is another one");
+        this.#ctx.log.info("find: another cluster's server runs here, so its names are not used");
+        this.#reasons.add("another cluster's server runs here");
         return;
       }
       const found = await session.query("select oid::int8::text as oid, datname from pg_database");
@@ -135,7 +135,7 @@ export class KnownNames implements Names {
       if (this.#ctx.signal.aborted) throw error;
       // During a disaster the database may not answer: then the backup is enough.
       if (session === undefined && database === undefined) this.#isProductionThere = false;
-      const reason = `production cannot be asked for names: ${toBackupError(error).message}`;
+      const reason = `unable to read names from production: ${toBackupError(error).message}`;
       this.#ctx.log.info(`find: ${reason}`);
       this.#reasons.add(reason);
     } finally {
@@ -201,7 +201,7 @@ export class KnownNames implements Names {
   #tell(error: unknown): void {
     if (this.#ctx.signal.aborted) throw error;
     const { backup } = this.#deps;
-    const reason = `backup ${backup?.label ?? ""} of ${backup?.repo.name ?? ""} cannot be asked for names: ${toBackupError(error).message}`;
+    const reason = `unable to read names from backup ${backup?.label ?? ""} of ${backup?.repo.name ?? ""}: ${toBackupError(error).message}`;
     this.#ctx.log.warn(reason);
     this.#reasons.add(reason);
   }

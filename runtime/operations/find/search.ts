@@ -150,13 +150,13 @@ export class Search {
   #notes(): string[] {
     const { archive, backups, names } = this.#scene;
     const notes: string[] = [];
-    if (backups.length === 0) notes.push(`no repository has a backup on the way of timeline ${archive.timeline}: there is nothing to recover from`);
+    if (backups.length === 0) notes.push(`no repository has a backup on timeline ${archive.timeline} or its ancestors, so recovery is impossible`);
     if (this.#unnamed > 0) {
       const reasons = names.reasons.length === 0 ? "" : `: ${names.reasons.join("; ")}`;
-      notes.push(`${this.#unnamed} transactions changed something whose name is not known, which --table and --database do not find${reasons}`);
+      notes.push(`${this.#unnamed} transactions changed objects with unknown names, which --table and --database cannot match${reasons}`);
     }
     if (!this.#isPast && !archive.isLocalThere)
-      notes.push(`pg_wal of the server is not on this machine: what was committed behind ${formatLsn(this.#reader.position)} is not known`);
+      notes.push(`the server's pg_wal is not on this machine: later commits than ${formatLsn(this.#reader.position)} are unknown`);
     return notes;
   }
 
@@ -272,7 +272,7 @@ export class Search {
   #lose(fromSegment: string, from: Segment, reason: string, next: Segment): void {
     const toSegment = from === next ? next.name : this.#scene.archive.before(next).name;
     this.#ctx.log.warn(
-      `WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): what was committed in it is not known; read up to ${formatLsn(this.#reader.position)}`,
+      `WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): its commits are unknown; read up to ${formatLsn(this.#reader.position)}`,
     );
     this.#unknown.push({ fromSegment, toSegment, reason, afterUs: this.#lastUs, beforeUs: null });
     this.#reader.forget();

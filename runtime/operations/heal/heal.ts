@@ -1,12 +1,12 @@
 /**
  * `heal`: copies missing WAL between repositories until all hold the same, and clears the records of missing WAL.
  *
- * A repository lacks two kinds of files: those that PostgreSQL was told are safe (recorded durably), and those that
- * another repository has since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a
- * repository that has it. It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own
- * compression and keys. Files that are not acknowledged yet are left alone: archive-push may be writing them. Files
- * whose names carry no checksum are compared too. {@link payDebts} copies the recorded missing WAL of one repository
- * without listing whole archives; an agent calls it repeatedly.
+ * A repository lacks two kinds of files: acknowledged ones (recorded durably), and those that another repository has
+ * since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a repository that has it.
+ * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
+ * Files that are not acknowledged yet are left alone: archive-push may be writing them. Files whose names carry no
+ * checksum are compared too. {@link payDebts} copies the recorded missing WAL of one repository without listing whole
+ * archives; an agent calls it repeatedly.
  */
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -99,7 +99,7 @@ export async function heal(
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
       await copyAll(target, sources, now, { debt, cluster, local, claims: bounds?.claims ?? null, mayLetGo }, ctx),
     ];
-    // Former clusters at this location: no pg_wal has their files any more.
+    // Former clusters at this location: pg_wal no longer has their files.
     for (const former of debt.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
       healed.push(await payDebts(repo, repos, former, { debt, local: null, claims: null, mayLetGo }, ctx));
@@ -188,7 +188,7 @@ interface CopyParts {
 }
 
 /** The problem of a file that no location holds. */
-const NOWHERE = "no repository and no pg_wal holds it";
+const NOWHERE = "neither a repository nor pg_wal has it";
 
 async function copyAll(
   target: Archive,
@@ -223,15 +223,15 @@ async function copyAll(
   // An unmounted repository seems to hold nothing.
   if (nowhere.length > 0) for (const { repo } of [target, ...sources]) await requirePresent(repo);
   for (const name of (await bygone(target, nowhere)).sort()) {
-    const why = "no repository has it any more, and a newer backup does without it; recovery from older ones ends before it";
-    ctx.log.warn(`${target.repo.name}: ${name} is owed no longer: ${why}`);
+    const why = "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
+    ctx.log.warn(`${target.repo.name}: stopped looking for missing ${name}: ${why}`);
     debt.remove(target.repo.key, name, cluster);
     problems.delete(name);
     settled++;
   }
   const unhealed = [...problems].map(([name, problem]) => `${name}: ${problem}`).sort();
-  if (copied > 0) ctx.log.info(`${target.repo.name}: copied ${copied} WAL file(s) that it lacked`);
-  for (const line of unhealed) ctx.log.warn(`${target.repo.name}: cannot heal ${line}`);
+  if (copied > 0) ctx.log.info(`${target.repo.name}: copied ${copied} missing WAL file(s)`);
+  for (const line of unhealed) ctx.log.warn(`${target.repo.name}: unable to copy ${line}`);
   return { copied, settled, unhealed };
 }
 

@@ -1,6 +1,6 @@
 /**
  * Makes histories and backup labels equal in all repositories. PostgreSQL's own file in pg_wal wins, else the only
- * valid content. If several valid contents differ, nobody can tell which is right, and nothing is written.
+ * valid content. If several valid contents differ, the right one is unknown, and nothing is written.
  */
 import { collect, streamOf, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -70,11 +70,11 @@ async function healName(
   for (const { archive, content } of copies) {
     const own = healed.get(archive.repo.key);
     if (good === null) {
-      own?.unhealed.push(`${name}: ${content.problem ?? "other repositories hold other content, and each may be right"}`);
+      own?.unhealed.push(`${name}: ${content.problem ?? "other repositories have different content, and any of them may be right"}`);
     } else if (content.sha1 !== good.sha1) {
       const wal = { archiveId: archive.archiveId, name, sha1: "", compressType: "none" as const, open: () => streamOf(good.bytes) };
       await putWal(archive.repo, wal, archive.pass, () => ctx.random.bytes(8));
-      ctx.log.warn(`${archive.repo.name}: replaced ${name}: ${content.problem ?? "pg_wal has another content"}`);
+      ctx.log.warn(`${archive.repo.name}: replaced ${name}: ${content.problem ?? "pg_wal has different content"}`);
       if (own !== undefined) own.copied++;
     }
   }

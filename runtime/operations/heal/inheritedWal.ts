@@ -47,13 +47,13 @@ export async function oweInherited(historyName: string, parts: InheritedParts, c
   if (names.length === 0) return;
   const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
   for (const result of looked) {
-    if (!result.ok) ctx.log.debug(`repo${result.repoKey}: its archive cannot be compared: ${toBackupError(result.error).message}`);
+    if (!result.ok) ctx.log.debug(`repo${result.repoKey}: unable to compare the archive: ${toBackupError(result.error).message}`);
     const lacked = result.ok ? result.value : names;
     for (const name of lacked) debt.add(result.repoKey, name, cluster);
     if (lacked.length === 0) continue;
     const doubt = result.ok ? "lacks" : "may lack";
     ctx.log.info(
-      `repo${result.repoKey} ${doubt} ${lacked.length} WAL file(s) that this server was sent before it was promoted: it gets them from here`,
+      `repo${result.repoKey} ${doubt} ${lacked.length} WAL file(s) that this server received before its promotion; this server copies them`,
     );
   }
 }
@@ -70,7 +70,7 @@ export async function settleInherited(
   ctx: Context,
 ): Promise<void> {
   const { cluster, debt, local, repos, timeoutMs } = parts;
-  const told = (error: unknown): void => ctx.log.warn(`what ${historyName} inherits: ${toBackupError(error).message}`);
+  const told = (error: unknown): void => ctx.log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
   await oweInherited(historyName, parts, ctx).catch(told);
   const owing = repos.filter((repo) => debt.list(repo.key, cluster).length > 0);
   if (owing.length === 0 || !parts.mayWrite()) return;
@@ -80,7 +80,8 @@ export async function settleInherited(
   for (const result of results ?? []) if (!result.ok) told(result.error);
   for (const repo of owing) {
     const names = debt.list(repo.key, cluster);
-    if (names.length > 0) ctx.log.warn(`${repo.name} is still owed ${names.length} WAL file(s): run heal before PostgreSQL removes them from pg_wal`);
+    if (names.length > 0)
+      ctx.log.warn(`${repo.name} still lacks ${names.length} WAL file(s). Run pgbackstop heal before PostgreSQL removes them from pg_wal.`);
   }
 }
 

@@ -51,11 +51,11 @@ export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | 
 /** Null when the newest full backup is as recent as expected. */
 export function fullError(repoKey: number, newest: StoredFull | null, expected: FullExpectation, nowS: number): BackupError | null {
   const hint = `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`;
-  if (newest === null) return fail("backupSetInvalid", "there is no full backup: nothing can be restored from here", { repoKey, hint });
+  if (newest === null) return fail("backupSetInvalid", "no full backup: nothing can be restored from this repository", { repoKey, hint });
   const ageS = Math.max(0, nowS - newest.stoppedAtS);
   if (expected === "ever" || ageS <= expected) return null;
-  const fact = `the newest full backup '${newest.label}' is ${durationText(ageS)} old, expected is one at least every ${durationText(expected)}`;
-  return fail("backupSetInvalid", fact, { repoKey, hint: [hint, "see the log of the scheduled backups for why they failed."] });
+  const fact = `the newest full backup '${newest.label}' is ${durationText(ageS)} old; expected is one every ${durationText(expected)}`;
+  return fail("backupSetInvalid", fact, { repoKey, hint: [hint, "Check the log of the scheduled backups."] });
 }
 
 /**

@@ -24,8 +24,8 @@ export function infoText(report: InfoReport): string {
 function statusLines(report: InfoReport): string[] {
   const debt = report.repos.flatMap(({ key, debtCount, droppedCount, stream }) => [
     ...(stream === null ? [] : [`    repo${key} wal stream: up to ${stream.lsn}, stored ${formatLocalSeconds(stream.storedAtS * 1000)}`]),
-    ...(debtCount === 0 ? [] : [`    repo${key} wal debt: ${debtCount} segment(s) acknowledged but not stored here`]),
-    ...(droppedCount === 0 ? [] : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository holds: take a new full backup`]),
+    ...(debtCount === 0 ? [] : [`    repo${key} wal missing: ${debtCount} segment(s) acknowledged but not stored here`]),
+    ...(droppedCount === 0 ? [] : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository has: take a new full backup`]),
   ]);
   const { code, message } = report.status;
   const running = runningText(report.locks);

@@ -129,29 +129,29 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
   const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
   const found: BackupError[] = full === null ? [] : [full];
   if (droppedCount > 0) {
-    const fact = `${droppedCount} WAL file(s) were dropped: nothing between them and the next backup can be restored`;
-    found.push(fail("fileMissing", fact, { repoKey: key, hint: "take a new backup: pgbackstop backup --type=full" }));
+    const fact = `${droppedCount} WAL file(s) were dropped: no recovery is possible between them and the next backup`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "Take a new backup: pgbackstop backup --type=full" }));
   }
   if (owedCount > 0) {
-    const fact = `${owedCount} WAL file(s) were acknowledged and are not here yet`;
-    found.push(fail("fileMissing", fact, { repoKey: key, hint: "they follow by themselves; pgbackstop heal copies them now." }));
+    const fact = `${owedCount} acknowledged WAL file(s) are missing here`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "They are copied automatically. To copy them now: pgbackstop heal" }));
   }
   if (owedCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
-    const fact = `another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}, here the newest WAL is ${repo.newestWal?.name ?? "none"}`;
-    found.push(fail("fileMissing", fact, { repoKey: key, hint: "the log of the archiver says why." }));
+    const fact = `behind: the newest WAL here is ${repo.newestWal?.name ?? "none"}; another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}`;
+    found.push(fail("fileMissing", fact, { repoKey: key, hint: "Check the log of the archiver." }));
   }
   found.push(...streamTroubles(repo, input));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
-    found.push(fail("backupSetInvalid", fact, { repoKey: key, hint: `pgbackstop drill --repo=${key} makes another one.` }));
+    found.push(fail("backupSetInvalid", fact, { repoKey: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
   }
   return found;
 }
 
 function streamTroubles({ key, stream }: Pick<RepoStatus, "key" | "stream">, { nowS, streams }: StatusInput): BackupError[] {
   if (streams === null) return [];
-  const hint = "the log of the agent says why, and check what is missing; whole segments are archived as ever.";
-  if (stream === null) return [fail("archiveTimeout", "no WAL has been streamed here yet", { repoKey: key, hint })];
+  const hint = "Check the log of the agent and run pgbackstop check. Complete segments are still archived.";
+  if (stream === null) return [fail("archiveTimeout", "no WAL was streamed here yet", { repoKey: key, hint })];
   if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return [];
   return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoKey: key, hint })];
 }
@@ -197,16 +197,16 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
   if (newestFull !== null && newestFull.label !== newest?.label) lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
   if (recoverableFromS !== null) {
-    const end = newestWal === null ? "no WAL behind them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
+    const end = newestWal === null ? "no WAL after them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
   }
   if (repo.stream !== null) {
     const behind = repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
-    lines.push(row("streamed", `to ${repo.stream.lsn}, all that was written ${ago(repo.stream.atS)}${behind}`));
+    lines.push(row("streamed", `to ${repo.stream.lsn}, everything written ${ago(repo.stream.atS)} or earlier${behind}`));
   }
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
-  if (owedCount > 0) lines.push(row("owed WAL", `${owedCount} file(s)`));
+  if (owedCount > 0) lines.push(row("missing WAL", `${owedCount} file(s)`));
   for (const { hints, message, name } of repo.troubles)
     lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
   return lines;

@@ -56,7 +56,7 @@ export function compareContents(
   for (const { isView, name, rows, sum } of source.tables) {
     const other = there.get(name);
     if (other === undefined || (other.rows === rows && other.sum === sum)) continue;
-    const text = other.rows === rows ? `${rows} rows on both sides, but other ones` : `${rows} rows in the source, ${other.rows} in the target`;
+    const text = other.rows === rows ? `${rows} rows on both sides, but different ones` : `${rows} rows in the source, ${other.rows} in the target`;
     if (isView) notes.push({ database, kind: "materialized view", name, text: `${text}: it was refreshed` });
     else differences.push({ database, kind: "table", name, text });
   }
@@ -99,7 +99,7 @@ export function compareClusters(input: ClusterComparison): Difference[] {
     else if (!isKept(role.name))
       for (const text of [...roleDifferences(role, there), ...commentDifference(role, there)]) tell("role", role.name, text);
   }
-  for (const name of otherPasswords ?? []) if (!isKept(name)) tell("role", name, "another password");
+  for (const name of otherPasswords ?? []) if (!isKept(name)) tell("role", name, "different password");
   tellMissing("membership", keyed(movedMemberships(source), membershipKey(source)), keyed(target.memberships, membershipKey(target)), tell);
   const moved = (facts: ClusterFacts): readonly SettingFacts[] =>
     movedSettings(facts, databases).filter(({ role }) => role === null || !isKept(role));

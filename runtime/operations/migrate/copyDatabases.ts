@@ -106,7 +106,7 @@ async function liftAfterFailure(source: Session, names: readonly string[], ctx: 
     );
     ctx.log.warn("migrate: the copy is not finished: the source can be written to again");
   } catch (error) {
-    ctx.log.warn(`migrate: the source is read-only still: ${toBackupError(error).message}\nHINT: pgbackstop migrate release puts it back.`);
+    ctx.log.warn(`migrate: the source is still read-only: ${toBackupError(error).message}\nHINT: pgbackstop migrate release makes it writable.`);
   }
 }
 
@@ -139,8 +139,8 @@ async function copyPasswords(source: Session, target: Session, roles: readonly s
     try {
       await target.query(`ALTER ROLE ${identifier(name)} PASSWORD ${literal(password)}`);
     } catch {
-      throw fail("dbQuery", `the target does not take the password of role '${name}'`, {
-        hint: "a hash of MD5 may be refused there: leave passwords out with --no-role-passwords, and set new ones.",
+      throw fail("dbQuery", `the target refused the password of role '${name}'`, {
+        hint: "It may refuse MD5 hashes. Leave passwords out with --no-role-passwords, and set new ones.",
       });
     }
   }
@@ -193,15 +193,15 @@ class Copy {
     const { differences } = await compareDatabase(this.#servers, name, [this.#facts, this.#there], this.#ctx);
     if (differences.length === 0) await inTransaction(this.#target, await this.#markStatements(name, name, wasEqual));
     else if (wasEqual && !this.#options.replace)
-      throw fail("dbInvalid", `database '${name}' of the target was once equal to the source, and differs from it now`, {
-        hint: "if applications have used the target, their work would be lost: nothing of it is touched. After a rehearsal, --replace makes such databases anew.",
+      throw fail("dbInvalid", `database '${name}' of the target was identical to the source, and differs now`, {
+        hint: "Nothing was changed, because applications may have used the target. After a rehearsal, --replace copies such databases again.",
       });
     return differences.length === 0;
   }
 
   async #copy(name: string, replaces: boolean): Promise<number> {
     const facts = this.#facts.databases.find((each) => each.name === name);
-    if (facts === undefined) throw fail("dbMissing", `the source has no database '${name}' any more`);
+    if (facts === undefined) throw fail("dbMissing", `database '${name}' no longer exists in the source`);
     const scratch = scratchName(name);
     await this.#removeScratch(scratch);
     await this.#target.query(createDatabase(facts, scratch, this.#options.tablespaces));
@@ -248,7 +248,9 @@ class Copy {
       // A run killed between creating and marking it leaves an empty database.
       const { objectCount } = await withSession(this.#servers, this.#servers.target, scratch, (session) => loadContents(session, scratch));
       if (objectCount > 0)
-        throw fail("dbInvalid", `database '${scratch}' in the target is none of a migration's, but has the name of one`, { hint: "rename it." });
+        throw fail("dbInvalid", `database '${scratch}' in the target has a name reserved for migrations, but no migration created it`, {
+          hint: "Rename it.",
+        });
     }
     this.#ctx.log.info(`migrate: removing the unfinished copy '${scratch}'`);
     await this.#target.query(`DROP DATABASE ${identifier(scratch)} WITH (FORCE)`);
@@ -285,7 +287,7 @@ class Copy {
   }
 }
 
-const RESUME_HINT = "what is copied stays: the same command goes on from here.";
+const RESUME_HINT = "Copied databases stay. Run the same command again to continue.";
 
 /** Name of an unfinished copy: within the length limit, and used by no one else. */
 export function scratchName(database: string): string {

@@ -32,8 +32,8 @@ export async function lockServers(sessions: readonly Session[], ctx: Context): P
       const { rows } = await session.query(`select pg_try_advisory_lock(${ADVISORY_LOCK}) as locked`);
       if ((rows as { locked: boolean }[])[0]?.locked === true) break;
       if (ctx.clock.monotonicMs() > deadlineMs)
-        throw fail("lockAcquire", "another step of a migration is working on one of these servers", {
-          hint: "wait until it has ended; pg_stat_activity shows it as 'pgbackstop migrate'.",
+        throw fail("lockAcquire", "another step of a migration is running on one of these servers", {
+          hint: "Wait for its end; pg_stat_activity shows it as 'pgbackstop migrate'.",
         });
       await ctx.clock.sleep(POLL_MS, ctx.signal);
     }
@@ -97,9 +97,13 @@ export async function requireNobody(session: Session, databases: readonly string
     if (clients.length === 0) return;
     if (ctx.clock.monotonicMs() > deadlineMs) {
       const lines = clients.map((client) => `  ${clientText(client)}`);
-      throw fail("dbInvalid", [`${mayEnd ? "they do not go: " : ""}somebody is connected to databases that shall be copied`, ...lines].join("\n"), {
-        hint: "stop these programs first; --disconnect ends the connections, whatever they are doing.",
-      });
+      throw fail(
+        "dbInvalid",
+        [`${mayEnd ? "unable to end all connections: " : ""}clients are connected to databases that will be copied`, ...lines].join("\n"),
+        {
+          hint: "Stop these programs first; --disconnect ends their connections at once.",
+        },
+      );
     }
     if (mayEnd)
       await session.query(

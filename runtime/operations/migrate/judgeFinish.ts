@@ -20,7 +20,7 @@ export interface FinishReport {
   readonly backups: readonly { readonly repo: number; readonly label: string | null }[];
   /** Of the newest successful drill with such a backup. */
   readonly drill: string | null;
-  /** In words, with what to do. */
+  /** Text with remedies. */
   readonly missing: readonly string[];
 }
 
@@ -31,13 +31,13 @@ export async function judgeFinish(repos: readonly Repository[], databases: reado
   const copiedAtS = migrated.length === 0 ? null : Math.max(...migrated.map((each) => each.copiedAtS));
   if (copiedAtS === null) missing.push("no database was migrated into this cluster: pgbackstop migrate copy");
   const unfinished = databases.filter(({ isCopying }) => isCopying);
-  if (unfinished.length > 0) missing.push(`${unfinished.length} databases are not copied whole: run pgbackstop migrate copy again`);
+  if (unfinished.length > 0) missing.push(`${unfinished.length} databases are not completely copied: run pgbackstop migrate copy again`);
   const unverified = migrated.filter(({ verifiedAtS }) => verifiedAtS === null);
   if (unverified.length > 0)
     missing.push(
-      `not compared with a source that is read-only, or found to differ: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop migrate verify`,
+      `different, or not compared with a read-only source: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop migrate verify`,
     );
-  if (repos.length === 0) missing.push("no repository is configured: there is nowhere to bring these data back from");
+  if (repos.length === 0) missing.push("no repository is configured, so these data have no backup");
   const found = await perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups.filter(({ startedAtS }) => startedAtS >= (copiedAtS ?? 0)));
   const labels = new Set<string>();
   const backups = found.map((result) => {

@@ -26,7 +26,7 @@ export interface PlanInput {
   readonly options: MigrationOptions;
 }
 
-/** A fact, the broken rule and the way out. */
+/** A fact, the broken rule and the remedy. */
 export interface PlanFinding {
   readonly fact: string;
   readonly rule: string;
@@ -125,7 +125,7 @@ export function localeKey({ collate, ctype, locale, provider }: DatabaseFacts): 
   return provider === "libc" ? (collate === ctype ? `libc ${collate}` : `libc ${collate} / ${ctype}`) : `${provider} ${locale ?? ""}`;
 }
 
-/** Differences in words; empty when they are equal. */
+/** Empty when they are equal. */
 export function roleDifferences(source: RoleFacts, target: RoleFacts): string[] {
   const told: readonly (keyof RoleFacts)[] = [
     "isSuperuser",
@@ -145,30 +145,35 @@ type Tell = (fact: string, rule: string, wayOut: string) => void;
 
 function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: Tell): void {
   if (source.systemId === target.systemId)
-    refuse("source and target are the same cluster", "a migration brings databases from one cluster into another", "name the new one as the target");
+    refuse(
+      "source and target are the same cluster",
+      "a migration copies databases from one cluster into another",
+      "set the target to the new cluster",
+    );
   if (Number(target.version) < Number(source.version))
     refuse(
       `the source is PostgreSQL ${source.version}, the target ${target.version}`,
-      "a dump goes into the same or a newer version",
-      "make the target of the newer version",
+      "a dump can only be loaded into the same or a newer version",
+      "create the target with the same or a newer version",
     );
   for (const [facts, word] of [
     [source, "source"],
     [target, "target"],
   ] as const) {
-    if (facts.inRecovery) refuse(`the ${word} is a standby`, "it cannot be written to, not even to stop others from writing", "name its primary");
+    if (facts.inRecovery)
+      refuse(`the ${word} is a standby`, "a standby is read-only, so a migration can neither copy into it nor block writes", "use its primary");
     if (!facts.isSuperuser)
       refuse(
-        `the role of the ${word} is no superuser`,
-        "roles, owners, grants and large objects of others are moved as they are",
+        `the role of the ${word} is not a superuser`,
+        "a migration copies roles, owners, grants and large objects of all roles",
         `connect to the ${word} as a superuser (CloudNativePG: enableSuperuserAccess)`,
       );
   }
   for (const { database, name } of source.prepared)
     refuse(
-      `a prepared transaction '${name}' waits in '${database}'`,
-      "a dump does not see it, and its locks stay",
-      "commit it or roll it back in the source: COMMIT PREPARED, ROLLBACK PREPARED",
+      `database '${database}' has a prepared transaction '${name}'`,
+      "a dump does not contain it, and it keeps its locks",
+      "commit or roll it back in the source: COMMIT PREPARED, ROLLBACK PREPARED",
     );
 }
 
@@ -176,7 +181,7 @@ function chooseDatabases({ contents, options, source }: PlanInput, refuse: Tell,
   const { exclude, include } = options;
   const known = new Set(source.databases.map(({ name }) => name));
   for (const name of [...include, ...exclude])
-    if (!known.has(name)) refuse(`the source has no database '${name}'`, "each named one must be there", "look at its spelling, capitals count");
+    if (!known.has(name)) refuse(`the source has no database '${name}'`, "every listed database must exist", "check its spelling; case matters");
   const objects = (name: string): number => contents.find((each) => each.name === name)?.objectCount ?? 0;
   return source.databases.filter((each) => {
     const { allowsConnections, name } = each;
@@ -185,18 +190,16 @@ function chooseDatabases({ contents, options, source }: PlanInput, refuse: Tell,
     if (name === "postgres" || name === "template1") {
       if (objects(name) > 0)
         (name === "postgres" ? refuse : warn)(
-          `database '${name}' holds ${objects(name)} objects of its own`,
-          "every cluster has one of that name, and work on a cluster is done from it: it is not replaced",
-          name === "postgres"
-            ? "move them into a database of their own, or leave them with --db-exclude=postgres"
-            : "make them in the target by hand",
+          `database '${name}' has ${objects(name)} objects of its own`,
+          "every cluster has a database of that name, so it is not replaced",
+          name === "postgres" ? "move them into another database, or leave them out with --db-exclude=postgres" : "create them in the target by hand",
         );
       return false;
     }
     if (!allowsConnections)
       refuse(
-        `nobody may connect to '${name}'`,
-        "what cannot be connected to cannot be dumped",
+        `database '${name}' allows no connections`,
+        "a dump needs a connection",
         `allow it (ALTER DATABASE … ALLOW_CONNECTIONS true), or leave it out with --db-exclude=${name}`,
       );
     return true;
@@ -208,22 +211,22 @@ function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, opti
     const there = target.databases.find(({ name }) => name === facts.name);
     if (there !== undefined && there.migration?.from !== source.systemId)
       refuse(
-        `the target has a database '${facts.name}' already`,
-        "nothing that a migration has not made itself is replaced",
+        `the target already has a database '${facts.name}'`,
+        "a migration replaces only databases that it created",
         `drop it there, or leave it out with --db-exclude=${facts.name}`,
       );
     const key = localeKey(facts);
     if (missingLocales.includes(key))
       refuse(
         `database '${facts.name}' has the locale ${key}, which the target's machine does not have`,
-        "a database keeps its order of texts",
-        "install the locale there (Debian: locale-gen; CloudNativePG: the standard image), and start the server anew",
+        "a database keeps its collation",
+        "install the locale there (Debian: locale-gen; CloudNativePG: the standard image), and restart the server",
       );
     if (options.tablespaces && !target.tablespaces.includes(facts.tablespace))
       refuse(
-        `database '${facts.name}' lies in tablespace '${facts.tablespace}', which the target does not have`,
+        `database '${facts.name}' is in tablespace '${facts.tablespace}', which the target does not have`,
         "a database keeps its tablespace",
-        "make it there, or put everything into the default one with --no-tablespaces",
+        "create it there, or put everything into the default tablespace with --no-tablespaces",
       );
   }
 }
@@ -231,19 +234,15 @@ function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, opti
 function judgeRoles({ options, source, target }: PlanInput, refuse: Tell): readonly RoleFacts[] {
   const isThere = new Map(target.roles.map((role) => [role.name, role]));
   for (const name of options.keepRoles)
-    if (!isThere.has(name)) refuse(`the target has no role '${name}' to keep`, "a kept role must be there", "make it, or move it");
+    if (!isThere.has(name)) refuse(`the target has no role '${name}' to keep`, "a kept role must exist", "create it, or let the migration copy it");
   if (!isThere.has(source.bootstrapRole))
-    refuse(
-      `the target has no role '${source.bootstrapRole}'`,
-      "it owns what PostgreSQL itself has made in the source",
-      "make it there, as a superuser",
-    );
+    refuse(`the target has no role '${source.bootstrapRole}'`, "it owns the source's built-in objects", "create it there as a superuser");
   for (const name of source.referencedRoles)
     if (!isMoved(name, source) && !isThere.has(name))
       refuse(
-        `something in the source belongs or is granted to '${name}', which is not moved and not in the target`,
-        "roles of PostgreSQL and of an operator are made by them",
-        "make it there, or take from it what it has in the source",
+        `role '${name}' has objects or grants in the source, is not copied and does not exist in the target`,
+        "a migration does not copy roles of PostgreSQL or of an operator",
+        "create it there, or remove its objects and grants in the source",
       );
   return movedRoles(source).filter((role) => {
     const there = isThere.get(role.name);
@@ -251,9 +250,9 @@ function judgeRoles({ options, source, target }: PlanInput, refuse: Tell): reado
     const differences = roleDifferences(role, there);
     if (differences.length > 0 && !options.keepRoles.includes(role.name))
       refuse(
-        `the target has a role '${role.name}' of its own: ${differences.join("; ")}`,
-        "a role that is there is not changed",
-        `make them the same, or say that the target's is right with --keep-role=${role.name}`,
+        `role '${role.name}' differs in the target: ${differences.join("; ")}`,
+        "a migration does not change existing roles",
+        `make both equal, or keep the target's role with --keep-role=${role.name}`,
       );
     return false;
   });
@@ -269,27 +268,27 @@ function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refus
   for (const [extension, databases] of missing)
     refuse(
       `the target cannot install extension '${extension}' of ${databases.map((name) => `'${name}'`).join(", ")}`,
-      "an extension's files belong to the server, a dump only names it",
+      "a dump names an extension, but the server must have its files",
       "install its package there (CloudNativePG: an image that has it)",
     );
   const libraries = source.preload.filter((name) => !target.preload.includes(name));
   if (libraries.length > 0)
     warn(
       `the source preloads ${libraries.join(", ")}, the target does not`,
-      "some extensions work only when they are preloaded",
-      "set shared_preload_libraries there, and start it anew",
+      "some extensions must be preloaded",
+      "set shared_preload_libraries there, and restart it",
     );
   for (const { database, name, type } of source.slots)
     if (type === "logical" && database !== null && names.has(database))
       warn(
-        `the logical slot '${name}' of '${database}' stays behind`,
-        "slots are no part of a dump",
-        "let its reader catch up before writing stops, and make it anew in the target",
+        `the logical slot '${name}' of '${database}' is not copied`,
+        "a dump contains no slots",
+        "let its reader catch up before writes stop, and create it again in the target",
       );
   for (const { database, name } of source.subscriptions)
     if (names.has(database))
       warn(
-        `the subscription '${name}' of '${database}' arrives switched off`,
+        `the subscription '${name}' of '${database}' is disabled in the target`,
         "two subscribers of one slot would share its changes",
         "drop it in the source first (its slot set to NONE), then ALTER SUBSCRIPTION … ENABLE in the target",
       );

@@ -17,15 +17,15 @@ export function planText(plan: MigrationPlan): string {
     `migration from PostgreSQL ${source.version} (${source.systemId}) to PostgreSQL ${target.version} (${target.systemId})`,
     `  databases: ${databases.length}, ${formatSize(sizeBytes)}${done === 0 ? "" : `; ${done} of them copied by an earlier run`}`,
     ...databases.map(({ name, sizeBytes: size, state }) => `    ${name}, ${formatSize(size)}${STATES[state]}`),
-    `  roles to make: ${listed(roles)}`,
-    ...(keptRoles.length === 0 ? [] : [`  roles that are there: ${listed(keptRoles)}`]),
-    `  about ${durationText(estimateSeconds)}, by their sizes (a guess)`,
-    ...(clients.length === 0 ? ["  nobody is connected to them now"] : ["  connected now, and to be stopped first:", ...clientLines(clients)]),
+    `  roles to create: ${listed(roles)}`,
+    ...(keptRoles.length === 0 ? [] : [`  existing roles: ${listed(keptRoles)}`]),
+    `  about ${durationText(estimateSeconds)} (an estimate from sizes)`,
+    ...(clients.length === 0 ? ["  no clients are connected to them now"] : ["  connected clients, to be stopped first:", ...clientLines(clients)]),
     ...findings("!", refusals),
     ...findings("note:", warnings),
     refusals.length === 0
-      ? "nothing is in the way"
-      : `it cannot begin: ${refusals.length} ${refusals.length === 1 ? "thing is" : "things are"} in the way`,
+      ? "the migration can begin"
+      : `the migration cannot begin: ${refusals.length} ${refusals.length === 1 ? "obstacle" : "obstacles"}`,
   ]);
 }
 
@@ -34,9 +34,9 @@ export function copyText({ databases, elapsedMs, roles }: CopyReport): string {
   const bytes = copied.reduce((sum, each) => sum + each.bytes, 0);
   const kept = databases.length - copied.length;
   return text([
-    `copied ${copied.length} databases (${formatSize(bytes)} of dump) in ${durationText(Math.round(elapsedMs / 1000))}${kept === 0 ? "" : `; ${kept} were there from an earlier run`}`,
-    `  roles made: ${listed(roles)}`,
-    "  the source is read-only and takes no connection but a superuser's: pgbackstop migrate release puts that back",
+    `copied ${copied.length} databases (${formatSize(bytes)} of dump) in ${durationText(Math.round(elapsedMs / 1000))}${kept === 0 ? "" : `; ${kept} copied by an earlier run`}`,
+    `  roles created: ${listed(roles)}`,
+    "  the source is read-only and accepts only superusers; pgbackstop migrate release undoes that",
     "next: pgbackstop migrate verify",
   ]);
 }
@@ -45,20 +45,20 @@ export function verifyText(report: VerifyReport): string {
   const { clients, databases, differenceCount, differences, guarded, notes, ok, roles } = report;
   const sum = (of: (each: (typeof databases)[number]) => number): number => databases.reduce((total, each) => total + of(each), 0);
   return text([
-    ok ? "the target holds what the source holds" : `NOT the same: ${differenceCount} ${differenceCount === 1 ? "difference" : "differences"}`,
+    ok ? "source and target are identical" : `NOT the same: ${differenceCount} ${differenceCount === 1 ? "difference" : "differences"}`,
     `  compared: ${databases.length} databases, ${roles} roles, ${sum(({ tables }) => tables)} tables with ${sum(({ rows }) => rows)} rows, ` +
       `${sum(({ sequences }) => sequences)} sequences, ${sum(({ largeObjects }) => largeObjects)} large objects, ${sum(({ objects }) => objects)} definitions`,
     ...differences.map((difference) => `  ! ${differenceText(difference)}`),
     ...(differenceCount > differences.length ? [`  ! and ${differenceCount - differences.length} more`] : []),
     ...notes.map((note) => `  note: ${differenceText(note)}`),
     ...(clients.length === 0 ? [] : ["  connected to the source:", ...clientLines(clients)]),
-    ...(guarded ? [] : ["  note: the source can be written to: what is written from now on is not in the target, and finish does not count this"]),
+    ...(guarded ? [] : ["  note: the source is writable: later changes are not in the target, and finish does not accept this result"]),
   ]);
 }
 
 export function finishText({ backups, copiedAtS, databases, drill, mayRetireSource, missing }: FinishReport): string {
   return text([
-    mayRetireSource ? "the source may go" : "the source must stay",
+    mayRetireSource ? "the source can be removed" : "the source must stay",
     ...(copiedAtS === null ? [] : [`  ${databases} databases, copied until ${new Date(copiedAtS * 1000).toISOString()}`]),
     ...backups.map(({ label, repo }) => `  repo${repo}: ${label ?? "no backup since"}`),
     ...(drill === null ? [] : [`  drill: ${drill}`]),

@@ -131,7 +131,7 @@ export async function compareDatabase(
         const [from, to] = [left.inventory, right.inventory].map((lines) =>
           lines.find(({ kind, name: own }) => kind === difference.kind && own === difference.name),
         );
-        if (isNewerExtension(difference, from, to)) notes.push({ ...difference, text: `${difference.text}: the newer server brings it` });
+        if (isNewerExtension(difference, from, to)) notes.push({ ...difference, text: `${difference.text}: part of the newer server version` });
         else if (here.version !== there.version && from !== undefined && to !== undefined && (await meansTheSame(target, from, to))) continue;
         else differences.push(difference);
       }

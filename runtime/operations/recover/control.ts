@@ -26,10 +26,10 @@ export function serverControl(facts: HostFacts, commands: ServerCommands, logFil
   if (stop !== undefined && start !== undefined) return { stop, start, asAccount: false };
   const unit = facts.server?.unit ?? null;
   if (unit !== null && /patroni|repmgrd|pg_autoctl/.test(unit)) {
-    throw fail("pgRunning", `the server is run by '${unit}', which would start it again, or fail over, while it is recovered`, {
+    throw fail("pgRunning", `the server is managed by '${unit}', which would restart it or fail over during the recovery`, {
       hint: [
-        "recover a member of a cluster by its manager: patronictl pause, then see docs/hosts.md.",
-        'name commands in the settings file that keep the manager out: "postgres":{"stop":["…"],"start":["…"]}.',
+        "Recover a managed cluster through its manager: patronictl pause, then see docs/hosts.md.",
+        'Or set commands in the settings file that bypass the manager: "postgres":{"stop":["…"],"start":["…"]}.',
       ],
     });
   }
@@ -50,8 +50,8 @@ const START_SECONDS = "604800";
 function pgControl(facts: HostFacts, logFile: string): ServerControl {
   const [, program, options] = /^(\S+)\s*([^\n]*)/.exec(facts.startedWith ?? "") ?? [];
   if (program === undefined || !program.startsWith("/")) {
-    throw fail("optionRequired", `nobody knows how the server of '${facts.configuredDirectory}' is stopped and started`, {
-      hint: 'tell it in the settings file: "postgres":{"stop":["systemctl","stop","postgresql"],"start":["systemctl","start","postgresql"]}.',
+    throw fail("optionRequired", `the commands that stop and start the server of '${facts.configuredDirectory}' are unknown`, {
+      hint: 'Set them in the settings file: "postgres":{"stop":["systemctl","stop","postgresql"],"start":["systemctl","start","postgresql"]}.',
     });
   }
   const tool = `${dirname(program)}/pg_ctl`;

@@ -161,7 +161,7 @@ export function accountOf(facts: HostFacts, findUid: (name: string) => number | 
   if (facts.owner !== null && facts.owner.uid !== 0) return facts.owner;
   const [uid, gid] = [findUid("postgres"), findGid("postgres")];
   if (uid !== null && gid !== null) return { uid, gid, mode: 0o700 };
-  throw fail("userMissing", `nobody knows who PostgreSQL runs as: '${facts.dataDirectory}' is not there, and there is no account 'postgres'`, {
-    hint: "make the directory, empty, with the owner that the server runs as, and run this again.",
+  throw fail("userMissing", `PostgreSQL's account is unknown: neither '${facts.dataDirectory}' nor an account 'postgres' exists`, {
+    hint: "Create the directory, empty and owned by the server's account, and run this again.",
   });
 }

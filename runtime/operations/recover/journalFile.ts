@@ -58,9 +58,9 @@ export class JournalFile {
 
   #requireNotRoots(): void {
     if (findInfo(this.#other) === null) return;
-    throw fail("fileOwner", `root has begun a ${NOUNS[this.#kind]} here ('${this.#other}')`, {
+    throw fail("fileOwner", `root has started a ${NOUNS[this.#kind]} here ('${this.#other}')`, {
       path: this.#other,
-      hint: [`run ${this.#kind} as root.`, `when it is over and need not be undone, remove '${this.#other}' as root.`],
+      hint: [`Run ${this.#kind} as root.`, `If it is finished and needs no undo, remove '${this.#other}' as root.`],
     });
   }
 
@@ -68,10 +68,14 @@ export class JournalFile {
   #requireNobodys(isOver: (journal: unknown) => boolean): void {
     const info = findInfo(this.#other);
     if (info === null || isOver(parse(findText(this.#other) ?? "null", null))) return;
-    throw fail("fileOwner", `'${this.#other}' belongs to account ${info.uid} and lies where others than root can write: root does not obey it`, {
-      path: this.#other,
-      hint: [`when that account has begun a ${NOUNS[this.#kind]}, run ${this.#kind} as that account: it goes on there.`, WAY_OUT],
-    });
+    throw fail(
+      "fileOwner",
+      `'${this.#other}' belongs to account ${info.uid} and is in a directory that others than root can write: root does not use it`,
+      {
+        path: this.#other,
+        hint: [`If that account has started a ${NOUNS[this.#kind]}, run ${this.#kind} as that account to continue it.`, WAY_OUT],
+      },
+    );
   }
 
   /** Durable on return. */
@@ -108,16 +112,16 @@ export class JournalFile {
   #requireRootsAlone(): void {
     const path = dirname(this.path);
     if (findInfo(path) === null || isRootsAlone(path)) return;
-    throw fail("fileOwner", `'${path}' is not root's alone: other accounts can write there, or above it`, {
+    throw fail("fileOwner", `'${path}' is not safe: other accounts than root can write there, or above it`, {
       path,
-      hint: `chown root and chmod go-w '${path}' and the directories above it; remove files in it that root did not write.`,
+      hint: `Run chown root and chmod go-w on '${path}' and the directories above it, and remove files in it that root did not write.`,
     });
   }
 }
 
 const NOUNS: Readonly<Record<JournalKind, string>> = { recover: "recovery", rollback: "rollback" };
 const WAY_OUT =
-  "to begin again, put the directories back by hand (their old data are called *.before-recover-* or *.before-rollback-*) and remove the file.";
+  "To start over, rename the directories back by hand (old data are called *.before-recover-* or *.before-rollback-*) and remove the file.";
 
 /** Invalid JSON in an untrusted file (no path) is null. */
 function parse(text: string, path: string | null): unknown {
@@ -125,7 +129,7 @@ function parse(text: string, path: string | null): unknown {
     return JSON.parse(text) as unknown;
   } catch (error) {
     if (path === null) return null;
-    throw fail("format", `'${path}' is no journal: ${String(error)}`, { path, hint: WAY_OUT, cause: error });
+    throw fail("format", `'${path}' is not a journal: ${String(error)}`, { path, hint: WAY_OUT, cause: error });
   }
 }
 

@@ -35,10 +35,10 @@ export async function requireRights({ account, moves }: Omit<Moved, "stamp">, ri
     try {
       await rights.asAccount(async () => rmdir(await mkdtemp(`${from}.probe-`)));
     } catch (error) {
-      throw fail("fileMove", `account ${account.uid} may not change names in '${parent}', and others than root may: ${String(error)}`, {
+      throw fail("fileMove", `account ${account.uid} may not rename in '${parent}', and others than root may: ${String(error)}`, {
         path: parent,
         cause: error,
-        hint: `chown '${parent}' to that account; or let only root write there, and in the directories above it (chmod go-w).`,
+        hint: `Run chown on '${parent}' for that account, or let only root write there and in the directories above it (chmod go-w).`,
       });
     }
   }
@@ -127,16 +127,16 @@ function ownersOf(from: string, { account, dataDirectory }: Omit<Moved, "stamp">
 async function requireOwner(path: string, owners: readonly number[]): Promise<void> {
   const info = await lstat(path).catch(() => null);
   if (info === null || (info.isDirectory() && owners.includes(info.uid)) || ownUid() !== 0) return;
-  const fact = info.isDirectory() ? `belongs to account ${info.uid}` : "is no directory";
-  throw fail("fileOwner", `'${path}' ${fact}, and the cluster to account ${owners[0]}: root does not move it`, {
+  const fact = info.isDirectory() ? `belongs to account ${info.uid}` : "is not a directory";
+  throw fail("fileOwner", `'${path}' ${fact}, and the cluster belongs to account ${owners[0]}: root does not move it`, {
     path,
-    hint: "does a link of the cluster (pg_wal, pg_tblspc) lead to the wrong place? Correct it, or chown the directory when it is the cluster's.",
+    hint: "Check the cluster's links (pg_wal, pg_tblspc). If the directory is the cluster's, chown it to that account.",
   });
 }
 
 async function renameTo(from: string, to: string, owners: readonly number[], rights: Rights): Promise<void> {
   await requireOwner(from, owners);
-  if (await exists(to)) throw fail("fileMove", `unable to move '${from}' to '${to}', which is there already`, { path: to });
+  if (await exists(to)) throw fail("fileMove", `unable to move '${from}' to '${to}', which already exists`, { path: to });
   try {
     await change(to, rights, () => rename(from, to));
   } catch (error) {
@@ -146,7 +146,7 @@ async function renameTo(from: string, to: string, owners: readonly number[], rig
         path: from,
         cause: error,
         hint:
-          "pgbackstop recover --undo starts the server again. Then stop it, put a copy (cp -a) in the directory's place, start it, and recover again. " +
+          "pgbackstop recover --undo starts the server again. Then stop it, replace the directory by a copy (cp -a), start it, and recover again. " +
           "Better: keep data in a volume.",
       });
     }

@@ -46,8 +46,8 @@ export function withoutNewTimeline(text: string): string {
  */
 export async function askForNewTimeline(dataDirectory: string, archiveGet: string, account: Owner): Promise<void> {
   if ((await stat(`${dataDirectory}/standby.signal`).catch(() => null)) !== null) {
-    throw fail("fileExists", `'${dataDirectory}' is a standby's: it follows its primary's timeline`, {
-      hint: "go back on the primary, and build the standby anew.",
+    throw fail("fileExists", `'${dataDirectory}' belongs to a standby, which follows its primary's timeline`, {
+      hint: "Roll back the primary, and rebuild the standby.",
     });
   }
   await writeSettings(dataDirectory, (text) => `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${newTimelineSettings(archiveGet)}`, account);

@@ -81,11 +81,11 @@ export async function goOn({ control, file, journal: begun }: Begun, tools: Reco
 
 const PHASE_TEXTS: Readonly<Record<Phase, string>> = {
   stop: "stopping the server",
-  move: "giving the old data another name",
+  move: "renaming the old data",
   restore: "restoring",
   start: "starting the server",
   done: "done",
-  undo: "putting the old data back",
+  undo: "restoring the old data",
 };
 
 /**
@@ -125,7 +125,7 @@ export async function stopServer({ control, dataDirectory }: Served, tools: Pick
     if ((await findServer(dataDirectory)) === null) return;
     if (exitCode !== 0 || ctx.clock.monotonicMs() > endMs) {
       throw fail("pgRunning", `the server did not stop: '${control.stop.join(" ")}' ended with exit code ${exitCode}\n${stderr.trim()}`, {
-        hint: "nothing was moved. Stop it by other means and run this again, or name the command in the settings file (postgres.stop).",
+        hint: "Nothing was moved. Stop it by other means and run this again, or set the command in the settings file (postgres.stop).",
       });
     }
     await ctx.clock.sleep(DOWN_POLL_MS, ctx.signal);
@@ -136,8 +136,8 @@ export async function stopServer({ control, dataDirectory }: Served, tools: Pick
 async function requireDown(dataDirectory: string): Promise<void> {
   const server = await findServer(dataDirectory);
   if (server === null) return;
-  throw fail("pgRunning", `the server of '${dataDirectory}' runs again (pid ${server.pid}): somebody has started it`, {
-    hint: "stop what starts it, and run this again.",
+  throw fail("pgRunning", `the server of '${dataDirectory}' was started again (pid ${server.pid}) by another program`, {
+    hint: "Stop that program, and run this again.",
   });
 }
 
@@ -190,8 +190,8 @@ async function startError(
   const lines = log.trim().split("\n").slice(-LOG_LINES);
   return fail("pgRunning", [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"), {
     hint: [
-      "its log says why. When the cause is gone, run the same command again: it goes on here.",
-      "the old data are whole, under the names that the plan shows: recover --undo puts them back, zfs rename those of a rollback.",
+      "Check its log. After fixing the cause run the same command again to continue.",
+      "The old data are intact under the names in the plan. recover --undo restores them; after a rollback use zfs rename.",
     ],
   });
 }
@@ -210,7 +210,7 @@ function errorOf(what: string, { error, exitCode, stderr, stdout }: SelfEnd): Ba
 
 /** The old data are renamed by now. */
 function unfinished(error: BackupError): BackupError {
-  const hint = "run recover again to go on, or recover --undo to put the old data back.";
+  const hint = "Run recover again to continue, or recover --undo to restore the old data.";
   return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });
 }
 

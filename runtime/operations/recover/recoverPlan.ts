@@ -72,12 +72,12 @@ const ROOM_EXTRA_BYTES = 64 * 1024 * 1024;
 /** A clock that is slightly ahead does not put the target in the future. */
 const CLOCK_SLACK_S = 1;
 
-/** @throws every refusal of `recover`, each with a way out */
+/** @throws every refusal of `recover`, each with a remedy */
 export function planRecover(input: PlanInput): RecoverPlan {
   const { facts, live, request, source, stamp } = input;
   requireOwnServer(input);
   if (input.running !== null)
-    throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, { hint: "wait for its end, or end it." });
+    throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, { hint: "Wait for its end, or stop it." });
   requireSameCluster(facts, source);
   requireMovable(facts);
   const warnings = requireReachable(input);
@@ -114,20 +114,20 @@ function restoreWords({ facts, request, source }: PlanInput): string[] {
 function requireOwnServer({ facts, live }: PlanInput): void {
   if (live === null) {
     if (facts.server === null) return;
-    throw fail("pgRunning", `the server of '${facts.dataDirectory}' runs (pid ${facts.server.pid}), but nobody can ask it`, {
-      hint: "do pg1-port, pg1-socket-path and pg1-user fit it? When it hangs, stop it first: without a server this goes on.",
+    throw fail("pgRunning", `the server of '${facts.dataDirectory}' runs (pid ${facts.server.pid}), but accepts no connection`, {
+      hint: "Check pg1-port, pg1-socket-path and pg1-user. If the server hangs, stop it: recover does not need it.",
     });
   }
   if (facts.server === null || ![facts.dataDirectory, facts.configuredDirectory].includes(live.dataDirectory)) {
     throw fail("pgRunning", `a server of '${live.dataDirectory}' answers where that of '${facts.configuredDirectory}' should`, {
-      hint: "correct pg1-path, pg1-port and pg1-socket-path, or stop that server: two cannot have one address.",
+      hint: "Correct pg1-path, pg1-port and pg1-socket-path, or stop that server: two servers cannot share an address.",
     });
   }
   if (live.inRecovery) {
-    throw fail("pgRunning", `the server of '${facts.dataDirectory}' is a standby or still recovers: recovered, it would be a second primary`, {
+    throw fail("pgRunning", `the server of '${facts.dataDirectory}' is a standby or still in recovery: recover would create a second primary`, {
       hint: [
-        "recover the primary, and build this standby anew from it: pgbackstop restore --type=standby --delta.",
-        "to make this one the primary, promote it: pg_ctl promote.",
+        "Recover the primary, and rebuild this standby from it: pgbackstop restore --type=standby --delta.",
+        "To make this server the primary, promote it: pg_ctl promote.",
       ],
     });
   }
@@ -137,8 +137,8 @@ function requireOwnServer({ facts, live }: PlanInput): void {
 function requireSameCluster({ control, dataDirectory }: HostFacts, source: RecoverSource): void {
   if (control === null || String(control.systemId) === source.systemId) return;
   const own = `'${dataDirectory}' belongs to system-id ${control.systemId}`;
-  throw fail("dbMismatch", `${own}, backup ${source.label} to ${source.systemId}: they are not of one cluster`, {
-    hint: "is this the right stanza and pg1-path? To replace the one by the other, move the directory away yourself.",
+  throw fail("dbMismatch", `${own}, backup ${source.label} to ${source.systemId}: these are different clusters`, {
+    hint: "Check the stanza and pg1-path. To replace this cluster by the other one, move the directory away first.",
   });
 }
 
@@ -147,9 +147,9 @@ function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: Ho
   for (const path of [dataDirectory, ...(walDirectory === null ? [] : [walDirectory]), ...tablespaces]) {
     const mount = mounts.find((place) => place === path || place.startsWith(`${path}/`));
     if (mount === undefined) continue;
-    throw fail("fileMove", `'${mount}' is a mount point: the old data cannot be kept by giving '${path}' another name`, {
+    throw fail("fileMove", `'${mount}' is a mount point, so '${path}' cannot be renamed to keep the old data`, {
       hint: [
-        "let the data directory be a directory below the mount point (pg1-path, data_directory); or",
+        "Use a directory below the mount point as data directory (pg1-path, data_directory); or",
         "stop the server, keep a copy or a snapshot of that file system, and overwrite it: pgbackstop restore --delta, then start the server.",
       ],
     });
@@ -164,25 +164,25 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
   const { target, type } = request;
   const { wal, walStop } = source;
   if (wal !== null && walStop !== null && (wal.last === null || wal.last.slice(8) < walStop.slice(8))) {
-    throw fail("backupSetInvalid", `backup ${source.label} needs WAL up to ${walStop}, and ${wal.missing ?? "what follows it"} is in no repository`, {
-      hint: "choose an older backup with --set, or another repository with --repo.",
+    throw fail("backupSetInvalid", `backup ${source.label} needs WAL up to ${walStop}, and no repository has ${wal.missing ?? "the WAL after it"}`, {
+      hint: "Choose an older backup with --set, or another repository with --repo.",
     });
   }
   const refused = (end: string): Error =>
-    fail("optionInvalidValue", `target '${target}' lies behind the end of the WAL: ${end}`, {
+    fail("optionInvalidValue", `target '${target}' is after the end of the WAL: ${end}`, {
       hint: "PostgreSQL would refuse to open there. Choose an earlier target, or recover to the end: without --type and --target.",
     });
   if (type === "time" && target !== undefined) {
     const endS = live === null ? Math.max(source.newestWalStoredAtS ?? 0, facts.walWrittenAtS ?? 0) : nowS + CLOCK_SLACK_S;
-    if (parseTargetTime(target) > endS) throw refused(live === null ? `its newest is of ${timeText(endS)}` : `now it is ${timeText(nowS)}`);
+    if (parseTargetTime(target) > endS) throw refused(live === null ? `the newest WAL is from ${timeText(endS)}` : `now it is ${timeText(nowS)}`);
   }
   if (type === "lsn" && target !== undefined && live?.lsn != null && parseLsn(target) > parseLsn(live.lsn))
     throw refused(`the server is at ${live.lsn}`);
   const warnings: string[] = [];
-  if (wal?.missing != null) warnings.push(`WAL segment ${wal.missing} is in no repository, and later ones are: the recovery ends before it`);
-  if (type === "name" || type === "xid") warnings.push(`whether the WAL holds ${type} '${target}' shows only when it is replayed`);
+  if (wal?.missing != null) warnings.push(`recovery will end before WAL segment ${wal.missing}: no repository has it, although later ones exist`);
+  if (type === "name" || type === "xid") warnings.push(`only the replay shows whether the WAL contains ${type} '${target}'`);
   if (live === null && facts.owner !== null)
-    warnings.push("the server is down: what it wrote after the newest archived segment is taken from its pg_wal as far as that is whole");
+    warnings.push("the server is down: WAL after the newest archived segment is taken from its pg_wal as far as it is complete");
   return warnings;
 }
 
@@ -199,11 +199,11 @@ function requireRoom({ room, source }: PlanInput): void {
   for (const { freeBytes, neededBytes, path } of needed.values()) {
     if (freeBytes >= neededBytes) continue;
     const fact = `the restored data need ${formatSize(Math.ceil(neededBytes))} beside the old ones, ${formatSize(freeBytes)} are free`;
-    throw fail("fileWrite", `there is no room for '${path}': ${fact}`, {
+    throw fail("fileWrite", `not enough space for '${path}': ${fact}`, {
       path,
       hint: [
-        "free or add space; old safety copies (*.before-recover-*) may be what takes it.",
-        "or give up the old data: stop the server, and restore over them with pgbackstop restore --delta.",
+        "Free or add space; old safety copies (*.before-recover-*) may use it.",
+        "Or give up the old data: stop the server, and overwrite them with pgbackstop restore --delta.",
       ],
     });
   }
@@ -215,16 +215,16 @@ export function planText(plan: RecoverPlan, { control, facts, request, source }:
   const replayed =
     wal === null || wal.last === null
       ? "no WAL"
-      : `WAL ${wal.first} to ${wal.last}, ${wal.segmentCount} segment(s), ${formatSize(wal.sizeRepoBytes)}, and what follows until the server stops`;
+      : `WAL ${wal.first} to ${wal.last}, ${wal.segmentCount} segment(s), ${formatSize(wal.sizeRepoBytes)}, and later WAL until the server stops`;
   const steps = [
-    ...(plan.finishWal ? ["archive the server's last WAL, so that nothing of it is missing (nothing is stopped when that fails)"] : []),
-    plan.isStopped ? "the server is down already" : `stop it: ${control.stop.join(" ")}`,
+    ...(plan.finishWal ? ["archive the server's last WAL (if that fails, the server is not stopped)"] : []),
+    plan.isStopped ? "the server is already down" : `stop it: ${control.stop.join(" ")}`,
     plan.moves.length === 0
-      ? "there are no old data to keep"
+      ? "no old data to keep"
       : ["keep the old data under another name:", ...plan.moves.map(({ from, to }) => `     ${from}\n       -> ${to}`)].join("\n"),
     `restore backup ${source.label} to ${facts.dataDirectory}: ${formatSize(sizeBytes)}, ${source.fileCount} file(s)`,
     `start it: ${control.start.join(" ")}`,
-    "wait until it is open, on a new timeline, and check that its WAL arrives in every repository",
+    "wait until it is open on a new timeline, and check that every repository gets its WAL",
   ];
   return [
     `Recovery of stanza ${request.stanza} in ${facts.dataDirectory}`,
@@ -237,7 +237,7 @@ export function planText(plan: RecoverPlan, { control, facts, request, source }:
     "",
     ...steps.map((step, index) => `  ${index + 1}. ${step}`),
     "",
-    "  The old data are never removed. To go back at any time: pgbackstop recover --undo",
+    "  The old data are never removed. To restore them at any time: pgbackstop recover --undo",
     "",
   ].join("\n");
 }

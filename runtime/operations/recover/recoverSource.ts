@@ -94,7 +94,7 @@ async function findWay(
       if (isSegment(wal.name) && parseWalName(wal.name)?.kind === "segment") stored.set(wal.name, wal.sizeRepoBytes);
     return { repo, info };
   });
-  for (const result of results) if (!result.ok) ctx.log.warn(`repo${result.repoKey}: its WAL cannot be listed: ${result.error.message}`);
+  for (const result of results) if (!result.ok) ctx.log.warn(`repo${result.repoKey}: unable to list WAL: ${result.error.message}`);
   const readable = results.flatMap((result) => (result.ok ? [result.value] : []));
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;

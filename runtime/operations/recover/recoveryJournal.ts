@@ -46,7 +46,7 @@ export function serverMemory({ server, startedWith }: HostFacts): ServerMemory {
 
 /** The facts as of when the server ran. @throws format (29) for an invalid unit name */
 export function remember(facts: HostFacts, { startedWith, unit }: ServerMemory): HostFacts {
-  if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit)) throw fail("format", `'${unit}' in the journal is no name of a unit`);
+  if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit)) throw fail("format", `'${unit}' in the journal is not a unit name`);
   return { ...facts, startedWith, server: unit === null ? facts.server : { pid: facts.server?.pid ?? 0, unit } };
 }
 
@@ -69,9 +69,9 @@ export function readJournal(file: JournalFile, isUndo: boolean): Journal | null 
   const phase = phaseOf(journal);
   if (phase !== null && (journal as { readonly version?: unknown }).version === 2) return journal as Journal;
   if (phase === "done" && !isUndo) return null;
-  throw fail("format", `'${file.path}' is no journal of a recovery that this version knows`, {
+  throw fail("format", `'${file.path}' is not a recovery journal that this version can read`, {
     path: file.path,
-    hint: "an unfinished recovery was begun by another version: end it with that one, or put the directories back by hand and remove the file.",
+    hint: "Another version started this recovery. Finish it with that version, or rename the directories back by hand and remove the file.",
   });
 }
 

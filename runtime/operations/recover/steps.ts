@@ -36,8 +36,8 @@ export async function finishWal(session: Session, timeoutMs: number, ctx: Contex
       const failed = rows[0]?.failed === null ? "" : `, ${String(rows[0]?.failed)} failed`;
       throw fail("archiveTimeout", `the server's last WAL (${name}) was not archived within ${timeoutMs}ms; the newest is ${archived}${failed}`, {
         hint: [
-          "pgbackstop check and the server's log say why; nothing was stopped.",
-          "with --no-finish-wal it is recovered without: for the end of the WAL, what is missing is taken from its pg_wal.",
+          "Nothing was stopped. Check the server's log and run pgbackstop check.",
+          "Or use --no-finish-wal: recovery then takes the missing WAL from pg_wal.",
         ],
       });
     }

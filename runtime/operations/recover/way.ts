@@ -23,7 +23,7 @@ export interface FollowedTimeline {
   readonly ancestors: readonly TimelineAncestor[];
 }
 
-/** A bound: nobody replays more than 16 TiB of WAL. */
+/** A bound: no one replays more than 16 TiB of WAL. */
 const SEGMENTS_MAX = 1_048_576;
 
 /** @param stored sizes in the repository by segment name */

@@ -89,9 +89,9 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
     if ((await lstat(path).catch(() => null)) === null || (overwrite && (await leadsTo(link.path, path)))) continue;
     throw fail(
       "fileExists",
-      `unable to restore file '${path}' because it already exists${overwrite ? ` and '${link.path}' does not lead there` : ""}`,
+      `unable to restore file '${path}' because it already exists${overwrite ? ` and '${link.path}' does not point to it` : ""}`,
       {
-        hint: overwrite ? "remove it if nothing needs it, or use --link-map." : "try using --delta if this is what you intended.",
+        hint: overwrite ? "Remove it if nothing needs it, or use --link-map." : "try using --delta if this is what you intended.",
         path,
       },
     );
@@ -111,7 +111,7 @@ async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void
   for (const link of links) if (await leadsTo(link, place)) return;
   if (!(await holdsFiles(root))) return;
   throw fail("pathNotEmpty", `unable to restore to path '${root}' because it contains files and no link in '${layout.dataDirectory}' leads there`, {
-    hint: "another cluster may need them. Restore elsewhere with --tablespace-map or --link-map, or empty this path.",
+    hint: "Another cluster may need them. Restore elsewhere with --tablespace-map or --link-map, or empty this path.",
     path: root,
   });
 }
@@ -144,7 +144,7 @@ async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout,
     const foreign = names.find((name) => name !== "lost+found" && !/^PG_[\d.]+_\d+$/.test(name));
     if (foreign === undefined) continue;
     throw fail("pathNotEmpty", `unable to restore a tablespace to path '${place}' because it has another owner or mode and contains '${foreign}'`, {
-      hint: `restore it elsewhere with --tablespace-map, or give the path to the server's account with mode ${renderMode(row.mode)}.`,
+      hint: `Restore it elsewhere with --tablespace-map, or chown the path to the server's account with mode ${renderMode(row.mode)}.`,
       path: place,
     });
   }
@@ -162,7 +162,7 @@ async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners
   const owner = owners.of(link);
   if (info === null || owner === null || (owner.uid !== 0 && info.uid === owner.uid) || (await leadsTo(link.path, file))) return;
   throw fail("pathOpen", `unable to restore file '${file}' because its path belongs to another user`, {
-    hint: `if it is meant to be there, say so with --link-map=${link.path.slice(layout.dataDirectory.length + 1)}=${file}.`,
+    hint: `If this is intended, use --link-map=${link.path.slice(layout.dataDirectory.length + 1)}=${file}.`,
     path: parent,
   });
 }

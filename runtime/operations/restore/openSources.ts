@@ -36,7 +36,7 @@ export async function openSources(repos: readonly Repository[], options: ChooseO
   let first: BackupError | undefined;
   for (;;) {
     const selected = selectOr(candidates, request, first);
-    for (const reason of selected.refused) ctx.log.info(`passed over ${reason}`);
+    for (const reason of selected.refused) ctx.log.info(`skipped ${reason}`);
     warnOfTarget(selected, options, ctx);
     try {
       const sources = await Sources.open(readable, selected, ctx);
@@ -49,7 +49,7 @@ export async function openSources(repos: readonly Repository[], options: ChooseO
       first ??= toBackupError(error);
       // Each round removes one repository.
       candidates = candidates.filter((candidate) => candidate.repoKey !== selected.repoKey);
-      ctx.log.warn(`repo${selected.repoKey}: backup ${selected.entry.label} cannot be restored from any repository`);
+      ctx.log.warn(`repo${selected.repoKey}: no repository can restore backup ${selected.entry.label}`);
     }
   }
 }
@@ -85,7 +85,7 @@ function warnOfTarget({ entry }: Selected, { recovery: { type, target }, set }: 
     type === "lsn"
       ? entry.lsnStop !== undefined && parseLsn(entry.lsnStop) > parseLsn(target)
       : type === "time" && entry.stoppedAtS >= (findTargetTimeS(target) ?? Number.POSITIVE_INFINITY);
-  if (late) ctx.log.warn(`backup ${entry.label} ends behind the target '${target}': PostgreSQL will refuse to recover to it`);
+  if (late) ctx.log.warn(`backup ${entry.label} ends after the target '${target}': PostgreSQL will refuse to recover to it`);
 }
 
 /** PostgreSQL understands more time formats than the choice of a backup needs. */

@@ -1,5 +1,5 @@
 /**
- * Who owns what a restore writes: pure ("pgbackrest-format" 17, step 5; pgBackRest 2.60 "command/restore").
+ * Owners of restored files: pure ("pgbackrest-format" 17, step 5; pgBackRest 2.60 "command/restore").
  *
  * Root gives each entry to the owner that the backup names. Names unknown on this machine become the owner of the data
  * directory. Any other account can only own files itself; a note lists the original owners.

@@ -50,7 +50,7 @@ async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Con
     const { text, count } = withoutTargets(Buffer.from(file.content).toString("latin1"), timeText);
     if (count === 0) continue;
     if (!path.startsWith(`${root}/`)) {
-      ctx.log.warn(`'${path}' sets a recovery target and lies outside of the data directory: remove it there before the server is started`);
+      ctx.log.warn(`'${path}' sets a recovery target and is outside of the data directory: remove the setting before the server starts`);
       continue;
     }
     const info = await stat(path);
@@ -66,7 +66,7 @@ async function findConfig(place: SettingsPlace, ctx: Context): Promise<ConfigFil
   try {
     return await readConfig(path, "settings");
   } catch (error) {
-    ctx.log.warn(`old recovery targets are not looked for in '${path}': ${toBackupError(error).message}`);
+    ctx.log.warn(`unable to search '${path}' for old recovery targets: ${toBackupError(error).message}`);
     return [];
   }
 }

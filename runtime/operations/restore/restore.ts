@@ -147,7 +147,7 @@ async function planRestore(sources: Sources, deps: RestoreDeps, options: Restore
   checkPages(manifest, databases, options.checksumPageError, ctx);
   const serverFiles = await sources.findBeside(findServerFiles, options.serverFiles !== undefined);
   if (serverFiles === null && options.serverFiles !== undefined)
-    ctx.log.warn(`no configuration files are kept beside backup ${manifest.label}: there is nothing for --server-files`);
+    ctx.log.warn(`backup ${manifest.label} has no configuration files: --server-files has no effect`);
   return { sources, manifest, layout, owners, databases, overwrite: await overwriteOf(options, ctx), serverFiles };
 }
 
@@ -159,7 +159,7 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
   const special = files.filter((file) => (file.mode & SET_ID) !== 0);
   if (special.length === 0) return { ...manifest, files };
   ctx.log.warn(
-    `${special.length} files of the backup, '${special[0]?.name}' first, would run as their owner: they are restored without set-user-ID and set-group-ID`,
+    `${special.length} files of the backup, '${special[0]?.name}' first, have set-user-ID or set-group-ID bits: they are restored without these bits`,
   );
   return { ...manifest, files: files.map((file) => ((file.mode & SET_ID) === 0 ? file : { ...file, mode: file.mode & ~SET_ID })) };
 }
@@ -172,14 +172,14 @@ const SET_ID = 0o6000;
 /** Older versions have a separate recovery file. @throws versionNotSupported (46) */
 function requireVersion({ label, pg: { version } }: Manifest): void {
   if (atLeast(version, 12)) return;
-  throw fail("versionNotSupported", `backup ${label} is of PostgreSQL ${version}: only 12 and newer can be restored`, {
-    hint: "restore this backup with stock pgBackRest.",
+  throw fail("versionNotSupported", `backup ${label} is from PostgreSQL ${version}: only 12 and newer can be restored`, {
+    hint: "Restore this backup with stock pgBackRest.",
   });
 }
 
 function requireControl(manifest: Manifest): void {
   if (manifest.files.some((row) => row.name === CONTROL_FILE)) return;
-  throw fail("fileMissing", `backup ${manifest.label} holds no ${CONTROL_FILE}`, { hint: "choose another backup with --set." });
+  throw fail("fileMissing", `backup ${manifest.label} holds no ${CONTROL_FILE}`, { hint: "Choose another backup with --set." });
 }
 
 /** @throws checksum (26) as stock 2.60 does, but before the old files are removed */
@@ -190,7 +190,7 @@ function checkPages(manifest: Manifest, databases: Selection, isError: boolean, 
   if (lines.length < damaged.length) lines.push(`and in ${damaged.length - lines.length} more`);
   if (isError) {
     throw fail("checksum", `backup ${manifest.label} was taken with damaged pages\n${lines.join("\n")}`, {
-      hint: "restore an older backup with --set, or this one as it is with --no-checksum-page-error.",
+      hint: "Restore an older backup with --set, or this one with --no-checksum-page-error.",
     });
   }
   for (const line of lines) ctx.log.warn(line);
@@ -313,8 +313,8 @@ async function offerServerFiles({ serverFiles, owners }: Plan, directory: string
     return;
   }
   ctx.log.info(
-    `configuration files outside of the data directory are kept beside this backup: ${serverFiles.map((file) => file.path).join(", ")}\n` +
-      "HINT: --server-files=/ puts them where they were, --server-files=<directory> below a directory; add --delta to get them after this restore.",
+    `this backup has configuration files from outside of the data directory: ${serverFiles.map((file) => file.path).join(", ")}\n` +
+      "HINT: --server-files=/ restores them to their old paths, --server-files=<directory> below a directory; add --delta to get them after this restore.",
   );
 }
 

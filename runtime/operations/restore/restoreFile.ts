@@ -265,7 +265,7 @@ export function isFaultOfSource(error: BackupError, { destination }: Pick<Restor
 function asDamage(error: BackupError, job: RestoreFileJob, source: RestoreSource): BackupError {
   if (!isError(error, "format", "crypto")) return error;
   return fail("checksum", `error restoring '${job.destination}': ${error.message}`, {
-    hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+    hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
     repoKey: source.repoKey,
     path: source.path,
     cause: error,
@@ -279,7 +279,7 @@ function requireContent(job: RestoreFileJob, source: RestoreSource, sizeBytes: n
       "checksum",
       `error restoring '${job.destination}': actual checksum '${actual}' (${sizeBytes} bytes) does not match expected checksum '${job.sha1}' (${job.sizeBytes} bytes)`,
       {
-        hint: "the repository holds a damaged copy: run verify; another repository may hold a good one.",
+        hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
         repoKey: source.repoKey,
         path: source.path,
       },

@@ -208,8 +208,8 @@ function requireOwnPlace(place: string, what: string, option: string): void {
   const isOpen = OPEN_DIRECTORIES.some((directory) => at !== directory && isBelow(at, directory));
   const isSystem = SYSTEM_DIRECTORIES.split(" ").some((directory) => isBelow(at, directory));
   if (isOpen || (!isSystem && !SHARED_DIRECTORIES.split(" ").includes(at))) return;
-  throw fail("linkDestination", `${what} leads to '${at}', a directory of the system`, {
-    hint: `the backup says so, and its manifest may be forged. Restore it elsewhere with ${option}, or name this place there if it is meant.`,
+  throw fail("linkDestination", `${what} points to '${at}', a directory of the system`, {
+    hint: `The backup's manifest may be forged. Restore it elsewhere with ${option}, or set that option to this path if it is intended.`,
   });
 }
 

@@ -79,7 +79,7 @@ export function selectBackup(repos: readonly RepoBackups[], request: SelectReque
   const wanted = isNamed(request.set) ? `backup set ${request.set} is not valid` : `no backup set found to restore${targetText(request)}`;
   const lines = refused.slice(0, REFUSED_LINES_MAX);
   if (lines.length < refused.length) lines.push(`and ${refused.length - lines.length} more`);
-  throw fail("backupSetInvalid", [wanted, ...lines].join("\n"), { hint: "run info to list the backups of every repository." });
+  throw fail("backupSetInvalid", [wanted, ...lines].join("\n"), { hint: "Run info to list the backups of every repository." });
 }
 
 const REFUSED_LINES_MAX = 40;
@@ -102,7 +102,7 @@ function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectReques
   if (request.targetTimeS !== null) return entry.stoppedAtS < request.targetTimeS ? null : "stopped at or after the target time";
   if (request.type === "lsn" && request.target !== undefined) {
     if (entry.lsnStop === undefined) return "has no LSN to compare with the target";
-    return parseLsn(entry.lsnStop) <= parseLsn(request.target) ? null : `stops at ${entry.lsnStop}, behind the target`;
+    return parseLsn(entry.lsnStop) <= parseLsn(request.target) ? null : `stops at ${entry.lsnStop}, after the target`;
   }
   return entry.dbId === info.currentId ? null : `belongs to history id ${entry.dbId}, the current one is ${info.currentId}`;
 }
@@ -127,7 +127,7 @@ function timelineError(repoKey: number, entry: BackupInfoEntry, reason: string):
       "was the target timeline created by accidentally promoting a standby?",
       "was the target timeline created by testing a restore without --archive-mode=off?",
       "was the backup made after the target timeline was created?",
-      "name the timeline to follow with --target-timeline (current: that of the backup), or another backup with --set.",
+      "Choose a timeline with --target-timeline (current: that of the backup), or another backup with --set.",
     ],
     repoKey,
   });
@@ -150,7 +150,7 @@ export function parseTimeline(text: string): number | "latest" | null {
   if (text === "current") return null;
   const timeline = /^(\d{1,10}|0[xX][0-9a-fA-F]{1,8})$/.test(text) ? Number(text) : Number.NaN;
   if (timeline >= 1 && timeline <= 0xffffffff) return timeline;
-  throw fail("dbMismatch", `invalid target timeline '${text}'`, { hint: "name it by its number, or say current or latest." });
+  throw fail("dbMismatch", `invalid target timeline '${text}'`, { hint: "Use its number, current or latest." });
 }
 
 /**

@@ -194,7 +194,7 @@ export class Sources {
     // Damaged or missing files do not predict the next file.
     if (isError(failure, "checksum", "crypto", "format", "fileMissing", "featureNotSupported")) return;
     member.strikes++;
-    if (member.strikes === STRIKES_MAX && this.#members.length > 1) this.#ctx.log.warn(`${member.repo.name} is asked last from now on`);
+    if (member.strikes === STRIKES_MAX && this.#members.length > 1) this.#ctx.log.warn(`${member.repo.name} is now the last choice`);
   }
 
   #load(member: Member): Promise<LoadedManifest | null> {
@@ -202,7 +202,7 @@ export class Sources {
       loadedOf,
       (error: unknown) => {
         const { name, message } = toBackupError(error);
-        this.#ctx.log.warn(`${member.repo.name} cannot stand in: [${name}] ${message}`);
+        this.#ctx.log.warn(`${member.repo.name} cannot replace it: [${name}] ${message}`);
         return null;
       },
     );

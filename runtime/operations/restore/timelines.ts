@@ -52,7 +52,7 @@ async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Co
     async (repo) => Math.max(0, ...(await listArchive(repo, archiveId)).histories.map((name) => Number.parseInt(name, 16))),
   );
   for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: timelines cannot be checked: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: unable to check timelines: [${result.error.name}] ${result.error.message}`);
   const highest = Math.max(0, ...results.map((result) => (result.ok ? result.value : 0)));
   return highest === 0 ? null : highest;
 }

@@ -30,9 +30,9 @@ export function readRollbackJournal(file: JournalFile): RollbackJournal | null {
   const journal = file.read(() => false);
   if (journal === null) return null;
   if ((journal as { readonly version?: unknown }).version === 2) return journal as RollbackJournal;
-  throw fail("format", `'${file.path}' is no journal of a rollback that this version knows`, {
+  throw fail("format", `'${file.path}' is not a rollback journal that this version can read`, {
     path: file.path,
-    hint: "look at it and at zfs list, and remove it.",
+    hint: "Compare it with zfs list, then remove it.",
   });
 }
 
@@ -50,7 +50,7 @@ export async function rollBack({ control, file, journal }: BegunRollback, zfs: Z
     ctx.log.info("rollback: stopping the server");
     await stopServer(served, tools, ctx);
     if (!(await zfs.exists(plan.safety))) await zfs.snapshot(plan.safety);
-    ctx.log.info(`rollback: the old data are ${plan.kept} from now on`);
+    ctx.log.info(`rollback: the old data are now in ${plan.kept}`);
     await zfs.rename(plan.dataset, plan.kept);
   }
   if (!(await zfs.exists(plan.dataset))) {

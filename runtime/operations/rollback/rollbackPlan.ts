@@ -38,7 +38,7 @@ export interface RollbackPlan {
   readonly properties: Readonly<Record<string, string>>;
 }
 
-/** @throws every refusal, with a way out */
+/** @throws every refusal, with a remedy */
 export function planRollback(input: RollbackInput): RollbackPlan {
   const { dataset, facts, snapshot, snapshots, snapshotSystemId, stamp } = input;
   const { mountPoint, name } = dataset;
@@ -55,8 +55,8 @@ export function planRollback(input: RollbackInput): RollbackPlan {
   const mount = facts.mounts.find((path) => path !== mountPoint && path.startsWith(`${mountPoint}/`));
   if (elsewhere !== undefined || mount !== undefined) {
     const path = elsewhere ?? mount ?? "";
-    throw fail("featureNotSupported", `'${path}' is not in file system '${name}' (${mountPoint}): its snapshot is not of one moment with the rest`, {
-      hint: "data and WAL of two moments may be no whole cluster. Recover to a time instead: pgbackstop recover --type=time --target=….",
+    throw fail("featureNotSupported", `'${path}' is not in file system '${name}' (${mountPoint}): its snapshot is not consistent with the rest`, {
+      hint: "Data and WAL of different times may not form a valid cluster. Recover to a time instead: pgbackstop recover --type=time --target=….",
     });
   }
   const own = facts.control === null ? null : String(facts.control.systemId);
@@ -65,7 +65,7 @@ export function planRollback(input: RollbackInput): RollbackPlan {
       "dbMismatch",
       `snapshot '${snapshot}' holds ${snapshotSystemId === null ? "no cluster" : "another cluster"} in '${facts.dataDirectory}'`,
       {
-        hint: "choose a snapshot that was taken when this cluster was there.",
+        hint: "Choose a snapshot of the time when this cluster existed.",
       },
     );
   }
@@ -91,18 +91,18 @@ export function rollbackText(plan: RollbackPlan, { facts, snapshot, snapshots, s
     `Rollback of stanza ${stanza} in ${facts.dataDirectory} to a snapshot of its file system`,
     "",
     `  to       ${snapshot} of ${timeText(takenAtS)}`,
-    "  loses    every transaction after it, unless you go back; a time between snapshots needs pgbackstop recover --type=time",
+    "  loses    every later transaction, unless you undo it; for a time between snapshots use pgbackstop recover --type=time",
     `  newer    ${newer.length === 0 ? "no snapshot" : `${newer.length} snapshot(s), which stay with the old data`}`,
     ...newer.slice(0, NEWER_MAX).map((name) => `             ${name}`),
     "",
     `  1. stop it: ${control.stop.join(" ")}`,
-    `  2. keep its present state: zfs snapshot ${plan.safety}`,
+    `  2. keep its current state: zfs snapshot ${plan.safety}`,
     `  3. zfs rename ${plan.dataset} ${plan.kept}`,
     `     zfs set mountpoint=${plan.keptMountPoint} ${plan.kept}`,
     `  4. zfs clone ${plan.kept}@${plan.snapshotName} ${plan.dataset}, at ${plan.mountPoint}`,
     `     zfs promote ${plan.dataset}`,
-    `  5. start it in recovery, so that it takes a timeline that the archive does not know: ${control.start.join(" ")}`,
-    "  6. check that its WAL arrives in every repository",
+    `  5. start it in recovery, so that it gets a new timeline: ${control.start.join(" ")}`,
+    "  6. check that every repository gets its WAL",
     "",
     "  Nothing is destroyed (zfs rollback -r would destroy the newer snapshots).",
     "",

@@ -30,8 +30,8 @@ export class Zfs {
   async dataset(name: string): Promise<Dataset> {
     const mountPoint = (await this.#ask("get", "-Hp", "-o", "value", "mountpoint", name)).trim();
     if (!mountPoint.startsWith("/")) {
-      throw fail("featureNotSupported", `'${name}' has mountpoint '${mountPoint}': where it is mounted is not ZFS's to say`, {
-        hint: `set it (zfs set mountpoint=/path ${name}), or recover to a time: pgbackstop recover --type=time --target=….`,
+      throw fail("featureNotSupported", `'${name}' has mountpoint '${mountPoint}': ZFS does not mount it`, {
+        hint: `Set a path (zfs set mountpoint=/path ${name}), or recover to a time: pgbackstop recover --type=time --target=….`,
       });
     }
     const local = await this.#ask("get", "-Hp", "-s", "local", "-o", "property,value", "all", name);
@@ -85,7 +85,7 @@ export class Zfs {
     const { exitCode, stderr, stdout } = await this.#run(words);
     if (exitCode === 0) return stdout;
     throw fail("execute", `'zfs ${words.join(" ")}' ended with exit code ${exitCode}: ${stderr.trim()}`, {
-      hint: "run as root, or give the account the right by zfs allow.",
+      hint: "Run as root, or grant the account the right with zfs allow.",
     });
   }
 }

@@ -22,7 +22,7 @@ export interface NamedContent {
   readonly problem: string | null;
 }
 
-/** Damaged content is reported as a problem. @throws read errors when the repository cannot tell */
+/** Damaged content is reported as a problem. @throws read errors when the repository gives no answer */
 export async function readNamed(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<NamedContent> {
   try {
     const bytes = await collect(await openWal(repo, archiveId, stored, pass), SIZE_BYTES_MAX);
@@ -52,7 +52,7 @@ function historyProblem(name: string, text: string): string | null {
 function labelProblem(name: string, text: string): string | null {
   const lines = text.trimEnd().split("\n");
   const strange = lines.findIndex((line) => !LABEL_LINE.test(line));
-  if (strange !== -1) return `line ${strange + 1} is no field of a backup label`;
+  if (strange !== -1) return `line ${strange + 1} is not a field of a backup label`;
   const missing = LABEL_FIELDS.find((field) => !lines.some((line) => line.startsWith(`${field}: `)));
   if (missing !== undefined) return `it has no field '${missing}'`;
   const segment = name.slice(0, 24);

@@ -13,7 +13,9 @@ export class Progress {
   #loggedAtMs: number;
   #doneBytes = 0;
 
-  /** `word` begins the lines: `copied`, `restored`. `report` is called at the start and with every line. */
+  /**
+   * The first parameter begins the lines: `copied`, `restored`. `report` is called at the start and with every line.
+   */
   constructor(word: string, totalBytes: number, ctx: Context, report: (doneBytes: number, totalBytes: number) => void = () => {}) {
     this.#word = word;
     this.#totalBytes = totalBytes;

@@ -72,7 +72,7 @@ async function passFor(repo: Repository, path: string): Promise<string | null> {
   const [area, stanza, first = "", ...rest] = path.split("/");
   if (area === "pgbackstop" && first === "drills" && rest.length === 1) return repo.cipherPass;
   if (stanza === undefined || first === "" || (area !== "archive" && area !== "backup")) {
-    throw fail("optionInvalidValue", `unable to determine cipher passphrase for '${path}'`, { hint: "--raw gives the bytes as they are stored." });
+    throw fail("optionInvalidValue", `unable to determine cipher passphrase for '${path}'`, { hint: "--raw returns the bytes as stored." });
   }
   if (rest.length === 0 && (first === `${area}.info` || first === `${area}.info.copy`)) return repo.cipherPass;
   const own = { ...repo, stanza };

@@ -69,7 +69,7 @@ export async function keepServerFiles(
   try {
     files = await collectServerFiles(session, dataDirectory, users);
   } catch (error) {
-    return warn(ctx, "the configuration files outside of the data directory are not kept", error);
+    return warn(ctx, "unable to keep the configuration files from outside of the data directory", error);
   }
   if (files.length === 0) return;
   const manifests = new Map(targets.map(({ repo, manifest }) => [repo.key, manifest]));
@@ -81,7 +81,7 @@ export async function keepServerFiles(
       await writeFile(repo, serverFilesPath(repo.stanza, label), gzipSync(text, { level: 9 }), cipherPass ?? null, ctx);
     },
   );
-  for (const result of results) if (!result.ok) warn(ctx, `repo${result.repoKey}: the server's configuration files are not kept`, result.error);
+  for (const result of results) if (!result.ok) warn(ctx, `repo${result.repoKey}: unable to keep the server's configuration files`, result.error);
   if (results.some((result) => result.ok)) ctx.log.detail(`keep configuration files ${files.map((file) => file.path).join(", ")}`);
 }
 
@@ -96,8 +96,8 @@ async function collectServerFiles(session: Session, dataDirectory: string, users
   const { rows } = await session.query("select name, setting from pg_catalog.pg_settings where name = any($1)", [ROOTS.map(([name]) => name)]);
   const places = new Map<string, string>(rows.map((row) => [row.name, row.setting]));
   if (places.size < ROOTS.length) {
-    throw fail("dbQuery", "the server does not tell where its configuration files are", {
-      hint: "grant pg_read_all_settings to the role of pg1-user.",
+    throw fail("dbQuery", "the server does not show the paths of its configuration files", {
+      hint: "Grant pg_read_all_settings to the role of pg1-user.",
     });
   }
   const found = new Map<string, ConfigFile>();
@@ -175,7 +175,7 @@ function parseFile(row: JsonValue, where: string): ServerFile {
   const isPlace = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
   const isTime = typeof modifiedAtS === "number" && Math.abs(modifiedAtS) <= TIME_S_MAX;
   if (!isPlace || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
-    throw fail("format", `'${where}': a row is not that of a file`, { path: where });
+    throw fail("format", `'${where}': a row does not describe a file`, { path: where });
   // Root writes these files: a forged one must not become a program that runs as its owner.
   return { path, mode: parseMode(mode, where) & MODE_MASK, user, group, modifiedAtS, content: Buffer.from(content, "base64") };
 }

@@ -88,7 +88,7 @@ async function finishCreation(repo: Repository, control: PgControl, ctx: Context
   checkArchive(repo, archiveInfo, { version: control.pgVersion, systemId: control.systemId });
   await saveArchiveInfo(repo, archiveInfo, ctx);
   await saveBackupInfo(repo, newBackupInfo(repo, control, ctx), ctx);
-  ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}, which an earlier one had begun`);
+  ctx.log.info(`stanza-create for stanza '${repo.stanza}' on ${repo.name}, started by an earlier run`);
 }
 
 async function validate(repo: Repository, control: PgControl, ctx: Context, complete: boolean): Promise<void> {

@@ -159,14 +159,14 @@ export class StreamLane {
   async #try(): Promise<boolean> {
     try {
       await this.#ship();
-      if (this.#error !== null) this.#ctx.log.info(`${this.#repo.name} takes streamed WAL again`);
+      if (this.#error !== null) this.#ctx.log.info(`${this.#repo.name} accepts streamed WAL again`);
       this.#error = null;
       return true;
     } catch (thrown) {
       const error = toBackupError(thrown);
       this.#target.forget();
       if (this.#error?.message !== error.message)
-        this.#ctx.log.warn(`streaming: ${repoErrorLine(this.#repo.key, error)}\nit is tried again and again; the other repositories go on`);
+        this.#ctx.log.warn(`streaming: ${repoErrorLine(this.#repo.key, error)}\nretrying; the other repositories are not affected`);
       this.#error = error;
       return false;
     }
@@ -251,7 +251,7 @@ export class StreamLane {
     if (most > flushLsn)
       this.#ctx.log.warn(
         `${this.#repo.name} has streamed WAL of timeline ${timeline} up to ${formatLsn(most)}, the server has it up to ${formatLsn(flushLsn)}: ` +
-          "was it taken back to an earlier state, or do two servers stream into one stanza?",
+          "was it reset to an earlier state, or do two servers stream into one stanza?",
       );
     // An earlier session has streamed these completely, which is as good as archived.
     for (const name of this.#owed) {
@@ -274,7 +274,7 @@ export class StreamLane {
       this.#lookError = "";
     } catch (thrown) {
       const { message } = toBackupError(thrown);
-      if (this.#lookError !== message) this.#ctx.log.warn(`streaming: what has been archived cannot be looked up in ${this.#repo.name}: ${message}`);
+      if (this.#lookError !== message) this.#ctx.log.warn(`streaming: unable to look up archived WAL in ${this.#repo.name}: ${message}`);
       this.#lookError = message;
     }
     await this.#leftovers.clear(archive.archiveId);

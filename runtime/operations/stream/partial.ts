@@ -56,7 +56,7 @@ export async function getLast(
   if (!(await getPartial(repos, options, ctx))) return false;
   if (await getWhole()) return true;
   if (!(await archivesAlways(recovery.dataDirectory))) return true;
-  ctx.log.warn(`${options.walName} is left out: with archive_mode = always the server would archive it as if it were whole`);
+  ctx.log.warn(`${options.walName} is skipped: with archive_mode = always the server would archive it as a complete segment`);
   await rm(options.destination, { force: true });
   return false;
 }

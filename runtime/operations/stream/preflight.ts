@@ -59,7 +59,7 @@ function settingError({ max_wal_senders: places, may_stream: mayStream, role, wa
   }
   if (!mayStream) {
     const hint = `ALTER ROLE "${role}" REPLICATION; or name a role that has it as pg1-user.`;
-    return fail("dbConnect", `WAL cannot be streamed: the role '${role}' is no superuser and lacks REPLICATION`, { hint });
+    return fail("dbConnect", `WAL cannot be streamed: the role '${role}' is neither a superuser nor has REPLICATION`, { hint });
   }
   return null;
 }

@@ -21,7 +21,7 @@ import type { OpenArchive, PushTarget } from "../archivePush/pushWal";
 
 export interface SettleOptions {
   readonly cluster: ClusterIdentity;
-  /** The server's timeline: WAL on it and on later ones is archived by a server. */
+  /** The server's timeline: a server archives WAL on it and on later ones. */
   readonly timeline: number;
   readonly segmentSizeBytes: number;
 }
@@ -58,10 +58,10 @@ export async function* settle(
       });
       if (error !== null) {
         unusable.add(name);
-        ctx.log.warn(`${repo.name}: ${name} was streamed to its end and cannot be archived: ${error.message}`);
+        ctx.log.warn(`${repo.name}: ${name} is completely streamed and cannot be archived: ${error.message}`);
         continue;
       }
-      ctx.log.info(`${repo.name}: ${name} was streamed to its end and never archived: it is in the archive now`);
+      ctx.log.info(`${repo.name}: archived ${name}, which was completely streamed and never archived`);
     }
     yield name;
   }

@@ -42,7 +42,7 @@ export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: C
   try {
     const source = await stream.identify();
     if (source.systemId !== control.systemId) {
-      const hint = "do pg1-path, pg1-port and pg1-socket-path belong together?";
+      const hint = "Check that pg1-path, pg1-port and pg1-socket-path belong to one server.";
       throw fail("dbMismatch", `the server has system-id ${source.systemId}, pg1-path ${control.systemId}`, { hint });
     }
     if (source.inRecovery) return true;

@@ -39,7 +39,7 @@ export class Leftovers {
       this.#isTold = false;
     } catch (thrown) {
       this.#nextAtMs = clock.monotonicMs() + PAUSE_MS;
-      const text = `streamed WAL that is archived cannot be removed yet: ${repoErrorLine(this.#repo.key, toBackupError(thrown))}`;
+      const text = `unable to remove streamed WAL that is archived: ${repoErrorLine(this.#repo.key, toBackupError(thrown))}`;
       if (this.#isTold) log.detail(text);
       else log.warn(text);
       this.#isTold = true;

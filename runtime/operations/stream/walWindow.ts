@@ -43,7 +43,7 @@ export class WalWindow {
 
   /** Copies the bytes. @throws format when they do not follow the received bytes */
   append(lsn: bigint, wal: Uint8Array): void {
-    if (lsn !== this.#end) throw fail("format", `the server sent WAL of position ${lsn} where that of ${this.#end} was to come`);
+    if (lsn !== this.#end) throw fail("format", `the server sent WAL of position ${lsn} instead of ${this.#end}`);
     const blockSize = BigInt(BLOCK_SIZE_BYTES);
     for (let taken = 0; taken < wal.length; ) {
       const blockNo = this.#end / blockSize;

@@ -107,7 +107,9 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
     if (loaded !== null) found.set(label, loaded);
   }
   if (manifest.prior !== undefined && !found.has(manifest.prior)) {
-    throw fail("backupSetInvalid", `${target.repo.name} lacks ${manifest.prior}, which ${manifest.label} builds on`, { repoKey: target.repo.key });
+    throw fail("backupSetInvalid", `${target.repo.name} lacks ${manifest.prior}, the prior backup of ${manifest.label}`, {
+      repoKey: target.repo.key,
+    });
   }
   return found;
 }

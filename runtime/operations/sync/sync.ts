@@ -119,7 +119,7 @@ async function copyBackups(
     try {
       const { sizeBytes, fileCount, resumedCount } = await copyBackup(...sides, entry, pool, ctx);
       await syncServerFiles(source.repo, target.repo, label, sides, ctx);
-      const resumed = resumedCount === 0 ? "" : `, ${resumedCount} of them were there already`;
+      const resumed = resumedCount === 0 ? "" : `, ${resumedCount} of them already there`;
       ctx.log.info(
         `${target.repo.name}: copied backup ${label} from ${source.repo.name} (${formatSize(sizeBytes)}), file total = ${fileCount}${resumed}`,
       );
@@ -155,7 +155,7 @@ async function openTarget(repo: Repository, source: OpenSide, dryRun: boolean, c
   if (!dryRun) {
     await saveArchiveInfo(repo, archiveInfo, ctx);
     await saveBackupInfo(repo, backupInfo, ctx);
-    ctx.log.info(`${repo.name}: stanza '${repo.stanza}' made as it is in ${source.repo.name}`);
+    ctx.log.info(`${repo.name}: created stanza '${repo.stanza}' as in ${source.repo.name}`);
   }
   return { repo, archiveInfo, backupInfo };
 }

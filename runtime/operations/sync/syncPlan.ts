@@ -40,7 +40,7 @@ export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScop
     if (!wanted.has(entry.label)) return false;
     const own = held.get(entry.label);
     if (own !== undefined && (own.startedAtS !== entry.startedAtS || own.lsnStart !== entry.lsnStart)) {
-      throw fail("fileInvalid", `backup ${entry.label} is another one in each repository: they began at ${entry.startedAtS} and ${own.startedAtS}`);
+      throw fail("fileInvalid", `backup ${entry.label} differs between the repositories: started at ${entry.startedAtS} and ${own.startedAtS}`);
     }
     return own === undefined;
   });
@@ -58,7 +58,7 @@ function wantedLabels(source: BackupInfo, scope: SyncScope): ReadonlySet<string>
   const wanted = new Set<string>();
   for (let next: string | undefined = label; next !== undefined; ) {
     const entry: BackupInfoEntry | undefined = source.backups.find((candidate) => candidate.label === next);
-    if (entry === undefined) throw fail("backupSetInvalid", `backup set ${next} is not valid`, { hint: "run info to see which backups there are." });
+    if (entry === undefined) throw fail("backupSetInvalid", `backup set ${next} is not valid`, { hint: "Run info to list the backups." });
     wanted.add(entry.label);
     for (const reference of entry.references ?? []) wanted.add(reference);
     next = entry.prior;

@@ -24,7 +24,7 @@ export async function findOrphans(repo: Repository, archiveInfo: ArchiveInfo, li
   const labels = new Set(listed.map((entry) => entry.label));
   const unlisted = (await listLabels(repo)).filter((label) => !labels.has(label));
   for (const label of unlisted) {
-    const unfinished = (await hasManifestCopy(repo, label)) ? "is under way or was interrupted" : "holds no backup";
+    const unfinished = (await hasManifestCopy(repo, label)) ? "is in progress or was interrupted" : "holds no backup";
     const state = (await hasManifest(repo, label)) ? "is not in backup.info" : unfinished;
     lines.push(`${backupPath(repo.stanza, label)} ${state}`);
   }

@@ -78,7 +78,7 @@ export async function verify(
   const backupInfo = await loadBackupInfo(repo);
   const entries = options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
   if (options.set !== undefined && entries.length === 0) {
-    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "run info to see which backups there are.", repoKey: repo.key });
+    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "Run info to list the backups.", repoKey: repo.key });
   }
   const problems: string[] = [];
   const archives: ArchiveVerdict[] = [];
@@ -166,7 +166,7 @@ class Orphans {
     } catch (error) {
       if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
       this.#hasFailed = true;
-      this.#lines = [`files that nothing refers to could not be looked for: ${toBackupError(error).message}`];
+      this.#lines = [`unable to search for unreferenced files: ${toBackupError(error).message}`];
     }
   }
 }

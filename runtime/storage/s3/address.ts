@@ -75,6 +75,6 @@ function invalid(value: string, option: string, cause?: unknown): BackupError {
   const shown = value.includes("@") ? "(an address with credentials)" : value;
   return fail("optionInvalidValue", `'${shown}' is not valid for '${option}' option`, {
     ...(cause === undefined ? {} : { cause }),
-    hint: option.endsWith("bucket") ? "Give the name of the bucket alone." : "Give a host name, optionally with scheme and port, and no path.",
+    hint: option.endsWith("bucket") ? "Use only the bucket's name." : "Use a host name, optionally with scheme and port, without a path.",
   });
 }

@@ -133,7 +133,7 @@ export class S3Storage implements Storage {
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
     checkPath(path);
     if (range?.sizeBytes === 0) {
-      if ((await this.stat(path)) === null) throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': there is no such object`, { path });
+      if ((await this.stat(path)) === null) throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path });
       return streamOf();
     }
     const first = await this.#getOrMissing(path, range);
@@ -230,7 +230,7 @@ export class S3Storage implements Storage {
       answer.body.resume();
       // Another upload of this key is running: the outcome is still open.
       if (answer.status !== CONFLICT) return answer;
-      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is under way`, { path, repoKey, retryable: true });
+      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is in progress`, { path, repoKey, retryable: true });
     });
     if (status < 300) return true;
     // An earlier attempt may have written the object and lost its answer.
@@ -269,7 +269,7 @@ export class S3Storage implements Storage {
       if (JSON.stringify(page.next) === JSON.stringify(next)) break;
       next = page.next;
     }
-    throw fail("service", `unable to ${doing}: the listing does not come to its end`, { repoKey: this.#options.repoKey });
+    throw fail("service", `unable to ${doing}: the listing does not end`, { repoKey: this.#options.repoKey });
   }
 
   #getRequest(path: string, range: ByteRange | undefined): S3Request {
@@ -301,7 +301,7 @@ export class S3Storage implements Storage {
       const key = this.#key(path);
       const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${this.#nameOf(path)}'`, path).catch(() => null);
       if (page === null || page.objects.some((object) => object.key === key)) throw error;
-      throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': there is no such object`, { path, cause: error });
+      throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path, cause: error });
     }
   }
 

@@ -64,12 +64,12 @@ const TLS_FACTS: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: "its certificate is not valid yet",
   CERT_REVOKED: "its certificate was revoked",
   ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another name",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is signed by itself and not trusted here",
-  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is of an authority that is not trusted here",
-  UNABLE_TO_GET_ISSUER_CERT: "its certificate is of an authority that is not trusted here",
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is of an authority that is not trusted here",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is of an authority that is not trusted here",
-  CERT_SIGNATURE_FAILURE: "its certificate is of an authority that is not trusted here",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed and not trusted here",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is from an authority that is not trusted here",
+  UNABLE_TO_GET_ISSUER_CERT: "its certificate is from an authority that is not trusted here",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is from an authority that is not trusted here",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is from an authority that is not trusted here",
+  CERT_SIGNATURE_FAILURE: "its certificate is from an authority that is not trusted here",
 };
 const CONNECT_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT"]);
 
@@ -79,7 +79,7 @@ export function answerError(answer: ErrorAnswer, scene: FailureScene): BackupErr
   const details: ErrorDetails = { repoKey: scene.repoKey, ...(scene.path === undefined ? {} : { path: scene.path }) };
   const text = `unable to ${scene.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
   if (RETRYABLE_CODES.has(code)) return fail("service", text, { ...details, retryable: true });
-  if (code === "NoSuchKey") return fail("fileMissing", `unable to ${scene.doing}: there is no such object`, details);
+  if (code === "NoSuchKey") return fail("fileMissing", `unable to ${scene.doing}: the object does not exist`, details);
   if (code === "NoSuchBucket") {
     return fail("pathMissing", `unable to ${scene.doing}: bucket '${scene.bucket}' does not exist at ${scene.endpoint}`, {
       ...details,
@@ -122,7 +122,7 @@ export function transportError(error: unknown, scene: FailureScene): BackupError
     return fail("hostConnect", `unable to connect to '${scene.connection}': ${fact}`, { ...details, hint: tlsHint(code, scene.repoKey) });
   }
   if (CONNECT_CODES.has(code)) {
-    const hint = `Check repo${scene.repoKey}-s3-endpoint (and repo${scene.repoKey}-storage-host, -port where set), and the way there.`;
+    const hint = `Check repo${scene.repoKey}-s3-endpoint (and repo${scene.repoKey}-storage-host, -port if set), and the network.`;
     return fail("hostConnect", `unable to connect to '${scene.connection}': [${code}] ${message}`, { ...details, hint, retryable: true });
   }
   return fail("hostConnect", `unable to ${scene.doing}: connection to '${scene.connection}' failed: ${code === "" ? "" : `[${code}] `}${message}`, {
@@ -143,12 +143,12 @@ function accessHints(code: string, scene: FailureScene): string[] {
         ...(scene.keyHint === undefined ? [] : [scene.keyHint]),
       ];
     case "SignatureDoesNotMatch":
-      return [`The secret does not belong to the access key: check ${option}-key-secret, then ${option}-region.`];
+      return [`The secret does not match the access key: check ${option}-key-secret, then ${option}-region.`];
     case "AuthorizationHeaderMalformed":
       return [`The service expects another region: check ${option}-region.`];
     case "InvalidToken":
     case "ExpiredToken":
-      return [`The session token is not valid any more: renew ${option}-key, ${option}-key-secret and ${option}-token together.`];
+      return [`The session token has expired: renew ${option}-key, ${option}-key-secret and ${option}-token together.`];
     default:
       return [`The key of ${option}-key must be allowed to list, read, write and delete in bucket '${scene.bucket}' below the repository's path.`];
   }

@@ -113,7 +113,7 @@ class Asker {
 async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker): Promise<TemporaryCredentials> {
   const origin = (source.endpoint ?? METADATA_ORIGIN).replace(/\/$/, "");
   const doing = "get temporary credentials of this instance's role";
-  const away = `does this host run on EC2? Elsewhere use another ${asker.option("s3-key-type")}; in a container the hop limit of the metadata service must be 2.`;
+  const away = `Does this host run on EC2? Elsewhere use another ${asker.option("s3-key-type")}; in a container the hop limit of the metadata service must be 2.`;
   const ask = (question: WebQuestion): Promise<WebAnswer> => asker.ask(question, doing, away);
   const session = await ask({ method: "PUT", url: `${origin}/latest/api/token`, headers: { "x-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS } });
   // A service without sessions answers as version 1 did.
@@ -164,7 +164,7 @@ async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: 
       ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
     },
     doing,
-    `check ${asker.option("s3-sts-host")} and the way there.`,
+    `check ${asker.option("s3-sts-host")} and the network.`,
   );
   const root = parseAnswer(answer, doing, asker);
   if (answer.status !== 200) throw refused(answer, textIn(root, ["Error", "Code"]), doing, asker);
@@ -234,14 +234,14 @@ function parseFields(text: string, doing: string, asker: Asker): Readonly<Record
   } catch {
     // The text may contain a key: the message leaves it out.
   }
-  throw asker.fail("format", `unable to ${doing}: the answer is no JSON object`);
+  throw asker.fail("format", `unable to ${doing}: the answer is not a JSON object`);
 }
 
 function parseAnswer(answer: WebAnswer, doing: string, asker: Asker): XmlElement {
   try {
     return parseXml(textOf(answer.bytes));
   } catch {
-    throw asker.fail(answer.status === 200 ? "format" : "service", `unable to ${doing}: [${answer.status}] the answer is not one of STS`);
+    throw asker.fail(answer.status === 200 ? "format" : "service", `unable to ${doing}: [${answer.status}] the answer does not come from STS`);
   }
 }
 
@@ -263,7 +263,7 @@ function credentialsOf(fields: Readonly<Record<string, unknown>>, tokenName: str
   }
   const expiresAtMs = expiration === undefined ? undefined : Date.parse(expiration);
   if (expiresAtMs !== undefined && Number.isNaN(expiresAtMs))
-    throw asker.fail("format", `unable to ${doing}: '${expiration}' is no time of expiration`);
+    throw asker.fail("format", `unable to ${doing}: '${expiration}' is not an expiration time`);
   const keys = { key: new Secret(key), keySecret: new Secret(keySecret), token: new Secret(token) };
   return expiresAtMs === undefined ? keys : { ...keys, expiresAtMs };
 }

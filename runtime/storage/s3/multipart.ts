@@ -79,7 +79,7 @@ export async function upload(target: UploadTarget, source: ByteStream): Promise<
 
 /**
  * Equal parts of a stream, hashed while they are read; at least one, which may be empty. Chunks are kept by reference:
- * nobody may change them.
+ * they must not change.
  */
 async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable<Part> {
   let number = 1;

@@ -59,20 +59,20 @@ async function asked(name: string, probe: () => Promise<Verdict>): Promise<Stora
 
 function tlsFact({ origin, verifyTls }: ProbeTarget): StorageFact {
   if (!origin.startsWith("https:")) {
-    const text = "the endpoint is http: nothing is encrypted, and anybody on the way can read and change what is sent; give an https endpoint";
+    const text = "the endpoint is http: anyone on the network can read and change the data; use an https endpoint";
     return { name: "tls", verdict: "warn", text };
   }
   return verifyTls
     ? { name: "tls", verdict: "ok", text: "the certificate is checked" }
-    : { name: "tls", verdict: "warn", text: "the certificate is not checked: whoever stands in between can read and change what is sent" };
+    : { name: "tls", verdict: "warn", text: "the certificate is not checked: anyone on the network can read and change the data" };
 }
 
 async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<Verdict> {
   const answer = await http.exchangeHead({ method: "GET", query: { "list-type": "2", prefix, "max-keys": "1" }, doing: `list '${name}'` });
   const served = Date.parse(headerOf(answer, "date") ?? "");
-  if (Number.isNaN(served)) return { verdict: "skip", text: "the service tells no time" };
+  if (Number.isNaN(served)) return { verdict: "skip", text: "the service reports no time" };
   const seconds = Math.round(Math.abs(served - clock.nowMs()) / 1000);
-  const text = `${seconds} s apart from the service, which refuses requests from ${SKEW_SECONDS_MAX} s on`;
+  const text = `${seconds} s apart from the service, which refuses requests at ${SKEW_SECONDS_MAX} s or more`;
   return { verdict: seconds > SKEW_SECONDS_MAX ? "fail" : seconds > SKEW_SECONDS_GOOD ? "warn" : "ok", text };
 }
 
@@ -100,8 +100,8 @@ async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict>
   const key = `${prefix}/upload`;
   const begin: S3Request = { method: "POST", key, query: { uploads: "" }, doing: `begin an upload to '${name}'` };
   const uploadId = findText(parseAnswer(await http.exchangeText(begin), http.sceneOf(begin)), "UploadId") ?? "";
-  await http.exchangeHead({ method: "DELETE", key, query: { uploadId }, doing: `give up an upload to '${name}'` });
-  return { verdict: "ok", text: "an upload can be given up, nobody pays for its parts" };
+  await http.exchangeHead({ method: "DELETE", key, query: { uploadId }, doing: `abort an upload to '${name}'` });
+  return { verdict: "ok", text: "an upload can be aborted, and its parts cost nothing" };
 }
 
 /**
@@ -120,7 +120,7 @@ async function probeCreate(target: ProbeTarget): Promise<Verdict> {
   const created = await write("create again", { "if-none-match": "*" });
   const wrong = (what: string, status: number): Verdict => ({
     verdict: "fail",
-    text: `the service ${what}, or refused ([${status}]): repo-s3-quirks names another provider`,
+    text: `the service ${what}, or refused ([${status}]): correct s3Quirks in the settings file`,
   });
   if (!conditionalWrites) {
     const known = created === 412;
@@ -133,14 +133,14 @@ async function probeCreate(target: ProbeTarget): Promise<Verdict> {
   return { verdict: "ok", text: "an object that exists is not created again (If-None-Match), nor a changed one replaced (If-Match)" };
 }
 
-const WITHOUT_CONDITIONS = "the service does not know If-None-Match: several writers find each other by listings";
+const WITHOUT_CONDITIONS = "the service does not support If-None-Match: writers detect each other through listings";
 
 /** An attacker needs a key that deletes versions. In a bucket without versions not even that is needed. */
 async function probeVersions(target: ProbeTarget): Promise<Verdict> {
   const { http, name, prefix } = target;
   const version = headerOf(await put(target, "version"), "x-amz-version-id");
   if (version === undefined || version === "null" || version === "") {
-    return { verdict: "warn", text: "the bucket keeps no versions: what is deleted or overwritten with this key is gone" };
+    return { verdict: "warn", text: "the bucket keeps no versions: this key can delete or overwrite data permanently" };
   }
   const request: S3Request = {
     method: "DELETE",
@@ -151,7 +151,7 @@ async function probeVersions(target: ProbeTarget): Promise<Verdict> {
   };
   const { status } = await http.exchangeHead(request);
   if (status < 300)
-    return { verdict: "warn", text: "this key can delete versions: whoever steals it can destroy every backup; use one without that right" };
+    return { verdict: "warn", text: "this key can delete versions: a thief of the key can destroy every backup; use a key without that right" };
   if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
   return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
 }

@@ -88,7 +88,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     tagging: false,
     partSizeBytesMin: 5_000_000,
     partSizeBytesMax: 5_000_000_000,
-    keyHint: "Backblaze B2 does not take the master application key here: make an application key for the bucket.",
+    keyHint: "Backblaze B2 refuses the master application key here: create an application key for the bucket.",
   },
   {
     ...COMMON,

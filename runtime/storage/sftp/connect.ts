@@ -13,7 +13,7 @@ import { describeKey, findFingerprint, fingerprintOf, isExpectedKey, type KnownK
 import { expandHome, type PrivateKey } from "./privateKey";
 import { type SessionDeps, SftpSession } from "./session";
 
-/** Where ssh looks when it is not told, as in stock. */
+/** Where ssh looks by default, as in stock. */
 const KNOWN_HOSTS_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
 /** Connects, checks the host's key and signs in. @throws hostConnect (retryable), service for a wrong host key, access, fileOpen, crypto */
@@ -67,7 +67,7 @@ function connectError(error: Error, config: SftpConfig, scene: SftpScene): Backu
     cause: error,
     hint: [
       `add its public half (ssh-keygen -y -f ${config.privateKeyFile}) to the authorized_keys of '${config.user}' on the server.`,
-      "the log of the server says why it refused.",
+      "The server's log has the reason.",
     ],
   });
 }
@@ -90,7 +90,7 @@ function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: read
     const expected = findFingerprint(check.fingerprint, check.hashType) ?? check.fingerprint;
     return fail("service", `host key of '${scene.server}' [${shown}] and configured fingerprint (${check.hashType}) [${expected}] do not match`, {
       ...details,
-      hint: "somebody may be between this machine and the server. If its key was changed on purpose, set the new fingerprint.",
+      hint: "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
     });
   }
   const shown = seen.length === 0 ? "no key of a known type" : seen.map(describeKey).join(", ");
@@ -98,13 +98,13 @@ function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: read
   if (known.length === 0) {
     return fail("service", `host key of '${scene.server}' [${shown}] is not in the files of known hosts (${files})`, {
       ...details,
-      hint: `compare it with what the server's owner tells you, then add it: ssh-keyscan -p ${config.port} ${config.host}.`,
+      hint: `Verify it with the server's owner, then add it: ssh-keyscan -p ${config.port} ${config.host}.`,
     });
   }
   const expected = known.map((key) => `${key.revoked ? "revoked " : ""}${describeKey(key.blob)}`).join(", ");
   return fail("service", `host key of '${scene.server}' [${shown}] and known hosts [${expected}] do not match`, {
     ...details,
-    hint: `somebody may be between this machine and the server. If its key was changed on purpose, replace it in ${files}.`,
+    hint: `Someone may intercept the connection. If the server's key was changed on purpose, replace it in ${files}.`,
   });
 }
 

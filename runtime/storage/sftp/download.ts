@@ -103,7 +103,7 @@ async function reopen(source: DownloadSource, before: OpenFile, position: number
   const file = await open(source, position, end - position, retries);
   if (file.stats.size === before.stats.size && file.stats.mtime === before.stats.mtime) return file;
   closeHandle(file.session, file.handle);
-  throw changed(source, "another one has taken its place");
+  throw changed(source, "another file replaced it");
 }
 
 function changed({ full, path, scene }: DownloadSource, what: string): BackupError {

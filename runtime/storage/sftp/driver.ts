@@ -186,7 +186,7 @@ export class SftpStorage implements Storage {
     return new Retries(this.#retryPolicy, this.#deps.clock, this.#deps.signal);
   }
 
-  /** The connection, a new one when there is none; those who ask meanwhile wait for the same. */
+  /** Opens the connection if there is none; concurrent callers wait for the same one. */
   #connect(): Promise<SftpSession> {
     if (this.#session?.isAlive === true) return Promise.resolve(this.#session);
     this.#opening ??= openSession(this.#options, this.#privateKey, this.#scene, this.#deps)

@@ -24,7 +24,7 @@ export class PrivateKey {
     if ("reason" in parsed) {
       throw fail("crypto", `unable to use private key '${path}': ${parsed.reason}`, {
         repoKey: scene.repoKey,
-        hint: parsed.isLocked ? `is repo${scene.repoKey}-sftp-private-key-passphrase set and right?` : "keys as ssh-keygen makes them can be used.",
+        hint: parsed.isLocked ? `is repo${scene.repoKey}-sftp-private-key-passphrase set and right?` : "Use a key in a format of ssh-keygen.",
       });
     }
     this.#text = text;

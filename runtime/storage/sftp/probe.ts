@@ -72,12 +72,12 @@ async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<
   if (own === null) return { verdict: "ok", text };
   const { uid } = await statOf(own);
   if (uid === root.uid) return { verdict: "ok", text: `${text}: this account's own` };
-  return { verdict: "warn", text: `${text}: not this account's (user ${uid}), which writes there as long as its owner lets it` };
+  return { verdict: "warn", text: `${text}: owned by another account than this one (user ${uid}), which may withdraw the right to write` };
 }
 
 async function space(target: SftpProbeTarget): Promise<StorageFact> {
-  return unlessUnsupported("space", "the server does not tell how much room it has", async () => {
-    const found = await target.ask("ask for the room", (session) =>
+  return unlessUnsupported("space", "the server does not report its free space", async () => {
+    const found = await target.ask("get free space", (session) =>
       session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(target.root, answer)),
     );
     const { blockSizeBytes, blocks, freeBlocks } = roomOf(found);
@@ -93,7 +93,7 @@ function roomOf(found: unknown): { readonly blockSizeBytes: number; readonly blo
 
 function probeSync(target: SftpProbeTarget): Promise<StorageFact> {
   const file = `${target.fullScratch}/probe`;
-  return unlessUnsupported("sync", "the server makes files durable when it likes: what it has taken may be lost when its power fails", async () => {
+  return unlessUnsupported("sync", "the server does not confirm that files are durable: a power failure may lose them", async () => {
     await target.ask(`sync '${file}'`, async (session) => {
       const handle = await session.request<Buffer>((sftp, answer) => sftp.open(file, "r+", answer));
       try {
@@ -102,13 +102,13 @@ function probeSync(target: SftpProbeTarget): Promise<StorageFact> {
         closeHandle(session, handle);
       }
     });
-    return { verdict: "ok", text: "files are durable when they are written" };
+    return { verdict: "ok", text: "written files are durable" };
   });
 }
 
 function probeReplace(target: SftpProbeTarget): Promise<StorageFact> {
   const { fullScratch } = target;
-  const less = "the server does not replace a file in one step: for a moment there is none of its name";
+  const less = "the server does not replace a file atomically: for a moment the file does not exist";
   return unlessUnsupported("replace", less, async () => {
     await target.storage.putStream(`${target.scratch}/newer`, probeBytes, { atomic: false });
     try {
@@ -117,9 +117,9 @@ function probeReplace(target: SftpProbeTarget): Promise<StorageFact> {
       );
     } catch (error) {
       if (!isDenied(error)) throw error;
-      return { verdict: "fail", text: "this account cannot replace a file: the info files of a repository have to be renewed" };
+      return { verdict: "fail", text: "this account cannot replace a file, which info files require" };
     }
-    return { verdict: "ok", text: "a file is replaced in one step" };
+    return { verdict: "ok", text: "a file is replaced atomically" };
   });
 }
 
@@ -134,12 +134,12 @@ async function probeDelete(target: SftpProbeTarget): Promise<Verdict> {
     if (!isDenied(error)) throw error;
     return {
       verdict: "fail",
-      text: "this account can add files and not delete them (append-only): what expires would stay until the server is full",
+      text: "this account cannot delete files (append-only): expired backups would stay until the server is full",
     };
   }
   return {
     verdict: "warn",
-    text: "this account can delete files: whoever steals its key can destroy every backup, unless the server keeps snapshots of its own",
+    text: "this account can delete files: a thief of its key can destroy every backup, unless the server keeps its own snapshots",
   };
 }
 

@@ -32,7 +32,7 @@ export async function statHandle(session: SftpSession, handle: Buffer): Promise<
 
 function requireComplete(stats: Stats): Stats {
   if (isComplete(stats)) return stats;
-  throw fail("service", "the SFTP server does not tell types, sizes and times of files");
+  throw fail("service", "the SFTP server does not report types, sizes and times of files");
 }
 
 /**
@@ -110,6 +110,6 @@ export async function spaceHint(session: SftpSession, full: string): Promise<str
   if (typeof found !== "object" || found === null) return null;
   if ("f_bavail" in found && found.f_bavail === 0) return `the file system of '${full}' on the server is full: free or add space.`;
   if ("f_files" in found && found.f_files !== 0 && "f_favail" in found && found.f_favail === 0)
-    return `the file system of '${full}' on the server has no place for more files.`;
+    return `the file system of '${full}' on the server has no space for more files.`;
   return null;
 }

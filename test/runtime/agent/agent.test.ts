@@ -73,7 +73,7 @@ function ask(...words: readonly string[]): { readonly caller: Socket; readonly a
 
 it("gives no answer to a restore_command when it ends before it has the file: PostgreSQL would take any for the end of the archive", async () => {
   before = async () => {
-    throw fail("term", "the agent ends");
+    throw fail("term", "the agent is ending");
   };
   expect(await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer).toBe("");
   expect(await ask("archive-get", walName(9), "pg_wal/RECOVERYXLOG").answer).toContain("exit 1\n");

@@ -14,7 +14,7 @@ describe("an error's entry", () => {
       [fail("access", "unable to put 's3://b/f': [403] AccessDenied"), "wrong-keys"],
       [fail("hostConnect", "unable to connect to 'localhost:1': its certificate has expired"), "certificate-refused"],
       [fail("hostConnect", "unable to connect to 'localhost:1': [ECONNREFUSED]"), "repository-unreachable"],
-      [fail("lockAcquire", "repo1: backup '20260101-000000F' cannot go on: its attempt file is gone"), "lease-held"],
+      [fail("lockAcquire", "repo1: backup '20260101-000000F' cannot continue: its attempt file is gone"), "lease-held"],
       [fail("archiveDuplicate", "WAL file 'x' already exists"), "two-writers"],
       [fail("fileMissing", "unable to open missing file '/a' for read"), null],
       [fail("optionInvalid", "invalid option '--x'"), null],

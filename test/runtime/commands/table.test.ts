@@ -68,7 +68,7 @@ describe("archive-push", () => {
     });
     expect(await run(any)).toBe(0);
     expect(texts("warn").at(-1)).toMatch(
-      new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\n${walName(1)} is owed to repo2: run heal when it is back$`),
+      new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\nrepo2 lacks ${walName(1)}: run pgbackstop heal when the repository is available$`),
     );
     expect(openDebt(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
   });
@@ -105,7 +105,7 @@ describe("archive-get", () => {
     expect(await run(test)).toBe(255);
     expect(ctx.lines.at(-1)).toMatchObject({
       level: "error",
-      text: expect.stringContaining(`unable to tell whether ${walName(2)} is in the archive`),
+      text: expect.stringContaining(`unable to determine whether ${walName(2)} is in the archive`),
     });
     // What was acknowledged under policy all is in the other one as well.
     await expect(run(under("all"))).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
@@ -122,13 +122,13 @@ describe("heal", () => {
     await store(repos[0], 1);
     debt.add(2, walName(1), CLUSTER);
     expect(await run(make(["heal"]))).toBe(0);
-    expect(texts()).toContain("repo2: 1 WAL file(s) copied, 0 debt(s) settled, 0 could not be healed");
+    expect(texts()).toContain("repo2: 1 missing WAL file(s) copied, 0 no longer missing, 0 could not be copied");
     expect(await readable(repos[1])).toEqual([walName(1)]);
     debt.add(2, walName(9), CLUSTER);
     await expect(run(make(["heal"]))).rejects.toMatchObject({
       kind: "command",
-      message: `heal could not copy every WAL file:\nrepo2: ${walName(9)}: no repository and no pg_wal holds it`,
-      hints: ["take a new backup: it does not need the missing segments, and heal lets go of them then."],
+      message: `heal could not copy every WAL file:\nrepo2: ${walName(9)}: neither a repository nor pg_wal has it`,
+      hints: ["Take a new backup, which does not need the missing segments; heal then stops looking for them."],
     });
   });
 });

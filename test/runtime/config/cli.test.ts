@@ -106,10 +106,7 @@ describe("the command line", () => {
     [["backup", "--version"], "optionInvalid: option 'version' not valid for command 'backup'"],
     [["--stanza=main"], `commandRequired: no command found\nHINT: ${EVERY_COMMAND}`],
     [["bakcup"], `commandInvalid: invalid command 'bakcup'\nHINT: ${EVERY_COMMAND}`],
-    [
-      ["server-ping"],
-      "commandInvalid: invalid command 'server-ping'\nHINT: this is a command of pgBackRest: run it with pgbackrest, which works on the same repositories.",
-    ],
+    [["server-ping"], "commandInvalid: invalid command 'server-ping'\nHINT: Run this command with pgbackrest, which works on the same repositories."],
     [["backup:async"], `commandInvalid: invalid command 'backup:async'\nHINT: ${EVERY_COMMAND}`],
   ])("%j fails", (argv, message) => expect(failure(() => parseCommandLine(argv))).toBe(message));
 });

@@ -49,7 +49,7 @@ describe("which files are read", () => {
 
   test("a named file must exist and paths must be paths", () => {
     expect(failure(() => read(["--config=/missing.conf"]))).toBe(
-      "fileMissing: unable to open missing file '/missing.conf' for read\nHINT: the option config names this file.",
+      "fileMissing: unable to open missing file '/missing.conf' for read\nHINT: The option config names this file.",
     );
     expect(failure(() => read(["--config-path=c"]))).toBe("optionInvalidValue: 'c' must begin with / for 'config-path' option");
   });

@@ -31,7 +31,7 @@ describe("help", () => {
     expect(listed.toSorted()).toEqual(rows.map((row) => row.name).toSorted());
     for (const row of rows) {
       const line = lines.find((text) => text.startsWith(`    --${row.name} `)) ?? "";
-      expect(/accepted, not yet acted on|refused/.test(line)).toBe(!row.acted || row.refusedValues !== undefined);
+      expect(/accepted, without effect|refused/.test(line)).toBe(!row.acted || row.refusedValues !== undefined);
     }
   });
 
@@ -55,7 +55,7 @@ describe("help", () => {
     expect(helpText(["restore", "repo2-s3-key"])).toContain("where: configuration file or environment\nold names: repo-s3-key\n");
     expect(helpText(["restore", "type"])).toContain("default: default\nallowed: default, preserve, immediate");
     expect(helpText(["backup", "type"])).toContain("default: incr\nallowed: full, diff, incr\nwhere: command line or environment\n");
-    expect(helpText(["backup", "job-retry"])).toContain("\naccepted, not yet acted on\n");
+    expect(helpText(["backup", "job-retry"])).toContain("\naccepted, without effect\n");
     expect(helpText(["info", "log-format"])).toContain("\nnot an option of pgBackRest\n");
     expect(helpText(["backup", "pg-host"])).toContain("\nrefused when set: run the command on that host\n");
   });

@@ -122,7 +122,7 @@ describe("what commands need", () => {
 
   test.each(["../x", "a/b", ".", "..", "a:b", "a]"])("a plain name as stanza, not %j", (stanza) => {
     expect(failure(() => load({ argv: ["info", `--stanza=${stanza}`] }))).toBe(
-      `optionInvalidValue: '${stanza}' is not valid for 'stanza' option\nHINT: a stanza is a plain name, without a slash, colon or bracket.`,
+      `optionInvalidValue: '${stanza}' is not valid for 'stanza' option\nHINT: A stanza is a name without slash, colon or bracket.`,
     );
   });
 
@@ -215,7 +215,7 @@ describe("the settings file", () => {
   test("may be missing if it is not named, and only then", () => {
     expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} });
     expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(
-      "fileMissing: unable to open missing file '/s.json' for read\nHINT: the option settings names this file.",
+      "fileMissing: unable to open missing file '/s.json' for read\nHINT: The option settings names this file.",
     );
     expect(load({ argv: [...argv, "--no-config"], files: { "/etc/pgbackrest/pgbackstop.json": text } }).config.settings.acknowledge.mode).toBe("all");
   });

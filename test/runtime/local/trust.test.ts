@@ -52,7 +52,7 @@ describe("a directory", () => {
     expect(thrownBy(() => open(path))).toMatchObject({
       kind: "fileOwner",
       message: `lock path '${path}' belongs to account ${STRANGER}: another account could have planted it`,
-      hints: [expect.stringContaining(`remove '${path}'`), expect.stringContaining("lock-path=/var/spool/pgbackrest/lock")],
+      hints: [expect.stringContaining(`Remove '${path}'`), expect.stringContaining("lock-path=/var/spool/pgbackrest/lock")],
     });
     open(path, [STRANGER]);
     const roots = mkdtempSync("/var/lib/pgb-trust-");

@@ -34,7 +34,7 @@ test.each([
     "ends with 0 before its last line",
     "echo 'CREATE TABLE a ();'",
     "cat > /dev/null",
-    "pg_dump ended with exit code 0: it did not say that it was complete",
+    "pg_dump ended with exit code 0: its output is incomplete",
   ],
   [
     "fails after its last line",

@@ -16,7 +16,7 @@ describe("the attempt file of a backup", () => {
     const [lease, other] = [testLease(), testLease()];
     await expect(requireAttempt(repo, LABEL, lease, pass)).rejects.toMatchObject({
       kind: "lockAcquire",
-      message: `repo1: backup '${LABEL}' cannot go on: its attempt file is gone`,
+      message: `repo1: backup '${LABEL}' cannot continue: its attempt file is gone`,
     });
     await saveAttempt(repo, LABEL, { lease, source: null, pass }, ctx);
     expect(storage.text(PATH).includes(lease.token)).toBe(pass === null);
@@ -24,7 +24,7 @@ describe("the attempt file of a backup", () => {
     await saveAttempt(repo, LABEL, { lease: other, source: null, pass }, ctx);
     await expect(requireAttempt(repo, LABEL, lease, pass)).rejects.toMatchObject({
       kind: "lockAcquire",
-      message: `repo1: backup '${LABEL}' cannot go on: its attempt file belongs to another process`,
+      message: `repo1: backup '${LABEL}' cannot continue: its attempt file belongs to another process`,
     });
     other.isLost = true;
     await expect(requireAttempt(repo, LABEL, other, pass)).rejects.toMatchObject({ kind: "lockAcquire" });

@@ -93,7 +93,7 @@ describe("info files", () => {
 
   describe("of which neither is readable", () => {
     const HINT_PASSPHRASE = "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
-    const HINT_DAMAGED = "the file and its copy are damaged: use another repository, or put back a good copy of either.";
+    const HINT_DAMAGED = "The file and its copy are damaged. Use another repository, or restore a good copy of either.";
 
     it("are missing (55) when there is none, with a hint", async () => {
       const error = await loadArchiveInfo(repository(2)).catch((thrown: unknown) => thrown);

@@ -81,7 +81,7 @@ describe.each([
     });
     expect(time.monotonicMs() - startedMs).toBeLessThan(25_000);
     expect(other.texts("info")).toEqual([
-      "repo1: the lease is held by host 'b' process 12 (backup); waiting up to 120 s to see whether that process is alive",
+      "repo1: the lease is held by host 'b' process 12 (backup); waiting up to 120 s for a sign of life of that process",
     ]);
     expect(names(storage)).toEqual(before);
     await holder.check();
@@ -193,7 +193,7 @@ describe.each([
     storage.plan("put", { kind: "error", error: LOST_ANSWER }, { times: 3 });
     await time.advance(60_000);
     storage.verifyAllFaultsExercised();
-    expect(holder.texts("warn")).toEqual(["repo1: the lease could not be renewed, and is tried again: the answer was lost"]);
+    expect(holder.texts("warn")).toEqual(["repo1: unable to renew the lease, retrying: the answer was lost"]);
     await lease.check();
     const [name = ""] = names(inner);
     expect(content(inner, name)["beat"]).toBeGreaterThan(1);
@@ -223,7 +223,7 @@ describe.each([
     const next = host("a", storage, time);
     expect(await until(time, next.acquire())).toMatchObject({ term: 6 });
     expect(time.monotonicMs() - startedMs).toBeGreaterThanOrEqual(LEASE_TIMES.deadMs);
-    expect(next.texts("info")[0]).toContain("held by a file that cannot be read");
+    expect(next.texts("info")[0]).toContain("held by an unreadable file");
   });
 
   test("yields to a claim of the other form", async () => {
@@ -291,7 +291,7 @@ describe.each([
     const lease = await holder.acquire();
     storage.breakDown(LOST_ANSWER);
     await lease.release();
-    expect(holder.texts("warn")).toEqual(["repo1: the lease could not be given back, others wait 120 s for it: the answer was lost"]);
+    expect(holder.texts("warn")).toEqual(["repo1: unable to release the lease; other processes wait 120 s for it: the answer was lost"]);
   });
 
   test("does not delay the end of a command when the storage does not answer", async () => {
@@ -301,7 +301,7 @@ describe.each([
     const lease = await holder.acquire();
     storage.plan("read", { kind: "hang", signal: new AbortController().signal });
     await until(time, lease.release());
-    expect(holder.texts("warn")).toEqual(["repo1: the lease could not be given back in 20 s"]);
+    expect(holder.texts("warn")).toEqual(["repo1: unable to release the lease in 20 s"]);
   });
 
   test("that was removed with the stanza is lost, and is not written again", async () => {
@@ -373,7 +373,7 @@ describe("a listing that hides terms", () => {
       hiding(storage, () => true),
       time,
     ).acquire();
-    await expect(until(time, claim)).rejects.toMatchObject({ kind: "service", message: "the listing of repo1 does not show what was just written" });
+    await expect(until(time, claim)).rejects.toMatchObject({ kind: "service", message: "the listing of repo1 lacks a file that was just written" });
     expect(storage.files.size).toBe(0);
   });
 });

@@ -58,11 +58,11 @@ describe("a complete backup that is not listed", () => {
     expect(storage.paths().some((path) => path.endsWith(".attempt"))).toBe(false);
   });
 
-  it("stays out when another host began it, which may wake and take it back", async () => {
+  it("stays out when another host started it, which may wake and take it back", async () => {
     await forget(NEXT);
     await saveAttempt(repo, NEXT, { lease: testLease({ domain: "host2" }), source: null, pass: null }, ctx);
     expect(await mend()).toEqual([]);
-    expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: another host began it and did not list it`]);
+    expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: another host started it and did not list it`]);
   });
 
   it("stays out when expire has begun to remove it, whose late removals may still arrive", async () => {
@@ -89,7 +89,7 @@ describe("a complete backup that is not listed", () => {
     await forget(FULL, DIFF);
     await storage.remove(`backup/demo/${FULL}/backup.manifest`);
     expect(await mend()).toEqual([]);
-    expect(warnings()).toContain(`invalid backup '${DIFF}' cannot be added to current backups: it builds on '${FULL}', which is not listed`);
+    expect(warnings()).toContain(`invalid backup '${DIFF}' cannot be added to current backups: its prior backup '${FULL}' is not listed`);
   });
 
   it("makes the listing doubtful when its base exists and was not shown", async () => {
@@ -100,7 +100,7 @@ describe("a complete backup that is not listed", () => {
       for await (const entry of list(path, options)) if (!entry.path.endsWith(`/${FULL}`)) yield entry;
     };
     const { doubts } = await loadReconstructedInfo({ ...repo, storage: hiding }, lease, ctx);
-    expect(doubts).toEqual([`the listing did not show backup '${FULL}', whose manifest is there`]);
+    expect(doubts).toEqual([`the listing lacks backup '${FULL}', whose manifest exists`]);
   });
 
   it("is not listed by a process that has lost the lease", async () => {
@@ -115,13 +115,13 @@ describe("a listed backup", () => {
   it("leaves with its dependants only when manifest and copy are gone", async () => {
     await storage.remove(`backup/demo/${FULL}/backup.manifest`);
     const doubtful = await loadReconstructedInfo(repo, lease, ctx);
-    expect(doubtful).toMatchObject({ lost: [], doubts: [expect.stringContaining("of a listed backup is gone and its copy is there")] });
+    expect(doubtful).toMatchObject({ lost: [], doubts: [expect.stringContaining("of a listed backup is gone, but its copy exists")] });
     expect(doubtful.info).toBe(doubtful.loaded);
     await storage.remove(`backup/demo/${FULL}/backup.manifest.copy`);
     const found = await loadReconstructedInfo(repo, lease, ctx);
     expect(found.lost).toEqual([
       { label: FULL, reason: "its manifest is gone" },
-      { label: DIFF, reason: `it builds on '${FULL}', which is gone` },
+      { label: DIFF, reason: `its prior backup '${FULL}' is gone` },
     ]);
     expect(found.info.backups.map((entry) => entry.label)).toEqual([NEXT]);
     expect(await labelsOf()).toEqual([FULL, DIFF, NEXT]);

@@ -79,7 +79,7 @@ test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js 
   expect(runAs(version)).toMatchObject({
     status: 122,
     stdout: "",
-    stderr: `ERROR: [122]: pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${version} (${process.execPath})\nHINT: put a newer one first on PATH, or name it: nodePath of a host, image of a cluster's plugin.\n`,
+    stderr: `ERROR: [122]: pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${version} (${process.execPath})\nHINT: Put a newer one first on PATH, or set nodePath of a host or the image of a cluster's plugin.\n`,
   });
   expect(existsSync(compiled)).toBe(false);
 });

@@ -116,6 +116,6 @@ describe("the throw-away Cluster of a drill", () => {
   });
 
   test("is refused for a Cluster that archives by another engine", () => {
-    expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), WISH)).toThrow("does not archive by pgbackstop");
+    expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), WISH)).toThrow("does not archive with pgbackstop");
   });
 });

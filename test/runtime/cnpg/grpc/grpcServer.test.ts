@@ -81,7 +81,7 @@ describe("the socket beside an instance", () => {
   test("leaves a file alone that is no socket", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     writeFileSync(path, "");
-    await expect(servePluginSocket(path, [], realTime())).rejects.toThrow("it is there already and is no socket");
+    await expect(servePluginSocket(path, [], realTime())).rejects.toThrow("it already exists and is not a socket");
   });
 
   test.each([
@@ -146,7 +146,7 @@ describe("the heartbeat", () => {
     await eventually("a first beat", () => existsSync(file));
     expect(Math.abs(Date.now() / 1000 - Number(readFileSync(file, "utf8")))).toBeLessThan(600);
     renameSync(path, `${path}.gone`);
-    await eventually("a beat that fails", () => ctx.lines.some((line) => line.text.startsWith("no heartbeat")));
+    await eventually("a beat that fails", () => ctx.lines.some((line) => line.text.startsWith("unable to write the heartbeat")));
     ending.abort();
     await beating;
   });

@@ -88,7 +88,7 @@ test("an unreachable target, and a missing or invalid Secret, make nothing fail"
   expect(await run(async () => ({ code: 0 }), "absent.json")).toBe(0);
   writeFileSync(join(folder, "wrong.json"), "{ geheim");
   expect(await run(async () => ({ code: 50 }), "wrong.json")).toBe(50);
-  expect(ctx.lines.filter((line) => JSON.stringify(line).includes("nobody is told of this Job"))).toHaveLength(2);
+  expect(ctx.lines.filter((line) => JSON.stringify(line).includes("no notification of this Job"))).toHaveLength(2);
   expect(JSON.stringify(ctx.lines)).not.toContain("geheim");
 });
 

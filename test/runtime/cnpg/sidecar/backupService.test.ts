@@ -163,7 +163,7 @@ describe("a Backup", () => {
       await store(UID, repos.slice(0, 1));
       return 0;
     };
-    await expect(service({ run })()).rejects.toThrow("is not in every repository");
+    await expect(service({ run })()).rejects.toThrow("not in every repository");
     storages[1]?.plan("read", { kind: "error", error: fail("hostConnect", "no route") }, { times: 4 });
     await expect(service({ run })()).rejects.toThrow("repo2: [HostConnectError]");
   });

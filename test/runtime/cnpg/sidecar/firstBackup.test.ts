@@ -89,7 +89,7 @@ test("a failure is retried at growing intervals, up to an hour", async () => {
   expect(codes).toEqual([]);
   const minutes = ctx.clock.sleeps.map((ms) => ms / 60_000);
   expect(minutes).toEqual([1, 2, 4, 8, 16, 32, 60, 60, 1]);
-  expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("the first backup ended with 82: it is tried again");
+  expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("the first backup failed with exit code 82: retrying");
 });
 
 test("an unreadable repository is read again, and the other one does not wait", async () => {

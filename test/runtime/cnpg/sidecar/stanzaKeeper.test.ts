@@ -56,6 +56,6 @@ describe("the stanza of a cluster without preparation", () => {
         .filter((line) => line.level === "warn")
         .map((line) => line.text)
         .join("\n"),
-    ).toContain("the stanza cannot be prepared: repo1");
+    ).toContain("unable to prepare the stanza: repo1");
   });
 });

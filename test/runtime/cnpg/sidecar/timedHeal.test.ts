@@ -133,7 +133,7 @@ describe("the sidecar of a primary", () => {
     storages[1].breakDown(fail("hostConnect", "no route"));
     await ctx.clock.advance(7 * MINUTE_MS);
     await eventually("a count", () => healing.gaps().size === 1);
-    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("its WAL cannot be compared: repo2");
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("unable to compare WAL: repo2");
     storages[1].repair();
     await ctx.clock.advance(31 * MINUTE_MS);
     await eventually("a second run", () => runs.length === 2 && healing.gaps().size === 2);

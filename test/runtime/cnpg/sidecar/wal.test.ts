@@ -158,7 +158,7 @@ describe("a restore", () => {
     test("a standby reports it once, and asks again", async () => {
       const service = asking()(false);
       for (let turn = 0; turn < 3; turn++) await expect(ask(service)).rejects.toBeInstanceOf(NotYet);
-      expect(told()).toEqual(["info the archive is not there yet: the primary makes it with its first WAL"]);
+      expect(told()).toEqual(["info the archive does not exist yet: the primary creates it with its first WAL"]);
     });
 
     test("a stanza still missing after minutes is an error, and at once for a recovery", async () => {
@@ -182,7 +182,7 @@ describe("a restore", () => {
   });
 
   test.each(["", "postgresql.conf", "../00000001.history", `${walName(1)}.gz`])("does not ask for '%s'", async (name) => {
-    await expect(restore(found, { name })).rejects.toThrow("is no name of a WAL file");
+    await expect(restore(found, { name })).rejects.toThrow("is not the name of a WAL file");
   });
 });
 
@@ -210,7 +210,7 @@ describe("an archive", () => {
     ];
     expect(await archive(pushing({ results, owingKeys: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`)).toEqual({});
     expect(order).toEqual(["prepared", walName(3)]);
-    expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`${walName(3)} is owed to repo2`);
+    expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`repo2 lacks ${walName(3)}`);
   });
 
   test("fails with the error of a repository that the policy requires", async () => {

@@ -97,7 +97,7 @@ describe("a group of volumes", () => {
       if (name === "Backup orders-full-20261101030000") throw fail("access", "unable to delete backups: 403 forbidden");
     };
     const ctx = testContext();
-    await expect(run(api, {}, ctx)).rejects.toMatchObject({ kind: "command", message: "1 of 2 could not be removed: the next run tries again" });
+    await expect(run(api, {}, ctx)).rejects.toMatchObject({ kind: "command", message: "1 of 2 could not be removed; the next run tries again" });
     expect(api.names().filter((name) => name.includes("20261101"))).toHaveLength(4);
     expect(api.names().some((name) => name.includes("20261001"))).toBe(false);
     expect(ctx.lines.find(({ level }) => level === "error")?.text).toContain("orders-full-20261101030000: unable to delete backups: 403");

@@ -24,7 +24,7 @@ test("reports each repository's abilities, a line each", async () => {
   const asked = make();
   expect(await doctorCommand(asked)).toBe(0);
   const text = asked.printed.join("");
-  expect(text).toContain("repo2: s3://second\n  ok   list: what is there can be listed\n  ok   write:");
+  expect(text).toContain("repo2: s3://second\n  ok   list: the repository can be listed\n  ok   write:");
   expect(text.match(/^repo\d/gm)).toEqual(["repo1", "repo2"]);
 });
 

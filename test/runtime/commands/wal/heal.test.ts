@@ -39,7 +39,7 @@ test("heal waits until the agent has finished healing", async () => {
   expect(await healCommand(own)).toBe(0);
   expect(own.locked).toEqual(["heal "]);
   expect(ctx.lines.filter(({ text }) => text.includes("waiting"))).toEqual([
-    { level: "info", text: "another process heals this stanza, the agent perhaps: waiting for it" },
+    { level: "info", text: "another process, probably the agent, copies missing WAL of this stanza: waiting for it" },
   ]);
   const [, second] = own.repositories();
   expect(second === undefined ? [] : await readable(second)).toEqual([walName(1)]);

@@ -68,14 +68,14 @@ test("a drill is reported by its newest record", async () => {
   expect(JSON.stringify(told())).not.toContain("secret words");
   // Of a unit that came to no record the last one is that of another run.
   expect(await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" })).toBe(0);
-  expect(told()).toMatchObject({ ok: false, title: "fire drill on db1: no record of it", unitFacts: { status: "50" } });
+  expect(told()).toMatchObject({ ok: false, title: "fire drill on db1: no record", unitFacts: { status: "50" } });
 });
 
 test("failed deliveries set the exit code, and are reported without the address", async () => {
   web.planned.push({ status: 403 });
   await expect(run(["--event=test"])).rejects.toMatchObject({
     exitCode: 104,
-    message: `1 of 1 notification(s) did not arrive:\nwebhook: [ServiceError] ${web.origin}/…: answer 403`,
+    message: `1 of 1 notification(s) were not delivered:\nwebhook: [ServiceError] ${web.origin}/…: answer 403`,
   });
 });
 

@@ -55,17 +55,17 @@ describe("chunks of WAL", () => {
     expect(content.length).toBe(CHUNK_HEAD_SIZE_BYTES + wal.length);
     expect(parseChunkHead(content)).toEqual(head);
     expect(() => checkChunk(piece, head, wal, 7n, SIZE)).not.toThrow();
-    expect(() => checkChunk(piece, head, wal, 8n, SIZE)).toThrow(/of another cluster/);
-    expect(() => checkChunk(chunk(0, 19), head, wal, 7n, SIZE)).toThrow(/not what its name says/);
-    expect(() => checkChunk(piece, { ...head, timeline: 3 }, wal, 7n, SIZE)).toThrow(/not what its name says/);
-    expect(() => checkChunk(piece, head, wal.subarray(1), 7n, SIZE)).toThrow(/not what its name says/);
+    expect(() => checkChunk(piece, head, wal, 8n, SIZE)).toThrow(/belongs to another cluster/);
+    expect(() => checkChunk(chunk(0, 19), head, wal, 7n, SIZE)).toThrow(/does not match its name/);
+    expect(() => checkChunk(piece, { ...head, timeline: 3 }, wal, 7n, SIZE)).toThrow(/does not match its name/);
+    expect(() => checkChunk(piece, head, wal.subarray(1), 7n, SIZE)).toThrow(/does not match its name/);
     expect(() => checkChunk(piece, head, Buffer.from("some WAL of sixteeN"), 7n, SIZE)).toThrow(/is damaged/);
     for (const wrong of [
       content.subarray(0, CHUNK_HEAD_SIZE_BYTES - 1),
       Buffer.alloc(100),
       Buffer.concat([renderChunkHead(head).subarray(0, -1), Buffer.of(9)]),
     ])
-      expect(() => parseChunkHead(wrong)).toThrow(/no piece of WAL/);
+      expect(() => parseChunkHead(wrong)).toThrow(/not a chunk of streamed WAL/);
   });
 
   it("cover a segment from its first byte up to the first gap, whatever else exists", () => {

@@ -61,7 +61,7 @@ describe("row changes in WAL", () => {
       [0x40, update(5, 6, 0).subarray(0, 13)],
     ] as const) {
       const error = await errorOf("format", () => change(info, main));
-      expect(error.message).toBe("the WAL record at 0/40 about a row cannot be understood");
+      expect(error.message).toBe("unable to parse the WAL record at 0/40 about a row");
     }
     for (const [info, main] of [
       [0x00, pack([2, 9])],

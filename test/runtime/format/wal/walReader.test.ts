@@ -199,7 +199,7 @@ describe("WAL as records", () => {
     expect(problems[0]).toMatch(/^there is no record at 0\/9000/);
     writer.fillPage();
     const full = Buffer.concat([segment.subarray(0, PAGE_BYTES), stale.subarray(PAGE_BYTES)]);
-    expect(readAll([full]).problems[0]).toBe("the page at 0/902000 is that of another position");
+    expect(readAll([full]).problems[0]).toBe("the page at 0/902000 has another position");
     const foreign = Buffer.from(segment);
     foreign.writeUInt16LE(0xd118, PAGE_BYTES);
     expect(readAll([foreign]).problems[0]).toBe("there is no page at 0/902000");
@@ -227,7 +227,7 @@ describe("WAL as records", () => {
     write(writer, [3 * PAGE_BYTES]);
     const [segment] = [...writer.segments().values()] as [Buffer];
     segment.writeUInt32LE(segment.readUInt32LE(PAGE_BYTES + 16) - 1, PAGE_BYTES + 16);
-    expect(readAll([segment])).toEqual({ records: [], problems: ["the record at 0/100028 is not continued as it should"] });
+    expect(readAll([segment])).toEqual({ records: [], problems: ["the record at 0/100028 has no valid continuation"] });
   });
 });
 

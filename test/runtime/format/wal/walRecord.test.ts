@@ -87,7 +87,7 @@ describe("the parts of a WAL record", () => {
     for (let cut = 1; cut < whole.length; cut++) {
       if (alsoWhole.includes(cut)) continue;
       const error = await errorOf("format", () => parse(whole.subarray(0, cut)));
-      expect(error.message).toBe("the WAL record at 0/100028 cannot be understood");
+      expect(error.message).toBe("unable to parse the WAL record at 0/100028");
     }
     await errorOf("format", () => parse(Buffer.concat([whole, bytes(1)])));
   });

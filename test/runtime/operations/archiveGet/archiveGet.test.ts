@@ -94,7 +94,7 @@ describe("archive-get", () => {
       const error = await get(walName(1)).catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ kind: "repoInvalid", exitCode: 103, retryable: true });
       expect((error as Error).message).toContain(
-        `unable to tell whether ${walName(1)} is in the archive\nrepo${broken === first ? 1 : 2}: [HostConnectError]`,
+        `unable to determine whether ${walName(1)} is in the archive\nrepo${broken === first ? 1 : 2}: [HostConnectError]`,
       );
       broken.repair();
     }
@@ -166,7 +166,7 @@ describe("archive-get", () => {
     await expect(get(walName(1))).rejects.toMatchObject({
       kind: "checksum",
       exitCode: 26,
-      message: `unable to get ${walName(1)}: no copy of it could be read\nrepo1: [ChecksumError] ${because}`,
+      message: `unable to get ${walName(1)}: no repository has a readable copy\nrepo1: [ChecksumError] ${because}`,
     });
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -58,7 +58,7 @@ describe("a prepared WAL file", () => {
     }
     large[large.length - 1] = 8;
     writeFileSync(join(directory, walName(2)), large);
-    await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead", message: expect.stringContaining("has other content") });
+    await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead", message: expect.stringContaining("has different content") });
     truncateSync(join(directory, walName(2)), 1 << 20);
     await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead" });
   });

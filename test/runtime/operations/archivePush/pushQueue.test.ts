@@ -122,7 +122,7 @@ describe("a push queue", () => {
     await ctx.clock.advance(130_000);
     await eventually("repo2 is current", async () => (await readable(repos[1])).length === 4);
     expect(ctx.lines.filter(({ text }) => text.startsWith("repo2: [HostConnectError]"))).toHaveLength(1);
-    expect(ctx.lines).toContainEqual({ level: "info", text: "repo2 takes WAL again" });
+    expect(ctx.lines).toContainEqual({ level: "info", text: "repo2 accepts WAL again" });
   });
 
   it("with policy any records the missing file before the answer, without the grace for a failing repository", async () => {

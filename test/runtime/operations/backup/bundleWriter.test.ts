@@ -136,7 +136,7 @@ describe("a target that fails", () => {
     });
     const target = open(twice);
     await feed(target, 3);
-    await expect(finish(target)).rejects.toMatchObject({ kind: "service", message: "repo2: upload of 'backup/x' could not be started over" });
+    await expect(finish(target)).rejects.toMatchObject({ kind: "service", message: "repo2: upload of 'backup/x' could not be restarted" });
   });
 
   it("slows the source down to its pace", async () => {

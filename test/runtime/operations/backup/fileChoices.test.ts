@@ -105,7 +105,7 @@ describe("times are not trusted", () => {
   });
 
   it("between servers", () => {
-    const told = `the times of files may be another server's than those of the ${LABEL} backup`;
+    const told = `file times may come from another server than those of the ${LABEL} backup`;
     const since = (times: DeltaInput["times"], backupStandby: boolean): string | null => {
       const before = prior([]);
       return findDeltaReason({

@@ -261,7 +261,7 @@ it("a damaged map of the prior copy is reported, and every block is stored again
   utimesSync(large, nowS - 900, nowS - 900);
   const [incr] = (await run("incr", {}, {}, [repo])).manifests;
   expect(warnings()).toContain(
-    "repo1: all of 'pg_data/base/5/large' was stored, the blocks of its prior copy are not known: [FormatError] block map of 'pg_data/base/5/large' is damaged: its version is not 0",
+    "repo1: stored all blocks of 'pg_data/base/5/large', because its prior copy cannot be read: [FormatError] block map of 'pg_data/base/5/large' is damaged: its version is not 0",
   );
   expect(rowOf(incr, "base/5/large")).not.toHaveProperty("reference");
   const verdict = await verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx);
@@ -363,8 +363,8 @@ describe("a full backup that was interrupted", () => {
   });
 
   it.each([
-    ["in the middle", /backup_label/, "repo1 may hold the whole of it and is not in this run"],
-    ["at its end", /backup\.manifest$/, "it was at its end, where another repository may hold the whole of it"],
+    ["in the middle", /backup_label/, "repo1 may have the complete backup and is not part of this run"],
+    ["at its end", /backup\.manifest$/, "it was almost finished, so another repository may have the complete backup"],
   ])("%s is not resumed when a repository that may hold the complete one does not take part", async (_when, path, reason) => {
     second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path });
     await run("full", { manifestSaveThresholdBytes: 1, annotations: { of: "mine" } });

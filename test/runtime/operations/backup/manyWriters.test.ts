@@ -81,7 +81,7 @@ describe("a backup beside another writer", () => {
       await removeBackupPath(repo, full);
     };
     const error = await errorOf(runBackup([repo], data, ctx, { type: "incr" }, { onStop: expire }));
-    expect(error).toMatchObject({ kind: "backupSetInvalid", message: expect.stringContaining(`builds on ${full}`) });
+    expect(error).toMatchObject({ kind: "backupSetInvalid", message: expect.stringContaining(`its prior backup ${full}`) });
     expect(await labelsOf()).toEqual([]);
   });
 
@@ -187,7 +187,7 @@ describe("a full backup that was interrupted", () => {
     const label = await breakOff({}, testLease({ domain: "host2" }));
     ctx.clock.advance(beganAtMs - ctx.clock.nowMs());
     const { manifest, text } = await goOn(data);
-    expect(text).toContain(`backup '${label}' cannot be resumed: another host began it`);
+    expect(text).toContain(`backup '${label}' cannot be resumed: another host started it`);
     expect(manifest.label).not.toBe(label);
     expect(memory.paths().filter((path) => path.includes(label))).toEqual([]);
   });

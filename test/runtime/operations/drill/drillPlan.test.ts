@@ -114,7 +114,7 @@ describe("which backup", () => {
     for (const newestWal of [null, "000000010000000000000003", "000000020000000000000090"]) {
       const { note, type } = pickBackup(request({ pick: "moment", newestWal, walSegmentSizeBytes: MIB }));
       expect(type).toBe("immediate");
-      expect(note).toContain("no WAL behind the end of a backup");
+      expect(note).toContain("no WAL follows the end of a backup");
     }
   });
 
@@ -125,7 +125,7 @@ describe("which backup", () => {
   });
 
   test("is an error when there is nothing to restore", () => {
-    expect(() => pickBackup(request({ backups: [] }))).toThrow("repo1 holds no backup");
+    expect(() => pickBackup(request({ backups: [] }))).toThrow("repo1 has no backup");
     expect(() => pickBackup(request({ set: "20260101-000000F" }))).toThrow("backup 20260101-000000F is not in repo1");
   });
 });

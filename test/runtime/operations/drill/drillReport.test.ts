@@ -7,7 +7,7 @@ test("a drill for a terminal", () => {
     [
       "demo: drill 20261121-051347Z-1a2b3c4d of repo1: passed",
       "  backup    20261101-020000F (full), ended 25 minutes before; newest, to the end of the archive",
-      "  RTO       30.0 s, promised 60 s (restore 20.0 s)",
+      "  RTO       30.0 s, objective 60 s (restore 20.0 s)",
       "  RPO       12 s by the last commit",
       "  restored  1000 bytes",
       "  ok        recovery, 0.0 s: reached",

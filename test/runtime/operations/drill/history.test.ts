@@ -52,7 +52,7 @@ describe("the history of drills", () => {
     const repos = [repository(1), repository(2, { storage: new Closed({ name: "closed" }) })];
     const spool = temporaryFolder();
     await saveDrill(repos, spool, record(ID(1)), told);
-    expect(log).toEqual([expect.stringContaining("repo2: the drill is not in its history")]);
+    expect(log).toEqual([expect.stringContaining("repo2: the drill could not be recorded")]);
     expect(await loadDrillHistory(repos, ctx)).toHaveLength(1);
   });
 

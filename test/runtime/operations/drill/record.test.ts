@@ -16,7 +16,7 @@ test("names sort by time", () => {
 });
 
 test("an invalid record is refused with its name", () => {
-  for (const text of ["{", "null", "[]", '{"version":1}']) expect(() => parseDrill(text, "a.json")).toThrow("'a.json' is no record of a drill");
+  for (const text of ["{", "null", "[]", '{"version":1}']) expect(() => parseDrill(text, "a.json")).toThrow("'a.json' is not a drill record");
 });
 
 test("other files are no records", () => {

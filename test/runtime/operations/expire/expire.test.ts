@@ -182,9 +182,7 @@ describe("a name that a listing lacked", () => {
     const before = storage.paths();
     const ctx = testContext();
     await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), ctx);
-    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(
-      `backup '${diff}' removed from backup.info: it builds on '${full}', which is gone`,
-    );
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(`backup '${diff}' removed from backup.info: its prior backup '${full}' is gone`);
     expect(storage.paths()).toEqual(before);
     expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20260101-000000F", "20260301-000000F"]);
     await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), testContext());

@@ -39,7 +39,7 @@ describe("space for a restored table", () => {
     const folder = temporaryFolder();
     await requireRoom(`${folder}/not/there`, 1, "the dump", "no hint");
     const error = await errorOf("runtime", () => requireRoom(folder, HUGE, "the dump", "name another."));
-    expect(error.message).toMatch(/^'.*' has room for .*, the dump needs /);
+    expect(error.message).toMatch(/^'.*' has .* free, the dump needs /);
     expect(error.hints).toEqual(["name another."]);
   });
 

@@ -161,8 +161,8 @@ describe("WAL after the archive's end", () => {
     expect(found.toLsn).toBe(BigInt(5 * WAL_SIZE_BYTES + seen));
     const text = findText(found);
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(streamed\)$/gm)).toHaveLength(2);
-    expect(text).toContain("NOTE: what is streamed and not archived is reached by pgbackstop's own restore_command, not by stock's\n");
-    expect(text).toContain("NOTE: pg_wal of the server is not on this machine: what was committed behind 0/50");
+    expect(text).toContain("NOTE: pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot.\n");
+    expect(text).toContain("NOTE: the server's pg_wal is not on this machine: later commits than 0/50");
     expect(findText(found, "cluster")).not.toContain("--target");
     expect((findJson(found) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
   });
@@ -233,13 +233,13 @@ describe("WAL after the archive's end", () => {
     ]);
     const text = findText(found);
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(not archived yet\)$/gm)).toHaveLength(2);
-    expect(text.match(/pgbackstop check does it now/g)).toHaveLength(1);
-    expect(text).not.toContain("pg_wal of the server");
+    expect(text.match(/pgbackstop check archives it now/g)).toHaveLength(1);
+    expect(text).not.toContain("the server's pg_wal");
     // Files of another cluster are ignored.
     const other = new WalWriter({ segment: 4 });
     other.fillPage();
     writeFileSync(join(walDirectory, walName(4)), other.segments().get(4) as Uint8Array);
-    expect(findText(await look())).toContain("NOTE: pg_wal of the server is not on this machine");
+    expect(findText(await look())).toContain("NOTE: the server's pg_wal is not on this machine");
   });
 
   it("WAL that was archived meanwhile is looked up again", async () => {
@@ -338,9 +338,9 @@ describe("timelines", () => {
     const found = await look({ timeline: 4 });
     expect(found.timeline).toBe(4);
     expect(told(found).map((each) => (each as unknown[])[0])).toEqual([710]);
-    expect(ctx.lines.map(({ text }) => text)).toContain("there is no 00000004.history: what was before timeline 4 is not looked at");
-    expect(findText(found)).toContain("NOTE: no repository has a backup on the way of timeline 4: there is nothing to recover from");
-    expect(findText(found)).toContain("no backup ends before it: there is no way back to it");
+    expect(ctx.lines.map(({ text }) => text)).toContain("00000004.history does not exist: WAL before timeline 4 is not read");
+    expect(findText(found)).toContain("NOTE: no repository has a backup on timeline 4 or its ancestors, so recovery is impossible");
+    expect(findText(found)).toContain("no backup ended before it: it cannot be undone by recovery");
     await expect(look({ timeline: 9 })).rejects.toMatchObject({ kind: "fileMissing" });
   });
 });
@@ -367,7 +367,7 @@ describe("transactions that began before the WAL that is read", () => {
     const text = findText(found);
     expect(text).toContain("    delete at least 2 rows of relation 5: 5/16400");
     expect(text).toContain("    delete 3 rows of relation 5: 5/16400");
-    expect(text).toContain("NOTE: 1 transactions began before what was read, or may have: rows that they changed before are not counted");
+    expect(text).toContain("NOTE: 1 transactions began before the searched WAL, or may have: their earlier rows are not counted");
     expect(findJson(found)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
   });
 
@@ -418,7 +418,7 @@ describe("unknowns", () => {
     const found = await look({ table: "public.orders" });
     expect(found.transactions).toEqual([]);
     expect(findText(found)).toContain(
-      "NOTE: 1 transactions changed something whose name is not known, which --table and --database do not find: production cannot be asked for names: nobody answers",
+      "NOTE: 1 transactions changed objects with unknown names, which --table and --database cannot match: unable to read names from production: nobody answers",
     );
   });
 
@@ -434,6 +434,6 @@ describe("unknowns", () => {
       [700, "archive"],
       [702, "archive"],
     ]);
-    expect(found.unknown).toMatchObject([{ fromSegment: walName(2), reason: "the record that ends transaction 701 cannot be understood" }]);
+    expect(found.unknown).toMatchObject([{ fromSegment: walName(2), reason: "unable to parse the record that ends transaction 701" }]);
   });
 });

@@ -133,8 +133,8 @@ describe("heal", () => {
     await store(repos[1], ["00000002.history", Buffer.from("1\t0/1\tx\n\0")], [label, Buffer.from(labelText(walName(1)))]);
     await store(repos[1], ["00000003.history", Buffer.from("2\t0/1\tb\n")]);
     expect(await run()).toMatchObject([
-      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories hold other content, and each may be right"] } },
-      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories hold other content, and each may be right"] } },
+      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories have different content, and any of them may be right"] } },
+      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories have different content, and any of them may be right"] } },
     ]);
     local.set("00000003.history", Buffer.from("2\t0/1\tb\n"));
     expect(await run()).toMatchObject([
@@ -171,10 +171,10 @@ describe("heal", () => {
     await store(repos[0], 2);
     expect((await run())[1]).toMatchObject({
       ok: true,
-      value: { copied: 1, unhealed: [`${walName(1)}: no repository and no pg_wal holds it`] },
+      value: { copied: 1, unhealed: [`${walName(1)}: neither a repository nor pg_wal has it`] },
     });
     expect(debt.list(2)).toEqual([walName(1)]);
-    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: cannot heal ${walName(1)}: no repository and no pg_wal holds it` });
+    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: unable to copy ${walName(1)}: neither a repository nor pg_wal has it` });
   });
 
   it("clears the record of lost WAL once a newer backup does not need it, when every repository has answered", async () => {
@@ -190,11 +190,11 @@ describe("heal", () => {
     expect(some[0]).toMatchObject({ ok: true, value: { settled: 0 } });
     expect((await run())[1]).toMatchObject({
       ok: true,
-      value: { copied: 0, settled: 1, unhealed: [`${walName(3)}: no repository and no pg_wal holds it`] },
+      value: { copied: 0, settled: 1, unhealed: [`${walName(3)}: neither a repository nor pg_wal has it`] },
     });
     expect(debt.list(2)).toEqual([walName(3)]);
-    const why = "no repository has it any more, and a newer backup does without it; recovery from older ones ends before it";
-    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: ${walName(1)} is owed no longer: ${why}` });
+    const why = "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
+    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: stopped looking for missing ${walName(1)}: ${why}` });
     await needFrom(repos[1], 4);
     const parts = { debt, local: null, claims: null };
     expect(await payDebts(repos[1], repos, CLUSTER, parts, ctx)).toMatchObject({ settled: 1, unhealed: [] });
@@ -350,7 +350,7 @@ describe("payDebts", () => {
     const localWal = { prepare: async () => null, listReady: async () => ready };
     const before = storages[0].calls("list").length;
     const healed = await payDebts(repos[1], repos, CLUSTER, { debt, local: localWal, claims }, ctx);
-    expect(healed).toEqual({ copied: 1, settled: 0, unhealed: [`${walName(4)}: no repository and no pg_wal holds it`] });
+    expect(healed).toEqual({ copied: 1, settled: 0, unhealed: [`${walName(4)}: neither a repository nor pg_wal has it`] });
     expect(debt.list(2)).toEqual([walName(2), walName(3), walName(4)]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
     // One lookup for each requested name.

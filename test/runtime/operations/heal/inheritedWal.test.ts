@@ -60,7 +60,7 @@ describe("what a promoted server inherits", () => {
     expect(owed(1)).toEqual([walName(5), walName(6, 2), walName(7, 2), walName(8, 2)]);
     expect(owed(2)).toEqual([walName(6, 2), walName(7, 2), walName(8, 2)]);
     expect(ctx.lines.filter(({ level }) => level === "info").map(({ text }) => text)).toContain(
-      "repo1 lacks 4 WAL file(s) that this server was sent before it was promoted: it gets them from here",
+      "repo1 lacks 4 WAL file(s) that this server received before its promotion; this server copies them",
     );
   });
 
@@ -123,7 +123,7 @@ describe("a command without a later worker", () => {
     expect([owed(1), owed(2)]).toEqual([[walName(4)], []]);
     expect(await stored(1)).toEqual([walName(4)]);
     expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toContain(
-      "repo1 is still owed 1 WAL file(s): run heal before PostgreSQL removes them from pg_wal",
+      "repo1 still lacks 1 WAL file(s). Run pgbackstop heal before PostgreSQL removes them from pg_wal.",
     );
   });
 
@@ -140,6 +140,6 @@ describe("a command without a later worker", () => {
 
   it("never fails the history itself", async () => {
     await settle();
-    expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(`what ${HISTORY} inherits: `))).toBe(true);
+    expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(`WAL from before ${HISTORY}: `))).toBe(true);
   });
 });

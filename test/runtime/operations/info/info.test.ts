@@ -164,7 +164,7 @@ describe("the state of a stanza", () => {
     debt.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
     const found = await collectInfo(repos, debt, OPTIONS, ctx);
-    expect(infoText(found)).toContain("    repo2 wal debt: 1 segment(s) acknowledged but not stored here\n");
+    expect(infoText(found)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
     expect(renderJson(infoJson(found))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
   });
 

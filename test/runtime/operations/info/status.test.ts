@@ -85,8 +85,8 @@ describe("the screen", () => {
     ];
     const streams = { intervalSeconds: 5, states };
     const text = await textOf({ streams });
-    expect(text).toContain("    streamed       to 0/3000148, all that was written 4 seconds ago\n");
-    expect(text).toContain("    streamed       to 0/2000148, all that was written 60 minutes ago, 16MB behind another repository\n");
+    expect(text).toContain("    streamed       to 0/3000148, everything written 4 seconds ago or earlier\n");
+    expect(text).toContain("    streamed       to 0/2000148, everything written 60 minutes ago or earlier, 16MB behind another repository\n");
     expect(text).toContain("    ! [ArchiveTimeoutError] WAL was last streamed 60 minutes ago\n");
     const json = statusJson(await collectStatus(inputOf({ streams }))) as { repos: { stream: unknown }[] };
     expect(json.repos.map(({ stream }) => stream)).toEqual([
@@ -95,9 +95,7 @@ describe("the screen", () => {
     ]);
     // The configured interval is an hour.
     expect(await textOf({ streams: { ...streams, intervalSeconds: 3600 } })).not.toContain("last streamed");
-    expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain(
-      "! [ArchiveTimeoutError] no WAL has been streamed here yet\n",
-    );
+    expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain("! [ArchiveTimeoutError] no WAL was streamed here yet\n");
     expect(await textOf({ streams: null })).not.toContain("streamed");
   });
 
@@ -118,15 +116,15 @@ describe("the screen", () => {
         "  repo1  memory1",
         "    newest backup  20261118-030000F (full), 2 days ago",
         "    recoverable    from 2026-11-18T03:02:00Z to …, 1 backup(s)",
-        "    ! [BackupSetInvalidError] the newest full backup '20261118-030000F' is 2 days old, expected is one at least every 24 hours",
+        "    ! [BackupSetInvalidError] the newest full backup '20261118-030000F' is 2 days old; expected is one every 24 hours",
         "      HINT: pgbackstop backup --type=full --repo=1 takes one; pgbackstop sync copies one from another repository.",
-        "      HINT: see the log of the scheduled backups for why they failed.",
+        "      HINT: Check the log of the scheduled backups.",
         "  repo2  memory2",
-        "    owed WAL       1 file(s)",
-        "    ! [BackupSetInvalidError] there is no full backup: nothing can be restored from here",
+        "    missing WAL    1 file(s)",
+        "    ! [BackupSetInvalidError] no full backup: nothing can be restored from this repository",
         "      HINT: pgbackstop backup --type=full --repo=2 takes one; pgbackstop sync copies one from another repository.",
-        "    ! [FileMissingError] 1 WAL file(s) were acknowledged and are not here yet",
-        "      HINT: they follow by themselves; pgbackstop heal copies them now.",
+        "    ! [FileMissingError] 1 acknowledged WAL file(s) are missing here",
+        "      HINT: They are copied automatically. To copy them now: pgbackstop heal",
         "  waiting WAL    3 file(s), the oldest for 40 seconds",
         "  backup now     43 % done",
         "",
@@ -217,6 +215,6 @@ describe("the screen", () => {
     if (first === undefined || second === undefined) throw new Error("no repositories");
     await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": [...FULL.wal, "000000010000000000000005"] } });
     await makeStanza(second, { versions: ["18"], backups: [FULL], wal: {} });
-    expect(await textOf()).toContain("another repository has had 000000010000000000000005 since");
+    expect(await textOf()).toContain("; another repository has had 000000010000000000000005 since");
   });
 });

@@ -27,7 +27,7 @@ test("a table differs by the number of its rows, or by their content; a material
     "table public.goods: 50 rows in the source, 49 in the target",
   ]);
   expect(told(contents([table()]), contents([table({ rows: "49" })]))).toHaveLength(1);
-  expect(told(contents([table()]), contents([table({ sum: "1 3" })]))).toEqual(["table public.goods: 50 rows on both sides, but other ones"]);
+  expect(told(contents([table()]), contents([table({ sum: "1 3" })]))).toEqual(["table public.goods: 50 rows on both sides, but different ones"]);
   const { differences, notes } = compareContents("shop", contents([table({ isView: true })]), contents([table({ isView: true, sum: "1 3" })]));
   expect([differences, notes.map(({ kind }) => kind)]).toEqual([[], ["materialized view"]]);
 });

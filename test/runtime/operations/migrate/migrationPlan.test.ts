@@ -47,22 +47,22 @@ describe("the plan of a migration", () => {
     ["the same cluster", { target: { systemId: "1" } }, "source and target are the same cluster"],
     ["an older target", { target: { version: "14" } }, "the source is PostgreSQL 15, the target 14"],
     ["a standby", { source: { inRecovery: true } }, "the source is a standby"],
-    ["no superuser", { target: { isSuperuser: false } }, "the role of the target is no superuser"],
-    ["a prepared transaction", { source: { prepared: [{ database: "shop", name: "x" }] } }, "a prepared transaction 'x' waits in 'shop'"],
+    ["no superuser", { target: { isSuperuser: false } }, "the role of the target is not a superuser"],
+    ["a prepared transaction", { source: { prepared: [{ database: "shop", name: "x" }] } }, "database 'shop' has a prepared transaction 'x'"],
     ["a name that is not there", { options: { exclude: ["shpo"] } }, "the source has no database 'shpo'"],
-    ["a database of that name", { source: shop(), target: shop() }, "the target has a database 'shop' already"],
+    ["a database of that name", { source: shop(), target: shop() }, "the target already has a database 'shop'"],
     [
       "another migration's copy",
       { source: shop(), target: shop({ migration: { from: "9", copiedAtS: 1, verifiedAtS: 1, guardAtS: 1 } }) },
-      "the target has a database 'shop' already",
+      "the target already has a database 'shop'",
     ],
-    ["a database that takes no connection", { source: shop({ allowsConnections: false }) }, "nobody may connect to 'shop'"],
+    ["a database that takes no connection", { source: shop({ allowsConnections: false }) }, "database 'shop' allows no connections"],
     [
       "a locale that is not there",
       { source: shop({ collate: "de_DE.utf8", ctype: "de_DE.utf8" }), rest: { missingLocales: ["libc de_DE.utf8"] } },
       "database 'shop' has the locale libc de_DE.utf8, which the target's machine does not have",
     ],
-    ["a tablespace", { source: shop({ tablespace: "fast" }) }, "database 'shop' lies in tablespace 'fast', which the target does not have"],
+    ["a tablespace", { source: shop({ tablespace: "fast" }) }, "database 'shop' is in tablespace 'fast', which the target does not have"],
     [
       "an extension",
       { source: shop(), rest: { contents: [{ name: "shop", extensions: ["plpgsql", "vchord"], objectCount: 1 }] } },
@@ -71,17 +71,17 @@ describe("the plan of a migration", () => {
     [
       "another role of that name",
       { source: { roles: [role("postgres"), role("app")] }, target: { roles: [role("postgres"), role("app", { isSuperuser: true })] } },
-      "the target has a role 'app' of its own: isSuperuser false, there true",
+      "role 'app' differs in the target: isSuperuser false, there true",
     ],
     [
       "an operator's role that owns something",
       { source: { referencedRoles: ["cnpg_pooler_pgbouncer"] } },
-      "something in the source belongs or is granted to 'cnpg_pooler_pgbouncer', which is not moved and not in the target",
+      "role 'cnpg_pooler_pgbouncer' has objects or grants in the source, is not copied and does not exist in the target",
     ],
     [
       "work in postgres",
       { rest: { contents: [{ name: "postgres", extensions: [], objectCount: 3 }] } },
-      "database 'postgres' holds 3 objects of its own",
+      "database 'postgres' has 3 objects of its own",
     ],
   ];
   test.each(refused)("refuses %s", (_, changes, fact) => {
@@ -114,8 +114,8 @@ describe("the plan of a migration", () => {
     );
     expect(warnings.map(({ fact }) => fact)).toEqual([
       "the source preloads pg_stat_statements, the target does not",
-      "the logical slot 'cdc' of 'shop' stays behind",
-      "the subscription 'feed' of 'shop' arrives switched off",
+      "the logical slot 'cdc' of 'shop' is not copied",
+      "the subscription 'feed' of 'shop' is disabled in the target",
     ]);
   });
 });

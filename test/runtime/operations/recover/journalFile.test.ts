@@ -41,14 +41,16 @@ describe.runIf(isRoot)("root's journal", () => {
     expect(() => file.read(never)).toThrow(`belongs to account ${ACCOUNT}`);
     chownSync(file.path, 0, 0);
     chmodSync(join(folder, "roots/journals"), 0o777);
-    expect(() => file.read(never)).toThrow("is not root's alone");
+    expect(() => file.read(never)).toThrow("is not safe: other accounts than root can write there");
     await expect(file.write({})).rejects.toMatchObject({ kind: "fileOwner" });
   });
 
   test("is the only one that root obeys: another account's is refused, unless it is finished", () => {
     writeFileSync(beside, `{"phase":"start"}`);
     chownSync(beside, ACCOUNT, ACCOUNT);
-    expect(() => fileOf(0).read(never)).toThrow(/belongs to account 61111 and lies where others than root can write: root does not obey it/);
+    expect(() => fileOf(0).read(never)).toThrow(
+      /belongs to account 61111 and is in a directory that others than root can write: root does not use it/,
+    );
     expect(fileOf(0).read(() => true)).toBeNull();
     const seen: unknown[] = [];
     fileOf(0).read((journal) => seen.push(journal) > 0);
@@ -57,7 +59,7 @@ describe.runIf(isRoot)("root's journal", () => {
 
   test("keeps another account from starting", async () => {
     await fileOf(0).write({});
-    expect(() => fileOf(ACCOUNT).read(never)).toThrow(/root has begun a recovery here/);
+    expect(() => fileOf(ACCOUNT).read(never)).toThrow(/root has started a recovery here/);
   });
 });
 
@@ -82,7 +84,7 @@ describe("another account's journal", () => {
     if (isRoot) expect(() => fileOf(uid).read(never)).toThrow("belongs to account 0");
     own(beside);
     writeFileSync(beside, "no journal");
-    expect(() => fileOf(uid).read(never)).toThrow("is no journal");
+    expect(() => fileOf(uid).read(never)).toThrow("is not a journal");
   });
 });
 
@@ -95,9 +97,9 @@ test("a journal of another version is refused, unless it is finished and nothing
   };
   write({ version: 1, phase: "done" });
   expect(readJournal(file, false)).toBeNull();
-  expect(() => readJournal(file, true)).toThrow("is no journal of a recovery that this version knows");
+  expect(() => readJournal(file, true)).toThrow("is not a recovery journal that this version can read");
   write({ version: 1, phase: "move" });
-  expect(() => readJournal(file, false)).toThrow("is no journal of a recovery that this version knows");
+  expect(() => readJournal(file, false)).toThrow("is not a recovery journal that this version can read");
   write({ version: 2, phase: "move" });
   expect(readJournal(file, false)).toMatchObject({ phase: "move" });
 });

@@ -100,15 +100,15 @@ describe("the plan of recover", () => {
       { live: { dataDirectory: "/other", inRecovery: false, archiveMode: "on", lsn: "0/1" } },
       /^pgRunning: a server of '\/other' answers/,
     ],
-    ["a silent server", { live: null }, /^pgRunning: .*nobody can ask it/],
+    ["a silent server", { live: null }, /^pgRunning: .*accepts no connection/],
     ["a running backup", { running: "backup" }, /^lockAcquire/],
-    ["too little space", { room: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: there is no room for/],
+    ["too little space", { room: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: not enough space for/],
     ["too little space for two on one disk", { room: INPUT.room.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
     ["a time in the future", { request: target("time", "2036-01-01 00:00:00Z") }, /^optionInvalidValue: .*now it is/],
     [
       "a time after the dead server's WAL",
       { ...DOWN, request: target("time", "1970-01-01 00:20:00Z") },
-      /^optionInvalidValue: .*its newest is of 1970-01-01T00:16:40Z/,
+      /^optionInvalidValue: .*the newest WAL is from 1970-01-01T00:16:40Z/,
     ],
     ["an LSN in the future", { request: target("lsn", "0/B000000") }, /^optionInvalidValue/],
     ["WAL that the backup needs", { source: { ...INPUT.source, walStop: "00000001000000000000000A" } }, /^backupSetInvalid/],
@@ -144,9 +144,9 @@ describe("who stops and starts it", () => {
 
   test("the settings file first; a manager of its own is left alone", () => {
     const patroni = { ...FACTS, server: { pid: 7, unit: "patroni.service" } };
-    expect(() => serverControl(patroni, {}, "/log")).toThrow(/run by 'patroni.service'/);
+    expect(() => serverControl(patroni, {}, "/log")).toThrow(/managed by 'patroni.service'/);
     expect(serverControl(patroni, { stop: ["a"], start: ["b"] }, "/log")).toEqual({ stop: ["a"], start: ["b"], asAccount: false });
-    expect(() => serverControl({ ...FACTS, hasSystemd: false, startedWith: null }, {}, "/log")).toThrow(/nobody knows how/);
+    expect(() => serverControl({ ...FACTS, hasSystemd: false, startedWith: null }, {}, "/log")).toThrow(/the commands that stop and start/);
   });
 });
 

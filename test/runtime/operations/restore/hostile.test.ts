@@ -229,7 +229,7 @@ describe("a restore writes nowhere but into its target", () => {
         .filter((line) => line.level === "warn")
         .map((line) => line.text)
         .join(),
-    ).toContain("without set-user-ID");
+    ).toContain("have set-user-ID or set-group-ID bits: they are restored without these bits");
   });
 });
 

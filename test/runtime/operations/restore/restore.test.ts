@@ -96,7 +96,7 @@ describe("several repositories are one source", () => {
       },
     });
     requireRestored(target);
-    expect(warnings()).toContain("repo1 is asked last from now on");
+    expect(warnings()).toContain("repo1 is now the last choice");
     // The transfers that ran when it went down, and the few that it took to notice.
     const atOnce = 2 * LIMITS.filesPerWorker;
     expect(warnings().filter((text) => text === "repo1: [HostConnectError] unreachable").length).toBeLessThanOrEqual(2 * atOnce);
@@ -131,7 +131,7 @@ describe("several repositories are one source", () => {
     for (const name of ["backup.manifest", "backup.manifest.copy"]) await first.put(`backup/demo/${label}/${name}`, Buffer.from("damaged"));
     expect((await restoreTo(target)).repoKey).toBe(2);
     requireRestored(target);
-    expect(warnings()).toContain(`repo1: backup ${label} cannot be restored from any repository`);
+    expect(warnings()).toContain(`repo1: no repository can restore backup ${label}`);
     await expect(restoreTo(join(folder, "one"), [repos[0]])).rejects.toMatchObject({ kind: "format", repoKey: undefined });
     await expect(restoreTo(join(folder, "named"), repos, { set: label })).rejects.toMatchObject({ kind: "format" });
   });
@@ -175,7 +175,7 @@ describe("the timelines of the archive", () => {
     await history(2, "1\t0/500000\tafter it\n");
     first.plan("list", { kind: "error", error: fail("access", "denied") }, { path: /archive\/demo\/15-1/ });
     await restoreTo(target);
-    expect(warnings()).toContain("repo1: timelines cannot be checked: [AccessError] denied");
+    expect(warnings()).toContain("repo1: unable to check timelines: [AccessError] denied");
   });
 });
 
@@ -223,7 +223,7 @@ describe("a backup that was named", () => {
   it("is restored even when it ends after the target, with a warning", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[0]);
-    const behind = `backup ${label} ends behind the target`;
+    const behind = `backup ${label} ends after the target`;
     const requests = [
       [{ type: "time", target: "2026-11-20 06:40:00+00" }, true],
       [{ type: "time", target: "2026-11-20 07:00:00+00" }, false],
@@ -285,15 +285,13 @@ describe("old state", () => {
     await runBackup(repos, data, ctx);
     await restoreTo(target);
     expect(warnings().at(-1)).toBe(
-      `'${join(folder, "etc/server.conf")}' sets a recovery target and lies outside of the data directory: remove it there before the server is started`,
+      `'${join(folder, "etc/server.conf")}' sets a recovery target and is outside of the data directory: remove the setting before the server starts`,
     );
     writeFileSync(join(data, "postgresql.conf"), "include 'base'\n");
     ctx.clock.advance(10_000);
     await runBackup(repos, data, ctx);
     await restoreTo(join(folder, "second"));
-    expect(warnings().at(-1)).toContain(
-      `old recovery targets are not looked for in '${join(folder, "second/postgresql.conf")}': unable to open file`,
-    );
+    expect(warnings().at(-1)).toContain(`unable to search '${join(folder, "second/postgresql.conf")}' for old recovery targets: unable to open file`);
   });
 
   it("the marker of a running restore holds no passphrase", async () => {

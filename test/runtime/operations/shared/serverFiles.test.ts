@@ -106,17 +106,19 @@ describe("configuration files outside the data directory", () => {
     writeFileSync(join(etc, "conf.d"), "no directory");
     const blind = { query: async () => ({ rows: [] }) };
     await keep(blind as typeof blind & Session);
-    expect(warnings()[0]).toContain("are not kept: [DbQueryError] the server does not tell where its configuration files are");
+    expect(warnings()[0]).toContain(
+      "unable to keep the configuration files from outside of the data directory: [DbQueryError] the server does not show the paths of its configuration files",
+    );
     storage.plan("put", { kind: "error", error: fail("access", "denied") });
     await keep();
-    expect(warnings()[1]).toBe("repo1: the server's configuration files are not kept: [AccessError] denied");
+    expect(warnings()[1]).toBe("repo1: unable to keep the server's configuration files: [AccessError] denied");
     expect(Object.keys(await found(secret))).toHaveLength(ALL.length - 1);
   });
 
   it.each([
     ["not gzip at all", Buffer.from("x"), "cannot be decompressed"],
     ["another version", gzipSync('{"version":2,"files":[]}'), "expected version 1 with files, found version 2"],
-    ["a path to the outside", gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'), "a row is not that of a file"],
+    ["a path to the outside", gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'), "a row does not describe a file"],
   ])("are refused when they are %s (29)", async (_, bytes, message) => {
     await plain.storage.put(PATH, bytes);
     await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format", message: expect.stringContaining(message) });

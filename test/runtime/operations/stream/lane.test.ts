@@ -212,7 +212,7 @@ describe("a repository worker", () => {
     await running;
     expect(beginningOf(await recovered(NAME), START)).toBe(300);
     expect(ctx.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
-    expect(ctx.lines.filter(({ text }) => text === "repo1 takes streamed WAL again")).toHaveLength(1);
+    expect(ctx.lines.filter(({ text }) => text === "repo1 accepts streamed WAL again")).toHaveLength(1);
     expect(ctx.clock.sleeps).toEqual(expect.arrayContaining([1000, 2000]));
     storage.verifyAllFaultsExercised();
   });
@@ -331,7 +331,7 @@ describe("a repository worker", () => {
     if (stored === undefined) throw new Error("not stored");
     expect(Buffer.from(await collect(await openWal(repo, "15-1", stored, cipherPass ?? null), WAL_SIZE_BYTES)).equals(content)).toBe(true);
     expect(await names()).toEqual([`${AFTER} 0-20`, `${AFTER.replace(/^.{8}/, "00000002")} 0-20`]);
-    expect(ctx.lines.filter(({ text }) => text.includes("was streamed to its end and never archived"))).toHaveLength(1);
+    expect(ctx.lines.filter(({ text }) => text.includes("which was completely streamed and never archived"))).toHaveLength(1);
   });
 
   it("continues to ship into a repository that allows no removal, and says so once", async () => {
@@ -342,7 +342,7 @@ describe("a repository worker", () => {
     const shipped = await session(window, [200, 300, 400], lane(window, { flushLsn: START + 100n }));
     expect(shipped.status()).toMatchObject({ lsn: START + 900n, error: null });
     expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toEqual([
-      expect.stringContaining("streamed WAL that is archived cannot be removed yet: repo1: [AccessError] no permission to delete"),
+      expect.stringContaining("unable to remove streamed WAL that is archived: repo1: [AccessError] no permission to delete"),
     ]);
     expect(beginningOf(await recovered(NAME), START)).toBe(900);
   });

@@ -88,7 +88,7 @@ it("does not copy damaged bytes, nor backups that build on them", async () => {
   expect(labels).toEqual([]);
   expect(problems).toEqual([
     expect.stringContaining(`backup ${FULL}: [ChecksumError] 'pg_data/PG_VERSION' of repo1 has checksum`),
-    `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, which ${DIFF} builds on`,
+    `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, the prior backup of ${DIFF}`,
   ]);
   expect((await loadBackupInfo(to)).backups).toEqual([]);
 });
@@ -115,7 +115,7 @@ it("lists no backup whose WAL did not arrive", async () => {
   expect(problems).toEqual([
     `WAL 15-1/${walName(3)}: permission denied`,
     `backup ${FULL}: not copied, it cannot become consistent without WAL ${walName(3)}`,
-    `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, which ${DIFF} builds on`,
+    `backup ${DIFF}: [BackupSetInvalidError] repo2 lacks ${FULL}, the prior backup of ${DIFF}`,
   ]);
   expect((await sync(from, target(memory), ALL, testContext())).labels).toEqual([FULL, DIFF]);
 });

@@ -59,12 +59,12 @@ const refusal = async (work: Promise<unknown>): Promise<unknown> =>
 const OK = { status: 200 };
 
 test.each([
-  ["http", {}, "warn", "the endpoint is http: nothing is encrypted, and anybody on the way can read and change what is sent; give an https endpoint"],
+  ["http", {}, "warn", "the endpoint is http: anyone on the network can read and change the data; use an https endpoint"],
   [
     "http behind a storage host",
     { endpoint: "https://s3.example.com", storageHost: "http://127.0.0.1:1" },
     "warn",
-    "the endpoint is http: nothing is",
+    "the endpoint is http: anyone on the network",
   ],
   ["https", { endpoint: "https://127.0.0.1:1" }, "ok", "the certificate is checked"],
   ["https, not checked", { endpoint: "https://127.0.0.1:1", verifyTls: false }, "warn", "the certificate is not checked: "],
@@ -185,7 +185,7 @@ describe("missing", () => {
     expect(await refusal(open().read("f"))).toMatchObject({
       kind: "fileMissing",
       path: "f",
-      message: "unable to get 's3://bkt/repo/f': there is no such object",
+      message: "unable to get 's3://bkt/repo/f': the object does not exist",
     });
     for (const body of [html, "", errorBody("NoSuchUpload")]) {
       double.answering(() => ({ status: 404, body }));
@@ -233,7 +233,7 @@ describe("listing", () => {
     }));
     expect(await refusal(names(open()))).toMatchObject({
       kind: "service",
-      message: "unable to list 's3://bkt/repo/d': the listing does not come to its end",
+      message: "unable to list 's3://bkt/repo/d': the listing does not end",
     });
     expect(double.requests).toHaveLength(2);
   });

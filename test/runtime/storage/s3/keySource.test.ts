@@ -95,7 +95,7 @@ describe("the role of an instance", () => {
     const metadata = await started(new InstanceMetadata(KEYS, "writer"));
     const endpoint = metadata.origin;
     const hint =
-      "HINT: does this host run on EC2? Elsewhere use another repo2-s3-key-type; in a container the hop limit of the metadata service must be 2.";
+      "HINT: Does this host run on EC2? Elsewhere use another repo2-s3-key-type; in a container the hop limit of the metadata service must be 2.";
     metadata.shape = () => "hang";
     const startedMs = performance.now();
     expect(await refusal({ type: "auto", endpoint })).toBe(
@@ -191,7 +191,7 @@ describe("a command", () => {
     const doing = "unable to get temporary credentials from '/bin/sh'";
     expect(await refusal(said("echo plantedSecret >&2; exit 3"))).toBe(`execute: ${doing}: it ended with exit code 3${hint}`);
     expect(await refusal(said("exec sleep 30"))).toBe(`execute: ${doing}: it did not end within 400 ms${hint}`);
-    expect(await refusal(said("echo plantedSecret"))).toBe(`format: ${doing}: the answer is no JSON object`);
+    expect(await refusal(said("echo plantedSecret"))).toBe(`format: ${doing}: the answer is not a JSON object`);
     expect(await refusal({ type: "process", command: ["/nowhere/keys"] })).toBe(
       `execute: unable to get temporary credentials from '/nowhere/keys': [ENOENT]${hint}`,
     );
