@@ -47,7 +47,7 @@ export interface ClusterAccess {
 
 export interface LockAccess {
   /** Throws `lockAcquire` (50) when another process holds the lock; ours lasts until the process ends. */
-  lock(kind: LockKind, repoKeys: readonly number[]): readonly LockFile[];
+  lock(kind: LockKind, repos: readonly Pick<Repository, "key">[]): readonly LockFile[];
   /** Which process works on a stanza on this host, and its progress, as its lock file says. */
   lockState(kind: LockKind, stanza?: string): LockState;
   /** Reliable, unlike {@link lockState}, which trusts a process id. */

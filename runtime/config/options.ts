@@ -365,15 +365,14 @@ const COMMAND_LINE = [
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
   own("unit", "string", TELLING, "name of the systemd unit or CronJob concerned", { config: "monitoring.unit" }),
-  own("notify-file", "path", TELLING, "file of notification targets; by default notify.json in $CREDENTIALS_DIRECTORY", { config: "monitoring.notifyFile" }),
-  acted(
-    "online",
-    "boolean",
-    "command-line",
-    ["backup", "stanza-create", "stanza-upgrade"],
-    "the server is running; n backs up a stopped server",
-    { config: "backup.online", default: "y", negate: true },
-  ),
+  own("notify-file", "path", TELLING, "file of notification targets; by default notify.json in $CREDENTIALS_DIRECTORY", {
+    config: "monitoring.notifyFile",
+  }),
+  acted("online", "boolean", "command-line", ["backup", "stanza-create", "stanza-upgrade"], "the server is running; n backs up a stopped server", {
+    config: "backup.online",
+    default: "y",
+    negate: true,
+  }),
   acted(
     "dry-run",
     "boolean",
@@ -462,14 +461,15 @@ const COMMAND_LINE = [
     default: "y",
     negate: true,
   }),
-  own("max-minutes", "integer", DRILL, "maximum duration; a longer drill fails", { config: "drill.maxMinutes", default: "1440", range: ["1", "10080"] }),
-  own(
-    "max-bytes",
-    "size",
-    ["cnpg-drill", "drill", "extract-table"],
-    "limit of bytes to restore, for a drill also to fetch; a larger restore fails",
-    { config: "drill.maxBytes", range: ["1MiB", "1PiB"] },
-  ),
+  own("max-minutes", "integer", DRILL, "maximum duration; a longer drill fails", {
+    config: "drill.maxMinutes",
+    default: "1440",
+    range: ["1", "10080"],
+  }),
+  own("max-bytes", "size", ["cnpg-drill", "drill", "extract-table"], "limit of bytes to restore, for a drill also to fetch; a larger restore fails", {
+    config: "drill.maxBytes",
+    range: ["1MiB", "1PiB"],
+  }),
   own("name", "string", DRILL, "name of a drill that the settings file declares", { config: "drill.name" }),
   own("now", "boolean", DRILL, "run the declared drill, if only one is declared", { config: "drill.now", default: "n" }),
   own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", { config: "find.from" }),

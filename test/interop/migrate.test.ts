@@ -128,12 +128,7 @@ describe("migrate", async () => {
   });
 
   test.each([
-    [
-      "exits with 0 in the middle",
-      '$real "$@" | head -c 3000; exit 0',
-      undefined,
-      "pg_dump ended with exit code 0: its output is incomplete",
-    ],
+    ["exits with 0 in the middle", '$real "$@" | head -c 3000; exit 0', undefined, "pg_dump ended with exit code 0: its output is incomplete"],
     ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', undefined, "pg_dump was ended by SIGKILL"],
     ["is complete, and fails at the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
     ["is loaded by a program that fails at the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],

@@ -121,7 +121,7 @@ class Drill {
   async #choose(ctx: Context): Promise<Chosen> {
     const chosen = await choose(this.#deps.repos, this.#options, this.#journal, ctx);
     const needed = Math.ceil(chosen.picked.backup.sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
-    await requireRoom(this.#options.path, needed, "the drill", "name another directory with --drill-path.");
+    await requireRoom(this.#options.path, needed, "the drill", "Choose another directory with --drill-path.");
     return chosen;
   }
 
@@ -224,28 +224,4 @@ function recoveryOf(picked: Picked, restoreCommand: string): RecoveryRequest {
     restoreCommand,
     options: {},
   };
-}
-
-/** Runs before anything is fetched. @throws runtime */
-async function guardRoom(sizeBytes: number, path: string): Promise<void> {
-  const needed = Math.ceil(sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
-  const free = await freeBytes(path);
-  if (free >= needed) return;
-  throw fail("runtime", `'${path}' has ${formatSize(free)} free, the drill needs ${formatSize(needed)}`, {
-    hint: "Choose another directory with --drill-path.",
-  });
-}
-
-const ROOM_FACTOR = 1.1;
-
-/** Of the nearest existing directory. */
-async function freeBytes(path: string): Promise<number> {
-  for (let at = path; ; at = dirname(at)) {
-    try {
-      const { bavail, bsize } = await statfs(at);
-      return bavail * bsize;
-    } catch (error) {
-      if (!isMissing(error) || at === dirname(at)) throw systemError("fileInfo", `get free space of '${at}'`, at, error);
-    }
-  }
 }

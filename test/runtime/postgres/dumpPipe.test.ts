@@ -30,12 +30,7 @@ test("a complete dump is loaded, and its bytes are counted", async () => {
 });
 
 test.each([
-  [
-    "ends with 0 before its last line",
-    "echo 'CREATE TABLE a ();'",
-    "cat > /dev/null",
-    "pg_dump ended with exit code 0: its output is incomplete",
-  ],
+  ["ends with 0 before its last line", "echo 'CREATE TABLE a ();'", "cat > /dev/null", "pg_dump ended with exit code 0: its output is incomplete"],
   [
     "fails after its last line",
     `${WHOLE}; echo 'server closed the connection' >&2; exit 1`,
