@@ -255,13 +255,13 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
   };
 }
 
-function loadOther({ moved, secretsPath, words }: OtherConfiguration, log: Log): Config {
+function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): Config {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PGBACKREST_"));
   const env = { ...Object.fromEntries(inherited), PGBACKSTOP_SECRETS: secretsPath };
   const readMoved = (path: string): string | null =>
     Object.entries(moved).reduce<string | null>((text, [from, to]) => text?.replaceAll(`${from}/`, `${to}/`) ?? null, readTextFile(path));
   const { config, warnings } = loadConfig({
-    argv: words,
+    argv: args,
     env: withSecretFiles(env, { readFile: readTextFile, listDirectory }),
     readFile: readMoved,
     listDirectory,

@@ -9,7 +9,7 @@ import type { CommandHost, OtherConfiguration } from "./commands/host";
 import { COMMAND_TABLE } from "./config/commands";
 import type { Config, PgConfig, RepoConfig } from "./config/types";
 import { BLOCK_DEFAULTS } from "./format/repository/blockSize";
-import { type DebtStore, openDebt } from "./local/debt";
+import { type MissingWalStore, openMissingWal } from "./local/missingWal";
 import { acquireLock, type LockFile, type LockKind } from "./local/lockFile";
 import { lockDomain } from "./local/lockDomain";
 import { isLocked, type LockState, readLockState } from "./local/lockState";
@@ -135,17 +135,17 @@ export class ProcessHost implements CommandHost {
     const [program = "", ...first] = this.#facts.ownCommand;
     const { command } = this.config;
     const at = this.#facts.args.indexOf(command);
-    const words = this.#facts.args.map((word, position) => (position === at ? `${command}:async` : word));
-    const child = spawn(program, [...first, ...words], { detached: true, stdio: "ignore" });
+    const args = this.#facts.args.map((arg, position) => (position === at ? `${command}:async` : arg));
+    const child = spawn(program, [...first, ...args], { detached: true, stdio: "ignore" });
     child.on("error", (error) => this.ctx.log.warn(`unable to start '${command}:async': ${error.message}`));
     child.unref();
   }
 
-  runSelf(words: readonly string[], signal: AbortSignal, told?: (text: string) => void): Promise<number> {
+  runSelf(args: readonly string[], signal: AbortSignal, onOutput?: (text: string) => void): Promise<number> {
     const [program = "", ...first] = this.#facts.ownCommand;
     return new Promise((resolve, reject) => {
-      const child = spawn(program, [...first, ...words], { stdio: ["ignore", "inherit", told === undefined ? "inherit" : "pipe"] });
-      child.stderr?.setEncoding("utf8").on("data", (text: string) => told?.(text));
+      const child = spawn(program, [...first, ...args], { stdio: ["ignore", "inherit", onOutput === undefined ? "inherit" : "pipe"] });
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => onOutput?.(text));
       const end = (): void => void child.kill("SIGTERM");
       if (signal.aborted) end();
       signal.addEventListener("abort", end, { once: true });
@@ -157,8 +157,8 @@ export class ProcessHost implements CommandHost {
     });
   }
 
-  program(words: readonly string[], { isOwn = false, ...run }: Parameters<CommandHost["program"]>[1]): Promise<ProgramEnd> {
-    return runProgram(words, { ...run, clock: this.ctx.clock, cwd: "/", env: isOwn ? this.#facts.environment : this.#facts.plainEnvironment });
+  program(args: readonly string[], { isOwn = false, ...run }: Parameters<CommandHost["program"]>[1]): Promise<ProgramEnd> {
+    return runProgram(args, { ...run, clock: this.ctx.clock, cwd: "/", env: isOwn ? this.#facts.environment : this.#facts.plainEnvironment });
   }
 
   get isInteractive(): boolean {
@@ -209,8 +209,8 @@ export class ProcessHost implements CommandHost {
   }
 
   async #sessionWith(pg: PgConfig): Promise<Session> {
-    const found = this.#sessions.get(pg.key);
-    if (found !== undefined) return found;
+    const existing = this.#sessions.get(pg.key);
+    if (existing !== undefined) return existing;
     const session = await this.#openSession(pg, pg.database);
     this.#sessions.set(pg.key, session);
     return session;
@@ -250,8 +250,8 @@ export class ProcessHost implements CommandHost {
     return this.#pool;
   }
 
-  debt(stanza = this.config.stanza ?? ""): DebtStore {
-    return openDebt(this.config.spoolPath, stanza);
+  missingWal(stanza = this.config.stanza ?? ""): MissingWalStore {
+    return openMissingWal(this.config.spoolPath, stanza);
   }
 
   async loadControl(): ReturnType<CommandHost["loadControl"]> {
@@ -265,7 +265,7 @@ export class ProcessHost implements CommandHost {
     // Stock 2.52 and older lock the name without a key. Both names are locked, to exclude every version of stock.
     const taken: LockFile[] = [];
     try {
-      for (const request of [base, ...repos.map(({ key: repoKey }) => ({ ...base, repoKey }))]) {
+      for (const request of [base, ...repos.map(({ key: repoIndex }) => ({ ...base, repoIndex }))]) {
         const lock = acquireLock(request);
         const release = (): void => {
           lock.release();
@@ -310,13 +310,13 @@ export class ProcessHost implements CommandHost {
 
   lockState(kind: LockKind, stanza = this.config.stanza ?? ""): LockState {
     const { lockPath, repos } = this.config;
-    return readLockState({ lockPath, stanza, kind, repoKeys: repos.map((repo) => repo.key) }, this.#facts.isAlive);
+    return readLockState({ lockPath, stanza, kind, repoIndexes: repos.map((repo) => repo.key) }, this.#facts.isAlive);
   }
 
   isLocked(kind: LockKind): boolean {
     const { lockPath, repos, stanza = "" } = this.config;
     const { execId, isAlive, pid } = this.#facts;
-    return isLocked({ lockPath, owners: this.lockOwners(), stanza, kind, repoKeys: repos.map((repo) => repo.key) }, { pid, execId }, isAlive);
+    return isLocked({ lockPath, owners: this.lockOwners(), stanza, kind, repoIndexes: repos.map((repo) => repo.key) }, { pid, execId }, isAlive);
   }
 
   requireStarted(): void {
@@ -367,11 +367,11 @@ export class ProcessHost implements CommandHost {
   }
 
   #repoConfigs(): readonly RepoConfig[] {
-    const { command, repos, repoKey } = this.config;
-    if (repoKey === undefined || COMMAND_TABLE[command].everyRepository === true) return repos;
-    const chosen = repos.filter((repo) => repo.key === repoKey);
+    const { command, repos, repoIndex } = this.config;
+    if (repoIndex === undefined || COMMAND_TABLE[command].everyRepository === true) return repos;
+    const chosen = repos.filter((repo) => repo.key === repoIndex);
     if (chosen.length === 0) {
-      throw fail("optionInvalidValue", `'${repoKey}' is not allowed for 'repo' option: it is not configured`, {
+      throw fail("optionInvalidValue", `'${repoIndex}' is not allowed for 'repo' option: it is not configured`, {
         hint: `configured are: ${repos.map((repo) => repo.key).join(", ")}.`,
       });
     }

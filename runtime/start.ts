@@ -33,9 +33,9 @@ const MINOR_MIN: Readonly<Record<number, number>> = { 22: 15, 23: 8 };
 const RUNTIME_ERROR_CODE = 122;
 const STDERR_FD = 2;
 
-const MODULE_WORDS = ["exports", "require", "module", "__filename", "__dirname"];
+const MODULE_PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
 /** The program sees this file's own module, and loads packages through the additional parameter. */
-const PROGRAM_WORDS = [...MODULE_WORDS, "loadPackage"];
+const PROGRAM_PARAMETERS = [...MODULE_PARAMETERS, "loadPackage"];
 /** Separates `*` and `/` within a comment, which would end it. */
 const KEPT_APART = /\*\u0001\//g;
 const COMPILED_FILE = `${__filename}.compiled`;
@@ -58,9 +58,9 @@ function refuseNode(): void {
   process.exitCode = RUNTIME_ERROR_CODE;
 }
 
-function loadProgram(): (...words: unknown[]) => void {
+function loadProgram(): (...args: unknown[]) => void {
   const compiled = readCompiled();
-  const script = new Script(`(function (${PROGRAM_WORDS.join(", ")}) {${readText("program")}\n})`, {
+  const script = new Script(`(function (${PROGRAM_PARAMETERS.join(", ")}) {${readText("program")}\n})`, {
     filename: __filename,
     ...(compiled === null ? {} : { cachedData: compiled }),
   });
@@ -69,8 +69,8 @@ function loadProgram(): (...words: unknown[]) => void {
 }
 
 /** Runs a package as the body of a module. */
-function loadPackage(name: string, ...words: unknown[]): void {
-  compileFunction(readText(name), MODULE_WORDS, { filename: name })(...words);
+function loadPackage(name: string, ...args: unknown[]): void {
+  compileFunction(readText(name), MODULE_PARAMETERS, { filename: name })(...args);
 }
 
 /** The text of this name. @throws Error when the file was changed since the start */

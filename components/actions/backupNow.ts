@@ -9,7 +9,7 @@ import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { type DeclaredResource, declareKubernetes } from "../internal/declaredResource";
-import { findRepoKey } from "../plan/model/defaults";
+import { findRepoIndex } from "../plan/model/defaults";
 import { backupManifest } from "../render/kubernetes/clusterObjects";
 import { given } from "../plan/model/given";
 
@@ -64,24 +64,24 @@ export class BackupNow extends pulumi.ComponentResource {
     const type = args.type ?? BackupKind.Full;
     checkArguments(name, args);
     super(typeToken("BackupNow"), name, { type, repositories }, opts);
-    const place: Place = { name, parent: this, type, triggers };
+    const scope: ActionScope = { name, parent: this, type, triggers };
     this.label =
-      host !== undefined ? onHost(place, host, repositories) : cluster !== undefined ? inCluster(place, cluster, timeoutMinutes) : pulumi.output("");
+      host !== undefined ? onHost(scope, host, repositories) : cluster !== undefined ? inCluster(scope, cluster, timeoutMinutes) : pulumi.output("");
     this.registerOutputs({ label: this.label });
   }
 }
 
-interface Place {
+interface ActionScope {
   readonly name: string;
   readonly parent: pulumi.Resource;
   readonly type: BackupKind;
   readonly triggers: readonly pulumi.Input<string>[];
 }
 
-function onHost({ name, parent, type, triggers }: Place, host: HostAccess, repositories: readonly string[]): pulumi.Output<string> {
+function onHost({ name, parent, type, triggers }: ActionScope, host: HostAccess, repositories: readonly string[]): pulumi.Output<string> {
   const { connection, signIn } = connectionInputs(host.connection);
-  const words = ["--log-level-console=info", "backup", `--type=${type}`];
-  const runs = repositories.length === 0 ? [words] : repositories.map((key) => [...words, `--repo=${findRepoKey(key) ?? 0}`]);
+  const args = ["--log-level-console=info", "backup", `--type=${type}`];
+  const runs = repositories.length === 0 ? [args] : repositories.map((key) => [...args, `--repo=${findRepoIndex(key) ?? 0}`]);
   const action = new HostAction(
     childName(name, "command"),
     {
@@ -106,7 +106,7 @@ type BackupResource = DeclaredResource & {
 /** Matches the `status` of a Backup that has ended, successfully or not: JSONPath as of RFC 9535. */
 const HAS_ENDED = `jsonpath={$[?(${BACKUP_ENDS.map((phase) => `@.phase == '${phase}'`).join(" || ")})]}`;
 
-function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAccess, timeoutMinutes: number): pulumi.Output<string> {
+function inCluster({ name, parent, type, triggers }: ActionScope, cluster: ClusterAccess, timeoutMinutes: number): pulumi.Output<string> {
   const { namespace, clusterName, backups } = cluster;
   const runs = backups[type] ?? [];
   const ends: ClusterBackupEnd[] = [];
@@ -126,9 +126,9 @@ function inCluster({ name, parent, type, triggers }: Place, cluster: ClusterAcce
       // In sequence: a cluster takes one backup at a time.
       { parent, dependsOn: [...ends], customTimeouts: { create: `${timeoutMinutes}m` } },
     ) as BackupResource;
-    const told = (field: "backupId" | "error" | "phase"): pulumi.Output<string> => made.status.apply((known) => known?.[field] ?? "");
+    const statusOf = (field: "backupId" | "error" | "phase"): pulumi.Output<string> => made.status.apply((known) => known?.[field] ?? "");
     const uid = made.metadata.apply((known) => known.uid ?? "");
-    const end = { namespace, backup: objectName, uid, phase: told("phase"), error: told("error"), backupId: told("backupId") };
+    const end = { namespace, backup: objectName, uid, phase: statusOf("phase"), error: statusOf("error"), backupId: statusOf("backupId") };
     ends.push(new ClusterBackupEnd(renderedName(name, `${run}-end`), end, { parent }));
   }
   return pulumi.all(ends.map(({ label }) => label)).apply((labels) => labels.findLast((label) => label !== "") ?? "");
@@ -153,7 +153,7 @@ function checkArguments(name: string, { cluster, host, type = BackupKind.Full, r
     wrong("repositories", "leave it out: a backup of a cluster goes to all of its repositories");
   }
   for (const key of repositories ?? []) {
-    if (findRepoKey(key) === null) wrong("repositories", `"${key}" is not a repository key: use repo1 to repo256`);
+    if (findRepoIndex(key) === null) wrong("repositories", `"${key}" is not a repository key: use repo1 to repo256`);
   }
   if (repositories?.length === 0) wrong("repositories", "the list is empty: leave it out for all repositories");
 }

@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Relative to the compiled `dist/components/bin` and to the source. */
-const PLACES = ["../../../docs/troubleshooting.md", "../../docs/troubleshooting.md"];
+const PATHS = ["../../../docs/troubleshooting.md", "../../docs/troubleshooting.md"];
 
 interface Entry {
   readonly name: string;
@@ -37,7 +37,7 @@ export function explainMain(argv: readonly string[]): number {
 
 /** @throws Error if the package lacks the guide */
 function readEntries(): Entry[] {
-  const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
+  const path = PATHS.map((relativePath) => join(__dirname, relativePath)).find((candidate) => existsSync(candidate));
   if (path === undefined) throw new Error(`this package has no docs/troubleshooting.md (searched from ${__dirname})`);
   const parts = readFileSync(path, "utf8").split(/^(?:### |## .*$)/m);
   return parts.slice(1).flatMap((text) => {

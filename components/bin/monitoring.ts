@@ -75,16 +75,16 @@ function alertsText(options: Options, topologies: readonly Topology[]): string {
   const labels = options
     .filter(({ name }) => name === "label")
     .map(({ value: text }): readonly [string, string] => {
-      const place = text.indexOf("=");
-      if (place < 1) throw new UsageError(`--label takes NAME=VALUE, found '${text}'`);
-      return [text.slice(0, place), text.slice(place + 1)];
+      const position = text.indexOf("=");
+      if (position < 1) throw new UsageError(`--label takes NAME=VALUE, found '${text}'`);
+      return [text.slice(0, position), text.slice(position + 1)];
     });
-  const place = {
+  const metadata = {
     name: last(options, "name") ?? "pgbackstop",
     namespace: last(options, "namespace") ?? "monitoring",
     labels: Object.fromEntries(labels),
   };
-  return renderPrometheusRule(groups, place);
+  return renderPrometheusRule(groups, metadata);
 }
 
 function alertOptionsOf(options: Options): AlertOptions {

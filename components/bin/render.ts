@@ -58,7 +58,7 @@ export function renderMain(argv: readonly string[]): number {
 function renderObjects(order: Order): number {
   const bundle = { gzipBase64: order.withRuntime ? runtimeBundleGzip() : "", sha256: runtimeBundleSha256() };
   const { findings, manifests } = renderGitops(readFile(order.file), bundle, order.withRuntime);
-  for (const found of findings) process.stderr.write(`${found.severity}: ${findingText(found)}\n`);
+  for (const finding of findings) process.stderr.write(`${finding.severity}: ${findingText(finding)}\n`);
   if (findings.some(({ severity }) => severity === "error")) return 1;
   writeOutput(
     order.output,
@@ -77,7 +77,7 @@ function renderHost(order: Order): number {
     throw new UsageError(`--host=NAME takes one of the file's hosts: ${names.join(", ") || "it has none"}`);
   }
   const { findings, text } = renderNixosHost(name, host);
-  for (const found of findings) process.stderr.write(`${found.severity}: ${findingText(found)}\n`);
+  for (const finding of findings) process.stderr.write(`${finding.severity}: ${findingText(finding)}\n`);
   if (text === null) return 1;
   writeOutput(order.output, text);
   if (order.output !== null && order.withRuntime) {

@@ -71,8 +71,8 @@ export function checkRunbook(written: string, books: readonly DatabaseRunbook[])
 }
 
 /** The stack's state of a runbook, in a sentence. */
-export function originOf({ madeAt, shape }: StackFile): string {
-  switch (shape) {
+export function originOf({ madeAt, kind }: StackFile): string {
+  switch (kind) {
     case "export":
       return madeAt === undefined ? "Generated from a stack export without a time." : `Generated from the stack after its update of ${madeAt}.`;
     case "preview":

@@ -102,32 +102,32 @@ function runbook({ check, files, measured, outputs }: Order): number {
     svg: none,
   });
   if (check === null) return 0;
-  const found = checkRunbook(readText(check), books);
-  if (found === null) throw new UsageError(`${nameOf(check)} is not a runbook of this program`);
-  process.stdout.write(`${found.lines.join("\n")}\n`);
-  return found.isStale ? 1 : 0;
+  const result = checkRunbook(readText(check), books);
+  if (result === null) throw new UsageError(`${nameOf(check)} is not a runbook of this program`);
+  process.stdout.write(`${result.lines.join("\n")}\n`);
+  return result.isStale ? 1 : 0;
 }
 
 function diff({ files, outputs }: Order): number {
   const { after, before, findings } = sidesOf(files);
-  const found = diffTopologies(before, after);
-  const bands = bandsOf(before, after, found.changes);
+  const result = diffTopologies(before, after);
+  const bands = bandsOf(before, after, result.changes);
   write(outputs, {
-    markdown: () => renderMarkdown(found, findings),
-    json: () => renderDiffDocument(found, findings),
-    html: () => renderPage({ bands, diff: found, findings, compares: true }),
+    markdown: () => renderMarkdown(result, findings),
+    json: () => renderDiffDocument(result, findings),
+    html: () => renderPage({ bands, diff: result, findings, compares: true }),
     svg: () => renderPicture(bands),
   });
-  return weakenedOf(found).length > 0 ? 1 : 0;
+  return weakenedOf(result).length > 0 ? 1 : 0;
 }
 
 function sidesOf(files: readonly string[]): { readonly before: TopologySet; readonly after: TopologySet; readonly findings: StackFile["findings"] } {
   const [first = "-", second] = files;
   if (second === undefined) {
-    const { after, before, findings, shape } = readFile(first);
+    const { after, before, findings, kind } = readFile(first);
     if (before === null)
       throw new UsageError(
-        `${nameOf(first)} is a ${shape === "export" ? "stack export" : shape} and shows one state only: give the state before it too`,
+        `${nameOf(first)} is a ${kind === "export" ? "stack export" : kind} and shows one state only: give the state before it too`,
       );
     return { before, after, findings };
   }

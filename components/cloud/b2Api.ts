@@ -209,10 +209,10 @@ export class B2Client {
   #refusal(operation: string, response: Response, answer: B2Answer | null): B2Error {
     const { status } = response;
     const code = textOf(answer?.["code"]) || `http_${status}`;
-    const said = textOf(answer?.["message"]) || (answer === null ? "the answer is not JSON" : "no reason given");
+    const reason = textOf(answer?.["message"]) || (answer === null ? "the answer is not JSON" : "no reason given");
     const requestId = response.headers.get("x-bz-request-id");
     const hint = hintOf(operation, code, status, this.#endpoint);
-    const text = `${operation}: ${status} ${code}: ${said}${requestId === null ? "" : ` (request ${requestId})`}${hint === "" ? "" : `; ${hint}`}`;
+    const text = `${operation}: ${status} ${code}: ${reason}${requestId === null ? "" : ` (request ${requestId})`}${hint === "" ? "" : `; ${hint}`}`;
     return new B2Error({
       operation,
       // The answer is not from B2: treat it like a broken connection.

@@ -22,7 +22,7 @@ const PAGES_MAX = 100_000;
 const DELETES_AT_ONCE = 8;
 
 /** Reports progress, one line. */
-export type Tell = (line: string) => void;
+export type Log = (line: string) => void;
 
 /** Whole days; a missing action never happens. */
 export interface LifecycleRule {
@@ -60,7 +60,7 @@ export interface WantedBucket extends BucketSettings {
   readonly forceDestroy: boolean;
 }
 
-export interface FoundBucket {
+export interface ExistingBucket {
   readonly bucketId: string;
   readonly bucketName: string;
   readonly isPrivate: boolean;
@@ -81,32 +81,32 @@ export interface KeptBucket {
 }
 
 export interface MadeBucket {
-  readonly found: FoundBucket;
+  readonly bucket: ExistingBucket;
   readonly adopted: boolean;
 }
 
 /** Creates the bucket, or adopts an existing one. @throws Error with the remedy if another account has its name */
-export async function createBucket(client: B2Client, wanted: WantedBucket, tell: Tell): Promise<MadeBucket> {
+export async function createBucket(client: B2Client, wanted: WantedBucket, log: Log): Promise<MadeBucket> {
   const existing = wanted.adopt ? await findBucketByName(client, wanted.bucketName) : null;
-  if (existing !== null) return takeOver(client, wanted, existing, tell);
+  if (existing !== null) return takeOver(client, wanted, existing, log);
   if (wanted.adopt) {
     throw new Error(
       `there is no bucket "${wanted.bucketName}" that this key can see, so it cannot be adopted; create it, or check its name and the account`,
     );
   }
   const made = await makeBucket(client, wanted);
-  const found = made ?? (await ownBucketOfName(client, wanted));
-  const adopted = found.info[ADOPTED_MARK] !== undefined;
-  return { found: await changeBucket(client, found.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }), adopted };
+  const bucket = made ?? (await ownBucketOfName(client, wanted));
+  const adopted = bucket.info[ADOPTED_MARK] !== undefined;
+  return { bucket: await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }), adopted };
 }
 
 /** Updates our existing bucket. @throws Error if it was deleted or now belongs to another program */
-export async function updateBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
+export async function updateBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<ExistingBucket> {
   return changeBucket(client, bucketId, wanted, kept);
 }
 
 /** The bucket's state; null if it was deleted. */
-export async function findBucket(client: B2Client, bucketId: string): Promise<FoundBucket | null> {
+export async function findBucket(client: B2Client, bucketId: string): Promise<ExistingBucket | null> {
   return findOne(client, { bucketId });
 }
 
@@ -118,15 +118,15 @@ export async function deleteBucket(
   client: B2Client,
   bucketId: string,
   { owner, adopted, forceDestroy }: { owner: string; adopted: boolean; forceDestroy: boolean },
-  tell: Tell,
+  log: Log,
 ): Promise<void> {
-  const found = await findBucket(client, bucketId);
-  if (found === null) return;
-  const marked = found.info[OWNER_MARK];
-  if (marked !== undefined && marked !== owner) throw foreignBucket(found, marked);
+  const bucket = await findBucket(client, bucketId);
+  if (bucket === null) return;
+  const marked = bucket.info[OWNER_MARK];
+  if (marked !== undefined && marked !== owner) throw foreignBucket(bucket, marked);
   if (adopted) {
-    await releaseBucket(client, found, owner);
-    tell(`bucket ${found.bucketName} was taken over, not created here: it is kept unchanged`);
+    await releaseBucket(client, bucket, owner);
+    log(`bucket ${bucket.bucketName} was taken over, not created here: it is kept unchanged`);
     return;
   }
   const { accountId } = await client.account();
@@ -138,16 +138,16 @@ export async function deleteBucket(
     if (!isB2Error(error, "cannot_delete_non_empty_bucket")) throw error;
     if (!forceDestroy) {
       throw new Error(
-        `bucket "${found.bucketName}" is not empty (hidden versions and unfinished uploads count), so it is not deleted; empty it yourself, or set forceDestroy and run an update first`,
+        `bucket "${bucket.bucketName}" is not empty (hidden versions and unfinished uploads count), so it is not deleted; empty it yourself, or set forceDestroy and run an update first`,
         { cause: error },
       );
     }
     if (marked === undefined) {
-      throw new Error(`bucket "${found.bucketName}" has lost the mark ${OWNER_MARK}, so pgbackstop does not empty it; delete its files yourself`, {
+      throw new Error(`bucket "${bucket.bucketName}" has lost the mark ${OWNER_MARK}, so pgbackstop does not empty it; delete its files yourself`, {
         cause: error,
       });
     }
-    await emptyBucket(client, found, tell);
+    await emptyBucket(client, bucket, log);
     await remove();
   }
 }
@@ -156,19 +156,19 @@ export async function deleteBucket(
  * The fields of b2_update_bucket that turn `found` into the desired state; empty without changes. Pure.
  * @throws Error if another program's rule for the same files is in the way
  */
-export function bucketChanges(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket): Readonly<Record<string, unknown>> {
-  const info = { ...found.info, [OWNER_MARK]: wanted.owner, ...(kept.adopted ? { [ADOPTED_MARK]: "yes" } : {}) };
-  const rules = mergedRules(found, wanted, kept);
+export function bucketChanges(bucket: ExistingBucket, wanted: WantedBucket, kept: KeptBucket): Readonly<Record<string, unknown>> {
+  const info = { ...bucket.info, [OWNER_MARK]: wanted.owner, ...(kept.adopted ? { [ADOPTED_MARK]: "yes" } : {}) };
+  const rules = mergedRules(bucket, wanted, kept);
   return {
-    ...(sameInfo(info, found.info) ? {} : { bucketInfo: info }),
-    ...(found.isPrivate ? {} : { bucketType: "allPrivate" }),
-    ...(sameRules(rules, found.lifecycleRules) ? {} : { lifecycleRules: rules.map(ruleBody) }),
-    ...lockChanges(found.fileLock, wanted, kept.adopted),
+    ...(sameInfo(info, bucket.info) ? {} : { bucketInfo: info }),
+    ...(bucket.isPrivate ? {} : { bucketType: "allPrivate" }),
+    ...(sameRules(rules, bucket.lifecycleRules) ? {} : { lifecycleRules: rules.map(ruleBody) }),
+    ...lockChanges(bucket.fileLock, wanted, kept.adopted),
   };
 }
 
 /** If the lock is unreadable, sends the desired one again. */
-function lockChanges(lock: FoundBucket["fileLock"], wanted: BucketSettings, adopted: boolean): Readonly<Record<string, unknown>> {
+function lockChanges(lock: ExistingBucket["fileLock"], wanted: BucketSettings, adopted: boolean): Readonly<Record<string, unknown>> {
   const { fileLockEnabled, defaultRetention } = wanted;
   if (lock === null) return fileLockEnabled ? { fileLockEnabled: true, defaultRetention: retentionBody(defaultRetention) } : {};
   // A retention in an adopted bucket that was not declared belongs to its creator.
@@ -184,15 +184,15 @@ function lockChanges(lock: FoundBucket["fileLock"], wanted: BucketSettings, adop
  * bucket, and unreadable or undeclared settings. Equals the desired settings if nobody changed anything by hand. Pure.
  */
 export function ownSettings(
-  found: FoundBucket,
+  bucket: ExistingBucket,
   wanted: BucketSettings & { readonly replaceLifecycleRules: boolean },
   adopted: boolean,
 ): BucketSettings {
   const prefixes = wanted.lifecycleRules.map((rule) => rule.prefix);
   const isOurs = (rule: LifecycleRule): boolean => !adopted || wanted.replaceLifecycleRules || prefixes.includes(rule.prefix);
-  const lock = found.fileLock;
+  const lock = bucket.fileLock;
   return {
-    lifecycleRules: found.lifecycleRules.filter(isOurs),
+    lifecycleRules: bucket.lifecycleRules.filter(isOurs),
     // Object lock cannot be turned off, so one that was set by hand is no change to undo.
     fileLockEnabled: lock === null || !wanted.fileLockEnabled ? wanted.fileLockEnabled : lock.enabled,
     defaultRetention:
@@ -209,21 +209,21 @@ export function sameSettings(left: BucketSettings, right: BucketSettings): boole
   );
 }
 
-async function takeOver(client: B2Client, wanted: WantedBucket, found: FoundBucket, tell: Tell): Promise<MadeBucket> {
-  const owner = found.info[OWNER_MARK];
-  if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(found, owner);
+async function takeOver(client: B2Client, wanted: WantedBucket, bucket: ExistingBucket, log: Log): Promise<MadeBucket> {
+  const owner = bucket.info[OWNER_MARK];
+  if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(bucket, owner);
   // We created it, even if the state lost it.
-  const adopted = owner === undefined || found.info[ADOPTED_MARK] !== undefined;
-  if (!found.isPrivate) {
-    throw new Error(`bucket "${found.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`);
+  const adopted = owner === undefined || bucket.info[ADOPTED_MARK] !== undefined;
+  if (!bucket.isPrivate) {
+    throw new Error(`bucket "${bucket.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`);
   }
-  const changed = await changeBucket(client, found.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
-  tell(`took over bucket ${found.bucketName}`);
-  return { found: changed, adopted };
+  const changed = await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
+  log(`took over bucket ${bucket.bucketName}`);
+  return { bucket: changed, adopted };
 }
 
 /** The new bucket; null if the name exists. */
-async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<FoundBucket | null> {
+async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<ExistingBucket | null> {
   const { accountId } = await client.account();
   try {
     // Repeatable: the mark shows whether an earlier attempt succeeded.
@@ -235,7 +235,7 @@ async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<Found
       lifecycleRules: wanted.lifecycleRules.map(ruleBody),
       ...(wanted.fileLockEnabled ? { fileLockEnabled: true } : {}),
     });
-    return foundBucket(answer);
+    return parseBucket(answer);
   } catch (error) {
     if (isB2Error(error, "duplicate_bucket_name")) return null;
     throw error;
@@ -243,36 +243,36 @@ async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<Found
 }
 
 /** The bucket of that name, from an earlier attempt of ours. @throws Error with the remedy if it was not ours */
-async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBucket): Promise<FoundBucket> {
-  const found = await findBucketByName(client, bucketName);
-  if (found === null) {
+async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBucket): Promise<ExistingBucket> {
+  const bucket = await findBucketByName(client, bucketName);
+  if (bucket === null) {
     throw new Error(`the bucket name "${bucketName}" is taken by another account: all Backblaze customers share one namespace; choose another name`);
   }
-  const marked = found.info[OWNER_MARK];
+  const marked = bucket.info[OWNER_MARK];
   if (marked === undefined) {
     throw new Error(
       `a bucket "${bucketName}" exists already in this account and was not created here; to use it set bucket: { existing: { name: "${bucketName}" } } (adopt: true of B2Bucket)`,
     );
   }
-  if (marked !== owner) throw foreignBucket(found, marked);
-  return found;
+  if (marked !== owner) throw foreignBucket(bucket, marked);
+  return bucket;
 }
 
 /** Reads, decides, changes; repeats after a concurrent change. */
-async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<FoundBucket> {
+async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<ExistingBucket> {
   const { accountId } = await client.account();
   for (let tries = 1; ; tries++) {
-    const found = await findBucket(client, bucketId);
-    if (found === null) throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update to create it again`);
-    const marked = found.info[OWNER_MARK];
-    if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner) throw foreignBucket(found, marked);
-    const changes = bucketChanges(found, wanted, kept);
-    if (Object.keys(changes).length === 0) return found;
+    const bucket = await findBucket(client, bucketId);
+    if (bucket === null) throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update to create it again`);
+    const marked = bucket.info[OWNER_MARK];
+    if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner) throw foreignBucket(bucket, marked);
+    const changes = bucketChanges(bucket, wanted, kept);
+    if (Object.keys(changes).length === 0) return bucket;
     if (Object.keys(objectOf(changes["bucketInfo"])).length > INFO_PAIRS_MAX) {
-      throw new Error(`bucket "${found.bucketName}" has ${Object.keys(found.info).length} pairs of info: remove one to make space for the mark`);
+      throw new Error(`bucket "${bucket.bucketName}" has ${Object.keys(bucket.info).length} pairs of info: remove one to make space for the mark`);
     }
     try {
-      return foundBucket(await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: found.revision }));
+      return parseBucket(await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: bucket.revision }));
     } catch (error) {
       // After a lost answer to our own change too, the next reading shows the change.
       if (!isB2Error(error, "conflict") || tries >= REVISION_TRIES_MAX) throw error;
@@ -280,15 +280,15 @@ async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBu
   }
 }
 
-async function releaseBucket(client: B2Client, bucket: FoundBucket, owner: string): Promise<void> {
+async function releaseBucket(client: B2Client, bucket: ExistingBucket, owner: string): Promise<void> {
   const { accountId } = await client.account();
   const { bucketId } = bucket;
   for (let tries = 1; ; tries++) {
-    const found = tries === 1 ? bucket : await findBucket(client, bucketId);
-    if (found === null || found.info[OWNER_MARK] !== owner) return;
-    const { [OWNER_MARK]: _owner, [ADOPTED_MARK]: _adopted, ...bucketInfo } = found.info;
+    const current = tries === 1 ? bucket : await findBucket(client, bucketId);
+    if (current === null || current.info[OWNER_MARK] !== owner) return;
+    const { [OWNER_MARK]: _owner, [ADOPTED_MARK]: _adopted, ...bucketInfo } = current.info;
     try {
-      await client.call("b2_update_bucket", { accountId, bucketId, bucketInfo, ifRevisionIs: found.revision });
+      await client.call("b2_update_bucket", { accountId, bucketId, bucketInfo, ifRevisionIs: current.revision });
       return;
     } catch (error) {
       if (!isB2Error(error, "conflict") || tries >= REVISION_TRIES_MAX) throw error;
@@ -297,8 +297,8 @@ async function releaseBucket(client: B2Client, bucket: FoundBucket, owner: strin
 }
 
 /** Deletes every version and every unfinished upload. @throws B2Error access_denied when object lock keeps one */
-async function emptyBucket(client: B2Client, { bucketId, bucketName }: FoundBucket, tell: Tell): Promise<void> {
-  tell(`emptying bucket ${bucketName} because forceDestroy is set`);
+async function emptyBucket(client: B2Client, { bucketId, bucketName }: ExistingBucket, log: Log): Promise<void> {
+  log(`emptying bucket ${bucketName} because forceDestroy is set`);
   let start: object = {};
   for (let page = 0; page < PAGES_MAX; page++) {
     const answer = await client.call("b2_list_unfinished_large_files", { bucketId, maxFileCount: 100, ...start });
@@ -322,7 +322,7 @@ async function emptyBucket(client: B2Client, { bucketId, bucketName }: FoundBuck
     }
     deleted += files.length;
   }
-  tell(`deleted ${deleted} ${deleted === 1 ? "version" : "versions"} from bucket ${bucketName}`);
+  log(`deleted ${deleted} ${deleted === 1 ? "version" : "versions"} from bucket ${bucketName}`);
 }
 
 async function ignoring(work: Promise<unknown>, ...codes: readonly string[]): Promise<void> {
@@ -334,44 +334,44 @@ async function ignoring(work: Promise<unknown>, ...codes: readonly string[]): Pr
 }
 
 /** Keeps others' rules in an adopted bucket, unless ours replace them. */
-function mergedRules(found: FoundBucket, wanted: WantedBucket, kept: KeptBucket): readonly LifecycleRule[] {
+function mergedRules(bucket: ExistingBucket, wanted: WantedBucket, kept: KeptBucket): readonly LifecycleRule[] {
   if (!kept.adopted || wanted.replaceLifecycleRules) return wanted.lifecycleRules;
   const ours = new Set([...kept.prefixes, ...wanted.lifecycleRules.map((rule) => rule.prefix)]);
-  const others = found.lifecycleRules.filter((rule) => !ours.has(rule.prefix));
+  const others = bucket.lifecycleRules.filter((rule) => !ours.has(rule.prefix));
   for (const other of others) {
     const rule = wanted.lifecycleRules.find(({ prefix }) => prefix.startsWith(other.prefix) || other.prefix.startsWith(prefix));
     if (rule === undefined) continue;
     const harm = other.hideUploadedAfterDays === undefined ? "" : ` and hides files ${other.hideUploadedAfterDays} days after their upload`;
     throw new Error(
-      `bucket "${found.bucketName}" has a lifecycle rule for "${other.prefix}" that covers "${rule.prefix}"${harm}, and Backblaze allows one rule per file: remove it, or let ours replace it (replaceLifecycleRules)`,
+      `bucket "${bucket.bucketName}" has a lifecycle rule for "${other.prefix}" that covers "${rule.prefix}"${harm}, and Backblaze allows one rule per file: remove it, or let ours replace it (replaceLifecycleRules)`,
     );
   }
   return [...others, ...wanted.lifecycleRules];
 }
 
-function foreignBucket(found: FoundBucket, owner: string): Error {
+function foreignBucket(bucket: ExistingBucket, owner: string): Error {
   return new Error(
-    `bucket "${found.bucketName}" belongs to "${owner}" according to its info: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`,
+    `bucket "${bucket.bucketName}" belongs to "${owner}" according to its info: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`,
   );
 }
 
-async function findBucketByName(client: B2Client, bucketName: string): Promise<FoundBucket | null> {
+async function findBucketByName(client: B2Client, bucketName: string): Promise<ExistingBucket | null> {
   return findOne(client, { bucketName });
 }
 
-async function findOne(client: B2Client, which: { bucketId: string } | { bucketName: string }): Promise<FoundBucket | null> {
+async function findOne(client: B2Client, which: { bucketId: string } | { bucketName: string }): Promise<ExistingBucket | null> {
   const { accountId } = await client.account();
   try {
     const answer = await client.call("b2_list_buckets", { accountId, ...which, bucketTypes: ["all"] });
     const [bucket] = listOf(answer["buckets"]);
-    return bucket === undefined ? null : foundBucket(objectOf(bucket));
+    return bucket === undefined ? null : parseBucket(objectOf(bucket));
   } catch (error) {
     if (isB2Error(error, "bad_bucket_id")) return null;
     throw error;
   }
 }
 
-function foundBucket(answer: B2Answer): FoundBucket {
+function parseBucket(answer: B2Answer): ExistingBucket {
   const bucketId = textOf(answer["bucketId"]);
   const { revision } = answer;
   if (bucketId === "" || typeof revision !== "number") throw answerError("b2_list_buckets", "a bucket without bucketId or revision");
@@ -382,17 +382,17 @@ function foundBucket(answer: B2Answer): FoundBucket {
     bucketName: textOf(answer["bucketName"]),
     isPrivate: answer["bucketType"] === "allPrivate",
     info: Object.fromEntries(Object.entries(objectOf(answer["bucketInfo"])).map(([key, text]) => [key, textOf(text)])),
-    lifecycleRules: listOf(answer["lifecycleRules"]).map((rule) => foundRule(objectOf(rule))),
+    lifecycleRules: listOf(answer["lifecycleRules"]).map((rule) => parseRule(objectOf(rule))),
     fileLock:
       lock["isClientAuthorizedToRead"] === true
-        ? { enabled: value["isFileLockEnabled"] === true, defaultRetention: foundRetention(objectOf(value["defaultRetention"])) }
+        ? { enabled: value["isFileLockEnabled"] === true, defaultRetention: parseRetention(objectOf(value["defaultRetention"])) }
         : null,
     revision,
   };
 }
 
 /** "No retention" comes as `{ mode: null, period: null }`; years are days. */
-function foundRetention(answer: B2Answer): Retention | null {
+function parseRetention(answer: B2Answer): Retention | null {
   const mode = textOf(answer["mode"]);
   const period = objectOf(answer["period"]);
   const { duration } = period;
@@ -410,7 +410,7 @@ const RULE_FIELDS = [
   ["cancelUnfinishedAfterDays", "daysFromStartingToCancelingUnfinishedLargeFiles"],
 ] as const;
 
-function foundRule(answer: B2Answer): LifecycleRule {
+function parseRule(answer: B2Answer): LifecycleRule {
   const days = RULE_FIELDS.flatMap(([name, field]) => {
     const value = answer[field];
     return typeof value === "number" ? [[name, value] as const] : [];

@@ -12,7 +12,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { answerError, type B2Answer, type B2ApiVersion, type B2Client, B2Error, isB2Error, listOf, objectOf, textOf } from "./b2Api";
-import type { Tell } from "./b2Buckets";
+import type { Log } from "./b2Buckets";
 
 const TRIES_MAX = 5;
 const PAGE_SIZE = 1_000;
@@ -34,7 +34,7 @@ export interface WantedKey {
   readonly validDurationSeconds?: number | undefined;
 }
 
-export interface FoundKey {
+export interface ExistingKey {
   readonly applicationKeyId: string;
   /** The complete name, with its unique part. */
   readonly fullKeyName: string;
@@ -42,17 +42,17 @@ export interface FoundKey {
   readonly expiresAtMs: number | null;
 }
 
-export interface MadeKey extends FoundKey {
+export interface MadeKey extends ExistingKey {
   readonly applicationKey: string;
   readonly apiVersion: B2ApiVersion;
 }
 
 /** Creates a key. @throws B2Error */
-export async function createKey(client: B2Client, wanted: WantedKey, tell: Tell): Promise<MadeKey> {
+export async function createKey(client: B2Client, wanted: WantedKey, log: Log): Promise<MadeKey> {
   for (let failures = 1; ; failures++) {
     const fullKeyName = uniqueName(wanted);
     try {
-      return await makeKey(client, wanted, fullKeyName, tell);
+      return await makeKey(client, wanted, fullKeyName, log);
     } catch (error) {
       if (!(error instanceof B2Error && error.unclear)) throw error;
       await deleteStrays(client, fullKeyName);
@@ -63,9 +63,9 @@ export async function createKey(client: B2Client, wanted: WantedKey, tell: Tell)
 }
 
 /** The key; null if it was deleted or has expired. `apiVersion`: its creating version. @throws B2Error */
-export async function findKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<FoundKey | null> {
+export async function findKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<ExistingKey | null> {
   const key = (await findKeyAt(client, applicationKeyId, 4)) ?? (await findOldKey(client, applicationKeyId, apiVersion));
-  return key === null ? null : foundKey(key);
+  return key === null ? null : parseKey(key);
 }
 
 /** Deletes the key; a missing one is no error. @throws B2Error */
@@ -87,7 +87,7 @@ function uniqueName({ keyName, owner }: WantedKey): string {
   return `${keyName.slice(0, KEY_NAME_LENGTH_MAX - ending.length)}${ending}`;
 }
 
-async function makeKey(client: B2Client, wanted: WantedKey, fullKeyName: string, tell: Tell): Promise<MadeKey> {
+async function makeKey(client: B2Client, wanted: WantedKey, fullKeyName: string, log: Log): Promise<MadeKey> {
   const { accountId } = await client.account();
   const { bucketIds, namePrefix, validDurationSeconds } = wanted;
   const body = {
@@ -103,7 +103,7 @@ async function makeKey(client: B2Client, wanted: WantedKey, fullKeyName: string,
       return madeKey(await client.call("b2_create_key", { ...body, bucketId }, { version: 3, repeatable: false }), 3);
     } catch (error) {
       if (!(error instanceof B2Error) || error.status !== 400 || isB2Error(error, ...SAME_AT_EVERY_VERSION)) throw error;
-      tell(`key ${fullKeyName} was created with version 4 of the API, because version 3 refuses it (${error.code}): the console does not show it`);
+      log(`key ${fullKeyName} was created with version 4 of the API, because version 3 refuses it (${error.code}): the console does not show it`);
     }
   }
   return madeKey(await client.call("b2_create_key", { ...body, bucketIds }, { version: 4, repeatable: false }), 4);
@@ -160,7 +160,7 @@ async function findOldKey(client: B2Client, applicationKeyId: string, apiVersion
   }
 }
 
-function foundKey(answer: B2Answer): FoundKey {
+function parseKey(answer: B2Answer): ExistingKey {
   const expires = answer["expirationTimestamp"];
   return {
     applicationKeyId: textOf(answer["applicationKeyId"]),
@@ -171,7 +171,7 @@ function foundKey(answer: B2Answer): FoundKey {
 
 function madeKey(answer: B2Answer, apiVersion: B2ApiVersion): MadeKey {
   const applicationKey = textOf(answer["applicationKey"]);
-  const found = foundKey(answer);
-  if (applicationKey === "" || found.applicationKeyId === "") throw answerError("b2_create_key", "applicationKey or applicationKeyId is missing");
-  return { ...found, applicationKey, apiVersion };
+  const key = parseKey(answer);
+  if (applicationKey === "" || key.applicationKeyId === "") throw answerError("b2_create_key", "applicationKey or applicationKeyId is missing");
+  return { ...key, applicationKey, apiVersion };
 }

@@ -28,9 +28,9 @@ export function fitsFingerprint(passphrase: string, fingerprint: string): boolea
   if (passphrase === "" || fingerprint === NONE) return (passphrase === "") === (fingerprint === NONE);
   const [kind = "", salt = "", expected = ""] = fingerprint.split(":");
   if (kind !== "sha256" && kind !== "scrypt") return true;
-  const found = digest(kind, passphrase, Buffer.from(salt, "base64"));
+  const actual = digest(kind, passphrase, Buffer.from(salt, "base64"));
   const wanted = Buffer.from(expected, "base64");
-  return found.length === wanted.length && timingSafeEqual(found, wanted);
+  return actual.length === wanted.length && timingSafeEqual(actual, wanted);
 }
 
 function digest(kind: "sha256" | "scrypt", passphrase: string, salt: Buffer): Buffer {

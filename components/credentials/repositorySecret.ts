@@ -55,15 +55,15 @@ export class RepositorySecret extends pulumi.ComponentResource {
     const { create, existing, external, labels = {}, namespace } = args;
     const secretName = args.secretName ?? name;
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
-    const place = { name: secretName, namespace, labels };
+    const metadata = { name: secretName, namespace, labels };
     if (create !== undefined) {
       const parts = partsOf(create.from);
-      const object = renderSecret<pulumi.Input<string>>(place, parts);
+      const object = renderSecret<pulumi.Input<string>>(metadata, parts);
       const made = declareKubernetes(childName(name, "secret"), object, { parent: this, additionalSecretOutputs: ["data", "stringData"] });
       this.ref = refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])));
     } else if (external !== undefined) {
       const keys = externalKeysOf(external.keys, "");
-      const object = renderExternalSecret<pulumi.Input<string>>(place, externalSourceOf(external.store), Object.values(keys));
+      const object = renderExternalSecret<pulumi.Input<string>>(metadata, externalSourceOf(external.store), Object.values(keys));
       const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
       this.ref = refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.entries(keys).map(([part, key]) => [part, key.secretKey])));
     } else {

@@ -3,7 +3,7 @@
  * pgBackRest read besides the configuration, and the private key for an SFTP server. The texts are secret outputs from
  * here to the host.
  */
-import { type SecretPlace, secretsDirectory } from "../plan/host/hostCommand";
+import { type SecretLayout, secretsDirectory } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { renderConf } from "../../runtime/config/render";
 import { kindOf, typeOf } from "../plan/repositories/repositoryTypes";
@@ -16,17 +16,17 @@ export interface SecretFile {
 }
 
 /** The files with secrets of one repository; empty without secrets. */
-export function secretFiles(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile[] {
-  const credentials = findCredentials(place, repositoryName, target);
+export function secretFiles(layout: SecretLayout, repositoryName: string, target: RepositoryTarget): SecretFile[] {
+  const credentials = findCredentials(layout, repositoryName, target);
   const secret = typeOf({ kind: kindOf(target) }).secretText(target);
   if (secret === null) return credentials === null ? [] : [credentials];
-  const path = `${secretsDirectory(place)}/${repositoryName}-${secret.fileName}`;
+  const path = `${secretsDirectory(layout)}/${repositoryName}-${secret.fileName}`;
   // Without the end of its last line a key cannot be read everywhere.
   const text = pulumi.secret(pulumi.output(secret.text).apply((known) => `${known.trimEnd()}\n`));
   return [...(credentials === null ? [] : [credentials]), { path, text }];
 }
 
-function findCredentials(place: SecretPlace, repositoryName: string, target: RepositoryTarget): SecretFile | null {
+function findCredentials(layout: SecretLayout, repositoryName: string, target: RepositoryTarget): SecretFile | null {
   const secrets = Object.entries(secretOptions(target)).filter((entry): entry is [string, pulumi.Input<string>] => entry[1] !== undefined);
   if (secrets.length === 0) return null;
   const text = pulumi
@@ -34,10 +34,10 @@ function findCredentials(place: SecretPlace, repositoryName: string, target: Rep
     .apply((options) =>
       renderConf(
         [{ name: "global", options }],
-        `Written by pgbackstop: secrets of one repository. Keep it readable for ${place.agent ? "root" : "the account of PostgreSQL"} only.`,
+        `Written by pgbackstop: secrets of one repository. Keep it readable for ${layout.agent ? "root" : "the account of PostgreSQL"} only.`,
       ),
     );
-  return { path: credentialsPath(place, repositoryName), text: pulumi.secret(text) };
+  return { path: credentialsPath(layout, repositoryName), text: pulumi.secret(text) };
 }
 
 function secretOptions(target: RepositoryTarget): Record<string, pulumi.Input<string> | undefined> {

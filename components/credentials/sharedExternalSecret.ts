@@ -17,7 +17,7 @@ export interface SharedExternalSecretArgs {
    * By a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
    * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze", property: "KEY" } } }
    */
-  repositories: { [word: string]: ExternalKeys };
+  repositories: { [repository: string]: ExternalKeys };
   /** Besides `cnpg.io/reload`. */
   labels?: { [key: string]: pulumi.Input<string> };
 }
@@ -30,14 +30,14 @@ export interface SharedExternalSecretArgs {
  */
 export class SharedExternalSecret extends pulumi.ComponentResource {
   /** By the names in `repositories`. Wait for the ExternalSecret. */
-  public readonly refs: { [word: string]: SecretRef };
+  public readonly refs: { [repository: string]: SecretRef };
 
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
     const secretName = args.secretName ?? name;
     const title = `SharedExternalSecret ${name}`;
     checkSecretName(title, secretName);
     const { labels = {}, namespace } = args;
-    const keys = Object.entries(args.repositories).map(([word, remote]) => ({ word, parts: externalKeysOf(remote, `${word}-`) }));
+    const keys = Object.entries(args.repositories).map(([repository, remote]) => ({ repository, parts: externalKeysOf(remote, `${repository}-`) }));
     const all = keys.flatMap(({ parts }) => Object.values(parts));
     checkKeys(
       title,
@@ -47,8 +47,8 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
     const object = renderExternalSecret<pulumi.Input<string>>({ name: secretName, namespace, labels }, externalSourceOf(args.store), all);
     const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
     this.refs = Object.fromEntries(
-      keys.map(({ word, parts }) => [
-        word,
+      keys.map(({ repository, parts }) => [
+        repository,
         refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.entries(parts).map(([part, key]) => [part, key.secretKey]))),
       ]),
     );

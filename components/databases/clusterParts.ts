@@ -8,8 +8,8 @@ import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
-import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../plan/cluster/clusterFile";
-import { type RepositorySecrets, type ResolvedCluster, runsInPods } from "../plan/cluster/clusterShape";
+import { checkClusterPlan, type DeclaredCluster, planCluster } from "../plan/cluster/planCluster";
+import { type RepositorySecrets, type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import { findingText } from "../plan/findings/findings";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
@@ -41,10 +41,10 @@ export interface RuntimeInputs {
 
 /** A cluster that is checked at once, and again when all values are known. */
 export interface CheckedCluster {
-  readonly known: ResolvedCluster;
-  readonly later: KnownPart<object>["later"];
+  readonly known: ClusterPlan;
+  readonly deferred: KnownPart<object>["deferred"];
   /** Fails if a late value is wrong. */
-  readonly resolved: pulumi.Output<ResolvedCluster>;
+  readonly resolved: pulumi.Output<ClusterPlan>;
   /** Logs warnings, including those of late values. */
   warn(resource: pulumi.Resource): void;
 }
@@ -56,26 +56,26 @@ export interface CheckedCluster {
  */
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
-  const resolve = (values: unknown): ResolvedCluster => resolveClusterFile(name, values as ClusterFile);
+  const resolve = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
   const known = resolve(part.value);
-  const findings = checkClusterFile(known, attached);
+  const findings = checkClusterPlan(known, attached);
   throwErrors(title, findings);
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
     const resolved = resolve(values);
-    const late = withoutSecretValues(checkClusterFile(resolved, attached), () => checkClusterFile(resolve(open), attached));
-    throwErrors(title, late);
-    return { resolved, late };
+    const final = withoutSecretValues(checkClusterPlan(resolved, attached), () => checkClusterPlan(resolve(open), attached));
+    throwErrors(title, final);
+    return { resolved, final };
   });
-  const said = new Set(findings.map(findingText));
+  const logged = new Set(findings.map(findingText));
   return {
     known,
-    later: part.later,
+    deferred: part.deferred,
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => {
       logWarnings(findings, resource);
-      checked.apply(({ late }) =>
+      checked.apply(({ final }) =>
         logWarnings(
-          late.filter((found) => !said.has(findingText(found))),
+          final.filter((finding) => !logged.has(findingText(finding))),
           resource,
         ),
       );
@@ -83,7 +83,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
   };
 }
 
-/** The arguments without secrets, as {@link resolveClusterFile} takes them. */
+/** The arguments without secrets, as {@link planCluster} takes them. */
 export function openSettings(args: ClusterBackupArgs): object {
   const { plugin: _plugin, followRuntime: _follow, repositories, ...others } = args;
   return { ...others, repositories: openRepositories(repositories) };
@@ -97,7 +97,7 @@ export function openRepositories(repositories: { readonly [key: string]: Cluster
 }
 
 /** Where keys are put for one cluster. */
-export interface SecretPlace {
+export interface ClusterScope {
   /** The component's name. */
   readonly name: string;
   /** Prefix of the Secrets' names. */
@@ -107,11 +107,14 @@ export interface SecretPlace {
 }
 
 /** Creates a Secret for each repository with given keys or passphrase, and names existing ones. */
-export function deliverSecrets(place: SecretPlace, repositories: { readonly [key: string]: ClusterRepositoryArgs }): Record<string, SecretKeyInputs> {
-  return Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(place, key, repository)]));
+export function deliverSecrets(
+  scope: ClusterScope,
+  repositories: { readonly [key: string]: ClusterRepositoryArgs },
+): Record<string, SecretKeyInputs> {
+  return Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(scope, key, repository)]));
 }
 
-function deliverSecret({ cluster, name, namespace, parent }: SecretPlace, key: string, { at, ca }: ClusterRepositoryArgs): SecretKeyInputs {
+function deliverSecret({ cluster, name, namespace, parent }: ClusterScope, key: string, { at, ca }: ClusterRepositoryArgs): SecretKeyInputs {
   const existing = at.s3?.existingSecret;
   const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
   const made = isMade
@@ -128,16 +131,16 @@ function deliverSecret({ cluster, name, namespace, parent }: SecretPlace, key: s
  * The runtime as a ConfigMap in the namespace. It stays as created unless it follows the package: a new one restarts
  * every instance that names it.
  */
-export function deployRuntime(place: Omit<SecretPlace, "cluster">, owner: string, follow: boolean): RuntimeInputs {
+export function deployRuntime(scope: Omit<ClusterScope, "cluster">, owner: string, follow: boolean): RuntimeInputs {
   const manifest = bundleConfigMap(owner, "", { gzipBase64: runtimeBundleGzip(), sha256: runtimeBundleSha256() });
   const object = {
     ...manifest,
-    metadata: { ...manifest.metadata, namespace: place.namespace },
+    metadata: { ...manifest.metadata, namespace: scope.namespace },
     // Nothing of it is secret: this keeps a megabyte of text out of previews.
     binaryData: pulumi.secret(manifest["binaryData"]),
   };
-  const made = declareKubernetes(childName(place.name, "runtime"), object, {
-    parent: place.parent,
+  const made = declareKubernetes(childName(scope.name, "runtime"), object, {
+    parent: scope.parent,
     ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
   }) as DeclaredResource & { readonly metadata: pulumi.Output<{ readonly name: string }>; readonly data: pulumi.Output<{ readonly image: string }> };
   return { configMap: made.metadata.name, image: made.data.image };
@@ -148,11 +151,11 @@ const NO_NAMES = { configMap: "", image: "" } as const;
 export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
 
 /** The runtime of a cluster, if its instances, its recovery or the removal of its snapshots run it. */
-export function runtimeOf(place: SecretPlace, { plan, shape, source }: ResolvedCluster, follow: boolean): RuntimeInputs {
-  const isInPods = runsInPods({ plan, source });
-  if (!isInPods && !expiresSnapshots(plan, shape.snapshots)) return NO_RUNTIME;
+export function runtimeOf(scope: ClusterScope, { database, definition, source }: ClusterPlan, follow: boolean): RuntimeInputs {
+  const isInPods = runsInPods({ database, source });
+  if (!isInPods && !expiresSnapshots(database, definition.snapshots)) return NO_RUNTIME;
   // If only a job runs it, a newer one restarts nothing.
-  return deployRuntime(place, place.cluster, follow || !isInPods);
+  return deployRuntime(scope, scope.cluster, follow || !isInPods);
 }
 
 /** Existing objects of the namespace, which rendering needs besides the plan. */
@@ -173,10 +176,10 @@ interface PlainInputs {
 }
 
 /** Renders a cluster's objects from its own context and its source's. */
-export type RenderObjects = (resolved: ResolvedCluster, context: EngineContext, sourceContext: EngineContext) => RenderedObject[];
+export type RenderObjects = (resolved: ClusterPlan, context: EngineContext, sourceContext: EngineContext) => RenderedObject[];
 
 /** Parent and dependencies of children. */
-export interface ChildPlace {
+export interface ChildScope {
   readonly name: string;
   readonly parent: pulumi.Resource;
   /** Takes over fields that another manager has set. */
@@ -192,15 +195,15 @@ export function clusterAccess(
 ): ClusterAccess {
   const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
   const access = { namespace, clusterName, backups: oneShotBackups(contextOf(checked.known, nothing, true)) };
-  if (!engineOf(checked.known.plan.engine).own) return access;
-  const part = splitKnown<object>(inputs, checked.later.size);
+  if (!engineOf(checked.known.database.engine).own) return access;
+  const part = splitKnown<object>(inputs, checked.deferred.size);
   const context = contextOf(checked.known, part.value as PlainInputs, true);
   const verbs = { ...repositoryParts(context), drills: drillJobs(context) };
-  return { ...access, verbs: fillKnown(verbs, new Map([...checked.later, ...part.later])) as ClusterVerbs };
+  return { ...access, verbs: fillKnown(verbs, new Map([...checked.deferred, ...part.deferred])) as ClusterVerbs };
 }
 
 /** Objects whose texts depend on values in ways that markers cannot express. */
-const LATE_ROLES: readonly string[] = [
+const DEFERRED_ROLES: readonly string[] = [
   "config",
   "drill-config",
   "stanza",
@@ -217,30 +220,30 @@ const LATE_ROLES: readonly string[] = [
  * @param optionsOf additional options, by the object's role and the children declared before it
  */
 export function declareObjects(
-  place: ChildPlace,
+  scope: ChildScope,
   checked: CheckedCluster,
   inputs: RenderInputs,
   render: RenderObjects,
   optionsOf: (role: string, made: ReadonlyMap<string, pulumi.Resource>) => pulumi.CustomResourceOptions,
 ): Map<string, pulumi.Resource> {
-  const part = splitKnown<object>(inputs, checked.later.size);
-  const later = new Map([...checked.later, ...part.later]);
+  const part = splitKnown<object>(inputs, checked.deferred.size);
+  const deferred = new Map([...checked.deferred, ...part.deferred]);
   const outline = renderWith(render, checked.known, part.value as PlainInputs, true);
-  const late = pulumi
+  const final = pulumi
     .all([checked.resolved, pulumi.output<object>(inputs)])
     .apply(([resolved, values]) => renderWith(render, resolved, values as PlainInputs, false));
   const made = new Map<string, pulumi.Resource>();
   for (const { role, manifest } of outline) {
     const { apiVersion, kind, metadata, ...fields } = manifest;
-    const filled = LATE_ROLES.includes(role)
-      ? Object.fromEntries(Object.keys(fields).map((field) => [field, late.apply((objects) => loadManifest(objects, role)[field])]))
-      : (fillKnown(fields, later) as object);
-    const object = { apiVersion, kind, metadata: fillKnown(metadata, later) as object, ...filled };
-    const options = pulumi.mergeOptions({ parent: place.parent }, optionsOf(role, made));
-    const own = renderedName(place.name, role);
+    const filled = DEFERRED_ROLES.includes(role)
+      ? Object.fromEntries(Object.keys(fields).map((field) => [field, final.apply((objects) => loadManifest(objects, role)[field])]))
+      : (fillKnown(fields, deferred) as object);
+    const object = { apiVersion, kind, metadata: fillKnown(metadata, deferred) as object, ...filled };
+    const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
+    const own = renderedName(scope.name, role);
     made.set(
       role,
-      role === "attachment" ? declareKubernetesPatch(own, object, place.takeOver ?? false, options) : declareKubernetes(own, object, options),
+      role === "attachment" ? declareKubernetesPatch(own, object, scope.takeOver ?? false, options) : declareKubernetes(own, object, options),
     );
   }
   return made;
@@ -252,17 +255,21 @@ export function scheduleNamesOf(cluster: string, made: ReadonlyMap<string, pulum
   return [...made.keys()].flatMap((role) => (role.startsWith(prefix) ? [`${cluster}-${role.slice(prefix.length)}`] : []));
 }
 
-function renderWith(render: RenderObjects, resolved: ResolvedCluster, inputs: PlainInputs, isOutline: boolean): RenderedObject[] {
+function renderWith(render: RenderObjects, resolved: ClusterPlan, inputs: PlainInputs, isOutline: boolean): RenderedObject[] {
   const context = contextOf(resolved, inputs, isOutline);
   return render(resolved, context, { ...context, secrets: inputs.sourceSecrets });
 }
 
-function contextOf({ plan, schedules, shape }: ResolvedCluster, { pluginName, runtime, secrets }: PlainInputs, isOutline: boolean): EngineContext {
-  return { plan, shape, schedules, secrets, runtime, pluginName, isOutline };
+function contextOf(
+  { database, schedules, definition }: ClusterPlan,
+  { pluginName, runtime, secrets }: PlainInputs,
+  isOutline: boolean,
+): EngineContext {
+  return { database, definition, schedules, secrets, runtime, pluginName, isOutline };
 }
 
 function loadManifest(objects: readonly RenderedObject[], role: string): Manifest {
-  const found = objects.find((object) => object.role === role);
-  if (found === undefined) throw new Error(`${role} is listed but not rendered`);
-  return found.manifest;
+  const rendered = objects.find((object) => object.role === role);
+  if (rendered === undefined) throw new Error(`${role} is listed but not rendered`);
+  return rendered.manifest;
 }

@@ -60,17 +60,17 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const { hasWalStorage, takeOverPlugins, ...common } = args;
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const checked = checkedCluster(`CnpgBackup ${name}`, name, settings, true);
-    const { known, later } = checked;
-    super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.plan, true), later) }, opts);
+    const { known, deferred } = checked;
+    super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.database, true), deferred) }, opts);
     checked.warn(this);
 
-    const { cluster } = known.plan;
-    const place = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
-    const secrets = deliverSecrets(place, args.repositories);
-    const runtime = runtimeOf(place, known, args.followRuntime ?? false);
+    const { cluster } = known.database;
+    const scope = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
+    const secrets = deliverSecrets(scope, args.repositories);
+    const runtime = runtimeOf(scope, known, args.followRuntime ?? false);
     const inputs = { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name };
     const objects = declareObjects(
-      place,
+      scope,
       checked,
       inputs,
       (_resolved, context) => renderAttachment(context),
@@ -80,12 +80,12 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
     const attached = objects.get("attachment");
     this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
-    this.drilled = drilledDatabase(known.plan, args);
-    warnUndrilled(this, this.drilled, known.plan.silence);
+    this.drilled = drilledDatabase(known.database, args);
+    warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
-    this.stanza = pulumi.output(known.plan.stanza);
-    this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan, true)));
-    this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
+    this.stanza = pulumi.output(known.database.stanza);
+    this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database, true)));
+    this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
     this.registerOutputs({
       clusterName: this.clusterName,

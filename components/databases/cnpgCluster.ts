@@ -4,7 +4,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
-import type { ResolvedCluster } from "../plan/cluster/clusterShape";
+import type { ClusterPlan } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes/clusterObjects";
@@ -67,36 +67,36 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     const title = `CnpgCluster ${name}`;
-    const checked = checkedCluster(title, name, clusterSettings(args), false);
-    const { known, later } = checked;
-    super(typeToken("CnpgCluster"), name, { topology: fillKnown(topologyOf(known.plan), later) }, opts);
+    const checked = checkedCluster(title, name, declaredCluster(args), false);
+    const { known, deferred } = checked;
+    super(typeToken("CnpgCluster"), name, { topology: fillKnown(topologyOf(known.database), deferred) }, opts);
     checked.warn(this);
 
-    const { cluster } = known.plan;
-    const place = { name, cluster, namespace: args.namespace, parent: this };
+    const { cluster } = known.database;
+    const scope = { name, cluster, namespace: args.namespace, parent: this };
     const recovery = args.bootstrap?.recovery;
-    const secrets = deliverSecrets(place, args.repositories);
+    const secrets = deliverSecrets(scope, args.repositories);
     const sourceSecrets = deliverSecrets(
-      { ...place, name: renderedName(name, "source"), cluster: `${cluster}-source` },
+      { ...scope, name: renderedName(name, "source"), cluster: `${cluster}-source` },
       recovery?.repositories ?? {},
     );
-    const runtime = runtimeOf(place, known, args.followRuntime ?? false);
+    const runtime = runtimeOf(scope, known, args.followRuntime ?? false);
     const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
-    const objects = declareObjects(place, checked, inputs, renderAll, (role, made) => ({
+    const objects = declareObjects(scope, checked, inputs, renderAll, (role, made) => ({
       dependsOn: waitedFor(role, made),
       ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
     }));
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
-    this.drilled = drilledDatabase(known.plan, args);
-    warnUndrilled(this, this.drilled, known.plan.silence);
+    this.drilled = drilledDatabase(known.database, args);
+    warnUndrilled(this, this.drilled, known.database.silence);
     this.access = { ...clusterAccess(checked, inputs, args.namespace, this.clusterName), superuserAccess: args.superuserAccess ?? false };
-    this.source = { stanza: known.plan.stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
+    this.source = { stanza: known.database.stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
     this.like = likeOf(args);
-    this.stanza = pulumi.output(known.plan.stanza);
-    this.topology = checked.resolved.apply(({ plan }) => renderTopology(topologyOf(plan)));
-    this.repositoryNames = pulumi.output(known.plan.repositories.map((repository) => repository.name));
+    this.stanza = pulumi.output(known.database.stanza);
+    this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
+    this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.writeHost = pulumi.interpolate`${this.clusterName}-rw.${args.namespace}.svc`;
     this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
     this.registerOutputs({
@@ -129,14 +129,14 @@ function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {
 }
 
 /** The arguments without secrets. */
-function clusterSettings(args: CnpgClusterArgs): object {
+function declaredCluster(args: CnpgClusterArgs): object {
   const recovery = args.bootstrap?.recovery;
   if (recovery === undefined) return openSettings(args);
   const open = { ...recovery, repositories: openRepositories(recovery.repositories) };
   return { ...openSettings(args), bootstrap: { ...args.bootstrap, recovery: open } };
 }
 
-function renderAll({ source }: ResolvedCluster, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
+function renderAll({ source }: ClusterPlan, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
   return renderCluster(context, source === null ? null : recoverySource(sourceContext, source));
 }
 

@@ -80,7 +80,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
 
     const runtime = isOwn ? deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false) : NO_RUNTIME;
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
-    const { value, later } = splitKnown({ namespace, image: args.image ?? runtime.image, configMap: runtime.configMap });
+    const { value, deferred } = splitKnown({ namespace, image: args.image ?? runtime.image, configMap: runtime.configMap });
     const plan: PluginPlan = {
       ...value,
       serviceName,
@@ -90,7 +90,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     };
     const made: pulumi.Resource[] = [...certificates.secrets];
     for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(plan)) {
-      const object = fillKnown(manifest, later) as typeof manifest;
+      const object = fillKnown(manifest, deferred) as typeof manifest;
       // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
       made.push(declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] }));
     }

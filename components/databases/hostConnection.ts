@@ -39,9 +39,9 @@ export function openConnection({ local, ssh }: HostConnection): object {
   return { ...given({ local }), ...(ssh === undefined ? {} : { ssh: sshOf(ssh) }) };
 }
 
-type SshLater = { readonly [K in keyof Omit<SshInput, "jump">]: pulumi.Input<SshInput[K]> } & { readonly jump?: SshLater };
+type DeferredSsh = { readonly [K in keyof Omit<SshInput, "jump">]: pulumi.Input<SshInput[K]> } & { readonly jump?: DeferredSsh };
 
-function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyFile, sudo, user = ROOT }: SshConnection): SshLater {
+function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyFile, sudo, user = ROOT }: SshConnection): DeferredSsh {
   return {
     host,
     port: port ?? PORT,
@@ -56,8 +56,8 @@ function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyF
 
 /** For the host, then for the jump hosts. */
 function signInOf({ jump, passphrase, privateKey }: SshConnection): pulumi.Output<SignInInput>[] {
-  const own = pulumi.all([privateKey, passphrase]).apply(([key, words]): SignInInput => {
-    return given({ privateKey: key, passphrase: words });
+  const own = pulumi.all([privateKey, passphrase]).apply(([key, phrase]): SignInInput => {
+    return given({ privateKey: key, passphrase: phrase });
   });
   return [own, ...(jump === undefined ? [] : signInOf(jump))];
 }

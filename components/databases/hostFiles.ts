@@ -17,12 +17,12 @@ import { given } from "../plan/model/given";
 
 /** Files from plain arguments only: known in every preview. */
 export function renderPlainFiles(plan: HostPlan): RenderedFile[] {
-  return hostFilesOf(plan).filter(({ late }) => !late);
+  return hostFilesOf(plan).filter(({ deferred }) => !deferred);
 }
 
 /** Files that need other resources' values; paths, modes and owners are known even without the texts. */
-export function renderLateFiles(plan: HostPlan): RenderedFile[] {
-  return hostFilesOf(plan).filter(({ late }) => late);
+export function renderDeferredFiles(plan: HostPlan): RenderedFile[] {
+  return hostFilesOf(plan).filter(({ deferred }) => deferred);
 }
 
 /** Permanent location of a repository's backups, which a passphrase belongs to. */
@@ -36,15 +36,15 @@ export function cipherLocation(plan: HostPlan, repositoryName: string): string {
 
 /** @throws Error for an unknown path: our bug */
 export function loadFile(files: readonly RenderedFile[], path: string): RenderedFile {
-  const found = files.find((file) => file.path === path);
-  if (found === undefined) throw new Error(`${path} is listed but not rendered`);
-  return found;
+  const rendered = files.find((file) => file.path === path);
+  if (rendered === undefined) throw new Error(`${path} is listed but not rendered`);
+  return rendered;
 }
 
 /** Inputs that depend on other resources' values, without the files' texts. */
-export type LateInputs = Pick<HostInputs, "dataDirectory"> & Pick<DirectoriesInput, "keep" | "mounts">;
+export type DeferredInputs = Pick<HostInputs, "dataDirectory"> & Pick<DirectoriesInput, "keep" | "mounts">;
 
-export function lateInputs(plan: HostPlan): LateInputs {
+export function deferredInputs(plan: HostPlan): DeferredInputs {
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
   const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
   const kept = [...ownDirectories(plan.directories), ...made];
@@ -63,7 +63,7 @@ export function lateInputs(plan: HostPlan): LateInputs {
 
 /** Inputs that are plain: everything else but the files. */
 export interface PlainInputs extends Pick<HostInputs, "settings"> {
-  readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof LateInputs> };
+  readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof DeferredInputs> };
 }
 
 export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeInput): PlainInputs {

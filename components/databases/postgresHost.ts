@@ -1,5 +1,5 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
-import { hostPaths, shellWord } from "../plan/host/hostCommand";
+import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
@@ -24,7 +24,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
-import { cipherLocation, lateInputs, loadFile, plainInputs, renderLateFiles, renderPlainFiles } from "./hostFiles";
+import { cipherLocation, deferredInputs, loadFile, plainInputs, renderDeferredFiles, renderPlainFiles } from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -71,29 +71,29 @@ export class PostgresHost extends pulumi.ComponentResource {
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = openSettings(args);
-    const { value, later } = splitKnown(settings);
+    const { value, deferred } = splitKnown(settings);
     const node = nodeFor(args);
     const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, node.path);
     const known = resolve(value);
     const findings = [...node.findings, ...checkHost(known)];
     throwErrors(`PostgresHost ${name}`, findings);
-    const check = (values: unknown, open: unknown): { resolved: HostPlan; late: Finding[] } => {
+    const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[] } => {
       const resolved = resolve(values);
-      const late = withoutSecretValues(checkHost(resolved), () => checkHost(resolve(open)));
-      throwErrors(`PostgresHost ${name}`, late);
-      return { resolved, late };
+      const final = withoutSecretValues(checkHost(resolved), () => checkHost(resolve(open)));
+      throwErrors(`PostgresHost ${name}`, final);
+      return { resolved, final };
     };
     const checked =
-      later.size === 0 ? null : pulumi.all([pulumi.output(settings), withoutSecrets({ value, later })]).apply((parts) => check(...parts));
+      deferred.size === 0 ? null : pulumi.all([pulumi.output(settings), withoutSecrets({ value, deferred })]).apply((parts) => check(...parts));
     const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
     const { restoreOnly } = known;
     // It holds no copies: it is in no topology.
-    super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), later) }, opts);
+    super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), deferred) }, opts);
     logWarnings(findings, this);
-    const said = new Set(findings.map(findingText));
-    checked?.apply(({ late }) =>
+    const logged = new Set(findings.map(findingText));
+    checked?.apply(({ final }) =>
       logWarnings(
-        late.filter((found) => !said.has(findingText(found))),
+        final.filter((finding) => !logged.has(findingText(finding))),
         this,
       ),
     );
@@ -104,7 +104,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
     const engine = hostEngine(known);
-    this.restoreCommand = pulumi.output(engine.restoreArgv(known).map(shellWord).join(" "));
+    this.restoreCommand = pulumi.output(engine.restoreArgv(known).map(shellArgument).join(" "));
     this.pendingRestart = host.status.pendingRestart;
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
@@ -137,13 +137,13 @@ export class PostgresHost extends pulumi.ComponentResource {
       {
         ...plain,
         ...connectionInputs(args.connection),
-        dataDirectory: derive((plan) => lateInputs(plan).dataDirectory),
+        dataDirectory: derive((plan) => deferredInputs(plan).dataDirectory),
         desired: {
           ...plain.desired,
           directories: {
             ...plain.desired.directories,
-            keep: derive((plan) => [...lateInputs(plan).keep]),
-            mounts: derive((plan) => [...lateInputs(plan).mounts]),
+            keep: derive((plan) => [...deferredInputs(plan).keep]),
+            mounts: derive((plan) => [...deferredInputs(plan).mounts]),
           },
         },
         files: hostFiles(args, known, derive),
@@ -181,8 +181,8 @@ function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 /** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
 function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, FileArgs> {
   const plain = renderPlainFiles(known).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs]);
-  const late = renderLateFiles(known).map(({ path, mode, owner }) => {
-    const text = derive((plan) => loadFile(renderLateFiles(plan), path).text);
+  const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => {
+    const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
   const rights = hostEngine(known).secretRights(known).file;
@@ -192,13 +192,13 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
     return files.map(({ path, text }) => [path, { ...rights, text, secret: true }] as [string, FileArgs]);
   });
   const targets = args.notify?.targets;
-  const told: [string, FileArgs][] = targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
+  const notify: [string, FileArgs][] = targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
   const asksAgent = known.agent && !known.drillsOnly;
   const client: [string, FileArgs] = [
     hostPaths(known.directories).client,
     { mode: "0755", owner: "admin", text: asksAgent ? loadArchiveClient() : "", secret: false },
   ];
-  return Object.fromEntries([...plain, ...late, ...(asksAgent ? [client] : []), ...closed, ...told]);
+  return Object.fromEntries([...plain, ...deferred, ...(asksAgent ? [client] : []), ...closed, ...notify]);
 }
 
 /** The arguments without secrets: a cipher is replaced by its existence, credentials are dropped. */
@@ -206,6 +206,6 @@ function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: targetSettings(repository.at) }]);
   const { existingFile, targets } = args.notify ?? {};
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
-  const told = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
-  return { ...args, ...told, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
+  const notify = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
+  return { ...args, ...notify, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
 }

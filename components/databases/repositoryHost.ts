@@ -110,7 +110,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
     const host = new RepositoryHostResource(childName(name, "host"), { connection, desired, ...given({ signIn }) }, { parent: this });
 
     this.hostKey = host.hostKey;
-    const place = {
+    const server = {
       host: args.address ?? args.connection.ssh?.host ?? "",
       port: args.port ?? args.connection.ssh?.port ?? DEFAULTS.sftpPort,
       hostKey: host.hostKey,
@@ -126,7 +126,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
             ...given({ offSite: args.offSite }),
             ...(readOnly ? { readOnly } : {}),
             sftp: {
-              ...place,
+              ...server,
               user: account.name,
               privateKey: pulumi.secret(key.privateKey),
               ...(settings.privateKeyPassphrase === undefined || readOnly

@@ -73,8 +73,8 @@ export class StandbyHost extends pulumi.ComponentResource {
     const argv = pulumi.output(made.access.runtimeArgv);
     this.restoreCommand =
       primary === undefined
-        ? argv.apply((words) => standbyCommand(words, null))
-        : pulumi.all([argv, pulumi.output(primary)]).apply(([words, server]) => standbyCommand(words, planOf(server)));
+        ? argv.apply((parts) => standbyCommand(parts, null))
+        : pulumi.all([argv, pulumi.output(primary)]).apply(([parts, server]) => standbyCommand(parts, planOf(server)));
     this.patroni = argv.apply(patroniReplica);
     this.patroniBootstrap = argv.apply(patroniBootstrap);
     this.registerOutputs({

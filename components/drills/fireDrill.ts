@@ -5,7 +5,7 @@ import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
-import { shellWord } from "../plan/host/hostCommand";
+import { shellArgument } from "../plan/host/hostCommand";
 import type { HostSettings } from "../plan/model/databaseSettings";
 import type { DrillChecksArgs, DrilledDatabase, HostDrillArgs } from "./drillArgs";
 import { claimDrills } from "./drilled";
@@ -92,7 +92,7 @@ export class FireDrill extends pulumi.ComponentResource {
     this.destinations = made.destinations;
     this.timersEnabled = made.timersEnabled;
     const [first = ""] = Object.keys(drills);
-    this.drillCommand = pulumi.output(made.access.runtimeArgv).apply((words) => [...words, "drill", `--name=${first}`].map(shellWord).join(" "));
+    this.drillCommand = pulumi.output(made.access.runtimeArgv).apply((argv) => [...argv, "drill", `--name=${first}`].map(shellArgument).join(" "));
     this.registerOutputs({ drillCommand: this.drillCommand, destinations: this.destinations, timersEnabled: this.timersEnabled });
   }
 }

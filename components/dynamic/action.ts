@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { type Account, CommandFailed, type Connection, loadAccount } from "../host/connection";
 import type { SignInInput } from "../host/ssh/sshTarget";
-import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
+import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 
 /** What runs once on a host. */
 export interface OnceInputs {
@@ -57,10 +57,10 @@ async function runAll(connection: Connection, { argv, runs, what }: ActionInputs
   const onLine = (line: string): void => {
     label = LABEL.exec(line)?.[1] ?? label;
     // The run's options: long, and the same as in the files.
-    if (!line.includes(" command begin ")) tell(line);
+    if (!line.includes(" command begin ")) log(line);
   };
-  for (const words of runs) {
-    const result = await connection.exec([...argv, ...words], { account, timeoutMs: TIMEOUT_MS, onLine });
+  for (const args of runs) {
+    const result = await connection.exec([...argv, ...args], { account, timeoutMs: TIMEOUT_MS, onLine });
     if (result.exitCode !== 0) throw new CommandFailed(`${what} on ${connection.name}`, result);
   }
   return label;

@@ -14,13 +14,13 @@ import {
   createBucket,
   deleteBucket,
   findBucket,
-  type FoundBucket,
+  type ExistingBucket,
   type LifecycleRule,
   OWNER_MARK,
   ownSettings,
   type Retention,
   sameSettings,
-  type Tell,
+  type Log,
   updateBucket,
   type WantedBucket,
 } from "../cloud/b2Buckets";
@@ -126,8 +126,8 @@ export async function configure(settings: SignInSettings, environment: Readonly<
 function openClient(applicationKeyId: string | undefined, applicationKey: string | undefined, endpoint: string | undefined): B2Client | Error {
   const missing = [...(applicationKeyId ? [] : ["b2:applicationKeyId"]), ...(applicationKey ? [] : ["b2:applicationKey"])];
   if (!applicationKeyId || !applicationKey) {
-    const way = "set it with pulumi config set --secret, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY in the environment";
-    return new Error(`not signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${way}`);
+    const remedy = "set it with pulumi config set --secret, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY in the environment";
+    return new Error(`not signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${remedy}`);
   }
   try {
     return new B2Client({ applicationKeyId, applicationKey, ...given({ endpoint }) });
@@ -182,10 +182,10 @@ export async function bucketDiff(_id: string, olds: Partial<BucketOutputs>, news
 
 export async function bucketCreate(inputs: BucketInputs): Promise<{ id: string; outs: BucketOutputs }> {
   const client = loadClient();
-  const { found, adopted } = await createBucket(client, wantedBucket(inputs), tell);
-  const outs = await bucketOutputs(client, inputs, found, adopted);
+  const { bucket, adopted } = await createBucket(client, wantedBucket(inputs), log);
+  const outs = await bucketOutputs(client, inputs, bucket, adopted);
   // Includes the endpoint: previews of a change know only the id, and databases need both.
-  return { id: `${outs.s3Endpoint}/${found.bucketId}`, outs };
+  return { id: `${outs.s3Endpoint}/${bucket.bucketId}`, outs };
 }
 
 export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<{ outs: BucketOutputs }> {
@@ -193,8 +193,8 @@ export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, new
   // A bucket once adopted is never deleted, whatever is declared later.
   const adopted = olds.adopted === true || news.adopt === true;
   const prefixes = (olds.lifecycleRules ?? []).map((rule) => rule.prefix);
-  const found = await updateBucket(client, bucketIdOf(id), wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
-  return { outs: await bucketOutputs(client, news, found, adopted) };
+  const existing = await updateBucket(client, bucketIdOf(id), wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
+  return { outs: await bucketOutputs(client, news, existing, adopted) };
 }
 
 /** The true state; an empty id if the bucket no longer exists. Manual changes become found values and are reported. */
@@ -203,22 +203,22 @@ export async function bucketRead(
   props: Partial<BucketOutputs> = {},
 ): Promise<{ id: string; props?: BucketOutputs; inputs?: BucketInputs }> {
   const client = loadClient();
-  const found = await findBucket(client, bucketIdOf(id));
-  if (found === null) {
-    tell(`bucket ${props.bucketName ?? id} is gone`);
+  const existing = await findBucket(client, bucketIdOf(id));
+  if (existing === null) {
+    log(`bucket ${props.bucketName ?? id} is gone`);
     return { id: "" };
   }
   const adopted = props.adopted ?? true;
-  const inputs = { ...inputsOf(props), bucketName: found.bucketName, owner: props.owner ?? found.info[OWNER_MARK] ?? "" };
-  const outputs = await bucketOutputs(client, inputs, found, adopted);
-  for (const line of bucketDrift(inputs, outputs)) tell(`changed by hand: bucket ${found.bucketName}: ${line}`);
+  const inputs = { ...inputsOf(props), bucketName: existing.bucketName, owner: props.owner ?? existing.info[OWNER_MARK] ?? "" };
+  const outputs = await bucketOutputs(client, inputs, existing, adopted);
+  for (const line of bucketDrift(inputs, outputs)) log(`changed by hand: bucket ${existing.bucketName}: ${line}`);
   return { id, props: outputs, inputs: inputsOf(outputs) };
 }
 
 export async function bucketDelete(id: string, props: Partial<BucketOutputs>): Promise<void> {
   // Without proof that we created the bucket, do not delete it.
   const { owner = "", adopted = true, forceDestroy = false } = props;
-  await deleteBucket(loadClient(), bucketIdOf(id), { owner, adopted, forceDestroy }, tell);
+  await deleteBucket(loadClient(), bucketIdOf(id), { owner, adopted, forceDestroy }, log);
 }
 
 export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Promise<Checked<KeyInputs>> {
@@ -259,7 +259,7 @@ export async function keyDiff(_id: string, olds: Partial<KeyOutputs>, news: KeyI
 
 export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: KeyOutputs }> {
   const bucketIds = [...new Set(inputs.bucketIds)].sort();
-  const made = await createKey(loadClient(), { ...inputs, bucketIds, capabilities: [...new Set(inputs.capabilities)].sort() }, tell);
+  const made = await createKey(loadClient(), { ...inputs, bucketIds, capabilities: [...new Set(inputs.capabilities)].sort() }, log);
   return { id: made.applicationKeyId, outs: { ...keyInputsOf(inputs), ...made } };
 }
 
@@ -271,12 +271,12 @@ export async function keyUpdate(_id: string, olds: KeyOutputs, news: KeyInputs):
 /** Checks that it still exists; the secret comes from the state, since B2 does not return it again. */
 export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: string; props?: KeyOutputs }> {
   if (props?.applicationKey === undefined) throw new Error("a key cannot be imported: Backblaze shows its secret only once");
-  const found = await findKey(loadClient(), id, props.apiVersion ?? 4);
-  if (found === null) {
-    tell(`key ${props.fullKeyName ?? id} is gone`);
+  const existing = await findKey(loadClient(), id, props.apiVersion ?? 4);
+  if (existing === null) {
+    log(`key ${props.fullKeyName ?? id} is gone`);
     return { id: "" };
   }
-  return { id, props: { ...props, ...found } };
+  return { id, props: { ...props, ...existing } };
 }
 
 export async function keyDelete(id: string): Promise<void> {
@@ -370,23 +370,23 @@ function inputsOf(props: Partial<BucketInputs>): BucketInputs {
   };
 }
 
-async function bucketOutputs(client: B2Client, inputs: BucketInputs, found: FoundBucket, adopted: boolean): Promise<BucketOutputs> {
+async function bucketOutputs(client: B2Client, inputs: BucketInputs, existing: ExistingBucket, adopted: boolean): Promise<BucketOutputs> {
   const { accountId, s3Endpoint, s3Region } = await client.account();
-  const own = ownSettings(found, wantedBucket(inputs), adopted);
+  const own = ownSettings(existing, wantedBucket(inputs), adopted);
   const { defaultRetention: _wanted, ...others } = inputsOf(inputs);
   return {
     ...others,
-    bucketName: found.bucketName,
+    bucketName: existing.bucketName,
     ...(others.lifecycleRules === undefined && own.lifecycleRules.length === 0 ? {} : { lifecycleRules: own.lifecycleRules }),
     ...(others.fileLockEnabled === undefined && !own.fileLockEnabled ? {} : { fileLockEnabled: own.fileLockEnabled }),
     ...(own.defaultRetention === null ? {} : { defaultRetention: own.defaultRetention }),
-    bucketId: found.bucketId,
+    bucketId: existing.bucketId,
     accountId,
     s3Endpoint,
     s3Region,
     adopted,
-    isPrivate: found.isPrivate,
-    foundOwner: found.info[OWNER_MARK] ?? "",
+    isPrivate: existing.isPrivate,
+    foundOwner: existing.info[OWNER_MARK] ?? "",
   };
 }
 
@@ -437,6 +437,6 @@ function isWithin(value: number, min: number, max: number): boolean {
 }
 
 /** The engine shows the provider's standard output line by line. */
-const tell: Tell = (line) => {
+const log: Log = (line) => {
   process.stdout.write(`${line}\n`);
 };

@@ -30,8 +30,8 @@ export async function backupEndCreate(inputs: BackupEndInputs): Promise<{ id: st
   const { backup, backupId, error, namespace, phase, uid } = inputs;
   if (phase === COMPLETED) return { id: `${namespace}/${backup}`, outs: { label: backupId, uid } };
   const fact = `Backup ${backup} in namespace ${namespace} has not completed (${phase === "" ? "no phase" : phase})`;
-  const wayOut = `To take another backup, change a value in triggers; or run kubectl -n ${namespace} delete backup ${backup}, then pulumi up --refresh`;
-  throw new Error(`${fact}: ${error === "" ? "no error is given" : error}\n${wayOut}`);
+  const remedy = `To take another backup, change a value in triggers; or run kubectl -n ${namespace} delete backup ${backup}, then pulumi up --refresh`;
+  throw new Error(`${fact}: ${error === "" ? "no error is given" : error}\n${remedy}`);
 }
 
 /** Only another Backup counts: later changes of a completed one do not change its result. */

@@ -6,7 +6,7 @@
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
 import { convergeHost, type DesiredHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
-import type { NodeInput, NodePlace } from "../host/nodeChoice";
+import type { NodeInput, NodeLocation } from "../host/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
 import { lackingFull } from "../host/hostDestinations";
 import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/desiredFiles";
@@ -14,7 +14,7 @@ import type { StockOnHost } from "../host/stock";
 import type { SignInInput } from "../host/ssh/sshTarget";
 import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
+import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 import { given } from "../plan/model/given";
 
 export interface FileInput {
@@ -132,7 +132,7 @@ export async function diff(
   news: HostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
   requirePassphrases(olds, news);
-  for (const line of olds.drift ?? []) tell(`changed by hand: ${line}`);
+  for (const line of olds.drift ?? []) log(`changed by hand: ${line}`);
   const replaces = [
     ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
     ...(olds.identity !== undefined && hostOf(olds.identity.connection) !== hostOf(news.connection) ? ["connection"] : []),
@@ -144,12 +144,12 @@ export async function diff(
 
 /** Differences between the host's last known state and `news`: names of files, settings, units and other parts. */
 export function differences(olds: Partial<HostOutputs>, news: HostInputs): string[] {
-  const found = { ...olds.fileFacts, ...olds.secretFileFacts };
+  const actual = { ...olds.fileFacts, ...olds.secretFileFacts };
   const wanted = wantedFacts(news);
   const { backups, units } = news.desired;
-  const paths = new Set([...Object.keys(found), ...Object.keys(wanted)]);
+  const paths = new Set([...Object.keys(actual), ...Object.keys(wanted)]);
   return [
-    ...[...paths].filter((path) => found[path] !== wanted[path]),
+    ...[...paths].filter((path) => actual[path] !== wanted[path]),
     ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
     ...(olds.status?.timersEnabled === true ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK) : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
@@ -173,11 +173,11 @@ export async function update(_id: string, olds: Partial<HostOutputs>, news: Host
 export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ id: string; props: HostOutputs }> {
   if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, and an update takes over what exists");
   const { identity } = props;
-  const way = { connection: identity.connection, signIn: props.keptSignIn };
-  const after = await withConnection(way, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, tell));
+  const access = { connection: identity.connection, signIn: props.keptSignIn };
+  const after = await withConnection(access, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, log));
   const appliedFacts = props.appliedFacts ?? {};
   const drift = driftOf(appliedFacts, allFacts(after));
-  for (const line of drift) tell(`changed by hand: ${line}`);
+  for (const line of drift) log(`changed by hand: ${line}`);
   const kept = { cipherFingerprints: props.cipherFingerprints ?? {}, keptSignIn: props.keptSignIn ?? [] };
   return { id, props: outputsOf(identity, after, appliedFacts, drift, kept) };
 }
@@ -185,8 +185,8 @@ export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ 
 export async function remove(_id: string, props: Partial<HostOutputs>): Promise<void> {
   const { identity } = props;
   if (identity === undefined) return;
-  const way = { connection: identity.connection, signIn: props.keptSignIn };
-  await withConnection(way, (connection) => removeHost(connection, identity, outcomeOf(props), tell));
+  const access = { connection: identity.connection, signIn: props.keptSignIn };
+  await withConnection(access, (connection) => removeHost(connection, identity, outcomeOf(props), log));
 }
 
 async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Promise<HostOutputs> {
@@ -195,7 +195,7 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   const desired = desiredOf(inputs, identity);
   try {
     const before = olds === null ? null : outcomeOf(olds);
-    const outcome = await withConnection(inputs, (connection) => convergeHost(connection, desired, before, tell));
+    const outcome = await withConnection(inputs, (connection) => convergeHost(connection, desired, before, log));
     return outputsOf(identity, outcome, allFacts(outcome), [], keptOf(inputs, olds, outcome));
   } catch (error) {
     if (error instanceof PartlyApplied) {
@@ -283,7 +283,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     settings: inputs.settings,
     allowRestart: server.mayRestart,
     restartCommand: server.restartCommand,
-    ...(runtime.node === undefined ? {} : { node: nodePlaceOf(runtime.node) }),
+    ...(runtime.node === undefined ? {} : { node: nodeLocationOf(runtime.node) }),
     // A new version must show as a change.
     ...(server.postgres === undefined ? {} : { postgresVersion: server.postgres.version }),
     owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [runtime.path]: "admin" },
@@ -292,7 +292,7 @@ function identityOf(inputs: HostInputs): KeptIdentity {
 }
 
 /** Its location without its source: another machine may use another source. */
-function nodePlaceOf({ file, look, path }: NodeInput): NodePlace {
+function nodeLocationOf({ file, look, path }: NodeInput): NodeLocation {
   return { file, look, path };
 }
 

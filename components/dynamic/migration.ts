@@ -6,7 +6,7 @@
 import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
 import { reportProblems } from "../plan/migration/migrationReport";
 import { digestOf, type OnceInputs, type OnceState } from "./action";
-import { FILES_PLACE } from "./filesPlace";
+import { FILES_PLACEHOLDER } from "./filesPlaceholder";
 import { hostOf, withConnection } from "./reach";
 
 export { actionDiff as migrationDiff } from "./action";
@@ -14,7 +14,7 @@ export { actionDiff as migrationDiff } from "./action";
 export interface MigrationInputs extends OnceInputs {
   /** Account that the program switches to, and that reads the files. */
   readonly fileUser: string;
-  /** With the step; {@link FILES_PLACE} in an argument stands for the directory of the files. */
+  /** With the step; {@link FILES_PLACEHOLDER} in an argument stands for the directory of the files. */
   readonly argv: readonly string[];
   /** Passwords and certificates, by the names in the arguments. Secret. */
   readonly files: Readonly<Record<string, string>>;
@@ -60,7 +60,7 @@ export async function runStep(connection: Connection, inputs: MigrationInputs): 
   const account = await loadAccount(connection, user);
   const result = await withFiles(connection, inputs, (directory) =>
     connection.exec(
-      argv.map((word) => word.replaceAll(FILES_PLACE, directory)),
+      argv.map((argument) => argument.replaceAll(FILES_PLACEHOLDER, directory)),
       { account, timeoutMs: TIMEOUT_MS },
     ),
   );

@@ -11,7 +11,7 @@ export interface ConnectionInput {
 }
 
 /** A host with its credentials. */
-interface Way {
+interface Access {
   readonly connection: ConnectionInput;
   /** For the host, then for the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[] | undefined;
@@ -23,8 +23,8 @@ export function hostOf({ ssh }: ConnectionInput): string {
 }
 
 /** One connection for all of `work`. @throws Error without one, with fact and remedy */
-export async function withConnection<T>(way: Way, work: (connection: Connection) => Promise<T>): Promise<T> {
-  const connection = await connect(way);
+export async function withConnection<T>(access: Access, work: (connection: Connection) => Promise<T>): Promise<T> {
+  const connection = await connect(access);
   try {
     return await work(connection);
   } finally {
@@ -32,7 +32,7 @@ export async function withConnection<T>(way: Way, work: (connection: Connection)
   }
 }
 
-async function connect({ connection, signIn = [] }: Way): Promise<Connection> {
+async function connect({ connection, signIn = [] }: Access): Promise<Connection> {
   if (connection.ssh === undefined) return connectLocally();
   // Loads the library only for such hosts.
   const { connectOverSsh } = await import("../host/ssh/sshConnection.js");
@@ -41,6 +41,6 @@ async function connect({ connection, signIn = [] }: Way): Promise<Connection> {
 }
 
 /** The engine shows the provider's standard output line by line. */
-export function tell(line: string): void {
+export function log(line: string): void {
   process.stdout.write(`${line}\n`);
 }

@@ -11,7 +11,7 @@ import {
   wantedFacts,
 } from "../host/convergeRepositoryHost";
 import type { SignInInput } from "../host/ssh/sshTarget";
-import { type ConnectionInput, hostOf, tell, withConnection } from "./reach";
+import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 
 export interface RepositoryHostInputs {
   readonly connection: ConnectionInput;
@@ -31,7 +31,7 @@ export interface RepositoryHostState {
   readonly keptSignIn: readonly SignInInput[];
 }
 
-type Way = Pick<RepositoryHostInputs, "connection" | "signIn">;
+type Access = Pick<RepositoryHostInputs, "connection" | "signIn">;
 
 export async function repositoryHostCreate(inputs: RepositoryHostInputs): Promise<{ id: string; outs: RepositoryHostState }> {
   return { id: `${hostOf(inputs.connection)}/repositories`, outs: await apply(inputs, {}) };
@@ -55,8 +55,8 @@ export async function repositoryHostDiff(
   news: RepositoryHostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
   const replaces = olds.kept !== undefined && hostOf(olds.kept.connection) !== hostOf(news.connection) ? ["connection"] : [];
-  const wayChanged = !isDeepStrictEqual([olds.kept?.connection, olds.keptSignIn ?? []], [news.connection, news.signIn ?? []]);
-  const changes = replaces.length > 0 || wayChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
+  const accessChanged = !isDeepStrictEqual([olds.kept?.connection, olds.keptSignIn ?? []], [news.connection, news.signIn ?? []]);
+  const changes = replaces.length > 0 || accessChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
   return { changes, replaces, deleteBeforeReplace: true };
 }
 
@@ -68,35 +68,35 @@ export async function repositoryHostRead(id: string, props?: Partial<RepositoryH
     facts: await readRepositoryHost(connection, kept.desired),
     hostKey: chooseKey(await readHostKeys(connection)),
   }));
-  for (const name of differences(facts, wantedFacts(kept.desired))) tell(`changed by hand: ${name}: ${facts[name] ?? "missing"}`);
+  for (const name of differences(facts, wantedFacts(kept.desired))) log(`changed by hand: ${name}: ${facts[name] ?? "missing"}`);
   return { id, props: { hostKey, facts, kept, keptSignIn } };
 }
 
 export async function repositoryHostRemove(_id: string, props: Partial<RepositoryHostState>): Promise<void> {
   const { facts = {}, kept, keptSignIn = [] } = props;
   if (kept === undefined) return;
-  const way: Way = { connection: kept.connection, signIn: keptSignIn };
-  await withConnection(way, (connection) => removeRepositoryHost(connection, kept.desired, facts, () => signInAgain(way), tell));
+  const access: Access = { connection: kept.connection, signIn: keptSignIn };
+  await withConnection(access, (connection) => removeRepositoryHost(connection, kept.desired, facts, () => signInAgain(access), log));
 }
 
 async function apply(inputs: RepositoryHostInputs, before: Readonly<Record<string, string>>): Promise<RepositoryHostState> {
-  const { connection: way, desired, signIn = [] } = inputs;
+  const { connection: access, desired, signIn = [] } = inputs;
   return withConnection(inputs, async (connection) => {
-    await convergeRepositoryHost(connection, desired, before, () => signInAgain(inputs), tell);
+    await convergeRepositoryHost(connection, desired, before, () => signInAgain(inputs), log);
     const facts = await readRepositoryHost(connection, desired);
     const wrong = differences(facts, wantedFacts(desired));
     if (wrong.length > 0)
       throw new Error(`still differs after the update: ${wrong.map((name) => `${name}: ${facts[name] ?? "missing"}`).join("; ")}`);
-    return { hostKey: chooseKey(await readHostKeys(connection)), facts, kept: { connection: way, desired }, keptSignIn: signIn };
+    return { hostKey: chooseKey(await readHostKeys(connection)), facts, kept: { connection: access, desired }, keptSignIn: signIn };
   });
 }
 
-async function signInAgain(way: Way): Promise<void> {
-  await withConnection(way, async (connection) => void (await connection.exec(["true"])));
+async function signInAgain(access: Access): Promise<void> {
+  await withConnection(access, async (connection) => void (await connection.exec(["true"])));
 }
 
-function differences(found: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): string[] {
-  return [...new Set([...Object.keys(found), ...Object.keys(wanted)])].filter((name) => found[name] !== wanted[name]).sort();
+function differences(actual: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): string[] {
+  return [...new Set([...Object.keys(actual), ...Object.keys(wanted)])].filter((name) => actual[name] !== wanted[name]).sort();
 }
 
 function chooseKey(keys: readonly string[]): string {

@@ -22,13 +22,13 @@ const keyProvider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyState> = {
   update: (id, olds, news) => (require("pgbackstop/dynamic/repositoryHost") as Module).keyUpdate(id, olds, news),
 };
 
-type Later<T> = { readonly [K in keyof T]: pulumi.Input<NonNullable<T[K]>> };
+type Deferred<T> = { readonly [K in keyof T]: pulumi.Input<NonNullable<T[K]>> };
 
 /** The accounts of a backup host, their confinement by sshd, their directories and keys. */
 export class RepositoryHostResource extends pulumi.dynamic.Resource {
   declare readonly hostKey: pulumi.Output<string>;
 
-  constructor(name: string, args: Later<RepositoryHostInputs>, opts: pulumi.CustomResourceOptions) {
+  constructor(name: string, args: Deferred<RepositoryHostInputs>, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["keptSignIn"] };
     super(hostProvider, name, { ...args, hostKey: undefined }, pulumi.mergeOptions(opts, own), "index", "RepositoryHostState");
   }
@@ -40,7 +40,7 @@ export class SshKey extends pulumi.dynamic.Resource {
   declare readonly privateKey: pulumi.Output<string>;
   declare readonly publicKey: pulumi.Output<string>;
 
-  constructor(name: string, args: Later<KeyInputs>, opts: pulumi.CustomResourceOptions) {
+  constructor(name: string, args: Deferred<KeyInputs>, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["privateKey"] };
     super(keyProvider, name, { ...args, privateKey: undefined, publicKey: undefined }, pulumi.mergeOptions(opts, own), "index", "SshKey");
   }

@@ -65,12 +65,12 @@ export class CommandFailed extends Error {
   readonly result: ExecResult;
 
   constructor(what: string, result: ExecResult) {
-    const said = `${result.stdout}\n${result.stderr}`
+    const output = `${result.stdout}\n${result.stderr}`
       .split("\n")
       .filter((line) => line.trim() !== "")
       .slice(-12)
       .join("\n");
-    super(`unable to ${what}: exit code ${result.exitCode}${said === "" ? "" : `\n${said}`}`);
+    super(`unable to ${what}: exit code ${result.exitCode}${output === "" ? "" : `\n${output}`}`);
     this.name = "CommandFailed";
     this.result = result;
   }

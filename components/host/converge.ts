@@ -35,10 +35,10 @@ import {
   writeSettings,
 } from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
-import { destinationLines, type Found, findingOf, isAsDesired, type Looked, queryOf, requireUsable } from "./found";
+import { destinationLines, type Detected, detectionOf, isAsDesired, type Looked, queryOf, requireUsable } from "./detected";
 import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
-import type { NodePlace } from "./nodeChoice";
+import type { NodeLocation } from "./nodeChoice";
 import { requireVersion } from "./postgresInstall";
 import { accountsIn, bringPrograms, findNodeNeed, type ProgramsOutcome, type ProgramsWanted, removeOldNodes } from "./installPrograms";
 import { takeBackRestoreCommand } from "./restoreCommand";
@@ -81,7 +81,7 @@ export interface HostIdentity {
   readonly allowRestart: boolean;
   readonly restartCommand: readonly string[];
   /** Location of our Node.js; left out if the host's own is used. */
-  readonly node?: NodePlace;
+  readonly node?: NodeLocation;
 }
 
 export interface DesiredHost extends HostIdentity, Omit<ProgramsWanted, "directories"> {
@@ -106,11 +106,11 @@ interface Update {
   readonly desired: DesiredHost & { readonly stockVersion: string | null };
   /** Filled as far as it gets. */
   readonly outcome: HostOutcome;
-  readonly tell: Tell;
+  readonly log: Tell;
 }
 
 /** The known state of a host after it was converged or read. */
-export interface HostOutcome extends Found, ProgramsOutcome {
+export interface HostOutcome extends Detected, ProgramsOutcome {
   previousSettings: PreviousSettings;
   /** `taken`, `found` (there was a backup), `off`, or `waiting`. */
   firstBackup: string;
@@ -136,7 +136,7 @@ export class PartlyApplied extends Error {
 const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
 
 /** Converges the host. @throws Error before any change, PartlyApplied after that */
-export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, tell: Tell): Promise<HostOutcome> {
+export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, log: Tell): Promise<HostOutcome> {
   const looked = lookedAt(desired, ownersOf(desired.files), desired);
   const wasReady = before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
   const facts = await readState(connection, queryOf(looked, wasReady), VERB_TIMEOUT_MS);
@@ -144,15 +144,15 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
   requireUsable(looked, facts, connection.name);
   requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
   if (wasReady && findNodeNeed(connection, desired, looked, facts, before.nodeFact) === null) {
-    const finding = findingOf(looked, facts, accountsIn(facts, desired.user, connection));
+    const finding = detectionOf(looked, facts, accountsIn(facts, desired.user, connection));
     const files = Object.fromEntries(desired.files.map((file) => [file.path, desiredText(file, sha256Hex(file.content))]));
     if (isAsDesired(looked, finding, facts, { files, expectsFull: desired.firstBackup })) {
-      for (const line of destinationLines(finding.found.destinations)) tell(line);
-      return { ...structuredClone(before), ...finding.found };
+      for (const line of destinationLines(finding.detected.destinations)) log(line);
+      return { ...structuredClone(before), ...finding.detected };
     }
   }
   const checkEngine = async (account: Account | null): Promise<string | null> =>
-    desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, tell);
+    desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, log);
   const stockVersion = await checkEngine(facts.account);
   if (desired.launcher !== undefined) await checkAgent(connection, desired.directories.units);
   await checkSecretFiles(connection, desired.secretFiles ?? []);
@@ -165,9 +165,9 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
     const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     try {
-      const accounts = await bringPrograms(connection, desired, looked, outcome, tell);
+      const accounts = await bringPrograms(connection, desired, looked, outcome, log);
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
-      await applyAll({ connection, desired: checked, outcome, tell }, accounts);
+      await applyAll({ connection, desired: checked, outcome, log }, accounts);
       await removeOldNodes(connection, desired, outcome);
       return outcome;
     } catch (error) {
@@ -178,18 +178,12 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
 }
 
 /** The true state. Parts that PostgreSQL or the repositories do not answer stay unknown. */
-export async function readHost(
-  connection: Connection,
-  identity: HostIdentity,
-  before: HostOutcome,
-  owners: Owners,
-  tell: Tell,
-): Promise<HostOutcome> {
+export async function readHost(connection: Connection, identity: HostIdentity, before: HostOutcome, owners: Owners, log: Tell): Promise<HostOutcome> {
   const looked = lookedAt(identity, owners);
   const facts = await readState(connection, queryOf(looked), VERB_TIMEOUT_MS);
-  const { found, said } = findingOf(looked, facts, accountsIn(facts, identity.user, connection));
-  for (const line of said) tell(line);
-  return { ...structuredClone(before), ...found };
+  const { detected, problems } = detectionOf(looked, facts, accountsIn(facts, identity.user, connection));
+  for (const line of problems) log(line);
+  return { ...structuredClone(before), ...detected };
 }
 
 function lookedAt(
@@ -230,27 +224,27 @@ export type Owners = Readonly<Record<string, OwnerRole>>;
  * Undoes {@link convergeHost}: units, settings, a standby's restore_command, files, empty directories; never a
  * repository, spool or log.
  */
-export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, tell: Tell): Promise<void> {
+export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, log: Tell): Promise<void> {
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {
     const systemd = await isSystemdRunning(connection, identity.directories.units);
     if (systemd) await disableUnits(connection, timersOf(identity.units));
-    await restoreSettings(connection, identity, before, accounts.database, tell);
+    await restoreSettings(connection, identity, before, accounts.database, log);
     if (!archives(identity)) {
-      await takeBackRestoreCommand(connection, accounts.database, { dataDirectory: identity.dataDirectory, program: programOf(identity) }, tell);
+      await takeBackRestoreCommand(connection, accounts.database, { dataDirectory: identity.dataDirectory, program: programOf(identity) }, log);
     }
     if (systemd) await disableUnits(connection, servingUnits(identity.units));
     await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
     if (systemd) await reloadUnits(connection);
     const kept = await removeDirectories(connection, before.madeDirectories);
-    if (kept.length > 0) tell(`kept because not empty: ${kept.join(", ")}`);
+    if (kept.length > 0) log(`kept because not empty: ${kept.join(", ")}`);
   };
   await (hasLock ? withLock(connection, identity.directories.config, work) : work());
 }
 
 async function applyAll(update: Update, accounts: Accounts): Promise<void> {
-  const { connection, desired, outcome, tell } = update;
+  const { connection, desired, outcome, log } = update;
   const wasReady = outcome.ready;
   outcome.ready = false;
   outcome.stanzaMade = false;
@@ -264,13 +258,13 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   // Before the settings name its socket.
   const systemd = await isSystemdRunning(connection, desired.directories.units);
   if (systemd) await startServing(connection, desired.units, changed);
-  const runtime = runtimeOf(connection, desired, accounts.database, tell);
+  const runtime = runtimeOf(connection, desired, accounts.database, log);
   if (!archives(desired)) {
     await removeStale(update, left);
     outcome.firstBackup = "off";
     // For drills, if there are any.
     if (desired.units.enabled.length > 0) await applyUnits(update, changed);
-    await tellDestinations(update, runtime);
+    await logDestinations(update, runtime);
     outcome.ready = true;
     return;
   }
@@ -280,7 +274,7 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
   if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {
     const verbs = desired.stock === undefined ? runtimeVerbs(runtime) : stockVerbs(runtime, desired.stock);
-    tell("creating the stanza");
+    log("creating the stanza");
     await verbs.createStanza();
     outcome.stanzaMade = true;
     if (!outcome.pendingRestart) await applyFirstRun(update, runtime, verbs);
@@ -311,7 +305,7 @@ function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "ru
  * engine archives with them until then.
  */
 async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
-  const { connection, desired, outcome, tell } = update;
+  const { connection, desired, outcome, log } = update;
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
   // Secrets of a removed repository would add it again, under the configuration about to be written.
@@ -321,7 +315,7 @@ async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonl
   // Recorded before writing: whatever happens later, we remove these paths.
   outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
   const written = await writeFiles(connection, desired.files, accounts);
-  for (const path of written) tell(`wrote ${path}`);
+  for (const path of written) log(`wrote ${path}`);
   // Accounts that run it later cannot write beside it; without this cache it starts more slowly, which is no error.
   if (written.includes(programOf(desired))) await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
   const facts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
@@ -330,17 +324,17 @@ async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonl
 }
 
 /** Stops the units among them, and removes all. */
-async function removeStale({ connection, desired, outcome, tell }: Update, stale: readonly string[]): Promise<void> {
+async function removeStale({ connection, desired, outcome, log }: Update, stale: readonly string[]): Promise<void> {
   if (stale.length === 0) return;
   const units = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
   if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableUnits(connection, units);
   await removeFiles(connection, withCompiled(stale, desired));
-  for (const path of stale) tell(`removed ${path}`);
+  for (const path of stale) log(`removed ${path}`);
   outcome.fileFacts = Object.fromEntries(Object.entries(outcome.fileFacts).filter(([path]) => !stale.includes(path)));
 }
 
 /** Sets values that differ and restarts if needed and allowed. Returns true if a setting changed or took effect. */
-async function applySettings({ connection, desired, outcome, tell }: Update, runtime: RuntimeOnHost): Promise<boolean> {
+async function applySettings({ connection, desired, outcome, log }: Update, runtime: RuntimeOnHost): Promise<boolean> {
   const names = Object.keys(desired.settings);
   const inFile = await readPreviousSettings(connection, runtime.account, desired.dataDirectory, names);
   for (const name of names) {
@@ -356,11 +350,11 @@ async function applySettings({ connection, desired, outcome, tell }: Update, run
   if (desired.stockVersion !== null) checkStockKnows(desired.stockVersion, live.serverVersion);
   const different = names.filter((name) => settingNow(name, live, inFile) !== desired.settings[name]);
   if (different.length > 0) {
-    for (const name of different) tell(`setting ${name} = ${desired.settings[name]}`);
+    for (const name of different) log(`setting ${name} = ${desired.settings[name]}`);
     live = await writeSettings(runtime, desired.settings);
   }
   if (isPending(live, names) && desired.allowRestart) {
-    live = await restart(connection, runtime, desired, tell);
+    live = await restart(connection, runtime, desired, log);
     if (isPending(live, names))
       throw new Error(
         `PostgreSQL still waits for a restart after ${desired.restartCommand.join(" ")}: does it restart the server of ${desired.dataDirectory}?`,
@@ -368,7 +362,7 @@ async function applySettings({ connection, desired, outcome, tell }: Update, run
   }
   await refreshSettings(connection, runtime, desired, outcome);
   if (outcome.pendingRestart) {
-    tell("WARN: archive_mode takes effect at the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
+    log("WARN: archive_mode takes effect at the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
   }
   return different.length > 0 || (waited && !outcome.pendingRestart);
 }
@@ -389,8 +383,8 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
   if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
 }
 
-async function applyFirstRun({ desired, outcome, tell }: Update, runtime: RuntimeOnHost, verbs: EngineVerbs): Promise<void> {
-  tell("checking that WAL reaches the repositories");
+async function applyFirstRun({ desired, outcome, log }: Update, runtime: RuntimeOnHost, verbs: EngineVerbs): Promise<void> {
+  log("checking that WAL reaches the repositories");
   await verbs.checkArchiving();
   if (!desired.firstBackup) {
     outcome.firstBackup = "off";
@@ -404,10 +398,12 @@ async function applyFirstRun({ desired, outcome, tell }: Update, runtime: Runtim
   }
   outcome.firstBackup = "waiting";
   const isAll = destinations.every(({ newestFull }) => newestFull === null);
-  if (isAll) tell("taking the first backup");
+  if (isAll) log("taking the first backup");
   // A repository is new, or lost its backups: WAL alone restores nothing.
   else
-    tell(`taking a full backup for ${lacking.map((repoKey) => `repo${repoKey}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`);
+    log(
+      `taking a full backup for ${lacking.map((repoIndex) => `repo${repoIndex}`).join(" and ")}, which ${lacking.length === 1 ? "has" : "have"} none`,
+    );
   await verbs.takeFull(lacking, isAll);
   outcome.firstBackup = "taken";
 }
@@ -415,35 +411,35 @@ async function applyFirstRun({ desired, outcome, tell }: Update, runtime: Runtim
 /**
  * Reads the content of each repository. @throws Error if one lacks the full backup that this update should have taken
  */
-async function proveDestinations({ desired, outcome, tell }: Update, runtime: RuntimeOnHost): Promise<void> {
+async function proveDestinations({ desired, outcome, log }: Update, runtime: RuntimeOnHost): Promise<void> {
   const destinations = await readDestinations(runtime);
   outcome.destinations = renderDestinations(destinations);
-  for (const line of destinationLines(outcome.destinations)) tell(line);
-  const lacking = lackingFull(outcome.destinations).map((repoKey) => `repo${repoKey}`);
+  for (const line of destinationLines(outcome.destinations)) log(line);
+  const lacking = lackingFull(outcome.destinations).map((repoIndex) => `repo${repoIndex}`);
   if (lacking.length === 0 || outcome.pendingRestart) return;
   const fact = `${lacking.join(", ")} ${lacking.length === 1 ? "holds" : "hold"} no full backup: nothing can be restored from there`;
   if (desired.firstBackup) throw new Error(`${fact}; run the update again, and see the log of the backup`);
-  tell(`WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`);
+  log(`WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`);
 }
 
 /** Reports what a restore-only host can restore; an empty repository is not its fault. */
-async function tellDestinations({ outcome, tell }: Update, runtime: RuntimeOnHost): Promise<void> {
+async function logDestinations({ outcome, log }: Update, runtime: RuntimeOnHost): Promise<void> {
   try {
     const destinations = await readDestinations(runtime);
     outcome.destinations = renderDestinations(destinations);
-    for (const destination of destinations) tell(destinationText(destination));
+    for (const destination of destinations) log(destinationText(destination));
   } catch (error) {
     outcome.destinations = "";
-    tell(`WARN: the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    log(`WARN: the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-async function applyUnits({ connection, desired, outcome, tell }: Update, changed: readonly string[]): Promise<void> {
+async function applyUnits({ connection, desired, outcome, log }: Update, changed: readonly string[]): Promise<void> {
   outcome.timersEnabled = await isSystemdRunning(connection, desired.directories.units);
   if (!outcome.timersEnabled) {
     outcome.unitFacts = {};
     if (desired.units.enabled.length > 0 && changed.length > 0) {
-      tell(`WARN: timers are written to ${desired.directories.units} but not enabled: systemd is not running there`);
+      log(`WARN: timers are written to ${desired.directories.units} but not enabled: systemd is not running there`);
     }
     return;
   }
@@ -451,35 +447,35 @@ async function applyUnits({ connection, desired, outcome, tell }: Update, change
   outcome.unitFacts = { ...(await readUnits(connection, desired.units.enabled)) };
 }
 
-async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, tell: Tell): Promise<void> {
+async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, log: Tell): Promise<void> {
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
   if ((await connection.exec(["test", "-e", `${identity.dataDirectory}/PG_VERSION`], { account })).exitCode !== 0) {
-    tell(`${identity.dataDirectory} is gone: there are no settings to restore`);
+    log(`${identity.dataDirectory} is gone: there are no settings to restore`);
     return;
   }
-  const runtime = runtimeOf(connection, identity, account, tell);
+  const runtime = runtimeOf(connection, identity, account, log);
   const program = programOf(identity);
   if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
     throw new Error(`${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`);
   }
   const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
   if (inFile["archive_command"] !== identity.settings["archive_command"]) {
-    tell("archive_command was changed since: keeping the archive settings");
+    log("archive_command was changed since: keeping the archive settings");
     return;
   }
   const live = await writeSettings(runtime, before.previousSettings);
-  tell(`restored ${names.join(" and ")}`);
+  log(`restored ${names.join(" and ")}`);
   if (!isPending(live, names)) return;
   if (identity.allowRestart) {
-    await restart(connection, runtime, identity, tell);
+    await restart(connection, runtime, identity, log);
   } else {
-    tell("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
+    log("WARN: PostgreSQL keeps archive_mode on and therefore all WAL until it is restarted: restart it soon");
   }
 }
 
-async function restart(connection: Connection, runtime: RuntimeOnHost, { restartCommand }: HostIdentity, tell: Tell): Promise<LiveSettings> {
-  tell(`restarting PostgreSQL: ${restartCommand.join(" ")}`);
+async function restart(connection: Connection, runtime: RuntimeOnHost, { restartCommand }: HostIdentity, log: Tell): Promise<LiveSettings> {
+  log(`restarting PostgreSQL: ${restartCommand.join(" ")}`);
   await run(connection, "restart PostgreSQL", restartCommand);
   return waitForServer(runtime);
 }
@@ -502,9 +498,9 @@ async function loadAccounts(connection: Connection, user: string): Promise<Accou
   return accountsFor(connection.login, await loadAccount(connection, user));
 }
 
-function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, tell: Tell): RuntimeOnHost {
+function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, log: Tell): RuntimeOnHost {
   const { launcher, runtimeArgv } = identity;
-  return { connection, account, argv: runtimeArgv, ...given({ launcher }), onLine: tell };
+  return { connection, account, argv: runtimeArgv, ...given({ launcher }), onLine: log };
 }
 
 /**

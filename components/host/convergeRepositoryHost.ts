@@ -179,7 +179,7 @@ export async function readRepositoryHost(connection: Connection, desired: Desire
   return {
     ...Object.fromEntries([...files].map(([path, fact]) => [path, factText(fact, "admin", accountsOf(connection))])),
     ...Object.fromEntries(names.map((name, index) => [`account ${name}`, lines[index] ?? ""])),
-    ...Object.fromEntries(names.map((name, index) => [`sshd ${name}`, told(confined[index] ?? "")])),
+    ...Object.fromEntries(names.map((name, index) => [`sshd ${name}`, parseEffective(confined[index] ?? "")])),
     ...Object.fromEntries(roots.map((path, index) => [`directory ${path}`, lines[names.length + index] ?? ""])),
     // Its owner and mode change while its files belong to root.
     ...Object.fromEntries(
@@ -202,20 +202,20 @@ export async function convergeRepositoryHost(
   desired: DesiredRepositoryHost,
   before: Readonly<Record<string, string>>,
   signInAgain: SignInAgain,
-  tell: Tell,
+  log: Tell,
 ): Promise<void> {
   if (connection.login.uid !== 0) throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
-  await checkPlaces(connection, desired);
+  await checkDirectories(connection, desired);
   const facts = await readRepositoryHost(connection, desired);
   for (const { group, name, root } of desired.accounts) {
     const made = await runScript(connection, `make the account ${name}`, ACCOUNT_SCRIPT, [name, group, COMMENT, SHELL]);
-    if (made.stdout.includes("made")) tell(`made the account ${name}`);
+    if (made.stdout.includes("made")) log(`made the account ${name}`);
     const repository = desired.repositories[name];
     if (repository !== undefined) await runScript(connection, `make the directory ${repository}`, DIRECTORY_SCRIPT, [root, repository, name]);
   }
-  await applySshd(connection, desired, facts, signInAgain, tell);
-  await releaseUnsealed(connection, desired, tell);
-  const changed = await applyFiles(connection, desired, before, tell);
+  await applySshd(connection, desired, facts, signInAgain, log);
+  await releaseUnsealed(connection, desired, log);
+  const changed = await applyFiles(connection, desired, before, log);
   if (desired.timers.length > 0) await enableUnits(connection, desired.timers, changed);
 }
 
@@ -225,7 +225,7 @@ export async function removeRepositoryHost(
   desired: DesiredRepositoryHost,
   before: Readonly<Record<string, string>>,
   signInAgain: SignInAgain,
-  tell: Tell,
+  log: Tell,
 ): Promise<void> {
   // Keys first: nobody may have one without the confinement.
   if (desired.timers.length > 0) await disableUnits(connection, desired.timers);
@@ -233,7 +233,7 @@ export async function removeRepositoryHost(
   await writeSshd(connection, desired, "", signInAgain);
   if (desired.timers.length > 0) await reloadUnits(connection);
   const accounts = desired.accounts.map(({ name }) => name).join(", ");
-  tell(`kept: the backups in ${Object.values(desired.repositories).join(", ")}, and the accounts that own them, without keys (${accounts})`);
+  log(`kept: the backups in ${Object.values(desired.repositories).join(", ")}, and the accounts that own them, without keys (${accounts})`);
 }
 
 function accountsOf(connection: Connection): Accounts {
@@ -245,7 +245,7 @@ function filesIn(facts: Readonly<Record<string, string>>): string[] {
   return Object.keys(facts).filter((name) => name.startsWith("/") && name !== REPOSITORY_HOST_PATHS.sshd);
 }
 
-async function checkPlaces(connection: Connection, { accounts, mount }: DesiredRepositoryHost): Promise<void> {
+async function checkDirectories(connection: Connection, { accounts, mount }: DesiredRepositoryHost): Promise<void> {
   const first = accounts[0];
   if (first !== undefined) await runScript(connection, "use the directory", ABOVE_SCRIPT, [first.root.slice(0, first.root.lastIndexOf("/")) || "/"]);
   if (mount === "") return;
@@ -260,20 +260,20 @@ async function applySshd(
   desired: DesiredRepositoryHost,
   facts: Readonly<Record<string, string>>,
   signInAgain: SignInAgain,
-  tell: Tell,
+  log: Tell,
 ): Promise<void> {
   const { sshd } = REPOSITORY_HOST_PATHS;
   const wanted = wantedFacts(desired);
   if (facts[sshd] !== wanted[sshd]) {
     await writeSshd(connection, desired, desired.sshdConfig, signInAgain);
-    tell(`wrote ${sshd}`);
+    log(`wrote ${sshd}`);
   }
   const names = desired.accounts.map(({ name }) => name);
   const { stdout } = await runScript(connection, "ask sshd for its configuration", EFFECTIVE_SCRIPT, names);
   const lines = stdout.split("\n");
   for (const [index, { name, readOnly, root }] of desired.accounts.entries()) {
     const line = lines[index] ?? "";
-    if (told(line) === confinement(root, readOnly)) continue;
+    if (parseEffective(line) === confinement(root, readOnly)) continue;
     const allowed = allowedOnly(line);
     throw new Error(
       allowed
@@ -304,31 +304,31 @@ async function applyFiles(
   connection: Connection,
   desired: DesiredRepositoryHost,
   before: Readonly<Record<string, string>>,
-  tell: Tell,
+  log: Tell,
 ): Promise<string[]> {
   const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
   const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
   if (staleTimers.length > 0) await disableUnits(connection, staleTimers);
   await removeFiles(connection, stale);
-  for (const path of stale) tell(`removed ${path}`);
+  for (const path of stale) log(`removed ${path}`);
   const folders = new Set(Object.keys(desired.files).map((path) => path.slice(0, path.lastIndexOf("/"))));
   for (const folder of folders) await run(connection, `make the directory ${folder}`, ["install", "-d", "-m", "0755", "--", folder]);
   const files = Object.entries(desired.files).map(([path, { mode, text }]) => ({ path, mode, owner: "admin" as const, content: text }));
   const written = await writeFiles(connection, files, accountsOf(connection));
-  for (const path of written) tell(`wrote ${path}`);
+  for (const path of written) log(`wrote ${path}`);
   return [...stale, ...written];
 }
 
 /** Returns files from root to their account once they need no protection. Uses the timer's confinement. */
-async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, tell: Tell): Promise<void> {
+async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, log: Tell): Promise<void> {
   for (const [account, directory] of Object.entries(repositories)) {
     if (sealed.some((repository) => repository.account === account)) continue;
     const { stdout } = await connection.exec(["stat", "-c", "%u", "--", directory]);
     if (stdout.trim() !== "0") continue;
-    tell(`returning protected files to ${account}`);
+    log(`returning protected files to ${account}`);
     const confined = ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", `ReadWritePaths=${directory}`];
-    const words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", ...confined.map((property) => `--property=${property}`)];
-    await run(connection, "return the protected files", [...words, "/bin/sh", "-s", "--", directory, account, "0"], { stdin: SEAL_SCRIPT });
+    const parts = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", ...confined.map((property) => `--property=${property}`)];
+    await run(connection, "return the protected files", [...parts, "/bin/sh", "-s", "--", directory, account, "0"], { stdin: SEAL_SCRIPT });
   }
 }
 
@@ -339,14 +339,14 @@ function confinement(root: string, readOnly: boolean): string {
 /**
  * `ROOT COMMAND no yes`, from the output of {@link EFFECTIVE_SCRIPT} in sshd's own order; otherwise the output itself.
  */
-function told(line: string): string {
-  const words = line.split("|").filter((word) => word !== "");
-  const root = words.find((word) => word.startsWith("/"));
-  const command = words.find((word) => word.startsWith("internal-sftp"));
-  const flags = words.filter((word) => word === "no" || word === "yes").sort();
-  return root === undefined || command === undefined || words.length > 4 ? line : `${root} ${command} ${flags.join(" ")}`;
+function parseEffective(line: string): string {
+  const parts = line.split("|").filter((part) => part !== "");
+  const root = parts.find((part) => part.startsWith("/"));
+  const command = parts.find((part) => part.startsWith("internal-sftp"));
+  const flags = parts.filter((part) => part === "no" || part === "yes").sort();
+  return root === undefined || command === undefined || parts.length > 4 ? line : `${root} ${command} ${flags.join(" ")}`;
 }
 
 function allowedOnly(line: string): boolean {
-  return line.split("|").filter((word) => word !== "").length > 4;
+  return line.split("|").filter((part) => part !== "").length > 4;
 }

@@ -47,16 +47,16 @@ export function distributionOf(osRelease: string): Distribution {
 
 /** @throws Error for an unknown distribution or version of PostgreSQL */
 export function sourceOf(distribution: Distribution, major: number, hostName: string): PackageSource {
-  const found = SUPPORTED.find(({ id, version }) => id === distribution.id && version === distribution.version);
-  if (found === undefined) {
+  const supported = SUPPORTED.find(({ id, version }) => id === distribution.id && version === distribution.version);
+  if (supported === undefined) {
     throw new Error(
       `pgbackstop does not install PostgreSQL on ${distribution.title} (${hostName}): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported; ` +
         `install PostgreSQL ${major} yourself and leave postgres.install out`,
     );
   }
-  if (found.postgres === major) return "distribution";
+  if (supported.postgres === major) return "distribution";
   if (Number.isInteger(major) && major >= PGDG.oldest && major <= PGDG.newest) return "pgdg";
   throw new Error(
-    `there is no PostgreSQL ${major} for ${distribution.title}: its archive has ${found.postgres}, apt.postgresql.org has ${PGDG.oldest} to ${PGDG.newest}`,
+    `there is no PostgreSQL ${major} for ${distribution.title}: its archive has ${supported.postgres}, apt.postgresql.org has ${PGDG.oldest} to ${PGDG.newest}`,
   );
 }

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import type { Connection, Tell } from "./connection";
 import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./desiredFiles";
-import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./found";
+import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./detected";
 import { bringNode, findNeed, nodeFactOf } from "./node";
 import type { NodeInput } from "./nodeChoice";
 import { bringPostgres, type PostgresInput } from "./postgresInstall";
@@ -45,17 +45,17 @@ export async function bringPrograms(
   wanted: ProgramsWanted,
   looked: Looked,
   outcome: ProgramsOutcome,
-  tell: Tell,
+  log: Tell,
 ): Promise<Accounts> {
   const look = (): Promise<HostFacts> => readState(connection, queryOf(looked, false));
   let facts = await look();
-  const place = { user: wanted.user, dataDirectory: wanted.dataDirectory, config: wanted.directories.config };
-  if (await bringPostgres(connection, wanted.postgres, place, facts, tell)) facts = await look();
+  const location = { user: wanted.user, dataDirectory: wanted.dataDirectory, config: wanted.directories.config };
+  if (await bringPostgres(connection, wanted.postgres, location, facts, log)) facts = await look();
   const accounts = accountsIn(facts, wanted.user, connection);
   const node = wanted.bringsNode;
   const need = findNodeNeed(connection, wanted, looked, facts, outcome.nodeFact);
   if (node !== undefined && need !== null) {
-    tell(`installing Node.js: at ${node.path} ${need}`);
+    log(`installing Node.js: at ${node.path} ${need}`);
     const made = await makeDirectories(
       connection,
       wanted.directoriesToMake.filter(({ path }) => path === dirname(node.path)),
@@ -63,7 +63,7 @@ export async function bringPrograms(
     );
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...made])];
     outcome.nodePaths = [...new Set([...outcome.nodePaths, node.path, node.file])];
-    await bringNode(connection, node, facts.machine, accounts.database, tell);
+    await bringNode(connection, node, facts.machine, accounts.database, log);
     facts = await look();
   }
   requireNode(looked, facts, connection.name);

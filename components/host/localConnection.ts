@@ -76,11 +76,11 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
 function hold(argv: readonly string[], running: Set<ChildProcess>): Promise<HeldCommand> {
   return new Promise((resolve, reject) => {
     const child = start(argv, running);
-    let said = "";
+    let stderr = "";
     const ended = new Promise<void>((end) => {
       child.on("close", (code) => {
         running.delete(child);
-        reject(new Error(`${argv[0]} ended with exit code ${code ?? "of a signal"}${said === "" ? "" : `: ${said.trim()}`}`));
+        reject(new Error(`${argv[0]} ended with exit code ${code ?? "of a signal"}${stderr === "" ? "" : `: ${stderr.trim()}`}`));
         end();
       });
     });
@@ -89,7 +89,7 @@ function hold(argv: readonly string[], running: Set<ChildProcess>): Promise<Held
       reject(new Error(`unable to start ${argv[0]}: ${error.message}`));
     });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      said = (said + text).slice(-2000);
+      stderr = (stderr + text).slice(-2000);
     });
     child.stdout?.once("data", () => {
       resolve({

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { type Account, type Connection, type ExecResult, runScript, type Tell } from "./connection";
 import { type Accounts, desiredText, factText } from "./desiredFiles";
-import type { NodeInput, NodePlace, NodeUpload } from "./nodeChoice";
+import type { NodeInput, NodeLocation, NodeUpload } from "./nodeChoice";
 import type { NodeDownload } from "./nodeRelease";
 import { findNodeFault } from "./runtimeVerbs";
 import type { HostFacts } from "./state";
@@ -63,7 +63,7 @@ mv -fT -- "$temporary" "$1"
 sync "$(dirname -- "$1")"`;
 
 /** State of its path as one line: `link to /usr/bin/node`, or as of any file. */
-export function nodeFactOf(node: NodePlace, facts: HostFacts, accounts: Accounts): string {
+export function nodeFactOf(node: NodeLocation, facts: HostFacts, accounts: Accounts): string {
   const fact = facts.paths.get(node.path);
   if (fact === undefined) return "missing";
   if (fact.kind === "link" && node.look.length > 0) return linkText(facts.answers.get("nodeLink")?.stdout.trim() ?? "");
@@ -84,19 +84,19 @@ export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: 
 }
 
 /** Brings one. Returns the paths that are now ours. @throws Error naming the attempts */
-export async function bringNode(connection: Connection, node: NodeInput, machine: string, account: Account, tell: Tell): Promise<string[]> {
+export async function bringNode(connection: Connection, node: NodeInput, machine: string, account: Account, log: Tell): Promise<string[]> {
   if (node.upload !== undefined) {
-    await send(connection, node, node.upload, machine, tell);
+    await send(connection, node, node.upload, machine, log);
     return [node.file];
   }
   for (const path of node.look) {
     const answer = await connection.exec([path, "--version"], { account }).catch(() => null);
     if (answer === null || findNodeFault(answer) !== null) continue;
-    tell(`using ${path}, ${answer.stdout.trim()}`);
+    log(`using ${path}, ${answer.stdout.trim()}`);
     await runScript(connection, `link ${node.path} to ${path}`, LINK_SCRIPT, [node.path, path]);
     return [node.path];
   }
-  await fetchTo(connection, node, downloadFor(node, machine, connection.name), tell);
+  await fetchTo(connection, node, downloadFor(node, machine, connection.name), log);
   if (node.file === node.path) return [node.file];
   await runScript(connection, `link ${node.path} to ${node.file}`, LINK_SCRIPT, [node.path, node.file]);
   return [node.path, node.file];
@@ -107,13 +107,13 @@ function linkText(target: string): string {
 }
 
 function downloadFor({ download = {} }: NodeInput, machine: string, hostName: string): NodeDownload {
-  const found = download["any"] ?? download[machine];
-  if (found !== undefined) return found;
+  const chosen = download["any"] ?? download[machine];
+  if (chosen !== undefined) return chosen;
   throw new Error(`there is no Node.js to download for ${machine} (${hostName}): provide one by node.upload, or set nodePath to an installed one`);
 }
 
-async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, tell: Tell): Promise<void> {
-  tell(`fetching ${url}`);
+async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, log: Tell): Promise<void> {
+  log(`fetching ${url}`);
   const options = { timeoutMs: TRANSFER_TIMEOUT_MS };
   try {
     await runScript(connection, `download Node.js from ${url}`, DOWNLOAD_SCRIPT, [node.file, "", url, sha256], options);
@@ -128,11 +128,11 @@ async function send(
   node: NodeInput,
   { from, machine: wanted, sha256 }: NodeUpload,
   machine: string,
-  tell: Tell,
+  log: Tell,
 ): Promise<void> {
   if (wanted !== machine)
     throw new Error(`${from} is a Node.js for ${wanted}, but ${connection.name} is ${machine}: set node.upload to one for ${machine}`);
   const packed = await promisify(gzip)(await readFile(from), { level: GZIP_LEVEL });
-  tell(`sending ${from}, ${Math.round(packed.length / 1e6)} MB compressed`);
+  log(`sending ${from}, ${Math.round(packed.length / 1e6)} MB compressed`);
   await runScript(connection, `send ${from}`, UPLOAD_SCRIPT, [node.file, sha256], { stdin: packed, timeoutMs: TRANSFER_TIMEOUT_MS });
 }

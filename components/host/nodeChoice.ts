@@ -12,7 +12,7 @@ export interface NodeSettings {
 }
 
 /** Where it is. */
-export interface NodePlace {
+export interface NodeLocation {
   /** The command: a file of ours, or a link. */
   readonly path: string;
   /** Programs of the host: `path` becomes a link to a suitable one; empty: `path` is the file. */
@@ -22,7 +22,7 @@ export interface NodePlace {
 }
 
 /** How a Node.js is brought. Plain data: a part of the resource's inputs. */
-export interface NodeInput extends NodePlace {
+export interface NodeInput extends NodeLocation {
   /** From the machine that runs the program. */
   readonly upload?: NodeUpload;
   /** By `uname -m`; `any` for a given address. */
@@ -97,6 +97,6 @@ function chooseUpload(from: string, lib: string): NodeChoice {
   }
 }
 
-function wrong(path: string, fact: string, wayOut: string): Finding {
-  return finding("PB014", path, fact, wayOut);
+function wrong(path: string, fact: string, remedy: string): Finding {
+  return finding("PB014", path, fact, remedy);
 }

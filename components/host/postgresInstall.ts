@@ -21,7 +21,7 @@ export interface PostgresInput {
 }
 
 /** Additional facts about the cluster. */
-export interface ClusterPlace {
+export interface ClusterLocation {
   readonly user: string;
   readonly dataDirectory: string;
   /** Our configuration's directory, which holds the note. */
@@ -115,38 +115,44 @@ export function requireVersion(wanted: PostgresInput | undefined, dataDirectory:
 export async function bringPostgres(
   connection: Connection,
   wanted: PostgresInput | undefined,
-  place: ClusterPlace,
+  location: ClusterLocation,
   facts: HostFacts,
-  tell: Tell,
+  log: Tell,
 ): Promise<boolean> {
   if (wanted?.install !== true) return false;
-  if (wanted.programsOnly === true) return bringPackages(connection, wanted, place, facts, tell);
-  const note = notePath(place.config);
+  if (wanted.programsOnly === true) return bringPackages(connection, wanted, location, facts, log);
+  const note = notePath(location.config);
   const isUnfinished = (await connection.exec(["test", "-e", note])).exitCode === 0;
   if (facts.clusterVersion !== null && !isUnfinished) return false;
-  await bringPackages(connection, wanted, place, facts, tell);
-  tell(`creating a cluster of PostgreSQL ${wanted.version} in ${place.dataDirectory}`);
+  await bringPackages(connection, wanted, location, facts, log);
+  log(`creating a cluster of PostgreSQL ${wanted.version} in ${location.dataDirectory}`);
   await runScript(
     connection,
-    `make a cluster in ${place.dataDirectory}`,
+    `make a cluster in ${location.dataDirectory}`,
     CLUSTER_SCRIPT,
-    [String(wanted.version), place.dataDirectory, String(wanted.port), note],
+    [String(wanted.version), location.dataDirectory, String(wanted.port), note],
     { timeoutMs: CLUSTER_TIMEOUT_MS },
   );
   return true;
 }
 
 /** True when something was missing. */
-async function bringPackages(connection: Connection, wanted: PostgresInput, place: ClusterPlace, facts: HostFacts, tell: Tell): Promise<boolean> {
+async function bringPackages(
+  connection: Connection,
+  wanted: PostgresInput,
+  location: ClusterLocation,
+  facts: HostFacts,
+  log: Tell,
+): Promise<boolean> {
   const distribution = distributionOf(facts.osRelease);
   const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
   if (connection.login.uid !== 0)
     throw new Error(`installing PostgreSQL needs root, and the login on ${connection.name} is ${connection.login.name}`);
-  if (place.user !== PACKAGE_USER) {
-    throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${place.user}: leave user out, or install PostgreSQL yourself`);
+  if (location.user !== PACKAGE_USER) {
+    throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${location.user}: leave user out, or install PostgreSQL yourself`);
   }
   if (facts.packages[`postgresql-${wanted.version}`] !== undefined) return false;
-  tell(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
+  log(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
   await runScript(connection, `install PostgreSQL ${wanted.version}`, PACKAGES_SCRIPT, [String(wanted.version), source, distribution.codename], {
     timeoutMs: PACKAGES_TIMEOUT_MS,
   });

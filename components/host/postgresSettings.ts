@@ -46,8 +46,8 @@ export function parseSettingsAnswer(result: ExecResult): LiveSettings {
  * CommandFailed
  */
 export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSettings): Promise<LiveSettings> {
-  const words = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
-  return parseSettings((await runQuietly(runtime, ["pg-settings", ...words])).stdout);
+  const args = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
+  return parseSettings((await runQuietly(runtime, ["pg-settings", ...args])).stdout);
 }
 
 /** $1 data directory. The eighth line of its file has the server's own state. */
@@ -70,23 +70,23 @@ export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): 
     try {
       return await readSettings(runtime);
     } catch (error) {
-      const told = (
+      const state = (
         await runScript(runtime.connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account: runtime.account })
       ).stdout.trim();
       const pauseMs = BETWEEN_PAUSES_MS[tries];
       // A running server may have started since the query.
-      const mayChange = told === "between" || told === "stopped" || (told === "running" && tries === 0);
-      if (!mayChange || pauseMs === undefined) throw noAnswer(runtime, dataDirectory, told, error);
+      const mayChange = state === "between" || state === "stopped" || (state === "running" && tries === 0);
+      if (!mayChange || pauseMs === undefined) throw noAnswer(runtime, dataDirectory, state, error);
       await sleep(pauseMs);
     }
   }
 }
 
-function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string, told: string, error: unknown): Error {
+function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string, state: string, error: unknown): Error {
   const fact =
-    told === "none"
+    state === "none"
       ? `there is no cluster in ${dataDirectory} on ${connection.name}: set dataDirectory to PostgreSQL's data directory, or postgres to create a cluster`
-      : told === "stopped"
+      : state === "stopped"
         ? `PostgreSQL of ${dataDirectory} is not running on ${connection.name}: start it, and run the update again`
         : `PostgreSQL of ${dataDirectory} runs on ${connection.name} and does not answer ${account.name}: see port, socketDirectory, databaseUser and pg_hba.conf`;
   return new Error(`${fact}\n${error instanceof Error ? error.message : String(error)}`, { cause: error });

@@ -36,13 +36,11 @@ export async function takeBackRestoreCommand(
   connection: Connection,
   account: Account,
   { dataDirectory, program }: { readonly dataDirectory: string; readonly program: string },
-  tell: Tell,
+  log: Tell,
 ): Promise<void> {
   const { stdout } = await runScript(connection, `remove restore_command from ${dataDirectory}`, SCRIPT, [dataDirectory, program], { account });
-  if (stdout.includes("taken")) tell("removed restore_command: without an archive the standby can only stream");
+  if (stdout.includes("taken")) log("removed restore_command: without an archive the standby can only stream");
   if (stdout.includes("named")) {
-    tell(
-      `WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which is removed: delete it there, with Patroni in patroni.yml`,
-    );
+    log(`WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which is removed: delete it there, with Patroni in patroni.yml`);
   }
 }

@@ -36,7 +36,7 @@ export interface EngineVerbs {
   /** Proves that a WAL segment arrives in every repository; full backups may still be missing. */
   checkArchiving(): Promise<void>;
   /** A full backup into each of these repositories. */
-  takeFull(repoKeys: readonly number[], isAll: boolean): Promise<void>;
+  takeFull(repoIndexes: readonly number[], isAll: boolean): Promise<void>;
 }
 
 /** The runtime's verbs. */
@@ -44,9 +44,9 @@ export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
   return {
     createStanza: () => createStanza(runtime),
     checkArchiving: () => checkArchiving(runtime),
-    takeFull: async (repoKeys, isAll) => {
+    takeFull: async (repoIndexes, isAll) => {
       if (isAll) return takeFullBackup(runtime);
-      for (const repoKey of repoKeys) await takeFullBackup(runtime, repoKey);
+      for (const repoIndex of repoIndexes) await takeFullBackup(runtime, repoIndex);
     },
   };
 }
@@ -54,8 +54,8 @@ export function runtimeVerbs(runtime: RuntimeOnHost): EngineVerbs {
 /** Fault of the Node.js with this answer to `--version`; null if it is good enough. */
 export function findNodeFault(answer: ExecResult): string | null {
   if (answer.exitCode !== 0) {
-    const said = answer.stderr.trim();
-    return `cannot be run${said === "" ? "" : ` (${said})`}`;
+    const errorText = answer.stderr.trim();
+    return `cannot be run${errorText === "" ? "" : ` (${errorText})`}`;
   }
   const match = /^v([0-9]+)\.([0-9]+)\./.exec(answer.stdout);
   const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
@@ -86,22 +86,22 @@ async function checkArchiving(runtime: RuntimeOnHost): Promise<void> {
 }
 
 /** A full backup into every repository in one pass, or into one of them. @throws CommandFailed */
-async function takeFullBackup(runtime: RuntimeOnHost, repoKey?: number): Promise<void> {
-  const words = ["backup", "--type=full", ...(repoKey === undefined ? [] : [`--repo=${repoKey}`])];
-  await runVerb(runtime, "take the first backup", words, BACKUP_TIMEOUT_MS);
+async function takeFullBackup(runtime: RuntimeOnHost, repoIndex?: number): Promise<void> {
+  const args = ["backup", "--type=full", ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`])];
+  await runVerb(runtime, "take the first backup", args, BACKUP_TIMEOUT_MS);
 }
 
 /** Reads the content of each repository. An unreadable one has an error entry. @throws CommandFailed, Error */
 export async function readDestinations(runtime: RuntimeOnHost): Promise<Destination[]> {
-  return parseDestinationsAnswer(await execWithSecrets(runtime, destinationsWords(), { timeoutMs: VERB_TIMEOUT_MS }));
+  return parseDestinationsAnswer(await execWithSecrets(runtime, destinationsArgs(), { timeoutMs: VERB_TIMEOUT_MS }));
 }
 
 /** The command line that {@link parseDestinationsAnswer} reads. @param argv with the secrets */
 export function destinationsArgv(argv: readonly string[]): string[] {
-  return [...argv, ...destinationsWords()];
+  return [...argv, ...destinationsArgs()];
 }
 
-function destinationsWords(): string[] {
+function destinationsArgs(): string[] {
   return [...QUIET, "info", "--output=json", "--detail-level=destinations"];
 }
 
@@ -113,10 +113,10 @@ export function parseDestinationsAnswer(result: ExecResult): Destination[] {
 }
 
 /** Runs a verb without secrets that prints a document, without log lines. */
-export async function runQuietly(runtime: RuntimeOnHost, words: readonly string[]): Promise<{ readonly stdout: string }> {
+export async function runQuietly(runtime: RuntimeOnHost, args: readonly string[]): Promise<{ readonly stdout: string }> {
   const { connection, account, argv } = runtime;
-  const result = await connection.exec([...argv, ...QUIET, ...words], { account, timeoutMs: VERB_TIMEOUT_MS });
-  if (result.exitCode !== 0) throw new CommandFailed(`run ${words[0]}`, result);
+  const result = await connection.exec([...argv, ...QUIET, ...args], { account, timeoutMs: VERB_TIMEOUT_MS });
+  if (result.exitCode !== 0) throw new CommandFailed(`run ${args[0]}`, result);
   return result;
 }
 
@@ -130,21 +130,17 @@ export function parseJsonOutput(what: string, stdout: string): unknown {
   }
 }
 
-function execWithSecrets(
-  { account, argv, connection, launcher }: RuntimeOnHost,
-  words: readonly string[],
-  options: ExecOptions,
-): Promise<ExecResult> {
-  return launcher === undefined ? connection.exec([...argv, ...words], { ...options, account }) : connection.exec([launcher, ...words], options);
+function execWithSecrets({ account, argv, connection, launcher }: RuntimeOnHost, args: readonly string[], options: ExecOptions): Promise<ExecResult> {
+  return launcher === undefined ? connection.exec([...argv, ...args], { ...options, account }) : connection.exec([launcher, ...args], options);
 }
 
 /** Runs a verb and passes its log lines on. @throws CommandFailed */
-export async function runVerb(runtime: RuntimeOnHost, what: string, words: readonly string[], timeoutMs: number): Promise<void> {
+export async function runVerb(runtime: RuntimeOnHost, what: string, args: readonly string[], timeoutMs: number): Promise<void> {
   const { onLine } = runtime;
-  const tell = (line: string): void => {
+  const log = (line: string): void => {
     // The run's options: long, and the same as in the files.
     if (!line.includes(" command begin ")) onLine(line);
   };
-  const result = await execWithSecrets(runtime, ["--log-level-console=info", ...words], { timeoutMs, onLine: tell });
+  const result = await execWithSecrets(runtime, ["--log-level-console=info", ...args], { timeoutMs, onLine: log });
   if (result.exitCode !== 0) throw new CommandFailed(what, result);
 }

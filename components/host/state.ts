@@ -132,8 +132,8 @@ export async function readState(connection: Connection, query: StateQuery, timeo
     ...Object.entries(query.ask).map(([name, line]) => ["user", name, line]),
     ...Object.entries(query.askAsAdmin ?? {}).map(([name, line]) => ["admin", name, line]),
   ];
-  const found = [String(query.paths.length), ...query.paths, ...query.mounts];
-  const args = [query.user, query.dataDirectory, query.units.join(" "), String(asks.length), ...asks.flat(), ...found];
+  const examined = [String(query.paths.length), ...query.paths, ...query.mounts];
+  const args = [query.user, query.dataDirectory, query.units.join(" "), String(asks.length), ...asks.flat(), ...examined];
   const { stdout } = await runScript(connection, "read the state of the host", STATE_SCRIPT, args, timeoutMs === undefined ? {} : { timeoutMs });
   return parseState(query, stdout);
 }

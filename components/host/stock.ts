@@ -15,13 +15,13 @@ export interface StockOnHost {
 }
 
 /** @throws Error if it cannot run, or its version does not support the declaration; reports what it does badly */
-export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, tell: Tell): Promise<string> {
+export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, log: Tell): Promise<string> {
   const version = await readStockVersion(connection, stock, account);
-  const found = stock.limits.filter((limit) => isInRange(limit, version));
-  const texts = found.map(({ code, path, fact, hint }) => ({ code, text: `${path}: with pgBackRest ${version} ${fact}; ${hint}` }));
+  const limits = stock.limits.filter((limit) => isInRange(limit, version));
+  const texts = limits.map(({ code, path, fact, hint }) => ({ code, text: `${path}: with pgBackRest ${version} ${fact}; ${hint}` }));
   const faults = texts.filter(({ code }) => code === "PB048");
   if (faults.length > 0) throw new Error(faults.map(({ code, text }) => `${code} ${text}`).join("\n"));
-  for (const { code, text } of texts) tell(`WARN: ${code} ${text}`);
+  for (const { code, text } of texts) log(`WARN: ${code} ${text}`);
   return version;
 }
 
@@ -40,11 +40,11 @@ export function stockVerbs(runtime: RuntimeOnHost, { argv }: StockOnHost): Engin
   return {
     createStanza: () => createStanza(stock),
     checkArchiving: () => runVerb(stock, "check the archiving", ["check"], VERB_TIMEOUT_MS),
-    takeFull: async (repoKeys) => {
+    takeFull: async (repoIndexes) => {
       const failures: string[] = [];
-      for (const repoKey of repoKeys) {
+      for (const repoIndex of repoIndexes) {
         try {
-          await runVerb(stock, `take the first backup into repo${repoKey}`, ["backup", "--type=full", `--repo=${repoKey}`], BACKUP_TIMEOUT_MS);
+          await runVerb(stock, `take the first backup into repo${repoIndex}`, ["backup", "--type=full", `--repo=${repoIndex}`], BACKUP_TIMEOUT_MS);
         } catch (error) {
           failures.push(error instanceof Error ? error.message : String(error));
         }

@@ -23,13 +23,13 @@ export async function isSystemdRunning(connection: Connection, unitsDirectory: s
 
 /** Checks an agent's requirements before any change. @throws Error */
 export async function checkAgent(connection: Connection, unitsDirectory: string): Promise<void> {
-  const way = "or set agent to false, so that PostgreSQL's account reads the keys";
+  const remedy = "or set agent to false, so that PostgreSQL's account reads the keys";
   if (!(await isSystemdRunning(connection, unitsDirectory))) {
-    throw new Error(`systemd is not running on ${connection.name}, but it must pass the repositories' keys to the agent: boot it, ${way}`);
+    throw new Error(`systemd is not running on ${connection.name}, but it must pass the repositories' keys to the agent: boot it, ${remedy}`);
   }
   if ((await connection.exec(["test", "-x", "/usr/bin/perl"])).exitCode !== 0) {
     throw new Error(
-      `there is no /usr/bin/perl on ${connection.name}, which PostgreSQL needs to ask the agent: install it (perl-base is enough), ${way}`,
+      `there is no /usr/bin/perl on ${connection.name}, which PostgreSQL needs to ask the agent: install it (perl-base is enough), ${remedy}`,
     );
   }
 }
@@ -58,7 +58,7 @@ export async function readUnits(connection: Connection, units: readonly string[]
 }
 
 export function unitText(line: string): string {
-  const properties = new Map(line.split(" ").map((word) => [word.slice(0, word.indexOf("=")), word.slice(word.indexOf("=") + 1)]));
+  const properties = new Map(line.split(" ").map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]));
   if (properties.get("LoadState") === "not-found") return "missing";
   return `${properties.get("UnitFileState") || "disabled"} ${properties.get("ActiveState") || "inactive"}`;
 }

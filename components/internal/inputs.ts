@@ -13,32 +13,32 @@ export interface KnownPart<T> {
   /** The value with markers for outputs and promises. */
   readonly value: pulumi.Unwrap<T>;
   /** The output behind each marker. */
-  readonly later: ReadonlyMap<string, pulumi.Output<unknown>>;
+  readonly deferred: ReadonlyMap<string, pulumi.Output<unknown>>;
 }
 
 /** Separates plain and late values. @param firstIndex of the markers, if others are in use */
 export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
-  const later = new Map<string, pulumi.Output<unknown>>();
+  const deferred = new Map<string, pulumi.Output<unknown>>();
   const markers = new Map<unknown, string>();
-  const known = withMarkers(value, later, (output) => {
+  const known = withMarkers(value, deferred, (output) => {
     const marker = markers.get(output) ?? unknownMarker(firstIndex + markers.size);
     markers.set(output, marker);
     return marker;
   }) as pulumi.Unwrap<T>;
-  return { value: known, later };
+  return { value: known, deferred };
 }
 
 /** `known` with the markers in its leaves replaced by their outputs. */
-export function fillKnown(known: unknown, later: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
-  if (typeof known === "string" && isUnknown(known)) return fillText(known, later);
-  if (Array.isArray(known)) return known.map((item) => fillKnown(item, later));
+export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
+  if (typeof known === "string" && isUnknown(known)) return fillText(known, deferred);
+  if (Array.isArray(known)) return known.map((item) => fillKnown(item, deferred));
   if (typeof known !== "object" || known === null) return known;
-  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, later)]));
+  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, deferred)]));
 }
 
 /** The value once all of it is known, with markers for secrets: safe to report. */
-export function withoutSecrets<T>({ value, later }: KnownPart<T>): pulumi.Output<unknown> {
-  const entries = [...later].map(
+export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Output<unknown> {
+  const entries = [...deferred].map(
     async ([marker, output]): Promise<[string, pulumi.Output<unknown>][]> => ((await pulumi.isSecret(output)) ? [] : [[marker, output]]),
   );
   return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(fillKnown(value, new Map(open.flat()))));
@@ -49,23 +49,23 @@ export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";
 }
 
-function withMarkers(value: unknown, later: Map<string, pulumi.Output<unknown>>, markerOf: (output: unknown) => string): unknown {
+function withMarkers(value: unknown, deferred: Map<string, pulumi.Output<unknown>>, markerOf: (output: unknown) => string): unknown {
   if (pulumi.Output.isInstance(value) || value instanceof Promise) {
     const marker = markerOf(value);
-    if (!later.has(marker)) later.set(marker, pulumi.output(value));
+    if (!deferred.has(marker)) deferred.set(marker, pulumi.output(value));
     return marker;
   }
-  if (Array.isArray(value)) return value.map((item) => withMarkers(item, later, markerOf));
+  if (Array.isArray(value)) return value.map((item) => withMarkers(item, deferred, markerOf));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, later, markerOf)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item, deferred, markerOf)]));
 }
 
 /**
  * A text that is a single marker becomes the value itself, which may be a number; other texts get the values inserted.
  */
-function fillText(text: string, later: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
+function fillText(text: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
   const markers = unknownMarkers(text);
-  return pulumi.all(markers.map((marker) => later.get(marker) ?? pulumi.output(marker))).apply((values) => {
+  return pulumi.all(markers.map((marker) => deferred.get(marker) ?? pulumi.output(marker))).apply((values) => {
     if (text === markers[0]) return values[0];
     return markers.reduce((result, marker, index) => result.replaceAll(marker, String(values[index])), text);
   });

@@ -5,11 +5,11 @@ import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 
 /** Relative to the compiled `dist/components/internal` and to the source. */
-const PLACES = ["../../runtime.cjs", "../../dist/runtime.cjs"];
+const PATHS = ["../../runtime.cjs", "../../dist/runtime.cjs"];
 
 /** @throws Error if the package was not built */
 export function runtimeBundlePath(): string {
-  const path = PLACES.map((place) => join(__dirname, place)).find((candidate) => existsSync(candidate));
+  const path = PATHS.map((relativePath) => join(__dirname, relativePath)).find((candidate) => existsSync(candidate));
   if (path === undefined) throw new Error(`this package has no runtime.cjs (searched from ${__dirname}): build it with npm run build`);
   return path;
 }

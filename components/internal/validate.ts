@@ -7,20 +7,20 @@ import { findRule } from "../plan/findings/ruleTable";
  * Throws all errors at once. @throws InputPropertiesError with path, fact and remedy of each; its message has them all
  */
 export function throwErrors(component: string, findings: readonly Finding[]): void {
-  const errors = findings.filter((found) => found.severity === "error");
+  const errors = findings.filter((finding) => finding.severity === "error");
   if (errors.length === 0) return;
-  const list = errors.map((found) => `  ${findingText(found)}`).join("\n");
+  const list = errors.map((finding) => `  ${findingText(finding)}`).join("\n");
   throw new pulumi.InputPropertiesError({
     message: `${component}: ${errors.length} ${errors.length === 1 ? "error" : "errors"} in the arguments\n${list}`,
-    errors: errors.map((found) => ({ propertyPath: found.path, reason: `${found.code} ${reasonText(found)}` })),
+    errors: errors.map((finding) => ({ propertyPath: finding.path, reason: `${finding.code} ${reasonText(finding)}` })),
   });
 }
 
 /** Logs warnings and notes on their component. */
 export function logWarnings(findings: readonly Finding[], resource: pulumi.Resource): void {
-  for (const found of findings) {
-    if (found.severity === "warning") void pulumi.log.warn(findingText(found), resource);
-    else if (found.severity === "note") void pulumi.log.info(findingText(found), resource);
+  for (const finding of findings) {
+    if (finding.severity === "warning") void pulumi.log.warn(findingText(finding), resource);
+    else if (finding.severity === "note") void pulumi.log.info(findingText(finding), resource);
   }
 }
 
@@ -32,9 +32,9 @@ export function logWarnings(findings: readonly Finding[], resource: pulumi.Resou
 export function withoutSecretValues(findings: readonly Finding[], hidden: () => readonly Finding[]): Finding[] {
   if (findings.length === 0) return [];
   const open = new Set(hidden().map(findingText));
-  return findings.map((found) => {
-    if (open.has(findingText(found))) return found;
-    const rule = findRule(found.code);
-    return { ...found, message: `the value is secret, so this shows only the rule: ${rule?.what ?? found.code}`, hint: rule?.wayOut ?? "" };
+  return findings.map((finding) => {
+    if (open.has(findingText(finding))) return finding;
+    const rule = findRule(finding.code);
+    return { ...finding, message: `the value is secret, so this shows only the rule: ${rule?.what ?? finding.code}`, hint: rule?.remedy ?? "" };
   });
 }

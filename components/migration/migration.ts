@@ -2,29 +2,29 @@
 import * as pulumi from "@pulumi/pulumi";
 import { BackupNow } from "../actions/backupNow";
 import { connectionInputs } from "../databases/hostConnection";
-import { FILES_PLACE } from "../dynamic/filesPlace";
+import { FILES_PLACEHOLDER } from "../dynamic/filesPlaceholder";
 import { HostAction } from "../dynamic/hostAction";
 import { HostMigration } from "../dynamic/hostMigration";
 import { renderedName, typeToken } from "../internal/children";
 import {
-  binWords,
-  migrateWords,
+  binPathArgs,
+  migrateArgs,
   type MigrationFinding,
   type MigrationSettings,
   type MigrationStep,
   planSteps,
   runnerOf,
-  type ServerPlace,
+  type KnownServer,
 } from "../plan/migration/migrationSteps";
 import { mayRetireSource } from "../plan/migration/migrationReport";
 import { checkMigration } from "../plan/migration/migrationRules";
 import { MigrationJobs, type StepOptions } from "./migrationJobs";
 import type { MigrationArgs } from "./migrationArgs";
-import { namespaceOf, serverFiles, serverPlace, settingsOf } from "./migrationServers";
+import { namespaceOf, serverFiles, knownServer, settingsOf } from "./migrationServers";
 import { given } from "../plan/model/given";
 
 /** Exit code of `migrate plan` when something is in the way: a report, not a failure of the update. */
-const IN_THE_WAY = 81;
+const OBSTRUCTED = 81;
 
 /**
  * Moves databases and roles from one server into another one, compares them to the last row, and says when the old one may go: `pgbackstop migrate`
@@ -66,8 +66,8 @@ export class Migration extends pulumi.ComponentResource {
     const reports = this.#carryOut(name, args, settings, steps);
     this.steps = pulumi.output(texts);
     this.reports = pulumi.all(reports);
-    this.report = this.reports.apply((found) => found["verify"] ?? "");
-    this.mayRetireSource = this.reports.apply((found) => mayRetireSource(found["finish"] ?? ""));
+    this.report = this.reports.apply((all) => all["verify"] ?? "");
+    this.mayRetireSource = this.reports.apply((all) => mayRetireSource(all["finish"] ?? ""));
     this.registerOutputs({ steps: this.steps, reports: this.reports, report: this.report, mayRetireSource: this.mayRetireSource });
   }
 
@@ -97,27 +97,27 @@ interface Work {
   readonly args: MigrationArgs;
   readonly settings: MigrationSettings;
   readonly jobs: MigrationJobs | undefined;
-  readonly sides: { readonly source: pulumi.Output<ServerPlace>; readonly target: pulumi.Output<ServerPlace> };
+  readonly sides: { readonly source: pulumi.Output<KnownServer>; readonly target: pulumi.Output<KnownServer> };
 }
 
 function sidesOf(args: MigrationArgs, settings: MigrationSettings): Work["sides"] {
   const runner = runnerOf(settings);
   return {
-    source: serverPlace(args.source, settings.source, runner === "source", "source"),
-    target: serverPlace(args.target, settings.target, runner === "target", "target"),
+    source: knownServer(args.source, settings.source, runner === "source", "source"),
+    target: knownServer(args.target, settings.target, runner === "target", "target"),
   };
 }
 
 /** In every stage, so that its record outlives each. */
 function needsJobs({ secrets, source, target, workloads }: MigrationSettings): boolean {
-  const isInCluster = target.place === "cluster" || (target.place === "server" && source.place === "cluster");
+  const isInCluster = target.kind === "cluster" || (target.kind === "server" && source.kind === "cluster");
   return isInCluster || workloads.length > 0 || secrets.length > 0;
 }
 
 /** `pgbackstop migrate` steps report into the namespace only if they run in it. */
 function jobSteps(settings: MigrationSettings, steps: readonly MigrationStep[]): MigrationStep[] {
   const runner = runnerOf(settings);
-  const isInCluster = runner !== null && settings[runner].place === "cluster";
+  const isInCluster = runner !== null && settings[runner].kind === "cluster";
   return steps.filter(({ action }) => action !== "migrate" || isInCluster);
 }
 
@@ -139,9 +139,9 @@ function runMigrate(
       fileUser: host.databaseUser ?? host.user,
       argv: pulumi
         .all([host.runtimeArgv, sides.source, sides.target])
-        .apply(([argv, source, target]) => [...argv, ...migrateWords(settings, verb, source, target, FILES_PLACE)]),
+        .apply(([argv, source, target]) => [...argv, ...migrateArgs(settings, verb, source, target, FILES_PLACEHOLDER)]),
       files: pulumi.secret(pulumi.all(serverFiles(args))),
-      acceptedCode: verb === "plan" ? IN_THE_WAY : 0,
+      acceptedCode: verb === "plan" ? OBSTRUCTED : 0,
       what: `migrate ${verb}`,
       triggers: pulumi.all(verb === "plan" ? (args.planTriggers ?? []) : []),
     },
@@ -164,7 +164,7 @@ function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opt
       const spec = cluster?.verbs?.drills[settings.drill ?? ""];
       if (host === undefined) return loadJobs(jobs).run(step.role, spec ?? {}, opts);
       const { connection, signIn } = connectionInputs(host.connection);
-      const runs = [["--log-level-console=info", ...binWords(settings), "drill", "--pick=newest"]];
+      const runs = [["--log-level-console=info", ...binPathArgs(settings), "drill", "--pick=newest"]];
       const action = { connection, ...given({ signIn }), user: host.user, argv: host.runtimeArgv, runs, what: "make a drill" };
       return new HostAction(child, { ...action, triggers: [] }, options);
     }
@@ -182,8 +182,8 @@ function runUnits(
   const units = args.units?.[unitsIndex];
   if (units === undefined) throw new Error(`${child}: there are no units ${unitsIndex}`);
   const { connection, signIn } = connectionInputs(units.host.connection);
-  const word = action === "stop-units" ? "stop" : "start";
-  const names = word === "stop" ? units.names : units.names.toReversed();
+  const verb = action === "stop-units" ? "stop" : "start";
+  const names = verb === "stop" ? units.names : units.names.toReversed();
   return new HostAction(
     child,
     {
@@ -191,9 +191,9 @@ function runUnits(
       ...given({ signIn }),
       // systemd requires root for this.
       user: "root",
-      argv: ["systemctl", word, "--"],
+      argv: ["systemctl", verb, "--"],
       runs: names.map((name) => [name]),
-      what: `${word} ${names.join(", ")}`,
+      what: `${verb} ${names.join(", ")}`,
       triggers: [],
     },
     options,
@@ -210,13 +210,13 @@ function throwFindings(name: string, { source, target }: MigrationArgs, checked:
   const both = Object.entries({ source, target }).flatMap(([side, { cluster, host }]): MigrationFinding[] =>
     cluster === undefined || host === undefined
       ? []
-      : [{ path: side, fact: "host and cluster are given", rule: "a side is one of them", wayOut: "leave one out" }],
+      : [{ path: side, fact: "host and cluster are given", rule: "a side is one of them", remedy: "leave one out" }],
   );
-  const found = [...both, ...checked];
-  if (found.length === 0) return;
-  const reasonOf = ({ fact, rule, wayOut }: MigrationFinding): string => `${fact} (${rule}): ${wayOut}`;
+  const all = [...both, ...checked];
+  if (all.length === 0) return;
+  const reasonOf = ({ fact, rule, remedy }: MigrationFinding): string => `${fact} (${rule}): ${remedy}`;
   throw new pulumi.InputPropertiesError({
-    message: `Migration ${name}: ${found.length} ${found.length === 1 ? "error" : "errors"} in the arguments\n${found.map((each) => `  ${each.path}: ${reasonOf(each)}`).join("\n")}`,
-    errors: found.map((each) => ({ propertyPath: each.path, reason: reasonOf(each) })),
+    message: `Migration ${name}: ${all.length} ${all.length === 1 ? "error" : "errors"} in the arguments\n${all.map((each) => `  ${each.path}: ${reasonOf(each)}`).join("\n")}`,
+    errors: all.map((each) => ({ propertyPath: each.path, reason: reasonOf(each) })),
   });
 }

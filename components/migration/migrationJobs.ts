@@ -6,18 +6,18 @@ import { renderedName } from "../internal/children";
 import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declaredResource";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
-import { type MigrationSettings, type MigrationStep, migrateWords, type ServerPlace } from "../plan/migration/migrationSteps";
-import { PLACES } from "../../runtime/cnpg/names";
+import { type MigrationSettings, type MigrationStep, migrateArgs, type KnownServer } from "../plan/migration/migrationSteps";
+import { PATHS } from "../../runtime/cnpg/names";
 import { MANAGED_BY, type Manifest } from "../render/kubernetes/objects";
 import {
   type MigrationObjects,
   objectNames,
   renderChangeJob,
   renderMigrateJob,
-  renderMigrationPlace,
+  renderMigrationObjects,
   type RepositoryVolumes,
   valueFile,
-  wordsText,
+  argsText,
 } from "../render/kubernetes/migrationObjects";
 import { type MigrationArgs, MigrationStage } from "./migrationArgs";
 import { serverFiles, serverSources } from "./migrationServers";
@@ -27,7 +27,7 @@ const DIGEST_DIGITS = 8;
 /** Steps that a new image repeats: complete copies stay, and are compared. */
 const REMADE = ["plan", "copy", "verify"];
 const REMADE_UNTIL: readonly string[] = [MigrationStage.Plan, MigrationStage.Copy];
-const LATER = { name: "", namespace: "", workloads: [], secrets: [], runtime: { configMap: "", image: "" }, postgresImage: "", serverSources: [] };
+const DEFERRED = { name: "", namespace: "", workloads: [], secrets: [], runtime: { configMap: "", image: "" }, postgresImage: "", serverSources: [] };
 
 /** Parent and dependencies of Jobs. */
 export interface StepOptions {
@@ -36,8 +36,8 @@ export interface StepOptions {
 }
 
 interface Sides {
-  readonly source: pulumi.Output<ServerPlace>;
-  readonly target: pulumi.Output<ServerPlace>;
+  readonly source: pulumi.Output<KnownServer>;
+  readonly target: pulumi.Output<KnownServer>;
 }
 
 export class MigrationJobs {
@@ -46,7 +46,7 @@ export class MigrationJobs {
   readonly #settings: MigrationSettings;
   readonly #namespace: pulumi.Input<string>;
   readonly #objects: pulumi.Output<MigrationObjects>;
-  readonly #place: readonly pulumi.Resource[];
+  readonly #shared: readonly pulumi.Resource[];
 
   /** Declares everything but Jobs. */
   constructor(
@@ -64,26 +64,26 @@ export class MigrationJobs {
     this.#namespace = namespace;
     const runtime = deployRuntime({ name, namespace, parent }, name, false);
     const verbs = steps.flatMap(({ verb }) => verb ?? []);
-    this.#objects = this.#objectsLater(runtime);
-    this.#place = [...this.#declarePlace(verbs, parent), ...this.#declareWords(verbs, sides, parent), ...this.#declareSecrets(parent)];
+    this.#objects = this.#deferredObjects(runtime);
+    this.#shared = [...this.#declareShared(verbs, parent), ...this.#declareArgs(verbs, sides, parent), ...this.#declareSecrets(parent)];
   }
 
-  #objectsLater(runtime: RuntimeInputs): pulumi.Output<MigrationObjects> {
+  #deferredObjects(runtime: RuntimeInputs): pulumi.Output<MigrationObjects> {
     const { secrets, workloads } = this.#settings;
     const sources = serverSources(this.#args, this.#settings, objectNames(this.#name).servers);
     return pulumi
       .all([this.#namespace, runtime.configMap, runtime.image, this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "", sources])
-      .apply(([namespace, configMap, image, postgresImage, found]): MigrationObjects => {
-        return { name: this.#name, namespace, workloads, secrets, runtime: { configMap, image }, postgresImage, serverSources: found };
+      .apply(([namespace, configMap, image, postgresImage, known]): MigrationObjects => {
+        return { name: this.#name, namespace, workloads, secrets, runtime: { configMap, image }, postgresImage, serverSources: known };
       });
   }
 
-  #declarePlace(verbs: readonly string[], parent: pulumi.Resource): pulumi.Resource[] {
+  #declareShared(verbs: readonly string[], parent: pulumi.Resource): pulumi.Resource[] {
     const { secrets, workloads } = this.#settings;
-    const { later, value } = splitKnown({ namespace: this.#namespace });
-    const objects = { ...LATER, name: this.#name, namespace: value.namespace, workloads, secrets };
-    return renderMigrationPlace(objects, verbs).map(({ manifest, role }) =>
-      declareKubernetes(renderedName(this.#name, role), fillKnown(manifest, later) as Manifest, {
+    const { deferred, value } = splitKnown({ namespace: this.#namespace });
+    const objects = { ...DEFERRED, name: this.#name, namespace: value.namespace, workloads, secrets };
+    return renderMigrationObjects(objects, verbs).map(({ manifest, role }) =>
+      declareKubernetes(renderedName(this.#name, role), fillKnown(manifest, deferred) as Manifest, {
         parent,
         // Written by the Jobs.
         ...(role === "record" || role.startsWith("report-") ? { ignoreChanges: ["data"] } : {}),
@@ -91,14 +91,12 @@ export class MigrationJobs {
     );
   }
 
-  #declareWords(verbs: readonly NonNullable<MigrationStep["verb"]>[], { source, target }: Sides, parent: pulumi.Resource): pulumi.Resource[] {
+  #declareArgs(verbs: readonly NonNullable<MigrationStep["verb"]>[], { source, target }: Sides, parent: pulumi.Resource): pulumi.Resource[] {
     if (verbs.length === 0) return [];
     const data = pulumi
       .all([source, target])
-      .apply(([from, to]) =>
-        Object.fromEntries(verbs.map((verb) => [verb, wordsText(migrateWords(this.#settings, verb, from, to, PLACES.servers))])),
-      );
-    const metadata = { name: objectNames(this.#name).words, namespace: this.#namespace, labels: MANAGED_BY };
+      .apply(([from, to]) => Object.fromEntries(verbs.map((verb) => [verb, argsText(migrateArgs(this.#settings, verb, from, to, PATHS.servers))])));
+    const metadata = { name: objectNames(this.#name).args, namespace: this.#namespace, labels: MANAGED_BY };
     const object = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
     return [declareKubernetes(renderedName(this.#name, "words"), object, { parent })];
   }
@@ -142,7 +140,7 @@ export class MigrationJobs {
     const done = this.#job(step.role, manifest, opts, [...(verb === "plan" ? planTriggers : []), ...images]);
     const id = pulumi.all([this.#namespace, done.id]).apply(([namespace]) => `${namespace}/${objectNames(this.#name).report}-${verb}`);
     const data = readConfigMap(renderedName(this.#name, `told-${verb}`), id, { parent: opts.parent, dependsOn: [done] });
-    return { done, report: data.apply((found) => found?.["report"] ?? "") };
+    return { done, report: data.apply((known) => known?.["report"] ?? "") };
   }
 
   /** Another Job of a rendered spec, such as a drill's. */
@@ -167,7 +165,7 @@ export class MigrationJobs {
     const object = { apiVersion: "batch/v1", kind: "Job", metadata, spec: manifest.apply((made) => made["spec"] as object) };
     return declareKubernetes(renderedName(this.#name, role), object, {
       parent,
-      dependsOn: [...this.#place, ...dependsOn],
+      dependsOn: [...this.#shared, ...dependsOn],
       // From the switch on applications use the target: another comparison would find their changes.
       ignoreChanges: ["spec", "metadata.labels", ...(REMADE_UNTIL.includes(this.#settings.until) ? [] : ["metadata.name"])],
       deleteBeforeReplace: true,

@@ -1,7 +1,7 @@
 /** Both sides of a migration: plain settings for the plan, and late values for its arguments. */
 import * as pulumi from "@pulumi/pulumi";
 import type { KeyRef } from "../databases/cnpgArgs";
-import { type MigrationSettings, runnerOf, SERVER_FILES, type ServerPlace, type ServerSettings } from "../plan/migration/migrationSteps";
+import { type MigrationSettings, runnerOf, SERVER_FILES, type KnownServer, type ServerSettings } from "../plan/migration/migrationSteps";
 import { type MigrationArgs, MigrationStage, type MigrationServerArgs } from "./migrationArgs";
 import { given } from "../plan/model/given";
 
@@ -9,13 +9,13 @@ const PROCESS_MAX = 2;
 
 /** Names, counts and flags, without any secret value. */
 export function settingsOf(name: string, args: MigrationArgs): MigrationSettings {
-  const place = (server: MigrationServerArgs): ServerSettings["place"] =>
+  const kind = (server: MigrationServerArgs): ServerSettings["kind"] =>
     server.host !== undefined ? "host" : server.cluster !== undefined ? "cluster" : "server";
-  const places = { source: { place: place(args.source) }, target: { place: place(args.target) } };
-  const runner = runnerOf(places);
-  const isInCluster = runner !== null && places[runner].place === "cluster";
+  const sides = { source: { kind: kind(args.source) }, target: { kind: kind(args.target) } };
+  const runner = runnerOf(sides);
+  const isInCluster = runner !== null && sides[runner].kind === "cluster";
   const namespace = namespaceOf(args);
-  const settings = (server: MigrationServerArgs): ServerSettings => serverSettings(server, place(server), isInCluster, namespace);
+  const settings = (server: MigrationServerArgs): ServerSettings => serverSettings(server, kind(server), isInCluster, namespace);
   return {
     name,
     until: args.until ?? MigrationStage.Plan,
@@ -46,7 +46,7 @@ export function namespaceOf({ namespace, source, target }: MigrationArgs): pulum
 
 function serverSettings(
   server: MigrationServerArgs,
-  place: ServerSettings["place"],
+  kind: ServerSettings["kind"],
   isInCluster: boolean,
   namespace: pulumi.Input<string> | undefined,
 ): ServerSettings {
@@ -55,7 +55,7 @@ function serverSettings(
   const isElsewhere = isInCluster && typeof own === "string" && typeof namespace === "string" && own !== namespace;
   const isNamed = isInCluster && cluster !== undefined && !isElsewhere;
   return {
-    place,
+    kind,
     hasRuntime: (host === undefined || host.databaseUser !== undefined) && (cluster === undefined || cluster.verbs !== undefined),
     isElsewhere,
     isInSecret: passwordSecret !== undefined || caSecret !== undefined,
@@ -72,13 +72,13 @@ function serverSettings(
 }
 
 /** Includes the final address. */
-export function serverPlace(
+export function knownServer(
   server: MigrationServerArgs,
   settings: ServerSettings,
   isRunner: boolean,
   side: "source" | "target",
-): pulumi.Output<ServerPlace> {
-  return addressOf(server, isRunner, side).apply((address): ServerPlace => ({ address, settings }));
+): pulumi.Output<KnownServer> {
+  return addressOf(server, isRunner, side).apply((address): KnownServer => ({ address, settings }));
 }
 
 function addressOf({ address, cluster, host }: MigrationServerArgs, isRunner: boolean, side: "source" | "target"): pulumi.Output<string | undefined> {

@@ -80,9 +80,9 @@ export class Monitoring extends pulumi.ComponentResource {
     }
     super(typeToken("Monitoring"), name, {}, opts);
     const databases = pulumi.all(args.topologies).apply((texts) => texts.flatMap(topologiesOf));
-    const groups = databases.apply((found) => alertGroupsOf(found, (database) => optionsOf(args, database)));
+    const groups = databases.apply((known) => alertGroupsOf(known, (database) => optionsOf(args, database)));
     this.rulesFile = groups.apply(renderAlertFile);
-    this.dashboardJson = databases.apply((found) => renderDashboard(found, args.title));
+    this.dashboardJson = databases.apply((known) => renderDashboard(known, args.title));
     if (args.kubernetes !== undefined) this.makeObjects(name, args.kubernetes, groups);
     this.registerOutputs({ rulesFile: this.rulesFile, dashboardJson: this.dashboardJson });
   }
@@ -90,8 +90,8 @@ export class Monitoring extends pulumi.ComponentResource {
   private makeObjects(component: string, args: MonitoringObjectsArgs, groups: pulumi.Output<AlertGroup[]>): void {
     const name = args.name ?? component;
     if (args.prometheusRule ?? true) {
-      const place = { name, namespace: "", labels: {} };
-      const spec = groups.apply((made) => prometheusRule(made, place).spec);
+      const identity = { name, namespace: "", labels: {} };
+      const spec = groups.apply((made) => prometheusRule(made, identity).spec);
       const metadata = { name, namespace: args.namespace, labels: { ...MANAGED_BY, ...args.ruleLabels } };
       const rule = { apiVersion: "monitoring.coreos.com/v1", kind: "PrometheusRule", metadata, spec };
       declareKubernetes(childName(component, "rules"), rule, { parent: this });

@@ -11,7 +11,7 @@ import { ageLimit } from "./schedule/expectFull";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { streamRules } from "./alerts/streams";
-import { type AlertGroup, type AlertOptions, type AlertRule, durationWords, Writer } from "./alerts/rule";
+import { type AlertGroup, type AlertOptions, type AlertRule, durationText, Writer } from "./alerts/rule";
 import type { RepositoryNode, Topology } from "./topology/topology";
 import { isUnknown } from "./model/unknown";
 
@@ -77,7 +77,7 @@ function hostRules(writer: Writer, { objectives }: Topology): AlertRule[] {
       "critical",
       "5m",
       `time() - ${writer.series("pgbackstop_wal_waiting_oldest_timestamp_seconds")} > ${waitS}`,
-      `WAL waits for longer than ${durationWords(waitS)}`,
+      `WAL waits for longer than ${durationText(waitS)}`,
       "archive_command fails or hangs, the agent is dead, or no repository that must hold WAL takes it. What was written since is on this host only.",
     ),
     writer.rule(
@@ -128,7 +128,7 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       "10m",
       `${writer.series("pgbackstop_repo_wal_lag_seconds")} > ${lagS}`,
       `${repo} is behind the other repositories`,
-      `Its newest WAL is more than ${durationWords(lagS)} older than that of another repository: alone it would lose so much.`,
+      `Its newest WAL is more than ${durationText(lagS)} older than that of another repository: alone it would lose so much.`,
     ),
     writer.rule(
       "PgbackstopWalOwed",
@@ -198,10 +198,12 @@ function hostRepositoryRules(writer: Writer, { key }: RepositoryNode): AlertRule
 /** Null if no schedule makes backups of this type: nothing can be late. */
 export function backupAgeLimit(
   topology: Topology,
-  repoKey: number,
+  repoIndex: number,
   type: (typeof TYPES)[number],
 ): { readonly limitS: number; readonly gapMinutes: number } | null {
-  const counted = topology.schedules.filter((schedule) => schedule.repoKeys.includes(repoKey) && TYPES.indexOf(schedule.type) <= TYPES.indexOf(type));
+  const counted = topology.schedules.filter(
+    (schedule) => schedule.repoKeys.includes(repoIndex) && TYPES.indexOf(schedule.type) <= TYPES.indexOf(type),
+  );
   if (!counted.some((schedule) => schedule.type === type)) return null;
   return ageLimit(counted);
 }
@@ -219,8 +221,8 @@ function ageRules(writer: Writer, topology: Topology, { key }: RepositoryNode, t
       severity,
       "10m",
       `time() - ${own.series(metric)} > ${limitS}`,
-      `the newest ${type} backup in repo${key} is older than ${durationWords(limitS)}`,
-      `Its schedules never leave more than ${durationWords(gapMinutes * 60)} between two: a run has failed, was skipped or is stuck.`,
+      `the newest ${type} backup in repo${key} is older than ${durationText(limitS)}`,
+      `Its schedules never leave more than ${durationText(gapMinutes * 60)} between two: a run has failed, was skipped or is stuck.`,
     ),
     own.rule(
       "PgbackstopBackupMissing",

@@ -59,8 +59,8 @@ type Maybe = Topology | null | undefined;
 type One = Pick<TopologyDiff, "changes" | "unused">;
 
 function diffOne(name: string, before: Maybe, after: Maybe): One {
-  const found: Change[] = [];
-  const to = collector(name, found);
+  const changes: Change[] = [];
+  const to = collector(name, changes);
   if (before === undefined) {
     const shown = after === undefined || after === null ? "not known yet" : copyCountsText(countCopies(after));
     to.add("database", null, shown, "strengthened", `${name} is new, with ${shown}`);
@@ -69,7 +69,7 @@ function diffOne(name: string, before: Maybe, after: Maybe): One {
     to.add("database", shown, "removed", "weakened", `${name} is no longer backed up`);
     return acknowledge(
       name,
-      found,
+      changes,
       new Map(),
       reasonsOf(before).filter(([change]) => change === REMOVED_DATABASE),
     );
@@ -77,21 +77,21 @@ function diffOne(name: string, before: Maybe, after: Maybe): One {
     if (before !== after)
       to.uncertain("database", before === null ? "not known" : "known", "not known yet", `the topology of ${name} is not known yet`);
   } else diffDatabase(to, before, after);
-  return acknowledge(name, found, new Map(reasonsOf(before)), reasonsOf(after));
+  return acknowledge(name, changes, new Map(reasonsOf(before)), reasonsOf(after));
 }
 
 /** Attaches the reasons of unspent entries to weakened changes. */
 function acknowledge(database: string, changes: readonly Change[], spent: ReadonlyMap<string, string>, entries: readonly Entry[]): One {
   const fresh = new Map(entries.filter(([change, reason]) => !spent.has(change) && reason.trim() !== ""));
   const used = new Set<string>();
-  const told = changes.map((change): Change => {
+  const marked = changes.map((change): Change => {
     const reason = fresh.get(change.acknowledgeAs);
     if (change.effect !== "weakened" || reason === undefined) return change;
     used.add(change.acknowledgeAs);
     return { ...change, acknowledged: reason };
   });
   const unused = [...fresh.keys()].filter((change) => !used.has(change) && change !== REMOVED_DATABASE);
-  return { changes: told, unused: unused.map((change) => ({ database, change })) };
+  return { changes: marked, unused: unused.map((change) => ({ database, change })) };
 }
 
 type Entry = readonly [change: string, reason: string];

@@ -3,7 +3,7 @@
  * known. The rules lie in rules/, one file for each subject.
  */
 import type { Finding } from "./findings/findings";
-import type { ClusterPlan, DatabasePlan, HostPlan } from "./model/plan";
+import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "./model/plan";
 import { checkAcknowledge, checkAcknowledgeWeaker } from "./rules/acknowledge";
 import { checkCopies, checkMounts } from "./rules/copies";
 import { checkClusterEngine, checkEngine } from "./rules/engines";
@@ -32,7 +32,7 @@ export function checkHost(plan: HostPlan): Finding[] {
 }
 
 /** @param others found earlier, which `silence` covers too */
-export function checkCluster(plan: ClusterPlan, others: readonly Finding[] = []): Finding[] {
+export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding[] = []): Finding[] {
   return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan), ...checkAcknowledgeWeaker(plan), ...others]);
 }
 

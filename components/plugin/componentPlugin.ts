@@ -78,9 +78,9 @@ function announce(
 
 function componentClass(type: string): ComponentClass {
   const className = type.split(":").at(-1) ?? "";
-  const found = Object.entries(exported).find(([exportedName]) => exportedName === className)?.[1];
-  if (typeof found !== "function") throw new Error(`${type} is in the schema, but not in this package`);
-  return found as ComponentClass;
+  const component = Object.entries(exported).find(([exportedName]) => exportedName === className)?.[1];
+  if (typeof component !== "function") throw new Error(`${type} is in the schema, but not in this package`);
+  return component as ComponentClass;
 }
 
 function fieldOf(component: pulumi.ComponentResource, key: string): unknown {

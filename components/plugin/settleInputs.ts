@@ -57,9 +57,9 @@ class Settler {
     const settled: Record<string, unknown> = {};
     for (const [name, part] of Object.entries(value)) {
       const type = properties[name];
-      const place = path === "" ? name : `${path}.${name}`;
-      if (type === undefined) this.unknownNames.push(place);
-      else if (part !== undefined && part !== null) settled[name] = await this.#part(part, type, place, lift);
+      const where = path === "" ? name : `${path}.${name}`;
+      if (type === undefined) this.unknownNames.push(where);
+      else if (part !== undefined && part !== null) settled[name] = await this.#part(part, type, where, lift);
     }
     return settled;
   }

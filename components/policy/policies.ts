@@ -41,10 +41,10 @@ export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceVali
   }
   const bucketNames = options.bucketNames ?? BUCKET_NAMES;
   return POLICY_CODES.map((code) => {
-    const { severity, wayOut, what, why } = RULES[code];
+    const { severity, remedy, what, why } = RULES[code];
     return {
       name: code,
-      description: `${what}: ${why}. Remedy: ${wayOut}.`,
+      description: `${what}: ${why}. Remedy: ${remedy}.`,
       enforcementLevel: Object.hasOwn(silence, code) ? "disabled" : (options.enforcement?.[severity] ?? LEVELS[severity]),
       validateResource: (resource, report) => reportAll(code, checkResource(resource, bucketNames), report),
       validateStack: ({ resources }, report) => reportAll(code, checkStack(resources), report),
@@ -68,7 +68,7 @@ export function checkStack(resources: readonly StackResource[]): Finding[] {
 }
 
 function reportAll(code: string, findings: readonly Finding[], report: ReportViolation): void {
-  for (const found of findings) if (found.code === code) report(findingText(found));
+  for (const finding of findings) if (finding.code === code) report(findingText(finding));
 }
 
 /** The object behind a resource: the type's token or the resource's name supply omitted fields. */

@@ -10,8 +10,8 @@ import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 /** The prefix of a bucket's keys; an unusable late one is an error of `component` when it arrives. */
 export function checkedKeyPrefix(component: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
   if (typeof path === "string") return path;
-  const later = pulumi.output(path);
-  return pulumi.all([later, pulumi.isSecret(later)]).apply(([value, secret]) => {
+  const deferred = pulumi.output(path);
+  return pulumi.all([deferred, pulumi.isSecret(deferred)]).apply(([value, secret]) => {
     throwErrors(
       component,
       withoutSecretValues(checkKeyPrefix(value), () => (secret ? [] : checkKeyPrefix(value))),
@@ -31,8 +31,8 @@ export function withoutKeys(args: { readonly cipher?: CipherRef; readonly creden
 /** A target as a plan takes it, without what is secret: of keys and passphrases remains that there are some. */
 export function targetSettings(target: RepositoryTarget): object {
   const { cipher, ...others } = target;
-  const place = Object.entries(others).filter(([field]) => !REPOSITORY_KINDS.some((kind) => kind === field));
-  return { ...Object.fromEntries(place), encrypted: cipher !== undefined, ...typeOf({ kind: kindOf(target) }).open(target) };
+  const base = Object.entries(others).filter(([field]) => !REPOSITORY_KINDS.some((kind) => kind === field));
+  return { ...Object.fromEntries(base), encrypted: cipher !== undefined, ...typeOf({ kind: kindOf(target) }).open(target) };
 }
 
 /** The `cipher` of a target, secret; nothing where there is none. */

@@ -279,20 +279,20 @@ function permissionGroups(
   const listed = pulumi.output(accountId).apply(async (account) => {
     const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent }).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new pulumi.RunError(`unable to read the permission groups of Cloudflare account ${account}: ${reason}; ${WAY_OUT}`);
+      throw new pulumi.RunError(`unable to read the permission groups of Cloudflare account ${account}: ${reason}; ${REMEDY}`);
     });
     return results;
   });
   const find = (role: TokenRole): pulumi.Output<string> =>
     pulumi.all([accountId, listed]).apply(([account, results]) => {
       const group = results.find((each) => each.name === R2_PERMISSION_GROUPS[role]);
-      if (group === undefined) throw new pulumi.RunError(`account ${account} has no permission group "${R2_PERMISSION_GROUPS[role]}"; ${WAY_OUT}`);
+      if (group === undefined) throw new pulumi.RunError(`account ${account} has no permission group "${R2_PERMISSION_GROUPS[role]}"; ${REMEDY}`);
       return group.id;
     });
   return { writer: writerPermissionGroupId ?? find("writer"), reader: readerPermissionGroupId ?? (reader ? find("reader") : "") };
 }
 
-const WAY_OUT =
+const REMEDY =
   "look them up yourself and set writerPermissionGroupId and readerPermissionGroupId of credentials.create, or create a token in the dashboard and set credentials.keys";
 
 function secretOf({ accessKeyId, secretAccessKey }: R2ExistingKeys): S3Credentials {

@@ -42,7 +42,7 @@ export function createBucket(
   const { region } = args;
   // Not Amazon's own answer, which a preview does not know: policies should be readable before they are created.
   const arnOf = (bucketName: pulumi.Output<string>): pulumi.Output<string> =>
-    pulumi.all([bucketName, region]).apply(([known, place]) => bucketArnOf(known, place));
+    pulumi.all([bucketName, region]).apply(([known, regionName]) => bucketArnOf(known, regionName));
   if (create === undefined && existing?.takeOver !== true) {
     const bucketName = pulumi.output(existing?.name ?? "");
     return { name: bucketName, arn: arnOf(bucketName) };

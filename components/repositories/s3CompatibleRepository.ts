@@ -139,6 +139,6 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
 function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
   if (expectedStoredGiB === undefined) return null;
   const known = splitKnown({ endpoint, ...given({ quirks }) }).value;
-  const { provider } = typeOf({ kind: "s3" }).place({ name: "", encrypted: true, s3: { bucket: "", region: "", ...known } });
+  const { provider } = typeOf({ kind: "s3" }).site({ name: "", encrypted: true, s3: { bucket: "", region: "", ...known } });
   return estimateStorage(provider, bucket.existing.facts?.storageClass, expectedStoredGiB);
 }

@@ -20,7 +20,7 @@ export interface AttachOutputs extends Record<string, pulumi.Output<unknown>> {
 /** Declares everything; what it returns are the stack's outputs. */
 export function program({ clusterName, keys, namespace, restoreTo }: AttachSettings): AttachOutputs {
   const passphrase = new CipherPassphrase("legacy-key");
-  const place = (name: string, endpoint: string, region: string, path: string) =>
+  const repository = (name: string, endpoint: string, region: string, path: string) =>
     new S3CompatibleRepository(name, {
       endpoint,
       region,
@@ -28,8 +28,8 @@ export function program({ clusterName, keys, namespace, restoreTo }: AttachSetti
       bucket: { existing: { name: "acme-legacy-pg", credentials: keys } },
       cipher: passphrase.ref,
     });
-  const near = place("legacy-near", "s3.eu-central-003.backblazeb2.com", "eu-central-003", "/legacy");
-  const far = place("legacy-far", "s3.eu-west-1.amazonaws.com", "eu-west-1", "/legacy");
+  const near = repository("legacy-near", "s3.eu-central-003.backblazeb2.com", "eu-central-003", "/legacy");
+  const far = repository("legacy-far", "s3.eu-west-1.amazonaws.com", "eu-west-1", "/legacy");
   const plugin = new CnpgPlugin("pgbackstop", {});
   const backup = new CnpgBackup("legacy", {
     namespace,
@@ -42,7 +42,7 @@ export function program({ clusterName, keys, namespace, restoreTo }: AttachSetti
     silence: { PB042: "legacy-then, below, is the drill" },
   });
   if (restoreTo !== undefined) {
-    const then = place("legacy-then", "s3.eu-central-003.backblazeb2.com", "eu-central-003", "/legacy-then");
+    const then = repository("legacy-then", "s3.eu-central-003.backblazeb2.com", "eu-central-003", "/legacy-then");
     new CnpgRestore("legacy-then", {
       namespace,
       plugin: plugin.ref,

@@ -19,7 +19,7 @@ import {
   type StanzaKind,
 } from "pgbackstop";
 
-export interface ClusterSettings {
+export interface ProgramSettings {
   /** At Cloudflare. */
   readonly accountId: string;
   /** By cluster. */
@@ -38,7 +38,7 @@ export interface ClusterOutputs extends Record<string, pulumi.Output<unknown>> {
 const NAMESPACE = "database";
 
 /** Declares everything; what it returns are the stack's outputs. */
-export function program(settings: ClusterSettings): ClusterOutputs {
+export function program(settings: ProgramSettings): ClusterOutputs {
   const item = (key: string, field: string, secretKey: string) => ({ key, property: `${key.toUpperCase()}_PGBACKREST_${field}`, secretKey });
   const keysOf = (key: string, short: string) => ({
     accessKeyId: item(key, "ACCESS_KEY", `${short}-access-key-id`),
@@ -54,7 +54,7 @@ export function program(settings: ClusterSettings): ClusterOutputs {
   const plugin = settings.engine === undefined ? new CnpgPlugin("pgbackstop", {}) : undefined;
 
   const cluster = (name: string, bucket: string, more: Partial<CnpgClusterArgs>): CnpgCluster => {
-    const place = (short: "b2" | "r2", endpoint: string, region: string) => {
+    const repository = (short: "b2" | "r2", endpoint: string, region: string) => {
       const existingSecret = keys.refs[short];
       return new S3CompatibleRepository(`${name}-${short}`, {
         endpoint,
@@ -63,8 +63,8 @@ export function program(settings: ClusterSettings): ClusterOutputs {
         bucket: { existing: { name: bucket, ...(existingSecret === undefined ? {} : { existingSecret }) } },
       });
     };
-    const b2 = place("b2", "s3.us-east-005.backblazeb2.com", "us-east-005");
-    const r2 = place("r2", `${settings.accountId}.r2.cloudflarestorage.com`, "auto");
+    const b2 = repository("b2", "s3.us-east-005.backblazeb2.com", "us-east-005");
+    const r2 = repository("r2", `${settings.accountId}.r2.cloudflarestorage.com`, "auto");
     return new CnpgCluster(name, {
       namespace: NAMESPACE,
       ...(plugin === undefined ? {} : { plugin: plugin.ref }),

@@ -7,7 +7,7 @@
  */
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
-import { OwnPlaces } from "../archiver/ownPlace";
+import { OwnFiles } from "../archiver/ownFile";
 import { StreamService } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
@@ -32,7 +32,7 @@ interface Services {
   /** Null when only complete segments are shipped. */
   readonly stream: StreamService | null;
   readonly gets: GetService;
-  readonly places: OwnPlaces;
+  readonly ownFiles: OwnFiles;
 }
 
 export const agentCommand: Command = async (host) => {
@@ -41,16 +41,16 @@ export const agentCommand: Command = async (host) => {
   const own = { ...ctx, signal: new AbortController().signal };
   const { stream: streaming } = config.settings;
   const stream = streaming === undefined ? null : new StreamService(host, own, streaming.intervalSeconds * 1000);
-  const wal = new WalService(host, own, undefined, (repoKey, walName) => stream?.stored(repoKey, walName));
+  const wal = new WalService(host, own, undefined, (repoIndex, walName) => stream?.stored(repoIndex, walName));
   const gets = new GetService(host, own);
-  const place = host.listenFd === null ? { path: config.agent.socket } : { fd: host.listenFd };
-  const services = { host, wal, stream, gets, places: new OwnPlaces() };
-  const socket = await serveControlSocket(place, (workingDirectory, words, gone) => answer(services, workingDirectory, words, gone), ctx);
+  const address = host.listenFd === null ? { path: config.agent.socket } : { fd: host.listenFd };
+  const services = { host, wal, stream, gets, ownFiles: new OwnFiles() };
+  const socket = await serveControlSocket(address, (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone), ctx);
   const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
   // Only after it is known that no other agent serves here.
-  for (const name of services.places.removeLeft(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
+  for (const name of services.ownFiles.removeLeft(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
   stream?.start();
-  ctx.log.info(`agent listens on ${"path" in place ? `'${place.path}'` : "the socket of its unit"}`);
+  ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
     Promise.all([page?.close(), socket.close(enough), wal.close(enough), stream?.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
@@ -59,9 +59,9 @@ export const agentCommand: Command = async (host) => {
 };
 
 /** @throws the error of a fetch whose client has left, or that the agent's own end interrupted */
-async function answer(services: Services, workingDirectory: string, words: readonly string[], gone: AbortSignal): Promise<Answer> {
+async function answer(services: Services, workingDirectory: string, args: readonly string[], gone: AbortSignal): Promise<Answer> {
   const { host, stream, wal } = services;
-  const [verb, ...params] = words;
+  const [verb, ...params] = args;
   try {
     switch (verb) {
       case "archive-push":
@@ -69,7 +69,7 @@ async function answer(services: Services, workingDirectory: string, words: reado
       case "archive-get":
         return await get(services, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]), gone);
       case "status":
-        return { exitCode: 0, lines: wal.status().map((lane) => `${statusLine(lane)}${streamText(lane.repoKey, stream)}`) };
+        return { exitCode: 0, lines: wal.status().map((worker) => `${statusLine(worker)}${streamText(worker.repoIndex, stream)}`) };
       default:
         throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "It accepts archive-push, archive-get and status." });
     }
@@ -87,37 +87,37 @@ async function push(wal: WalService, path: string): Promise<Answer> {
   if (path.slice(0, slash) !== wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${wal.walDirectory}'`);
   const { answer: pushed, warnings } = await wal.push(path.slice(slash + 1));
   if (pushed.error !== null) throw pushed.error;
-  const lacking = pushed.results.flatMap((result) => (result.ok || warnings.length > 0 ? [] : [repoErrorLine(result.repoKey, result.error)]));
+  const lacking = pushed.results.flatMap((result) => (result.ok || warnings.length > 0 ? [] : [repoErrorLine(result.repoIndex, result.error)]));
   return { exitCode: 0, lines: [...warnings, ...lacking].map((line) => `WARN: ${line}`) };
 }
 
 /** `repo2 waiting=3 debt=0 error=049 unable to connect …` */
-function statusLine({ repoKey, waitingCount, debtCount, error }: ReturnType<WalService["status"]>[number]): string {
-  const well = `repo${repoKey} waiting=${waitingCount} debt=${debtCount}`;
+function statusLine({ repoIndex, waitingCount, missingWalCount, error }: ReturnType<WalService["status"]>[number]): string {
+  const well = `repo${repoIndex} waiting=${waitingCount} debt=${missingWalCount}`;
   return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
 /** ` streamed=0/3012345` and, after a failure, ` stream-error=049 …` */
-function streamText(repoKey: number, stream: StreamService | null): string {
-  const lane = stream?.status().find((each) => each.repoKey === repoKey);
+function streamText(repoIndex: number, stream: StreamService | null): string {
+  const worker = stream?.status().find((each) => each.repoIndex === repoIndex);
   if (stream === null) return "";
-  const at = lane === undefined || lane.lsn === null ? "none" : formatLsn(lane.lsn);
-  const error = stream.error ?? lane?.error ?? null;
+  const at = worker === undefined || worker.lsn === null ? "none" : formatLsn(worker.lsn);
+  const error = stream.error ?? worker?.error ?? null;
   return ` streamed=${at}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
 }
 
-async function get({ host, gets, places }: Services, walName: string, destination: string, gone: AbortSignal): Promise<Answer> {
+async function get({ host, gets, ownFiles }: Services, walName: string, destination: string, gone: AbortSignal): Promise<Answer> {
   try {
-    return { exitCode: (await places.fill(destination, gone, (place) => gets.getOrLast(walName, place))) ? 0 : 1, lines: [] };
+    return { exitCode: (await ownFiles.fill(destination, gone, (temporary) => gets.getOrLast(walName, temporary))) ? 0 : 1, lines: [] };
   } catch (thrown) {
     const error = toBackupError(thrown);
     if (gone.aborted) throw error;
     const abort = await abortOfRecovery(error, {
-      repoKeys: host.repositories().map((repo) => repo.key),
+      repoIndexes: host.repositories().map((repo) => repo.key),
       acknowledge: host.config.settings.acknowledge,
       exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
     });
-    const last = (): Promise<boolean> => places.fill(destination, gone, (place) => gets.last(walName, place, async () => false));
+    const last = (): Promise<boolean> => ownFiles.fill(destination, gone, (temporary) => gets.last(walName, temporary, async () => false));
     if (abort === null && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
     if (abort === null) throw thrown;
     host.ctx.log.error(abort);

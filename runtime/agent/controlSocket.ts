@@ -23,10 +23,10 @@ export interface Answer {
  * The arguments after the working directory; `gone` aborts when the caller disconnects. A handler that throws gives no
  * answer.
  */
-export type Handler = (workingDirectory: string, words: readonly string[], gone: AbortSignal) => Promise<Answer>;
+export type Handler = (workingDirectory: string, args: readonly string[], gone: AbortSignal) => Promise<Answer>;
 
 /** A path to listen on, or the descriptor of a listening socket. */
-export type SocketPlace = { readonly path: string } | { readonly fd: number };
+export type SocketAddress = { readonly path: string } | { readonly fd: number };
 
 export interface ControlSocket {
   /** Takes no more requests, waits for running answers until `signal` aborts, and closes. */
@@ -40,7 +40,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const SOCKET_MODE = 0o600;
 
 /** @throws lockAcquire (50) when another agent answers at the path, fileOpen (41) when it cannot be listened on */
-export async function serveControlSocket(place: SocketPlace, handle: Handler, ctx: Context): Promise<ControlSocket> {
+export async function serveControlSocket(address: SocketAddress, handle: Handler, ctx: Context): Promise<ControlSocket> {
   const running = new Set<Promise<void>>();
   const server = createServer((socket) => {
     const answered = answerOne(socket, handle, ctx).finally(() => running.delete(answered));
@@ -48,10 +48,10 @@ export async function serveControlSocket(place: SocketPlace, handle: Handler, ct
   });
   server.maxConnections = CONNECTIONS_MAX;
   let own: string | null = null;
-  if ("fd" in place) await listen(server, { fd: place.fd });
+  if ("fd" in address) await listen(server, { fd: address.fd });
   else {
-    await listenAt(server, place.path);
-    own = await identify(place.path);
+    await listenAt(server, address.path);
+    own = await identify(address.path);
   }
   return {
     close: async (signal) => {
@@ -59,7 +59,7 @@ export async function serveControlSocket(place: SocketPlace, handle: Handler, ct
       // Does not wait for requests that are still being sent: they fail, and are repeated.
       await Promise.race([Promise.all([closed, ...running]), untilAborted(signal)]);
       // Another agent may have taken the path since this one stopped listening.
-      if (!("fd" in place) && own !== null && (await identify(place.path)) === own) await rm(place.path, { force: true });
+      if (!("fd" in address) && own !== null && (await identify(address.path)) === own) await rm(address.path, { force: true });
     },
   };
 }
@@ -113,8 +113,8 @@ async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise
   // A caller that left gets no answer; the work continues, and the caller will ask again.
   socket.on("error", () => {}).once("close", () => gone.abort());
   try {
-    const [workingDirectory = "", ...words] = await readRequest(socket);
-    const { exitCode, lines } = await handle(workingDirectory, words, gone.signal);
+    const [workingDirectory = "", ...args] = await readRequest(socket);
+    const { exitCode, lines } = await handle(workingDirectory, args, gone.signal);
     const text = lines.flatMap((line) => line.split("\n")).map((line) => ` ${line}\n`);
     socket.end(`${text.join("")}exit ${exitCode}\n`);
   } catch (error) {

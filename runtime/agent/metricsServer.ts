@@ -10,7 +10,7 @@ import { fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import { DEFINITIONS, type Sample } from "../metrics/definitions";
 import { gatherSamples, WalSurveys } from "../metrics/gather";
-import { type LaneFacts, laneSamples } from "../metrics/samples";
+import { type WorkerFacts, workerSamples } from "../metrics/samples";
 import { renderMetrics } from "../metrics/text";
 
 export interface MetricsServer {
@@ -29,15 +29,15 @@ const HEADER_BYTES_MAX = 8 * 1024;
  * `listen` is `address:port`. @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot listen
  * there
  */
-export async function serveMetrics(listen: string, host: CommandHost, lanes: () => readonly LaneFacts[], ctx: Context): Promise<MetricsServer> {
-  const place = placeOf(listen);
+export async function serveMetrics(listen: string, host: CommandHost, workers: () => readonly WorkerFacts[], ctx: Context): Promise<MetricsServer> {
+  const endpoint = parseListen(listen);
   const ending = new AbortController();
   let samples: readonly Sample[] | null = null;
-  const refreshing = refreshForever(host, ending.signal, ctx, (found) => {
-    samples = found;
+  const refreshing = refreshForever(host, ending.signal, ctx, (gathered) => {
+    samples = gathered;
   });
   const text = (): string | null =>
-    samples === null ? null : renderMetrics(DEFINITIONS, [...samples, ...laneSamples(host.config.stanza ?? "", lanes())]);
+    samples === null ? null : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(host.config.stanza ?? "", workers())]);
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS });
   server.maxConnections = CONNECTIONS_MAX;
   server.on("request", ({ method = "", url = "" }, response) => answer(method, url.split("?")[0] ?? "", text, response));
@@ -46,7 +46,7 @@ export async function serveMetrics(listen: string, host: CommandHost, lanes: () 
     await refreshing;
   };
   try {
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(place.port, place.address, resolve));
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(endpoint.port, endpoint.address, resolve));
   } catch (error) {
     await end();
     const hint = "Another process may use the port. Choose another one with metrics-listen.";
@@ -55,7 +55,7 @@ export async function serveMetrics(listen: string, host: CommandHost, lanes: () 
   server.on("error", (error) => ctx.log.warn(`metrics on '${listen}': ${error.message}`));
   const bound = server.address();
   return {
-    port: typeof bound === "object" && bound !== null ? bound.port : place.port,
+    port: typeof bound === "object" && bound !== null ? bound.port : endpoint.port,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
@@ -64,11 +64,11 @@ export async function serveMetrics(listen: string, host: CommandHost, lanes: () 
   };
 }
 
-async function refreshForever(host: CommandHost, signal: AbortSignal, ctx: Context, found: (samples: readonly Sample[]) => void): Promise<void> {
+async function refreshForever(host: CommandHost, signal: AbortSignal, ctx: Context, onSamples: (samples: readonly Sample[]) => void): Promise<void> {
   const surveys = new WalSurveys(SURVEY_TURNS);
   while (!signal.aborted) {
     try {
-      found(await gatherSamples(host, surveys));
+      onSamples(await gatherSamples(host, surveys));
     } catch (error) {
       ctx.log.warn(`unable to gather metrics: ${toBackupError(error).message}`);
     }
@@ -89,7 +89,7 @@ function answer(method: string, path: string, metrics: () => string | null, resp
   send(200, text, "text/plain; version=0.0.4; charset=utf-8");
 }
 
-function placeOf(listen: string): { readonly address: string; readonly port: number } {
+function parseListen(listen: string): { readonly address: string; readonly port: number } {
   const match = /^(?:\[([0-9A-Fa-f:]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(listen);
   const address = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);

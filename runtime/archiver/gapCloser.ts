@@ -9,10 +9,10 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import type { DebtStore } from "../local/debt";
+import type { MissingWalStore } from "../local/missingWal";
 import { newestStart, openGap } from "../operations/archivePush/dropWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
-import type { LaneStatus } from "../operations/archivePush/pushQueue";
+import type { WorkerStatus } from "../operations/archivePush/pushQueue";
 import { loadBackupInfo } from "../repository/infoStore";
 import type { Repository } from "../repository/repository";
 
@@ -22,11 +22,11 @@ const PAUSE_MS_MAX = 60 * 60_000;
 
 export interface GapCloserParts {
   readonly repos: readonly Repository[];
-  readonly debt: DebtStore;
+  readonly missingWal: MissingWalStore;
   /** Null while writing is forbidden or the cluster is unknown. */
-  present(): { readonly cluster: ClusterIdentity; readonly status: readonly LaneStatus[] } | null;
+  present(): { readonly cluster: ClusterIdentity; readonly status: readonly WorkerStatus[] } | null;
   /** Takes a backup into these repositories; returns the exit code. */
-  backup(repoKeys: readonly number[], signal: AbortSignal): Promise<number>;
+  backup(repoIndexes: readonly number[], signal: AbortSignal): Promise<number>;
 }
 
 /** Runs until `signal` aborts; never throws. */
@@ -38,7 +38,7 @@ export async function closeGapsForever(parts: GapCloserParts, ctx: Context, sign
     await ctx.clock.sleep(Math.max(pauseMs, LOOK_MS), signal).catch(() => {});
     if (signal.aborted) return;
     try {
-      const keys = await openRepoKeys(parts, starts);
+      const keys = await openRepoIndexes(parts, starts);
       if (keys.length === 0) continue;
       ctx.log.warn(`taking a backup into ${keys.map((key) => `repo${key}`).join(", ")}: WAL was dropped, and recovery cannot pass the gap`);
       const exitCode = await parts.backup(keys, signal);
@@ -56,13 +56,13 @@ function nextPauseMs(pauseMs: number): number {
 }
 
 /** Repositories that take WAL and have no backup after the dropped WAL. */
-async function openRepoKeys({ repos, debt, present }: GapCloserParts, starts: Map<number, string>): Promise<number[]> {
+async function openRepoIndexes({ repos, missingWal, present }: GapCloserParts, starts: Map<number, string>): Promise<number[]> {
   const keys: number[] = [];
   for (const repo of repos) {
     const now = present();
     if (now === null) return [];
-    if (now.status.find((lane) => lane.repoKey === repo.key)?.error !== null) continue;
-    const dropped = debt.listDropped(repo.key, now.cluster);
+    if (now.status.find((worker) => worker.repoIndex === repo.key)?.error !== null) continue;
+    const dropped = missingWal.listDropped(repo.key, now.cluster);
     if (openGap(dropped, [starts.get(repo.key) ?? null]).length === 0) continue;
     const archiveStarts = (await loadBackupInfo(repo)).backups.map((entry) => entry.archiveStart);
     starts.set(repo.key, newestStart(archiveStarts));

@@ -13,7 +13,7 @@ import { Prefetcher } from "../operations/archiveGet/prefetch";
 
 const SEGMENT = /^[0-9A-F]{24}$/;
 
-export interface GetWish {
+export interface GetOptions {
   /** False fetches this file alone, without prefetching. */
   readonly ahead?: boolean;
   /** How long to retry an undecided answer; default `archive-timeout`. */
@@ -36,11 +36,11 @@ export class GetService {
   }
 
   /** True when it was fetched, false when certainly no repository has it. @throws errors of `archiveGet` */
-  async get(walName: string, destination: string, wish: GetWish = {}): Promise<boolean> {
+  async get(walName: string, destination: string, options: GetOptions = {}): Promise<boolean> {
     const { config } = this.#host;
     const control = await this.#host.loadControl();
     const cluster = { version: control.pgVersion, systemId: control.systemId };
-    if (wish.ahead !== false && SEGMENT.test(walName) && config.archive.getQueueSizeBytesMax > 0) {
+    if (options.ahead !== false && SEGMENT.test(walName) && config.archive.getQueueSizeBytesMax > 0) {
       const prefetcher = await this.#open({ ...cluster, segmentSizeBytes: control.walSegmentSizeBytes });
       if ((await prefetcher?.take(walName, destination)) === true) {
         this.#ctx.log.detail(`found ${walName} in the queue`);
@@ -49,8 +49,8 @@ export class GetService {
     }
     return archiveGetInTime(
       this.#host.repositories(),
-      { walName, destination, cluster, fetch: this.#fetch, mayLackStanza: wish.mayLackStanza ?? false },
-      wish.timeoutMs ?? config.archive.timeoutMs,
+      { walName, destination, cluster, fetch: this.#fetch, mayLackStanza: options.mayLackStanza ?? false },
+      options.timeoutMs ?? config.archive.timeoutMs,
       this.#ctx,
     );
   }
@@ -65,13 +65,13 @@ export class GetService {
     const { dataDirectory } = this.#host;
     const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
     const exists = async (name: string): Promise<boolean> => (await this.#host.readFile(`${dataDirectory}/${name}`)) !== null;
-    const wish = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
-    return getLast(this.#host.repositories(), wish, { dataDirectory, exists }, getWhole, this.#ctx);
+    const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+    return getLast(this.#host.repositories(), options, { dataDirectory, exists }, getWhole, this.#ctx);
   }
 
   /** In a worker thread, so that this one can answer. Files in the queue need not survive a crash of the machine. */
   readonly #fetch = async ({ repo, ...candidate }: Candidate, destination: string): Promise<void> => {
-    await this.#host.pool().run<FetchWalJob>({ kind: "fetchWal", repoKey: repo.key, ...candidate, destination, durable: false });
+    await this.#host.pool().run<FetchWalJob>({ kind: "fetchWal", repoIndex: repo.key, ...candidate, destination, durable: false });
   };
 
   async close(): Promise<void> {

@@ -5,8 +5,8 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import type { DebtStore } from "../local/debt";
-import { payDebts, type WalClaims } from "../operations/heal/heal";
+import type { MissingWalStore } from "../local/missingWal";
+import { copyMissingWal, type WalClaims } from "../operations/heal/heal";
 import type { LocalWal } from "../operations/shared/localWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import type { WorkLock } from "../operations/archivePush/pushQueue";
@@ -18,7 +18,7 @@ const PAUSE_MS_MAX = 5 * 60_000;
 
 export interface HealerParts {
   readonly repos: readonly Repository[];
-  readonly debt: DebtStore;
+  readonly missingWal: MissingWalStore;
   readonly lock: WorkLock;
   /** Null while writing is forbidden or the cluster is unknown. */
   present(): { readonly cluster: ClusterIdentity; readonly local: LocalWal; readonly claims: WalClaims } | null;
@@ -34,7 +34,7 @@ async function healOne(repo: Repository, parts: HealerParts, ctx: Context, signa
   while (!signal.aborted) {
     await ctx.clock.sleep(Math.max(pauseMs, LOOK_MS), signal).catch(() => {});
     const present = parts.present();
-    if (signal.aborted || present === null || parts.debt.list(repo.key).length === 0) continue;
+    if (signal.aborted || present === null || parts.missingWal.list(repo.key).length === 0) continue;
     const isPaid = await tryOnce(repo, parts, present, { ...ctx, signal });
     pauseMs = isPaid ? 0 : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
   }
@@ -42,21 +42,22 @@ async function healOne(repo: Repository, parts: HealerParts, ctx: Context, signa
 
 async function tryOnce(
   repo: Repository,
-  { repos, debt, lock }: HealerParts,
+  { repos, missingWal, lock }: HealerParts,
   { cluster, local, claims }: NonNullable<ReturnType<HealerParts["present"]>>,
   ctx: Context,
 ): Promise<boolean> {
   try {
     lock.enter();
     try {
-      for (const owed of debt.clusters(repo.key)) {
-        const isPresent = owed.version === cluster.version && owed.systemId === cluster.systemId;
-        if (debt.list(repo.key, owed).length > 0) await payDebts(repo, repos, owed, { debt, local: isPresent ? local : null, claims }, ctx);
+      for (const former of missingWal.clusters(repo.key)) {
+        const isPresent = former.version === cluster.version && former.systemId === cluster.systemId;
+        if (missingWal.list(repo.key, former).length > 0)
+          await copyMissingWal(repo, repos, former, { missingWal, local: isPresent ? local : null, claims }, ctx);
       }
     } finally {
       lock.leave();
     }
-    const left = debt.list(repo.key).length;
+    const left = missingWal.list(repo.key).length;
     ctx.log.info(left === 0 ? `${repo.name} lacks no WAL any longer` : `${repo.name} still lacks ${left} WAL file(s)`);
     return left === 0;
   } catch (error) {

@@ -8,8 +8,8 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { CommandHost } from "../commands/host";
 import { loadStreamState, saveStreamState, type StreamState } from "../local/streamState";
-import { type LaneStatus, stateOf, type StreamLane } from "../operations/stream/lane";
-import { listOwed } from "../operations/stream/needed";
+import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
+import { listMissingWal } from "../operations/stream/needed";
 import { streamOnce } from "../operations/stream/stream";
 
 const PAUSE_FIRST_MS = 1000;
@@ -29,9 +29,9 @@ export class StreamService {
   readonly #intervalMs: number;
   readonly #stop = new AbortController();
   #running: readonly Promise<void>[] = [];
-  #lanes: readonly StreamLane[] = [];
+  #workers: readonly StreamWorker[] = [];
   /** Why it does not stream, since when, and whether that was reported. */
-  #trouble: { readonly error: BackupError; readonly sinceMs: number; told: boolean } | null = null;
+  #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
 
   constructor(host: CommandHost, ctx: Context, intervalMs: number) {
     this.#host = host;
@@ -40,21 +40,21 @@ export class StreamService {
   }
 
   start(): void {
-    this.#running = [this.#run(), this.#tellState()];
+    this.#running = [this.#run(), this.#saveState()];
   }
 
   /** Called when a repository's archive has this file. */
-  stored(repoKey: number, walName: string): void {
-    for (const lane of this.#lanes) if (lane.status().repoKey === repoKey) lane.archived(walName);
+  stored(repoIndex: number, walName: string): void {
+    for (const worker of this.#workers) if (worker.status().repoIndex === repoIndex) worker.archived(walName);
   }
 
-  status(): readonly LaneStatus[] {
-    return this.#lanes.map((lane) => lane.status());
+  status(): readonly StreamStatus[] {
+    return this.#workers.map((worker) => worker.status());
   }
 
   /** Why nothing is received; null while WAL arrives, or while a server may just be starting. */
   get error(): BackupError | null {
-    return this.#trouble?.told === true ? this.#trouble.error : null;
+    return this.#trouble?.isReported === true ? this.#trouble.error : null;
   }
 
   /** Ships received WAL until `signal` aborts. */
@@ -69,7 +69,7 @@ export class StreamService {
     for (let pauseMs = 0; !signal.aborted; ) {
       const beganAtMs = clock.monotonicMs();
       const isStandby = await this.#once().catch((error: unknown) => {
-        if (!signal.aborted) this.#tell(toBackupError(error));
+        if (!signal.aborted) this.#report(toBackupError(error));
         return false;
       });
       const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
@@ -79,7 +79,7 @@ export class StreamService {
   }
 
   /** For metrics and status, which run in other processes. */
-  async #tellState(): Promise<void> {
+  async #saveState(): Promise<void> {
     const { spoolPath, stanza = "" } = this.#host.config;
     const { signal } = this.#stop;
     // Without news of a repository its last state stays: its age says enough.
@@ -97,16 +97,16 @@ export class StreamService {
     }
   }
 
-  #tell(error: BackupError): void {
+  #report(error: BackupError): void {
     const nowMs = this.#ctx.clock.monotonicMs();
     const known = this.#trouble;
-    const isNews = known?.told !== true || known.error.message !== error.message;
+    const isNews = known?.isReported !== true || known.error.message !== error.message;
     const sinceMs = known?.sinceMs ?? nowMs;
-    const told = known?.told === true || nowMs - sinceMs >= SILENT_MS;
+    const isReported = known?.isReported === true || nowMs - sinceMs >= SILENT_MS;
     const text = `WAL is not streamed: ${error.message}`;
-    if (told && isNews) this.#ctx.log.warn([text, ...hintLines(error), "retrying; complete segments are still archived"].join("\n"));
+    if (isReported && isNews) this.#ctx.log.warn([text, ...hintLines(error), "retrying; complete segments are still archived"].join("\n"));
     else this.#ctx.log.detail(text);
-    this.#trouble = { error, sinceMs, told };
+    this.#trouble = { error, sinceMs, isReported };
   }
 
   #once(): Promise<boolean> {
@@ -116,9 +116,9 @@ export class StreamService {
       requireStarted: () => this.#host.requireStarted(),
       loadControl: () => this.#host.loadControl(),
       open: () => this.#host.walStream(),
-      listOwed: (repoKey: number) => listOwed(`${this.#host.dataDirectory}/pg_wal`, this.#host.debt().list(repoKey)),
-      begun: (lanes: readonly StreamLane[]) => {
-        this.#lanes = lanes;
+      listMissingWal: (repoIndex: number) => listMissingWal(`${this.#host.dataDirectory}/pg_wal`, this.#host.missingWal().list(repoIndex)),
+      begun: (workers: readonly StreamWorker[]) => {
+        this.#workers = workers;
         this.#trouble = null;
       },
     };

@@ -9,18 +9,18 @@ import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
-import type { DebtStore } from "../local/debt";
+import type { MissingWalStore } from "../local/missingWal";
 import type { RepoResult } from "../base/parallel";
 import { heal, type Healed } from "../operations/heal/heal";
 import { dropWhenFull } from "../operations/archivePush/dropWal";
 import { openLocalWal } from "../operations/shared/localWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
-import { type LaneStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/archivePush/pushQueue";
+import { type WorkerStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/archivePush/pushQueue";
 import type { PackWalJob } from "../operations/archivePush/walFile";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
 import { healForever } from "./healer";
-import { oweInherited } from "../operations/heal/inheritedWal";
+import { recordInherited } from "../operations/heal/inheritedWal";
 
 const LOOK_MS = 500;
 /** pg_control is read again after this time: an answer to PostgreSQL takes less time than a read. */
@@ -43,8 +43,8 @@ export class WalService {
   readonly #host: CommandHost;
   readonly #ctx: Context;
   readonly #mayGoAhead: (walName: string) => boolean;
-  readonly #onStored: (repoKey: number, walName: string) => void;
-  readonly #debt: DebtStore;
+  readonly #onStored: (repoIndex: number, walName: string) => void;
+  readonly #missingWal: MissingWalStore;
   readonly #lock: ArchiveLock;
   readonly #healLock: ArchiveLock;
   /** For copies between archives. */
@@ -64,18 +64,18 @@ export class WalService {
     host: CommandHost,
     ctx: Context,
     mayGoAhead: (walName: string) => boolean = () => true,
-    onStored: (repoKey: number, walName: string) => void = () => {},
+    onStored: (repoIndex: number, walName: string) => void = () => {},
   ) {
     this.#host = host;
     this.#ctx = ctx;
     this.#mayGoAhead = mayGoAhead;
     this.#onStored = onStored;
-    this.#debt = host.debt();
+    this.#missingWal = host.missingWal();
     const repos = host.repositories();
     this.#lock = new ArchiveLock(() => host.lock("archive", repos), ctx);
     this.#healLock = new ArchiveLock(() => host.lock("heal", []), ctx);
     this.#bothLocks = bothOf(this.#healLock, this.#lock);
-    const parts = { repos, debt: this.#debt, lock: this.#bothLocks, present: () => this.#healing() };
+    const parts = { repos, missingWal: this.#missingWal, lock: this.#bothLocks, present: () => this.#healing() };
     this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal), this.#closeGaps()];
   }
 
@@ -91,13 +91,13 @@ export class WalService {
     const answer = await queue.request(walName, config.settings.acknowledge, config.archive.timeoutMs);
     if (answer.accepted) return { answer, warnings: [] };
     const options = { walDirectory: this.walDirectory, walName, cluster, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
-    const dropped = await dropWhenFull(answer.results, this.#debt, options, this.#ctx);
+    const dropped = await dropWhenFull(answer.results, this.#missingWal, options, this.#ctx);
     return dropped === null ? { answer, warnings: [] } : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
   }
 
-  status(): readonly (LaneStatus & { readonly debtCount: number })[] {
-    const lanes = this.#present?.queue.status() ?? this.#host.repositories().map((repo) => ({ repoKey: repo.key, waitingCount: 0, error: null }));
-    return lanes.map((lane) => ({ ...lane, debtCount: this.#debt.list(lane.repoKey).length }));
+  status(): readonly (WorkerStatus & { readonly missingWalCount: number })[] {
+    const workers = this.#present?.queue.status() ?? this.#host.repositories().map((repo) => ({ repoIndex: repo.key, waitingCount: 0, error: null }));
+    return workers.map((worker) => ({ ...worker, missingWalCount: this.#missingWal.list(worker.repoIndex).length }));
   }
 
   /**
@@ -111,7 +111,7 @@ export class WalService {
     this.#bothLocks.enter();
     try {
       const bounds = { claims: queue, copiesMax };
-      return await heal(this.#host.repositories(), this.#debt, cluster, local, { ...this.#ctx, signal }, true, bounds);
+      return await heal(this.#host.repositories(), this.#missingWal, cluster, local, { ...this.#ctx, signal }, true, bounds);
     } finally {
       this.#bothLocks.leave();
     }
@@ -131,8 +131,8 @@ export class WalService {
     if (this.#inherited.has(historyName)) return;
     try {
       const { walSegmentSizeBytes } = await this.#host.loadControl();
-      const parts = { repos: this.#host.repositories(), debt: this.#debt, cluster, walDirectory: this.walDirectory, walSegmentSizeBytes };
-      await oweInherited(historyName, parts, this.#ctx);
+      const parts = { repos: this.#host.repositories(), missingWal: this.#missingWal, cluster, walDirectory: this.walDirectory, walSegmentSizeBytes };
+      await recordInherited(historyName, parts, this.#ctx);
       this.#inherited.add(historyName);
     } catch (error) {
       this.#ctx.log.warn(`WAL from before ${historyName} cannot be compared with the archive: ${toBackupError(error).message}`);
@@ -174,7 +174,7 @@ export class WalService {
       pack: (job: PackWalJob) => this.#host.pool().run(job),
       onStored: this.#onStored,
     };
-    this.#present = { cluster, queue: new PushQueue(this.#host.repositories(), this.#debt, options, this.#lock, this.#ctx) };
+    this.#present = { cluster, queue: new PushQueue(this.#host.repositories(), this.#missingWal, options, this.#lock, this.#ctx) };
     return this.#present;
   }
 
@@ -194,14 +194,14 @@ export class WalService {
     const repos = this.#host.repositories();
     const parts = {
       repos,
-      debt: this.#debt,
+      missingWal: this.#missingWal,
       present: () => (this.#present === null ? null : { cluster: this.#present.cluster, status: this.#present.queue.status() }),
-      backup: async (repoKeys: readonly number[], signal: AbortSignal): Promise<number> => {
-        const words = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
+      backup: async (repoIndexes: readonly number[], signal: AbortSignal): Promise<number> => {
+        const args = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
         // All of them in one run, otherwise one after the other.
-        if (repoKeys.length === repos.length) return this.#host.runSelf(words, signal);
+        if (repoIndexes.length === repos.length) return this.#host.runSelf(args, signal);
         let worst = 0;
-        for (const key of repoKeys) worst = Math.max(worst, await this.#host.runSelf([...words, `--repo=${key}`], signal));
+        for (const key of repoIndexes) worst = Math.max(worst, await this.#host.runSelf([...args, `--repo=${key}`], signal));
         return worst;
       },
     };
@@ -210,15 +210,15 @@ export class WalService {
 
   async #lookForever(): Promise<void> {
     const { signal } = this.#stop;
-    let told: BackupError | null = null;
+    let reported: BackupError | null = null;
     while (!signal.aborted) {
       try {
         await (await this.#open()).queue.look(this.#mayGoAhead);
-        told = null;
+        reported = null;
       } catch (thrown) {
         const error = toBackupError(thrown);
-        if (told?.message !== error.message) this.#ctx.log.warn(`unable to look ahead: ${error.message}`);
-        told = error;
+        if (reported?.message !== error.message) this.#ctx.log.warn(`unable to look ahead: ${error.message}`);
+        reported = error;
       }
       await this.#ctx.clock.sleep(LOOK_MS, signal).catch(() => {});
     }

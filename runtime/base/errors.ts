@@ -84,7 +84,7 @@ export interface ErrorDetails {
   /** One or more sentences that tell the user what to do, without the word HINT. */
   readonly hint?: string | readonly string[];
   /** Key of the affected repository (1 = repo1). */
-  readonly repoKey?: number;
+  readonly repoIndex?: number;
   /** Path relative to the repository, or of a local file. */
   readonly path?: string;
   readonly cause?: unknown;
@@ -97,7 +97,7 @@ export class BackupError extends Error {
   readonly kind: ErrorKind;
   readonly exitCode: number;
   readonly hints: readonly string[];
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
   readonly path: string | undefined;
   readonly retryable: boolean;
 
@@ -107,7 +107,7 @@ export class BackupError extends Error {
     this.kind = kind;
     this.exitCode = ERRORS[kind];
     this.hints = details.hint === undefined ? [] : typeof details.hint === "string" ? [details.hint] : details.hint;
-    this.repoKey = details.repoKey;
+    this.repoIndex = details.repoIndex;
     this.path = details.path;
     this.retryable = details.retryable ?? false;
   }
@@ -147,8 +147,8 @@ export function stockErrorName(kind: ErrorKind): string {
 
 /** pgBackRest's type name of an exit code; null for a code without an error. */
 export function nameOfCode(code: number): string | null {
-  const found = Object.entries(ERRORS).find(([, number]) => number === code);
-  return found === undefined ? null : stockErrorName(found[0] as ErrorKind);
+  const entry = Object.entries(ERRORS).find(([, number]) => number === code);
+  return entry === undefined ? null : stockErrorName(entry[0] as ErrorKind);
 }
 
 /** For our own bugs only (exit 25): a condition that no input can make false. */

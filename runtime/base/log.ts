@@ -69,7 +69,7 @@ function jsonLine(timeMs: number, processNo: number, level: LogLevel, text: stri
   if (error !== undefined) {
     record.code = error.exitCode;
     record.kind = stockErrorName(error.kind);
-    if (error.repoKey !== undefined) record.repo = error.repoKey;
+    if (error.repoIndex !== undefined) record.repo = error.repoIndex;
     if (error.hints.length > 0) record.hints = error.hints;
     const anchor = troubleshootingAnchor(error);
     if (anchor !== null) record.troubleshooting = anchor;

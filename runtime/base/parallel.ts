@@ -3,8 +3,8 @@ import { type BackupError, toBackupError } from "./errors";
 
 /** One repository's result: a value or an error, never an exception that hides the others' results. */
 export type RepoResult<T> =
-  | { readonly repoKey: number; readonly ok: true; readonly value: T }
-  | { readonly repoKey: number; readonly ok: false; readonly error: BackupError };
+  | { readonly repoIndex: number; readonly ok: true; readonly value: T }
+  | { readonly repoIndex: number; readonly ok: false; readonly error: BackupError };
 
 /**
  * Runs `work` for every item, at most `limit` at a time, with results in the order of the items. The first error stops
@@ -14,7 +14,7 @@ export async function mapParallel<T, R>(items: readonly T[], limit: number, work
   const results: R[] = new Array(items.length);
   let next = 0;
   let failed = false;
-  const lane = async (): Promise<void> => {
+  const worker = async (): Promise<void> => {
     while (!failed && next < items.length) {
       const index = next++;
       try {
@@ -25,8 +25,8 @@ export async function mapParallel<T, R>(items: readonly T[], limit: number, work
       }
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, lane));
-  for (const result of lanes) if (result.status === "rejected") throw result.reason;
+  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, worker));
+  for (const result of outcomes) if (result.status === "rejected") throw result.reason;
   return results;
 }
 
@@ -77,9 +77,9 @@ export function perRepo<R extends { readonly key: number }, T>(repos: readonly R
   return Promise.all(
     repos.map(async (repo): Promise<RepoResult<T>> => {
       try {
-        return { repoKey: repo.key, ok: true, value: await work(repo) };
+        return { repoIndex: repo.key, ok: true, value: await work(repo) };
       } catch (error) {
-        return { repoKey: repo.key, ok: false, error: toBackupError(error) };
+        return { repoIndex: repo.key, ok: false, error: toBackupError(error) };
       }
     }),
   );

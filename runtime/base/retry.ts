@@ -63,12 +63,12 @@ export class Retries {
 
   #final(error: BackupError): BackupError {
     if (this.#failures === 1 || this.#policy.isCounted !== true) return error;
-    const { kind, message, hints, repoKey, path, retryable } = error;
+    const { kind, message, hints, repoIndex, path, retryable } = error;
     return fail(kind, `${message} (after ${this.#failures} attempts)`, {
       hint: hints,
       retryable,
       cause: error.cause ?? error,
-      ...(repoKey === undefined ? {} : { repoKey }),
+      ...(repoIndex === undefined ? {} : { repoIndex }),
       ...(path === undefined ? {} : { path }),
     });
   }

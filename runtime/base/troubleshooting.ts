@@ -11,7 +11,7 @@ import { type BackupError, stockErrorName } from "./errors";
 const POINTER = "see troubleshooting: ";
 
 /** The first matching row wins: causes come before their consequences. Matched against `[KindError] message`. */
-const ENTRIES: readonly (readonly [anchor: string, said: RegExp])[] = [
+const ENTRIES: readonly (readonly [anchor: string, pattern: RegExp])[] = [
   ["stop-file", /\[StopError\]/],
   ["lock-held", /unable to acquire (lock on file '|the advisory backup lock)|another agent serves '/],
   ["lease-held", /the lease of stanza '|cannot continue: its attempt file /],
@@ -48,7 +48,7 @@ export const TROUBLESHOOTING_ANCHORS: readonly string[] = ENTRIES.map(([anchor])
 /** Anchor of this error's entry; null without one. */
 export function troubleshootingAnchor(error: BackupError): string | null {
   const text = `[${stockErrorName(error.kind)}] ${error.message}`;
-  return ENTRIES.find(([, said]) => said.test(text))?.[0] ?? null;
+  return ENTRIES.find(([, pattern]) => pattern.test(text))?.[0] ?? null;
 }
 
 /** An error's hints as lines, `HINT: …`, the pointer last. */

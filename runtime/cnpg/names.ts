@@ -13,7 +13,7 @@ export const SOCKET_DIRECTORY = "/plugins";
 export const BUNDLE_FILE = "runtime.cjs.gz";
 
 /** The sidecar's own files. */
-export const PLACES = {
+export const PATHS = {
   bundle: "/pgbackstop/bundle",
   config: "/pgbackstop/config",
   include: "/pgbackstop/conf.d",
@@ -33,7 +33,7 @@ export const PLACES = {
    */
   migration: "/pgbackstop/migration",
   values: "/pgbackstop/values",
-  words: "/pgbackstop/words",
+  args: "/pgbackstop/words",
   servers: "/pgbackstop/servers",
   /** Lost with the pod: the unpacked program, locks, the heartbeat. */
   run: "/pgbackstop/run",
@@ -43,17 +43,17 @@ export const PLACES = {
  * The same three for a replica cluster's source, beside an instance. In a recovery job the source takes the usual
  * directories.
  */
-export const SOURCE_PLACES = {
-  config: `${PLACES.source}/config`,
-  include: `${PLACES.source}/conf.d`,
-  secrets: `${PLACES.source}/secrets`,
+export const SOURCE_PATHS = {
+  config: `${PATHS.source}/config`,
+  include: `${PATHS.source}/conf.d`,
+  secrets: `${PATHS.source}/secrets`,
 } as const;
 
 /** Start of the plugin's containers: unpacks the program where nothing else can write, and replaces the shell. */
-export const START = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACES.run}/runtime.cjs; exec node ${PLACES.run}/runtime.cjs "$@"`;
+export const START = `set -e; gzip -dc ${PATHS.bundle}/${BUNDLE_FILE} > ${PATHS.run}/runtime.cjs; exec node ${PATHS.run}/runtime.cjs "$@"`;
 
 /** The sidecar writes it while its socket answers calls: time of the last answer, in seconds since 1970. */
-export const HEARTBEAT_FILE = `${PLACES.run}/alive`;
+export const HEARTBEAT_FILE = `${PATHS.run}/alive`;
 export const HEARTBEAT_AGE_MAX_S = 15;
 /** In the same directory, for people: the verbs with the sidecar's configuration. */
 export const LAUNCHER_FILE = "pgbackstop";

@@ -2,7 +2,7 @@
 import type { Context } from "../base/context";
 import type { Config } from "../config/types";
 import type { PgControl } from "../format/page/pgControl";
-import type { DebtStore } from "../local/debt";
+import type { MissingWalStore } from "../local/missingWal";
 import type { LockFile, LockKind } from "../local/lockFile";
 import type { LockState } from "../local/lockState";
 import type { Environment, UnitFacts } from "../local/systemdUnit";
@@ -24,7 +24,7 @@ export interface RepositoryAccess {
   /** All configured repositories, or just `--repo`'s, by key; opened on first use. */
   repositories(): readonly Repository[];
   pool(): JobPool;
-  debt(stanza?: string): DebtStore;
+  missingWal(stanza?: string): MissingWalStore;
   /** The right to write backups into a repository, for holders of the `backup` lock; lasts until the command ends. */
   readonly leases: Pick<Leases, "take" | "isBusy" | "releaseAll">;
   /** The same for processes without a lock file, such as the sidecar; the caller releases them. */
@@ -76,7 +76,7 @@ export interface ProgramAccess {
    * Runs this program again with its output joined to ours, until it ends or `signal` stops it; returns the exit code.
    * The callback gets its standard error too.
    */
-  runSelf(words: readonly string[], signal: AbortSignal, told?: (text: string) => void): Promise<number>;
+  runSelf(args: readonly string[], signal: AbortSignal, onOutput?: (text: string) => void): Promise<number>;
   /**
    * This process with another configuration, for callers that serve two. It has its own threads, and closes with this
    * one.
@@ -87,7 +87,7 @@ export interface ProgramAccess {
    * Runs another program to its end, in the root directory. Its environment has none of our configuration, unless it is
    * this program again (`isOwn`). @throws execute (102) when it cannot be started
    */
-  program(words: readonly string[], options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean }): Promise<ProgramEnd>;
+  program(args: readonly string[], options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean }): Promise<ProgramEnd>;
 }
 
 export interface MachineAccess {
@@ -123,7 +123,7 @@ export interface Machine {
 
 export interface OtherConfiguration {
   /** As on a command line. */
-  readonly words: readonly string[];
+  readonly args: readonly string[];
   /**
    * Directory of its secrets, as in `PGBACKSTOP_SECRETS`; variables of the environment do not apply to these
    * repositories.

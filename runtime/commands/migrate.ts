@@ -23,8 +23,8 @@ import type { Command, CommandHost, Invocation, MachineAccess, Terminal } from "
 const STEPS = { copy, finish, plan, release, verify } as const;
 
 export const migrateCommand: Command = async (host) => {
-  const [word = "", ...more] = host.config.params;
-  const step = Object.entries(STEPS).find(([name]) => name === word)?.[1];
+  const [stepName = "", ...more] = host.config.params;
+  const step = Object.entries(STEPS).find(([name]) => name === stepName)?.[1];
   if (step === undefined || more.length > 0)
     throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, { hint: "Start with: pgbackstop migrate plan" });
   // A log would break the JSON on standard output.
@@ -100,7 +100,7 @@ async function makePlan(host: Invocation, servers: Servers, ctx: Context): Promi
 }
 
 function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"] {
-  return { ...config.migrate, include: config.databaseInclude, exclude: config.databaseExclude, lanes: config.processMax };
+  return { ...config.migrate, include: config.databaseInclude, exclude: config.databaseExclude, processMax: config.processMax };
 }
 
 function show<T extends object>(host: Invocation & Terminal, report: T, text: (report: T) => string): void {

@@ -45,7 +45,7 @@ function mapOf(values: ResolvedValues, option: string, key: number, parseKey: Pa
 function throwInvalid(text: string, name: string, key: number): never {
   throw fail("optionInvalidValue", `'${text}' is not valid for '${name}' option`, {
     hint: `sizes of blocks are multiples of 8KiB, of checksums ${CHECKSUM_SIZE_BYTES_MIN} to ${CHECKSUM_SIZE_BYTES_MAX} bytes, ages whole days.`,
-    repoKey: key,
+    repoIndex: key,
   });
 }
 

@@ -22,28 +22,28 @@ const OTHER_COMMANDS = ["repo-rm", "server", "server-ping"];
 /** @throws optionInvalid, optionInvalidValue, commandInvalid, commandRequired, paramInvalid */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const entries: Entries = new Map();
-  const words: string[] = [];
+  const positional: string[] = [];
   let help = false;
   let version = false;
   for (let at = 0; at < argv.length; at++) {
-    const word = argv[at] ?? "";
-    if (word === "--") {
-      words.push(...argv.slice(at + 1));
+    const arg = argv[at] ?? "";
+    if (arg === "--") {
+      positional.push(...argv.slice(at + 1));
       break;
     }
-    if (word === "-h" || word === "--help") help = true;
-    else if (word === "--version") version = true;
-    else if (word.startsWith("-")) at += addOption(entries, word, argv[at + 1]);
-    else words.push(word);
+    if (arg === "-h" || arg === "--help") help = true;
+    else if (arg === "--version") version = true;
+    else if (arg.startsWith("-")) at += addOption(entries, arg, argv[at + 1]);
+    else positional.push(arg);
   }
-  const chosen = chooseCommand(words, help, version, entries);
+  const chosen = chooseCommand(positional, help, version, entries);
   // Help ignores options, as in stock: launchers put some before every command.
   if (chosen.command === "help") entries.clear();
   return { ...chosen, entries };
 }
 
-function chooseCommand(words: readonly string[], help: boolean, version: boolean, entries: Entries): Omit<CommandLine, "entries"> {
-  const [first, ...params] = words;
+function chooseCommand(positional: readonly string[], help: boolean, version: boolean, entries: Entries): Omit<CommandLine, "entries"> {
+  const [first, ...params] = positional;
   if (first === undefined) {
     if (version && !help) return { command: "version", role: "main", params: [] };
     if (!help && entries.size > 0) throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
@@ -58,23 +58,23 @@ function chooseCommand(words: readonly string[], help: boolean, version: boolean
 }
 
 /** @throws commandInvalid */
-export function commandOf(word: string): CommandName {
-  const command = COMMANDS.find((name) => name === word);
+export function commandOf(text: string): CommandName {
+  const command = COMMANDS.find((name) => name === text);
   if (command !== undefined) return command;
-  const hint = OTHER_COMMANDS.includes(word.replace(/:.*$/s, ""))
+  const hint = OTHER_COMMANDS.includes(text.replace(/:.*$/s, ""))
     ? "Run this command with pgbackrest, which works on the same repositories."
     : `commands are ${COMMANDS.join(", ")}.`;
-  throw fail("commandInvalid", `invalid command '${word}'`, { hint });
+  throw fail("commandInvalid", `invalid command '${text}'`, { hint });
 }
 
 /** Adds one argument's option; returns how many further arguments it took. */
-function addOption(entries: Entries, word: string, next: string | undefined): number {
-  if (!word.startsWith("--")) throw fail("optionInvalid", `option '${word.replace(/=.*$/s, "")}' must begin with --`);
-  const at = word.indexOf("=");
-  const text = word.slice(2, at === -1 ? undefined : at);
-  const found = findOption(text);
-  if (found === null) throw unknownOption(text);
-  const { row, key } = found;
+function addOption(entries: Entries, arg: string, next: string | undefined): number {
+  if (!arg.startsWith("--")) throw fail("optionInvalid", `option '${arg.replace(/=.*$/s, "")}' must begin with --`);
+  const at = arg.indexOf("=");
+  const text = arg.slice(2, at === -1 ? undefined : at);
+  const option = findOption(text);
+  if (option === null) throw unknownOption(text);
+  const { row, key } = option;
   const name = optionName(row, key);
   if (row.secret === true) {
     throw fail("optionInvalid", `option '${name}' is not allowed on the command-line`, {
@@ -84,8 +84,8 @@ function addOption(entries: Entries, word: string, next: string | undefined): nu
       ],
     });
   }
-  const { texts, negate, taken } = argumentOf(found, text, at === -1 ? undefined : word.slice(at + 1), next);
-  const entry: Entry = { row, key, texts, negate, reset: found.reset, source: "command-line", place: undefined };
+  const { texts, negate, taken } = argumentOf(option, text, at === -1 ? undefined : arg.slice(at + 1), next);
+  const entry: Entry = { row, key, texts, negate, reset: option.reset, source: "command-line", origin: undefined };
   const id = entryId(row, key);
   const old = entries.get(id);
   entries.set(id, old === undefined ? entry : merge(old, entry, name));
@@ -98,12 +98,12 @@ interface Argument {
   readonly taken: 0 | 1;
 }
 
-function argumentOf(found: NamedOption, text: string, argument: string | undefined, next: string | undefined): Argument {
-  const { row } = found;
-  if (found.negate || found.reset) {
+function argumentOf(option: NamedOption, text: string, argument: string | undefined, next: string | undefined): Argument {
+  const { row } = option;
+  if (option.negate || option.reset) {
     if (argument !== undefined) throw fail("optionInvalid", `option '${text}' does not allow an argument`);
-    const hasValue = found.negate && (row.type === "boolean" || row.booleanLike === true);
-    return { texts: hasValue ? ["n"] : [], negate: found.negate, taken: 0 };
+    const hasValue = option.negate && (row.type === "boolean" || row.booleanLike === true);
+    return { texts: hasValue ? ["n"] : [], negate: option.negate, taken: 0 };
   }
   if (row.type === "boolean") {
     if (argument !== undefined && argument !== "y" && argument !== "n") {

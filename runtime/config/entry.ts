@@ -12,7 +12,7 @@ export interface Entry {
   readonly reset: boolean;
   readonly source: EntrySource;
   /** Hint where the value stands; undefined for the command line. */
-  readonly place: string | undefined;
+  readonly origin: string | undefined;
 }
 
 export type Entries = Map<string, Entry>;

@@ -14,26 +14,26 @@ export function addEnvironment(entries: Entries, env: Readonly<Record<string, st
     const value = env[variable];
     if (!variable.startsWith(PREFIX) || value === undefined) continue;
     const name = variable.slice(PREFIX.length).toLowerCase().replaceAll("_", "-");
-    const found = findOption(name);
-    if (found === null || found.negate || found.reset) {
-      const kind = found === null ? "" : found.negate ? "negate " : "reset ";
+    const option = findOption(name);
+    if (option === null || option.negate || option.reset) {
+      const kind = option === null ? "" : option.negate ? "negate " : "reset ";
       warn(`environment contains invalid ${kind}option '${name}'`);
       continue;
     }
     if (value === "") throw fail("optionInvalidValue", `environment variable '${name}' must have a value`, { hint: `set or unset ${variable}.` });
-    const id = entryId(found.row, found.key);
+    const id = entryId(option.row, option.key);
     if (entries.has(id)) continue;
-    if (found.row.type === "boolean" && value !== "y" && value !== "n") {
+    if (option.row.type === "boolean" && value !== "y" && value !== "n") {
       throw fail("optionInvalidValue", `environment boolean option '${name}' must be 'y' or 'n'`, { hint: `correct ${variable}.` });
     }
     entries.set(id, {
-      row: found.row,
-      key: found.key,
-      texts: isMultiple(found.row) ? value.split(":") : [value],
+      row: option.row,
+      key: option.key,
+      texts: isMultiple(option.row) ? value.split(":") : [value],
       negate: false,
       reset: false,
       source: "environment",
-      place: `the value comes from the environment variable ${variable}.`,
+      origin: `the value comes from the environment variable ${variable}.`,
     });
   }
 }

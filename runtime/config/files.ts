@@ -35,8 +35,8 @@ export function readConfigFiles(entries: Entries, files: FileAccess): ConfigFile
 
   const base = configPath ?? defaultOf("config-path");
   const fileName = config ?? `${base}/pgbackrest.conf`;
-  const found = noConfig ? undefined : readMain(fileName, config !== undefined, configPath === undefined, files);
-  const parts: IniEntry[] = found === undefined ? [] : [...parseIni(found.text, found.fileName)];
+  const mainFile = noConfig ? undefined : readMain(fileName, config !== undefined, configPath === undefined, files);
+  const parts: IniEntry[] = mainFile === undefined ? [] : [...parseIni(mainFile.text, mainFile.fileName)];
 
   const asked = configPath !== undefined || includePath !== undefined;
   if (asked || (config === undefined && !noConfig)) {
@@ -48,7 +48,7 @@ export function readConfigFiles(entries: Entries, files: FileAccess): ConfigFile
       if (text !== null) parts.push(...parseIni(text, path));
     }
   }
-  const directory = noConfig ? configPath : posix.dirname(found?.fileName ?? fileName);
+  const directory = noConfig ? configPath : posix.dirname(mainFile?.fileName ?? fileName);
   return { entries: parts, directory };
 }
 
@@ -68,7 +68,7 @@ export function givenText(entries: Entries, name: string): string | undefined {
   const row = rowOf(name);
   const entry = entries.get(entryId(row, undefined));
   if (entry === undefined || entry.negate) return undefined;
-  const value = parseValue({ name, row, rule: row, place: entry.place }, entry.texts, () => undefined);
+  const value = parseValue({ name, row, rule: row, origin: entry.origin }, entry.texts, () => undefined);
   return typeof value === "string" ? value : undefined;
 }
 
@@ -112,18 +112,18 @@ function addFileOption(
   command: CommandName,
   warn: (text: string) => void,
 ): void {
-  const place = placeOf(section, lines);
-  const found = findOption(key);
-  if (found === null) return warn(`configuration file contains invalid option ${shownKey(key, lines)}`);
-  if (found.negate) return warn(`configuration file contains negate option '${key}'`);
-  if (found.reset) return warn(`configuration file contains reset option '${key}'`);
-  const { row } = found;
+  const origin = originOf(section, lines);
+  const option = findOption(key);
+  if (option === null) return warn(`configuration file contains invalid option ${shownKey(key, lines)}`);
+  if (option.negate) return warn(`configuration file contains negate option '${key}'`);
+  if (option.reset) return warn(`configuration file contains reset option '${key}'`);
+  const { row } = option;
   if (row.section === "command-line") return warn(`configuration file contains command-line only option '${key}'`);
 
-  const id = entryId(row, found.key);
+  const id = entryId(row, option.key);
   const other = names.get(id);
   if (other !== undefined) {
-    throw fail("optionInvalid", `configuration file contains duplicate options ('${key}', '${other}') in section '[${section}]'`, { hint: place });
+    throw fail("optionInvalid", `configuration file contains duplicate options ('${key}', '${other}') in section '[${section}]'`, { hint: origin });
   }
   names.set(id, key);
   if (!row.commands.includes(command) && section.includes(":")) {
@@ -135,14 +135,14 @@ function addFileOption(
   if (entries.has(id)) return;
 
   if (lines.length > 1 && !isMultiple(row)) {
-    throw fail("optionInvalid", `option '${optionName(row, found.key)}' cannot be set multiple times`, { hint: place });
+    throw fail("optionInvalid", `option '${optionName(row, option.key)}' cannot be set multiple times`, { hint: origin });
   }
   const texts = lines.map((line) => line.value);
-  if (texts.includes("")) throw fail("optionInvalidValue", `section '${section}', key '${key}' must have a value`, { hint: place });
-  entries.set(id, { row, key: found.key, texts, negate: false, reset: false, source: "file", place });
+  if (texts.includes("")) throw fail("optionInvalidValue", `section '${section}', key '${key}' must have a value`, { hint: origin });
+  entries.set(id, { row, key: option.key, texts, negate: false, reset: false, source: "file", origin });
 }
 
-function placeOf(section: string, lines: readonly IniEntry[]): string {
+function originOf(section: string, lines: readonly IniEntry[]): string {
   const where = [...new Set(lines.map((line) => `${line.fileName} (line ${line.lineNo})`))].join(" and ");
   return `the value comes from section [${section}] of ${where}.`;
 }

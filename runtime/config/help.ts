@@ -71,7 +71,7 @@ function optionHelp(command: CommandName, text: string): string {
     ...(row.depend === undefined
       ? []
       : [`only with: ${row.depend.option}${row.depend.values === undefined ? "" : ` ${row.depend.values.join(" or ")}`}`]),
-    `where: ${placesOf(row)}`,
+    `where: ${originsOf(row)}`,
     ...((row.aliases ?? []).length === 0 ? [] : [`old names: ${(row.aliases ?? []).map((name) => name.replace("?", "N")).join(", ")}`]),
     ...(row.own === true ? ["not an option of pgBackRest"] : []),
     ...statusOf(row),
@@ -93,7 +93,7 @@ function statusOf(row: OptionRow): readonly string[] {
   return row.acted ? [] : ["accepted, without effect"];
 }
 
-function placesOf(row: OptionRow): string {
+function originsOf(row: OptionRow): string {
   if (row.secret === true) return "configuration file or environment";
   if (row.section === "command-line") return "command line or environment";
   return row.section === "stanza" ? "command line, environment or a stanza's sections" : "command line, environment or configuration file";

@@ -15,7 +15,7 @@ import { type Entries, entryId } from "./entry";
 import { addEnvironment } from "./env";
 import { addFiles, type ConfigFiles, type FileAccess, givenText, readConfigFiles } from "./files";
 import { rowOf } from "./optionName";
-import { beginLineOf, carriedOptionsOf } from "./optionWords";
+import { beginLineOf, carriedOptionsOf } from "./optionArguments";
 import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
@@ -118,8 +118,8 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     role,
     params,
     stanza: values.text("stanza"),
-    repoKey: repoKeyOf(resolved, values),
-    repos: buildRepos(values, resolved.repoKeys, compress, settings, usableOthers(resolved, values), env),
+    repoIndex: repoIndexOf(resolved, values),
+    repos: buildRepos(values, resolved.repoIndexes, compress, settings, usableOthers(resolved, values), env),
     pgs: buildPgs(values, resolved.pgKeys),
     settings,
     compress,
@@ -141,8 +141,8 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
 
 /** Errors of repositories that lack something. @throws optionRequired when the command would have no other */
 function usableOthers(resolved: Resolved, values: ResolvedValues): ReadonlyMap<number, BackupError> {
-  const chosen = repoKeyOf(resolved, values);
-  const keys = chosen === undefined ? resolved.repoKeys : [chosen];
+  const chosen = repoIndexOf(resolved, values);
+  const keys = chosen === undefined ? resolved.repoIndexes : [chosen];
   const [first] = keys.flatMap((key) => resolved.unusable.get(key) ?? []);
   if (first !== undefined && keys.every((key) => resolved.unusable.has(key))) throw first;
   return resolved.unusable;
@@ -173,12 +173,12 @@ function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
   });
 }
 
-function repoKeyOf(resolved: Resolved, values: ResolvedValues): number | undefined {
+function repoIndexOf(resolved: Resolved, values: ResolvedValues): number | undefined {
   const key = values.number("repo");
   // A command that opens no repository passes the key on to one that does.
-  if (key === undefined || resolved.repoKeys.length === 0 || resolved.repoKeys.includes(key)) return key;
+  if (key === undefined || resolved.repoIndexes.length === 0 || resolved.repoIndexes.includes(key)) return key;
   throw fail("optionInvalidValue", `key '${key}' is not valid for 'repo' option`, {
-    hint: `configured are ${resolved.repoKeys.map((repoKey) => `repo${repoKey}`).join(", ")}.`,
+    hint: `configured are ${resolved.repoIndexes.map((repoIndex) => `repo${repoIndex}`).join(", ")}.`,
   });
 }
 
@@ -209,7 +209,7 @@ function checkSettings(settings: Settings, repos: readonly RepoConfig[], setting
       hint: `configured are ${repos.map((repo) => `repo${repo.key}`).join(", ")}.`,
     });
   const isKnown = (key: number): boolean => repos.some((repo) => repo.key === key);
-  for (const key of settings.acknowledge.repoKeys) if (!isKnown(key)) throw wrong("acknowledge", key);
+  for (const key of settings.acknowledge.repoIndexes) if (!isKnown(key)) throw wrong("acknowledge", key);
   for (const name of Object.keys(settings.repos)) if (!isKnown(Number(name))) throw wrong("repos", Number(name));
 }
 

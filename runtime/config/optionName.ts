@@ -52,16 +52,16 @@ export function findOption(text: string): NamedOption | null {
   const base = digits === "" ? name : `${match?.[1] ?? ""}${match?.[3] ?? ""}`;
   const row = ROWS.get(base);
   const alias = ALIASES.get(base);
-  const found = row ?? alias?.row;
-  if (found === undefined) return null;
+  const optionRow = row ?? alias?.row;
+  if (optionRow === undefined) return null;
 
   if (digits !== "" && (Number(digits) < 1 || Number(digits) > OPTION_KEY_MAX)) {
     throw fail("optionInvalid", `option '${text}' key must be between 1 and ${OPTION_KEY_MAX}`);
   }
-  if (negate && !canNegate(found)) throw fail("optionInvalid", `option '${text}' cannot be negated`);
-  if (reset && found.section === "command-line") throw fail("optionInvalid", `option '${text}' cannot be reset`);
-  checkIndex(text, found, row === undefined ? alias : undefined, digits !== "", alias?.unindexed === true);
-  return { row: found, key: found.group === undefined ? undefined : digits === "" ? 1 : Number(digits), negate, reset };
+  if (negate && !canNegate(optionRow)) throw fail("optionInvalid", `option '${text}' cannot be negated`);
+  if (reset && optionRow.section === "command-line") throw fail("optionInvalid", `option '${text}' cannot be reset`);
+  checkIndex(text, optionRow, row === undefined ? alias : undefined, digits !== "", alias?.unindexed === true);
+  return { row: optionRow, key: optionRow.group === undefined ? undefined : digits === "" ? 1 : Number(digits), negate, reset };
 }
 
 /** At most two known names that are nearest to a wrong one, without leading dashes. */

@@ -61,12 +61,12 @@ function commentLines(comment: string): string {
 }
 
 function checkedRow(name: string, section: string): OptionRow {
-  const found = findOption(name);
-  if (found === null || found.negate || found.reset || optionName(found.row, found.key) !== name) {
-    const other = found === null ? similarNames(name).join(" or ") : optionName(found.row, found.key);
+  const option = findOption(name);
+  if (option === null || option.negate || option.reset || optionName(option.row, option.key) !== name) {
+    const other = option === null ? similarNames(name).join(" or ") : optionName(option.row, option.key);
     throw fail("optionInvalid", `invalid option '${name}' in section '[${section}]'`, other === "" ? {} : { hint: `did you mean ${other}?` });
   }
-  const { row } = found;
+  const { row } = option;
   if (row.section === "command-line") throw fail("optionInvalid", `command-line only option '${name}' in section '[${section}]'`);
   if (row.section === "stanza" && isGlobalSection(section)) {
     throw fail("optionInvalid", `stanza-only option '${name}' in global section '[${section}]'`);
@@ -76,8 +76,8 @@ function checkedRow(name: string, section: string): OptionRow {
 
 function checkedTexts(row: OptionRow, name: string, section: string, value: ConfOption["value"]): readonly string[] {
   const texts = textsOf(value);
-  const place = `the value is for section [${section}].`;
-  const wrong = (what: string): BackupError => fail("optionInvalidValue", `option '${name}' ${what}`, { hint: place });
+  const origin = `the value is for section [${section}].`;
+  const wrong = (what: string): BackupError => fail("optionInvalidValue", `option '${name}' ${what}`, { hint: origin });
   if (texts.length === 0) throw wrong("needs at least one value");
   if (typeof value === "object" && !isMultiple(row)) throw wrong("takes one value, not a list");
   if (typeof value === "boolean" && row.type !== "boolean" && row.booleanLike !== true) throw wrong("is no boolean");
@@ -86,7 +86,7 @@ function checkedTexts(row: OptionRow, name: string, section: string, value: Conf
     if (text === "" || text !== trimBlanks(text)) throw wrong("cannot have an empty value or one with blanks at its ends");
     if (/[\n\r\0]/.test(text)) throw wrong("cannot have a value of several lines");
   }
-  parseValue({ name, row, rule: widestRule(row), place }, texts, (text) => {
+  parseValue({ name, row, rule: widestRule(row), origin }, texts, (text) => {
     throw wrong(`has a key twice: ${text}`);
   });
   return texts;

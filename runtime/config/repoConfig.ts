@@ -19,17 +19,17 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Every repository, ascending by key. @throws optionInvalidValue, config */
 export function buildRepos(
   values: ResolvedValues,
-  repoKeys: readonly number[],
+  repoIndexes: readonly number[],
   compress: CompressDefault,
   settings: Settings,
   unusable: ReadonlyMap<number, BackupError> = new Map(),
   env: Environment = {},
 ): readonly RepoConfig[] {
-  const repos = repoKeys.map((key): RepoConfig => {
+  const repos = repoIndexes.map((key): RepoConfig => {
     const reason = unusable.get(key);
     return { ...buildRepo(values, key, compress, settings.repos[key] ?? {}, env), ...(reason === undefined ? {} : { unusable: reason }) };
   });
-  checkPlaces(repos);
+  checkLocations(repos);
   return repos;
 }
 
@@ -161,21 +161,21 @@ function hostKeyCheckOf(values: ResolvedValues, key: number): SftpHostKeyCheck {
 }
 
 /** Two repositories in one location would overwrite each other. */
-function checkPlaces(repos: readonly RepoConfig[]): void {
+function checkLocations(repos: readonly RepoConfig[]): void {
   for (const [index, repo] of repos.entries()) {
     for (const other of repos.slice(index + 1)) {
       if (repo.type !== other.type || repo.path !== other.path) continue;
       if (repo.sftp !== undefined && other.sftp !== undefined) {
         if (repo.sftp.host !== other.sftp.host || repo.sftp.port !== other.sftp.port) continue;
-        const place = `'${repo.path}' on host '${repo.sftp.host}'`;
-        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${place} but must be different`);
+        const location = `'${repo.path}' on host '${repo.sftp.host}'`;
+        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`);
       }
       if (repo.s3 === undefined || other.s3 === undefined) {
         throw fail("optionInvalidValue", `local repo${repo.key} and repo${other.key} paths are both '${repo.path}' but must be different`);
       }
       if (repo.s3.bucket === other.s3.bucket && repo.s3.endpoint === other.s3.endpoint) {
-        const place = `'${repo.path}' in bucket '${repo.s3.bucket}'`;
-        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${place} but must be different`);
+        const location = `'${repo.path}' in bucket '${repo.s3.bucket}'`;
+        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`);
       }
     }
   }

@@ -24,7 +24,7 @@ export interface ResolvedOption {
 export interface Resolved {
   readonly command: CommandName;
   /** Ascending; at least one when the command uses the group. */
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
   readonly pgKeys: readonly number[];
   /** Repositories that lack a secret. The error affects only them as long as the command has others. */
   readonly unusable: ReadonlyMap<number, BackupError>;
@@ -46,15 +46,15 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
   // First, because without a stanza much else is missing too.
   const stanza = rowOf("stanza");
   if (stanza.commands.includes(command)) resolver.resolve(stanza, undefined);
-  const repoKeys = usedKeys(resolver, "repo");
+  const repoIndexes = usedKeys(resolver, "repo");
   const pgKeys = usedKeys(resolver, "pg");
   const inUse = OPTIONS.filter((row) => row.commands.includes(command)).flatMap((row) =>
-    (row.group === undefined ? [undefined] : row.group === "repo" ? repoKeys : pgKeys).map((key) => resolver.resolve(row, key)),
+    (row.group === undefined ? [undefined] : row.group === "repo" ? repoIndexes : pgKeys).map((key) => resolver.resolve(row, key)),
   );
   const byId = new Map(inUse.map((option) => [entryId(option.row, option.key), option]));
   return {
     command,
-    repoKeys,
+    repoIndexes,
     pgKeys,
     unusable: resolver.unusable,
     options: inUse,
@@ -76,7 +76,7 @@ function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
 /** Fails on a value that no command could accept. */
 function checkUnused(entry: Entry, name: string): void {
   if (entry.texts.length === 0 || (entry.row.type === "enum" && entry.row.allowed === undefined)) return;
-  parseValue({ name, row: entry.row, rule: widestRule(entry.row), place: entry.place }, entry.texts, () => undefined);
+  parseValue({ name, row: entry.row, rule: widestRule(entry.row), origin: entry.origin }, entry.texts, () => undefined);
 }
 
 /** The row's own rule, or the widest of those that depend on another option. */
@@ -146,8 +146,8 @@ class Resolver {
     }
     if (entry !== undefined && !entry.reset) {
       if (entry.texts.length === 0) return { ...unset, source: entry.source, entry };
-      const value = parseValue({ name, row, rule, rangeReason, place: entry.place }, entry.texts, this.#warn);
-      this.#refuse(row, name, value, entry.place);
+      const value = parseValue({ name, row, rule, rangeReason, origin: entry.origin }, entry.texts, this.#warn);
+      this.#refuse(row, name, value, entry.origin);
       return { ...unset, value, source: entry.source, entry };
     }
     const value = this.#defaultOf(row, key, name, rule);
@@ -162,7 +162,7 @@ class Resolver {
     }
     if (depend.otherwise === undefined) return unset;
     const value = parseValue(
-      { name, row, rule: { ...rule, range: [depend.otherwise, depend.otherwise] }, place: undefined },
+      { name, row, rule: { ...rule, range: [depend.otherwise, depend.otherwise] }, origin: undefined },
       [depend.otherwise],
       this.#warn,
     );
@@ -170,7 +170,7 @@ class Resolver {
   }
 
   #defaultOf(row: OptionRow, key: number | undefined, name: string, rule: OptionRule): OptionValue | undefined {
-    if (rule.default !== undefined) return parseValue({ name, row, rule, place: undefined }, [rule.default], this.#warn);
+    if (rule.default !== undefined) return parseValue({ name, row, rule, origin: undefined }, [rule.default], this.#warn);
     if (rule.required !== true) return undefined;
     const missing = fail("optionRequired", `${this.#command} command requires option: ${name}`, requiredHint(row, name, key));
     if (row.group !== "repo" || row.secret !== true || key === undefined) throw missing;
@@ -178,12 +178,12 @@ class Resolver {
     return undefined;
   }
 
-  #refuse(row: OptionRow, name: string, value: OptionValue, place: string | undefined): void {
+  #refuse(row: OptionRow, name: string, value: OptionValue, origin: string | undefined): void {
     const text = textOf(value);
     const reason = row.refused ?? row.refusedValues?.[text];
     if (reason === undefined || (row.type === "boolean" && row.refused !== undefined && value === false)) return;
     const what = row.refused === undefined ? `option '${name}' = '${text}'` : `option '${name}'`;
-    throw fail("featureNotSupported", `${what} is not supported: ${reason}`, place === undefined ? {} : { hint: place });
+    throw fail("featureNotSupported", `${what} is not supported: ${reason}`, origin === undefined ? {} : { hint: origin });
   }
 }
 

@@ -57,15 +57,15 @@ export class ResolvedValues {
 
   /** Options whose rows name a field of the configuration. */
   groups(): OptionValues {
-    const found: Record<string, OptionValue | undefined | Record<string, OptionValue | undefined>> = {};
+    const values: Record<string, OptionValue | undefined | Record<string, OptionValue | undefined>> = {};
     for (const { config, name, type } of OPTIONS) {
       if (config === undefined) continue;
       const value = this.#value(name, undefined) ?? (type === "list" ? [] : type === "hash" ? {} : undefined);
       const [group = "", field] = config.split(".");
-      if (field === undefined) found[group] = value;
-      else found[group] = { ...(found[group] as Record<string, OptionValue | undefined>), [field]: value };
+      if (field === undefined) values[group] = value;
+      else values[group] = { ...(values[group] as Record<string, OptionValue | undefined>), [field]: value };
     }
-    return found as OptionValues;
+    return values as OptionValues;
   }
 
   #value(name: string, key: number | undefined): OptionValue | undefined {
@@ -73,6 +73,6 @@ export class ResolvedValues {
     if (option !== null && (option.value !== undefined || option.source !== "default")) return option.value;
     const row = rowOf(name);
     if (row.default === undefined) return undefined;
-    return parseValue({ name, row, rule: row, place: undefined }, [row.default], () => undefined);
+    return parseValue({ name, row, rule: row, origin: undefined }, [row.default], () => undefined);
   }
 }

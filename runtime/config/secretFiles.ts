@@ -34,25 +34,25 @@ export function withSecretFiles(env: Environment, access: SecretAccess): Environ
 
 function fromSecret(directory: string | undefined, access: SecretAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
-  const found: Record<string, string> = {};
+  const variables: Record<string, string> = {};
   for (const repo of access.listDirectory(directory).filter((name) => /^repo\d+$/.test(name))) {
     for (const [file, option] of Object.entries(OPTIONS)) {
       const text = access.readFile(`${directory}/${repo}/${file}`)?.replace(/\r?\n$/, "");
-      if (text !== undefined && text !== "") found[`PGBACKREST_${repo.toUpperCase()}_${option}`] = text;
+      if (text !== undefined && text !== "") variables[`PGBACKREST_${repo.toUpperCase()}_${option}`] = text;
     }
   }
-  return found;
+  return variables;
 }
 
 function fromCredentials(directory: string | undefined, access: SecretAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
-  const found: Record<string, string> = {};
+  const variables: Record<string, string> = {};
   for (const name of access.listDirectory(directory)) {
     const path = `${directory}/${name}`;
     const value = CREDENTIAL_FILE.test(name) ? path : CREDENTIAL.test(name) ? access.readFile(path)?.replace(/\r?\n$/, "") : undefined;
-    if (value !== undefined && value !== "") found[`PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}`] = value;
+    if (value !== undefined && value !== "") variables[`PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}`] = value;
   }
-  return found;
+  return variables;
 }
 
 function credentialPattern(options: readonly { readonly name: string }[]): RegExp {

@@ -30,7 +30,7 @@ export interface SettingsFileRepo {
 }
 
 /** The options of the command line, with `repo1`, `repo2` instead of keys. */
-export type SettingsFileDrill = Omit<DeclaredDrill, "repoKeys"> & { readonly repos?: readonly string[] };
+export type SettingsFileDrill = Omit<DeclaredDrill, "repoIndexes"> & { readonly repos?: readonly string[] };
 
 export interface SettingsFile {
   readonly version?: 1;
@@ -52,7 +52,7 @@ export interface SettingsFile {
 /** For longer intervals `archive_timeout` suffices and costs less. */
 export const STREAM_INTERVAL_S_MAX = 3600;
 
-export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} };
+export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} };
 
 type Repos = Record<number, Settings["repos"][number]>;
 
@@ -74,21 +74,21 @@ export function parseSettings(text: string, fileName: string): Settings {
  */
 export function renderSettings(settings: SettingsFile): string {
   const checked = new Reader(SETTINGS_FILE_NAME).settings(settings);
-  const { mode, repoKeys } = checked.acknowledge;
-  const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`) : mode;
-  const word = checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? {} : { archiveCommandWord: checked.archiveCommandWord };
+  const { mode, repoIndexes } = checked.acknowledge;
+  const acknowledge = mode === "named" ? repoIndexes.map((key) => `repo${key}`) : mode;
+  const required = checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? {} : { archiveCommandWord: checked.archiveCommandWord };
   const first = checked.firstBackup === true ? { firstBackup: true } : {};
   const postgres = checked.postgres === undefined ? {} : { postgres: checked.postgres };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
   const drill = checked.drill === undefined ? {} : { drill: drillText(checked.drill) };
   const stream = checked.stream === undefined ? {} : { stream: checked.stream };
-  return `${JSON.stringify({ version: 1, acknowledge, ...word, ...first, ...drill, ...postgres, ...stream, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 1, acknowledge, ...required, ...first, ...drill, ...postgres, ...stream, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 function drillText({ assertions, declared, heartbeat, objectives }: DrillSettings): SettingsFile["drill"] {
-  const drills = Object.entries(declared).map(([name, { repoKeys, ...drill }]) => {
-    const repos = repoKeys === undefined ? {} : { repos: repoKeys.map((key) => `repo${key}`) };
+  const drills = Object.entries(declared).map(([name, { repoIndexes, ...drill }]) => {
+    const repos = repoIndexes === undefined ? {} : { repos: repoIndexes.map((key) => `repo${key}`) };
     return [name, { ...repos, ...drill }] as const;
   });
   return {
@@ -122,12 +122,12 @@ class Reader {
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
-    for (const [name, repo] of Object.entries(named)) repos[this.#repoKey(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
+    for (const [name, repo] of Object.entries(named)) repos[this.#repoIndex(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
     const { firstBackup } = fields;
     if (firstBackup !== undefined && typeof firstBackup !== "boolean") throw this.#wrong("firstBackup", firstBackup, "true or false");
     return {
       acknowledge: this.#acknowledge(fields.acknowledge),
-      archiveCommandWord: this.#word(fields.archiveCommandWord),
+      archiveCommandWord: this.#requiredText(fields.archiveCommandWord),
       ...(firstBackup === true ? { firstBackup } : {}),
       ...(fields.postgres === undefined ? {} : { postgres: this.#postgres(fields.postgres) }),
       ...(fields.drill === undefined ? {} : { drill: this.#drill(fields.drill) }),
@@ -176,7 +176,7 @@ class Reader {
     if (repos !== undefined && (!Array.isArray(repos) || repos.length === 0))
       throw this.#wrong(`${field}.repos`, repos, 'a list of repositories such as ["repo1"]');
     if (path !== undefined && (typeof path !== "string" || !path.startsWith("/"))) throw this.#wrong(`${field}.path`, path, "an absolute path");
-    const word = (name: string, option: string): string | undefined => {
+    const choice = (name: string, option: string): string | undefined => {
       const { allowed = [] } = rowOf(option);
       const text = fields[name];
       if (text !== undefined && !allowed.some((each) => each === text)) throw this.#wrong(`${field}.${name}`, text, oneOf(allowed));
@@ -188,9 +188,9 @@ class Reader {
       throw this.#wrong(`${field}.${name}`, number, "a whole number above 0");
     };
     const drill = {
-      repoKeys: (repos as unknown[] | undefined)?.map((name) => this.#repoKey(`${field}.repos`, name)),
-      pick: word("pick", "pick") as DrillPickName | undefined,
-      level: word("level", "level") as DrillLevelName | undefined,
+      repoIndexes: (repos as unknown[] | undefined)?.map((name) => this.#repoIndex(`${field}.repos`, name)),
+      pick: choice("pick", "pick") as DrillPickName | undefined,
+      level: choice("level", "level") as DrillLevelName | undefined,
       maxMinutes: amount("maxMinutes"),
       maxBytes: amount("maxBytes"),
       path,
@@ -204,39 +204,39 @@ class Reader {
     allowed: readonly string[],
   ): { readonly name?: string; readonly database?: string; readonly sql: string } {
     const fields = this.#object(field, value, allowed);
-    const found: Record<string, string> = {};
+    const texts: Record<string, string> = {};
     for (const name of allowed) {
       const text = fields[name];
       if (text === undefined && name !== "sql") continue;
       if (typeof text !== "string" || text.trim() === "" || (name !== "sql" && /[\0-\x1f]/.test(text)))
         throw this.#wrong(`${field}.${name}`, text, name === "sql" ? "a statement" : "a text on one line");
-      found[name] = text;
+      texts[name] = text;
     }
-    return { sql: "", ...found };
+    return { sql: "", ...texts };
   }
 
   #acknowledge(value: unknown): Settings["acknowledge"] {
     if (value === undefined) return DEFAULT_SETTINGS.acknowledge;
-    if (value === "all" || value === "any") return { mode: value, repoKeys: [] };
+    if (value === "all" || value === "any") return { mode: value, repoIndexes: [] };
     const allowed = '"all", "any" or a list of repositories such as ["repo1"]';
     if (!Array.isArray(value) || value.length === 0) throw this.#wrong("acknowledge", value, allowed);
-    const keys = value.map((name: unknown) => this.#repoKey("acknowledge", name));
+    const keys = value.map((name: unknown) => this.#repoIndex("acknowledge", name));
     if (new Set(keys).size !== keys.length) throw this.#wrong("acknowledge", value, "each repository once");
-    return { mode: "named", repoKeys: keys.toSorted((left, right) => left - right) };
+    return { mode: "named", repoIndexes: keys.toSorted((left, right) => left - right) };
   }
 
   #postgres(value: unknown): NonNullable<Settings["postgres"]> {
     const fields = this.#object("postgres", value, ["stop", "start"]);
-    const words = (name: "stop" | "start"): readonly string[] => {
+    const commandOf = (name: "stop" | "start"): readonly string[] => {
       const list = fields[name];
-      const isWords = Array.isArray(list) && list.length > 0 && list.every((word) => typeof word === "string" && word !== "");
-      if (!isWords) throw this.#wrong(`postgres.${name}`, list, 'a list of arguments such as ["systemctl","stop","postgresql"]');
+      const isCommand = Array.isArray(list) && list.length > 0 && list.every((arg) => typeof arg === "string" && arg !== "");
+      if (!isCommand) throw this.#wrong(`postgres.${name}`, list, 'a list of arguments such as ["systemctl","stop","postgresql"]');
       return list as string[];
     };
-    return { stop: words("stop"), start: words("start") };
+    return { stop: commandOf("stop"), start: commandOf("start") };
   }
 
-  #word(value: unknown): string {
+  #requiredText(value: unknown): string {
     if (value === undefined) return DEFAULT_SETTINGS.archiveCommandWord;
     if (typeof value !== "string" || /[\0-\x1f]/.test(value)) throw this.#wrong("archiveCommandWord", value, "a text on one line");
     return value;
@@ -274,7 +274,7 @@ class Reader {
     if (type !== undefined) checkLevel(level, type, (allowed) => this.#wrong(field, level, allowed));
   }
 
-  #repoKey(field: string, name: unknown): number {
+  #repoIndex(field: string, name: unknown): number {
     const key = typeof name === "string" ? Number(/^repo([1-9]\d{0,2})$/.exec(name)?.[1]) : Number.NaN;
     if (!(key >= 1 && key <= OPTION_KEY_MAX)) throw this.#wrong(field, name, `"repo1" to "repo${OPTION_KEY_MAX}"`);
     return key;

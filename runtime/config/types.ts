@@ -101,7 +101,7 @@ export interface BlockConfig {
 export interface AcknowledgePolicy {
   readonly mode: "all" | "any" | "named";
   /** Keys of the repositories that must hold the segment; only with `named`. */
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
 }
 
 /** What pgBackRest has no option for; in a file of its own, because stock warns about unknown options. */
@@ -141,7 +141,7 @@ export interface DrillSettings {
 /** Defaults of a drill's command line. */
 export interface DeclaredDrill {
   /** Drilled in turn; absent means all. */
-  readonly repoKeys?: readonly number[];
+  readonly repoIndexes?: readonly number[];
   readonly pick?: DrillPickName;
   readonly level?: DrillLevelName;
   readonly maxMinutes?: number;
@@ -173,7 +173,7 @@ export interface Config extends OptionValues {
   readonly params: readonly string[];
   readonly stanza: string | undefined;
   /** `--repo`; undefined lets the command choose. */
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
   /** Every configured repository whatever `--repo` says, ascending by key. */
   readonly repos: readonly RepoConfig[];
   /** Ascending by key. */

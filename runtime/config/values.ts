@@ -42,7 +42,7 @@ export interface ValueContext {
   /** `'compress-type' option = 'gz'`: what the range depends on. */
   readonly rangeReason?: string | undefined;
   /** Hint where the value stands; undefined on the command line. */
-  readonly place: string | undefined;
+  readonly origin: string | undefined;
 }
 
 /**
@@ -66,7 +66,7 @@ export function parseValue(context: ValueContext, texts: readonly string[], warn
 
 /** An optionInvalidValue (32) with a hint that names its source. */
 function invalid(context: ValueContext, message: string, hint?: string): BackupError {
-  const hints = [hint, context.place].filter((text) => text !== undefined);
+  const hints = [hint, context.origin].filter((text) => text !== undefined);
   return fail("optionInvalidValue", message, hints.length === 0 ? {} : { hint: hints });
 }
 
@@ -126,7 +126,7 @@ function parseHash(context: ValueContext, texts: readonly string[], warn: (text:
     const at = text.indexOf("=");
     if (at === -1) {
       throw fail("optionInvalid", `key/value '${text}' not valid for '${context.name}' option`, {
-        hint: ["write key=value", context.place].filter((hint) => hint !== undefined),
+        hint: ["write key=value", context.origin].filter((hint) => hint !== undefined),
       });
     }
     const key = text.slice(0, at);

@@ -76,7 +76,7 @@ export async function atomicCreate(path: string, bytes: Uint8Array, options: Wri
     const code = systemCodeOf(error) ?? "";
     if (code === "EEXIST") return false;
     if (!NO_MORE_NAMES.has(code)) throw systemError("fileMove", `link '${path}' to '${temporary}'`, path, error);
-    if (!(await createInPlace(path, bytes, options))) return false;
+    if (!(await createDirectly(path, bytes, options))) return false;
   } finally {
     await unlink(temporary).catch(() => undefined);
   }
@@ -84,7 +84,7 @@ export async function atomicCreate(path: string, bytes: Uint8Array, options: Wri
   return true;
 }
 
-async function createInPlace(path: string, bytes: Uint8Array, options: WriteOptions): Promise<boolean> {
+async function createDirectly(path: string, bytes: Uint8Array, options: WriteOptions): Promise<boolean> {
   let handle: FileHandle;
   try {
     handle = await open(path, "wx", options.mode ?? FILE_MODE);
@@ -108,7 +108,7 @@ async function createInPlace(path: string, bytes: Uint8Array, options: WriteOpti
  * Writes `path` directly. The content is synced, the name is not: {@link syncDirectory} does that. On an error the file
  * is removed again.
  */
-export async function writeInPlace(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
+export async function writeDirectly(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
   await writeContent({ path, written: path, isShared: false }, content, options);
 }
 
@@ -195,7 +195,7 @@ const OPEN_ATTEMPTS = 3;
  * Calls `openNew`, which fails on an existing name. Creates missing directories first and removes what blocks the name.
  * Errors show the last parameter as the file's name.
  */
-export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean, told = path): Promise<T> {
+export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean, shownPath = path): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await openNew();
@@ -203,7 +203,7 @@ export async function createNew<T>(path: string, openNew: () => T | Promise<T>, 
       const code = attempt < OPEN_ATTEMPTS ? systemCodeOf(error) : undefined;
       if (code === "ENOENT") await makeDirectories(dirname(path), syncDirectories);
       else if (code === "EEXIST") await takeAway(path);
-      else throw systemError("fileOpen", `open file '${told}' for write`, told, error);
+      else throw systemError("fileOpen", `open file '${shownPath}' for write`, shownPath, error);
     }
   }
 }

@@ -26,8 +26,8 @@ export function lockDomain(lockPath: string, self: { readonly uid: number }, ran
   const path = join(lockPath, FILE);
   try {
     const bootId = readFileSync(BOOT_ID_FILE, "utf8").trim();
-    const found = readId(path, self.uid) ?? make(path, self.uid, random);
-    return found === null || bootId === "" ? null : sha1Hex(`${found} ${bootId}`).slice(0, 2 * ID_SIZE_BYTES);
+    const id = readId(path, self.uid) ?? make(path, self.uid, random);
+    return id === null || bootId === "" ? null : sha1Hex(`${id} ${bootId}`).slice(0, 2 * ID_SIZE_BYTES);
   } catch {
     // A lease works without a domain too: a dead holder is then detected by its silence.
     return null;

@@ -22,7 +22,7 @@ export interface LockRequest {
   readonly stanza: string;
   readonly kind: LockKind;
   /** Absent: the name of 2.52 and older, without a repository. */
-  readonly repoKey?: number;
+  readonly repoIndex?: number;
   /** `<pid>-<8 hex>`. */
   readonly execId: string;
   readonly pid: number;
@@ -56,8 +56,8 @@ const FLOCK_TIMEOUT_MS = 10_000;
 /** The descriptor number that flock(1) sees. */
 const CHILD_FD = 3;
 
-export function lockFileName(stanza: string, kind: LockKind, repoKey?: number): string {
-  return repoKey === undefined ? `${stanza}-${kind}.lock` : `${stanza}-${kind}-${repoKey}.lock`;
+export function lockFileName(stanza: string, kind: LockKind, repoIndex?: number): string {
+  return repoIndex === undefined ? `${stanza}-${kind}.lock` : `${stanza}-${kind}-${repoIndex}.lock`;
 }
 
 /**
@@ -67,7 +67,7 @@ export function lockFileName(stanza: string, kind: LockKind, repoKey?: number): 
  */
 export function acquireLock(request: LockRequest): LockFile {
   const { lockPath } = request;
-  const name = lockFileName(request.stanza, request.kind, request.repoKey);
+  const name = lockFileName(request.stanza, request.kind, request.repoIndex);
   try {
     mkdirSync(lockPath, { recursive: true, mode: 0o750 });
   } catch (error) {
@@ -154,7 +154,7 @@ function isNamed(fd: number, directory: TrustedDirectory, name: string): boolean
 }
 
 function heldLock(fd: number, directory: TrustedDirectory, request: LockRequest): LockFile {
-  const name = lockFileName(request.stanza, request.kind, request.repoKey);
+  const name = lockFileName(request.stanza, request.kind, request.repoIndex);
   const path = join(directory.path, name);
   const { execId, pid } = request;
   let heldFd: number | null = fd;

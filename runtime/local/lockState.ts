@@ -28,21 +28,21 @@ const LOCK_FILE = /^(.+)-(archive|backup|restore)(?:-(\d+))?\.lock$/;
 /** True when the process of this number wrote a lock file at that time. */
 export type HolderCheck = (pid: number, writtenAtMs: number) => boolean;
 
-interface LockPlace {
+interface LockQuery {
   readonly lockPath: string;
   readonly stanza: string;
   readonly kind: LockKind;
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
   /** Accounts besides root and this one that may own the lock path. */
   readonly owners?: readonly number[];
 }
 
 /** Reads the files' contents without touching a lock; `isAlive` excludes files of killed processes. */
-export function readLockState(place: LockPlace, isAlive: HolderCheck): LockState {
-  const { lockPath, stanza, kind, repoKeys } = place;
+export function readLockState(query: LockQuery, isAlive: HolderCheck): LockState {
+  const { lockPath, stanza, kind, repoIndexes } = query;
   const repos: LockState["repos"][number][] = [];
   let held = isHeld(join(lockPath, lockFileName(stanza, kind)), isAlive);
-  for (const key of repoKeys) {
+  for (const key of repoIndexes) {
     const path = join(lockPath, lockFileName(stanza, kind, key));
     if (!isHeld(path, isAlive)) continue;
     held = true;
@@ -57,13 +57,13 @@ export function readLockState(place: LockPlace, isAlive: HolderCheck): LockState
  * another container, that number may belong to any process. Files without a held lock are removed.
  */
 export function isLocked(
-  { kind, lockPath, owners = [], repoKeys, stanza }: LockPlace,
+  { kind, lockPath, owners = [], repoIndexes, stanza }: LockQuery,
   self: { readonly pid: number; readonly execId: string },
   isAlive: HolderCheck,
 ): boolean {
-  const requests = [{}, ...repoKeys.map((repoKey) => ({ repoKey }))].map((key) => ({ lockPath, owners, stanza, kind, ...key, ...self }));
+  const requests = [{}, ...repoIndexes.map((repoIndex) => ({ repoIndex }))].map((key) => ({ lockPath, owners, stanza, kind, ...key, ...self }));
   return requests.some((request: LockRequest) => {
-    if (!isHeld(join(lockPath, lockFileName(stanza, kind, request.repoKey)), isAlive)) return false;
+    if (!isHeld(join(lockPath, lockFileName(stanza, kind, request.repoIndex)), isAlive)) return false;
     try {
       acquireLock(request).release();
       return false;
@@ -85,11 +85,11 @@ export function listHeldLocks(
     if (owner === undefined || (stanza !== undefined && owner !== stanza)) return [];
     const path = join(lockPath, name);
     try {
-      const place = { lockPath, stanza: owner, kind: kind as LockKind, ...(key === undefined ? {} : { repoKey: Number(key) }) };
+      const lock = { lockPath, stanza: owner, kind: kind as LockKind, ...(key === undefined ? {} : { repoIndex: Number(key) }) };
       // Taken and released: then no other process holds it.
       const pid = findLockHolder(path)?.pid ?? null;
       try {
-        acquireLock({ ...place, ...self }).release();
+        acquireLock({ ...lock, ...self }).release();
         return [];
       } catch (error) {
         if (!isError(error, "lockAcquire")) throw error;

@@ -14,8 +14,8 @@ export interface ProgramRun {
   /** The complete environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Receives lines of both outputs as they arrive, or only of standard error; absent only keeps them. */
-  readonly told?: (line: string) => void;
-  readonly toldError?: (line: string) => void;
+  readonly onLine?: (line: string) => void;
+  readonly onErrorLine?: (line: string) => void;
   readonly cwd?: string;
 }
 
@@ -34,11 +34,11 @@ const SIGNALLED = 128 + 15;
  * Ends when the program does, even if a child still holds its outputs (a server started by pg_ctl does).
  * @throws execute (102) when it cannot be started
  */
-export function runProgram(words: readonly string[], { clock, cwd, env, signal, told, toldError }: ProgramRun): Promise<ProgramEnd> {
-  const [program = "", ...args] = words;
+export function runProgram(argv: readonly string[], { clock, cwd, env, signal, onLine, onErrorLine }: ProgramRun): Promise<ProgramEnd> {
+  const [program = "", ...args] = argv;
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { env: { ...env }, stdio: ["ignore", "pipe", "pipe"], ...(cwd === undefined ? {} : { cwd }) });
-    const outputs = { stdout: new Output(told), stderr: new Output(toldError ?? told) };
+    const outputs = { stdout: new Output(onLine), stderr: new Output(onErrorLine ?? onLine) };
     child.stdout.setEncoding("utf8").on("data", (text: string) => outputs.stdout.add(text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => outputs.stderr.add(text));
     const end = (): void => void child.kill("SIGTERM");
@@ -69,23 +69,23 @@ export function runProgram(words: readonly string[], { clock, cwd, env, signal, 
 
 /** Passes lines to the listener, and keeps the text. */
 class Output {
-  readonly #told: ((line: string) => void) | undefined;
+  readonly #onLine: ((line: string) => void) | undefined;
   #text = "";
   #line = "";
 
-  constructor(told: ((line: string) => void) | undefined) {
-    this.#told = told;
+  constructor(onLine: ((line: string) => void) | undefined) {
+    this.#onLine = onLine;
   }
 
   add(text: string): void {
     if (this.#text.length < OUTPUT_SIZE_MAX) this.#text += text;
     const lines = `${this.#line}${text}`.split("\n");
     this.#line = lines.pop() ?? "";
-    for (const line of lines) this.#told?.(line);
+    for (const line of lines) this.#onLine?.(line);
   }
 
   end(): string {
-    if (this.#line !== "") this.#told?.(this.#line);
+    if (this.#line !== "") this.#onLine?.(this.#line);
     return this.#text;
   }
 }

@@ -72,10 +72,10 @@ function describeRights(path: string): string {
   const self = process === null ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
   let candidate = path;
   for (let depth = 0; depth < 256; depth++) {
-    const found = lookAt(candidate);
-    if (found !== null) {
-      const mode = (found.mode & 0o7777).toString(8).padStart(4, "0");
-      return `'${candidate}' has mode ${mode}, user ${found.uid}, group ${found.gid}; ${self}`;
+    const entry = lookAt(candidate);
+    if (entry !== null) {
+      const mode = (entry.mode & 0o7777).toString(8).padStart(4, "0");
+      return `'${candidate}' has mode ${mode}, user ${entry.uid}, group ${entry.gid}; ${self}`;
     }
     const parent = dirname(candidate);
     if (parent === candidate) break;

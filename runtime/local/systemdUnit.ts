@@ -36,9 +36,9 @@ export function ownUnit(env: Environment): UnitFacts | null {
 /** Null without systemd, or without such a unit. */
 export function showUnit(unit: string): Promise<UnitFacts | null> {
   if (!UNIT_NAME.test(unit)) return Promise.resolve(null);
-  const words = ["show", "--property=LoadState,Result,ExecMainStatus,InvocationID", "--", unit];
+  const args = ["show", "--property=LoadState,Result,ExecMainStatus,InvocationID", "--", unit];
   return new Promise((resolve) => {
-    execFile("systemctl", words, { timeout: TIMEOUT_MS }, (error, stdout) => resolve(error === null ? parseShown(stdout) : null));
+    execFile("systemctl", args, { timeout: TIMEOUT_MS }, (error, stdout) => resolve(error === null ? parseShown(stdout) : null));
   });
 }
 

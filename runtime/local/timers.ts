@@ -10,7 +10,7 @@ export interface NextRun {
 }
 
 /** Arguments of `systemctl` for the timers `pgbackstop-<stanza>-*`. */
-export function timerWords(stanza: string): string[] {
+export function timerArgs(stanza: string): string[] {
   return ["list-timers", "--all", "--no-pager", "--output=json", `pgbackstop-${stanza}-*.timer`];
 }
 

@@ -152,16 +152,16 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
   let done = "";
   for (let links = 0; rest.length > 0; ) {
     const [part = "", ...others] = rest;
-    const place = `${done}/${part}`;
-    const info = lstatSync(place, { throwIfNoEntry: false });
+    const current = `${done}/${part}`;
+    const info = lstatSync(current, { throwIfNoEntry: false });
     if (info?.isSymbolicLink() !== true) {
-      [done, rest] = [place, others];
+      [done, rest] = [current, others];
       continue;
     }
-    if (!trusted.has(info.uid)) throw planted(place, `is a symbolic link of account ${info.uid}`);
+    if (!trusted.has(info.uid)) throw planted(current, `is a symbolic link of account ${info.uid}`);
     if (++links > LINKS_MAX) throw fail("pathOpen", `'${path}' has more than ${LINKS_MAX} links`, { path });
-    const target = resolve(done === "" ? "/" : done, readlinkSync(place));
-    [done, rest] = ["", [...target.split("/").filter((word) => word !== ""), ...others]];
+    const target = resolve(done === "" ? "/" : done, readlinkSync(current));
+    [done, rest] = ["", [...target.split("/").filter((part) => part !== ""), ...others]];
   }
   return done === "" ? "/" : done;
 }
@@ -170,10 +170,10 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
  * True when root owns the directory and all its parents, none is a link, and no other account may change names in them.
  */
 export function isRootsAlone(directory: string): boolean {
-  for (let place = resolve(directory); ; place = dirname(place)) {
-    const info = lstatSync(place, { throwIfNoEntry: false });
+  for (let current = resolve(directory); ; current = dirname(current)) {
+    const info = lstatSync(current, { throwIfNoEntry: false });
     if (info?.isDirectory() !== true || info.uid !== 0 || (info.mode & GROUP_OR_OTHERS_WRITE) !== 0) return false;
-    if (place === dirname(place)) return true;
+    if (current === dirname(current)) return true;
   }
 }
 

@@ -31,12 +31,12 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const locks = { backup: host.lockState("backup"), restore: host.lockState("restore") };
   const repos = host.repositories();
-  const report = await collectInfo(repos, host.debt(), { stanza, set: undefined, type: undefined, locks, streams: false }, ctx);
+  const report = await collectInfo(repos, host.missingWal(), { stanza, set: undefined, type: undefined, locks, streams: false }, ctx);
   const facts = await Promise.all(
     report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
-      const { debtCount, droppedCount, error, info, key } = row;
+      const { missingWalCount, droppedCount, error, info, key } = row;
       const expected = config.settings.repos[key]?.expectFullWithinS;
-      const known = { key, debtCount, droppedCount, fullExpectedS: typeof expected === "number" ? expected : null };
+      const known = { key, missingWalCount, droppedCount, fullExpectedS: typeof expected === "number" ? expected : null };
       const repo = repos[index];
       if (error !== null || repo === undefined) {
         ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
@@ -68,11 +68,11 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
 }
 
 /** Facts that a repository cannot provide are missing, with a log line. */
-async function orNull<T>(host: Invocation, repoKey: number, work: () => Promise<T>): Promise<T | null> {
+async function orNull<T>(host: Invocation, repoIndex: number, work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();
   } catch (error) {
-    host.ctx.log.warn(`repo${repoKey}: unable to read WAL: ${toBackupError(error).message}`);
+    host.ctx.log.warn(`repo${repoIndex}: unable to read WAL: ${toBackupError(error).message}`);
     return null;
   }
 }
@@ -96,12 +96,12 @@ export class WalSurveys {
     this.#everyTurns = everyTurns;
   }
 
-  async of(repoKey: number, look: () => Promise<WalSurvey | null>): Promise<WalSurvey | null> {
-    const known = this.#known.get(repoKey);
+  async of(repoIndex: number, look: () => Promise<WalSurvey | null>): Promise<WalSurvey | null> {
+    const known = this.#known.get(repoIndex);
     if (known !== undefined && --known.turnsLeft > 0) return known.survey;
     const survey = await look();
-    if (survey === null) this.#known.delete(repoKey);
-    else this.#known.set(repoKey, { survey, turnsLeft: this.#everyTurns });
+    if (survey === null) this.#known.delete(repoIndex);
+    else this.#known.set(repoIndex, { survey, turnsLeft: this.#everyTurns });
     return survey;
   }
 }

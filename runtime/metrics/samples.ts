@@ -14,12 +14,12 @@ export interface RepoFacts {
   readonly backups: readonly BackupInfoEntry[] | null;
   /** Null if it does not exist or is unknown. */
   readonly newestWal: StoredWal | null;
-  readonly debtCount: number;
+  readonly missingWalCount: number;
 }
 
 /** The state of one repository's queue, from the process that serves WAL. */
-export interface LaneFacts {
-  readonly repoKey: number;
+export interface WorkerFacts {
+  readonly repoIndex: number;
   readonly waitingCount: number;
 }
 
@@ -57,10 +57,10 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   );
   return repos.flatMap((repo): Sample[] => {
     const labels = { stanza, repo_key: String(repo.key) };
-    const { backups, debtCount, newestWal } = repo;
+    const { backups, missingWalCount, newestWal } = repo;
     return [
       { name: "pgbackstop_repo_up", labels, value: backups === null ? 0 : 1 },
-      { name: "pgbackstop_repo_wal_debt_files", labels, value: debtCount },
+      { name: "pgbackstop_repo_wal_debt_files", labels, value: missingWalCount },
       ...(backups === null ? [] : backupSamples(labels, backups)),
       ...(newestWal === null || newest === null
         ? []
@@ -81,9 +81,9 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
 }
 
 /** Of queues, now. */
-export function laneSamples(stanza: string, lanes: readonly LaneFacts[]): Sample[] {
-  return lanes.map(({ repoKey, waitingCount }): Sample => {
-    return { name: "pgbackstop_repo_wal_waiting_files", labels: { stanza, repo_key: String(repoKey) }, value: waitingCount };
+export function workerSamples(stanza: string, workers: readonly WorkerFacts[]): Sample[] {
+  return workers.map(({ repoIndex, waitingCount }): Sample => {
+    return { name: "pgbackstop_repo_wal_waiting_files", labels: { stanza, repo_key: String(repoIndex) }, value: waitingCount };
   });
 }
 

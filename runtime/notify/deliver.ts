@@ -43,7 +43,7 @@ export function deliver(targets: readonly NotifyTarget[], notification: Notifica
       try {
         const ca = target.caFile === undefined ? null : await authorityOf(target.caFile, parts);
         await retry(POLICY, ctx.clock, ctx.signal, () =>
-          withTimeTo(ATTEMPT_MS, ctx.clock, (late) => send(target, notification, ca, AbortSignal.any([late, ctx.signal]), ctx)),
+          withTimeTo(ATTEMPT_MS, ctx.clock, (timeout) => send(target, notification, ca, AbortSignal.any([timeout, ctx.signal]), ctx)),
         );
         return { target: target.name, error: null };
       } catch (error) {
@@ -69,7 +69,7 @@ function send(target: NotifyTarget, notification: Notification, ca: Uint8Array |
 /** Without the cause, which may quote what was sent. */
 function withoutSecrets(target: NotifyTarget, error: BackupError): BackupError {
   const text = secretsOf(target).reduce((line, secret) => line.replaceAll(secret, STARS), error.message);
-  return fail(error.kind, `${placeOf(target)}: ${text}`, error.hints.length === 0 ? {} : { hint: error.hints });
+  return fail(error.kind, `${originOf(target)}: ${text}`, error.hints.length === 0 ? {} : { hint: error.hints });
 }
 
 /** Everything that grants access: each part of the URL, passwords, and their encoded forms. */
@@ -97,7 +97,7 @@ function longest(texts: readonly string[]): string[] {
 }
 
 /** `https://hooks.slack.com/…`: the host only. */
-function placeOf(target: NotifyTarget): string {
+function originOf(target: NotifyTarget): string {
   if (target.type === "email") return `${target.host}:${target.port}`;
   const { host, protocol } = new URL(target.url.reveal());
   return `${protocol}//${host}/…`;

@@ -24,7 +24,7 @@ export interface NotificationInput {
   readonly unit: string;
   readonly facts: UnitFacts | null;
   /** Lines that say where to look; by default a host's: its journal, and `pgbackstop status`. */
-  readonly ways?: readonly string[];
+  readonly whereToLook?: readonly string[];
   /** Whether the drill passed, and its findings. */
   readonly drill: { readonly ok: boolean; readonly title: string; readonly lines: readonly string[] } | null;
   readonly atMs: number;
@@ -56,7 +56,7 @@ export function notificationOf(input: NotificationInput): Notification {
 }
 
 /** Says where the log is; its lines may contain secrets. */
-function failureLines({ facts, stanza, unit, ways }: NotificationInput): string[] {
+function failureLines({ facts, stanza, unit, whereToLook }: NotificationInput): string[] {
   const code = facts === null || !/^\d+$/.test(facts.status) ? null : Number(facts.status);
   const name = code === null ? null : nameOfCode(code);
   const status = facts === null || facts.status === "" ? "" : `, status ${facts.status}${name === null ? "" : ` (${name})`}`;
@@ -64,6 +64,9 @@ function failureLines({ facts, stanza, unit, ways }: NotificationInput): string[
   return [
     `stanza: ${stanza}`,
     ...(facts === null ? [] : [`result: ${facts.result}${status}`]),
-    ...(ways ?? [...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]), `state: pgbackstop status --stanza=${stanza}`]),
+    ...(whereToLook ?? [
+      ...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]),
+      `state: pgbackstop status --stanza=${stanza}`,
+    ]),
   ];
 }

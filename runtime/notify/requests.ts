@@ -70,12 +70,12 @@ function ntfyMessage(topic: string, { event, lines, ok, title }: Notification): 
 
 /** `rid`, the invocation's id, pairs a run's start with its end. */
 function pingUrl(url: string, { event, facts, ok }: Notification): string {
-  const place = event === "start" ? "/start" : event === "test" ? "/log" : ok ? "" : "/fail";
+  const suffix = event === "start" ? "/start" : event === "test" ? "/log" : ok ? "" : "/fail";
   const [address = "", query] = url.split("?");
   const id = facts?.invocationId ?? "";
   const rid = /^[0-9a-f]{32}$/.test(id) ? `rid=${id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}` : "";
-  const words = [query ?? "", event === "test" ? "" : rid].filter((word) => word !== "");
-  return `${address.replace(/\/+$/, "")}${place}${words.length === 0 ? "" : `?${words.join("&")}`}`;
+  const parameters = [query ?? "", event === "test" ? "" : rid].filter((parameter) => parameter !== "");
+  return `${address.replace(/\/+$/, "")}${suffix}${parameters.length === 0 ? "" : `?${parameters.join("&")}`}`;
 }
 
 /** A success ends the alert of the same labels. */

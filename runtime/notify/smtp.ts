@@ -73,14 +73,15 @@ function identityOf(host: string, ca: Uint8Array | null): { readonly servername?
 
 async function authenticate(line: Line, { password, user = "" }: EmailTarget, offers: readonly string[]): Promise<void> {
   const base64 = (text: string): string => Buffer.from(text, "utf8").toString("base64");
-  const ways =
+  const mechanisms =
     offers
       .find((offer) => /^AUTH[ =]/i.test(offer))
       ?.toUpperCase()
       .split(/[ =]/) ?? [];
   const secret = password?.reveal() ?? "";
-  if (ways.includes("PLAIN")) return line.ask(`AUTH PLAIN ${base64(`\0${user}\0${secret}`)}`, 235);
-  if (!ways.includes("LOGIN")) throw fail("service", `the server offers no AUTH PLAIN or LOGIN${ways.length === 0 ? "" : `, but ${ways.join(" ")}`}`);
+  if (mechanisms.includes("PLAIN")) return line.ask(`AUTH PLAIN ${base64(`\0${user}\0${secret}`)}`, 235);
+  if (!mechanisms.includes("LOGIN"))
+    throw fail("service", `the server offers no AUTH PLAIN or LOGIN${mechanisms.length === 0 ? "" : `, but ${mechanisms.join(" ")}`}`);
   await line.ask("AUTH LOGIN", 334);
   await line.ask(base64(user), 334);
   return line.ask(base64(secret), 235);
@@ -126,9 +127,9 @@ class Line {
   async expect(...codes: readonly number[]): Promise<Reply> {
     const reply = await this.#reply();
     if (codes.includes(reply.code)) return reply;
-    const said = reply.lines.join(" ").slice(0, 200);
+    const answer = reply.lines.join(" ").slice(0, 200);
     const kind = [530, 534, 535].includes(reply.code) ? "access" : "service";
-    throw fail(kind, `the server answered ${reply.code} ${said}`, { retryable: reply.code >= 400 && reply.code < 500 });
+    throw fail(kind, `the server answered ${reply.code} ${answer}`, { retryable: reply.code >= 400 && reply.code < 500 });
   }
 
   /** Anyone could have injected bytes after the unencrypted reply to STARTTLS. */
@@ -192,15 +193,15 @@ function messageText({ from, to }: EmailTarget, { atMs, id, subject, text }: Let
 function headerText(text: string): string {
   const line = text.replaceAll(/[\0-\x1f]+/g, " ");
   if (/^[\x20-\x7e]{0,200}$/.test(line)) return line;
-  const words: string[] = [];
+  const chunks: string[] = [];
   // An encoded word holds 75 characters at most, and whole characters.
-  let word = "";
+  let chunk = "";
   for (const character of line) {
-    if (Buffer.byteLength(word + character) > 45) {
-      words.push(word);
-      word = "";
+    if (Buffer.byteLength(chunk + character) > 45) {
+      chunks.push(chunk);
+      chunk = "";
     }
-    word += character;
+    chunk += character;
   }
-  return [...words, word].map((part) => `=?utf-8?B?${Buffer.from(part).toString("base64")}?=`).join("\r\n ");
+  return [...chunks, chunk].map((part) => `=?utf-8?B?${Buffer.from(part).toString("base64")}?=`).join("\r\n ");
 }

@@ -93,56 +93,55 @@ class Reader {
     return targets.map((target: unknown, index) => this.#target(`targets[${index}]`, target));
   }
 
-  #target(place: string, value: unknown): NotifyTarget {
+  #target(path: string, value: unknown): NotifyTarget {
     const type = TARGET_TYPES.find((name) => typeof value === "object" && value !== null && "type" in value && value.type === name);
-    if (type === undefined) throw this.#wrong(`${place}.type`, TARGET_TYPES.join(", "));
-    if (type === "email") return this.#email(place, this.#object(place, value, [...COMMON, ...EMAIL_FIELDS]));
-    return this.#web(place, type, this.#object(place, value, [...COMMON, ...WEB_FIELDS[type]]));
+    if (type === undefined) throw this.#wrong(`${path}.type`, TARGET_TYPES.join(", "));
+    if (type === "email") return this.#email(path, this.#object(path, value, [...COMMON, ...EMAIL_FIELDS]));
+    return this.#web(path, type, this.#object(path, value, [...COMMON, ...WEB_FIELDS[type]]));
   }
 
-  #common(place: string, type: NotifyTarget["type"], fields: Fields): CommonTarget {
-    const events = fields["events"] === undefined ? DEFAULT_EVENTS[type] : this.#events(`${place}.events`, fields["events"]);
-    const units = fields["units"] === undefined ? [] : this.#texts(`${place}.units`, fields["units"]);
-    return { name: this.#find(place, fields, "name") ?? type, events, units, caFile: this.#find(place, fields, "caFile") };
+  #common(path: string, type: NotifyTarget["type"], fields: Fields): CommonTarget {
+    const events = fields["events"] === undefined ? DEFAULT_EVENTS[type] : this.#events(`${path}.events`, fields["events"]);
+    const units = fields["units"] === undefined ? [] : this.#texts(`${path}.units`, fields["units"]);
+    return { name: this.#find(path, fields, "name") ?? type, events, units, caFile: this.#find(path, fields, "caFile") };
   }
 
-  #web(place: string, type: WebTarget["type"], fields: Fields): WebTarget {
-    const url = this.#text(place, fields, "url");
-    if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol)) throw this.#wrong(`${place}.url`, "an http or https address");
+  #web(path: string, type: WebTarget["type"], fields: Fields): WebTarget {
+    const url = this.#text(path, fields, "url");
+    if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol)) throw this.#wrong(`${path}.url`, "an http or https address");
     const secret = (name: string): Secret | undefined => {
-      const found = this.#find(place, fields, name);
-      return found === undefined ? undefined : new Secret(found);
+      const text = this.#find(path, fields, name);
+      return text === undefined ? undefined : new Secret(text);
     };
     return {
-      ...this.#common(place, type, fields),
+      ...this.#common(path, type, fields),
       type,
       url: new Secret(url),
       token: secret("token"),
-      user: this.#find(place, fields, "user"),
+      user: this.#find(path, fields, "user"),
       password: secret("password"),
-      topic: type === "ntfy" ? this.#text(place, fields, "topic") : "",
+      topic: type === "ntfy" ? this.#text(path, fields, "topic") : "",
       hmacSecret: secret("hmacSecret"),
     };
   }
 
-  #email(place: string, fields: Fields): EmailTarget {
+  #email(path: string, fields: Fields): EmailTarget {
     const security = (["starttls", "tls", "none"] as const).find((name) => name === (fields["security"] ?? "starttls"));
-    if (security === undefined) throw this.#wrong(`${place}.security`, "starttls, tls or none");
+    if (security === undefined) throw this.#wrong(`${path}.security`, "starttls, tls or none");
     const port = fields["port"] ?? EMAIL_PORTS[security];
-    if (typeof port !== "number" || !Number.isSafeInteger(port) || port < 1 || port > 65_535) throw this.#wrong(`${place}.port`, "1 to 65535");
-    const host = this.#text(place, fields, "host");
-    const user = this.#find(place, fields, "user");
-    const password = this.#find(place, fields, "password");
-    if ((user === undefined) !== (password === undefined)) throw this.#wrong(`${place}.user`, "given together with password");
+    if (typeof port !== "number" || !Number.isSafeInteger(port) || port < 1 || port > 65_535) throw this.#wrong(`${path}.port`, "1 to 65535");
+    const host = this.#text(path, fields, "host");
+    const user = this.#find(path, fields, "user");
+    const password = this.#find(path, fields, "password");
+    if ((user === undefined) !== (password === undefined)) throw this.#wrong(`${path}.user`, "given together with password");
     if (user !== undefined && security === "none" && !LOOPBACK.includes(host)) {
-      throw this.#wrong(`${place}.security`, "starttls or tls where a password is sent");
+      throw this.#wrong(`${path}.security`, "starttls or tls where a password is sent");
     }
-    const from = this.#text(place, fields, "from");
-    const to = this.#texts(`${place}.to`, fields["to"]);
-    if (![from, ...to].every((address) => ADDRESS.test(address)) || to.length === 0)
-      throw this.#wrong(`${place}.to`, "addresses, as from: name@host");
+    const from = this.#text(path, fields, "from");
+    const to = this.#texts(`${path}.to`, fields["to"]);
+    if (![from, ...to].every((address) => ADDRESS.test(address)) || to.length === 0) throw this.#wrong(`${path}.to`, "addresses, as from: name@host");
     const secret = password === undefined ? undefined : new Secret(password);
-    return { ...this.#common(place, "email", fields), type: "email", host, port, security, user, password: secret, from, to };
+    return { ...this.#common(path, "email", fields), type: "email", host, port, security, user, password: secret, from, to };
   }
 
   #events(field: string, value: unknown): readonly NotifyEvent[] {
@@ -161,21 +160,21 @@ class Reader {
     return value as readonly string[];
   }
 
-  #find(place: string, fields: Fields, name: string): string | undefined {
-    return fields[name] === undefined ? undefined : this.#text(place, fields, name);
+  #find(path: string, fields: Fields, name: string): string | undefined {
+    return fields[name] === undefined ? undefined : this.#text(path, fields, name);
   }
 
-  #text(place: string, fields: Fields, name: string): string {
+  #text(path: string, fields: Fields, name: string): string {
     const value = fields[name];
-    if (typeof value !== "string" || value === "" || /[\0-\x1f]/.test(value)) throw this.#wrong(`${place}.${name}`, "a text on one line");
+    if (typeof value !== "string" || value === "" || /[\0-\x1f]/.test(value)) throw this.#wrong(`${path}.${name}`, "a text on one line");
     return value;
   }
 
-  #object(place: string, value: unknown, allowed: readonly string[]): Fields {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(place, "an object");
+  #object(path: string, value: unknown, allowed: readonly string[]): Fields {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(path, "an object");
     for (const name of Object.keys(value)) {
       // A misplaced value may stand where a name belongs.
-      if (!allowed.includes(name)) throw this.#fail(`has an unknown field${place === "" ? "" : ` in ${place}`}; allowed are ${allowed.join(", ")}`);
+      if (!allowed.includes(name)) throw this.#fail(`has an unknown field${path === "" ? "" : ` in ${path}`}; allowed are ${allowed.join(", ")}`);
     }
     return { ...value };
   }

@@ -36,10 +36,10 @@ export function parseConnection(option: string, text: string, defaultUser: strin
   const wrong = (what: string, hint: string): Error => fail("optionInvalidValue", `'${option}' option ${what}`, { hint });
   const example = "as in host=old.example.net user=postgres sslmode=verify-full sslrootcert=/etc/ssl/old-ca.pem.";
   if (/^postgres(ql)?:\/\//.test(text)) throw wrong("is a URI", `write keywords and values instead, ${example}`);
-  const found = new Map<string, string>();
-  const word = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/y;
-  while (word.lastIndex < text.trimEnd().length) {
-    const match = word.exec(text);
+  const values = new Map<string, string>();
+  const pair = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))(?=\s|$)/y;
+  while (pair.lastIndex < text.trimEnd().length) {
+    const match = pair.exec(text);
     if (match === null) throw wrong("is no list of keywords and values", `write them ${example}`);
     const [, keyword = "", quoted, plain] = match;
     if (keyword === "password")
@@ -48,25 +48,25 @@ export function parseConnection(option: string, text: string, defaultUser: strin
         `Everyone on this machine can read it there. Put it into a file, and set --${option}-password-file to its path.`,
       );
     if (!KEYWORDS.some((known) => known === keyword)) throw wrong(`has an unknown keyword '${keyword}'`, `known are ${KEYWORDS.join(", ")}.`);
-    if (found.has(keyword)) throw wrong(`has '${keyword}' twice`, "Use it once.");
-    found.set(keyword, (quoted ?? plain ?? "").replaceAll(/\\(.)/g, "$1"));
+    if (values.has(keyword)) throw wrong(`has '${keyword}' twice`, "Use it once.");
+    values.set(keyword, (quoted ?? plain ?? "").replaceAll(/\\(.)/g, "$1"));
   }
-  const host = found.get("host") ?? "";
+  const host = values.get("host") ?? "";
   if (host === "") throw wrong("names no host", `write it ${example}`);
-  const port = Number(found.get("port") ?? "5432");
-  if (!(Number.isInteger(port) && port > 0 && port <= PORT_MAX)) throw wrong(`has port '${found.get("port")}'`, `a port is 1 to ${PORT_MAX}.`);
-  const given = found.get("sslmode") ?? "prefer";
+  const port = Number(values.get("port") ?? "5432");
+  if (!(Number.isInteger(port) && port > 0 && port <= PORT_MAX)) throw wrong(`has port '${values.get("port")}'`, `a port is 1 to ${PORT_MAX}.`);
+  const given = values.get("sslmode") ?? "prefer";
   const sslMode = SSL_MODES.find((mode) => mode === given);
   if (sslMode === undefined) throw wrong(`has sslmode '${given}'`, `allowed are ${SSL_MODES.join(", ")}.`);
-  const rootCertFile = found.get("sslrootcert");
+  const rootCertFile = values.get("sslrootcert");
   if (sslMode.startsWith("verify") && rootCertFile === undefined && !host.startsWith("/"))
     throw wrong(`has sslmode '${sslMode}' and no sslrootcert`, "Set it to the file of the authority's certificate.");
-  const files = { rootCertFile, certFile: found.get("sslcert"), keyFile: found.get("sslkey") };
+  const files = { rootCertFile, certFile: values.get("sslcert"), keyFile: values.get("sslkey") };
   return {
     host,
     port,
-    user: found.get("user") ?? defaultUser,
-    database: found.get("dbname") ?? "postgres",
+    user: values.get("user") ?? defaultUser,
+    database: values.get("dbname") ?? "postgres",
     sslMode,
     ...Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined)),
   };

@@ -135,7 +135,7 @@ class Program {
 
   failure({ code, killedBy }: Ended, otherwise = "it failed without a message"): Error {
     const how = killedBy === null ? (code === null ? "cannot be started" : `ended with exit code ${code}`) : `was ended by ${killedBy}`;
-    const words = this.#stderr.trim().split("\n").slice(-LINES_MAX).join("\n");
-    return fail("execute", `${this.#name} ${how}: ${words === "" ? otherwise : words}`);
+    const message = this.#stderr.trim().split("\n").slice(-LINES_MAX).join("\n");
+    return fail("execute", `${this.#name} ${how}: ${message === "" ? otherwise : message}`);
   }
 }

@@ -106,18 +106,18 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
 
 /** Programs of a major version ("15"). @throws fileMissing with every searched directory */
 export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
-  const places =
+  const directories =
     binPath === undefined
       ? [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`, "/usr/local/pgsql/bin"]
       : [binPath];
   const seen: string[] = [];
-  for (const place of places) {
-    if (!(await isExecutable(`${place}/postgres`))) continue;
-    const { stdout } = await runProgram(`${place}/postgres`, ["--version"], { signal });
-    if (new RegExp(`\\(PostgreSQL\\) ${major}(?!\\d)`).test(stdout)) return new Programs(place);
-    seen.push(`${place} is of '${stdout.trim()}'`);
+  for (const directory of directories) {
+    if (!(await isExecutable(`${directory}/postgres`))) continue;
+    const { stdout } = await runProgram(`${directory}/postgres`, ["--version"], { signal });
+    if (new RegExp(`\\(PostgreSQL\\) ${major}(?!\\d)`).test(stdout)) return new Programs(directory);
+    seen.push(`${directory} is of '${stdout.trim()}'`);
   }
-  throw fail("fileMissing", [`PostgreSQL ${major} is not installed in ${places.join(", ")}`, ...seen].join("\n"), {
+  throw fail("fileMissing", [`PostgreSQL ${major} is not installed in ${directories.join(", ")}`, ...seen].join("\n"), {
     hint: `Install PostgreSQL ${major}'s server package, or set --bin-path to its directory.`,
   });
 }
@@ -131,19 +131,19 @@ export async function findClientPrograms(
   binPath: string | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly dump: string; readonly load: string }> {
-  const places =
+  const directories =
     binPath === undefined
       ? [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`, "/usr/local/pgsql/bin", "/usr/bin"]
       : [binPath];
   const seen: string[] = [];
-  for (const place of places) {
-    const [dump, load] = [`${place}/pg_dump`, `${place}/psql`];
+  for (const directory of directories) {
+    const [dump, load] = [`${directory}/pg_dump`, `${directory}/psql`];
     if (!(await isExecutable(dump)) || !(await isExecutable(load))) continue;
     const { stdout } = await runProgram(dump, ["--version"], { signal });
     if (Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]) >= Number(major)) return { dump, load };
-    seen.push(`${place} is of '${stdout.trim()}'`);
+    seen.push(`${directory} is of '${stdout.trim()}'`);
   }
-  throw fail("fileMissing", [`pg_dump and psql of PostgreSQL ${major} or newer are not installed in ${places.join(", ")}`, ...seen].join("\n"), {
+  throw fail("fileMissing", [`pg_dump and psql of PostgreSQL ${major} or newer are not installed in ${directories.join(", ")}`, ...seen].join("\n"), {
     hint: `Install PostgreSQL ${major}'s client package, or set --bin-path to its directory.`,
   });
 }

@@ -178,7 +178,7 @@ class Receiver implements Submittable {
         return this.#ended();
       }
       this.#received = lsn + BigInt(wal.length);
-    } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#tell(false);
+    } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#sendStatus(false);
   }
 
   /** Sends a status message from time to time; ends a connection that was silent for too long. */
@@ -187,10 +187,10 @@ class Receiver implements Submittable {
     if (silentMs > 2 * SILENCE_MS) {
       this.error ??= fail("dbConnect", `the server has been silent for ${Math.floor(silentMs / 1000)} seconds`, { retryable: true });
       end();
-    } else this.#tell(silentMs > SILENCE_MS);
+    } else this.#sendStatus(silentMs > SILENCE_MS);
   }
 
-  #tell(wantsAnswer: boolean): void {
+  #sendStatus(wantsAnswer: boolean): void {
     const status = Buffer.alloc(STATUS_SIZE_BYTES);
     status.writeUInt8(STATUS, 0);
     status.writeBigUInt64BE(this.#received, 1);

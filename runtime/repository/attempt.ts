@@ -47,14 +47,14 @@ export function isOfDomain(attempt: Attempt, { domain }: Pick<Lease, "domain">):
 
 /** @throws lockAcquire (50) when the lease is lost, or the directory belongs to another attempt */
 export async function requireAttempt(repo: Repository, label: string, lease: Lease, pass: string | null): Promise<void> {
-  const found = await findAttempt(repo, label, pass);
+  const attempt = await findAttempt(repo, label, pass);
   // The lease last: after a pause the caller must not continue with an answer from before it.
   await lease.check();
-  if (found?.token === lease.token) return;
-  const fact = found === null ? "its attempt file is gone" : "its attempt file belongs to another process";
+  if (attempt?.token === lease.token) return;
+  const fact = attempt === null ? "its attempt file is gone" : "its attempt file belongs to another process";
   throw fail("lockAcquire", `${repo.name}: backup '${label}' cannot continue: ${fact}`, {
     hint: "Another process or host has used this repository meanwhile, so the backup was not listed. Run the command again.",
-    repoKey: repo.key,
+    repoIndex: repo.key,
     path: attemptPath(repo.stanza, label),
   });
 }

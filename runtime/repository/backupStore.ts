@@ -66,7 +66,7 @@ export async function loadManifest(repo: Repository, label: string, pass: string
   if (manifest.label !== label) {
     throw fail("format", `requested backup '${label}' and manifest label '${manifest.label}' do not match`, {
       hint: "this indicates some sort of corruption (at the very least paths have been renamed).",
-      repoKey: repo.key,
+      repoIndex: repo.key,
       path,
     });
   }

@@ -202,9 +202,9 @@ export function planReads(map: BlockMap, isWanted: (block: number) => boolean): 
   const wanted = new Map<StoredSuperBlock, WantedSuperBlock>();
   for (const [block, { superBlock, index }] of map.blocks.entries()) {
     if (!isWanted(block)) continue;
-    const found = wanted.get(superBlock);
-    if (found === undefined) wanted.set(superBlock, { superBlock, blocks: [{ block, index }] });
-    else found.blocks.push({ block, index });
+    const known = wanted.get(superBlock);
+    if (known === undefined) wanted.set(superBlock, { superBlock, blocks: [{ block, index }] });
+    else known.blocks.push({ block, index });
   }
   const ordered = [...wanted.values()].sort(
     ({ superBlock: left }, { superBlock: right }) => left.reference - right.reference || left.offsetBytes - right.offsetBytes,

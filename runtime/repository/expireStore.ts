@@ -43,7 +43,7 @@ export async function removeBackupPath(repo: Repository, label: string): Promise
  * The label that an unfinished backup builds on, from its manifest copy; null for a full backup. `pass` is
  * backup.info's sub-passphrase.
  */
-export async function loadPriorUnderWay(repo: Repository, label: string, pass: string | null): Promise<string | null> {
+export async function loadUnfinishedPrior(repo: Repository, label: string, pass: string | null): Promise<string | null> {
   const path = copyOf(manifestPath(repo.stanza, label));
   return (await loadManifestFile(repo, path, pass)).prior ?? null;
 }

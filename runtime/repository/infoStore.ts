@@ -42,7 +42,7 @@ export async function requirePresent({ storage, stanza, key, name }: Repository)
   for (const candidate of [path, copyOf(path)]) if ((await storage.stat(candidate)) !== null) return;
   throw fail("pathMissing", `'${path}' of ${name} was there a moment ago and is gone`, {
     hint: `Is '${storage.name}' still mounted?`,
-    repoKey: key,
+    repoIndex: key,
     path,
     retryable: true,
   });
@@ -106,7 +106,7 @@ async function updateBoth<T>(repo: Repository, { path, load, render }: InfoFile<
   }
   throw fail("lockAcquire", `${name}: other processes changed '${path}' ${UPDATES_MAX} times while this one was about to`, {
     hint: "Run the command again when they have ended.",
-    repoKey: key,
+    repoIndex: key,
     path,
     retryable: true,
   });
@@ -149,7 +149,7 @@ function combine(repo: Repository, path: string, failures: readonly BackupError[
   const lines = failures.map((failure) => `${failure.name}: ${failure.message}`);
   return fail(kind, [`unable to load info file '${path}' or '${copyOf(path)}':`, ...lines].join("\n"), {
     hint: present.length === 0 ? hints : hintsOf(failures, present),
-    repoKey: repo.key,
+    repoIndex: repo.key,
     path,
     retryable: first?.retryable ?? false,
   });

@@ -67,7 +67,7 @@ export interface LeaseRequest {
   readonly storageAfterAbort?: () => Storage;
 }
 
-export type LeasePlace = Pick<Repository, "key" | "name" | "stanza" | "storage">;
+export type LeaseRepository = Pick<Repository, "key" | "name" | "stanza" | "storage">;
 
 export const LEASE_TIMES = {
   /** Between two beats of a holder. */
@@ -120,12 +120,12 @@ interface Seen {
  * two minutes for a dead one.
  * @throws lockAcquire (50) when another process holds it; the storage's errors
  */
-export async function acquireLease(place: LeasePlace, request: LeaseRequest, ctx: Context): Promise<Lease> {
-  return new Acquisition(place, request, ctx).run();
+export async function acquireLease(repo: LeaseRepository, request: LeaseRequest, ctx: Context): Promise<Lease> {
+  return new Acquisition(repo, request, ctx).run();
 }
 
 class Acquisition {
-  readonly #place: LeasePlace;
+  readonly #repo: LeaseRepository;
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
   /** By path: a file's first seen content, and when that was seen. */
@@ -134,10 +134,10 @@ class Acquisition {
   /** A term that exists although no listing shows it. */
   #atLeast = 0;
   #withdrawCount = 0;
-  #isWaitTold = false;
+  #isWaitReported = false;
 
-  constructor(place: LeasePlace, request: LeaseRequest, ctx: Context) {
-    this.#place = place;
+  constructor(repo: LeaseRepository, request: LeaseRequest, ctx: Context) {
+    this.#repo = repo;
     this.#request = request;
     this.#ctx = ctx;
     this.#turn = request.turn;
@@ -155,7 +155,7 @@ class Acquisition {
       vagueLooks = 0;
       const living = this.#findLiving(seen.claims);
       if (living !== null) {
-        this.#tellWait(living);
+        this.#reportWait(living);
         await clock.sleep(LEASE_TIMES.lookMs, signal);
         continue;
       }
@@ -173,8 +173,8 @@ class Acquisition {
 
   /** The repository's newest term. */
   async #look(): Promise<Seen> {
-    const { storage, stanza } = this.#place;
-    const [names, floor] = await Promise.all([listNames(this.#place), readFloor(this.#place)]);
+    const { storage, stanza } = this.#repo;
+    const [names, floor] = await Promise.all([listNames(this.#repo), readFloor(this.#repo)]);
     const highest = Math.max(this.#atLeast, floor, ...names.map((name) => name.term));
     if (highest === 0) return { highest, claims: [], isVague: false };
     const listed = names.filter((name) => name.term === highest);
@@ -183,14 +183,14 @@ class Acquisition {
     const isListed = listed.some((name) => name.token === null);
     const asked = storage.create === undefined || isListed ? listed : [...listed, exclusive];
     const claims = await Promise.all(asked.map((name) => this.#read(leaseTermPath(stanza, name))));
-    const found = claims.filter((claim) => claim !== null);
-    return { highest, claims: found, isVague: found.length === 0 && highest > floor };
+    const present = claims.filter((claim) => claim !== null);
+    return { highest, claims: present, isVague: present.length === 0 && highest > floor };
   }
 
   async #read(path: string): Promise<Claim | null> {
     const { clock } = this.#ctx;
     const askedMs = clock.monotonicMs();
-    const bytes = await readIfThere(this.#place.storage, path);
+    const bytes = await readIfThere(this.#repo.storage, path);
     return bytes === null ? null : { path, mark: leaseMark(bytes), content: parseLeaseTerm(textOf(bytes)), askedMs, answeredMs: clock.monotonicMs() };
   }
 
@@ -215,12 +215,12 @@ class Acquisition {
     return living;
   }
 
-  #tellWait(claim: Claim): void {
-    if (this.#isWaitTold) return;
-    this.#isWaitTold = true;
+  #reportWait(claim: Claim): void {
+    if (this.#isWaitReported) return;
+    this.#isWaitReported = true;
     const seconds = LEASE_TIMES.deadMs / 1000;
     this.#ctx.log.info(
-      `${this.#place.name}: the lease is ${holderText(claim.content)}; waiting up to ${seconds} s for a sign of life of that process`,
+      `${this.#repo.name}: the lease is ${holderText(claim.content)}; waiting up to ${seconds} s for a sign of life of that process`,
     );
   }
 
@@ -232,7 +232,7 @@ class Acquisition {
     const token = Buffer.from(random.bytes(16)).toString("hex");
     const { domain, holder } = this.#request;
     const mine: LeaseTerm = { term, token, domain: domain ?? token, holder, beat: 0, state: "held" };
-    const { storage, stanza } = this.#place;
+    const { storage, stanza } = this.#repo;
     const path = leaseTermPath(stanza, { term, token: storage.create === undefined ? token : null });
     if (!(await this.#write(path, mine))) {
       this.#atLeast = Math.max(this.#atLeast, term);
@@ -248,14 +248,14 @@ class Acquisition {
     }
     for (const { content } of seen.claims) {
       if (content?.state !== "held") continue;
-      log.warn(`${this.#place.name}: the lease was ${holderText(content)}, which is gone: term ${term} takes over`);
+      log.warn(`${this.#repo.name}: the lease was ${holderText(content)}, which is gone: term ${term} takes over`);
     }
-    return new HeldLease(this.#place, { path, mine, names }, this.#request, this.#ctx);
+    return new HeldLease(this.#repo, { path, mine, names }, this.#request, this.#ctx);
   }
 
   /** False when the term was taken. If the answer was lost, reading the file shows the result. */
   async #write(path: string, mine: LeaseTerm): Promise<boolean> {
-    const { storage } = this.#place;
+    const { storage } = this.#repo;
     const bytes = utf8(renderLeaseTerm(mine));
     try {
       if (storage.create !== undefined) return await storage.create(path, bytes);
@@ -271,10 +271,10 @@ class Acquisition {
 
   /** The listing after a claim. If it does not show our own claim, it proves nothing about others. */
   async #listWith(path: string): Promise<readonly LeaseName[]> {
-    const { storage, name } = this.#place;
-    const isShown = (found: readonly LeaseName[]): boolean => found.some((other) => leaseTermPath(this.#place.stanza, other) === path);
+    const { storage, name } = this.#repo;
+    const isShown = (names: readonly LeaseName[]): boolean => names.some((other) => leaseTermPath(this.#repo.stanza, other) === path);
     for (let looks = 0; ; looks++) {
-      const names = await listNames(this.#place);
+      const names = await listNames(this.#repo);
       if (storage.create !== undefined || isShown(names)) return names;
       if (looks < GONE_LOOKS_MAX) {
         await this.#ctx.clock.sleep(GONE_PAUSE_MS, this.#ctx.signal);
@@ -283,7 +283,7 @@ class Acquisition {
       await storage.remove(path);
       throw fail("service", `the listing of ${name} lacks a file that was just written`, {
         hint: `'${storage.name}' must list a file as soon as it is written, because a lease depends on it.`,
-        repoKey: this.#place.key,
+        repoIndex: this.#repo.key,
         path,
       });
     }
@@ -291,7 +291,7 @@ class Acquisition {
 
   /** A term that was created exclusively stays, so that its number is never reused. */
   async #withdraw(path: string, mine: LeaseTerm): Promise<void> {
-    const { storage } = this.#place;
+    const { storage } = this.#repo;
     if (storage.create === undefined) await storage.remove(path);
     else await storage.put(path, utf8(renderLeaseTerm({ ...mine, state: "released" })));
   }
@@ -313,8 +313,8 @@ class Acquisition {
   }
 
   #failure(reason: string, hint: string | readonly string[]): BackupError {
-    const { key, stanza } = this.#place;
-    return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, { repoKey: key, hint, retryable: true });
+    const { key, stanza } = this.#repo;
+    return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, { repoIndex: key, hint, retryable: true });
   }
 }
 
@@ -326,7 +326,7 @@ interface Claimed {
 }
 
 class HeldLease implements Lease {
-  readonly #place: LeasePlace;
+  readonly #repo: LeaseRepository;
   readonly #claimed: Claimed;
   readonly #request: LeaseRequest;
   readonly #ctx: Context;
@@ -337,8 +337,8 @@ class HeldLease implements Lease {
   #lost: BackupError | undefined;
   #released: Promise<void> | undefined;
 
-  constructor(place: LeasePlace, claimed: Claimed, request: LeaseRequest, ctx: Context) {
-    this.#place = place;
+  constructor(repo: LeaseRepository, claimed: Claimed, request: LeaseRequest, ctx: Context) {
+    this.#repo = repo;
     this.#claimed = claimed;
     this.#request = request;
     this.#ctx = ctx;
@@ -359,13 +359,13 @@ class HeldLease implements Lease {
 
   check(): Promise<void> {
     return this.#inTurn(async () => {
-      assert(this.#released === undefined, `the lease of ${this.#place.name} was released`);
-      const { storage, stanza } = this.#place;
+      assert(this.#released === undefined, `the lease of ${this.#repo.name} was released`);
+      const { storage, stanza } = this.#repo;
       const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
       // In order, with the listing last: answers from before a long pause must not count for the time after it.
       await this.#requireOwn(storage);
       const hidden = await readIfThere(storage, next);
-      const names = await listNames(this.#place);
+      const names = await listNames(this.#repo);
       const higher = names.find((name) => name.term > this.term)?.term ?? (hidden === null ? null : this.term + 1);
       if (higher !== null) throw this.#lose(`term ${higher} has taken over from term ${this.term}`);
     });
@@ -384,38 +384,38 @@ class HeldLease implements Lease {
   async #within(durationMs: number, work: Promise<void>): Promise<void> {
     const { clock, log } = this.#ctx;
     const done = new AbortController();
-    const late = clock.sleep(durationMs, done.signal).then(
-      () => log.warn(`${this.#place.name}: unable to release the lease in ${durationMs / 1000} s`),
+    const timeout = clock.sleep(durationMs, done.signal).then(
+      () => log.warn(`${this.#repo.name}: unable to release the lease in ${durationMs / 1000} s`),
       () => {},
     );
-    await Promise.race([work, late]);
+    await Promise.race([work, timeout]);
     done.abort();
   }
 
   async #beatForever(): Promise<void> {
     const { clock, log } = this.#ctx;
     const signal = AbortSignal.any([this.#ctx.signal, this.#ended.signal]);
-    let isTold = false;
+    let isReported = false;
     for (let pauseMs: number = LEASE_TIMES.beatMs; ; ) {
       await clock.sleep(pauseMs, signal).catch(() => {});
       if (signal.aborted) return;
       try {
         await this.#inTurn(() => this.#writeBeat(signal));
         pauseMs = LEASE_TIMES.beatMs;
-        isTold = false;
+        isReported = false;
       } catch (error) {
         if (signal.aborted) return;
         const { message } = toBackupError(error);
-        if (this.#lost !== undefined) return log.warn(`${this.#place.name}: ${message}`);
-        if (!isTold) log.warn(`${this.#place.name}: unable to renew the lease, retrying: ${message}`);
-        isTold = true;
+        if (this.#lost !== undefined) return log.warn(`${this.#repo.name}: ${message}`);
+        if (!isReported) log.warn(`${this.#repo.name}: unable to renew the lease, retrying: ${message}`);
+        isReported = true;
         pauseMs = LEASE_TIMES.beatRetryMs;
       }
     }
   }
 
   async #writeBeat(signal: AbortSignal): Promise<void> {
-    const { storage } = this.#place;
+    const { storage } = this.#repo;
     if (signal.aborted) return;
     // Read first: a process that slept must not overwrite a file that is no longer its own.
     await this.#requireOwn(storage);
@@ -432,9 +432,9 @@ class HeldLease implements Lease {
   }
 
   #lose(reason: string): BackupError {
-    const { key, stanza } = this.#place;
+    const { key, stanza } = this.#repo;
     this.#lost ??= fail("lockAcquire", `the lease of stanza '${stanza}' was lost: ${reason}`, {
-      repoKey: key,
+      repoIndex: key,
       hint: "This process could not reach the repository for minutes, and another one took the lease. Nothing was published. Run the command again.",
     });
     return this.#lost;
@@ -445,7 +445,7 @@ class HeldLease implements Lease {
     const { storageAfterAbort } = this.#request;
     if (this.#lost !== undefined || (signal.aborted && storageAfterAbort === undefined)) return;
     try {
-      const storage = signal.aborted && storageAfterAbort !== undefined ? storageAfterAbort() : this.#place.storage;
+      const storage = signal.aborted && storageAfterAbort !== undefined ? storageAfterAbort() : this.#repo.storage;
       await this.#requireOwn(storage);
       if (!signal.aborted) await this.#removeOld();
       await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat, state: "released" })));
@@ -453,17 +453,17 @@ class HeldLease implements Lease {
       const { message } = toBackupError(error);
       const seconds = LEASE_TIMES.deadMs / 1000;
       const text = this.#lost === undefined ? `unable to release the lease; other processes wait ${seconds} s for it: ${message}` : message;
-      log.warn(`${this.#place.name}: ${text}`);
+      log.warn(`${this.#repo.name}: ${text}`);
     }
   }
 
   /** The floor first: from then on removed terms are known by number. The next holder removes what remains. */
   async #removeOld(): Promise<void> {
-    const { storage, stanza } = this.#place;
+    const { storage, stanza } = this.#repo;
     const floor = this.term - TERMS_KEPT;
     if (this.#claimed.names.filter((name) => name.term <= floor).length < TERMS_REMOVED) return;
     try {
-      if ((await readFloor(this.#place)) < floor) await storage.put(leaseFloorPath(stanza), utf8(renderLeaseFloor(floor)));
+      if ((await readFloor(this.#repo)) < floor) await storage.put(leaseFloorPath(stanza), utf8(renderLeaseFloor(floor)));
       const old: string[] = [];
       for await (const { path } of storage.list(leasePath(stanza))) {
         const term = leaseTermOf(basename(path));
@@ -472,7 +472,7 @@ class HeldLease implements Lease {
       for (const path of old.sort()) await storage.remove(path);
     } catch (error) {
       if (this.#ctx.signal.aborted) throw error;
-      this.#ctx.log.debug(`${this.#place.name}: unable to remove old terms of the lease: ${toBackupError(error).message}`);
+      this.#ctx.log.debug(`${this.#repo.name}: unable to remove old terms of the lease: ${toBackupError(error).message}`);
     }
   }
 
@@ -489,7 +489,7 @@ function holderText(content: LeaseTerm | null): string {
   return `held by host '${host}' process ${pid} (${verb})`;
 }
 
-async function listNames({ storage, stanza }: LeasePlace): Promise<LeaseName[]> {
+async function listNames({ storage, stanza }: LeaseRepository): Promise<LeaseName[]> {
   const names: LeaseName[] = [];
   for await (const { path, type } of storage.list(leasePath(stanza))) {
     const name = type === "file" ? parseLeaseName(basename(path)) : null;
@@ -498,7 +498,7 @@ async function listNames({ storage, stanza }: LeasePlace): Promise<LeaseName[]> 
   return names;
 }
 
-async function readFloor({ storage, stanza }: LeasePlace): Promise<number> {
+async function readFloor({ storage, stanza }: LeaseRepository): Promise<number> {
   const bytes = await readIfThere(storage, leaseFloorPath(stanza));
   return bytes === null ? 0 : parseLeaseFloor(textOf(bytes));
 }

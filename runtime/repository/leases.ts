@@ -78,6 +78,6 @@ export async function withLeases<T>(
 ): Promise<RepoResult<T | Lease>[]> {
   const taken = await perRepo(repos, (repo) => leases.take(repo, require));
   const failed = taken.filter((result) => !result.ok);
-  const done = await work(repos.filter((repo) => !failed.some((result) => result.repoKey === repo.key)));
-  return [...failed, ...done].sort((left, right) => left.repoKey - right.repoKey);
+  const done = await work(repos.filter((repo) => !failed.some((result) => result.repoIndex === repo.key)));
+  return [...failed, ...done].sort((left, right) => left.repoIndex - right.repoIndex);
 }

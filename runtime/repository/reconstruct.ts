@@ -118,8 +118,8 @@ export async function saveListed(
 async function mend(repo: Repository, ctx: Context): Promise<void> {
   try {
     const update = async (info: BackupInfo): Promise<BackupInfo> => {
-      const found = await loadReconstructedInfo(repo, { domain: "" }, ctx);
-      return found.doubts.length > 0 || found.info === found.loaded ? info : found.info;
+      const reconstructed = await loadReconstructedInfo(repo, { domain: "" }, ctx);
+      return reconstructed.doubts.length > 0 || reconstructed.info === reconstructed.loaded ? info : reconstructed.info;
     };
     await updateBackupInfo(repo, update, ctx);
   } catch (error) {

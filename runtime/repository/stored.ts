@@ -28,9 +28,9 @@ export async function requireStored(repo: Repository, manifest: Manifest): Promi
     if (entry.type === "file" && !expected.see(repo, entry.path, entry.sizeBytes)) strays.push(entry.path);
   }
   await mapParallel(expected.unseen(), QUESTIONS_AT_ONCE, async (path) => {
-    const found = await repo.storage.stat(path);
-    if (found !== null) expected.see(repo, path, found.sizeBytes);
-    else throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, { hint: HINT, repoKey: repo.key, path });
+    const file = await repo.storage.stat(path);
+    if (file !== null) expected.see(repo, path, file.sizeBytes);
+    else throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, { hint: HINT, repoIndex: repo.key, path });
   });
   return strays;
 }
@@ -111,17 +111,17 @@ class Expected {
     let high = this.#rows.length - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
-      const found = this.#rows[middle]?.name ?? "";
-      if (found === name) return middle;
-      if (found < name) low = middle + 1;
+      const middleName = this.#rows[middle]?.name ?? "";
+      if (middleName === name) return middle;
+      if (middleName < name) low = middle + 1;
       else high = middle - 1;
     }
     return -1;
   }
 
-  #wrongSize(repo: Repository, path: string, foundBytes: number, expectedBytes: number): Error {
-    const text = `${repo.name}: '${path}' of backup '${this.#manifest.label}' has ${foundBytes} bytes and not ${expectedBytes}`;
-    return fail("fileInvalid", text, { hint: HINT, repoKey: repo.key, path });
+  #wrongSize(repo: Repository, path: string, actualBytes: number, expectedBytes: number): Error {
+    const text = `${repo.name}: '${path}' of backup '${this.#manifest.label}' has ${actualBytes} bytes and not ${expectedBytes}`;
+    return fail("fileInvalid", text, { hint: HINT, repoIndex: repo.key, path });
   }
 }
 
@@ -135,7 +135,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
   const refuse = (text: string): never => {
     throw fail("backupSetInvalid", `${repo.name}: backup '${label}' cannot be listed: ${text}`, {
       hint: "Another process has changed the repository meanwhile. Take another backup.",
-      repoKey: repo.key,
+      repoIndex: repo.key,
     });
   };
   if (!info.history.some((row) => row.id === pg.id && row.systemId === pg.systemId && row.pgVersion === pg.version)) {
@@ -144,7 +144,7 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
       `${repo.name}: backup '${label}' is of PostgreSQL ${pg.version}, system-id ${pg.systemId}, which backup.info does not have as ${pg.id}`,
       {
         hint: "The stanza was upgraded or created again meanwhile. Take another backup.",
-        repoKey: repo.key,
+        repoIndex: repo.key,
       },
     );
   }

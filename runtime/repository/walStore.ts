@@ -31,18 +31,18 @@ export function isSegment(name: string): boolean {
 
 /** All files stored under this WAL file name: none, one, or (a damaged archive) several. */
 export async function findWal(repo: Repository, archiveId: string, name: string): Promise<StoredWal[]> {
-  const found = await findBeside(repo, archiveId, name, isSegment(name) ? `${name}-` : name);
-  return found.filter((stored) => stored.name === name);
+  const candidates = await findBeside(repo, archiveId, name, isSegment(name) ? `${name}-` : name);
+  return candidates.filter((stored) => stored.name === name);
 }
 
 /** All files in this WAL file's directory with names that begin with `prefix`. */
 export async function findBeside(repo: Repository, archiveId: string, name: string, prefix: string): Promise<StoredWal[]> {
-  const found: StoredWal[] = [];
+  const files: StoredWal[] = [];
   for await (const entry of repo.storage.list(walDirectory(repo, archiveId, name), { namePrefix: prefix })) {
     const stored = storedWalOf(entry.path, entry.sizeBytes);
-    if (stored !== null) found.push(stored);
+    if (stored !== null) files.push(stored);
   }
-  return found;
+  return files;
 }
 
 /**

@@ -35,11 +35,11 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
     case "cifs":
       return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, random, signal });
     case "s3":
-      if (repo.s3 === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoKey: repo.key });
+      if (repo.s3 === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoIndex: repo.key });
       return openS3(repo, repo.s3, deps);
     case "sftp":
-      if (repo.sftp === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoKey: repo.key });
-      return new SftpStorage({ ...repo.sftp, repoKey: repo.key, root: repo.path }, deps);
+      if (repo.sftp === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoIndex: repo.key });
+      return new SftpStorage({ ...repo.sftp, repoIndex: repo.key, root: repo.path }, deps);
   }
 }
 
@@ -47,17 +47,17 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
   const quirks = findQuirks(s3.quirks, s3.endpoint);
   if (quirks === null) {
     throw fail("optionInvalidValue", `'${s3.quirks}' is not allowed for 's3Quirks' of repo${repo.key}`, {
-      repoKey: repo.key,
+      repoIndex: repo.key,
       hint: `Allowed are: auto, ${S3_QUIRKS.map((row) => row.id).join(", ")}.`,
     });
   }
   const { bucket, endpoint, region, key, keySecret, token, uriStyle, storageHost, storagePort, verifyTls, caFile, uploadChunkSizeBytes } = s3;
   const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
   const fetched = (source: S3KeySource): CredentialSource =>
-    new RenewedCredentials(() => fetchCredentials(source, { repoKey: repo.key, ...ca }, deps), deps.clock);
+    new RenewedCredentials(() => fetchCredentials(source, { repoIndex: repo.key, ...ca }, deps), deps.clock);
   return new S3Storage(
     {
-      repoKey: repo.key,
+      repoIndex: repo.key,
       path: repo.path,
       quirks,
       bucket,

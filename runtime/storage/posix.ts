@@ -13,7 +13,7 @@ import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type Random, systemRandom } from "../base/random";
 import { temporaryName } from "../base/temporaryName";
-import { atomicCreate, atomicWrite, makeDirectories, NO_MORE_NAMES, syncDirectory, type WriteOptions, writeInPlace } from "../local/atomicWrite";
+import { atomicCreate, atomicWrite, makeDirectories, NO_MORE_NAMES, syncDirectory, type WriteOptions, writeDirectly } from "../local/atomicWrite";
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
@@ -55,8 +55,8 @@ export class PosixStorage implements Storage {
 
   async stat(path: string): Promise<ObjectInfo | null> {
     checkDirectoryPath(path);
-    const found = await this.#lstat(this.#full(path));
-    return found === null ? null : infoOf(path, found);
+    const stats = await this.#lstat(this.#full(path));
+    return stats === null ? null : infoOf(path, stats);
   }
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -215,7 +215,7 @@ export class PosixStorage implements Storage {
     const { signal, syncDirectories } = this.#options;
     this.#throwIfAborted(path);
     const writeOptions: WriteOptions = { signal, syncDirectories, random: this.#random };
-    await ((options.atomic ?? true) ? atomicWrite : writeInPlace)(this.#full(path), content, writeOptions);
+    await ((options.atomic ?? true) ? atomicWrite : writeDirectly)(this.#full(path), content, writeOptions);
   }
 
   /** Reads one chunk ahead: the disk or network mount delivers it while the consumer works. */
@@ -246,9 +246,9 @@ export class PosixStorage implements Storage {
     for (let first = 0; first < entries.length; first += STAT_BATCH) {
       this.#throwIfAborted(this.#full(path));
       const batch = entries.slice(first, first + STAT_BATCH).map((entry) => joinPath(path, entry.name));
-      const found = await Promise.all(batch.map((child) => this.#lstat(this.#full(child))));
+      const batchStats = await Promise.all(batch.map((child) => this.#lstat(this.#full(child))));
       for (const [index, child] of batch.entries()) {
-        const stats = found[index];
+        const stats = batchStats[index];
         // Removed since the directory was read: treated as missing.
         if (stats === null || stats === undefined) continue;
         if (stats.isSymbolicLink()) yield await this.#infoOfLink(child, stats);

@@ -10,8 +10,8 @@ const TAG = "\u0000pgbackstop";
 export function pack(value: unknown): unknown {
   if (value instanceof Secret) return { [TAG]: "secret", value: value.reveal() };
   if (value instanceof BackupError) {
-    const { kind, message, hints, repoKey, path, retryable, stack } = value;
-    return { [TAG]: "error", kind, message, hints, repoKey, path, retryable, stack };
+    const { kind, message, hints, repoIndex, path, retryable, stack } = value;
+    return { [TAG]: "error", kind, message, hints, repoIndex, path, retryable, stack };
   }
   return mapChildren(value, pack);
 }
@@ -22,7 +22,7 @@ export function unpack(value: unknown): unknown {
     const kind = String(value.kind) in ERRORS ? (value.kind as ErrorKind) : "unhandled";
     const error = new BackupError(kind, String(value.message), {
       hint: value.hints as readonly string[],
-      ...(typeof value.repoKey === "number" ? { repoKey: value.repoKey } : {}),
+      ...(typeof value.repoIndex === "number" ? { repoIndex: value.repoIndex } : {}),
       ...(typeof value.path === "string" ? { path: value.path } : {}),
       retryable: value.retryable === true,
     });

@@ -1,6 +1,6 @@
 /** Clusters of CloudNativePG for the tests of the pure rooms: complete, with what a test is about laid over it. */
-import { type ClusterFile, resolveClusterFile } from "../../components/plan/cluster/clusterFile";
-import type { RepositorySecrets, ResolvedCluster } from "../../components/plan/cluster/clusterShape";
+import { type DeclaredCluster, planCluster } from "../../components/plan/cluster/planCluster";
+import type { RepositorySecrets, ClusterPlan } from "../../components/plan/cluster/clusterPlan";
 import type { EngineContext } from "../../components/render/engines/engine";
 import type { Manifest, RenderedObject } from "../../components/render/kubernetes/objects";
 import { BUCKET, R2 } from "./plans";
@@ -18,7 +18,7 @@ export const SECRETS: RepositorySecrets = {
   },
 };
 
-export function clusterFile(over: Partial<ClusterFile> = {}): ClusterFile {
+export function clusterFile(over: Partial<DeclaredCluster> = {}): DeclaredCluster {
   return {
     namespace: "orders",
     instances: 3,
@@ -31,14 +31,14 @@ export function clusterFile(over: Partial<ClusterFile> = {}): ClusterFile {
   };
 }
 
-export function resolved(over: Partial<ClusterFile> = {}): ResolvedCluster {
-  return resolveClusterFile("orders", clusterFile(over));
+export function resolved(over: Partial<DeclaredCluster> = {}): ClusterPlan {
+  return planCluster("orders", clusterFile(over));
 }
 
-export function context(over: Partial<ClusterFile> = {}, secrets: RepositorySecrets = SECRETS): EngineContext {
-  const { plan, schedules, shape } = resolved(over);
+export function context(over: Partial<DeclaredCluster> = {}, secrets: RepositorySecrets = SECRETS): EngineContext {
+  const { database, schedules, definition } = resolved(over);
   const runtime = { configMap: "orders-runtime-0123456789ab", image: "docker.io/library/node:24-slim@sha256:0123" };
-  return { plan, shape, schedules, secrets, runtime, isOutline: false };
+  return { database, definition, schedules, secrets, runtime, isOutline: false };
 }
 
 /** The object of that role. @throws Error when there is none */

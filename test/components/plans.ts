@@ -1,7 +1,7 @@
 /** Settings and plans for the tests of the pure rooms: complete, with what a test is about laid over it. */
-import type { ClusterPlan, HostPlan } from "../../components/plan/model/plan";
-import { resolveCluster, resolveHost } from "../../components/plan/model/resolveDatabase";
-import type { ClusterSettings, HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
+import type { ClusterDatabasePlan, HostPlan } from "../../components/plan/model/plan";
+import { resolveClusterDatabase, resolveHost } from "../../components/plan/model/resolveDatabase";
+import type { DeclaredClusterDatabase, HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
 
 export const NAS: RepositorySettings = {
   at: { name: "nas", path: "/mnt/nas/pgbackrest", requireMount: true, encrypted: false },
@@ -39,7 +39,7 @@ export function settings(over: Partial<HostSettings> = {}): HostSettings {
   };
 }
 
-export function clusterSettings(over: Partial<ClusterSettings> = {}): ClusterSettings {
+export function clusterSettings(over: Partial<DeclaredClusterDatabase> = {}): DeclaredClusterDatabase {
   return {
     namespace: "orders",
     instances: 3,
@@ -50,8 +50,8 @@ export function clusterSettings(over: Partial<ClusterSettings> = {}): ClusterSet
   };
 }
 
-export function clusterPlan(over: Partial<ClusterSettings> = {}): ClusterPlan {
-  return resolveCluster("orders", clusterSettings(over));
+export function clusterPlan(over: Partial<DeclaredClusterDatabase> = {}): ClusterDatabasePlan {
+  return resolveClusterDatabase("orders", clusterSettings(over));
 }
 
 export function plan(over: Partial<HostSettings> = {}): HostPlan {

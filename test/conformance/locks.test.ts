@@ -10,7 +10,7 @@ import { stockOrSkip } from "../harness/parts";
 describe.each([
   { version: "2.45", key: {}, more: [] },
   // 2.60 does not run as root unless told to.
-  { version: "2.60", key: { repoKey: 1 }, more: ["--allow-root"] },
+  { version: "2.60", key: { repoIndex: 1 }, more: ["--allow-root"] },
 ] as const)("stock $version", ({ version, key, more }) => {
   test("waits while we hold the backup lock, and continues after the release", async (context) => {
     const stock = await stockOrSkip(context, version);

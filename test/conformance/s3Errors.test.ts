@@ -48,8 +48,8 @@ const refusal = async (work: Promise<unknown>): Promise<object> => {
     (thrown: unknown) => thrown,
   );
   if (!isError(error)) return { error };
-  const { kind, exitCode, message, hints, retryable, repoKey } = error;
-  return { kind, exitCode, message, hints, retryable, repoKey };
+  const { kind, exitCode, message, hints, retryable, repoIndex } = error;
+  return { kind, exitCode, message, hints, retryable, repoIndex };
 };
 
 /** Every way to ask, because each has its own request. */
@@ -86,7 +86,7 @@ describe("TLS", () => {
         expect(await refusal(work())).toMatchObject({
           kind: "hostConnect",
           exitCode: 49,
-          repoKey: 2,
+          repoIndex: 2,
           retryable: false,
           message: `unable to connect to 'localhost:${server.port}': its certificate is from an authority that is not trusted here`,
           hints: ["Put the certificate of the private authority into the file of repo2-storage-ca-file."],

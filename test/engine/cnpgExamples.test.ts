@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { findPostgresImage } from "../../components/plan/cluster/images";
 import { checkManifests } from "../../components/plan/rules/manifests";
 import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/program";
-import type { ClusterOutputs, ClusterSettings } from "../../examples/cnpg-b2-r2/program";
+import type { ClusterOutputs, ProgramSettings } from "../../examples/cnpg-b2-r2/program";
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
 import type { MoveOutputs, MoveSettings } from "../../examples/migration/program";
 import { findPulumiCli } from "../../tools/parts/pulumiCli";
@@ -48,7 +48,7 @@ function specOf(objects: ReadonlyMap<string, Values>, name: string): Values {
   return object["spec"] as Values;
 }
 
-const SETTINGS: ClusterSettings = {
+const SETTINGS: ProgramSettings = {
   accountId: "0123456789abcdef0123456789abcdef",
   buckets: { immich: "nerdz-postgres-immich", others: "nerdz-postgres-cluster" },
   immichImage: "ghcr.io/tensorchord/cloudnative-vectorchord:18-1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
@@ -164,7 +164,7 @@ const MINIO_CORRECTIONS: readonly Correction[] = [
 ];
 
 test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes", async () => {
-  const { program } = await loadExample<{ program: (settings: ClusterSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
+  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
   const stack = await openStack(place, "dalibo", async () => program({ ...SETTINGS, engine: "pgbackrest", stanzaKind: "Repository" }));
   await stack.up();
   const objects = objectsOf("database");
@@ -220,7 +220,7 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
 });
 
 test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: ClusterSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
+  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
   const { stdout, changeSummary } = await (await openStack(place, "runtime", async () => program(SETTINGS))).preview({ diff: true });
   expect(Object.keys(changeSummary)).toEqual(["create"]);
   expect(stdout).not.toMatch(/PB\d{3} /);

@@ -39,7 +39,7 @@ export async function askS3(server: S3Server, question: S3Question, keys?: S3Key
   const http = new S3Http({
     address,
     signer: new Signer({ key: new Secret(accessKeyId), keySecret: new Secret(secretAccessKey) }, server.region),
-    scene: { repoKey: 1, bucket, endpoint: server.host, connection: address.connection },
+    facts: { repoIndex: 1, bucket, endpoint: server.host, connection: address.connection },
     verifyTls: true,
     ca: readFileSync(server.caFile, "utf8"),
     ioTimeoutMs: 10_000,

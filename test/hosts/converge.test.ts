@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { desiredOf } from "../../components/dynamic/host";
-import { lateInputs, plainInputs, renderLateFiles, renderPlainFiles } from "../../components/databases/hostFiles";
+import { deferredInputs, plainInputs, renderDeferredFiles, renderPlainFiles } from "../../components/databases/hostFiles";
 import type { Connection } from "../../components/host/connection";
 import { convergeHost, emptyOutcome, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
 import { chooseNode } from "../../components/host/nodeChoice";
@@ -74,8 +74,8 @@ describe("a host behind SSH", async () => {
     };
     const plan = resolveHost("db", settings, node.path);
     const plain = plainInputs(plan, runtimeBundleSha256(), node.input);
-    const { dataDirectory, ...late } = lateInputs(plan);
-    const files = [...renderPlainFiles(plan), ...renderLateFiles(plan)].map(({ path, mode, owner, text }) => [
+    const { dataDirectory, ...late } = deferredInputs(plan);
+    const files = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)].map(({ path, mode, owner, text }) => [
       path,
       { mode, owner, text, secret: false },
     ]);

@@ -182,7 +182,7 @@ describe("the promises beside stock", async () => {
     const run = (...args: string[]): Promise<RunResult> => bed.ours(args);
     const archiver = (column: "archived_count" | "failed_count"): Promise<string> => bed.cluster.value(`SELECT ${column} FROM pg_stat_archiver`);
     const told = async (): Promise<InfoStanza["repo"]> => parseInfo((await run("info", "--output=json")).stdout).repo;
-    const debt = async (): Promise<number[]> => (await told()).map((repo) => repo["wal-debt"] ?? 0);
+    const missingWal = async (): Promise<number[]> => (await told()).map((repo) => repo["wal-debt"] ?? 0);
 
     beforeAll(() => {
       bed = bedAt(1);
@@ -201,7 +201,7 @@ describe("the promises beside stock", async () => {
 
     test("(b, c) policy any: acknowledged without a failure, counted as missing WAL of repo2, and pg_wal shrinks", async () => {
       expect(await archiver("failed_count")).toBe("0");
-      expect(await debt()).toEqual([0, SEGMENTS]);
+      expect(await missingWal()).toEqual([0, SEGMENTS]);
       expect((await run("info")).stdout).toContain(`repo2 wal missing: ${SEGMENTS} segment(s)`);
       await shrinks(bed, names);
     });
@@ -293,11 +293,11 @@ describe("the promises beside stock", async () => {
     test("(c) heal copies from repo1 what repo2 lacks, without pg_wal", async () => {
       bringBack(bed.repoPath(2));
       expect(storedIn(bed, 2, names.slice(SEGMENTS))).toEqual([]);
-      const owed = (await debt())[1] ?? 0;
+      const owed = (await missingWal())[1] ?? 0;
       const healed = await bed.oursOk(["heal"]);
       expect(healed.stdout).toContain(`repo2: ${owed} missing WAL file(s) copied, 0 no longer missing, 0 could not be copied`);
       expect(storedIn(bed, 2, names)).toEqual(names);
-      expect(await debt()).toEqual([0, 0]);
+      expect(await missingWal()).toEqual([0, 0]);
       for (const key of [1, 2]) {
         expect((await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"])).stdout).toMatch(/^status: ok$/m);
       }

@@ -31,7 +31,7 @@ describe("the benchmarks", async () => {
     expect(report?.profiles.map(({ title }) => title)).toHaveLength(3);
     for (const { profile } of report?.profiles ?? []) {
       expect(profile.busyS.main).toBeGreaterThan(0);
-      expect(profile.lines.some(({ place }) => place.startsWith("runtime/"))).toBe(true);
+      expect(profile.lines.some(({ location }) => location.startsWith("runtime/"))).toBe(true);
     }
   });
 

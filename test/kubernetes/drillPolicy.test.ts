@@ -44,7 +44,7 @@ const thrownAway = (): JsonObject =>
     drillId: "20261121-051347Z-1a2b3c4d",
     job: { name: "orders-drill-weekly-29", uid: "c0ffee00-0000-4000-8000-000000000000" },
     untilMs: Date.parse("2026-11-21T06:00:00Z"),
-    repoKey: 2,
+    repoIndex: 2,
     picked: { backup: { label: "20261121-010000F" } as BackupInfoEntry, type: "immediate" },
     newestWal: "0000000100000000000000A1",
     major: 18,

@@ -173,14 +173,14 @@ describe("a stack of the components", async () => {
     const window = async (): Promise<Record<string, number>> => {
       const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
       const lines = stdout.matchAll(/^pgbackstop_recovery_window_(start|end)_timestamp_seconds\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm);
-      return Object.fromEntries([...lines].map(([, end, repoKey, value]) => [`${end} ${repoKey}`, Number(value)]));
+      return Object.fromEntries([...lines].map(([, end, repoIndex, value]) => [`${end} ${repoIndex}`, Number(value)]));
     };
     await expect.poll(async () => Object.keys(await window()).sort(), { timeout: 180_000 }).toEqual(["end 1", "end 2", "start 1", "start 2"]);
     const ends = await window();
     const nowS = Date.now() / 1000;
-    for (const repoKey of ["1", "2"]) {
-      expect(nowS - (ends[`start ${repoKey}`] ?? 0)).toBeLessThan(1800);
-      expect(nowS - (ends[`end ${repoKey}`] ?? 0)).toBeLessThan(600);
+    for (const repoIndex of ["1", "2"]) {
+      expect(nowS - (ends[`start ${repoIndex}`] ?? 0)).toBeLessThan(1800);
+      expect(nowS - (ends[`end ${repoIndex}`] ?? 0)).toBeLessThan(600);
     }
   });
 

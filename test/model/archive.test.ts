@@ -12,7 +12,7 @@ import { fc } from "../harness/properties";
 import { describe, expect, it } from "vitest";
 import { type BackupError, fail } from "../../runtime/base/errors";
 import { sha1Hex } from "../../runtime/base/hash";
-import { openDebt } from "../../runtime/local/debt";
+import { openMissingWal } from "../../runtime/local/missingWal";
 import { type AcknowledgePolicy, isSatisfied } from "../../runtime/operations/archivePush/acknowledge";
 import { archiveGet } from "../../runtime/operations/archiveGet/archiveGet";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
@@ -45,25 +45,25 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
-  fc.constant<AcknowledgePolicy>({ mode: "all", repoKeys: [] }),
-  fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
-  fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
+  fc.constant<AcknowledgePolicy>({ mode: "all", repoIndexes: [] }),
+  fc.constant<AcknowledgePolicy>({ mode: "any", repoIndexes: [] }),
+  fc.uniqueArray(key, { minLength: 1 }).map((repoIndexes): AcknowledgePolicy => ({ mode: "named", repoIndexes })),
 );
 
 class World {
   readonly folder = mkdtempSync(join(tmpdir(), "pgb-model-"));
   readonly walDirectory = join(this.folder, "pg_wal");
   readonly ctx = testContext({ clock: new HeldClock() });
-  readonly debt = openDebt(join(this.folder, "spool"), "demo");
-  readonly memories = new Map(KEYS.map((repoKey) => [repoKey as number, new MemoryStorage()]));
-  readonly storages = new Map([...this.memories].map(([repoKey, memory]) => [repoKey, new FaultyStorage(memory)]));
+  readonly missingWal = openMissingWal(join(this.folder, "spool"), "demo");
+  readonly memories = new Map(KEYS.map((repoIndex) => [repoIndex as number, new MemoryStorage()]));
+  readonly storages = new Map([...this.memories].map(([repoIndex, memory]) => [repoIndex, new FaultyStorage(memory)]));
   /** Repositories with faults that may still happen. */
   readonly troubled = new Set<number>();
-  readonly repos: Repository[] = KEYS.map((repoKey) =>
-    repository(repoKey, {
-      storage: this.storageOf(repoKey),
-      compress: repoKey === 1 ? { type: "none", level: 0 } : { type: "zst", level: 1 },
-      ...(repoKey === 3 ? { pass: "third" } : {}),
+  readonly repos: Repository[] = KEYS.map((repoIndex) =>
+    repository(repoIndex, {
+      storage: this.storageOf(repoIndex),
+      compress: repoIndex === 1 ? { type: "none", level: 0 } : { type: "zst", level: 1 },
+      ...(repoIndex === 3 ? { pass: "third" } : {}),
     }),
   );
   readonly policy: AcknowledgePolicy;
@@ -74,9 +74,9 @@ class World {
     this.policy = acknowledge;
   }
 
-  storageOf(repoKey: number): FaultyStorage {
-    const found = this.storages.get(repoKey);
-    if (found === undefined) throw new Error(`no repo${repoKey}`);
+  storageOf(repoIndex: number): FaultyStorage {
+    const found = this.storages.get(repoIndex);
+    if (found === undefined) throw new Error(`no repo${repoIndex}`);
     return found;
   }
 
@@ -123,10 +123,10 @@ class World {
     if (name === undefined) return;
     const { walDirectory, policy: acknowledge } = this;
     const options = { walDirectory, walName: name, cluster: CLUSTER, headerCheck: true, acknowledge, graceMs: 5000, timeoutMs: 60_000 };
-    const outcome = await this.ctx.clock.until(archivePush(this.repos, this.debt, options, this.ctx));
+    const outcome = await this.ctx.clock.until(archivePush(this.repos, this.missingWal, options, this.ctx));
     if (!outcome.accepted) return expect(outcome.error).not.toBeNull();
     this.acknowledged.add(name);
-    const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoKey));
+    const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoIndex));
     expect(isSatisfied(this.policy, KEYS, holding)).toBe(true);
     // PostgreSQL forgets it: from here on only the repositories have it.
     rmSync(join(walDirectory, name));
@@ -134,7 +134,7 @@ class World {
   }
 
   async heal(): Promise<void> {
-    const results = await heal(this.repos, this.debt, CLUSTER, { prepare: async () => null, listReady: async () => this.ready() }, this.ctx);
+    const results = await heal(this.repos, this.missingWal, CLUSTER, { prepare: async () => null, listReady: async () => this.ready() }, this.ctx);
     if (this.troubled.size > 0) return;
     for (const result of results) expect(result).toMatchObject({ ok: true, value: { unhealed: [] } });
   }
@@ -152,7 +152,7 @@ class World {
       expect(stored).toHaveLength(held.length);
       const lacking = [...this.acknowledged].filter((name) => !held.includes(name)).sort();
       // All that it lacks is written down; more may be, when an answer was lost.
-      for (const name of lacking) expect(this.debt.list(repo.key)).toContain(name);
+      for (const name of lacking) expect(this.missingWal.list(repo.key)).toContain(name);
     }
   }
 
@@ -161,7 +161,7 @@ class World {
     this.troubled.clear();
     for (let turn = 0; this.ready().length > 0 && turn <= this.finished; turn++) await this.push();
     await this.heal();
-    expect(this.debt.repoKeys()).toEqual([]);
+    expect(this.missingWal.repoIndexes()).toEqual([]);
     const everything = Array.from({ length: this.finished }, (_, no) => walName(no + 1));
     expect([...this.acknowledged].sort()).toEqual(everything);
     for (const repo of this.repos) expect(await readable(repo)).toEqual(everything);

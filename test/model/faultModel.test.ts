@@ -72,7 +72,7 @@ async function play(acknowledge: AcknowledgePolicy, todo: readonly Step[], s3: S
     }
     await world.end();
     for (const [name, count] of world.tally) tally(name, count);
-    for (const repoKey of KEYS) for (const [name, count] of world.weather(repoKey).met) tally(`met ${name}`, count);
+    for (const repoIndex of KEYS) for (const [name, count] of world.weather(repoIndex).met) tally(`met ${name}`, count);
   } finally {
     await world.remove();
   }
@@ -153,9 +153,9 @@ async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Pro
 }
 
 /** A damaged file is told, or it was of no consequence: every backup of the repository restores and every WAL file is right all the same. */
-async function look(world: FaultWorld, repoKey: Key, what: Damage): Promise<void> {
-  await world.withDamage(repoKey, what, async (path) => {
-    const [repo] = world.bare().filter((candidate) => candidate.key === repoKey);
+async function look(world: FaultWorld, repoIndex: Key, what: Damage): Promise<void> {
+  await world.withDamage(repoIndex, what, async (path) => {
+    const [repo] = world.bare().filter((candidate) => candidate.key === repoIndex);
     if (repo === undefined) return;
     const told = await world.verify(repo, true).then(
       (verdict) => verdict.problems.length > 0,

@@ -104,14 +104,14 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
 
 export const OUTAGES = ["refused", "500", "503", "torn", "lost", "late"] as const;
 export const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
-  fc.constant<AcknowledgePolicy>({ mode: "all", repoKeys: [] }),
-  fc.constant<AcknowledgePolicy>({ mode: "any", repoKeys: [] }),
-  fc.uniqueArray(key, { minLength: 1 }).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
+  fc.constant<AcknowledgePolicy>({ mode: "all", repoIndexes: [] }),
+  fc.constant<AcknowledgePolicy>({ mode: "any", repoIndexes: [] }),
+  fc.uniqueArray(key, { minLength: 1 }).map((repoIndexes): AcknowledgePolicy => ({ mode: "named", repoIndexes })),
 );
-const backupOf = (one: BackupType, repoKeys: readonly Key[], died: Death | null = null): BackupStep => ({
+const backupOf = (one: BackupType, repoIndexes: readonly Key[], died: Death | null = null): BackupStep => ({
   kind: "backup",
   type: one,
-  keys: repoKeys,
+  keys: repoIndexes,
   death: died,
   locked: null,
 });

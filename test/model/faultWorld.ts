@@ -15,7 +15,7 @@ import { sha1Hex } from "../../runtime/base/hash";
 import type { RepoResult } from "../../runtime/base/parallel";
 import { BLOCK_DEFAULTS } from "../../runtime/format/repository/blockSize";
 import type { BackupType } from "../../runtime/format/repository/label";
-import { openDebt } from "../../runtime/local/debt";
+import { openMissingWal } from "../../runtime/local/missingWal";
 import { type AcknowledgePolicy, isSatisfied } from "../../runtime/operations/archivePush/acknowledge";
 import { archiveGet } from "../../runtime/operations/archiveGet/archiveGet";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
@@ -93,7 +93,7 @@ export class FaultWorld {
   readonly cluster = new ModelCluster(this.folder, this.clock);
   readonly policy: AcknowledgePolicy;
   readonly #s3: { readonly place: S3Place; readonly faced: Storage } | null;
-  readonly #debt = openDebt(join(this.folder, "spool"), "demo");
+  readonly #debt = openMissingWal(join(this.folder, "spool"), "demo");
   /** Below all faults. */
   readonly #bare = new Map<Key, Repository>();
   readonly #weather = new Map<Key, Weather>();
@@ -204,9 +204,9 @@ export class FaultWorld {
       timeoutMs: 600_000,
     };
     try {
-      const outcome = await archivePush(this.#repos(mortal), mortal.debt(this.#debt), options, this.ctx);
+      const outcome = await archivePush(this.#repos(mortal), mortal.missingWal(this.#debt), options, this.ctx);
       if (mortal.dead || !outcome.accepted) return false;
-      const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoKey));
+      const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoIndex));
       expect(isSatisfied(this.policy, KEYS, holding)).toBe(true);
     } catch (error) {
       this.#requireExcuse(error, mortal, "archive-push");
@@ -247,7 +247,7 @@ export class FaultWorld {
     let results: readonly RepoResult<BackupDone>[] = [];
     try {
       results = (await this.#until(backup(repos, deps, options, this.ctx))).results;
-      for (const result of results) if (!result.ok) this.#requireExcuse(result.error, mortal, "backup", result.repoKey);
+      for (const result of results) if (!result.ok) this.#requireExcuse(result.error, mortal, "backup", result.repoIndex);
     } catch (error) {
       this.#requireExcuse(error, mortal, "backup");
     } finally {
@@ -320,14 +320,14 @@ export class FaultWorld {
     const mortal = new Mortal(death);
     const local = openLocalWal(this.cluster.walDirectory, CLUSTER, true);
     try {
-      const results = await this.#until(heal(this.#repos(mortal), mortal.debt(this.#debt), CLUSTER, local, this.ctx));
+      const results = await this.#until(heal(this.#repos(mortal), mortal.missingWal(this.#debt), CLUSTER, local, this.ctx));
       this.count(mortal.dead ? "heals killed" : "heals");
       if (mortal.dead || this.troubled.size > 0) return;
       this.count("heals without trouble");
       for (const result of results) {
         if (!result.ok) throw result.error;
         // What nobody has any more stays a debt: retention gave it up in the others while this one was away, or has no backup yet.
-        for (const line of result.value.unhealed) expect(await this.#isGivenUpElsewhere(line.split(":")[0] ?? "", result.repoKey), line).toBe(true);
+        for (const line of result.value.unhealed) expect(await this.#isGivenUpElsewhere(line.split(":")[0] ?? "", result.repoIndex), line).toBe(true);
       }
       await this.checkAgreement();
     } catch (error) {
@@ -360,10 +360,10 @@ export class FaultWorld {
     let hasEnded = false;
     try {
       try {
-        const { repoKey, label } = await this.#restoreInto(target, repos, { ...choice, delta: false });
+        const { repoIndex, label } = await this.#restoreInto(target, repos, { ...choice, delta: false });
         hasEnded = true;
-        await this.#checkChoice(choice.targetTimeS, repoKey, label);
-        await this.#replay(repos, repoKey, label, pick);
+        await this.#checkChoice(choice.targetTimeS, repoIndex, label);
+        await this.#replay(repos, repoIndex, label, pick);
       } catch (error) {
         if (!isError(error)) throw error;
         this.#requireExcuse(error, mortal, "restore");
@@ -396,23 +396,24 @@ export class FaultWorld {
   }
 
   /** The newest backup of its repository that had ended before the target. */
-  async #checkChoice(targetTimeS: number | undefined, repoKey: number, label: string): Promise<void> {
+  async #checkChoice(targetTimeS: number | undefined, repoIndex: number, label: string): Promise<void> {
     if (targetTimeS === undefined) return;
-    const { backups } = await loadBackupInfo(required(this.#bare.get(repoKey as Key)));
+    const { backups } = await loadBackupInfo(required(this.#bare.get(repoIndex as Key)));
     const fitting = backups.filter((entry) => entry.stoppedAtS < targetTimeS).map((entry) => entry.label);
-    expect(label, `backup for ${targetTimeS} in repo${repoKey}`).toBe(fitting.sort().at(-1));
+    expect(label, `backup for ${targetTimeS} in repo${repoIndex}`).toBe(fitting.sort().at(-1));
     this.count("restores to a time");
   }
 
   /** Every segment from the backup's start to the picked one comes, and comes right. */
-  async #replay(repos: readonly Repository[], repoKey: number, label: string, pick: number): Promise<void> {
-    const { backups } = await loadBackupInfo(required(this.#bare.get(repoKey as Key)));
+  async #replay(repos: readonly Repository[], repoIndex: number, label: string, pick: number): Promise<void> {
+    const { backups } = await loadBackupInfo(required(this.#bare.get(repoIndex as Key)));
     const archiveStart = required(backups.find((entry) => entry.label === label)?.archiveStart);
     const names = this.cluster.segmentsFrom(archiveStart).filter((name) => this.acknowledged.has(name));
     for (const name of names.slice(0, 1 + (pick % REPLAY_SEGMENTS_MAX))) {
       const answer = await this.fetch(name, repos);
       if (answer === "found") this.count("segments replayed");
-      else if (answer === "absent") expect(await this.#isGivenUpElsewhere(name, repoKey), `recovery from ${label} does not find ${name}`).toBe(true);
+      else if (answer === "absent")
+        expect(await this.#isGivenUpElsewhere(name, repoIndex), `recovery from ${label} does not find ${name}`).toBe(true);
       else throw answer;
     }
   }
@@ -422,7 +423,7 @@ export class FaultWorld {
     dataDirectory: string,
     repos: readonly Repository[],
     { set, targetTimeS, delta }: { readonly set?: string | undefined; readonly targetTimeS?: number; readonly delta: boolean },
-  ): Promise<{ repoKey: number; label: string }> {
+  ): Promise<{ repoIndex: number; label: string }> {
     const target = targetTimeS === undefined ? undefined : new Date(targetTimeS * 1000).toISOString().replace("T", " ").replace(".000", "");
     const options = {
       dataDirectory,
@@ -450,12 +451,12 @@ export class FaultWorld {
       self: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     };
     const pool = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), this.ctx, 2);
-    const { repoKey, label } = await this.#until(restore(repos, { pool, users: USERS }, options, this.ctx));
-    const expected = required(this.#snapshots.get(`${repoKey}:${label}`));
-    expect(Object.fromEntries(snapshotOf(dataDirectory)), `restore of ${label} from repo${repoKey}`).toEqual(Object.fromEntries(expected));
+    const { repoIndex, label } = await this.#until(restore(repos, { pool, users: USERS }, options, this.ctx));
+    const expected = required(this.#snapshots.get(`${repoIndex}:${label}`));
+    expect(Object.fromEntries(snapshotOf(dataDirectory)), `restore of ${label} from repo${repoIndex}`).toEqual(Object.fromEntries(expected));
     expect(existsSync(join(dataDirectory, "global", "pg_control"))).toBe(true);
     this.count("restores");
-    return { repoKey, label };
+    return { repoIndex, label };
   }
 
   /** What archive-get gives for a WAL file: true content, "not found", or the error that says it cannot tell. */
@@ -628,9 +629,9 @@ export class FaultWorld {
     return true;
   }
 
-  async #isGivenUpElsewhere(name: string, repoKey: number): Promise<boolean> {
+  async #isGivenUpElsewhere(name: string, repoIndex: number): Promise<boolean> {
     this.count("debts that retention made unpayable");
-    const others = this.bare().filter((repo) => repo.key !== repoKey);
+    const others = this.bare().filter((repo) => repo.key !== repoIndex);
     const from = await Promise.all(others.map((repo) => this.neededFrom(repo)));
     return from.every((oldest) => oldest !== null && name < oldest);
   }
@@ -684,18 +685,22 @@ export class FaultWorld {
   }
 
   /** An operation may only fail for a reason: it died, a repository is in trouble, or the clock went back. */
-  #requireExcuse(thrown: unknown, mortal: Mortal, what: string, repoKey?: number): void {
+  #requireExcuse(thrown: unknown, mortal: Mortal, what: string, repoIndex?: number): void {
     const error = toBackupError(thrown);
     if (mortal.dead) return;
-    if (repoKey === undefined ? this.troubled.size > 0 : this.troubled.has(repoKey as Key)) return;
+    if (repoIndex === undefined ? this.troubled.size > 0 : this.troubled.has(repoIndex as Key)) return;
     if (this.clock.skewMs < 0 && what === "backup") return;
     // PostgreSQL went on when the policy was satisfied, before this repository had the segment: it owes it.
-    if (what === "backup" && isError(error, "archiveTimeout") && this.#debt.list(repoKey ?? 0).some((name) => error.message.includes(name))) return;
+    if (what === "backup" && isError(error, "archiveTimeout") && this.#debt.list(repoIndex ?? 0).some((name) => error.message.includes(name))) return;
     // A repository that could not get the segments fails with the archiver of another one's trouble under policy all.
     if (what === "backup" && isError(error, "archiveTimeout") && this.troubled.size > 0) return;
-    throw fail("unhandled", `${what} failed without a reason${repoKey === undefined ? "" : ` in repo${repoKey}`}: ${error.stack ?? error.message}`, {
-      cause: thrown,
-    });
+    throw fail(
+      "unhandled",
+      `${what} failed without a reason${repoIndex === undefined ? "" : ` in repo${repoIndex}`}: ${error.stack ?? error.message}`,
+      {
+        cause: thrown,
+      },
+    );
   }
 }
 

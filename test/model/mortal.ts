@@ -9,7 +9,7 @@
 import { type ByteStream, streamOf } from "../../runtime/base/bytes";
 import { type BackupError, fail, isError } from "../../runtime/base/errors";
 import { TEMP_SUFFIX } from "../../runtime/base/temporaryName";
-import type { DebtStore } from "../../runtime/local/debt";
+import type { MissingWalStore } from "../../runtime/local/missingWal";
 import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../../runtime/storage/storage";
 
 /** When and how a process dies. */
@@ -97,7 +97,7 @@ export class Mortal {
     return storage;
   }
 
-  debt(inner: DebtStore): DebtStore {
+  missingWal(inner: MissingWalStore): MissingWalStore {
     const write =
       <A extends unknown[]>(name: string, run: (...args: A) => void) =>
       (...args: A): void => {

@@ -62,7 +62,7 @@ export class S3Place {
     const quirks = findQuirks("generic", "");
     if (quirks === null) throw new Error("no quirks of a generic service");
     const options = {
-      repoKey: 2,
+      repoIndex: 2,
       path,
       quirks,
       bucket: server.bucket,

@@ -1,7 +1,7 @@
 /** A host with a server of the cluster, and what a verb that runs there has at hand. */
 import type { Context } from "../../runtime/base/context";
 import { imageOf } from "../../runtime/format/page/pgControl";
-import type { DebtStore } from "../../runtime/local/debt";
+import type { MissingWalStore } from "../../runtime/local/missingWal";
 import type { BackupOptions } from "../../runtime/operations/backup/backup";
 import type { ServerCandidate } from "../../runtime/operations/backup/chooseServers";
 import type { Session } from "../../runtime/postgres/session";
@@ -38,7 +38,7 @@ export interface Shared {
   /** Of the segment that is being written. */
   walNo: number;
   /** A backup said that it is done. */
-  done(repoKey: number, label: string): void;
+  done(repoIndex: number, label: string): void;
   newestLabel(repo: Repository): Promise<string>;
 }
 
@@ -70,7 +70,7 @@ export class Host {
   readonly isStandby: boolean;
   readonly dataDirectory: string;
   readonly walDirectory: string;
-  readonly debt = memoryDebt();
+  readonly missingWal = memoryDebt();
   readonly events: HostEvent[] = [];
   /** A host has one: kept in its lock folder. */
   readonly domain: string;
@@ -164,19 +164,19 @@ export const BACKUP_OPTIONS: BackupOptions = {
 };
 export const FACTS = { cluster: CLUSTER, control: CONTROL, otherControl: OTHER_CONTROL, users: USERS };
 
-function memoryDebt(): DebtStore {
+function memoryDebt(): MissingWalStore {
   const names = new Map<number, Set<string>>();
-  const of = (repoKey: number): Set<string> => {
-    const found = names.get(repoKey) ?? new Set();
-    names.set(repoKey, found);
+  const of = (repoIndex: number): Set<string> => {
+    const found = names.get(repoIndex) ?? new Set();
+    names.set(repoIndex, found);
     return found;
   };
   return {
-    add: (repoKey, name) => void of(repoKey).add(name),
-    list: (repoKey) => [...of(repoKey)].sort(),
-    clusters: (repoKey) => (of(repoKey).size > 0 ? [CLUSTER] : []),
-    repoKeys: () => [...names.keys()].filter((key) => of(key).size > 0).sort((left, right) => left - right),
-    remove: (repoKey, name) => void of(repoKey).delete(name),
+    add: (repoIndex, name) => void of(repoIndex).add(name),
+    list: (repoIndex) => [...of(repoIndex)].sort(),
+    clusters: (repoIndex) => (of(repoIndex).size > 0 ? [CLUSTER] : []),
+    repoIndexes: () => [...names.keys()].filter((key) => of(key).size > 0).sort((left, right) => left - right),
+    remove: (repoIndex, name) => void of(repoIndex).delete(name),
     addDropped: () => {},
     listDropped: () => [],
   };

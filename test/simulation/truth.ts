@@ -53,7 +53,7 @@ export class Truth {
   readonly #lateLists = new Set<number>();
   /** `<repository>:<label>` of backups that ended with exit 0. */
   readonly #done = new Set<string>();
-  isOwed: (repoKey: number, walName: string) => boolean = () => false;
+  isOwed: (repoIndex: number, walName: string) => boolean = () => false;
 
   /** With `hasVersions` no list of backups is excused for landing late. */
   constructor(buckets: readonly Bucket[], moments: readonly Moment[], hasVersions: boolean) {
@@ -69,9 +69,9 @@ export class Truth {
   }
 
   /** A repository was lost with all that it held: nothing was promised for that. */
-  forget(repoKey: number): void {
-    this.#published.delete(repoKey);
-    for (const name of this.acknowledged.keys()) this.#excused.add(`${repoKey}:${name}`);
+  forget(repoIndex: number): void {
+    this.#published.delete(repoIndex);
+    for (const name of this.acknowledged.keys()) this.#excused.add(`${repoIndex}:${name}`);
   }
 
   /**
@@ -96,14 +96,14 @@ export class Truth {
   }
 
   /** A backup that ended well is listed and whole, or was and retention has let it go since. */
-  checkDone(repoKey: number, label: string): string | null {
-    this.#done.add(`${repoKey}:${label}`);
+  checkDone(repoIndex: number, label: string): string | null {
+    this.#done.add(`${repoIndex}:${label}`);
     const was = this.check();
     if (was !== null) return was;
-    if (this.#published.get(repoKey)?.has(label) === true) return null;
-    const bucket = this.#buckets.find(({ key }) => key === repoKey);
-    if (this.#excusedLists.has(repoKey) && bucket !== undefined && this.#problemOf(bucket, label) === null) return null;
-    return `repo${repoKey}: ${label} ended with exit 0 and was never listed and whole`;
+    if (this.#published.get(repoIndex)?.has(label) === true) return null;
+    const bucket = this.#buckets.find(({ key }) => key === repoIndex);
+    if (this.#excusedLists.has(repoIndex) && bucket !== undefined && this.#problemOf(bucket, label) === null) return null;
+    return `repo${repoIndex}: ${label} ended with exit 0 and was never listed and whole`;
   }
 
   /** From now on everything that is listed counts. */
@@ -167,9 +167,9 @@ export class Truth {
   }
 
   /** Of what was ever listed, the newest full backups and all that builds on them. */
-  #kept(repoKey: number): string[] {
-    const labels = [...(this.#published.get(repoKey) ?? [])].sort();
-    const count = this.retention.get(repoKey);
+  #kept(repoIndex: number): string[] {
+    const labels = [...(this.#published.get(repoIndex) ?? [])].sort();
+    const count = this.retention.get(repoIndex);
     if (count === undefined) return labels;
     const fulls = new Set(labels.filter((label) => fullLabelOf(label) === label).slice(-count));
     return labels.filter((label) => fulls.has(fullLabelOf(label)));

@@ -23,7 +23,7 @@ import { BACKUP_OPTIONS, FACTS, type Stage as BareStage } from "./host";
 
 const MINUTES_10_MS = 600_000;
 const GRACE_MS = 5000;
-const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoKeys: [] };
+const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /**
  * `full`, `diff`, `incr`, `full@1` (one repository), `full+expire 1` (as with expire-auto), `expire 1`, `sync 1 2`, `push`, `agent 60`
@@ -108,7 +108,7 @@ async function takeBackup(
 ): Promise<string> {
   const deps = { lease: leaseOf, servers: [host.candidate(ctx)], pool: poolOf(repos, ctx), users: FACTS.users, onProgress: () => {} };
   const { results } = await backup(repos, deps, { ...BACKUP_OPTIONS, type }, ctx);
-  for (const result of results) if (result.ok) world.done(result.repoKey, result.value.label);
+  for (const result of results) if (result.ok) world.done(result.repoIndex, result.value.label);
   if (fullCount !== null)
     for (const repo of repos) await expireOne({ ctx, leaseOf }, repo, fullCount).catch((error: Error) => ctx.log.warn(error.message));
   const error = combinedError("backup", results);
@@ -145,7 +145,7 @@ async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: numbe
 async function pushByAgent({ ctx, host, world }: Stage, repos: readonly Repository[], seconds: number): Promise<string> {
   const { walDirectory } = host;
   const options = { walDirectory, cluster: FACTS.cluster, headerCheck: true, processMax: 1, graceMs: GRACE_MS };
-  const queue = new PushQueue(repos, host.debt, options, null, ctx);
+  const queue = new PushQueue(repos, host.missingWal, options, null, ctx);
   const walName = host.finishSegment(world.walNo++);
   await queue.look();
   await ctx.clock.sleep(seconds * 1000, ctx.signal);
@@ -178,14 +178,14 @@ async function push({ ctx, host, world }: Stage, repos: readonly Repository[]): 
     graceMs: GRACE_MS,
     timeoutMs: MINUTES_10_MS,
   };
-  const outcome = await archivePush(repos, host.debt, options, ctx);
+  const outcome = await archivePush(repos, host.missingWal, options, ctx);
   if (!outcome.accepted) throw outcome.error ?? fail("assert", "not accepted and no error");
   host.acknowledge(walName);
   return walName;
 }
 
 async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Promise<string> {
-  return throwFirst(await heal(repos, host.debt, FACTS.cluster, openLocalWal(host.walDirectory, FACTS.cluster, true), ctx));
+  return throwFirst(await heal(repos, host.missingWal, FACTS.cluster, openLocalWal(host.walDirectory, FACTS.cluster, true), ctx));
 }
 
 function throwFirst(results: readonly { readonly ok: boolean; readonly error?: Error }[]): string {

@@ -68,7 +68,7 @@ export class World implements Shared {
     this.truth = new Truth(this.buckets, this.moments, hasVersions);
     const names = [...Object.keys(scenario.writers), "z"];
     for (const [index, name] of names.entries()) this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
-    this.truth.isOwed = (repoKey, walFile) => [...this.#hosts.values()].some(({ debt }) => debt.list(repoKey).includes(walFile));
+    this.truth.isOwed = (repoIndex, walFile) => [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
   }
 
   /** The past, the writers as `chooser` disturbs them, and then a writer that finds everything quiet. */
@@ -175,8 +175,8 @@ export class World implements Shared {
   }
 
   /** A backup said that it is done. */
-  done(repoKey: number, label: string): void {
-    this.#violation ??= this.truth.checkDone(repoKey, label);
+  done(repoIndex: number, label: string): void {
+    this.#violation ??= this.truth.checkDone(repoIndex, label);
   }
 
   async newestLabel(repo: Repository): Promise<string> {

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
-import { withRooms } from "../../tools/roomsDoc";
+import { withFolders } from "../../tools/foldersDoc";
 import { checkCitations, checkDocument } from "./documents";
 import { checkImports, checkTable, findCircles, importsOf, ROOMS } from "./imports";
 import {
@@ -114,7 +114,7 @@ test("docs/internals/repository-format.md has every section that the code cites"
 test("docs/architecture.md shows the house plan", async () => {
   const page = join(root, "docs", "architecture.md");
   const rooms = ROOMS.flatMap(({ about, ...room }) => (about === undefined ? [] : [{ ...room, about }]));
-  await expect(withRooms(readFileSync(page, "utf8"), rooms)).toMatchFileSnapshot(page);
+  await expect(withFolders(readFileSync(page, "utf8"), rooms)).toMatchFileSnapshot(page);
 });
 
 describe("the bundle", () => {

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 export class UsageError extends Error {}
 
 type Default = number | false | readonly string[];
-type Value<D extends Default> = D extends number ? number : D extends false ? boolean : D extends readonly (infer Word)[] ? Word : never;
+type Value<D extends Default> = D extends number ? number : D extends false ? boolean : D extends readonly (infer Item)[] ? Item : never;
 
 /** @throws UsageError */
 export function readArguments<const T extends Readonly<Record<string, Default>>>(

@@ -57,13 +57,13 @@ export async function besideStock<B extends { remove(): Promise<void> }, T>(
   create: (parts: Parts, note: (text: string) => void) => Promise<B>,
   work: (bed: B) => Promise<T>,
 ): Promise<T | null> {
-  const found = await findStockPgbackrest("2.60");
-  if ("missing" in found) {
-    progress.loud(`no benchmark: ${found.missing}`);
+  const stock = await findStockPgbackrest("2.60");
+  if ("missing" in stock) {
+    progress.loud(`no benchmark: ${stock.missing}`);
     return null;
   }
   if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
-  const parts = { binaries: await ensurePostgres(), stock: found.pgbackrest };
+  const parts = { binaries: await ensurePostgres(), stock: stock.pgbackrest };
   const bed = await progress.step(`PostgreSQL ${parts.binaries.version} with ${title}`, (note) => create(parts, note));
   const forget = onEnd(() => bed.remove());
   try {
@@ -222,9 +222,9 @@ export class Bed {
   /** Runs one command of one program, after a sync of earlier writes. */
   async run(program: Program, args: readonly string[], options: { readonly sync?: boolean; readonly sampleMs?: number } = {}): Promise<Cost> {
     if (options.sync ?? true) await runOk("sync", []);
-    const words = program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
+    const argv = program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
     const sampleMs = options.sampleMs ?? this.options.sampleMs ?? SAMPLE_MS;
-    return this.#measure(program, [...words, ...this.#common(program), ...args], sampleMs);
+    return this.#measure(program, [...argv, ...this.#common(program), ...args], sampleMs);
   }
 
   /** Profiles one run of ours that is not counted. */
@@ -235,8 +235,8 @@ export class Bed {
     mkdirSync(folder);
     giveTo(folder, this.cluster.user);
     await readableRuntime(runtime);
-    const words = [reachable(process.execPath), ...profileArguments(folder), runtime, ...this.#common("ours"), ...args];
-    await this.#measure("ours", words, 0);
+    const argv = [reachable(process.execPath), ...profileArguments(folder), runtime, ...this.#common("ours"), ...args];
+    await this.#measure("ours", argv, 0);
     return readProfile(folder, runtime);
   }
 
@@ -244,8 +244,8 @@ export class Bed {
     return [`--config=${this.#config(program)}`, `--stanza=${STANZA}`];
   }
 
-  #measure(program: Program, words: readonly string[], sampleMs: number): Promise<Cost> {
-    const [command = "", ...args] = words;
+  #measure(program: Program, argv: readonly string[], sampleMs: number): Promise<Cost> {
+    const [command = "", ...args] = argv;
     return measure(command, args, { user: this.cluster.user, cwd: join(this.folder, program), sampleMs });
   }
 
@@ -281,16 +281,16 @@ export class Bed {
    * Restores into an empty directory, or with `delta` onto the previous restore, and returns the hash of the relations.
    */
   async restore(program: Program, repo: number, { delta = false } = {}): Promise<{ readonly cost: Cost; readonly hash: string }> {
-    const cost = await this.run(program, this.#restoreWords(program, repo, delta));
+    const cost = await this.run(program, this.#restoreArgs(program, repo, delta));
     return { cost, hash: await hashOf(join(this.#restored(program), "base")) };
   }
 
   /** Like `profile`, for a restore. */
   profileRestore(repo: number, { delta = false } = {}): Promise<Profile> {
-    return this.profile(this.#restoreWords("ours", repo, delta));
+    return this.profile(this.#restoreArgs("ours", repo, delta));
   }
 
-  #restoreWords(program: Program, repo: number, delta: boolean): string[] {
+  #restoreArgs(program: Program, repo: number, delta: boolean): string[] {
     const target = this.#restored(program);
     if (!delta) rmSync(target, { recursive: true, force: true });
     return [`--pg1-path=${target}`, `--repo=${repo}`, ...(delta ? ["--delta"] : []), "restore"];

@@ -56,15 +56,15 @@ async function main(argv: readonly string[]): Promise<number> {
 
 /** @throws UsageError for an unknown name */
 function benchOf(argv: readonly string[]): (progress: Progress) => Promise<unknown> {
-  const [name = "", ...words] = argv;
+  const [name = "", ...args] = argv;
   if (name === "" || name.startsWith("-")) return (progress) => mixedMain(argv, progress);
   if (name === "all") {
-    readArguments(words, { rounds: 1, profile: false, write: false });
+    readArguments(args, { rounds: 1, profile: false, write: false });
     return async (progress) => {
-      for (const bench of [mixedMain, ...Object.values(BENCHES)]) await bench(words, progress);
+      for (const bench of [mixedMain, ...Object.values(BENCHES)]) await bench(args, progress);
     };
   }
   const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
   if (bench === undefined) throw new UsageError(`there is no bench '${name}': use all, ${Object.keys(BENCHES).join(", ")}, or none for mixed data`);
-  return (progress) => bench(words, progress);
+  return (progress) => bench(args, progress);
 }

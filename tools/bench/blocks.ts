@@ -43,8 +43,8 @@ const ROWS: readonly Row[] = [
 ];
 
 export async function blocksMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const words = readArguments(argv, { size: 2048, rounds: 5, write: false, profile: false });
-  const report = await blocksBench({ sizeMb: words.size, rounds: words.rounds, profile: words.profile }, progress);
+  const options = readArguments(argv, { size: 2048, rounds: 5, write: false, profile: false });
+  const report = await blocksBench({ sizeMb: options.size, rounds: options.rounds, profile: options.profile }, progress);
   if (report === null) return;
   publish(
     {
@@ -57,14 +57,14 @@ export async function blocksMain(argv: readonly string[], progress: Progress): P
         "Each round: a full backup by each program, the changes, an incremental backup of the same state by each, and its restore. The changes are SQL\nupdates of one row in each page of a random sample (`TABLESAMPLE SYSTEM`), which stay in the page, and a checkpoint.",
     },
     report,
-    words.write,
+    options.write,
   );
 }
 
 /** Null, after a loud line, without stock pgBackRest. @throws Error if either program fails */
 export function blocksBench(options: BlocksOptions, progress: Progress): Promise<Report | null> {
   const { sizeMb, rounds } = options;
-  const data = mixedData(sizeMb, { room: true });
+  const data = mixedData(sizeMb, { spareSpace: true });
   const bedOptions = {
     title: `${sizeMb} MB of mixed data`,
     // So that later reads do not change pages.

@@ -36,8 +36,8 @@ createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
 export async function startDelayProxy(targetPort: number, roundTripMs: number): Promise<DelayProxy> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "pgb-proxy-"));
-  const words = ["-e", PROGRAM, String(port), String(targetPort), String(roundTripMs / 2)];
-  const proxy = await start(process.execPath, words, { logFile: join(folder, "log") });
+  const args = ["-e", PROGRAM, String(port), String(targetPort), String(roundTripMs / 2)];
+  const proxy = await start(process.execPath, args, { logFile: join(folder, "log") });
   await waitFor("the delaying proxy", 10_000, () => accepts(port));
   return {
     port,

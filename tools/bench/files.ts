@@ -39,8 +39,8 @@ const ROWS: readonly Row[] = [
 ];
 
 export async function filesMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const words = readArguments(argv, { files: 20_000, rounds: 5, write: false, profile: false });
-  const report = await filesBench({ fileCount: words.files, rounds: words.rounds, profile: words.profile }, progress);
+  const options = readArguments(argv, { files: 20_000, rounds: 5, write: false, profile: false });
+  const report = await filesBench({ fileCount: options.files, rounds: options.rounds, profile: options.profile }, progress);
   if (report === null) return;
   publish(
     {
@@ -52,7 +52,7 @@ export async function filesMain(argv: readonly string[], progress: Progress): Pr
       after: "Into both repositories stock takes one backup after the other; the two are added up, for memory the larger one counts.",
     },
     report,
-    words.write,
+    options.write,
   );
 }
 

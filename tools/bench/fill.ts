@@ -22,10 +22,10 @@ const SMALL_ROWS = { least: 50, span: 350 };
  * Half JSON text, a quarter rows of numbers with an index, a quarter that hardly compresses. `room` leaves space in the
  * pages of the first two, so that an updated row stays in its page.
  */
-export function mixedData(sizeMb: number, { room = false } = {}): Fill {
+export function mixedData(sizeMb: number, { spareSpace = false } = {}): Fill {
   return async (cluster, note) => {
     const batchMb = Math.min(sizeMb, 64);
-    const [documentsWith, readingsWith] = room ? [" WITH (fillfactor = 75)", " WITH (fillfactor = 95)"] : ["", ""];
+    const [documentsWith, readingsWith] = spareSpace ? [" WITH (fillfactor = 75)", " WITH (fillfactor = 95)"] : ["", ""];
     await cluster.sql(`CREATE TABLE documents (id bigint, body text)${documentsWith}; ALTER TABLE documents ALTER body SET STORAGE EXTERNAL`);
     await cluster.sql(`CREATE TABLE readings (id bigint PRIMARY KEY, sensor int, at timestamptz, value double precision)${readingsWith}`);
     await cluster.sql("CREATE TABLE blobs (id bigint, content text); ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL");

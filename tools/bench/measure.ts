@@ -76,9 +76,9 @@ export function median(values: readonly number[]): number {
 /** The second line of `times`: user and system time of the children, `0m1.230000s 0m0.450000s`. */
 function childSeconds(times: string): number {
   const line = times.trim().split("\n").at(-1) ?? "";
-  const found = [...line.matchAll(/(\d+)m([\d.]+)s/g)].map((match) => Number(match[1]) * 60 + Number(match[2]));
-  if (found.length !== 2) throw new Error(`unable to read the processor time from '${times}'`);
-  return found.reduce((sum, seconds) => sum + seconds, 0);
+  const seconds = [...line.matchAll(/(\d+)m([\d.]+)s/g)].map((match) => Number(match[1]) * 60 + Number(match[2]));
+  if (seconds.length !== 2) throw new Error(`unable to read the processor time from '${times}'`);
+  return seconds.reduce((sum, seconds) => sum + seconds, 0);
 }
 
 /** Proportional memory of a process and all its descendants. */

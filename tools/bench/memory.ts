@@ -42,8 +42,8 @@ const WORKS = [
 type Work = (typeof WORKS)[number];
 
 export async function memoryMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const words = readArguments(argv, { size: 2048, files: 200_000, rounds: 1, write: false, profile: false });
-  const options = { sizeMb: words.size, fileCount: words.files, rounds: words.rounds, profile: words.profile };
+  const given = readArguments(argv, { size: 2048, files: 200_000, rounds: 1, write: false, profile: false });
+  const options = { sizeMb: given.size, fileCount: given.files, rounds: given.rounds, profile: given.profile };
   const report = await memoryBench(options, progress);
   if (report === null) return;
   publish(
@@ -56,7 +56,7 @@ export async function memoryMain(argv: readonly string[], progress: Progress): P
         "Ours writes both repositories in one run and verifies both, stock one repository. Between the full and the incr backup nothing changes; verify reads\nboth backups. The relation and the small files (one page each) are valid pages, no two alike, half of their bytes hardly compress.",
     },
     report,
-    words.write,
+    given.write,
   );
 }
 
@@ -182,10 +182,10 @@ function growthOf(figures: Figures, { key, title }: Work, counts: readonly numbe
   const peaks = counts.map((_, index) => figures.median(`files${index} ${key} memory`, "ours"));
   const [atQuarter = 0, atHalf = 0, atAll = 0] = peaks;
   const [first, second] = [(atHalf - atQuarter) / (half - quarter), (atAll - atHalf) / (all - half)];
-  const told = atHalf + Math.max(first, 0) * (all - half);
+  const expected = atHalf + Math.max(first, 0) * (all - half);
   const each = (mib: number): string => `${(mib * KIB).toFixed(2)} KiB`;
   const fact = `ours, ${title}: ${peaks.map((peak) => peak.toFixed(0)).join(", ")} MiB; each file more takes ${each(first)} from ${quarter} to ${half} files, ${each(second)} from ${half} to ${all}`;
-  return { fact, missed: atAll > told * LINEAR_MAX ? [`${fact}: more than linear`] : [] };
+  return { fact, missed: atAll > expected * LINEAR_MAX ? [`${fact}: more than linear`] : [] };
 }
 
 async function profile(bed: Bed, fileCount: number): Promise<readonly TitledProfile[]> {

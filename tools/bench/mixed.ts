@@ -47,8 +47,8 @@ const ROWS: readonly Row[] = [
 ];
 
 export async function mixedMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const words = readArguments(argv, { size: 2048, rounds: 5, segments: 8, compress: ["zst", "gz"], write: false, profile: false });
-  const options = { sizeMb: words.size, rounds: words.rounds, segmentCount: words.segments, compressType: words.compress, profile: words.profile };
+  const given = readArguments(argv, { size: 2048, rounds: 5, segments: 8, compress: ["zst", "gz"], write: false, profile: false });
+  const options = { sizeMb: given.size, rounds: given.rounds, segmentCount: given.segments, compressType: given.compress, profile: given.profile };
   const report = await mixedBench(options, progress);
   if (report === null) return;
   publish(
@@ -62,7 +62,7 @@ export async function mixedMain(argv: readonly string[], progress: Progress): Pr
         "Stock takes one backup for each repository and the two are added up; pgbackstop reads, checks and hashes the data once, compresses it once\nfor each kind of compression, and encrypts and stores it for each repository. Peak memory is that of all processes together, shared pages\ncounted once. `archive-push` is the plain command, which stock and pgbackstop start anew for every segment.",
     },
     report,
-    words.write,
+    given.write,
   );
 }
 

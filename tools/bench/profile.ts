@@ -15,7 +15,7 @@ import { projectFolder } from "../parts/cache";
 interface ProfileLine {
   readonly name: string;
   /** Source file, or the kind of code if there is none. */
-  readonly place: string;
+  readonly location: string;
   readonly thread: Thread;
   readonly selfS: number;
 }
@@ -64,8 +64,8 @@ export async function readableRuntime(outfile: string): Promise<void> {
 
 /** Adds up the profiles in `folder` of a run of `runtime`. @throws Error if there is none */
 export function readProfile(folder: string, runtime: string): Profile {
-  const placeOf = placesOf(runtime);
-  const selfUs = new Map<string, { readonly name: string; readonly place: string; readonly thread: Thread; us: number }>();
+  const locationOf = locationsOf(runtime);
+  const selfUs = new Map<string, { readonly name: string; readonly location: string; readonly thread: Thread; us: number }>();
   const busyS = { main: 0, worker: 0 };
   const files = readdirSync(folder).filter((name) => name.endsWith(".cpuprofile"));
   if (files.length === 0) throw new Error(`no profile was left in ${folder}`);
@@ -80,9 +80,9 @@ export function readProfile(folder: string, runtime: string): Profile {
       const us = Math.max(0, timeDeltas[index] ?? 0);
       if (frame === undefined || WAITING.includes(frame.functionName)) return;
       const name = frame.functionName === "" ? "(anonymous)" : frame.functionName;
-      const place = placeOf(frame);
-      const key = `${thread} ${place} ${name}`;
-      const line = selfUs.get(key) ?? { name, place, thread, us: 0 };
+      const location = locationOf(frame);
+      const key = `${thread} ${location} ${name}`;
+      const line = selfUs.get(key) ?? { name, location, thread, us: 0 };
       line.us += us;
       selfUs.set(key, line);
       busyS[thread] += us / US_PER_S;
@@ -98,9 +98,9 @@ export function profileText(profiles: readonly TitledProfile[]): string {
     .map(({ title, profile: { lines, busyS, workerCount } }) => {
       const totalS = busyS.main + busyS.worker;
       const head = `### ${title}\n\nBusy: main thread ${busyS.main.toFixed(1)} s, ${workerCount} worker threads together ${busyS.worker.toFixed(1)} s.`;
-      const rows = lines.slice(0, SHOWN).map(({ name, place, thread, selfS }) => {
+      const rows = lines.slice(0, SHOWN).map(({ name, location, thread, selfS }) => {
         const share = ((selfS / totalS) * 100).toFixed(1);
-        return `| \`${name}\` | ${place} | ${thread} | ${selfS.toFixed(2)} | ${share} % |`;
+        return `| \`${name}\` | ${location} | ${thread} | ${selfS.toFixed(2)} | ${share} % |`;
       });
       return [head, "", "| function | where | thread | self, s | share |", "| --- | --- | --- | ---: | ---: |", ...rows].join("\n");
     })
@@ -108,7 +108,7 @@ export function profileText(profiles: readonly TitledProfile[]): string {
 }
 
 /** Maps a line of the bundle to the source file that esbuild named in the comment before it. */
-function placesOf(runtime: string): (frame: CallFrame) => string {
+function locationsOf(runtime: string): (frame: CallFrame) => string {
   const starts: { readonly line: number; readonly file: string }[] = [];
   readFileSync(runtime, "utf8")
     .split("\n")

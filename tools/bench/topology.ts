@@ -35,7 +35,7 @@ const DIFF_S_MAX = 1;
 const PREVIEW_ADDS_S_MAX = 1;
 
 export async function topologyMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const words = readArguments(argv, { databases: 50, rounds: 5, write: false, profile: false });
+  const options = readArguments(argv, { databases: 50, rounds: 5, write: false, profile: false });
   publish(
     {
       file: "benchmarks-topology.md",
@@ -46,8 +46,8 @@ export async function topologyMain(argv: readonly string[], progress: Progress):
         "The bare engine previews empty components, as many as the other stack has resources, and one passphrase. The stack between the two has " +
         "what the engine and Pulumi's SDK need for as many components that register outputs and as many dynamic resources, one property each.",
     },
-    await topologyBench({ databases: words.databases, rounds: words.rounds }, progress),
-    words.write,
+    await topologyBench({ databases: options.databases, rounds: options.rounds }, progress),
+    options.write,
   );
 }
 
@@ -122,9 +122,9 @@ async function timeDiffs(folder: string, { databases, rounds }: TopologyOptions)
 function exportOf(databases: number, repositoryCount: number, keepDays: number): string {
   const resources = Array.from({ length: databases }, (_, index) => {
     const name = `database-${index + 1}`;
-    const repositories = Array.from({ length: repositoryCount }, (_unused, place) => {
-      const s3 = { bucket: `${name}-${place}`, endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" };
-      return [`repo${place + 1}`, { at: { name, path: `/${name}`, encrypted: true, s3 }, keepDays }] as const;
+    const repositories = Array.from({ length: repositoryCount }, (_unused, number) => {
+      const s3 = { bucket: `${name}-${number}`, endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" };
+      return [`repo${number + 1}`, { at: { name, path: `/${name}`, encrypted: true, s3 }, keepDays }] as const;
     });
     const schedules = { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } };
     const settings = { dataDirectory: "/srv/pg", connection: { local: {} }, repositories: Object.fromEntries(repositories), schedules };
@@ -145,12 +145,12 @@ function mapStacksAsPulumi(load: NodeJS.Require): void {
   createRequire(load.resolve("@pulumi/pulumi"))("source-map-support/register");
 }
 
-async function timePreviews(place: ProgramFolder, { databases, rounds }: TopologyOptions, progress: Progress): Promise<Previews> {
-  const load = createRequire(join(place.folder, "program.cjs"));
+async function timePreviews(programFolder: ProgramFolder, { databases, rounds }: TopologyOptions, progress: Progress): Promise<Previews> {
+  const load = createRequire(join(programFolder.folder, "program.cjs"));
   mapStacksAsPulumi(load);
   const pulumi = load("@pulumi/pulumi") as typeof Pulumi;
   const { CipherPassphrase, PosixRepository, PostgresHost } = load("pgbackstop") as typeof Pgbackstop;
-  const ours = await openStack(place, "ours", async () => {
+  const ours = await openStack(programFolder, "ours", async () => {
     const key = new CipherPassphrase("key", {}, { protect: false });
     for (let index = 1; index <= databases; index++) {
       const targets = Array.from({ length: REPOSITORIES }, (_, at) => {
@@ -172,12 +172,12 @@ async function timePreviews(place: ProgramFolder, { databases, rounds }: Topolog
     }
   });
   const resources = (await ours.preview()).changeSummary.create ?? 0;
-  const bare = await openStack(place, "bare", async () => {
+  const bare = await openStack(programFolder, "bare", async () => {
     new CipherPassphrase("key", {}, { protect: false });
     // The stack itself, the passphrase and its resource are in both.
     for (let index = 3; index < resources; index++) new pulumi.ComponentResource("bench:index:Empty", `${index}`);
   });
-  const empty = await openStack(place, "empty", async () => {
+  const empty = await openStack(programFolder, "empty", async () => {
     new CipherPassphrase("key", {}, { protect: false });
     class Empty extends pulumi.ComponentResource {
       constructor(name: string) {

@@ -55,9 +55,9 @@ const ROWS_PER_SEGMENT = 12_000;
 
 /** Prints the table; `--write` puts it into docs/internals/benchmarks-wal.md and keeps the notes there. */
 export async function walMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const words = readArguments(argv, { segments: 300, rounds: 5, latency: 20, "process-max": 4, only: MEASURES, profile: false, write: false });
-  const { segments, rounds, latency, only, profile } = words;
-  const report = await walBench({ segmentCount: segments, rounds, latencyMs: latency, processMax: words["process-max"], only, profile }, progress);
+  const given = readArguments(argv, { segments: 300, rounds: 5, latency: 20, "process-max": 4, only: MEASURES, profile: false, write: false });
+  const { segments, rounds, latency, only, profile } = given;
+  const report = await walBench({ segmentCount: segments, rounds, latencyMs: latency, processMax: given["process-max"], only, profile }, progress);
   if (report === null) return;
   publish(
     {
@@ -68,7 +68,7 @@ export async function walMain(argv: readonly string[], progress: Progress): Prom
       after: "",
     },
     report,
-    words.write,
+    given.write,
   );
 }
 
@@ -198,14 +198,14 @@ class WalBed {
     configureProgram(this.cluster, base, STANZA, { folders: [], dataPath, lines });
   }
 
-  #words(name: string, program: Program): string[] {
+  #argv(name: string, program: Program): string[] {
     const own = program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.parts.stock.path];
     return [...own, `--config=${join(this.#folder, `${name}.conf`)}`, `--stanza=${STANZA}`];
   }
 
   async run(program: Program, args: readonly string[]): Promise<void> {
-    const [command = "", ...words] = this.#words(program, program);
-    await runOk(command, [...words, ...args], { user: this.cluster.user, cwd: this.#folder });
+    const [command = "", ...options] = this.#argv(program, program);
+    await runOk(command, [...options, ...args], { user: this.cluster.user, cwd: this.#folder });
   }
 
   async play(program: Program, figures: Figures, note: (text: string) => void): Promise<void> {
@@ -245,7 +245,7 @@ class WalBed {
     const agent = program === "ours" ? await this.#startAgent("ours") : null;
     try {
       const command =
-        program === "ours" ? `${this.#client} ${this.#socket("ours")} archive-push` : `${this.#words(program, program).join(" ")} archive-push`;
+        program === "ours" ? `${this.#client} ${this.#socket("ours")} archive-push` : `${this.#argv(program, program).join(" ")} archive-push`;
       const machineCpuS = machineSeconds();
       const agentCpuS = agent === null ? 0 : processSeconds(agent.pid);
       figures.pushS.push(await this.#pushAll(command));
@@ -318,9 +318,9 @@ class WalBed {
   }
 
   async #startAgent(name: string): Promise<Started> {
-    const [command = "", program = "", ...rest] = this.#words(name, "ours");
+    const [command = "", program = "", ...rest] = this.#argv(name, "ours");
     const profileFolder = this.#profileFolder(name);
-    const words = this.#profiling ? [...profileArguments(profileFolder), this.#readable, ...rest] : [program, ...rest];
+    const argv = this.#profiling ? [...profileArguments(profileFolder), this.#readable, ...rest] : [program, ...rest];
     if (this.#profiling) {
       mkdirSync(profileFolder, { recursive: true });
       giveTo(profileFolder, this.cluster.user);
@@ -328,7 +328,7 @@ class WalBed {
     const options = { user: this.cluster.user, cwd: this.#folder, logFile: join(this.#folder, `${name}.log`) };
     writeFileSync(options.logFile, "", { flag: "a" });
     giveTo(options.logFile, this.cluster.user);
-    const agent = await start(command, [...words, `--agent-socket=${this.#socket(name)}`, "agent"], options);
+    const agent = await start(command, [...argv, `--agent-socket=${this.#socket(name)}`, "agent"], options);
     await waitFor("the agent", 30_000, async () => {
       if (!agent.isRunning()) throw new Error(`the agent ended\n${readFileSync(options.logFile, "utf8").slice(-2000)}`);
       const asked = await run(this.#client, [this.#socket(name), "status"], { user: this.cluster.user, cwd: this.#folder });
@@ -347,7 +347,7 @@ class WalBed {
     rmSync(dataPath, { recursive: true, force: true });
     await runOk("cp", ["-a", this.#restored, dataPath]);
     const agent = program === "ours" ? await this.#startAgent(name) : null;
-    const own = program === "ours" ? `${this.#client} ${this.#socket(name)}` : this.#words(name, program).join(" ");
+    const own = program === "ours" ? `${this.#client} ${this.#socket(name)}` : this.#argv(name, program).join(" ");
     const cluster = TestCluster.adopt({ binaries: this.parts.binaries, dataPath, settings: { archive_mode: "off" } });
     try {
       const beganMs = performance.now();

@@ -42,9 +42,9 @@ async function demo(): Promise<void> {
   engine.catch(() => {});
   await build(progress);
   const binaries = await progress.step("PostgreSQL", async (note) => {
-    const found = await ensurePostgres();
-    note(found.version);
-    return found;
+    const result = await ensurePostgres();
+    note(result.version);
+    return result;
   });
 
   progress.line("\n2. A PostgreSQL with data, and an S3 server");
@@ -100,13 +100,13 @@ async function upTwice(progress: Progress, stack: Stack): Promise<void> {
   const timers = outputs.timersEnabled === true ? "enabled" : "written, not enabled (systemd is not running here)";
   progress.line(`    first backup: ${String(outputs.firstBackup)}; timers: ${timers}`);
   const changes = await progress.step("pulumi up again", async (note) => {
-    const found = (await stack.up()).summary.resourceChanges ?? {};
+    const result = (await stack.up()).summary.resourceChanges ?? {};
     note(
-      Object.entries(found)
+      Object.entries(result)
         .map(([op, count]) => `${count} ${op}`)
         .join(", "),
     );
-    return found;
+    return result;
   });
   if (Object.keys(changes).some((op) => op !== "same")) throw new Error(`a second up must change nothing, but it did: ${JSON.stringify(changes)}`);
 }

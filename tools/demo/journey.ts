@@ -12,7 +12,7 @@ export interface Outage {
   readonly segments: number;
   /** From the last switch until repo1 held everything. */
   readonly repo1LagSeconds: number;
-  readonly debtCount: number;
+  readonly missingWalCount: number;
   readonly healSeconds: number;
 }
 
@@ -46,14 +46,14 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
     note(`after ${seconds.toFixed(1)} s`);
     return seconds;
   });
-  const debtCount = await progress.step("repo2's missing WAL is counted", async (note) => {
+  const missingWalCount = await progress.step("repo2's missing WAL is counted", async (note) => {
     // PostgreSQL archives one segment after the other; each answer records what repo2 lacks.
     await cluster.waitForValue("SELECT (last_archived_wal >= $q$SEGMENT$q$)::text FROM pg_stat_archiver".replace("SEGMENT", last), "true", WAIT_MS);
     const repo2 = (await runtime.state()).find((repo) => repo.key === 2);
-    note(`${repo2?.debtCount} segment(s) acknowledged that repo2 lacks`);
-    return repo2?.debtCount ?? 0;
+    note(`${repo2?.missingWalCount} segment(s) acknowledged that repo2 lacks`);
+    return repo2?.missingWalCount ?? 0;
   });
-  if (debtCount === 0) throw new Error("repo2 was down, but its missing WAL was not recorded");
+  if (missingWalCount === 0) throw new Error("repo2 was down, but its missing WAL was not recorded");
   await progress.step("the S3 server is back", () => bucket.start());
   const healSeconds = await progress.step("heal", async (note) => {
     const beganAtMs = performance.now();
@@ -61,16 +61,16 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
     // also runs again.
     for (let run = 1; ; run++) {
       await runtime.callOk(["heal"]);
-      const owing = (await runtime.state()).filter((repo) => repo.debtCount > 0 || !holds(repo, last));
-      if (owing.length === 0) {
+      const behind = (await runtime.state()).filter((repo) => repo.missingWalCount > 0 || !holds(repo, last));
+      if (behind.length === 0) {
         note(`no missing WAL after ${run} run(s), both repositories hold the same WAL`);
         return (performance.now() - beganAtMs) / 1000;
       }
-      if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal WAL is still missing: ${JSON.stringify(owing)}`);
+      if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal WAL is still missing: ${JSON.stringify(behind)}`);
       await sleep(1000);
     }
   });
-  return { segments: OUTAGE_SEGMENTS, repo1LagSeconds, debtCount, healSeconds };
+  return { segments: OUTAGE_SEGMENTS, repo1LagSeconds, missingWalCount, healSeconds };
 }
 
 function writeRows(cluster: TestCluster, count: number): Promise<unknown> {

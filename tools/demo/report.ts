@@ -40,7 +40,7 @@ export async function printTable(
     `  measured RTO ${restored.rtoSeconds.toFixed(1)} s (restore from repo2 to the first connection after replay; ${restored.tables} tables, ${restored.rows.toLocaleString("en")} rows equal)`,
   );
   progress.line(
-    `  outage: repo1 was current ${outage.repo1LagSeconds.toFixed(1)} s after ${outage.segments} segments; repo2 lacked ${outage.debtCount}, healed in ${outage.healSeconds.toFixed(1)} s`,
+    `  outage: repo1 was current ${outage.repo1LagSeconds.toFixed(1)} s after ${outage.segments} segments; repo2 lacked ${outage.missingWalCount}, healed in ${outage.healSeconds.toFixed(1)} s`,
   );
   progress.line(`  worst-case RPO: ${RPO_TEXT}`);
   progress.line(`  stock pgBackRest reads the same repositories:\n    pgbackrest --config-path=${join(runtime.folder, "etc")} --stanza=demo info`);
@@ -59,7 +59,7 @@ export function printLookAround(
   progress.line(`  folder       ${folder}`);
   progress.line(`  PostgreSQL   host=${cluster.socketPath} port=${cluster.port} user=${cluster.superuser}`);
   progress.line(`  S3           https://${bucket.endpoint}/${bucket.bucket} (CA ${bucket.caFile})`);
-  progress.line(`  the runtime  ${runtime.words(["info"]).join(" ")}`);
+  progress.line(`  the runtime  ${runtime.argv(["info"]).join(" ")}`);
   progress.line(
     `  the stack    PULUMI_BACKEND_URL=file://${join(folder, "pulumi", "state")} PULUMI_CONFIG_PASSPHRASE=demo ${pulumiPath} stack --stack demo`,
   );

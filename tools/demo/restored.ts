@@ -46,11 +46,11 @@ export async function restoreAndCompare(progress: Progress, source: TestCluster,
   });
   const rtoSeconds = (performance.now() - beganAtMs) / 1000;
   const rows = await progress.step("compare every table, row for row", async (note) => {
-    const found = await restored.tableChecksums();
-    const differences = compareChecksums(expected, found);
+    const actual = await restored.tableChecksums();
+    const differences = compareChecksums(expected, actual);
     if (differences.length > 0) throw new Error(`the restored cluster differs:\n${differences.join("\n")}`);
-    const total = [...found.values()].reduce((sum, table) => sum + table.rows, 0n);
-    note(`${found.size} tables, ${total.toLocaleString("en")} rows: equal`);
+    const total = [...actual.values()].reduce((sum, table) => sum + table.rows, 0n);
+    note(`${actual.size} tables, ${total.toLocaleString("en")} rows: equal`);
     return total;
   });
   await restored.remove();

@@ -8,7 +8,7 @@ import type { TestCluster } from "../parts/testCluster";
 export interface RepositoryState {
   readonly key: number;
   readonly statusCode: number;
-  readonly debtCount: number;
+  readonly missingWalCount: number;
   readonly walMin: string | null;
   readonly walMax: string | null;
   readonly backups: readonly BackupState[];
@@ -47,13 +47,13 @@ export class Runtime {
   }
 
   /** The arguments of a call, for people to copy. */
-  words(args: readonly string[]): string[] {
+  argv(args: readonly string[]): string[] {
     return [this.#nodePath, join(this.folder, "lib", "runtime.cjs"), `--config-path=${join(this.folder, "etc")}`, "--stanza=demo", ...args];
   }
 
   call(args: readonly string[], onLine?: (line: string) => void): Promise<RunResult> {
-    const [program = "", ...words] = this.words(args);
-    return run(program, words, { user: this.#cluster.user, cwd: this.folder, ...(onLine === undefined ? {} : { onLine }) });
+    const [program = "", ...argv] = this.argv(args);
+    return run(program, argv, { user: this.#cluster.user, cwd: this.folder, ...(onLine === undefined ? {} : { onLine }) });
   }
 
   /** @throws Error with the output if the exit code is not 0 */
@@ -73,7 +73,7 @@ export class Runtime {
       return {
         key: repo.key,
         statusCode: repo.status.code,
-        debtCount: repo["wal-debt"] ?? 0,
+        missingWalCount: repo["wal-debt"] ?? 0,
         walMin: archive?.min ?? null,
         walMax: archive?.max ?? null,
         backups: info.backup

@@ -45,6 +45,6 @@ function asServerUser(cluster: TestCluster, command: string): string {
   return `if [ "$(id -u)" = 0 ]; then exec setpriv --reuid=${uid} --regid=${gid} --clear-groups /bin/sh -c ${quoted(command)}; else ${command}; fi`;
 }
 
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", "'\\''")}'`;
+function quoted(argument: string): string {
+  return `'${argument.replaceAll("'", "'\\''")}'`;
 }

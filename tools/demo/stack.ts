@@ -6,30 +6,30 @@ import { loadExample, openStack, prepareProgramFolder } from "../parts/pulumiEng
 import type { PulumiCli } from "../parts/pulumiCli";
 
 /** Progress of `up` and `destroy`: one line for each relevant event. */
-export type Say = (text: string) => void;
+export type Print = (text: string) => void;
 
 export async function makeStack(cli: PulumiCli, folder: string, settings: LocalSettings): Promise<Stack> {
   mkdirSync(folder);
-  const place = await prepareProgramFolder(folder, { cli, passphrase: "demo" });
-  const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(place, "local");
-  return openStack(place, "demo", async () => program(settings));
+  const programFolder = await prepareProgramFolder(folder, { cli, passphrase: "demo" });
+  const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(programFolder, "local");
+  return openStack(programFolder, "demo", async () => program(settings));
 }
 
 /** `pulumi up`; `say` gets resources, the runtime's log lines, and a bar during the first backup. */
-export async function up(stack: Stack, say: Say): Promise<Record<string, unknown>> {
+export async function up(stack: Stack, print: Print): Promise<Record<string, unknown>> {
   const result = await stack.up({
     onEvent: (event) => {
       const done = event.resOutputsEvent?.metadata;
       if (done !== undefined && done.op !== "same" && done.type !== "pulumi:pulumi:Stack")
-        say(`${done.op} ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
+        print(`${done.op} ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
       for (const line of event.diagnosticEvent?.message.split("\n") ?? []) {
         const text = /P\d\d +(?:INFO|WARN|ERROR): (.*)$/.exec(line)?.[1];
-        if (text !== undefined) say(copyBar(text) ?? text);
+        if (text !== undefined) print(copyBar(text) ?? text);
       }
     },
   });
   const changes = Object.entries(result.summary.resourceChanges ?? {}).map(([op, count]) => `${count} ${op}`);
-  say(changes.join(", "));
+  print(changes.join(", "));
   return Object.fromEntries(Object.entries(result.outputs).map(([name, output]) => [name, output.secret ? "[secret]" : output.value]));
 }
 
@@ -51,11 +51,11 @@ export function bytesOf(text: string): number {
   return match === null ? 0 : Number(match[1]) * 1024 ** " KMGTP".indexOf(match[2] || " ");
 }
 
-export async function destroy(stack: Stack, say: Say): Promise<void> {
+export async function destroy(stack: Stack, print: Print): Promise<void> {
   await stack.destroy({
     onEvent: (event) => {
       const done = event.resOutputsEvent?.metadata;
-      if (done?.op === "delete" && done.type !== "pulumi:pulumi:Stack") say(`delete ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
+      if (done?.op === "delete" && done.type !== "pulumi:pulumi:Stack") print(`delete ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
     },
   });
 }

@@ -21,7 +21,7 @@ export interface ComponentType {
   readonly kind: "component";
   readonly name: string;
   /** Folder of components/ that it is in. */
-  readonly room: string;
+  readonly folderName: string;
   readonly doc: string;
   /** Name of the type of its arguments. */
   readonly args: string;
@@ -79,13 +79,13 @@ function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): r
   const { name } = symbol;
   const doc = docOf(symbol, checker);
   if (ts.isClassDeclaration(declaration)) {
-    const room =
+    const folderName =
       declaration
         .getSourceFile()
         .fileName.slice(folder.length + 1)
         .split("/")[0] ?? "";
     const outputs = declaration.members.filter(ts.isPropertyDeclaration).filter(isPublic);
-    return [{ kind: "component", name, room, doc, args: argsOf(declaration), outputs: outputs.flatMap((member) => fieldOf(member, checker)) }];
+    return [{ kind: "component", name, folderName, doc, args: argsOf(declaration), outputs: outputs.flatMap((member) => fieldOf(member, checker)) }];
   }
   if (ts.isVariableDeclaration(declaration)) {
     const type = checker.getTypeOfSymbol(symbol);

@@ -4,7 +4,7 @@ import { type ChoiceType, type ComponentType, type Field, type FieldsType, type 
 import { document, table } from "./markdown";
 
 /** Components by the folder of their source, in the order of the page. */
-const GROUPS: readonly (readonly [room: string, title: string])[] = [
+const GROUPS: readonly (readonly [folderName: string, title: string])[] = [
   ["repositories", "Repositories"],
   ["credentials", "Keys"],
   ["databases", "Databases"],
@@ -28,10 +28,10 @@ export function publicTypes(): readonly PublicType[] {
 export function renderComponents(): string {
   const types = publicTypes();
   const components = types.filter((type) => type.kind === "component");
-  const sections = GROUPS.flatMap(([room, title]) => [
+  const sections = GROUPS.flatMap(([folderName, title]) => [
     "",
     `## ${title}`,
-    ...components.filter((component) => component.room === room).flatMap((component) => componentText(component, types)),
+    ...components.filter((component) => component.folderName === folderName).flatMap((component) => componentText(component, types)),
   ]);
   return document(
     "# Components",
@@ -40,8 +40,8 @@ export function renderComponents(): string {
     "`Input<T>` takes a plain value or an output of another resource; any other type must be known when the program runs, because it decides which resources exist.",
     "`npm run docs` makes this page from the docstrings of `components/`.",
     "",
-    ...GROUPS.map(([room, title]) => {
-      const names = components.filter((component) => component.room === room).map(({ name }) => `[${name}](#${name.toLowerCase()})`);
+    ...GROUPS.map(([folderName, title]) => {
+      const names = components.filter((component) => component.folderName === folderName).map(({ name }) => `[${name}](#${name.toLowerCase()})`);
       return `- ${title}: ${names.join(", ")}`;
     }),
     ...sections,
@@ -126,13 +126,13 @@ function textOf(field: Field, types: readonly PublicType[]): string {
 
 /** The type as code, linked to the first public type in it. */
 function linked(type: string, types: readonly PublicType[], page: Page): string {
-  const [target] = [...type.matchAll(/\w+/g)].flatMap(([word]) => placesOf(word, types));
+  const [target] = [...type.matchAll(/\w+/g)].flatMap(([typeName]) => pagesOf(typeName, types));
   if (target === undefined) return `\`${type}\``;
   return `[\`${type}\`](${target.page === page ? "" : target.page}#${target.name.toLowerCase()})`;
 }
 
 /** Where a name is described: arguments of a component with the component. */
-function placesOf(name: string, types: readonly PublicType[]): readonly { readonly page: Page; readonly name: string }[] {
+function pagesOf(name: string, types: readonly PublicType[]): readonly { readonly page: Page; readonly name: string }[] {
   const component = types.find((type) => type.kind === "component" && (type.name === name || type.args === name));
   if (component !== undefined) return [{ page: "components.md", name: component.name }];
   return types.some((type) => type.name === name) ? [{ page: "types.md", name }] : [];

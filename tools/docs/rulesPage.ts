@@ -23,7 +23,7 @@ export function renderRules(): string {
     "",
     table(
       ["code", "severity", "what", "why", "remedy"],
-      rows.map(([code, { severity, what, why, wayOut }]) => [code, severity, what, why, wayOut]),
+      rows.map(([code, { severity, what, why, remedy }]) => [code, severity, what, why, remedy]),
     ),
   );
 }

@@ -2,7 +2,7 @@
  * Compiles the TypeScript blocks of README.md and docs/ like a strict project that has installed the package.
  *
  * A block with an import is a whole program. Any other block is part of one: names of the package and of
- * snippetScene.ts that it does not declare are imported for it.
+ * snippetContext.ts that it does not declare are imported for it.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ const STRICT: ts.CompilerOptions = {
   noEmit: true,
   types: ["node"],
 };
-const SCENE = "tools/docs/snippetScene.ts";
+const CONTEXT = "tools/docs/snippetContext.ts";
 
 export function snippetsOf(path: string, text: string): readonly Snippet[] {
   return [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map((match) => ({
@@ -47,7 +47,7 @@ export function checkSnippets(root: string, snippets: readonly Snippet[]): reado
   const options = { ...STRICT, paths: { pgbackstop: [entry] } };
   const files = new Map(snippets.map((snippet, position) => [join(root, "docs", `snippet-${position}.ts`), snippet]));
   const host = ts.createCompilerHost(options, true);
-  const names = { pgbackstop: exportsOf(entry), [join(root, SCENE.replace(/\.ts$/, ""))]: exportsOf(join(root, SCENE)) };
+  const names = { pgbackstop: exportsOf(entry), [join(root, CONTEXT.replace(/\.ts$/, ""))]: exportsOf(join(root, CONTEXT)) };
   const { fileExists, readFile, getSourceFile } = host;
   const textOf = (snippet: Snippet): string => `${importsFor(snippet, names)}\n${snippet.text}`;
   host.fileExists = (file) => files.has(file) || fileExists(file);

@@ -56,11 +56,11 @@ export const ACCOUNTS: readonly Account[] = [
   },
 ];
 
-const BUCKET_WORDS = ["BUCKET", "ENDPOINT", "REGION", "KEY_ID", "KEY"] as const;
+const BUCKET_FIELDS = ["BUCKET", "ENDPOINT", "REGION", "KEY_ID", "KEY"] as const;
 
 /** Names of the variables of a bucket. */
 export function bucketVariables({ prefix }: Account): string[] {
-  return BUCKET_WORDS.map((word) => `${prefix}_${word}`);
+  return BUCKET_FIELDS.map((field) => `${prefix}_${field}`);
 }
 
 /** Those of `names` that are not set. */
@@ -71,7 +71,7 @@ export function missingOf(environment: Environment, names: readonly string[]): s
 /** The bucket in the variables; null if one of them is missing. */
 export function findBucketAccess(account: Account, environment: Environment): BucketAccess | null {
   if (missingOf(environment, bucketVariables(account)).length > 0) return null;
-  const value = (word: string): string => environment[`${account.prefix}_${word}`] ?? "";
+  const value = (field: string): string => environment[`${account.prefix}_${field}`] ?? "";
   return {
     name: account.prefix,
     bucket: value("BUCKET"),

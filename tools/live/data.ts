@@ -134,14 +134,14 @@ async function cleanUp(host: LiveHost): Promise<void> {
   );
 }
 
-async function call(host: LiveHost, words: readonly string[], options: { readonly shown?: boolean } = {}): Promise<string> {
+async function call(host: LiveHost, args: readonly string[], options: { readonly shown?: boolean } = {}): Promise<string> {
   const { folder, print, runtime, source } = host;
-  const argv = [runtime.file, `--config-path=${join(folder, "config")}`, `--stanza=${STANZA}`, ...words];
+  const argv = [runtime.file, `--config-path=${join(folder, "config")}`, `--stanza=${STANZA}`, ...args];
   const beganAtMs = performance.now();
   const { exitCode, stderr, stdout } = await run(runtime.node, argv, { user: source.user, cwd: folder });
-  const what = words.find((word) => !word.startsWith("--")) ?? "";
+  const what = args.find((argument) => !argument.startsWith("--")) ?? "";
   if (options.shown === true) print(stdout.trimEnd());
   if (exitCode !== 0) throw new Error(`${what}: exit code ${exitCode}\n${options.shown === true ? "" : stdout}${stderr}`);
-  print(`  ok   ${words.filter((word) => !word.includes(folder)).join(" ")} (${((performance.now() - beganAtMs) / 1000).toFixed(1)} s)`);
+  print(`  ok   ${args.filter((argument) => !argument.includes(folder)).join(" ")} (${((performance.now() - beganAtMs) / 1000).toFixed(1)} s)`);
   return stdout;
 }

@@ -88,11 +88,11 @@ function deferPackages(root: string, deferred: Map<string, string> | undefined):
       onLoad({ filter: /.*/, namespace: "deferred" }, async ({ path }) => {
         const result = await bundle({ ...bundleOptions(root), entryPoints: [path], write: false });
         const text = result.outputFiles[0]?.text ?? "";
-        const words = ["exports", "require", "module", "__filename", "__dirname"];
-        const inline = `require("node:vm").compileFunction(${JSON.stringify(text)}, ${JSON.stringify(words)}, { filename: ${JSON.stringify(path)} })`;
+        const parameters = ["exports", "require", "module", "__filename", "__dirname"];
+        const inline = `require("node:vm").compileFunction(${JSON.stringify(text)}, ${JSON.stringify(parameters)}, { filename: ${JSON.stringify(path)} })`;
         deferred?.set(path, text);
         const load = deferred === undefined ? `${inline}(` : `loadPackage(${JSON.stringify(path)}, `;
-        return { contents: `${load}${words.join(", ")});`, loader: "js", resolveDir: root };
+        return { contents: `${load}${parameters.join(", ")});`, loader: "js", resolveDir: root };
       });
     },
   };
@@ -123,14 +123,14 @@ export async function startedProgram(root: string, texts: ReadonlyMap<string, st
     .digest("hex");
   const comments = [...texts].map(([name, text]) => ({ name, text: text.replaceAll("*/", "*\u0001/") }));
   const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
-  const places = comments.map(({ name, text }, position) => {
+  const ranges = comments.map(({ name, text }, position) => {
     const fromEndBytes = body.slice(position).reduce((sum, { length }) => sum + length, 0) - "/*\n".length;
     return [name, [fromEndBytes, text.length]];
   });
   const head = await bundle({
     ...bundleOptions(root),
     entryPoints: [join(root, "runtime", "start.ts")],
-    define: { PROGRAM_DIGEST: JSON.stringify(digest), TEXTS: JSON.stringify(Object.fromEntries(places)) },
+    define: { PROGRAM_DIGEST: JSON.stringify(digest), TEXTS: JSON.stringify(Object.fromEntries(ranges)) },
     write: false,
   });
   return Buffer.from(`${head.outputFiles[0]?.text}${body.join("")}`, "latin1");
@@ -164,9 +164,9 @@ async function compileComponents(root: string): Promise<void> {
   chmodSync(join(aside, "components", "bin", "pgbackstop.js"), 0o755);
   for (const folder of ["components", "runtime"]) {
     const old = join(aside, `${folder}.old`);
-    const place = join(root, "dist", folder);
-    if (existsSync(place)) renameSync(place, old);
-    renameSync(join(aside, folder), place);
+    const target = join(root, "dist", folder);
+    if (existsSync(target)) renameSync(target, old);
+    renameSync(join(aside, folder), target);
   }
   rmSync(aside, { recursive: true, force: true });
 }

@@ -119,8 +119,8 @@ async function debianMirror(): Promise<string | null> {
   ];
   for (const args of attempts) {
     const result = await run("apt-get", args);
-    const found = result.stdout.split("\n").find((line) => /\/debian\/?$/.test(line.trim()));
-    if (found !== undefined) return found.trim().replace(/\/$/, "");
+    const line = result.stdout.split("\n").find((line) => /\/debian\/?$/.test(line.trim()));
+    if (line !== undefined) return line.trim().replace(/\/$/, "");
   }
   return null;
 }

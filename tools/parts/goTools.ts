@@ -77,7 +77,7 @@ export function pinnedVersion(module: string, folder = "tools"): string {
         .replace(/^require /, "")
         .split(" "),
     )
-    .find((words) => words[0] === module)?.[1];
+    .find((fields) => fields[0] === module)?.[1];
   if (version === undefined) throw new Error(`${folder}/go.mod does not require ${module}`);
   return version;
 }

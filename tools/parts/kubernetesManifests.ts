@@ -122,15 +122,15 @@ async function download(module: string, version: string, sum: string): Promise<s
   if ((await goVersion()) === null) throw new Error(`${module} cannot be fetched: there is no go on PATH`);
   const result = await run("go", ["mod", "download", "-json", `${module}@${version}`], { cwd: tmpdir(), env: { GOFLAGS: "", GOWORK: "off" } });
   if (!result.stdout.includes("{")) throw new Error(`${module} ${version} cannot be fetched: ${result.stderr.trim()}`);
-  const told = JSON.parse(result.stdout) as { Dir?: string; Sum?: string; Error?: string };
-  if (told.Dir === undefined) throw new Error(`${module} ${version} cannot be fetched: ${told.Error ?? result.stderr.trim()}`);
-  if (told.Sum !== sum) throw new Error(`${module} ${version} has the sum ${told.Sum ?? "(none)"} instead of ${sum}`);
-  return told.Dir;
+  const answer = JSON.parse(result.stdout) as { Dir?: string; Sum?: string; Error?: string };
+  if (answer.Dir === undefined) throw new Error(`${module} ${version} cannot be fetched: ${answer.Error ?? result.stderr.trim()}`);
+  if (answer.Sum !== sum) throw new Error(`${module} ${version} has the sum ${answer.Sum ?? "(none)"} instead of ${sum}`);
+  return answer.Dir;
 }
 
 function sumOf(module: string, version: string): string {
   const lines = readFileSync(join(projectFolder(), FOLDER, "go.sum"), "utf8").split("\n");
-  const sum = lines.map((line) => line.split(" ")).find((words) => words[0] === module && words[1] === version)?.[2];
+  const sum = lines.map((line) => line.split(" ")).find((fields) => fields[0] === module && fields[1] === version)?.[2];
   if (sum === undefined) throw new Error(`${FOLDER}/go.sum has no ${module} ${version}`);
   return sum;
 }

@@ -17,8 +17,8 @@ export async function packTarball(progress: Progress, folder: string): Promise<s
   mkdirSync(folder, { recursive: true });
   const output = await runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], { cwd: projectFolder() });
   // npm 11 prints a list, npm 12 an object by package name.
-  const told = JSON.parse(output) as { filename: string }[] | Record<string, { filename: string }>;
-  const [pack] = Array.isArray(told) ? told : Object.values(told);
+  const packed = JSON.parse(output) as { filename: string }[] | Record<string, { filename: string }>;
+  const [pack] = Array.isArray(packed) ? packed : Object.values(packed);
   if (pack === undefined) throw new Error(`npm pack printed no file: ${output}`);
   return join(folder, pack.filename);
 }

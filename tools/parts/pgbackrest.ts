@@ -46,8 +46,8 @@ export async function findStockPgbackrest(version: StockVersion): Promise<{ read
   });
   if ("missing" in unpacked) return { missing: `stock pgbackrest ${version}: ${unpacked.missing}` };
   const path = join(unpacked.folder, program);
-  const told = (await runOk(path, ["version"], { env: cleanEnvironment() })).trim();
-  return { pgbackrest: stockPgbackrest(unpacked.folder, path, told.replace(/^pgBackRest /, "")) };
+  const text = (await runOk(path, ["version"], { env: cleanEnvironment() })).trim();
+  return { pgbackrest: stockPgbackrest(unpacked.folder, path, text.replace(/^pgBackRest /, "")) };
 }
 
 function stockPgbackrest(folder: string, path: string, version: string): StockPgbackrest {

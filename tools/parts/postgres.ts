@@ -41,8 +41,8 @@ export async function ensurePostgres(): Promise<PostgresBinaries> {
     return await embeddedPostgres();
   } catch (error) {
     for (const major of [18, 17, 16, 15, 14]) {
-      const found = await findMachinePostgres(major);
-      if (found !== null) return found;
+      const binaries = await findMachinePostgres(major);
+      if (binaries !== null) return binaries;
     }
     throw new Error(`there is no PostgreSQL ${OLDEST_MAJOR} to ${EMBEDDED_MAJOR} on PATH and the npm package cannot be had: ${String(error)}`, {
       cause: error,
@@ -108,8 +108,8 @@ async function findMachinePostgres(major: number): Promise<PostgresBinaries | nu
   const folders = [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, ...(onPath === null ? [] : [dirname(onPath)])];
   for (const folder of folders) {
     if (!existsSync(join(folder, "postgres")) || !existsSync(join(folder, "initdb"))) continue;
-    const found = await describe(folder, "machine");
-    if (found.major === major) return found;
+    const binaries = await describe(folder, "machine");
+    if (binaries.major === major) return binaries;
   }
   return null;
 }

@@ -80,11 +80,11 @@ export function run(command: string, args: readonly string[], options: RunOption
     }
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input);
-    let late = false;
+    let timedOut = false;
     const kill = (): void => void child.kill("SIGKILL");
     const timer = setTimeout(
       () => {
-        late = true;
+        timedOut = true;
         kill();
       },
       options.timeoutMs ?? 10 * 60_000,
@@ -101,7 +101,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     });
     child.on("close", (code, signal) => {
       finish();
-      if (late) reject(new Error(`${describe(command, args)} did not end in time\n${tail(texts.stderr || texts.stdout)}`));
+      if (timedOut) reject(new Error(`${describe(command, args)} did not end in time\n${tail(texts.stderr || texts.stdout)}`));
       else resolve({ exitCode: exitCodeOf(code, signal), ...texts, elapsedMs: performance.now() - startedAtMs });
     });
   });
@@ -199,9 +199,9 @@ export function descendantsOf(pid: number): number[] {
       return [];
     }
   });
-  const found = [pid];
-  for (const parent of found) found.push(...parents.filter(([child, of]) => of === parent && !found.includes(child)).map(([child]) => child));
-  return found.slice(1);
+  const pids = [pid];
+  for (const parent of pids) pids.push(...parents.filter(([child, of]) => of === parent && !pids.includes(child)).map(([child]) => child));
+  return pids.slice(1);
 }
 
 /** Waits without blocking the event loop. */

@@ -38,8 +38,8 @@ export async function findPulumiCli(): Promise<PulumiCli | null> {
  * works
  */
 export async function ensurePulumiCli(note: (text: string) => void = () => {}): Promise<PulumiCli> {
-  const found = await findPulumiCli();
-  if (found !== null) return found;
+  const installed = await findPulumiCli();
+  if (installed !== null) return installed;
   if (await installerAnswers()) {
     note("official installer");
     try {

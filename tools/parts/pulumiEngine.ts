@@ -51,16 +51,16 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
 const PROJECT = "pgbackstop-local";
 
 /** A stack of an inline program, created if missing. `project`: more for its Pulumi.yaml. */
-export async function openStack(place: ProgramFolder, stackName: string, program: PulumiFn, project: object = {}): Promise<Stack> {
+export async function openStack(programFolder: ProgramFolder, stackName: string, program: PulumiFn, project: object = {}): Promise<Stack> {
   const { LocalWorkspace } = await import("@pulumi/pulumi/automation/index.js");
   return LocalWorkspace.createOrSelectStack(
     { stackName, projectName: PROJECT, program },
     {
-      workDir: place.folder,
-      pulumiHome: join(place.folder, "home"),
-      pulumiCommand: await commandFor(place),
-      projectSettings: { name: PROJECT, runtime: "nodejs", backend: { url: `file://${join(place.folder, "state")}` }, ...project },
-      envVars: { ...place.env },
+      workDir: programFolder.folder,
+      pulumiHome: join(programFolder.folder, "home"),
+      pulumiCommand: await commandFor(programFolder),
+      projectSettings: { name: PROJECT, runtime: "nodejs", backend: { url: `file://${join(programFolder.folder, "state")}` }, ...project },
+      envVars: { ...programFolder.env },
     },
   );
 }
@@ -77,12 +77,12 @@ function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
     const { PulumiCommand } = await import("@pulumi/pulumi/automation/index.js");
     const command = await PulumiCommand.get({ root: join(folder, "cli"), skipVersionCheck: true });
     if (!("run" in command && typeof command.run === "function")) throw new Error("the Automation API runs its commands in another way");
-    const runReally = command.run.bind(command) as (words: string[], ...more: unknown[]) => unknown;
+    const runReally = command.run.bind(command) as (args: string[], ...more: unknown[]) => unknown;
     const isThere = (stackName: string): boolean => existsSync(join(folder, "state", ".pulumi", "stacks", PROJECT, `${stackName}.json`));
-    const run = (words: string[], ...more: unknown[]): unknown => {
-      const [topic, verb, option, stackName = ""] = words;
+    const run = (args: string[], ...more: unknown[]): unknown => {
+      const [topic, verb, option, stackName = ""] = args;
       const isSelect = topic === "stack" && verb === "select" && option === "--stack";
-      return isSelect && isThere(stackName) ? Promise.resolve({ stdout: "", stderr: "", code: 0 }) : runReally(words, ...more);
+      return isSelect && isThere(stackName) ? Promise.resolve({ stdout: "", stderr: "", code: 0 }) : runReally(args, ...more);
     };
     return Object.assign(command, { run });
   };
@@ -95,8 +95,8 @@ function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
  * The module `examples/<name>/program.ts` (or another file beside it), compiled into the folder, where it finds the
  * built package by name.
  */
-export async function loadExample<T>(place: ProgramFolder, name: string, file = "program"): Promise<T> {
-  const outfile = join(place.folder, `${name}-${file}.cjs`);
+export async function loadExample<T>(programFolder: ProgramFolder, name: string, file = "program"): Promise<T> {
+  const outfile = join(programFolder.folder, `${name}-${file}.cjs`);
   await bundle({
     entryPoints: [join(projectFolder(), "examples", name, `${file}.ts`)],
     outfile,

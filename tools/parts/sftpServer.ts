@@ -47,9 +47,9 @@ export class SftpServer {
 
   /** Creates keys and configuration and starts the server. @throws Error if its program is missing */
   static async create(options: SftpServerOptions = {}): Promise<SftpServer> {
-    const found = await findSshd();
-    if ("missing" in found) throw new Error(found.missing);
-    const server = new SftpServer(found.program, options, await freePort());
+    const sshd = await findSshd();
+    if ("missing" in sshd) throw new Error(sshd.missing);
+    const server = new SftpServer(sshd.program, options, await freePort());
     for (const type of server.hostKeyTypes) await server.makeKey(`host_${type}`, type);
     await server.makeKey("client", "ed25519");
     server.allow("client");

@@ -204,9 +204,9 @@ export class TestCluster {
   async waitForValue(query: string, expected: string, timeoutMs = 60_000): Promise<void> {
     const endMs = performance.now() + timeoutMs;
     for (;;) {
-      const found = await this.value(query);
-      if (found === expected) return;
-      if (performance.now() > endMs) throw new Error(`${query}: expected ${expected} but found ${found} after ${timeoutMs} ms`);
+      const actual = await this.value(query);
+      if (actual === expected) return;
+      if (performance.now() > endMs) throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
       await sleep(50);
     }
   }
@@ -290,12 +290,12 @@ export class TestCluster {
 }
 
 /** Differences between two results of `tableChecksums`, one line each. */
-export function compareChecksums(expected: ReadonlyMap<string, TableChecksum>, found: ReadonlyMap<string, TableChecksum>): string[] {
-  const names = [...new Set([...expected.keys(), ...found.keys()])].sort();
+export function compareChecksums(expected: ReadonlyMap<string, TableChecksum>, actual: ReadonlyMap<string, TableChecksum>): string[] {
+  const names = [...new Set([...expected.keys(), ...actual.keys()])].sort();
   const text = (sum: TableChecksum | undefined): string => (sum === undefined ? "no such table" : `${sum.rows} rows, checksum ${sum.checksum}`);
   return names
-    .filter((name) => text(expected.get(name)) !== text(found.get(name)))
-    .map((name) => `${name}: expected ${text(expected.get(name))} but found ${text(found.get(name))}`);
+    .filter((name) => text(expected.get(name)) !== text(actual.get(name)))
+    .map((name) => `${name}: expected ${text(expected.get(name))} but found ${text(actual.get(name))}`);
 }
 
 function prepareFolder(folder: string): void {

@@ -7,7 +7,7 @@ export interface Tier {
   readonly name: "unit" | "data" | "engine" | "package" | "hosts" | "kubernetes";
   readonly folders: readonly string[];
   /** Lanes run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a lane run one after the other. */
-  readonly lane: "compute" | "wait";
+  readonly queue: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
   /** Files that measure times or the machine's memory run alone, after everything else. */
@@ -28,7 +28,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "unit",
     folders: ["test/runtime", "test/components", "test/tools", "test/tidy", "test/fuzz"],
-    lane: "compute",
+    queue: "compute",
     // Vitest's default leaves one processor idle.
     filesAtOnce: availableParallelism(),
     testTimeoutMs: 60_000,
@@ -38,7 +38,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "data",
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
-    lane: "compute",
+    queue: "compute",
     filesAtOnce: 2,
     alone: ["test/interop/isolation.test.ts", "test/interop/bench.test.ts"],
     quick: ["test/conformance/storage.test.ts", "test/interop/stockReadsOurs.test.ts", "test/interop/weReadStock.test.ts"],
@@ -50,7 +50,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "engine",
     folders: ["test/engine"],
-    lane: "compute",
+    queue: "compute",
     filesAtOnce: 2,
     quick: ["test/engine/root.test.ts"],
     testTimeoutMs: 600_000,
@@ -60,7 +60,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "package",
     folders: ["test/package"],
-    lane: "compute",
+    queue: "compute",
     filesAtOnce: 1,
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
@@ -69,7 +69,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "hosts",
     folders: ["test/hosts"],
-    lane: "wait",
+    queue: "wait",
     filesAtOnce: 2,
     quick: ["test/hosts/boot.test.ts"],
     testTimeoutMs: 600_000,
@@ -79,7 +79,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "kubernetes",
     folders: ["test/kubernetes"],
-    lane: "wait",
+    queue: "wait",
     filesAtOnce: 1,
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     testTimeoutMs: 600_000,

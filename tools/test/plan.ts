@@ -3,7 +3,7 @@ import { relative, resolve } from "node:path";
 import { projectsOf, type Tier } from "../parts/tiers";
 
 /** The parsed command line. */
-export interface Wish {
+export interface TestRequest {
   /** Names of tiers; empty: those of the paths, or all. */
   readonly tierNames: readonly string[];
   /** Files and folders, from the root of the project; empty: all of the tiers. */
@@ -27,7 +27,7 @@ export interface TestRun {
 
 export interface Plan {
   /** Run at the same time, each in its order. */
-  readonly lanes: readonly (readonly TestRun[])[];
+  readonly queues: readonly (readonly TestRun[])[];
   /** Run in sequence after all lanes. */
   readonly afterwards: readonly TestRun[];
   /** True if a few files may represent a tier. */
@@ -38,37 +38,38 @@ export interface Plan {
  * Splits the arguments of `npm test`; what is neither our option nor a file is vitest's. `exists` checks a path from
  * the root.
  */
-export function parseArguments(argv: readonly string[], root: string, exists: (path: string) => boolean): Wish {
+export function parseArguments(argv: readonly string[], root: string, exists: (path: string) => boolean): TestRequest {
   const tierNames = argv.filter((_, position) => argv[position - 1] === "--tier");
-  const paths = argv.filter((word, position) => !word.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, word)));
+  const paths = argv.filter((argument, position) => !argument.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, argument)));
   const own = new Set(["--all", "--serial", "--tier", ...tierNames, ...paths]);
   return {
     tierNames,
     paths: paths.map((path) => relative(root, resolve(root, path))),
-    vitestArgs: argv.filter((word) => !own.has(word)),
+    vitestArgs: argv.filter((argument) => !own.has(argument)),
     all: argv.includes("--all"),
     serial: argv.includes("--serial"),
   };
 }
 
 /** @throws Error if no tier matches */
-export function planRuns(wish: Wish, tiers: readonly Tier[]): Plan {
+export function planRuns(request: TestRequest, tiers: readonly Tier[]): Plan {
   const wanted = tiers.filter(
     (tier) =>
-      (wish.tierNames.length === 0 || wish.tierNames.includes(tier.name)) && (wish.paths.length === 0 || wish.paths.some((path) => has(tier, path))),
+      (request.tierNames.length === 0 || request.tierNames.includes(tier.name)) &&
+      (request.paths.length === 0 || request.paths.some((path) => has(tier, path))),
   );
   if (wanted.length === 0)
-    throw new Error(`no tier has ${[...wish.paths, ...wish.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`);
+    throw new Error(`no tier has ${[...request.paths, ...request.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`);
   // Vitest options (a test's name, for example) apply to all tests.
-  const quick = !wish.all && wish.tierNames.length + wish.paths.length + wish.vitestArgs.length === 0;
-  const lanes = ["compute", "wait"].map((lane) => wanted.filter((tier) => tier.lane === lane)).filter((lane) => lane.length > 0);
-  const together = (tier: Tier): TestRun => runOf(tier, false, wish, quick);
-  const alone = (tier: Tier): readonly TestRun[] => (tier.alone === undefined ? [] : [runOf(tier, true, wish, quick)]);
-  if (wish.serial || lanes.length === 1) return { lanes: [wanted.flatMap((tier) => [together(tier), ...alone(tier)])], afterwards: [], quick };
-  return { lanes: lanes.map((lane) => lane.map(together)), afterwards: wanted.flatMap(alone), quick };
+  const quick = !request.all && request.tierNames.length + request.paths.length + request.vitestArgs.length === 0;
+  const queues = ["compute", "wait"].map((queue) => wanted.filter((tier) => tier.queue === queue)).filter((queue) => queue.length > 0);
+  const together = (tier: Tier): TestRun => runOf(tier, false, request, quick);
+  const alone = (tier: Tier): readonly TestRun[] => (tier.alone === undefined ? [] : [runOf(tier, true, request, quick)]);
+  if (request.serial || queues.length === 1) return { queues: [wanted.flatMap((tier) => [together(tier), ...alone(tier)])], afterwards: [], quick };
+  return { queues: queues.map((queue) => queue.map(together)), afterwards: wanted.flatMap(alone), quick };
 }
 
-function runOf(tier: Tier, isAlone: boolean, { paths }: Wish, quick: boolean): TestRun {
+function runOf(tier: Tier, isAlone: boolean, { paths }: TestRequest, quick: boolean): TestRun {
   const project = projectsOf(tier)[isAlone ? 1 : 0] ?? tier.name;
   return { tier, project, isAlone, paths: quick ? (tier.quick ?? []) : paths.filter((path) => has(tier, path)) };
 }

@@ -154,23 +154,23 @@ export async function makeReady(tier: Tier, ready: Ready): Promise<string | null
 async function makeDataReady(ready: Ready): Promise<void> {
   const { progress } = ready;
   await progress.step("PostgreSQL 15", async (note) => {
-    const found = await findPostgres(15);
-    note("missing" in found ? "missing" : `${found.binaries.version} (${found.binaries.source})`);
-    if ("missing" in found) progress.loud(`tests with ${found.missing} are skipped`);
+    const choice = await findPostgres(15);
+    note("missing" in choice ? "missing" : `${choice.binaries.version} (${choice.binaries.source})`);
+    if ("missing" in choice) progress.loud(`tests with ${choice.missing} are skipped`);
   });
   for (const version of STOCK_VERSIONS) {
     await progress.step(`stock pgbackrest ${version}`, async (note) => {
-      const found = await findStockPgbackrest(version);
-      note("missing" in found ? "missing" : found.pgbackrest.version);
-      if ("missing" in found) progress.loud(`tests with ${found.missing}: they are skipped`);
-      else if (!found.pgbackrest.version.startsWith(version))
-        progress.loud(`Debian has stock pgbackrest ${found.pgbackrest.version} instead of ${version}`);
+      const choice = await findStockPgbackrest(version);
+      note("missing" in choice ? "missing" : choice.pgbackrest.version);
+      if ("missing" in choice) progress.loud(`tests with ${choice.missing}: they are skipped`);
+      else if (!choice.pgbackrest.version.startsWith(version))
+        progress.loud(`Debian has stock pgbackrest ${choice.pgbackrest.version} instead of ${version}`);
     });
   }
   await progress.step("OpenSSH server", async (note) => {
-    const found = await findSshd();
-    note("missing" in found ? "missing" : "from Debian's package");
-    if ("missing" in found) progress.loud(`tests of SFTP repositories are skipped: ${found.missing}`);
+    const choice = await findSshd();
+    note("missing" in choice ? "missing" : "from Debian's package");
+    if ("missing" in choice) progress.loud(`tests of SFTP repositories are skipped: ${choice.missing}`);
   });
   const missing = await waitForBuild(ready.versitygw, ready);
   if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
@@ -178,20 +178,20 @@ async function makeDataReady(ready: Ready): Promise<void> {
 
 async function makeHostsReady({ progress, hostParts }: Ready): Promise<string | null> {
   await progress.step("trees of Debian hosts", () => hostParts);
-  const found = await findHostParts(HOST_SYSTEMS);
-  return "missing" in found ? found.missing : null;
+  const choice = await findHostParts(HOST_SYSTEMS);
+  return "missing" in choice ? choice.missing : null;
 }
 
 /** The API server alone is enough for part of the tier; it is built first. */
 async function makeKubernetesReady(ready: Ready): Promise<string | null> {
   await ready.progress.step("parts of Kubernetes", () => ready.kubernetesParts);
-  const late = await waitForBuild(ready.kubernetes, ready);
+  const buildFailure = await waitForBuild(ready.kubernetes, ready);
   const apiServer = await findApiServerParts();
-  if ("missing" in apiServer) return late ?? apiServer.missing;
+  if ("missing" in apiServer) return buildFailure ?? apiServer.missing;
   const lab = await findLabParts();
-  if ("missing" in lab) ready.progress.loud(`tests with pods of Kubernetes are skipped: ${late ?? lab.missing}`);
+  if ("missing" in lab) ready.progress.loud(`tests with pods of Kubernetes are skipped: ${buildFailure ?? lab.missing}`);
   const barman = await findBarmanParts();
-  if (!("missing" in lab) && "missing" in barman) ready.progress.loud(`tests with Barman's plugin are skipped: ${late ?? barman.missing}`);
+  if (!("missing" in lab) && "missing" in barman) ready.progress.loud(`tests with Barman's plugin are skipped: ${buildFailure ?? barman.missing}`);
   return null;
 }
 

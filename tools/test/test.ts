@@ -13,12 +13,12 @@ import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
 import { TIERS, type Tier } from "../parts/tiers";
 import { makeMemoryFolder } from "./memoryFolder";
-import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type Wish } from "./plan";
+import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRequest } from "./plan";
 import { makeReady, startParts } from "./ready";
 import { addResults, formatReport, type JsonReport, NOTHING, readReport, type RunResult, type TierResult } from "./report";
 
 /** Memory that two parallel lanes need. */
-const LANES_MEMORY_BYTES = 7_000_000_000;
+const QUEUES_MEMORY_BYTES = 7_000_000_000;
 /** Vite warns about a loader that it may use one day, which is no help here. */
 const QUIET = { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" };
 /** Exit code after Ctrl-C: an incomplete report is useless. */
@@ -40,15 +40,15 @@ async function main(): Promise<number> {
   const startedAtMs = performance.now();
   const progress = createProgress();
   const { all, serial, ...given } = parseArguments(process.argv.slice(2), projectFolder(), existsSync);
-  const wish = { ...given, all: all || process.env.CI === "true", serial: serial || totalmem() < LANES_MEMORY_BYTES };
-  const plan = planRuns(wish, TIERS);
+  const request = { ...given, all: all || process.env.CI === "true", serial: serial || totalmem() < QUEUES_MEMORY_BYTES };
+  const plan = planRuns(request, TIERS);
   const isBuilt = await tryBuild(progress);
   const unbuilt: TierResult = { ...NOTHING, name: "build", failed: 1, seconds: seconds(startedAtMs), about: "dist/" };
-  const tiers = plan.lanes.flat().map(({ tier }) => tier);
-  const ready = startParts(tiers, wish.all, progress, startedAtMs);
+  const tiers = plan.queues.flat().map(({ tier }) => tier);
+  const ready = startParts(tiers, request.all, progress, startedAtMs);
   const findMissing = async (tier: Tier): Promise<string | null> =>
     isBuilt || tier.name === "unit" ? makeReady(tier, ready) : "dist/ could not be built";
-  const results = await runPlan(plan, wish, progress, findMissing);
+  const results = await runPlan(plan, request, progress, findMissing);
   if (isEnding()) return INTERRUPTED;
   const rows = isBuilt ? results : [unbuilt, ...results];
   process.stdout.write(formatReport(rows, seconds(startedAtMs)));
@@ -68,18 +68,23 @@ async function tryBuild(progress: Progress): Promise<boolean> {
 
 type FindMissing = (tier: Tier) => Promise<string | null>;
 
-async function runPlan({ lanes, afterwards }: Plan, wish: Wish, progress: Progress, findMissing: FindMissing): Promise<readonly TierResult[]> {
+async function runPlan(
+  { queues, afterwards }: Plan,
+  request: TestRequest,
+  progress: Progress,
+  findMissing: FindMissing,
+): Promise<readonly TierResult[]> {
   const results = new Map<Tier, RunResult>();
   const runAll = async (runs: readonly TestRun[], onLine: ((name: string) => (line: string) => void) | null): Promise<void> => {
     for (const run of runs) {
       // After Ctrl-C a runner ends normally, but the next one must not start.
       if (isEnding()) return;
-      const result = await runReady(run, wish, progress, findMissing, onLine?.(run.tier.name));
+      const result = await runReady(run, request, progress, findMissing, onLine?.(run.tier.name));
       results.set(run.tier, addResults(results.get(run.tier) ?? NOTHING, result));
     }
   };
   const label = (name: string) => (line: string) => progress.line(`${name.padEnd(LABEL_WIDTH)} │ ${line}`);
-  await Promise.all(lanes.map((runs) => runAll(runs, lanes.length > 1 ? label : null)));
+  await Promise.all(queues.map((runs) => runAll(runs, queues.length > 1 ? label : null)));
   await runAll(afterwards, null);
   return TIERS.flatMap((tier) => {
     const result = results.get(tier);
@@ -88,19 +93,25 @@ async function runPlan({ lanes, afterwards }: Plan, wish: Wish, progress: Progre
 }
 
 /** Runs what is ready; a missing part skips all files of the run, with a loud line. */
-async function runReady(run: TestRun, wish: Wish, progress: Progress, findMissing: FindMissing, onLine?: (line: string) => void): Promise<RunResult> {
+async function runReady(
+  run: TestRun,
+  request: TestRequest,
+  progress: Progress,
+  findMissing: FindMissing,
+  onLine?: (line: string) => void,
+): Promise<RunResult> {
   const startedAtMs = performance.now();
   const skipped = countFiles(run);
   if (skipped === 0) return NOTHING;
   const missing = await findMissing(run.tier);
-  if (missing === null) return { ...(await runVitest(run, wish, onLine)), seconds: seconds(startedAtMs) };
+  if (missing === null) return { ...(await runVitest(run, request, onLine)), seconds: seconds(startedAtMs) };
   progress.loud(`tier ${run.tier.name} (${skipped} files) is skipped: ${missing}`);
   return { ...NOTHING, skipped, seconds: seconds(startedAtMs) };
 }
 
 async function runVitest(
   { tier, project, isAlone, paths }: TestRun,
-  wish: Wish,
+  request: TestRequest,
   onLine?: (line: string) => void,
 ): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
@@ -112,7 +123,7 @@ async function runVitest(
   const memory = tier.inMemory === true && !isAlone ? makeMemoryFolder() : null;
   const exitCode = await runInherited(
     process.execPath,
-    [vitest, "run", `--project=${project}`, "--passWithNoTests", ...reporters, ...paths, ...wish.vitestArgs],
+    [vitest, "run", `--project=${project}`, "--passWithNoTests", ...reporters, ...paths, ...request.vitestArgs],
     { cwd: root, env: { ...QUIET, ...(memory === null ? {} : { TMPDIR: memory }) }, ...(onLine === undefined ? {} : { onLine }) },
   );
   const report = existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, "utf8")) as JsonReport) : null;

@@ -9,7 +9,7 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Client, ClientChannel } from "ssh2";
-import { shellWord } from "../../plan/host/hostCommand";
+import { shellArgument } from "../../plan/host/hostCommand";
 import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
 import { openSshClient } from "./sshClient";
 import type { SshTarget } from "./sshTarget";
@@ -104,10 +104,10 @@ class SshShell {
 
   hold(argv: readonly string[]): Promise<HeldCommand> {
     return new Promise((resolve, reject) => {
-      let said = "";
+      let stderr = "";
       const exited = this.#run(argv, null, (channel) => {
         channel.stderr.setEncoding("utf8").on("data", (text: string) => {
-          said = (said + text).slice(-2000);
+          stderr = (stderr + text).slice(-2000);
         });
         channel.once("data", () => {
           const release = async (): Promise<void> => {
@@ -118,7 +118,7 @@ class SshShell {
         });
       });
       exited.then((exitCode) => {
-        reject(new Error(`${argv[0]} ended with exit code ${exitCode}${said === "" ? "" : `: ${said.trim()}`}`));
+        reject(new Error(`${argv[0]} ended with exit code ${exitCode}${stderr === "" ? "" : `: ${stderr.trim()}`}`));
       }, reject);
     });
   }
@@ -159,6 +159,6 @@ function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeout
   const limited =
     timeoutMs === null ? argv : ["timeout", "--preserve-status", `--kill-after=${EXEC_LIMITS.killAfterMs / 1000}`, `${timeoutMs / 1000}`, ...argv];
   const raised = sudo && user !== ROOT.name ? ["sudo", "-n", "--", ...limited] : limited;
-  const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellWord).join(" ")}`;
-  return `/bin/sh -c ${shellWord(script)}`;
+  const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellArgument).join(" ")}`;
+  return `/bin/sh -c ${shellArgument(script)}`;
 }

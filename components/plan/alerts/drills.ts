@@ -2,7 +2,7 @@
 import { drilledRepositories } from "../schedule/declaredDrills";
 import { longestGapMinutes } from "../schedule/schedule";
 import type { Topology } from "../topology/topology";
-import { type AlertRule, durationWords, type Writer } from "./rule";
+import { type AlertRule, durationText, type Writer } from "./rule";
 
 /** Drills are rare and slow: a day, or a tenth of their interval. */
 const DRILL_GRACE_S = 86_400;
@@ -32,7 +32,7 @@ function repositoryRules(own: Writer, repo: string, gapMinutes: number): AlertRu
       "warning",
       "1h",
       `time() - ${own.series(metric)} > ${limitS}`,
-      `no fire drill of ${repo} has passed for ${durationWords(limitS)}`,
+      `no fire drill of ${repo} has passed for ${durationText(limitS)}`,
       "A backup that was never restored is a hope: pgbackstop drill makes one now.",
     ),
     own.rule(

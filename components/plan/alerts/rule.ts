@@ -91,7 +91,7 @@ function matcher(name: string, value: string): string {
 }
 
 /** `25 hours`, `90 minutes`, `8 days`: exact. */
-export function durationWords(seconds: number): string {
+export function durationText(seconds: number): string {
   const units: readonly [number, string][] = [
     [86_400, "day"],
     [3600, "hour"],

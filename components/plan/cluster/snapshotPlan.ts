@@ -1,6 +1,6 @@
 /** Volume snapshots of a cluster: the schedules that take them, and their retention. Pure. */
 import { engineOf } from "../engines/engines";
-import type { SnapshotSettings } from "./clusterSettings";
+import type { SnapshotSettings } from "./declaredCluster";
 
 export interface SnapshotPlan {
   readonly online: boolean;

@@ -2,7 +2,7 @@
  * Changes of one database apart from its repositories: copies, engine, objectives, schedules, drills, silenced
  * findings. Pure.
  */
-import { findRepoKey } from "../model/defaults";
+import { findRepoIndex } from "../model/defaults";
 import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
@@ -13,7 +13,7 @@ import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";
 import { diffSnapshots } from "./snapshots";
 
-const COPY_WORDS = {
+const COPY_TEXTS = {
   copies: "copies of the data, the database itself included",
   providers: "places that do not fail together",
   offSite: "copies off-site",
@@ -42,10 +42,10 @@ function diffCopies(to: Collector, before: Topology, after: Topology): void {
     const [from, until] = [old[name], now[name]];
     if (from.min === until.min && from.max === until.max) continue;
     const texts = [rangeText(from), rangeText(until)] as const;
-    const words = `${COPY_WORDS[name]}: ${texts[1]} (${copyCountsText(now)}), not ${texts[0]} (${copyCountsText(old)})`;
-    if (until.max < from.min) to.add(`copies.${name}`, texts[0], texts[1], "weakened", words);
-    else if (until.min > from.max) to.add(`copies.${name}`, texts[0], texts[1], "strengthened", words);
-    else to.uncertain(`copies.${name}`, texts[0], texts[1], `${words}: a place is not known yet`);
+    const text = `${COPY_TEXTS[name]}: ${texts[1]} (${copyCountsText(now)}), not ${texts[0]} (${copyCountsText(old)})`;
+    if (until.max < from.min) to.add(`copies.${name}`, texts[0], texts[1], "weakened", text);
+    else if (until.min > from.max) to.add(`copies.${name}`, texts[0], texts[1], "strengthened", text);
+    else to.uncertain(`copies.${name}`, texts[0], texts[1], `${text}: a place is not known yet`);
   }
 }
 
@@ -86,7 +86,7 @@ function diffEngine(to: Collector, before: string, after: string): void {
 }
 
 function abilitiesOf(row: EngineRow): string[] {
-  const flags: [able: boolean, words: string][] = [
+  const flags: [able: boolean, text: string][] = [
     [row.repositoriesMax > 0, "write to a repository"],
     [row.repositoriesMax > 1, "write to several repositories"],
     [row.onePass, "reach all repositories in one pass"],
@@ -97,7 +97,7 @@ function abilitiesOf(row: EngineRow): string[] {
     [row.acknowledges, "acknowledge WAL by policy"],
     [row.blockIncremental, "store changed blocks only"],
   ];
-  return [...flags.flatMap(([able, words]) => (able ? [words] : [])), ...row.backupTypes.map((type) => `take ${type} backups`)];
+  return [...flags.flatMap(([able, text]) => (able ? [text] : [])), ...row.backupTypes.map((type) => `take ${type} backups`)];
 }
 
 /** Strongest first: all repositories hold the segment, the named ones hold it, one holds it. */
@@ -198,7 +198,7 @@ function diffSource(to: Collector, path: string, [old, before]: Drilled, [now, a
   if (old.from !== undefined && now.from !== undefined)
     return to.plain(`${path}.from`, old.from, now.from, (value) => `the drill ${now.name} restores from ${valueText(value)}`);
   const keys = (drill: DrillPlan, { repositories }: Topology): number[] =>
-    drilledRepositories(drill, repositories).map((name) => findRepoKey(name) ?? 0);
+    drilledRepositories(drill, repositories).map((name) => findRepoIndex(name) ?? 0);
   diffKeys(to, `${path}.repositories`, `restores by the drill ${now.name}`, [keys(old, before), before], [keys(now, after), after]);
 }
 

@@ -13,10 +13,10 @@ export function diffRepositories(to: Collector, before: Topology, after: Topolog
   for (const [name, old] of olds) {
     const now = news.get(name);
     if (now !== undefined) diffRepository(to, `repositories.${name}`, [old, before], [now, after]);
-    else to.add(`repositories.${name}`, placeText(old), "removed", "weakened", `${name} (${placeText(old)}) no longer gets anything`);
+    else to.add(`repositories.${name}`, locationText(old), "removed", "weakened", `${name} (${locationText(old)}) no longer gets anything`);
   }
   for (const [name, now] of news) {
-    if (!olds.has(name)) to.add(`repositories.${name}`, null, placeText(now), "strengthened", `${name} (${placeText(now)}) is new`);
+    if (!olds.has(name)) to.add(`repositories.${name}`, null, locationText(now), "strengthened", `${name} (${locationText(now)}) is new`);
   }
 }
 
@@ -41,8 +41,8 @@ export function retentionText({ keepDays, keepFullCount }: RepositoryNode): stri
 }
 
 /** `1 day`, `14 days`. */
-export function count(amount: number, word: string): string {
-  return `${amount} ${word}${amount === 1 ? "" : "s"}`;
+export function count(amount: number, noun: string): string {
+  return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 }
 
 type Side = readonly [repository: RepositoryNode, topology: Topology];
@@ -99,9 +99,9 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
   const changed = oldDays !== newDays || oldFulls !== newFulls;
   const isSwitch = (oldDays === null) !== (newDays === null) || (oldFulls === null) !== (newFulls === null);
   if (changed && !isSwitch) {
-    const said = (): string => `${now.name} ${retentionText(now)}, ${retentionText(old).replace("keeps", "kept")} before`;
-    to.rank(`${path}.keepDays`, oldDays, newDays, Number, said);
-    to.rank(`${path}.keepFullCount`, oldFulls, newFulls, Number, said);
+    const text = (): string => `${now.name} ${retentionText(now)}, ${retentionText(old).replace("keeps", "kept")} before`;
+    to.rank(`${path}.keepDays`, oldDays, newDays, Number, text);
+    to.rank(`${path}.keepFullCount`, oldFulls, newFulls, Number, text);
     if (Math.sign(compareWindows(windows)) === Math.sign(Number(newDays ?? newFulls) - Number(oldDays ?? oldFulls))) return;
   }
   const texts = isSwitch ? [retentionText(old), retentionText(now)] : windows.map(windowText);
@@ -112,8 +112,8 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
   }
   const step = compareWindows(windows);
   if (step === 0 && !isSwitch) return;
-  const said = `${now.name} reaches back at least ${windowText(windows[1])}, was ${windowText(windows[0])}`;
-  to.add(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral", said);
+  const text = `${now.name} reaches back at least ${windowText(windows[1])}, was ${windowText(windows[0])}`;
+  to.add(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral", text);
 }
 
 /** Above zero if the second one is longer; zero if either is unknown. */
@@ -153,7 +153,7 @@ function diffBucket(to: Collector, path: string, { bucket: old = {} }: Repositor
 }
 
 /** `s3://bucket/path at Backblaze B2`. */
-function placeText({ failureDomain, location }: RepositoryNode): string {
+function locationText({ failureDomain, location }: RepositoryNode): string {
   return isHidden(failureDomain) || isHidden(location) || location.startsWith("/") ? valueText(location) : `${location} at ${failureDomain}`;
 }
 

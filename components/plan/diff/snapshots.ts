@@ -14,7 +14,7 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
   const rate = (cron: string | null): number => (cron === null ? 0 : textRunsPerDay(cron));
   to.rank("snapshots.cron", old.cron ?? null, now.cron ?? null, rate, (cron) => `snapshots are taken: ${valueText(cron)}`);
   to.plain("snapshots.online", old.online ?? true, now.online ?? true, (value) => `snapshots are ${value === true ? "hot" : "cold"}`);
-  const words = { keepDays: "days that every snapshot is kept", keepCount: "snapshots that are kept at any age" } as const;
+  const texts = { keepDays: "days that every snapshot is kept", keepCount: "snapshots that are kept at any age" } as const;
   for (const field of ["keepDays", "keepCount"] as const) {
     const [was, is] = [old[field] ?? null, now[field] ?? null];
     // If both are left out there is no limit; if only one is, it counts as zero.
@@ -24,7 +24,7 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
       was,
       is,
       (value: Value) => (value === null ? without : Number(value)),
-      (value) => `${words[field]}: ${valueText(value)}`,
+      (value) => `${texts[field]}: ${valueText(value)}`,
     );
   }
 }

@@ -21,11 +21,11 @@ export function finding(code: RuleCode, path: string, message: string, hint: str
 }
 
 /** `PB006 repositories.repo1: the fact; the remedy`. */
-export function findingText(found: Finding): string {
-  return `${found.code} ${found.path}: ${reasonText(found)}`;
+export function findingText(finding: Finding): string {
+  return `${finding.code} ${finding.path}: ${reasonText(finding)}`;
 }
 
 /** The fact and the remedy. */
-export function reasonText(found: Finding): string {
-  return found.hint === "" ? found.message : `${found.message}; ${found.hint}`;
+export function reasonText(finding: Finding): string {
+  return finding.hint === "" ? finding.message : `${finding.message}; ${finding.hint}`;
 }

@@ -9,17 +9,17 @@ export interface Rule {
   /** The situation, in a few words. */
   readonly what: string;
   readonly why: string;
-  readonly wayOut: string;
+  readonly remedy: string;
   /** Also checked on objects that this package did not make: the policy pack then has a policy of that name. */
   readonly isPolicy: boolean;
 }
 
-function rule(severity: Severity, what: string, why: string, wayOut: string): Rule {
-  return { severity, what, why, wayOut, isPolicy: false };
+function rule(severity: Severity, what: string, why: string, remedy: string): Rule {
+  return { severity, what, why, remedy, isPolicy: false };
 }
 
-function policy(severity: Severity, what: string, why: string, wayOut: string): Rule {
-  return { ...rule(severity, what, why, wayOut), isPolicy: true };
+function policy(severity: Severity, what: string, why: string, remedy: string): Rule {
+  return { ...rule(severity, what, why, remedy), isPolicy: true };
 }
 
 /** Codes are stable: `PB` and three digits. */

@@ -15,7 +15,7 @@ export interface HostPaths {
 }
 
 /** Paths of secrets on a host; they decide who can read them. */
-export interface SecretPlace {
+export interface SecretLayout {
   readonly directories: { readonly config: string };
   readonly agent: boolean;
 }
@@ -39,7 +39,7 @@ export function ownDirectories({ lock, log, spool }: HostPlan["directories"]): s
  * Root's if systemd passes the secrets to units; else PostgreSQL's account owns them and reads them besides the
  * configuration.
  */
-export function secretsDirectory({ directories, agent }: SecretPlace): string {
+export function secretsDirectory({ directories, agent }: SecretLayout): string {
   return `${directories.config}/${agent ? "credentials" : "conf.d"}`;
 }
 
@@ -81,8 +81,8 @@ export function launcherPath({ directories }: Pick<HostPlan, "directories">): st
 }
 
 /** Quotes one argument for a POSIX shell. */
-export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_@+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+export function shellArgument(argument: string): string {
+  return /^[A-Za-z0-9_@+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }
 
 /**
@@ -90,6 +90,6 @@ export function shellWord(word: string): string {
  * which can read the keys there.
  */
 export function operatorCommand(plan: HostPlan): string {
-  if (hasLauncher(plan)) return plan.directories.bin === DEFAULTS.directories.bin ? OPERATOR_COMMAND : `sudo ${shellWord(launcherPath(plan))}`;
-  return ["sudo", "-u", plan.user, ...runtimeArgv(plan)].map(shellWord).join(" ");
+  if (hasLauncher(plan)) return plan.directories.bin === DEFAULTS.directories.bin ? OPERATOR_COMMAND : `sudo ${shellArgument(launcherPath(plan))}`;
+  return ["sudo", "-u", plan.user, ...runtimeArgv(plan)].map(shellArgument).join(" ");
 }

@@ -14,59 +14,59 @@ const OBJECT_NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 /** Names of Jobs allow 63; the longest role takes 21. */
 const OBJECT_NAME_LENGTH_MAX = 40;
 
-type Tell = (path: string, fact: string, rule: string, wayOut: string) => void;
+type Report = (path: string, fact: string, rule: string, remedy: string) => void;
 
 export function checkMigration(settings: MigrationSettings): MigrationFinding[] {
-  const found: MigrationFinding[] = [];
-  const tell: Tell = (path, fact, rule, wayOut) => void found.push({ path, fact, rule, wayOut });
+  const findings: MigrationFinding[] = [];
+  const report: Report = (path, fact, rule, remedy) => void findings.push({ path, fact, rule, remedy });
   if (!STAGES.some((stage) => stage === settings.until))
-    tell("until", `"${settings.until}" is not a stage`, `stages are ${STAGES.join(", ")}`, "start with plan");
-  checkServer("source", settings.source, settings, tell);
-  checkServer("target", settings.target, settings, tell);
+    report("until", `"${settings.until}" is not a stage`, `stages are ${STAGES.join(", ")}`, "start with plan");
+  checkServer("source", settings.source, settings, report);
+  checkServer("target", settings.target, settings, report);
   if (runnerOf(settings) === null)
-    tell(
+    report(
       "target",
       "both source and target are only reachable over the network",
       "pgbackstop migrate runs on a host or in a cluster's namespace",
       "give the access of a host or of a cluster as one of them",
     );
-  checkName(settings, tell);
-  checkApplications(settings, tell);
-  checkRetire(settings, tell);
-  checkValues(settings, tell);
-  return found;
+  checkName(settings, report);
+  checkApplications(settings, report);
+  checkRetire(settings, report);
+  checkValues(settings, report);
+  return findings;
 }
 
-function checkServer(side: "source" | "target", server: ServerSettings, settings: MigrationSettings, tell: Tell): void {
-  checkWay(side, server, settings, tell);
-  checkWords(side, server, tell);
+function checkServer(side: "source" | "target", server: ServerSettings, settings: MigrationSettings, report: Report): void {
+  checkRoute(side, server, settings, report);
+  checkParameters(side, server, report);
 }
 
 /** How the migration's machine or namespace reaches this server. */
-function checkWay(side: "source" | "target", server: ServerSettings, settings: MigrationSettings, tell: Tell): void {
+function checkRoute(side: "source" | "target", server: ServerSettings, settings: MigrationSettings, report: Report): void {
   const runner = runnerOf(settings);
-  const runnerPlace = runner === null ? null : settings[runner].place;
-  if (server.place === "host" && runner === side && !server.hasRuntime)
-    tell(`${side}.host`, "the engine of the host is stock pgBackRest", "stock has no verb migrate", "run the migration from the other side");
-  const isFar = server.place === "server" || (runner !== side && (server.place === "host" || runnerPlace === "host"));
-  if (runnerPlace === "host" && server.isInSecret)
-    tell(`${side}.passwordSecret`, "the migration runs on a host", "only a Job can read Kubernetes Secrets", "give password and ca as values");
+  const runnerKind = runner === null ? null : settings[runner].kind;
+  if (server.kind === "host" && runner === side && !server.hasRuntime)
+    report(`${side}.host`, "the engine of the host is stock pgBackRest", "stock has no verb migrate", "run the migration from the other side");
+  const isFar = server.kind === "server" || (runner !== side && (server.kind === "host" || runnerKind === "host"));
+  if (runnerKind === "host" && server.isInSecret)
+    report(`${side}.passwordSecret`, "the migration runs on a host", "only a Job can read Kubernetes Secrets", "give password and ca as values");
   if (server.lacksSuperuser === true)
-    tell(
+    report(
       `${side}.cluster`,
       "the cluster has no superuser Secret",
       "a migration signs in as superuser",
       `set superuserAccess of the cluster, or give the password of a superuser in ${side}`,
     );
   if (server.isElsewhere && !server.hasPassword)
-    tell(
+    report(
       `${side}.password`,
       "the cluster and the Jobs are in different namespaces",
       "a Job can read Secrets of its own namespace only",
       `give password and ca of the ${side} as values`,
     );
   if (server.address === undefined && isFar)
-    tell(
+    report(
       `${side}.address`,
       `the ${side} has no address`,
       "the other side reaches it over the network",
@@ -74,21 +74,21 @@ function checkWay(side: "source" | "target", server: ServerSettings, settings: M
     );
 }
 
-function checkWords(side: "source" | "target", server: ServerSettings, tell: Tell): void {
+function checkParameters(side: "source" | "target", server: ServerSettings, report: Report): void {
   if (server.port !== undefined && !(Number.isInteger(server.port) && server.port > 0 && server.port <= PORT_MAX))
-    tell(`${side}.port`, `${server.port} is not a port`, `ports are 1 to ${PORT_MAX}`, "leave it out for 5432");
+    report(`${side}.port`, `${server.port} is not a port`, `ports are 1 to ${PORT_MAX}`, "leave it out for 5432");
   if (server.sslMode !== undefined && !SSL_MODES.includes(server.sslMode))
-    tell(`${side}.sslMode`, `"${server.sslMode}" is not one of libpq's modes`, `modes are ${SSL_MODES.join(", ")}`, "leave it out for the default");
+    report(`${side}.sslMode`, `"${server.sslMode}" is not one of libpq's modes`, `modes are ${SSL_MODES.join(", ")}`, "leave it out for the default");
   if (server.sslMode?.startsWith("verify") === true && !server.hasCa)
-    tell(`${side}.ca`, `${server.sslMode} without a CA certificate`, "verifying a name needs a CA", "give ca or caSecret");
+    report(`${side}.ca`, `${server.sslMode} without a CA certificate`, "verifying a name needs a CA", "give ca or caSecret");
   for (const name of ["address", "user", "database"] as const)
     if (server[name] !== undefined && (server[name] === "" || LINE_END.test(server[name])))
-      tell(`${side}.${name}`, "it is empty or has a line end", "it is a value inside an option", "write it in one line, or leave it out");
+      report(`${side}.${name}`, "it is empty or has a line end", "it is a value inside an option", "write it in one line, or leave it out");
 }
 
-function checkName({ hasNamespace, name }: MigrationSettings, tell: Tell): void {
+function checkName({ hasNamespace, name }: MigrationSettings, report: Report): void {
   if (hasNamespace && !(OBJECT_NAME.test(name) && name.length <= OBJECT_NAME_LENGTH_MAX))
-    tell(
+    report(
       "name",
       `"${name}" cannot start the names of Kubernetes objects`,
       `at most ${OBJECT_NAME_LENGTH_MAX} lower case letters, digits and hyphens`,
@@ -96,10 +96,10 @@ function checkName({ hasNamespace, name }: MigrationSettings, tell: Tell): void 
     );
 }
 
-function checkApplications(settings: MigrationSettings, tell: Tell): void {
+function checkApplications(settings: MigrationSettings, report: Report): void {
   const { hasNamespace, secrets, units, workloads } = settings;
   if ((workloads.length > 0 || secrets.length > 0) && !hasNamespace)
-    tell(
+    report(
       "namespace",
       "there is no namespace for the Jobs that change workloads and Secrets",
       "neither side is a cluster that provides one",
@@ -107,55 +107,55 @@ function checkApplications(settings: MigrationSettings, tell: Tell): void {
     );
   for (const [index, { kind, name }] of workloads.entries()) {
     if (!WORKLOAD_KINDS.some((known) => known === kind))
-      tell(
+      report(
         `workloads[${index}].kind`,
         `a ${kind} can be neither scaled nor suspended`,
         `a workload is one of ${WORKLOAD_KINDS.join(", ")}`,
         "stop it before the update",
       );
-    if (name === "") tell(`workloads[${index}].name`, "it is empty", "a workload is named", "name it");
+    if (name === "") report(`workloads[${index}].name`, "it is empty", "a workload is named", "name it");
   }
   for (const path of repeated(workloads.map(({ kind, name, namespace }) => `${namespace ?? ""}/${kind}/${name}`)))
-    tell("workloads", `${path.slice(1)} is listed twice`, "the migration remembers its replicas once", "name it once");
+    report("workloads", `${path.slice(1)} is listed twice`, "the migration remembers its replicas once", "name it once");
   for (const [index, { keys }] of secrets.entries())
     if (keys.length === 0)
-      tell(`secrets[${index}].values`, "it is empty", "an entry lists the keys of a Secret that change", "give the keys with their new values");
+      report(`secrets[${index}].values`, "it is empty", "an entry lists the keys of a Secret that change", "give the keys with their new values");
   for (const path of repeated(secrets.map(({ name, namespace }) => `${namespace ?? ""}/${name}`)))
-    tell("secrets", `${path.replace(/^\//, "")} is listed twice`, "the migration remembers its old values once", "put all keys into one entry");
+    report("secrets", `${path.replace(/^\//, "")} is listed twice`, "the migration remembers its old values once", "put all keys into one entry");
   for (const [index, names] of units.entries()) {
-    if (names.length === 0) tell(`units[${index}].names`, "it is empty", "an entry lists the units of a host that stop", "name them");
+    if (names.length === 0) report(`units[${index}].names`, "it is empty", "an entry lists the units of a host that stop", "name them");
     for (const unit of names)
       if (!UNIT.test(unit))
-        tell(`units[${index}].names`, `"${unit}" is not a unit name`, "patterns and options are not allowed", "write it in full: shop.service");
+        report(`units[${index}].names`, `"${unit}" is not a unit name`, "patterns and options are not allowed", "write it in full: shop.service");
   }
 }
 
 /** Only the last stage needs these. They are checked from the start: by then the applications have moved. */
-function checkRetire(settings: MigrationSettings, tell: Tell): void {
+function checkRetire(settings: MigrationSettings, report: Report): void {
   const { drill, drills, target, until } = settings;
-  if (target.place === "cluster" && drill !== undefined && !drills.includes(drill))
-    tell("drill", `the target declares no drill '${drill}'`, "a drill runs as declared", `declared are: ${drills.join(", ") || "none"}`);
-  if (target.place !== "cluster" && drill !== undefined)
-    tell("drill", "the target is not a cluster", "a drill of a host needs no declaration", "leave it out");
+  if (target.kind === "cluster" && drill !== undefined && !drills.includes(drill))
+    report("drill", `the target declares no drill '${drill}'`, "a drill runs as declared", `declared are: ${drills.join(", ") || "none"}`);
+  if (target.kind !== "cluster" && drill !== undefined)
+    report("drill", "the target is not a cluster", "a drill of a host needs no declaration", "leave it out");
   if (until !== "retire") return;
-  if (target.place === "server")
-    tell(
+  if (target.kind === "server")
+    report(
       "until",
       "the target is only reachable over the network",
       "its repositories, which must hold a backup, are not known here",
       "stop at switch; back up, drill and run pgbackstop migrate finish where it runs",
     );
   if (target.isElsewhere)
-    tell(
+    report(
       "namespace",
       "the Jobs are not in the target's namespace",
       "the drill and the check of its repositories need its Secrets",
       "leave namespace out",
     );
-  if (target.place === "cluster" && !target.hasRuntime)
-    tell("until", "the engine of the target is not runtime", "the last stage checks backups and drills of this package", "stop at switch");
-  if (target.place === "cluster" && target.hasRuntime && drill === undefined)
-    tell(
+  if (target.kind === "cluster" && !target.hasRuntime)
+    report("until", "the engine of the target is not runtime", "the last stage checks backups and drills of this package", "stop at switch");
+  if (target.kind === "cluster" && target.hasRuntime && drill === undefined)
+    report(
       "drill",
       "no drill is named",
       "the source may be removed only after a restore of the target's backup",
@@ -163,23 +163,23 @@ function checkRetire(settings: MigrationSettings, tell: Tell): void {
     );
 }
 
-function checkValues(settings: MigrationSettings, tell: Tell): void {
+function checkValues(settings: MigrationSettings, report: Report): void {
   const { binDirectory, databases, excludedDatabases, keepRoles, processMax } = settings;
   for (const [path, names] of Object.entries({ databases, excludedDatabases, keepRoles }))
     for (const name of names)
       if (name === "" || LINE_END.test(name))
-        tell(path, "a name is empty or has a line end", "each is a value inside an option", "write it as it is in the source");
+        report(path, "a name is empty or has a line end", "each is a value inside an option", "write it as it is in the source");
   for (const name of databases)
     if (excludedDatabases.includes(name))
-      tell("excludedDatabases", `'${name}' is in databases too`, "a database is either copied or excluded", "name it in one of them");
+      report("excludedDatabases", `'${name}' is in databases too`, "a database is either copied or excluded", "name it in one of them");
   if (!(Number.isInteger(processMax) && processMax >= 1 && processMax <= PROCESS_MAX))
-    tell("processMax", `${processMax} is not a number of databases`, `1 to ${PROCESS_MAX} are copied at a time`, "leave it out for 2");
+    report("processMax", `${processMax} is not a number of databases`, `1 to ${PROCESS_MAX} are copied at a time`, "leave it out for 2");
   if (binDirectory === undefined) return;
   const runner = runnerOf(settings);
-  if (runner === null || settings[runner].place !== "host")
-    tell("binDirectory", "the migration runs in a Job", "a Job uses the programs of its image", "set image instead");
+  if (runner === null || settings[runner].kind !== "host")
+    report("binDirectory", "the migration runs in a Job", "a Job uses the programs of its image", "set image instead");
   if (!binDirectory.startsWith("/") || LINE_END.test(binDirectory))
-    tell("binDirectory", `"${binDirectory}" is not an absolute path`, "it is a directory of the host", "begin it with /, or leave it out");
+    report("binDirectory", `"${binDirectory}" is not an absolute path`, "it is a directory of the host", "begin it with /, or leave it out");
 }
 
 function repeated(names: readonly string[]): string[] {

@@ -12,7 +12,7 @@ type Stage = (typeof STAGES)[number];
 
 export interface ServerSettings {
   /** `server` is only reachable over the network. */
-  readonly place: "host" | "cluster" | "server";
+  readonly kind: "host" | "cluster" | "server";
   /** False for a host or cluster whose engine is not our runtime and lacks its verbs. */
   readonly hasRuntime: boolean;
   /** True if this cluster's Secrets are known to be in another namespace than the Jobs'. */
@@ -74,7 +74,7 @@ export interface MigrationFinding {
   readonly path: string;
   readonly fact: string;
   readonly rule: string;
-  readonly wayOut: string;
+  readonly remedy: string;
 }
 
 export type StepAction =
@@ -99,14 +99,14 @@ export interface MigrationStep {
 }
 
 interface Sides {
-  readonly source: Pick<ServerSettings, "place">;
-  readonly target: Pick<ServerSettings, "place">;
+  readonly source: Pick<ServerSettings, "kind">;
+  readonly target: Pick<ServerSettings, "kind">;
 }
 
 /** The side on whose machine or in whose namespace `pgbackstop migrate` runs; null if neither has one. */
 export function runnerOf({ source, target }: Sides): "source" | "target" | null {
-  if (target.place !== "server") return "target";
-  return source.place === "server" ? null : "source";
+  if (target.kind !== "server") return "target";
+  return source.kind === "server" ? null : "source";
 }
 
 export function planSteps(settings: MigrationSettings): MigrationStep[] {
@@ -144,7 +144,7 @@ function retireSteps(settings: MigrationSettings): MigrationStep[] {
     {
       role: "first-drill",
       action: "drill",
-      text: target.place === "cluster" ? `run the target's drill '${drill}'` : "run a drill with the target's newest backup",
+      text: target.kind === "cluster" ? `run the target's drill '${drill}'` : "run a drill with the target's newest backup",
     },
     migrate("finish", "say whether the source may be removed"),
   ];
@@ -164,12 +164,12 @@ function migrate(verb: NonNullable<MigrationStep["verb"]>, text: string): Migrat
   return { role: verb, action: "migrate", verb, text };
 }
 
-function unitSteps({ units }: MigrationSettings, word: "start" | "stop", suffix: string): MigrationStep[] {
+function unitSteps({ units }: MigrationSettings, verb: "start" | "stop", suffix: string): MigrationStep[] {
   return units.map((names, index) => ({
-    role: `${word}-units${units.length === 1 ? "" : `-${index + 1}`}${suffix}`,
-    action: `${word}-units`,
+    role: `${verb}-units${units.length === 1 ? "" : `-${index + 1}`}${suffix}`,
+    action: `${verb}-units`,
     unitsIndex: index,
-    text: `${word} ${names.join(", ")}`,
+    text: `${verb} ${names.join(", ")}`,
   }));
 }
 
@@ -178,24 +178,24 @@ const WORKLOAD_TEXTS = {
   start: { scaled: "scale to the remembered replicas", cron: "resume" },
 } as const;
 
-function workloadSteps({ workloads }: MigrationSettings, word: "start" | "stop", suffix: string): MigrationStep[] {
+function workloadSteps({ workloads }: MigrationSettings, verb: "start" | "stop", suffix: string): MigrationStep[] {
   const named = (isCron: boolean): string[] => {
     const chosen = workloads.filter(({ kind }) => (kind === "CronJob") === isCron);
     const names = chosen.map(({ kind, name, namespace }) => `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`);
-    return names.length === 0 ? [] : [`${WORKLOAD_TEXTS[word][isCron ? "cron" : "scaled"]} ${names.join(", ")}`];
+    return names.length === 0 ? [] : [`${WORKLOAD_TEXTS[verb][isCron ? "cron" : "scaled"]} ${names.join(", ")}`];
   };
   if (workloads.length === 0) return [];
-  return [{ role: `${word}-workloads${suffix}`, action: `${word}-workloads`, text: [...named(false), ...named(true)].join("; ") }];
+  return [{ role: `${verb}-workloads${suffix}`, action: `${verb}-workloads`, text: [...named(false), ...named(true)].join("; ") }];
 }
 
-function secretSteps({ secrets }: MigrationSettings, word: "repoint" | "restore", what: string): MigrationStep[] {
+function secretSteps({ secrets }: MigrationSettings, verb: "repoint" | "restore", what: string): MigrationStep[] {
   if (secrets.length === 0) return [];
   const named = secrets.map(({ keys, name, namespace }) => `${namespace === undefined ? "" : `${namespace}/`}${name} (${keys.join(", ")})`);
-  return [{ role: `${word}-secrets`, action: `${word}-secrets`, text: `${what} Secret ${named.join(", ")}` }];
+  return [{ role: `${verb}-secrets`, action: `${verb}-secrets`, text: `${what} Secret ${named.join(", ")}` }];
 }
 
 /** A server's arguments and files, all known. */
-export interface ServerPlace {
+export interface KnownServer {
   /** Undefined for the local server, as its configuration describes it. */
   readonly address: string | undefined;
   readonly settings: ServerSettings;
@@ -207,17 +207,17 @@ export const SERVER_FILES = {
   target: { password: "to-password", ca: "to-ca.pem" },
 } as const;
 
-export function migrateWords(
+export function migrateArgs(
   settings: MigrationSettings,
   verb: NonNullable<MigrationStep["verb"]>,
-  source: ServerPlace,
-  target: ServerPlace,
+  source: KnownServer,
+  target: KnownServer,
   directory: string,
 ): string[] {
   const isCopying = verb === "copy" || verb === "plan" || verb === "verify";
   return [
-    ...(verb === "finish" ? [] : serverWords("from", source, SERVER_FILES.source, directory)),
-    ...(verb === "release" ? [] : serverWords("to", target, SERVER_FILES.target, directory)),
+    ...(verb === "finish" ? [] : serverArgs("from", source, SERVER_FILES.source, directory)),
+    ...(verb === "release" ? [] : serverArgs("to", target, SERVER_FILES.target, directory)),
     ...(isCopying
       ? [
           ...settings.databases.map((name) => `--db-include=${name}`),
@@ -228,7 +228,7 @@ export function migrateWords(
           ...(settings.disconnect ? ["--disconnect"] : []),
           ...(settings.replace ? ["--replace"] : []),
           `--process-max=${settings.processMax}`,
-          ...binWords(settings),
+          ...binPathArgs(settings),
         ]
       : []),
     "--output=json",
@@ -238,19 +238,14 @@ export function migrateWords(
 }
 
 /** For verbs on a host that start PostgreSQL programs. */
-export function binWords({ binDirectory }: Pick<MigrationSettings, "binDirectory">): string[] {
+export function binPathArgs({ binDirectory }: Pick<MigrationSettings, "binDirectory">): string[] {
   return binDirectory === undefined ? [] : [`--bin-path=${binDirectory}`];
 }
 
-function serverWords(
-  option: "from" | "to",
-  { address, settings }: ServerPlace,
-  files: { password: string; ca: string },
-  directory: string,
-): string[] {
+function serverArgs(option: "from" | "to", { address, settings }: KnownServer, files: { password: string; ca: string }, directory: string): string[] {
   if (address === undefined) return [];
   const isSocket = address.startsWith("/");
-  const words: Record<string, string | undefined> = {
+  const parameters: Record<string, string | undefined> = {
     host: address,
     port: settings.port === undefined ? undefined : String(settings.port),
     user: settings.user ?? "postgres",
@@ -258,11 +253,11 @@ function serverWords(
     sslmode: isSocket ? settings.sslMode : (settings.sslMode ?? (settings.hasCa ? "verify-full" : "require")),
     sslrootcert: settings.hasCa ? `${directory}/${files.ca}` : undefined,
   };
-  const text = Object.entries(words).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${libpqWord(value)}`]));
+  const text = Object.entries(parameters).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${libpqValue(value)}`]));
   return [`--${option}-server=${text.join(" ")}`, ...(settings.hasPassword ? [`--${option}-password-file=${directory}/${files.password}`] : [])];
 }
 
 /** Quoted for libpq. */
-function libpqWord(value: string): string {
+function libpqValue(value: string): string {
   return /^[^\s'\\]+$/.test(value) ? value : `'${value.replaceAll(/['\\]/g, "\\$&")}'`;
 }

@@ -68,7 +68,7 @@ type ClusterCommon = Plain<Pick<ClusterBackupArgs, "backupTarget" | "namespace" 
 type ClusterShared = Plain<Partial<Pick<ClusterLikeArgs, "postgresVersion" | "storageGiB">>> & Plain<Pick<CnpgClusterArgs, "instances">>;
 
 /** A cluster of CloudNativePG. */
-export interface ClusterSettings extends DatabaseSettings, ClusterCommon, ClusterShared {
+export interface DeclaredClusterDatabase extends DatabaseSettings, ClusterCommon, ClusterShared {
   /** Name of the Cluster object. Default: the component's name. */
   readonly cluster?: string | undefined;
   /** Services in the namespace: each becomes environment variables in every pod. */

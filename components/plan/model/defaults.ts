@@ -71,7 +71,7 @@ export function defaultLevel(compressType: string): number {
 }
 
 /** The key of `repo1` … `repo256`, null for any other text. */
-export function findRepoKey(name: string): number | null {
+export function findRepoIndex(name: string): number | null {
   const match = /^repo([1-9][0-9]{0,2})$/.exec(name);
   const key = Number(match?.[1]);
   return match !== null && key <= REPO_KEY_MAX ? key : null;

@@ -63,7 +63,7 @@ export interface Sizing {
 export interface AcknowledgePlan {
   readonly mode: string;
   readonly repositories: readonly string[];
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
 }
 
 /** Common to hosts and clusters. */
@@ -141,7 +141,7 @@ export interface HostPlan extends DatabasePlan, HostDefaults {
   readonly snapshots: readonly string[];
 }
 
-export interface ClusterPlan extends DatabasePlan {
+export interface ClusterDatabasePlan extends DatabasePlan {
   readonly kind: "cnpg";
   readonly namespace: string;
   readonly cluster: string;

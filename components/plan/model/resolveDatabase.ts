@@ -4,16 +4,16 @@
  * Unknown values come as markers of unknown.ts and pass through. Resolving never throws; rules/ check the values.
  */
 import { engineOf } from "../engines/engines";
-import { DEFAULTS, defaultLevel, findRepoKey, SYSTEMD_DIRECTORIES } from "./defaults";
+import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
 import { withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
-import type { AcknowledgePlan, ClusterPlan, DatabasePlan, Directories, HostPlan, Sizing, TaskPlan } from "./plan";
+import type { AcknowledgePlan, ClusterDatabasePlan, DatabasePlan, Directories, HostPlan, Sizing, TaskPlan } from "./plan";
 import { OPTIONS_FILE } from "../repositories/repositoryType";
 import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
 import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
 import type {
-  ClusterSettings,
+  DeclaredClusterDatabase,
   DatabaseSettings,
   DirectorySettings,
   HostSettings,
@@ -66,7 +66,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
 }
 
 /** Stanza and Cluster default to the component's name. */
-export function resolveCluster(name: string, settings: ClusterSettings): ClusterPlan {
+export function resolveClusterDatabase(name: string, settings: DeclaredClusterDatabase): ClusterDatabasePlan {
   const cluster = settings.cluster ?? name;
   return {
     ...resolveDatabase(name, settings, settings.stanza ?? cluster, DEFAULTS.clusterArchiveTimeoutSeconds),
@@ -129,13 +129,13 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
   const kind = kindOf(at);
   const type = typeOf({ kind });
   return {
-    key: findRepoKey(name) ?? 0,
+    key: findRepoIndex(name) ?? 0,
     name,
     kind,
     path: at.path ?? DEFAULTS.repositoryPath,
     requireMount: at.requireMount ?? false,
     ...type.resolve(at),
-    place: type.place(at),
+    site: type.site(at),
     encrypted: at.encrypted || secretFiles?.passphrase !== undefined || secretFiles?.encrypted === true,
     writesSecrets: at.encrypted || type.bringsKeys(at),
     ...(secretFiles === undefined ? {} : { secretFiles: secretFilesOf(name, secretFiles) }),
@@ -161,7 +161,7 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
         cron: schedule.cron,
         timeZone: schedule.timeZone ?? DEFAULTS.timeZone,
         type,
-        repoKeys: names.map((name) => findRepoKey(name) ?? 0),
+        repoKeys: names.map((name) => findRepoIndex(name) ?? 0),
         repositories: names,
         jitterSeconds: schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
         deadlineSeconds: schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
@@ -204,7 +204,7 @@ function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPla
 
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {
   const repositories = settings?.repositories ?? [];
-  return { mode: settings?.mode ?? DEFAULTS.acknowledge, repositories, repoKeys: repositories.map((name) => findRepoKey(name) ?? 0) };
+  return { mode: settings?.mode ?? DEFAULTS.acknowledge, repositories, repoIndexes: repositories.map((name) => findRepoIndex(name) ?? 0) };
 }
 
 function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {

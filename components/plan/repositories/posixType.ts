@@ -1,5 +1,5 @@
 /** Repositories in directories: another disk, a NAS or any other mount. Pure. */
-import { PLACES } from "../../../runtime/cnpg/names";
+import { PATHS } from "../../../runtime/cnpg/names";
 import { finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 import { isBelow } from "../rules/values";
@@ -19,10 +19,10 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
 
   resolve: () => ({}),
   /** A directory is on the host, or with `requireMount` on the machine behind the mount. */
-  place({ offSite = false, path = "", requireMount }) {
-    const place = { provider: "filesystem", offSite, thirdParty: false };
-    if (requireMount !== true) return { ...place, title: "file system", failureDomain: OF_THE_HOST };
-    return { ...place, title: "mounted file system", failureDomain: `the mount of ${mountOf(path)}` };
+  site({ offSite = false, path = "", requireMount }) {
+    const site = { provider: "filesystem", offSite, thirdParty: false };
+    if (requireMount !== true) return { ...site, title: "file system", failureDomain: OF_THE_HOST };
+    return { ...site, title: "mounted file system", failureDomain: `the mount of ${mountOf(path)}` };
   },
   bringsKeys: () => false,
 
@@ -40,9 +40,9 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
   checkKeys: () => [],
   checkSecretFiles: () => [],
   checkPod(repository, path) {
-    if (isUnknown(repository.path) || repository.path.startsWith(`${PLACES.claims}/`)) return [];
+    if (isUnknown(repository.path) || repository.path.startsWith(`${PATHS.claims}/`)) return [];
     const fact = `"${repository.path}" is a directory in a container and is lost with it`;
-    const hint = `choose a path below ${PLACES.claims}/<name of a PersistentVolumeClaim>`;
+    const hint = `choose a path below ${PATHS.claims}/<name of a PersistentVolumeClaim>`;
     return [finding("PB044", `${path}.at.path`, fact, hint)];
   },
 };

@@ -28,7 +28,7 @@ export interface TargetBase {
 }
 
 /** Where copies are, and what they are lost together with. */
-export interface PlacePlan {
+export interface SitePlan {
   /**
    * Row of the S3 providers' table (`b2`), `filesystem` or `sftp`; a marker of unknown.ts while the endpoint is
    * unknown.
@@ -52,7 +52,7 @@ export interface RepositoryBase {
   readonly name: string;
   readonly path: string;
   readonly requireMount: boolean;
-  readonly place: PlacePlan;
+  readonly site: SitePlan;
   readonly encrypted: boolean;
   /** True if an update writes its secrets to the host. */
   readonly writesSecrets: boolean;
@@ -99,7 +99,7 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
 
   /** The type's part of the plan, with defaults. */
   resolve(target: Target): object;
-  place(target: Target): PlacePlan;
+  site(target: Target): SitePlan;
   /** True if an update writes keys to the host. */
   bringsKeys(target: Target): boolean;
 

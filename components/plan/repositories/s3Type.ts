@@ -6,7 +6,7 @@ import { DEFAULTS } from "../model/defaults";
 import type { Plain } from "../model/plainArguments";
 import { isUnknown } from "../model/unknown";
 import { isWithin } from "../rules/values";
-import type { PlacePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
+import type { SitePlan, RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 
 /** A bucket; its keys never come here. */
 export interface S3Settings extends Omit<Plain<S3Location>, "credentials" | "existingSecret"> {
@@ -75,7 +75,7 @@ export const s3: RepositoryType<Target, Repository> = {
       facts: resolveFacts(bucket.facts ?? {}),
     },
   }),
-  place: ({ offSite, s3: bucket }) => bucketPlace(bucket, offSite),
+  site: ({ offSite, s3: bucket }) => bucketSite(bucket, offSite),
   bringsKeys: (target) => target.s3.hasKeys === true,
 
   location: ({ path, s3: { bucket } }) => `s3://${bucket}${path}`,
@@ -95,15 +95,15 @@ export const s3: RepositoryType<Target, Repository> = {
   keyFile: () => null,
 
   checkAddress({ path: prefix, s3: { bucket, endpoint, port } }, path) {
-    const found: Finding[] = [];
-    const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+    const findings: Finding[] = [];
+    const wrong = (field: string, fact: string, hint = ""): void => void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
     if (!isUnknown(endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(endpoint))
       wrong("s3.endpoint", `"${endpoint}" is not a host name`, 'leave out "https://", the port (an argument of its own) and any path');
     if (!isUnknown(bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
       wrong("s3.bucket", `"${bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`);
     if (!isUnknown(port) && !isWithin(port, 1, 65535)) wrong("s3.port", `${port} is not a port: 1 to 65535`);
     if (prefix === "/") wrong("path", "the prefix covers the whole bucket, including objects of others", 'set a prefix such as "/pgbackrest"');
-    return found;
+    return findings;
   },
   checkKeys({ s3: bucket, secretFiles }, path, database) {
     const own = secretFiles === undefined ? checkGivenKeys(bucket, `${path}.at.s3`) : [];
@@ -118,7 +118,7 @@ export const s3: RepositoryType<Target, Repository> = {
 };
 
 /** A vendor's buckets are off-site and fail together: one account, one outage, one unpaid bill. */
-function bucketPlace({ endpoint, quirks = "auto" }: S3Settings, offSite: boolean | undefined): PlacePlan {
+function bucketSite({ endpoint, quirks = "auto" }: S3Settings, offSite: boolean | undefined): SitePlan {
   // An unknown endpoint leaves the failure domain unknown instead of guessed.
   if (quirks === "auto" && isUnknown(endpoint)) {
     return { provider: endpoint, title: endpoint, failureDomain: endpoint, offSite, thirdParty: true };
@@ -172,15 +172,15 @@ function checkRole({ endpoint, keyType, quirks }: S3Plan, path: string, database
 
 function checkSecret({ hasKeys, hasExistingSecret }: S3Plan, path: string, database: "host" | "cnpg"): Finding[] {
   if (!hasExistingSecret) return [];
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (database === "host") {
     const fact = "a host cannot read a Kubernetes Secret";
     const hint = "set credentials: an update writes them to a file that only PostgreSQL's account can read";
-    found.push(finding("PB067", `${path}.existingSecret`, fact, hint));
+    findings.push(finding("PB067", `${path}.existingSecret`, fact, hint));
   }
   if (hasKeys === true) {
     const fact = "credentials and existingSecret are both given";
-    found.push(finding("PB068", `${path}.existingSecret`, fact, "remove one of them"));
+    findings.push(finding("PB068", `${path}.existingSecret`, fact, "remove one of them"));
   }
-  return found;
+  return findings;
 }

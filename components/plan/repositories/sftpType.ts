@@ -60,7 +60,7 @@ export const sftp: RepositoryType<Target, Repository> = {
     },
   }),
   /** Own servers fail one by one, and only the user knows their site. */
-  place: ({ offSite, sftp: { host } }) => ({ provider: "sftp", title: "SFTP server", failureDomain: host, offSite, thirdParty: true }),
+  site: ({ offSite, sftp: { host } }) => ({ provider: "sftp", title: "SFTP server", failureDomain: host, offSite, thirdParty: true }),
   bringsKeys: (target) => target.sftp.hasKeyPassphrase === true,
 
   location: ({ path, sftp: { host, user } }) => `sftp://${user}@${host}${path}`,
@@ -82,14 +82,14 @@ export const sftp: RepositoryType<Target, Repository> = {
   keyFile,
 
   checkAddress({ path: directory, sftp: server }, path) {
-    const found: Finding[] = [];
-    const wrong = (field: string, fact: string, hint = ""): void => void found.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+    const findings: Finding[] = [];
+    const wrong = (field: string, fact: string, hint = ""): void => void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
     if (!isUnknown(server.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host))
       wrong("host", `"${server.host}" is not a host name`, "leave out the user and the port (arguments of their own) and any path");
     if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user)) wrong("user", `"${server.user}" is not an account name`);
     if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535)) wrong("port", `${server.port} is not a port: 1 to 65535`);
     if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is not an absolute path`);
-    return [...found, ...checkHostKey(server, path)];
+    return [...findings, ...checkHostKey(server, path)];
   },
   /** A file of options may name the key, and nothing here reads it. */
   checkKeys({ name, secretFiles = {}, sftp: { hasKey, host, user } }, path, database) {

@@ -1,6 +1,6 @@
 /** When PostgreSQL may remove a WAL segment, and acknowledged changes to something weaker. Pure. */
 import { type Finding, finding } from "../findings/findings";
-import type { ClusterPlan, DatabasePlan, HostPlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan, HostPlan } from "../model/plan";
 
 const ACKNOWLEDGE_MODES = ["all", "any", "named"];
 
@@ -30,7 +30,7 @@ export function checkAcknowledge({ acknowledge, repositories }: DatabasePlan): F
  * Entries without a reason. Only `pgbackstop topology diff`, which knows the state before, can tell whether an entry
  * matches a change.
  */
-export function checkAcknowledgeWeaker({ acknowledgeWeaker }: HostPlan | ClusterPlan): Finding[] {
+export function checkAcknowledgeWeaker({ acknowledgeWeaker }: HostPlan | ClusterDatabasePlan): Finding[] {
   return Object.entries(acknowledgeWeaker)
     .filter(([, reason]) => reason.trim() === "")
     .map(([key]) => {

@@ -14,14 +14,14 @@ export function checkCopies(plan: DatabasePlan): Finding[] {
     const fact = `there is one repository only: losing it loses every backup (this is ${text}; aim for 3-2-1)`;
     return [finding("PB003", "repositories", fact, "add a second one at another location")];
   }
-  const domains = new Set(repositories.map((repository) => repository.place.failureDomain));
-  if (domains.size === 1 && !isUnknown(first.place.failureDomain)) {
-    const fact = `all ${repositories.length} repositories depend on ${first.place.failureDomain}: they can be lost together (this is ${text}; aim for 3-2-1)`;
+  const domains = new Set(repositories.map((repository) => repository.site.failureDomain));
+  if (domains.size === 1 && !isUnknown(first.site.failureDomain)) {
+    const fact = `all ${repositories.length} repositories depend on ${first.site.failureDomain}: they can be lost together (this is ${text}; aim for 3-2-1)`;
     return [finding("PB009", "repositories", fact, "move one of them elsewhere")];
   }
-  const places = repositoriesWithFulls(plan).map((repository) => repository.place);
-  if (places.length === 0 || places.some((place) => place.offSite === true || isUnknown(place.failureDomain))) return [];
-  const sure = places.every((place) => place.offSite === false);
+  const sites = repositoriesWithFulls(plan).map((repository) => repository.site);
+  if (sites.length === 0 || sites.some((site) => site.offSite === true || isUnknown(site.failureDomain))) return [];
+  const sure = sites.every((site) => site.offSite === false);
   const fact = `${sure ? "no full backup leaves the site" : "no repository with full backups is known to be off-site"}: a fire destroys the database and its backups (this is ${text}; aim for 3-2-1)`;
   const hint = sure ? "add a vendor's bucket, or a host at another site" : "set offSite on the repository that is off-site, or add one that is";
   return [finding("PB030", "repositories", fact, hint)];

@@ -23,8 +23,8 @@ function checkSecretFiles(repository: RepositoryPlan, hasAgent: boolean): Findin
   }
   const options = Object.keys(secretFiles).map((credential) => credential.slice(`${name}-`.length));
   if (options.length === 0) return [finding("PB103", path, "it names no file", "name options, or accessKeyId and secretAccessKey")];
-  const found = typeOf(repository).checkSecretFiles(repository, path, options);
-  if (found.length > 0) return found;
+  const findings = typeOf(repository).checkSecretFiles(repository, path, options);
+  if (findings.length > 0) return findings;
   if (writesSecrets && options.includes("cipher-pass")) {
     const fact = "the repository has a cipher too: it is unclear which of them encrypts";
     return [finding("PB103", `${path}.passphrase`, fact, "remove one of them")];

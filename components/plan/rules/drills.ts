@@ -59,18 +59,18 @@ function checkChoice({ level, pick }: DrillPlan, path: string): Finding[] {
 }
 
 function checkBounds({ maxGiB, maxMinutes }: DrillPlan, { objectives: { rtoMinutes } }: DatabasePlan, path: string): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (maxMinutes !== undefined && !(Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX)))
-    found.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
+    findings.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
   if (maxGiB !== undefined && !(maxGiB > 0 && maxGiB <= GIB_MAX))
-    found.push(finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, ""));
+    findings.push(finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, ""));
   // A drill fails if its time to the first connection is too long. Its checks run after that.
   if (rtoMinutes !== undefined && maxMinutes !== undefined && maxMinutes < rtoMinutes) {
     const fact = `a drill is stopped after ${maxMinutes} minutes, but objectives.rtoMinutes is ${rtoMinutes}: it fails although the objective is met`;
     const hint = `set maxMinutes well above ${rtoMinutes}: checks run after the restore`;
-    found.push(finding("PB041", `${path}.maxMinutes`, fact, hint));
+    findings.push(finding("PB041", `${path}.maxMinutes`, fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: DatabasePlan): Finding[] {

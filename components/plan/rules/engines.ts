@@ -1,7 +1,7 @@
 /** What an engine cannot do, checked before anything changes. Pure; the facts are rows of engines.ts. */
 import { ENGINES, findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import type { ClusterPlan, DatabasePlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { firstMeeting, parseCron, shiftCron } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
@@ -14,10 +14,10 @@ export const OFFSET_MINUTES = 60;
 export function checkEngine(plan: DatabasePlan): Finding[] {
   const row = findEngine(plan.engine);
   if (row === null || !row.on.includes(plan.kind)) {
-    const place = plan.kind === "host" ? "on a host" : "for a cluster";
+    const where = plan.kind === "host" ? "on a host" : "for a cluster";
     const possible = ENGINES.filter(({ on }) => on.includes(plan.kind)).map(({ id }) => `"${id}"`);
     const hint = `set engine ${possible.join(" or ")}, or leave it out`;
-    return [finding("PB010", "engine", `engine "${plan.engine}" cannot be installed ${place} by this version`, hint)];
+    return [finding("PB010", "engine", `engine "${plan.engine}" cannot be installed ${where} by this version`, hint)];
   }
   return [
     ...checkDestinations(plan, row),
@@ -31,35 +31,35 @@ export function checkEngine(plan: DatabasePlan): Finding[] {
 }
 
 /** For clusters of CloudNativePG only. */
-export function checkClusterEngine(plan: ClusterPlan): Finding[] {
+export function checkClusterEngine(plan: ClusterDatabasePlan): Finding[] {
   const row = findEngine(plan.engine);
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (row !== null && !row.fromStandby && plan.backupTarget !== "primary") {
     const fact = `${row.title} cannot take a backup from a standby there: it cannot reach the primary and fails with [056] "unable to find primary cluster"`;
-    found.push(finding("PB050", "backupTarget", fact, 'set backupTarget: "primary", or use engine "runtime"'));
+    findings.push(finding("PB050", "backupTarget", fact, 'set backupTarget: "primary", or use engine "runtime"'));
   }
   if (!isUnknown(plan.instances) && !(Number.isInteger(plan.instances) && plan.instances >= 1)) {
     const fact = `${plan.instances} instances: CloudNativePG requires at least 1`;
-    found.push(finding("PB096", "instances", fact, 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"'));
+    findings.push(finding("PB096", "instances", fact, 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"'));
   }
   if (row !== null && !row.own) {
     const drilled = plan.drills.filter(({ elsewhere }) => elsewhere !== true);
     const fact = `a drill restores one chosen backup of one repository and bounds its WAL: ${row.title} cannot do that`;
     const hint = 'use engine "runtime", or leave it out and restore regularly into a separate Cluster (CnpgRestore)';
-    found.push(...drilled.map(({ name }) => finding("PB044", `drills.${name}`, fact, hint)));
+    findings.push(...drilled.map(({ name }) => finding("PB044", `drills.${name}`, fact, hint)));
   }
   for (const schedule of plan.schedules) {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
     const fact = `CloudNativePG runs schedules in its operator's zone (UTC) only: hours of ${schedule.timeZone} would be shifted`;
     const hint = "write the hours in UTC and leave timeZone out";
-    found.push(finding("PB051", `schedules.${schedule.name}.timeZone`, fact, hint));
+    findings.push(finding("PB051", `schedules.${schedule.name}.timeZone`, fact, hint));
   }
   for (const name of plan.serviceNames) {
     if (!/^pgbackrest(-|$)/i.test(name)) continue;
     const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… in every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
-    found.push(finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`));
+    findings.push(finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`));
   }
-  return found;
+  return findings;
 }
 
 function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRow): Finding[] {
@@ -76,25 +76,25 @@ function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRo
 
 function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
   const path = `repositories.${repository.name}`;
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (!row.kinds.includes(repository.kind)) {
     const fact = `${row.title} cannot write to a repository of kind ${repository.kind}`;
-    found.push(finding("PB044", `${path}.at`, fact, 'use engine "runtime"'));
+    findings.push(finding("PB044", `${path}.at`, fact, 'use engine "runtime"'));
   }
   if (repository.encrypted && !row.encrypts) {
     const fact = `${row.title} does not encrypt: it would ignore the passphrase, and the bucket would hold readable backups`;
     const hint = 'use engine "runtime" or "pgbackrest", or leave cipher out on purpose';
-    found.push(finding("PB045", `${path}.at.cipher`, fact, hint));
+    findings.push(finding("PB045", `${path}.at.cipher`, fact, hint));
   }
   if (repository.blockIncremental && !row.blockIncremental) {
     const fact = `${row.title} does not support block increments`;
-    found.push(finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"'));
+    findings.push(finding("PB044", `${path}.blockIncremental`, fact, 'use engine "runtime"'));
   }
   if (repository.blockIncremental && !repository.bundle) {
     const fact = "pgBackRest stores block increments in bundles only";
-    found.push(finding("PB046", `${path}.blockIncremental`, fact, "set bundle: true"));
+    findings.push(finding("PB046", `${path}.blockIncremental`, fact, "set bundle: true"));
   }
-  return found;
+  return findings;
 }
 
 function checkTypes({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
@@ -152,13 +152,13 @@ function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
   const [first, ...others] = repositories;
   if (first === undefined || others.length === 0) return [];
   const different = others.find(({ compressType, compressLevel }) => compressType !== first.compressType || compressLevel !== first.compressLevel);
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (different !== undefined) {
     const fact = `stock pgBackRest uses one compression for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
     const hint = `write the same as in ${first.name}, or use engine "runtime"`;
-    found.push(finding("PB044", `repositories.${different.name}.compress`, fact, hint));
+    findings.push(finding("PB044", `repositories.${different.name}.compress`, fact, hint));
   }
   const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is down, WAL piles up in pg_wal, and backups to the others fail with [082]`;
-  found.push(finding("PB121", "engine", fact, 'watch pg_wal, or use engine "runtime", which keeps archiving to the others'));
-  return found;
+  findings.push(finding("PB121", "engine", fact, 'watch pg_wal, or use engine "runtime", which keeps archiving to the others'));
+  return findings;
 }

@@ -33,27 +33,27 @@ function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: Hos
 /** The form is that of the option `metrics-listen` (runtime/agent/metricsServer.ts). */
 function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
   if (metricsListen === undefined || isUnknown(metricsListen)) return [];
-  const place = "monitoring.listen";
+  const path = "monitoring.listen";
   const port = Number(/^(?:\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(metricsListen)?.[1]);
-  if (!(port >= 1 && port <= 65_535)) return [finding("PB130", place, `"${metricsListen}" is not an address with a port`, 'write "127.0.0.1:9854"')];
+  if (!(port >= 1 && port <= 65_535)) return [finding("PB130", path, `"${metricsListen}" is not an address with a port`, 'write "127.0.0.1:9854"')];
   if (agent) return [];
   const hint = "leave it out: maintenance.metrics writes them as a file";
-  return [finding("PB130", place, "there is no agent to serve metrics", hint)];
+  return [finding("PB130", path, "there is no agent to serve metrics", hint)];
 }
 
 function checkStreaming({ agent, streamIntervalSeconds }: HostPlan): Finding[] {
   if (streamIntervalSeconds === undefined) return [];
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (!Number.isInteger(streamIntervalSeconds) || !isWithin(streamIntervalSeconds, 1, STREAM_INTERVAL_S_MAX)) {
     const fact = `${streamIntervalSeconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
-    found.push(finding("PB014", "streaming.intervalSeconds", fact, ""));
+    findings.push(finding("PB014", "streaming.intervalSeconds", fact, ""));
   }
   if (!agent) {
     const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
     const fact = "only an agent can stream, and there is none";
-    found.push(finding("PB150", "streaming", fact, hint));
+    findings.push(finding("PB150", "streaming", fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkTask(task: TaskPlan): Finding[] {
@@ -64,36 +64,36 @@ function checkTask(task: TaskPlan): Finding[] {
 }
 
 function checkIdentity(plan: HostPlan): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (plan.connections.length !== 1) {
     const given = plan.connections.length === 0 ? "none" : plan.connections.join(" and ");
     const fact = `exactly one kind of connection to the host is needed, given: ${given}`;
-    found.push(finding("PB016", "connection", fact, "set connection: { local: {} }"));
+    findings.push(finding("PB016", "connection", fact, "set connection: { local: {} }"));
   }
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(plan.stanza)) {
     const fact = `"${plan.stanza}" is not a stanza name: letters, digits, underscore, dot and hyphen are allowed`;
-    found.push(finding("PB013", "stanza", fact, 'set a name such as "main"'));
+    findings.push(finding("PB013", "stanza", fact, 'set a name such as "main"'));
   }
   if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
     const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
-    found.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
+    findings.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
   }
-  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) found.push(finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, ""));
-  if (!isWithin(plan.processMax, 1, 999)) found.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
+  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) findings.push(finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, ""));
+  if (!isWithin(plan.processMax, 1, 999)) findings.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
   if (plan.postgres !== undefined && !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))) {
     const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
-    found.push(finding("PB014", "postgres.version", fact, "write a whole number, such as 17"));
+    findings.push(finding("PB014", "postgres.version", fact, "write a whole number, such as 17"));
   }
   if (plan.postgres?.install === true && isUnknown(plan.port)) {
     const fact = "the preview must know the port of a new cluster";
-    found.push(finding("PB014", "port", fact, "write it as a number"));
+    findings.push(finding("PB014", "port", fact, "write it as a number"));
   }
   if (plan.allowRestart && plan.restartCommand.length === 0) {
     const fact = "allowRestart is set, but no command that restarts PostgreSQL";
     const hint = 'set restartCommand, for instance ["systemctl", "restart", "postgresql"]';
-    found.push(finding("PB018", "restartCommand", fact, hint));
+    findings.push(finding("PB018", "restartCommand", fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkPaths(plan: HostPlan): Finding[] {

@@ -10,10 +10,10 @@ export function checkObjectives(plan: DatabasePlan): Finding[] {
 }
 
 function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = objectives;
   const check = (name: string, value: number | undefined, max: number): void => {
-    if (value !== undefined && !isWithin(value, 1, max)) found.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
+    if (value !== undefined && !isWithin(value, 1, max)) findings.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
   };
   check("objectives.rpoSeconds", rpoSeconds, 7 * 86400);
   check("objectives.rtoMinutes", rtoMinutes, 30 * 1440);
@@ -21,12 +21,12 @@ function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan
   check("objectives.maxRepositoryGB", maxRepositoryGB, 1e9);
   if (archiveTimeoutSeconds !== undefined && !isWithin(archiveTimeoutSeconds, 0, 1073741823)) {
     const fact = `${archiveTimeoutSeconds} is outside 0 to 1073741823`;
-    found.push(finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60"));
+    findings.push(finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60"));
   }
   for (const [name, value] of Object.entries(sizing ?? {})) {
-    if (!(typeof value === "number" && value >= 0 && value < 1e9)) found.push(finding("PB037", `sizing.${name}`, `${value} is not an amount`, ""));
+    if (!(typeof value === "number" && value >= 0 && value < 1e9)) findings.push(finding("PB037", `sizing.${name}`, `${value} is not an amount`, ""));
   }
-  return found;
+  return findings;
 }
 
 function checkRpo(plan: DatabasePlan): Finding[] {

@@ -42,19 +42,19 @@ function checkService({ endpoint }: S3Plan, path: string): Finding[] {
 function checkAddress(s3: S3Plan, path: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   if (row === null) return [];
-  const found: Finding[] = [];
-  const told = findRegion(row, s3.endpoint);
+  const findings: Finding[] = [];
+  const expected = findRegion(row, s3.endpoint);
   const fixed = row.regionPattern !== undefined || row.id === "r2";
-  if (told !== null && fixed && !isUnknown(s3.region) && s3.region !== told) {
-    const fact = `region "${s3.region}" does not match ${row.title} at ${s3.endpoint}, which signs for "${told}": it refuses the requests`;
-    found.push(finding("PB054", `${path}.s3.region`, fact, `set region: "${told}"`));
+  if (expected !== null && fixed && !isUnknown(s3.region) && s3.region !== expected) {
+    const fact = `region "${s3.region}" does not match ${row.title} at ${s3.endpoint}, which signs for "${expected}": it refuses the requests`;
+    findings.push(finding("PB054", `${path}.s3.region`, fact, `set region: "${expected}"`));
   }
   const hostedBy = findQuirks("auto", s3.endpoint);
   if (s3.quirks !== undefined && hostedBy !== null && hostedBy.id !== "generic" && hostedBy.id !== row.id) {
     const fact = `${s3.endpoint} belongs to ${hostedBy.title}, but quirks say ${row.title}`;
-    found.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint decides"));
+    findings.push(finding("PB055", `${path}.s3.quirks`, fact, "leave quirks out: the endpoint decides"));
   }
-  return found;
+  return findings;
 }
 
 function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
@@ -68,40 +68,40 @@ function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
     const hint = 'leave uriStyle out, or use engine "runtime" if the server requires the bucket in the host name';
     return [finding("PB117", `${path}.s3.uriStyle`, fact, hint)];
   }
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (row.uriStyle === "path" && row.id !== "generic") {
     const fact = `${row.title} is addressed with the bucket in the path: with uriStyle "host", ${s3.bucket}.${s3.endpoint} must resolve and match its certificate`;
-    found.push(finding("PB056", `${path}.s3.uriStyle`, fact, "leave uriStyle out"));
+    findings.push(finding("PB056", `${path}.s3.uriStyle`, fact, "leave uriStyle out"));
   }
   if (!isUnknown(s3.bucket) && s3.bucket.includes(".")) {
     const fact = `the dots of bucket "${s3.bucket}" are levels of a host name that no wildcard certificate covers`;
-    found.push(finding("PB057", `${path}.s3.uriStyle`, fact, 'set uriStyle: "path", or choose a bucket without dots'));
+    findings.push(finding("PB057", `${path}.s3.uriStyle`, fact, 'set uriStyle: "path", or choose a bucket without dots'));
   }
-  return found;
+  return findings;
 }
 
 function checkBucket(s3: S3Plan, path: string): Finding[] {
   const { facts } = s3;
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (facts.expireLiveDays !== undefined) {
     const fact = `a rule of the bucket removes objects ${facts.expireLiveDays} days after they were written: increments and WAL need older ones, so restores fail although backups report success`;
-    found.push(finding("PB058", path, fact, KEEP_HINT));
+    findings.push(finding("PB058", path, fact, KEEP_HINT));
   }
   if ((facts.immutableDays ?? 0) > 0 && row !== null && !row.objectLock) {
     const reason = row.id === "r2" ? R2_LOCK_REASON : "it has no object lock";
     const fact = `immutableDays is not possible on ${row.title}: ${reason}`;
     const hint = "use B2 or S3 for the immutable copy and this one as second repository";
-    found.push(finding("PB059", `${path}.immutableDays`, fact, hint));
+    findings.push(finding("PB059", `${path}.immutableDays`, fact, hint));
   }
   const { storageClass = "" } = facts;
   const fault = findClassFault(storageClass);
   if (fault === "frozen") {
     const fact = `reading from class ${storageClass} takes hours of thawing first: restores and every incremental backup would fail`;
-    found.push(finding("PB060", `${path}.storageClass`, fact, "use the standard class"));
+    findings.push(finding("PB060", `${path}.storageClass`, fact, "use the standard class"));
   } else if (fault === "infrequent") {
     const fact = `class ${storageClass} bills at least 30 days of each object and every read: WAL that expires earlier costs more than in the standard class`;
-    found.push(finding("PB061", `${path}.storageClass`, fact, "use the standard class"));
+    findings.push(finding("PB061", `${path}.storageClass`, fact, "use the standard class"));
   }
-  return found;
+  return findings;
 }

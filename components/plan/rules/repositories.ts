@@ -16,7 +16,7 @@ export function checkRepositories({ engine, repositories }: DatabasePlan, dataDi
   return [
     ...checkRepositoryCount(repositories, row),
     ...repositories.flatMap((repository) => [...checkRepository(repository, dataDirectory), ...checkEncryption(repository, row)]),
-    ...checkSharedPlaces(repositories),
+    ...checkSharedLocations(repositories),
   ];
 }
 
@@ -28,25 +28,25 @@ function checkRepositoryCount(repositories: readonly RepositoryPlan[], row: Engi
 
 function checkRepository(repository: RepositoryPlan, dataDirectory: string | undefined): Finding[] {
   const path = `repositories.${repository.name}`;
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (repository.key === 0) {
     const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_KEY_MAX}`;
-    found.push(finding("PB001", path, fact, "rename it; the number is part of every option name"));
+    findings.push(finding("PB001", path, fact, "rename it; the number is part of every option name"));
   }
-  found.push(...checkRetention(repository, path));
-  found.push(...checkCompression(repository, `${path}.compress`));
-  found.push(...typeOf(repository).checkAddress(repository, path, dataDirectory));
-  return found;
+  findings.push(...checkRetention(repository, path));
+  findings.push(...checkCompression(repository, `${path}.compress`));
+  findings.push(...typeOf(repository).checkAddress(repository, path, dataDirectory));
+  return findings;
 }
 
 /** An engine without encryption is a choice; a forgotten passphrase is a mistake. */
-function checkEncryption({ encrypted, kind, name, place }: RepositoryPlan, row: EngineRow | null): Finding[] {
+function checkEncryption({ encrypted, kind, name, site }: RepositoryPlan, row: EngineRow | null): Finding[] {
   const { exposed } = typeOf({ kind });
   if (exposed === null || encrypted) return [];
   const path = `repositories.${name}.at`;
   if (row?.encrypts === false) {
-    if (!place.thirdParty) return [];
-    const fact = `${row.title} does not encrypt: anyone who can read the bucket at ${place.title} can read the database`;
+    if (!site.thirdParty) return [];
+    const fact = `${row.title} does not encrypt: anyone who can read the bucket at ${site.title} can read the database`;
     const hint = 'use engine "runtime" with a cipher, or silence this with the reason why it is acceptable';
     return [finding("PB078", path, fact, hint)];
   }
@@ -83,17 +83,17 @@ function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPl
 }
 
 /** Two repositories at one location, or one inside the other, destroy each other. */
-function checkSharedPlaces(repositories: readonly RepositoryPlan[]): Finding[] {
+function checkSharedLocations(repositories: readonly RepositoryPlan[]): Finding[] {
   return repositories.flatMap((repository, index) =>
     repositories.slice(0, index).flatMap((other) => {
       if (addressOf(repository) !== addressOf(other) || isUnknown(addressOf(repository)) || isUnknown(repository.path) || isUnknown(other.path))
         return [];
       if (!isBelow(repository.path, other.path) && !isBelow(other.path, repository.path)) return [];
-      const place = typeOf(repository).location(repository);
+      const location = typeOf(repository).location(repository);
       const fact =
         repository.path === other.path
-          ? `"${place}" is also the location of ${other.name}`
-          : `"${place}" and "${typeOf(other).location(other)}" of ${other.name} are one inside the other`;
+          ? `"${location}" is also the location of ${other.name}`
+          : `"${location}" and "${typeOf(other).location(other)}" of ${other.name} are one inside the other`;
       return [finding("PB008", `repositories.${repository.name}.at`, `${fact}: each repository needs its own`, "choose another path or bucket")];
     }),
   );

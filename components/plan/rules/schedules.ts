@@ -1,6 +1,6 @@
 /** Backup schedules: each one alone, then conflicts between them, then each repository's share. Pure. */
 import { repositoriesWithFulls } from "../storage/copies";
-import { findRepoKey } from "../model/defaults";
+import { findRepoIndex } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type RunTime, type Schedule } from "../schedule/schedule";
@@ -14,41 +14,41 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
   const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
-  if (alone.some((found) => found.severity === "error")) return alone;
+  if (alone.some((finding) => finding.severity === "error")) return alone;
   return [...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
 }
 
 /** For anything that runs on a schedule. @param path of the argument */
 export function checkTime(schedule: RunTime, path: string): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   const parsed = parseCron(schedule.cron);
-  if (!parsed.ok) found.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
+  if (!parsed.ok) findings.push(finding("PB011", `${path}.cron`, parsed.reason, cronHint(schedule.cron)));
   if (!isTimeZone(schedule.timeZone)) {
     const fact = `"${schedule.timeZone}" is not a time zone name`;
-    found.push(finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"'));
+    findings.push(finding("PB011", `${path}.timeZone`, fact, 'use UTC or a name such as "Europe/Berlin"'));
   }
   if (!isWithin(schedule.jitterSeconds, 0, 86400))
-    found.push(finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, ""));
+    findings.push(finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, ""));
   if (!isWithin(schedule.deadlineSeconds, 60, 604800)) {
-    found.push(finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, ""));
+    findings.push(finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, ""));
   }
-  return found;
+  return findings;
 }
 
 function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const path = `schedules.${schedule.name}`;
-  const found = checkTime(schedule, path);
+  const findings = checkTime(schedule, path);
   const names = plan.repositories.map((repository) => repository.name);
-  const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoKey(name) === null || !names.includes(name)));
+  const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoIndex(name) === null || !names.includes(name)));
   if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
     const fact = strangers.length > 0 ? `${strangers.join(", ")} is not a repository of this database` : "the list of repositories is empty";
     const hint = `use names from ${names.join(", ")}, or leave it out for all`;
-    found.push(finding("PB026", `${path}.repositories`, fact, hint));
+    findings.push(finding("PB026", `${path}.repositories`, fact, hint));
   } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
     const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup reaches all of them or one`;
-    found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out, or name one"));
+    findings.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out, or name one"));
   }
-  return found;
+  return findings;
 }
 
 /**
@@ -56,9 +56,9 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
  * guessed.
  */
 function cronHint(cron: string): string {
-  const words = cron.trim().split(/\s+/);
-  if (words.length === 6) {
-    return `write five fields: without the seconds "${words.slice(1).join(" ")}"; rendering adds the sixth for CloudNativePG`;
+  const fields = cron.trim().split(/\s+/);
+  if (fields.length === 6) {
+    return `write five fields: without the seconds "${fields.slice(1).join(" ")}"; rendering adds the sixth for CloudNativePG`;
   }
   return 'write for instance "30 2 * * 0" for Sundays at 02:30';
 }

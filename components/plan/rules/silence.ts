@@ -4,10 +4,10 @@ import { findRule } from "../findings/ruleTable";
 import type { DatabasePlan } from "../model/plan";
 
 /** Found only after the whole program has run, so a silence for them may match nothing here. */
-const FOUND_LATER: readonly string[] = ["PB140"];
+const DEFERRED_CODES: readonly string[] = ["PB140"];
 
 export function withoutSilenced({ silence }: Pick<DatabasePlan, "silence">, findings: readonly Finding[]): Finding[] {
-  return findings.filter((found) => found.severity === "error" || !isReason(silence[found.code]));
+  return findings.filter((finding) => finding.severity === "error" || !isReason(silence[finding.code]));
 }
 
 /** Unknown codes, errors, findings that do not apply (any more), and missing reasons. */
@@ -21,7 +21,7 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
     }
     if (rule.severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "fix what it names")];
     if (!isReason(reason)) return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
-    if (FOUND_LATER.includes(code) || findings.some((found) => found.code === code)) return [];
+    if (DEFERRED_CODES.includes(code) || findings.some((finding) => finding.code === code)) return [];
     const hint = "remove it, so that the finding shows when the problem returns";
     return [finding("PB025", path, `${code} is silenced but does not apply`, hint)];
   });

@@ -1,7 +1,7 @@
 /** Volume snapshots of a cluster: their retention (only this package removes them), and recovery from one. Pure. */
 import { engineOf } from "../engines/engines";
-import type { ResolvedCluster } from "../cluster/clusterShape";
-import type { SnapshotSettings } from "../cluster/clusterSettings";
+import type { ClusterPlan } from "../cluster/clusterPlan";
+import type { SnapshotSettings } from "../cluster/declaredCluster";
 import { type Finding, finding } from "../findings/findings";
 import { snapshotScheduleNames } from "../cluster/snapshotPlan";
 
@@ -10,33 +10,33 @@ const RETENTION_MAX = 9_999_999;
 const LABEL_LENGTH_MAX = 63;
 const TIME_LENGTH = "-20261120064059".length;
 
-export function checkVolumeSnapshots(resolved: ResolvedCluster): Finding[] {
-  const { plan, shape } = resolved;
-  const snapshots = shape.snapshots ?? {};
-  const schedules = snapshotScheduleNames(plan, shape.snapshots);
+export function checkVolumeSnapshots(resolved: ClusterPlan): Finding[] {
+  const { database, definition } = resolved;
+  const snapshots = definition.snapshots ?? {};
+  const schedules = snapshotScheduleNames(database, definition.snapshots);
   return [
-    ...checkNames(plan.cluster, schedules),
+    ...checkNames(database.cluster, schedules),
     ...checkRecovery(resolved),
     ...checkValues(snapshots),
     ...checkPresence(snapshots, schedules.length > 0),
   ];
 }
 
-function checkRecovery({ shape, source }: ResolvedCluster): Finding[] {
-  const snapshot = shape.bootstrap.recovery?.snapshot;
+function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
+  const snapshot = definition.bootstrap.recovery?.snapshot;
   if (snapshot === undefined) return [];
   const path = "bootstrap.recovery.snapshot";
-  const found: Finding[] = [];
-  if (source !== null && engineOf(source.plan.engine).stock && source.plan.repositories.length > 0) {
+  const findings: Finding[] = [];
+  if (source !== null && engineOf(source.database.engine).stock && source.database.repositories.length > 0) {
     const fact = "Dalibo's plugin does not run in a recovery from a snapshot: the recovery would wait forever for WAL";
     const hint = 'leave snapshot out, set engine "runtime", or leave the repositories out and stop at the snapshot';
-    found.push(finding("PB044", path, fact, hint));
+    findings.push(finding("PB044", path, fact, hint));
   }
-  if (snapshot.walStorage !== undefined && shape.walStorage === undefined) {
+  if (snapshot.walStorage !== undefined && definition.walStorage === undefined) {
     const fact = "the cluster has no WAL volume to restore it to: the operator refuses it";
-    found.push(finding("PB114", `${path}.walStorage`, fact, "set walStorage"));
+    findings.push(finding("PB114", `${path}.walStorage`, fact, "set walStorage"));
   }
-  return found;
+  return findings;
 }
 
 function checkNames(cluster: string, schedules: readonly string[]): Finding[] {

@@ -4,11 +4,11 @@
  */
 import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
-import { backupNow, type ClusterPlace, condition, inPostgres, isOurs, look, proof, verb, waitReady } from "./clusterPlace";
+import { backupNow, type ClusterTarget, condition, inPostgres, isOurs, look, proof, verb, waitReady } from "./clusterTarget";
 import { lostAnswer, repositoryText } from "./order";
 
-export function failover(place: ClusterPlace): RunbookScenario {
-  const { cluster, instances, namespace } = place;
+export function failover(target: ClusterTarget): RunbookScenario {
+  const { cluster, instances, namespace } = target;
   return {
     id: "failover",
     title: "The primary is lost",
@@ -17,7 +17,7 @@ export function failover(place: ClusterPlace): RunbookScenario {
         ? "The primary's pod or node is gone; a standby is well. The operator promotes the standby automatically."
         : "The only instance is gone, its volume is well. The operator starts it again automatically.",
     steps: [
-      { text: "See who is primary, and what the operator does.", commands: [phase(place)] },
+      { text: "See who is primary, and what the operator does.", commands: [phase(target)] },
       {
         text: "Only if the pod stays in Terminating because its node is dead, and you know that the node is off and stays off: force the pod's deletion.",
         isOptional: true,
@@ -25,21 +25,21 @@ export function failover(place: ClusterPlace): RunbookScenario {
       },
       {
         text: "Wait until all instances are well.",
-        commands: [waitReady(place), `kubectl get -n ${namespace} pod -l cnpg.io/cluster=${cluster} -L role`],
+        commands: [waitReady(target), `kubectl get -n ${namespace} pod -l cnpg.io/cluster=${cluster} -L role`],
       },
-      proof(place),
+      proof(target),
     ],
   };
 }
 
-export function instanceLost(place: ClusterPlace): RunbookScenario {
-  const { cluster, namespace } = place;
+export function instanceLost(target: ClusterTarget): RunbookScenario {
+  const { cluster, namespace } = target;
   return {
     id: "instance-lost",
     title: "A standby or its volume is lost",
     when: "The primary is well; a standby does not come back, or its volume is damaged. The operator copies a new one from the primary.",
     steps: [
-      { text: "Find its name. It must not be the primary, which this prints.", commands: [phase(place)] },
+      { text: "Find its name. It must not be the primary, which this prints.", commands: [phase(target)] },
       {
         text: "Delete the instance with its volumes. The operator creates another one, possibly with the same name.",
         commands: [
@@ -49,24 +49,24 @@ export function instanceLost(place: ClusterPlace): RunbookScenario {
       },
       {
         text: "Wait until all instances are well.",
-        commands: [waitReady(place), `kubectl get -n ${namespace} pod -l cnpg.io/cluster=${cluster} -L role`],
+        commands: [waitReady(target), `kubectl get -n ${namespace} pod -l cnpg.io/cluster=${cluster} -L role`],
       },
     ],
   };
 }
 
-export function archivingFails(place: ClusterPlace): RunbookScenario {
-  const { cluster, namespace } = place;
+export function archivingFails(target: ClusterTarget): RunbookScenario {
+  const { cluster, namespace } = target;
   return {
     id: "archiving",
     title: "Archiving fails",
     when: "The alert says so, or the volume of the WAL fills up. No data are lost yet: PostgreSQL keeps every segment until it is archived. Never delete files in pg_wal.",
     steps: [
-      { text: "See why: the operator keeps the last error.", commands: [condition(place, "ContinuousArchiving")] },
-      ...(isOurs(place) ? [{ text: "See which repository it is, and which WAL it lacks.", commands: [verb(place, "status")] }] : []),
+      { text: "See why: the operator keeps the last error.", commands: [condition(target, "ContinuousArchiving")] },
+      ...(isOurs(target) ? [{ text: "See which repository it is, and which WAL it lacks.", commands: [verb(target, "status")] }] : []),
       {
         text: "See how many segments wait, and how much space is left for them.",
-        commands: [inPostgres(place, "sh -c 'ls $PGDATA/pg_wal/archive_status | grep -c ready$; df -h $PGDATA $PGDATA/pg_wal/'")],
+        commands: [inPostgres(target, "sh -c 'ls $PGDATA/pg_wal/archive_status | grep -c ready$; df -h $PGDATA $PGDATA/pg_wal/'")],
       },
       {
         text: "If space gets short, enlarge the volume first (storageGiB or walStorage in the program; the storage class must allow it).",
@@ -74,15 +74,15 @@ export function archivingFails(place: ClusterPlace): RunbookScenario {
         commands: ["pulumi up"],
       },
       {
-        text: `Fix what the error names: keys, bucket, certificate, network. PostgreSQL then archives what waits within a minute${isOurs(place) ? ": repeat this until it succeeds" : ""}.`,
-        commands: [proof(place).commands[0] ?? ""],
-        isRepeated: isOurs(place),
+        text: `Fix what the error names: keys, bucket, certificate, network. PostgreSQL then archives what waits within a minute${isOurs(target) ? ": repeat this until it succeeds" : ""}.`,
+        commands: [proof(target).commands[0] ?? ""],
+        isRepeated: isOurs(target),
       },
-      ...(isOurs(place)
+      ...(isOurs(target)
         ? [
             {
               text: "Copy what one repository has and another lacks, and verify what was archived meanwhile.",
-              commands: [verb(place, "heal"), verb(place, "verify")],
+              commands: [verb(target, "heal"), verb(target, "verify")],
             },
           ]
         : [
@@ -96,15 +96,15 @@ export function archivingFails(place: ClusterPlace): RunbookScenario {
   };
 }
 
-export function asleep(place: ClusterPlace): RunbookScenario {
-  const { cluster, namespace } = place;
-  const annotate = (word: string): string => `kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=${word}`;
+export function asleep(target: ClusterTarget): RunbookScenario {
+  const { cluster, namespace } = target;
+  const annotate = (state: string): string => `kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=${state}`;
   return {
     id: "asleep",
     title: "Hibernate it, and wake it",
     when: "To prevent writes during an investigation, or to save cost for a while. Its volumes stay; its pods go.",
     steps: [
-      ...(isOurs(place) ? [{ text: "First bring the newest WAL into every repository.", commands: [verb(place, "check")] }] : []),
+      ...(isOurs(target) ? [{ text: "First bring the newest WAL into every repository.", commands: [verb(target, "check")] }] : []),
       {
         text: "Hibernate it.",
         commands: [annotate("on"), `kubectl wait -n ${namespace} --for=condition=cnpg.io/hibernation --timeout=10m cluster/${cluster}`],
@@ -113,13 +113,13 @@ export function asleep(place: ClusterPlace): RunbookScenario {
       {
         text: "Repeat this until it answers; f means that it is open.",
         isRepeated: true,
-        commands: [inPostgres(place, 'psql -XAtc "select pg_is_in_recovery()"')],
+        commands: [inPostgres(target, 'psql -XAtc "select pg_is_in_recovery()"')],
       },
     ],
   };
 }
 
-export function repositoryLost(place: ClusterPlace, repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
+export function repositoryLost(target: ClusterTarget, repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
   const others = all.filter(({ key }) => key !== repository.key);
   const [other] = others;
   const has =
@@ -130,23 +130,23 @@ export function repositoryLost(place: ClusterPlace, repository: RepositoryNode, 
     when: `The cluster is well; its backups there are not. ${has}`,
     steps: [
       { text: "Repair the storage, or declare another location under the same key in the program.", commands: ["pulumi up"] },
-      ...(isOurs(place) ? fillAgain(place, repository, other) : [{ text: "Take a full backup into it.", commands: [backupNow(place)] }]),
+      ...(isOurs(target) ? fillAgain(target, repository, other) : [{ text: "Take a full backup into it.", commands: [backupNow(target)] }]),
     ],
   };
 }
 
-function fillAgain(place: ClusterPlace, repository: RepositoryNode, other: RepositoryNode | undefined): RunbookStep[] {
+function fillAgain(target: ClusterTarget, repository: RepositoryNode, other: RepositoryNode | undefined): RunbookStep[] {
   const fill =
     other === undefined
-      ? { text: "Take a full backup into it.", commands: [verb(place, `backup --type=full --repo=${repository.key}`)] }
+      ? { text: "Take a full backup into it.", commands: [verb(target, `backup --type=full --repo=${repository.key}`)] }
       : {
           text: `Copy backups and WAL from ${other.name}, so that it reaches back as far.`,
-          commands: [verb(place, `sync --from-repo=${other.key} --to-repo=${repository.key}`)],
+          commands: [verb(target, `sync --from-repo=${other.key} --to-repo=${repository.key}`)],
         };
-  return [fill, { text: "Verify everything in it.", commands: [verb(place, `verify --repo=${repository.key}`)] }];
+  return [fill, { text: "Verify everything in it.", commands: [verb(target, `verify --repo=${repository.key}`)] }];
 }
 
-export function keysLost(place: ClusterPlace, repositories: readonly RepositoryNode[]): RunbookScenario {
+export function keysLost(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {
   const encrypted = repositories.filter((repository) => repository.encrypted).map(({ name }) => name);
   return {
     id: "keys-lost",
@@ -158,34 +158,34 @@ export function keysLost(place: ClusterPlace, repositories: readonly RepositoryN
         commands: ["pulumi up"],
       },
       {
-        text: `${proof(place).text} Pods see the new key a minute or two after the update: repeat this until it succeeds.`,
-        commands: proof(place).commands,
-        isRepeated: isOurs(place),
+        text: `${proof(target).text} Pods see the new key a minute or two after the update: repeat this until it succeeds.`,
+        commands: proof(target).commands,
+        isRepeated: isOurs(target),
       },
       ...(encrypted.length === 0
         ? []
         : [
             {
               text: `A passphrase (${encrypted.join(", ")}): the state of the stack holds it, and so does the Secret that the pods read. Write it into the safe, not into a chat.`,
-              commands: ["pulumi stack output --show-secrets", `kubectl get secret -n ${place.namespace}`],
+              commands: ["pulumi stack output --show-secrets", `kubectl get secret -n ${target.namespace}`],
             },
             {
               text: "If neither has it, that repository is unreadable for good. In the program, replace it by one under another key, at another location, with a new passphrase.",
               isOptional: true,
               commands: ["pulumi up"],
             },
-            ...firstOfNew(place),
+            ...firstOfNew(target),
           ]),
-      look(place),
+      look(target),
     ],
   };
 }
 
 /** Every pod is replaced before a new repository can be written; an immediate Backup would block that. */
-function firstOfNew(place: ClusterPlace): RunbookStep[] {
-  if (!isOurs(place))
+function firstOfNew(target: ClusterTarget): RunbookStep[] {
+  if (!isOurs(target))
     return [
-      { text: "Then, when all instances are well again, take a full backup.", isOptional: true, commands: [waitReady(place), backupNow(place)] },
+      { text: "Then, when all instances are well again, take a full backup.", isOptional: true, commands: [waitReady(target), backupNow(target)] },
     ];
   return [
     {
@@ -193,11 +193,11 @@ function firstOfNew(place: ClusterPlace): RunbookStep[] {
       isOptional: true,
       isRepeated: true,
       // Without writes, no WAL would have created the stanza there.
-      commands: [verb(place, "stanza-create"), verb(place, "backup --type=full --repo=<KEY>")],
+      commands: [verb(target, "stanza-create"), verb(target, "backup --type=full --repo=<KEY>")],
     },
   ];
 }
 
-function phase({ cluster, namespace }: ClusterPlace): string {
+function phase({ cluster, namespace }: ClusterTarget): string {
   return `kubectl get -n ${namespace} cluster ${cluster} -o 'jsonpath={.status.currentPrimary}: {.status.phase}{"\\n"}'`;
 }

@@ -6,44 +6,46 @@ import { engineOf } from "../engines/engines";
 import type { DatabaseRunbook, RunbookQuestion } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode, Topology } from "../topology/topology";
 import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
-import { type ClusterPlace, isOurs, placeOf, verb } from "./clusterPlace";
-import { fromRepository, latest, moment, namespaceLost, snapshot, table } from "./clusterRestore";
+import { type ClusterTarget, isOurs, targetOf, verb } from "./clusterTarget";
+import { fromRepository, latest, pointInTime, namespaceLost, snapshot, table } from "./clusterRestore";
 import { lostAnswer } from "./order";
 
 type ClusterRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
 /** @param repositories with full backups, in the order to try */
 export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): ClusterRunbook {
-  const place = placeOf(database, topology);
+  const target = targetOf(database, topology);
   const [first, ...others] = repositories;
   const hasSnapshots = engineOf(database.engine).snapshots || database.volumeSnapshots !== undefined;
   return {
-    what: `Cluster ${place.cluster} of CloudNativePG in namespace ${place.namespace}, ${database.instances ?? "?"} instances, stanza ${database.stanza}, engine ${database.engine}`,
+    what: `Cluster ${target.cluster} of CloudNativePG in namespace ${target.namespace}, ${database.instances ?? "?"} instances, stanza ${database.stanza}, engine ${database.engine}`,
     where: [
-      `kubectl …: wherever kubectl config current-context names this Kubernetes, with rights in namespace ${place.namespace}`,
+      `kubectl …: wherever kubectl config current-context names this Kubernetes, with rights in namespace ${target.namespace}`,
       "pulumi …: in the folder of the stack's program, signed in to where its state is; what begins with new CnpgRestore belongs into that program",
     ],
-    decisions: first === undefined ? [instanceQuestion(place), SNAPSHOT_QUESTION] : decisions(place, repositories),
-    measuredBy: isOurs(place) ? verb(place, "status") : null,
+    decisions: first === undefined ? [instanceQuestion(target), SNAPSHOT_QUESTION] : decisions(target, repositories),
+    measuredBy: isOurs(target) ? verb(target, "status") : null,
     scenarios: [
-      failover(place),
-      ...(place.instances > 1 ? [instanceLost(place)] : []),
-      ...(first === undefined ? [] : [latest(place, repositories), namespaceLost(place, repositories), moment(place, repositories), table(place)]),
-      ...(hasSnapshots ? [snapshot(place, repositories)] : []),
-      ...others.map((repository) => fromRepository(place, repository)),
-      ...(first === undefined ? [] : [archivingFails(place)]),
-      ...repositories.map((repository) => repositoryLost(place, repository, repositories)),
-      ...(first === undefined ? [] : [keysLost(place, repositories)]),
-      asleep(place),
+      failover(target),
+      ...(target.instances > 1 ? [instanceLost(target)] : []),
+      ...(first === undefined
+        ? []
+        : [latest(target, repositories), namespaceLost(target, repositories), pointInTime(target, repositories), table(target)]),
+      ...(hasSnapshots ? [snapshot(target, repositories)] : []),
+      ...others.map((repository) => fromRepository(target, repository)),
+      ...(first === undefined ? [] : [archivingFails(target)]),
+      ...repositories.map((repository) => repositoryLost(target, repository, repositories)),
+      ...(first === undefined ? [] : [keysLost(target, repositories)]),
+      asleep(target),
     ],
-    keys: repositories.flatMap((repository) => keysOf(place, repository)),
+    keys: repositories.flatMap((repository) => keysOf(target, repository)),
   };
 }
 
-function decisions(place: ClusterPlace, repositories: readonly RepositoryNode[]): RunbookQuestion[] {
+function decisions(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookQuestion[] {
   const second = repositories[1];
   return [
-    instanceQuestion(place),
+    instanceQuestion(target),
     {
       question: "Are data wrong (a bad UPDATE or DELETE, a dropped table, a failed migration)?",
       answers: [
@@ -66,7 +68,7 @@ function decisions(place: ClusterPlace, repositories: readonly RepositoryNode[])
   ];
 }
 
-function instanceQuestion({ instances }: ClusterPlace): RunbookQuestion {
+function instanceQuestion({ instances }: ClusterTarget): RunbookQuestion {
   return {
     question: "Is only an instance lost?",
     answers:
@@ -85,7 +87,7 @@ const SNAPSHOT_QUESTION: RunbookQuestion = {
   answers: [{ answer: "yes: a new cluster from a snapshot of the volumes", scenario: "snapshot" }],
 };
 
-function keysOf({ cluster, engine, namespace }: ClusterPlace, { encrypted, name }: RepositoryNode): string[] {
+function keysOf({ cluster, engine, namespace }: ClusterTarget, { encrypted, name }: RepositoryNode): string[] {
   const { encrypts, repositoriesMax } = engineOf(engine);
   const secret = `Secret ${cluster}-${name} of namespace ${namespace} (or the existing one that the program names)`;
   return [

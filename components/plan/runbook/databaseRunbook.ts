@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { drillName, drillSourceText, isDrillName } from "../schedule/declaredDrills";
-import { OPERATOR_COMMAND, shellWord } from "../host/hostCommand";
+import { OPERATOR_COMMAND, shellArgument } from "../host/hostCommand";
 import { clusterScenarios } from "./clusterRunbook";
 import { hostScenarios } from "./hostRunbook";
 import type { DatabaseRunbook } from "./runbookDocument";
@@ -44,8 +44,8 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
 function drillCommand({ elsewhere, name }: Topology["drills"][number], { cluster, command, kind, namespace }: DatabaseNode): string {
   if (elsewhere === true) return `${OPERATOR_COMMAND} drill --name=${name}   # on the host that its FireDrill declares`;
   if (kind === "host") return `${command === undefined || isUnknown(command) ? OPERATOR_COMMAND : command} drill --name=${name}`;
-  const job = shellWord(drillName(String(cluster), name));
-  return `kubectl create job -n ${shellWord(String(namespace))} --from=cronjob/${job} ${job}-now`;
+  const job = shellArgument(drillName(String(cluster), name));
+  return `kubectl create job -n ${shellArgument(String(namespace))} --from=cronjob/${job} ${job}-now`;
 }
 
 function objectivesOf({ databases, drills, objectives }: Topology): string[] {

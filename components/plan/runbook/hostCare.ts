@@ -1,7 +1,7 @@
 /** Incidents on a host whose database lives: archiving fails, a repository or a key is lost. Pure. */
 import type { RunbookScenario } from "./runbookDocument";
 import { engineOf } from "../engines/engines";
-import { shellWord } from "../host/hostCommand";
+import { shellArgument } from "../host/hostCommand";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { lostAnswer, repositoryText } from "./order";
 
@@ -16,7 +16,7 @@ export function archivingFails(program: string, { command, dataDirectory, engine
       ...(hasAgent ? [{ text: "See the agent's log.", commands: [`sudo journalctl --no-pager -n 50 -u pgbackstop-${stanza}-agent.service`] }] : []),
       {
         text: "See how much space is left. If it gets short, free space on that disk, but not in the data directory.",
-        commands: [`sudo df -h ${shellWord(String(dataDirectory))}`],
+        commands: [`sudo df -h ${shellArgument(String(dataDirectory))}`],
       },
       {
         text: "Fix what the error names: keys, mount, bucket, certificate, network. PostgreSQL then archives what waits. Prove it.",

@@ -2,7 +2,7 @@
  * Recovery of a database on a host. Commands use the launcher that a component installs (`sudo pgbackstop`), or its
  * replacement on that host. Each command announces what it will do and asks before anything irreversible. Pure.
  */
-import { OPERATOR_COMMAND, shellWord } from "../host/hostCommand";
+import { OPERATOR_COMMAND, shellArgument } from "../host/hostCommand";
 import { OF_THE_HOST } from "../repositories/posixType";
 import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
@@ -18,7 +18,7 @@ export function hostScenarios(database: DatabaseNode, repositories: readonly Rep
   const others = repositories.slice(1);
   const scenarios = [
     latest(program, repositories),
-    moment(program),
+    pointInTime(program),
     table(program),
     ...others.map((repository) => fromRepository(program, repository)),
     namedSet(program),
@@ -90,12 +90,12 @@ function after(program: string): RunbookStep[] {
   ];
 }
 
-function recovery(program: string, words: string): RunbookStep {
+function recovery(program: string, args: string): RunbookStep {
   return {
     text:
       "Recover. The command first prints its plan, with the backup and the time that it found, and stops nothing before you agree. It keeps the old directory " +
       "beside the new one. When it has ended the database is open, and applications may use it while you do the rest.",
-    commands: [`${program} ${words}`.trim()],
+    commands: [`${program} ${args}`.trim()],
   };
 }
 
@@ -109,7 +109,7 @@ function latest(program: string, repositories: readonly RepositoryNode[]): Runbo
   };
 }
 
-function moment(program: string): RunbookScenario {
+function pointInTime(program: string): RunbookScenario {
   return {
     id: "time",
     title: "Go back to a point in time",
@@ -194,7 +194,7 @@ function hostLost(program: string, { dataDirectory, name }: DatabaseNode, reposi
   const [left] = repositories.filter((repository) => !lost.includes(repository));
   // Without this a recovery would wait forever beside an empty repository.
   const alone = lost.length === 0 || left === undefined ? "" : ` --repo=${left.key}`;
-  const directory = shellWord(String(dataDirectory));
+  const directory = shellArgument(String(dataDirectory));
   return {
     id: "host-lost",
     title: "The host is lost",
@@ -207,7 +207,7 @@ function hostLost(program: string, { dataDirectory, name }: DatabaseNode, reposi
       {
         text: "If the installation created an empty cluster there: stop it, and rename its directory.",
         isOptional: true,
-        commands: ["sudo systemctl stop 'postgresql*'", `sudo mv ${directory} ${shellWord(`${String(dataDirectory)}.empty`)}`],
+        commands: ["sudo systemctl stop 'postgresql*'", `sudo mv ${directory} ${shellArgument(`${String(dataDirectory)}.empty`)}`],
       },
       {
         text: `Remove the lost machine from the stack's state: otherwise the update tries to tidy up there, and fails. The first command prints the address (URN) for the second one: it ends in ::${name}-host.`,

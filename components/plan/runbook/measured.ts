@@ -47,8 +47,8 @@ export function parseMeasured(text: string): Measured {
     throw new MeasuredError("this JSON is neither of pgbackstop status --output=json nor of pgbackstop drill --output=json");
   if (version !== 1)
     throw new MeasuredError(`version ${version} of the measurements is unknown, only 1 is supported: use the pgbackstop that wrote it`);
-  const found = Array.isArray(repos) ? repos.flatMap(statusRow) : [drillRow(value)];
-  return { stanza, repositories: found };
+  const rows = Array.isArray(repos) ? repos.flatMap(statusRow) : [drillRow(value)];
+  return { stanza, repositories: rows };
 }
 
 /** With several drills in a file, the newest of each repository counts. */

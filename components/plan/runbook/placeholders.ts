@@ -21,6 +21,6 @@ const TIMES = { host: "2026-11-20 14:29:59+00", cnpg: "2026-11-20T14:29:59Z" } a
 export function placeholdersOf(kind: keyof typeof TIMES, scenarios: readonly RunbookScenario[]): Placeholder[] {
   const texts: Readonly<Record<string, string>> = { TIME: `just before the first wrong transaction, with its time zone: ${TIMES[kind]}`, ...TEXTS };
   const commands = scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
-  const words = new Set(commands.flatMap((command) => [...command.matchAll(/<([A-Z]+)>/g)].map(([, word]) => word ?? "")));
-  return [...words].flatMap((word) => (texts[word] === undefined ? [] : [{ word: `<${word}>`, text: texts[word] }]));
+  const names = new Set(commands.flatMap((command) => [...command.matchAll(/<([A-Z]+)>/g)].map(([, name]) => name ?? "")));
+  return [...names].flatMap((name) => (texts[name] === undefined ? [] : [{ name: `<${name}>`, text: texts[name] }]));
 }

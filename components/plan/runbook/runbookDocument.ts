@@ -31,7 +31,7 @@ export interface RunbookQuestion {
 
 export interface Placeholder {
   /** `<TIME>` */
-  readonly word: string;
+  readonly name: string;
   readonly text: string;
 }
 

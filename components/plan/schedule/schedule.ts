@@ -72,22 +72,22 @@ const RATE_DAYS = 728;
 
 /** The parsed schedule, or the error. Pure. */
 export function parseCron(text: string): { readonly ok: true; readonly cron: Cron } | { readonly ok: false; readonly reason: string } {
-  const words = text.trim().split(/\s+/);
-  if (words.length !== 5) {
+  const fields = text.trim().split(/\s+/);
+  if (fields.length !== 5) {
     return {
       ok: false,
-      reason: `"${text}" has ${text.trim() === "" ? 0 : words.length} fields, not the five of minute, hour, day of month, month, day of week`,
+      reason: `"${text}" has ${text.trim() === "" ? 0 : fields.length} fields, not the five of minute, hour, day of month, month, day of week`,
     };
   }
   const values: (readonly number[])[] = [];
   for (const [index, field] of FIELDS.entries()) {
-    const parsed = parseField(words[index] ?? "", field);
+    const parsed = parseField(fields[index] ?? "", field);
     if (typeof parsed === "string") return { ok: false, reason: `"${text}": ${parsed}` };
     values.push(parsed);
   }
   const [minutes = [], hours = [], daysOfMonth = [], months = [], days = []] = values;
   const daysOfWeek = ascending(days.map((day) => day % 7));
-  const anyDayField = !(words[2] ?? "").startsWith("*") && !(words[4] ?? "").startsWith("*");
+  const anyDayField = !(fields[2] ?? "").startsWith("*") && !(fields[4] ?? "").startsWith("*");
   const cron: Cron = { minutes, hours, daysOfMonth, months, daysOfWeek, anyDayField };
   return nextRun(cron, { year: 2000, month: 1, day: 1, hour: 0, minute: 0 }) === null
     ? { ok: false, reason: `"${text}" never runs: no such day in any year` }
@@ -171,8 +171,8 @@ function zoneConverter(from: string, to: string): (at: CalendarMinute) => Calend
   const [fromFormat, toFormat] = [formatOf(from), formatOf(to)];
   return (at) => {
     const wall = Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute);
-    const moment = wall - offsetMs(wall, fromFormat);
-    const shown = new Date(moment + offsetMs(moment, toFormat));
+    const timeMs = wall - offsetMs(wall, fromFormat);
+    const shown = new Date(timeMs + offsetMs(timeMs, toFormat));
     return {
       year: shown.getUTCFullYear(),
       month: shown.getUTCMonth() + 1,
@@ -184,11 +184,11 @@ function zoneConverter(from: string, to: string): (at: CalendarMinute) => Calend
 }
 
 /** Offset of a zone from UTC at an instant. */
-function offsetMs(moment: number, format: Intl.DateTimeFormat | null): number {
+function offsetMs(timeMs: number, format: Intl.DateTimeFormat | null): number {
   if (format === null) return 0;
-  const parts = format.formatToParts(moment);
+  const parts = format.formatToParts(timeMs);
   const value = (type: string): number => Number(parts.find((part) => part.type === type)?.value ?? 0);
-  return Date.UTC(value("year"), value("month") - 1, value("day"), value("hour"), value("minute")) - Math.floor(moment / 60_000) * 60_000;
+  return Date.UTC(value("year"), value("month") - 1, value("day"), value("hour"), value("minute")) - Math.floor(timeMs / 60_000) * 60_000;
 }
 
 function formatOf(timeZone: string): Intl.DateTimeFormat | null {

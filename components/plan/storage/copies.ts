@@ -19,13 +19,13 @@ export interface Copies {
 
 export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">): Copies {
   const full = repositoriesWithFulls(plan);
-  const domains = full.map((repository) => repository.place.failureDomain);
+  const domains = full.map((repository) => repository.site.failureDomain);
   const knownDomains = domains.filter((domain) => !isUnknown(domain));
   return {
     copies: 1 + full.length,
     providers: new Set(knownDomains).size + (knownDomains.length === 0 && domains.length > 0 ? 1 : 0),
-    offSite: full.filter((repository) => repository.place.offSite === true).length,
-    known: knownDomains.length === domains.length && full.every((repository) => repository.place.offSite !== undefined),
+    offSite: full.filter((repository) => repository.site.offSite === true).length,
+    known: knownDomains.length === domains.length && full.every((repository) => repository.site.offSite !== undefined),
   };
 }
 

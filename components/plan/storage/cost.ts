@@ -107,7 +107,7 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
 }
 
 function findPrice(repository: RepositoryPlan): PriceRow | null {
-  return findRow(repository.place.provider, repository.s3?.facts.storageClass);
+  return findRow(repository.site.provider, repository.s3?.facts.storageClass);
 }
 
 function findRow(provider: string, storageClass = "standard"): PriceRow | null {

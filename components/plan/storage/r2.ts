@@ -65,29 +65,29 @@ export function r2TokenResources(accountId: string, jurisdiction: string, bucket
 
 export function checkR2(settings: R2Settings): Finding[] {
   const { accountId, bucket, credentials, immutableDays, jurisdiction } = settings;
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (!isUnknown(accountId) && !/^[0-9a-f]{32}$/.test(accountId)) {
     const fact = `"${accountId}" is not an account: it must have 32 hexadecimal digits`;
-    found.push(finding("PB020", "accountId", fact, "copy it from the address of Cloudflare's dashboard"));
+    findings.push(finding("PB020", "accountId", fact, "copy it from the address of Cloudflare's dashboard"));
   }
-  found.push(...checkWord("jurisdiction", jurisdiction, R2_JURISDICTIONS));
-  found.push(
+  findings.push(...checkValue("jurisdiction", jurisdiction, R2_JURISDICTIONS));
+  findings.push(
     ...checkChoice("bucket", { create: bucket.create, existing: bucket.existing }, "which bucket it is", 'set bucket: { create: { name: "…" } }'),
   );
-  found.push(...checkName(settings), ...checkWord("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
-  found.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));
-  found.push(...checkCredentialsChoice(credentials, "leave credentials out to have a token made"));
+  findings.push(...checkName(settings), ...checkValue("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
+  findings.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));
+  findings.push(...checkCredentialsChoice(credentials, "leave credentials out to have a token made"));
   if (immutableDays !== undefined && immutableDays !== 0) {
     const fact = `immutableDays is not possible on Cloudflare R2: ${R2_LOCK_REASON}`;
     const hint = "use B2 or S3 for the immutable copy and this one as second repository";
-    found.push(finding("PB059", "immutableDays", fact, hint));
+    findings.push(finding("PB059", "immutableDays", fact, hint));
   }
-  return [...found, ...checkStored(settings.expectedStoredGiB)];
+  return [...findings, ...checkStored(settings.expectedStoredGiB)];
 }
 
-function checkWord(path: string, word: string | undefined, words: readonly string[]): Finding[] {
-  if (word === undefined || isUnknown(word) || words.includes(word)) return [];
-  return [finding("PB014", path, `"${word}" is not one of ${words.join(", ")}`, "")];
+function checkValue(path: string, value: string | undefined, allowed: readonly string[]): Finding[] {
+  if (value === undefined || isUnknown(value) || allowed.includes(value)) return [];
+  return [finding("PB014", path, `"${value}" is not one of ${allowed.join(", ")}`, "")];
 }
 
 function checkName({ accountId, bucket }: R2Settings): Finding[] {

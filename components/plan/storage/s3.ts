@@ -137,16 +137,16 @@ function checkCredentials(credentials: S3CredentialsSettings | undefined): Findi
   if (credentials === undefined) return [];
   const { create, role, instanceRole, keys, existingSecret } = credentials;
   const choices = { create, role, instanceRole, keys, existingSecret };
-  const found = checkChoice("credentials", choices, "how databases sign in", "leave credentials out to have a key made");
-  if (role === undefined) return found;
+  const findings = checkChoice("credentials", choices, "how databases sign in", "leave credentials out to have a key made");
+  if (role === undefined) return findings;
   const { irsa, podIdentity } = role;
-  found.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "prefer Pod Identity, the newer one"));
+  findings.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "prefer Pod Identity, the newer one"));
   if (irsa === undefined || isUnknown(irsa.oidcProviderArn) || /^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider\/.+/.test(irsa.oidcProviderArn))
-    return found;
+    return findings;
   const fact = `"${irsa.oidcProviderArn}" is not an ARN of an OIDC provider`;
   const hint = 'it looks like "arn:aws:iam::123456789012:oidc-provider/oidc.eks.…"';
-  found.push(finding("PB020", "credentials.role.irsa.oidcProviderArn", fact, hint));
-  return found;
+  findings.push(finding("PB020", "credentials.role.irsa.oidcProviderArn", fact, hint));
+  return findings;
 }
 
 function checkKmsKey(kmsKeyArn: string | undefined): Finding[] {

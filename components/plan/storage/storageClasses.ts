@@ -11,7 +11,7 @@ const INFREQUENT = ["standardia", "onezoneia", "glacierir", "intelligenttiering"
 /** Why backups should not use it; null for a class that is fine or unknown. */
 export function findClassFault(storageClass: string): "frozen" | "infrequent" | null {
   // Vendors and tools spell one name in several ways: `DEEP_ARCHIVE`, `deep-archive`, `InfrequentAccess`.
-  const word = storageClass.toLowerCase().replace(/[-_]/g, "");
-  if (FROZEN.includes(word)) return "frozen";
-  return INFREQUENT.includes(word) ? "infrequent" : null;
+  const name = storageClass.toLowerCase().replace(/[-_]/g, "");
+  if (FROZEN.includes(name)) return "frozen";
+  return INFREQUENT.includes(name) ? "infrequent" : null;
 }

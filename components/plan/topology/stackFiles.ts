@@ -7,7 +7,7 @@
  * fixed signature, encrypted or with --show-secrets in plain text (exports). Both become markers of unknown.ts here, so
  * no secret goes further.
  */
-import { findRepoKey } from "../model/defaults";
+import { findRepoIndex } from "../model/defaults";
 import type { TopologySet } from "../diff";
 import type { RepositoryNode, Topology } from "./topology";
 import { SECRET_MARKER, unknownMarker } from "../model/unknown";
@@ -22,7 +22,7 @@ export interface LoggedFinding {
 }
 
 export interface StackFile {
-  readonly shape: "preview" | "export" | "document" | "topology";
+  readonly kind: "preview" | "export" | "document" | "topology";
   /** Only previews have both. */
   readonly before: TopologySet | null;
   readonly after: TopologySet;
@@ -66,11 +66,11 @@ export function parseStackFile(text: string): StackFile {
     const sets = Object.entries(document["topologies"]).map(
       ([name, topology]) => [name, topology === null ? null : readTopology(topology, name)] as const,
     );
-    return { shape: "document", before: null, after: new Map(sets), findings: [] };
+    return { kind: "document", before: null, after: new Map(sets), findings: [] };
   }
   if (Array.isArray(document["databases"]) && Array.isArray(document["repositories"])) {
     const topology = readTopology(document, "the topology");
-    return { shape: "topology", before: null, after: new Map([[topology?.databases[0]?.name ?? "", topology]]), findings: [] };
+    return { kind: "topology", before: null, after: new Map([[topology?.databases[0]?.name ?? "", topology]]), findings: [] };
   }
   throw new StackFileError("this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology");
 }
@@ -91,7 +91,7 @@ function parseJson(text: string): Record<string, unknown> {
   return value;
 }
 
-interface Found {
+interface TopologyEntry {
   readonly urn: string;
   readonly before: unknown;
   readonly after: unknown;
@@ -103,32 +103,32 @@ function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonl
   if (diagnostics.some((diagnostic) => diagnostic["severity"] === "error")) {
     throw new StackFileError("the preview failed, so it is incomplete: fix what its diagnostics name first");
   }
-  const found = steps.filter(isRecord).flatMap((step): Found[] => {
+  const entries = steps.filter(isRecord).flatMap((step): TopologyEntry[] => {
     const [before, after] = [topologyIn(step["oldState"]), topologyIn(step["newState"])];
     if (before === undefined && after === undefined) return [];
     return [{ urn: String(step["urn"]), before, after: step["op"] === "delete" ? undefined : after }];
   });
-  const names = namesOf(found.map(({ urn }) => urn));
-  const side = (pick: (each: Found) => unknown): Map<string, Topology | null> =>
+  const names = namesOf(entries.map(({ urn }) => urn));
+  const side = (pick: (each: TopologyEntry) => unknown): Map<string, Topology | null> =>
     new Map(
-      found.flatMap((each) => {
+      entries.flatMap((each) => {
         const value = pick(each);
         const name = names.get(each.urn) ?? each.urn;
         return value === undefined ? [] : [[name, readTopology(value, name)] as const];
       }),
     );
   const [before, after] = [side((each) => each.before), side((each) => each.after)];
-  return { shape: "preview", before, after, findings: findingsOf(diagnostics, names, after) };
+  return { kind: "preview", before, after, findings: findingsOf(diagnostics, names, after) };
 }
 
 function fromResources(resources: readonly unknown[]): StackFile {
-  const found = resources.filter(isRecord).flatMap((resource): Found[] => {
+  const entries = resources.filter(isRecord).flatMap((resource): TopologyEntry[] => {
     const after = resource["delete"] === true ? undefined : topologyIn(resource);
     return after === undefined ? [] : [{ urn: String(resource["urn"]), before: undefined, after }];
   });
-  const names = namesOf(found.map(({ urn }) => urn));
-  const after = new Map(found.map((each) => [names.get(each.urn) ?? "", readTopology(each.after, names.get(each.urn) ?? "")] as const));
-  return { shape: "export", before: null, after, findings: [] };
+  const names = namesOf(entries.map(({ urn }) => urn));
+  const after = new Map(entries.map((each) => [names.get(each.urn) ?? "", readTopology(each.after, names.get(each.urn) ?? "")] as const));
+  return { kind: "export", before: null, after, findings: [] };
 }
 
 /** Undefined for other components. */
@@ -145,14 +145,14 @@ function namesOf(urns: readonly string[]): Map<string, string> {
     (urn: string) => urn,
   ];
   const counts = forms.map((form) => {
-    const found = new Map<string, number>();
-    for (const urn of new Set(urns)) found.set(form(urn), (found.get(form(urn)) ?? 0) + 1);
-    return found;
+    const entries = new Map<string, number>();
+    for (const urn of new Set(urns)) entries.set(form(urn), (entries.get(form(urn)) ?? 0) + 1);
+    return entries;
   });
   const names = new Map<string, string>();
   for (const urn of urns) {
-    const place = forms.findIndex((form, index) => counts[index]?.get(form(urn)) === 1);
-    names.set(urn, forms[place]?.(urn) ?? urn);
+    const formIndex = forms.findIndex((form, index) => counts[index]?.get(form(urn)) === 1);
+    names.set(urn, forms[formIndex]?.(urn) ?? urn);
   }
   return names;
 }
@@ -177,7 +177,7 @@ function readTopology(value: unknown, name: string): Topology | null {
 /** Checks what would break a comparison; unknown fields are ignored. */
 function problemOf({ acknowledged, drills, flows, repositories, schedules, silenced }: Topology): string | null {
   const keysOf = (keys: unknown): boolean => Array.isArray(keys) && keys.every(Number.isInteger);
-  const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoKey(name) === key && typeof location === "string";
+  const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoIndex(name) === key && typeof location === "string";
   if (!repositories.every(isNode)) return "a repository has no name such as repo1 with its key, or no location";
   if (!schedules.every(({ cron, name, repoKeys, type }) => [cron, name, type].every(isText) && keysOf(repoKeys)))
     return "a schedule has no name, cron, type or keys";

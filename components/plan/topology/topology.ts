@@ -7,7 +7,7 @@ import { copiesOf, type Copies } from "../storage/copies";
 import { estimateRepository, type CostEstimate } from "../storage/cost";
 import { OPERATOR_COMMAND, operatorCommand, secretsDirectory } from "../host/hostCommand";
 import { worstCaseRpo } from "../schedule/objectives";
-import type { ClusterPlan, DatabasePlan, DrillPlan, HostPlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan, DrillPlan, HostPlan } from "../model/plan";
 import type { BucketFacts } from "../repositories/s3Type";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import type { Schedule } from "../schedule/schedule";
@@ -119,10 +119,10 @@ export interface Topology {
 }
 
 /** @param isAttached to a Cluster that others made */
-export function topologyOf(plan: HostPlan | ClusterPlan, isAttached = false): Topology {
+export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = false): Topology {
   const toRepoKeys = plan.repositories.map((repository) => repository.key);
-  const { mode, repoKeys } = plan.acknowledge;
-  const acknowledge = mode === "named" ? repoKeys.map((key) => `repo${key}`).join(",") : mode;
+  const { mode, repoIndexes } = plan.acknowledge;
+  const acknowledge = mode === "named" ? repoIndexes.map((key) => `repo${key}`).join(",") : mode;
   const worst = worstCaseRpo(plan);
   const acknowledged = Object.entries(plan.acknowledgeWeaker).map(([change, reason]) => ({ change, reason }));
   return {
@@ -157,7 +157,7 @@ export function renderTopology(topology: Topology): string {
   );
 }
 
-function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
+function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
   const common = { name: plan.name, kind: plan.kind, engine: plan.engine, ...given({ engineVersion: plan.engineVersion }), stanza: plan.stanza };
   if (plan.kind === "cnpg") {
     const { cluster, instances, namespace, volumeSnapshots } = plan;
@@ -176,7 +176,7 @@ function databaseNode(plan: HostPlan | ClusterPlan): DatabaseNode {
 }
 
 function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {
-  const { place } = repository;
+  const { site } = repository;
   const facts = given(repository.s3?.facts ?? {});
   const cost = estimateRepository(repository, plan);
   return {
@@ -184,9 +184,9 @@ function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): Reposit
     name: repository.name,
     kind: repository.kind,
     location: typeOf(repository).location(repository),
-    provider: place.provider,
-    failureDomain: place.failureDomain,
-    ...given({ offSite: place.offSite }),
+    provider: site.provider,
+    failureDomain: site.failureDomain,
+    ...given({ offSite: site.offSite }),
     ...(repository.kind === "posix" ? { requireMount: repository.requireMount } : {}),
     encrypted: repository.encrypted,
     ...(repository.secretFiles === undefined ? {} : { keyFiles: Object.values(repository.secretFiles) }),

@@ -4,14 +4,14 @@
  * left out here.
  */
 import { findQuirks } from "../../../runtime/storage/s3/quirks";
-import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
-import type { ClusterPlan } from "../../plan/model/plan";
+import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given } from "../../plan/model/given";
 import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
-import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleOptionsOf } from "./engine";
 
 /** Providers that have refused the checksums which newer Amazon libraries send by default. */
 const WITHOUT_CHECKSUMS = ["b2", "r2"];
@@ -26,20 +26,20 @@ const COMPRESSIONS: Readonly<Partial<Record<string, { readonly wal: string; read
 export const barmanCloud: ClusterEngine = {
   render: renderBarman,
   source: (context) => {
-    const { cluster, repositories } = context.plan;
+    const { cluster, repositories } = context.database;
     return { plugin: barmanSource(context, cluster), objects: repositories.slice(0, 1).map((first) => objectStore(context, first, cluster)) };
   },
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderBarman(context: EngineContext): EngineParts {
-  const { plan } = context;
+  const { database } = context;
   return {
-    plugins: [{ name: context.pluginName ?? BARMAN, isWALArchiver: true, parameters: parametersOf(plan, objectStoreName(plan)) }],
-    backup: { target: plan.backupTarget },
-    objects: plan.repositories.slice(0, 1).map((repository) => objectStore(context, repository, objectStoreName(plan))),
-    runs: plan.schedules.map((schedule) => ({
-      ...scheduleShapeOf(context, schedule.name),
+    plugins: [{ name: context.pluginName ?? BARMAN, isWALArchiver: true, parameters: parametersOf(database, objectStoreName(database)) }],
+    backup: { target: database.backupTarget },
+    objects: database.repositories.slice(0, 1).map((repository) => objectStore(context, repository, objectStoreName(database))),
+    runs: database.schedules.map((schedule) => ({
+      ...scheduleOptionsOf(context, schedule.name),
       suffix: schedule.name,
       cron: schedule.cron,
       method: "plugin" as const,
@@ -49,17 +49,17 @@ function renderBarman(context: EngineContext): EngineParts {
 }
 
 /** Source of a restore: the server's name is that of the backed-up cluster. */
-function barmanSource({ plan }: EngineContext, name: string): PluginEntry {
-  return { name: BARMAN, parameters: { barmanObjectName: name, serverName: plan.stanza } };
+function barmanSource({ database }: EngineContext, name: string): PluginEntry {
+  return { name: BARMAN, parameters: { barmanObjectName: name, serverName: database.stanza } };
 }
 
 /** `orders-store` */
-function objectStoreName({ cluster }: Pick<ClusterPlan, "cluster">): string {
+function objectStoreName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
   return `${cluster}-store`;
 }
 
 /** @param name of the object */
-function objectStore({ plan, secrets }: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
+function objectStore({ database, secrets }: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
   const { s3 } = repository;
   if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
   const keys = secrets[repository.name] ?? {};
@@ -82,13 +82,13 @@ function objectStore({ plan, secrets }: EngineContext, repository: RepositoryPla
     manifest: {
       apiVersion: "barmancloud.cnpg.io/v1",
       kind: "ObjectStore",
-      metadata: { name, namespace: plan.namespace, labels: MANAGED_BY },
+      metadata: { name, namespace: database.namespace, labels: MANAGED_BY },
       spec,
     },
   };
 }
 
-function parametersOf({ cluster, stanza }: ClusterPlan, name: string): Record<string, string> {
+function parametersOf({ cluster, stanza }: ClusterDatabasePlan, name: string): Record<string, string> {
   return { barmanObjectName: name, ...(stanza === cluster ? {} : { serverName: stanza }) };
 }
 

@@ -1,6 +1,6 @@
 /** Interface of CloudNativePG engines: their input, and parts that clusterObjects.ts assembles. Pure. */
-import type { ClusterShape, RepositorySecrets, ScheduleShapes } from "../../plan/cluster/clusterShape";
-import type { ClusterPlan } from "../../plan/model/plan";
+import type { ClusterDefinition, RepositorySecrets, ScheduleOptions } from "../../plan/cluster/clusterPlan";
+import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RenderedObject } from "../kubernetes/objects";
 
 /** The ConfigMap with the runtime in the cluster's namespace, and the image that runs it. */
@@ -10,10 +10,10 @@ export interface DeployedRuntime {
 }
 
 export interface EngineContext {
-  readonly plan: ClusterPlan;
-  readonly shape: ClusterShape;
+  readonly database: ClusterDatabasePlan;
+  readonly definition: ClusterDefinition;
   readonly secrets: RepositorySecrets;
-  readonly schedules: ScheduleShapes;
+  readonly schedules: ScheduleOptions;
   readonly runtime: DeployedRuntime;
   /** The plugin's name from its installation; left out, the engine's own. */
   readonly pluginName?: string | undefined;
@@ -67,10 +67,10 @@ export interface ClusterEngine {
 }
 
 /** What a schedule is beyond its time, with every default. */
-export function scheduleShapeOf({ plan, schedules }: EngineContext, name: string): Omit<BackupRun, "suffix" | "cron" | "method"> {
+export function scheduleOptionsOf({ database, schedules }: EngineContext, name: string): Omit<BackupRun, "suffix" | "cron" | "method"> {
   const own = schedules[name] ?? {};
   return {
-    target: own.target ?? plan.backupTarget,
+    target: own.target ?? database.backupTarget,
     // Without a first full backup the archive restores nothing until the schedule's first run.
     immediate: own.immediate ?? name === "full",
     suspend: own.suspend ?? false,

@@ -28,7 +28,7 @@ export function hostEngine(plan: HostPlan): HostEngine {
 /** What the engine of the plan brings. @throws Error for an engine that rules refuse */
 export function renderEngine(context: EngineContext): EngineParts {
   const engine = findEngine(context);
-  if (engine === null) throw new Error(`engine ${context.plan.engine} cannot be rendered for a cluster`);
+  if (engine === null) throw new Error(`engine ${context.database.engine} cannot be rendered for a cluster`);
   return engine.render(context);
 }
 
@@ -37,6 +37,6 @@ export function renderSource(context: EngineContext): RecoverySource {
   return (findEngine(context) ?? runtimePlugin).source(context);
 }
 
-function findEngine({ plan }: EngineContext): ClusterEngine | null {
-  return Object.entries(OF_CLUSTERS).find(([id]) => id === plan.engine)?.[1] ?? null;
+function findEngine({ database }: EngineContext): ClusterEngine | null {
+  return Object.entries(OF_CLUSTERS).find(([id]) => id === database.engine)?.[1] ?? null;
 }

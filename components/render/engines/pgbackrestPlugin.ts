@@ -5,31 +5,31 @@
  * is a Stanza; before, it was called Repository.
  */
 import { findCompressType } from "../../plan/model/defaults";
-import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
-import type { ClusterPlan } from "../../plan/model/plan";
+import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given } from "../../plan/model/given";
 import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
-import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleOptionsOf } from "./engine";
 
 const GROUP = "pgbackrest.dalibo.com/v1";
 
 export const pgbackrestPlugin: ClusterEngine = {
   render: renderPgbackrestPlugin,
-  source: (context) => ({ plugin: pgbackrestSource(context, context.plan.cluster), objects: [stanzaObject(context, context.plan.cluster)] }),
+  source: (context) => ({ plugin: pgbackrestSource(context, context.database.cluster), objects: [stanzaObject(context, context.database.cluster)] }),
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderPgbackrestPlugin(context: EngineContext): EngineParts {
-  const { plan } = context;
+  const { database } = context;
   return {
-    plugins: [{ name: context.pluginName ?? DALIBO, isWALArchiver: true, parameters: referenceOf(context, stanzaName(plan)) }],
+    plugins: [{ name: context.pluginName ?? DALIBO, isWALArchiver: true, parameters: referenceOf(context, stanzaName(database)) }],
     backup: { target: "primary" },
-    objects: [stanzaObject(context, stanzaName(plan))],
-    runs: plan.schedules.flatMap((schedule) => runsOf(context, schedule)),
+    objects: [stanzaObject(context, stanzaName(database))],
+    runs: database.schedules.flatMap((schedule) => runsOf(context, schedule)),
   };
 }
 
@@ -39,41 +39,41 @@ function pgbackrestSource(context: EngineContext, name: string): PluginEntry {
 }
 
 /** `orders-stanza` */
-function stanzaName({ cluster }: Pick<ClusterPlan, "cluster">): string {
+function stanzaName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
   return `${cluster}-stanza`;
 }
 
 /** The Stanza with all repositories. @param name of the object */
 function stanzaObject(context: EngineContext, name: string): RenderedObject {
-  const { plan, secrets } = context;
-  const isOld = context.shape.stanzaKind === "Repository";
-  const s3Repositories = plan.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
+  const { database, secrets } = context;
+  const isOld = context.definition.stanzaKind === "Repository";
+  const s3Repositories = database.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
   // Beyond pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
   const archive = { async: true };
   const manifest = {
     apiVersion: GROUP,
-    metadata: { name, namespace: plan.namespace, labels: MANAGED_BY },
+    metadata: { name, namespace: database.namespace, labels: MANAGED_BY },
   };
   if (isOld) {
     return {
       role: "stanza",
-      manifest: { ...manifest, kind: "Repository", spec: { repoConfiguration: { stanza: plan.stanza, archive, s3Repositories } } },
+      manifest: { ...manifest, kind: "Repository", spec: { repoConfiguration: { stanza: database.stanza, archive, s3Repositories } } },
     };
   }
-  const variables = Object.fromEntries(plan.repositories.flatMap(variablesOf));
+  const variables = Object.fromEntries(database.repositories.flatMap(variablesOf));
   const stanzaConfiguration = given({
-    name: plan.stanza,
+    name: database.stanza,
     archive,
     startFast: true,
-    compressConfig: compressOf(plan.repositories[0]),
+    compressConfig: compressOf(database.repositories[0]),
     customEnvVar: Object.keys(variables).length === 0 ? undefined : variables,
     s3Repositories,
   });
   return { role: "stanza", manifest: { ...manifest, kind: "Stanza", spec: { stanzaConfiguration } } };
 }
 
-function referenceOf({ shape }: EngineContext, name: string): Record<string, string> {
-  return shape.stanzaKind === "Repository" ? { repositoryRef: name } : { stanzaRef: name };
+function referenceOf({ definition }: EngineContext, name: string): Record<string, string> {
+  return definition.stanzaKind === "Repository" ? { repositoryRef: name } : { stanzaRef: name };
 }
 
 function repositoryOf(
@@ -118,22 +118,22 @@ function compressOf(repository: RepositoryPlan | undefined): object | undefined 
 
 /** The first repository at the schedule's time, each other one an hour later; only the first backs up at once. */
 function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
-  const { plan } = context;
-  const shape = scheduleShapeOf(context, schedule.name);
-  const chosen = plan.repositories.filter(({ name }) => schedule.repositories.includes(name));
+  const { database } = context;
+  const options = scheduleOptionsOf(context, schedule.name);
+  const chosen = database.repositories.filter(({ name }) => schedule.repositories.includes(name));
   return chosen.map((repository, index) => {
     const cron = index === 0 ? schedule.cron : shiftCron(schedule.cron, index * OFFSET_MINUTES);
     if (cron === null) throw new Error(`"${schedule.cron}" cannot be moved by ${index * OFFSET_MINUTES} minutes`);
     return {
-      ...shape,
+      ...options,
       target: "primary",
-      immediate: shape.immediate && index === 0,
-      suffix: plan.repositories.length === 1 ? schedule.name : `${schedule.name}-${repository.name}`,
+      immediate: options.immediate && index === 0,
+      suffix: database.repositories.length === 1 ? schedule.name : `${schedule.name}-${repository.name}`,
       cron,
       method: "plugin" as const,
       pluginConfiguration: {
         name: DALIBO,
-        parameters: { backupType: schedule.type, selectedRepository: String(plan.repositories.indexOf(repository) + 1) },
+        parameters: { backupType: schedule.type, selectedRepository: String(database.repositories.indexOf(repository) + 1) },
       },
     };
   });

@@ -6,16 +6,16 @@
  * The configuration's ConfigMap keeps its name: the plugin reads it again, so that a new retention restarts nothing.
  * The program's is named after its content. Parameters: docs/cnpg.md.
  */
-import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { DEFAULTS } from "../../plan/model/defaults";
-import type { SecretKeysSettings } from "../../plan/cluster/clusterSettings";
+import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
 import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/objects";
 import { SECRET_KEYS } from "../kubernetes/secrets";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
-import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleShapeOf } from "./engine";
+import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleOptionsOf } from "./engine";
 
 /** CloudNativePG's layout of every pod, with any version of PostgreSQL. */
 const PGDATA = "/var/lib/postgresql/data/pgdata";
@@ -34,19 +34,21 @@ const SECRET_FILES: Readonly<Partial<Record<keyof SecretKeysSettings, string>>> 
 export const runtimePlugin: ClusterEngine = {
   render: renderRuntime,
   source: (context) => {
-    const configMap = configMapName(context.plan.cluster);
+    const configMap = configMapName(context.database.cluster);
     return { plugin: runtimeSource(context, configMap), objects: [configObject(context, configMap)] };
   },
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderRuntime(context: EngineContext): EngineParts {
-  const { plan } = context;
+  const { database } = context;
   return {
-    plugins: [{ name: context.pluginName ?? PLUGIN_NAME, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(plan.cluster)) }],
-    backup: { target: plan.backupTarget },
-    objects: [configObject(context, configMapName(plan.cluster))],
-    runs: plan.schedules.map((schedule) => runOf(context, schedule)),
+    plugins: [
+      { name: context.pluginName ?? PLUGIN_NAME, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(database.cluster)) },
+    ],
+    backup: { target: database.backupTarget },
+    objects: [configObject(context, configMapName(database.cluster))],
+    runs: database.schedules.map((schedule) => runOf(context, schedule)),
   };
 }
 
@@ -62,31 +64,31 @@ export function configMapName(cluster: string): string {
 
 /** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. */
 export function configObject(context: EngineContext, name: string): RenderedObject {
-  const { plan, secrets, shape } = context;
-  const firstBackup = plan.schedules.some((schedule) => scheduleShapeOf(context, schedule.name).immediate);
+  const { database, secrets, definition } = context;
+  const firstBackup = database.schedules.some((schedule) => scheduleOptionsOf(context, schedule.name).immediate);
   const view = {
     agent: false,
-    stanza: plan.stanza,
-    repositories: plan.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
-    schedules: plan.schedules,
-    acknowledge: plan.acknowledge,
+    stanza: database.stanza,
+    repositories: database.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
+    schedules: database.schedules,
+    acknowledge: database.acknowledge,
     firstBackup,
     sidecarTakesFirst: firstBackup,
     dataDirectory: PGDATA,
     port: DEFAULTS.port,
     socketDirectory: "/controller/run",
     databaseUser: "postgres",
-    processMax: shape.processMax,
+    processMax: definition.processMax,
     directories: {
-      config: PLACES.config,
-      lib: PLACES.bundle,
+      config: PATHS.config,
+      lib: PATHS.bundle,
       units: "",
       bin: "",
       metrics: "",
       // On a volume that outlives the pod: the record of missing WAL is kept there.
-      spool: shape.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
-      lock: `${PLACES.run}/lock`,
-      log: `${PLACES.run}/log`,
+      spool: definition.walStorage === undefined ? SPOOL_BESIDE_DATA : SPOOL_BESIDE_WAL,
+      lock: `${PATHS.run}/lock`,
+      log: `${PATHS.run}/log`,
     },
   };
   return {
@@ -94,24 +96,24 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     manifest: {
       apiVersion: "v1",
       kind: "ConfigMap",
-      metadata: { name, namespace: plan.namespace, labels: { ...MANAGED_BY, "cnpg.io/cluster": plan.cluster } },
+      metadata: { name, namespace: database.namespace, labels: { ...MANAGED_BY, "cnpg.io/cluster": database.cluster } },
       data: context.isOutline ? {} : { "pgbackrest.conf": renderPgbackrestConf(view), "pgbackstop.json": renderSettingsFile(view) },
     },
   };
 }
 
-function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, configMap: string): Record<string, string> {
-  const claims = claimNames(plan);
+function runtimeParameters({ database, runtime, secrets, definition }: EngineContext, configMap: string): Record<string, string> {
+  const claims = claimNames(database);
   const parameters: Record<string, string> = {
-    stanza: plan.stanza,
+    stanza: database.stanza,
     configMap,
     bundle: runtime.configMap,
     image: runtime.image,
-    cpuRequest: shape.sidecar.cpu,
-    memoryRequest: shape.sidecar.memory,
-    memoryLimit: shape.sidecar.memory,
+    cpuRequest: definition.sidecar.cpu,
+    memoryRequest: definition.sidecar.memory,
+    memoryLimit: definition.sidecar.memory,
     ...(claims.length === 0 ? {} : { claims: claims.join(",") }),
-    ...Object.fromEntries(plan.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {}))),
+    ...Object.fromEntries(database.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {}))),
   };
   return Object.fromEntries(sortedEntries(parameters));
 }
@@ -120,11 +122,11 @@ function runtimeParameters({ plan, runtime, secrets, shape }: EngineContext, con
  * `repo1Secret` if one Secret has the names that the plugin expects; `repo1SecretKeys` maps keys of Secrets to parts.
  */
 function secretParameters(name: string, keys: SecretKeysSettings): [string, string][] {
-  const found = secretFiles(keys);
-  const [first] = found;
+  const files = secretFiles(keys);
+  const [first] = files;
   if (first === undefined) return [];
-  if (found.every((ref) => ref.name === first.name && ref.key === ref.file)) return [[`${name}Secret`, first.name]];
-  return [[`${name}SecretKeys`, found.map((ref) => `${ref.file}=${ref.name}/${ref.key}`).join(",")]];
+  if (files.every((ref) => ref.name === first.name && ref.key === ref.file)) return [[`${name}Secret`, first.name]];
+  return [[`${name}SecretKeys`, files.map((ref) => `${ref.file}=${ref.name}/${ref.key}`).join(",")]];
 }
 
 /** A repository's keys as files, with the source of each. */
@@ -136,23 +138,23 @@ export function secretFiles(keys: SecretKeysSettings): readonly { readonly file:
 }
 
 /** Claims of volumes with repositories, sorted. */
-export function claimNames({ repositories }: Pick<EngineContext["plan"], "repositories">): readonly string[] {
+export function claimNames({ repositories }: Pick<EngineContext["database"], "repositories">): readonly string[] {
   return [...new Set(repositories.flatMap(({ kind, path }) => (kind === "posix" ? [claimOf(path)] : [])))].sort();
 }
 
 /** For a repository in a directory: the claim of its volume. */
 function claimOf(path: string): string {
-  return path.slice(PLACES.claims.length + 1).split("/")[0] ?? "";
+  return path.slice(PATHS.claims.length + 1).split("/")[0] ?? "";
 }
 
 function withMountedCa(repository: RepositoryPlan, keys: SecretKeysSettings | undefined): RepositoryPlan {
   if (repository.s3 === undefined || keys?.ca === undefined) return repository;
-  return { ...repository, s3: { ...repository.s3, caFile: `${PLACES.secrets}/${repository.name}/ca.crt` } };
+  return { ...repository, s3: { ...repository.s3, caFile: `${PATHS.secrets}/${repository.name}/ca.crt` } };
 }
 
 function runOf(context: EngineContext, schedule: Schedule): BackupRun {
   return {
-    ...scheduleShapeOf(context, schedule.name),
+    ...scheduleOptionsOf(context, schedule.name),
     suffix: schedule.name,
     cron: schedule.cron,
     method: "plugin",

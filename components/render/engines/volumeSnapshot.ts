@@ -6,12 +6,12 @@ import { engineOf } from "../../plan/engines/engines";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { given } from "../../plan/model/given";
 import { sorted } from "../kubernetes/objects";
-import { type BackupRun, type EngineContext, type EngineParts, scheduleShapeOf } from "./engine";
+import { type BackupRun, type EngineContext, type EngineParts, scheduleOptionsOf } from "./engine";
 
 /** `spec.backup.volumeSnapshot` and the schedules; no plugin. */
 export function renderSnapshots(context: EngineContext): EngineParts {
-  const { plan, shape } = context;
-  const snapshots = shape.snapshots ?? {};
+  const { database, definition } = context;
+  const snapshots = definition.snapshots ?? {};
   const online = snapshots.online ?? true;
   const volumeSnapshot = given({
     className: snapshots.className,
@@ -20,17 +20,22 @@ export function renderSnapshots(context: EngineContext): EngineParts {
     online,
     snapshotOwnerReference: snapshots.ownerReference ?? "none",
   });
-  return { plugins: [], backup: { target: plan.backupTarget, volumeSnapshot }, objects: [], runs: runsOf(context, online) };
+  return { plugins: [], backup: { target: database.backupTarget, volumeSnapshot }, objects: [], runs: runsOf(context, online) };
 }
 
 /** The plan's own schedules if snapshots are the engine, a separate one beside another engine. */
 function runsOf(context: EngineContext, online: boolean): BackupRun[] {
-  const { plan, shape } = context;
+  const { database, definition } = context;
   const run = { method: "volumeSnapshot" as const, online };
-  if (engineOf(plan.engine).snapshots) {
-    return plan.schedules.map((schedule) => ({ ...scheduleShapeOf(context, schedule.name), ...run, suffix: schedule.name, cron: schedule.cron }));
+  if (engineOf(database.engine).snapshots) {
+    return database.schedules.map((schedule) => ({
+      ...scheduleOptionsOf(context, schedule.name),
+      ...run,
+      suffix: schedule.name,
+      cron: schedule.cron,
+    }));
   }
-  const cron = shape.snapshots?.cron;
+  const cron = definition.snapshots?.cron;
   if (cron === undefined) return [];
-  return [{ ...scheduleShapeOf(context, SNAPSHOT_SCHEDULE), ...run, suffix: SNAPSHOT_SCHEDULE, cron }];
+  return [{ ...scheduleOptionsOf(context, SNAPSHOT_SCHEDULE), ...run, suffix: SNAPSHOT_SCHEDULE, cron }];
 }

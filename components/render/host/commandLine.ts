@@ -1,6 +1,6 @@
 /** The runtime's command line on a host, quoted for PostgreSQL's shell and systemd. Pure. */
 import type { HostPlan } from "../../plan/model/plan";
-import { hostPaths, launcherPath, runtimeArgv, shellWord } from "../../plan/host/hostCommand";
+import { hostPaths, launcherPath, runtimeArgv, shellArgument } from "../../plan/host/hostCommand";
 
 type Placed = Pick<HostPlan, "agent" | "directories" | "nodePath" | "stanza">;
 
@@ -19,22 +19,22 @@ export function agentSocket({ stanza }: Pick<HostPlan, "stanza">): string {
 
 /** PostgreSQL's archive_command: a text for `sh -c` in which `%p` is the segment's path and `%%` a percent sign. */
 export function archiveCommand(plan: Placed): string {
-  if (plan.agent) return `${clientWords(plan)} archive-push %p`;
-  return `${runtimeArgv(plan).map(shellWord).map(doublePercent).join(" ")} archive-push "%p"`;
+  if (plan.agent) return `${clientCommand(plan)} archive-push %p`;
+  return `${runtimeArgv(plan).map(shellArgument).map(doublePercent).join(" ")} archive-push "%p"`;
 }
 
 /** The restore_command of a cluster that was restored on a host with an agent. */
 export function restoreCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {
-  return `${clientWords(plan)} archive-get %f %p`;
+  return `${clientCommand(plan)} archive-get %f %p`;
 }
 
-function clientWords(plan: Pick<HostPlan, "directories" | "stanza">): string {
-  return [hostPaths(plan.directories).client, agentSocket(plan)].map(shellWord).map(doublePercent).join(" ");
+function clientCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {
+  return [hostPaths(plan.directories).client, agentSocket(plan)].map(shellArgument).map(doublePercent).join(" ");
 }
 
 /** One argument of ExecStart, with quotes, `%` specifiers and `$` variables of systemd.service(5) escaped. */
-export function systemdWord(word: string): string {
-  const literal = doublePercent(word).replaceAll("$", "$$$$");
+export function systemdArgument(argument: string): string {
+  const literal = doublePercent(argument).replaceAll("$", "$$$$");
   return /^[A-Za-z0-9_@+=:,.%$/-]+$/.test(literal) ? literal : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 

@@ -4,7 +4,7 @@
  * read them, and runs the verbs. Pure.
  */
 import { commandsWith } from "../../../runtime/config/commands";
-import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellWord } from "../../plan/host/hostCommand";
+import { bareArgv, hasLauncher, launcherPath, runtimeArgv, shellArgument } from "../../plan/host/hostCommand";
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { FIND_VERB } from "./commandLine";
@@ -18,9 +18,9 @@ const VERBS_OF_ROOT = commandsWith((row) => row.root === true).join(" | ");
 export function launcherFile(plan: HostPlan): HostFile | null {
   if (!hasLauncher(plan)) return null;
   const file = { path: launcherPath(plan), mode: "0755", owner: "admin" } as const;
-  if (plan.agent) return { ...file, text: launcherText(plan), late: true };
+  if (plan.agent) return { ...file, text: launcherText(plan), deferred: true };
   const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
-  return { ...file, text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellWord).join(" ")} "$@"`), late: false };
+  return { ...file, text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellArgument).join(" ")} "$@"`), deferred: false };
 }
 
 /**
@@ -29,13 +29,13 @@ export function launcherFile(plan: HostPlan): HostFile | null {
  * @param lines turn the verb's arguments into the program's and the verb's
  */
 export function accountLauncherText(plan: HostPlan, what: string, lines: string): string {
-  const user = shellWord(plan.user);
+  const user = shellArgument(plan.user);
   return `#!/bin/sh
 ${UNIT_HEAD}
 ${what}
 set -u
 ${FIND_VERB}
-case $verb in '' | help | version) exec ${bareArgv(plan).map(shellWord).join(" ")} "$@" ;; esac
+case $verb in '' | help | version) exec ${bareArgv(plan).map(shellArgument).join(" ")} "$@" ;; esac
 ${lines}
 case $verb in ${VERBS_OF_ROOT}) exec "$@" ;; esac
 if [ "$(id -un)" = ${user} ]; then exec "$@"; fi
@@ -50,14 +50,14 @@ exec setpriv --reuid="$(id -u ${user})" --regid="$(id -g ${user})" --init-groups
 
 function launcherText(plan: HostPlan): string {
   const given = hostCredentials(plan);
-  const credentials = given.map(({ id, path }) => `-p ${shellWord(`LoadCredential=${id}:${path}`)}`);
+  const credentials = given.map(({ id, path }) => `-p ${shellArgument(`LoadCredential=${id}:${path}`)}`);
   const include = credentials.length === 0 ? "" : " '--config-include-path=${CREDENTIALS_DIRECTORY}'";
-  const program = runtimeArgv(plan).map(shellWord).join(" ");
+  const program = runtimeArgv(plan).map(shellArgument).join(" ");
   // They refuse a stanza's options.
-  const bare = bareArgv(plan).map(shellWord).join(" ");
+  const bare = bareArgv(plan).map(shellArgument).join(" ");
   // They look for it at its usual path: PostgreSQL's account can get the keys from nothing else.
   const isElsewhere = plan.directories.bin !== DEFAULTS.directories.bin && given.length > 0;
-  const placed = isElsewhere ? `; set -- ${shellWord(`--launcher=${launcherPath(plan)}`)} "$@"` : "";
+  const placed = isElsewhere ? `; set -- ${shellArgument(`--launcher=${launcherPath(plan)}`)} "$@"` : "";
   return `#!/bin/sh
 ${UNIT_HEAD}
 # Runs a verb of the backup program for stanza ${plan.stanza} with the keys of its repositories, which only root can read: as a unit of systemd,
@@ -69,7 +69,7 @@ if [ "$(id -u)" != 0 ]; then
   echo "pgbackstop: only root can lend the keys of the repositories to $verb: sudo pgbackstop …" >&2
   exit 41
 fi
-${missingCheck(given.map(({ path }) => path))}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellWord(plan.user)} ;; esac
+${missingCheck(given.map(({ path }) => path))}case $verb in ${VERBS_OF_ROOT}) user=root${placed} ;; *) user=${shellArgument(plan.user)} ;; esac
 # systemd reads variables out of command lines: a dollar sign is doubled.
 count=$#
 while [ "$count" -gt 0 ]; do
@@ -81,7 +81,7 @@ while [ "$count" -gt 0 ]; do
 done
 streams=--pipe
 if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then streams=--pty; fi
-unit=${shellWord(`pgbackstop-${plan.stanza}-run`)}-$$
+unit=${shellArgument(`pgbackstop-${plan.stanza}-run`)}-$$
 # With the descriptor of the caller: what runs in the background reads nothing otherwise.
 exec 3<&0
 systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
@@ -102,7 +102,7 @@ exit "$code"
 /** systemd reports only that the unit could not start, not which file is missing. */
 function missingCheck(paths: readonly string[]): string {
   if (paths.length === 0) return "";
-  return `for file in ${paths.map(shellWord).join(" ")}; do
+  return `for file in ${paths.map(shellArgument).join(" ")}; do
   [ -f "$file" ] && continue
   echo "pgbackstop: $file is missing, which has the keys of a repository: put it there again" >&2
   exit 55

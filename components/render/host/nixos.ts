@@ -70,7 +70,7 @@ export function renderNixos(declared: HostPlan, { installNode, secretsDirectory 
     "  };",
     "",
     "  systemd.tmpfiles.rules = [",
-    ...directoriesOf(plan).map((path) => `    ${nixString(`d ${tmpfilesWord(path)} 0750 ${plan.user} ${plan.user} -`)}`),
+    ...directoriesOf(plan).map((path) => `    ${nixString(`d ${tmpfilesArgument(path)} 0750 ${plan.user} ${plan.user} -`)}`),
     "  ];",
     ...(plan.restoreOnly || Object.keys(settings).length === 0
       ? []
@@ -99,7 +99,7 @@ function stanzaUnit(plan: HostPlan): Unit {
     "[Install]",
     "WantedBy=multi-user.target",
   ]);
-  return { name: `${unitName(plan.stanza, "stanza")}.service`, text, late: false, enabled: true, restarted: false };
+  return { name: `${unitName(plan.stanza, "stanza")}.service`, text, deferred: false, enabled: true, restarted: false };
 }
 
 function filePaths(plan: HostPlan): string[] {
@@ -150,7 +150,7 @@ function directoriesOf(plan: HostPlan): string[] {
 }
 
 /** An argument of tmpfiles.d(5), where `%` begins a specifier. */
-function tmpfilesWord(path: string): string {
+function tmpfilesArgument(path: string): string {
   const literal = path.replaceAll("%", "%%");
   return literal.includes(" ") ? `"${literal}"` : literal;
 }

@@ -25,11 +25,11 @@ export interface NixosFile {
   readonly hosts?: Readonly<Record<string, FileHost>>;
 }
 
-const WAY_OUT = "keep it on the host, in secretsDirectory (sops-nix, agenix); for encryption write encrypted: true";
+const REMEDY = "keep it on the host, in secretsDirectory (sops-nix, agenix); for encryption write encrypted: true";
 
 /** Null instead of a text on errors. */
 export function renderNixosHost(name: string, host: FileHost): { readonly text: string | null; readonly findings: readonly Finding[] } {
-  const secrets = secretsIn(host, `hosts.${name}`, WAY_OUT);
+  const secrets = secretsIn(host, `hosts.${name}`, REMEDY);
   if (secrets.length > 0) return { text: null, findings: secrets };
   const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
   const settings: HostSettings = {
@@ -40,17 +40,17 @@ export function renderNixosHost(name: string, host: FileHost): { readonly text: 
     repositories: Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, settingsOf(key, repository)])),
   };
   const plan = resolveHost(name, { ...settings, ...given({ nodePath }) }, NIXOS_NODE_PATH);
-  const findings = [...checkHost(plan), ...checkNixos(plan)].map((found) => ({ ...found, path: `hosts.${name}.${found.path}` }));
+  const findings = [...checkHost(plan), ...checkNixos(plan)].map((finding) => ({ ...finding, path: `hosts.${name}.${finding.path}` }));
   if (findings.some(({ severity }) => severity === "error")) return { text: null, findings };
   return { text: renderNixos(plan, { secretsDirectory, installNode: nodePath === undefined }), findings };
 }
 
 function settingsOf(key: string, { at, ...repository }: FileRepository): RepositorySettings {
-  const { encrypted = false, s3, ...place } = at;
+  const { encrypted = false, s3, ...others } = at;
   return {
     ...repository,
     at: {
-      ...place,
+      ...others,
       name: key,
       encrypted,
       ...(s3 === undefined ? {} : { s3: { ...s3, hasKeys: s3.keyType === undefined || s3.keyType === "shared" } }),

@@ -3,7 +3,7 @@
  * together with the credentials files of `conf.d`. Options and their sections: pgBackRest 2.60
  * "build/config/config.yaml".
  */
-import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
+import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand";
 import { type ConfSection, renderConf } from "../../../runtime/config/render";
 import type { HostPlan } from "../../plan/model/plan";
 import { type RepositoryPlan, typeOf } from "../../plan/repositories/repositoryTypes";
@@ -65,7 +65,7 @@ function compressOptions(repository: RepositoryPlan): Option[] {
   return repository.compressType === "none" ? [type] : [type, { name: "compress-level", value: repository.compressLevel }];
 }
 
-function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Option[] {
+function repositoryOptions(layout: SecretLayout, repository: RepositoryPlan): Option[] {
   const prefix = repository.name;
   const option = (name: string, value: Option["value"]): Option => ({ name: `${prefix}-${name}`, value });
   return [
@@ -76,7 +76,7 @@ function repositoryOptions(place: SecretPlace, repository: RepositoryPlan): Opti
     ...(repository.encrypted ? [option("cipher-type", "aes-256-cbc")] : []),
     ...retentionOptions(repository, option),
     ...typeOf(repository)
-      .confOptions(repository, secretsDirectory(place))
+      .confOptions(repository, secretsDirectory(layout))
       .map(({ name, value }) => option(name, value)),
   ];
 }

@@ -1,4 +1,4 @@
-import { secretsDirectory, type SecretPlace } from "../../plan/host/hostCommand";
+import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand";
 
 /**
  * A desired file of a host. Its text never contains a secret: secrets travel separately
@@ -20,8 +20,8 @@ export interface RenderedFile {
 export type FileOwner = "admin" | "database" | "shared";
 
 /** Targets for the verb `notify`. Secret as a whole. */
-export function notifyPath(place: SecretPlace): string {
-  return `${secretsDirectory(place)}/notify.json`;
+export function notifyPath(layout: SecretLayout): string {
+  return `${secretsDirectory(layout)}/notify.json`;
 }
 
 /** A stanza's file for the textfile collector. */
@@ -30,6 +30,6 @@ export function metricsFile({ directories, stanza }: { readonly directories: { r
 }
 
 /** The credentials file of one repository; besides private keys the only kind of file with secrets. */
-export function credentialsPath(place: SecretPlace, repositoryName: string): string {
-  return `${secretsDirectory(place)}/${repositoryName}${place.agent ? "" : "-credentials"}.conf`;
+export function credentialsPath(layout: SecretLayout, repositoryName: string): string {
+  return `${secretsDirectory(layout)}/${repositoryName}${layout.agent ? "" : "-credentials"}.conf`;
 }

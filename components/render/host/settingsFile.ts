@@ -71,6 +71,6 @@ const GIB = 1024 ** 3;
 
 function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): SettingsFileDrill {
   const repos = from === undefined ? repositories : [from];
-  const words = { repos, pick, level, maxMinutes, maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB), path };
-  return Object.fromEntries(Object.entries(words).filter(([, value]) => value !== undefined)) as SettingsFileDrill;
+  const values = { repos, pick, level, maxMinutes, maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB), path };
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as SettingsFileDrill;
 }

@@ -4,7 +4,7 @@
  *
  * Patroni's documentation: "Replica imaging and bootstrap"; patroni/postgresql/bootstrap.py (4.1) uses the settings.
  */
-import { shellWord } from "../../plan/host/hostCommand";
+import { shellArgument } from "../../plan/host/hostCommand";
 
 /** The server that a standby streams from; values in libpq's form. */
 export interface PrimaryPlan {
@@ -22,7 +22,7 @@ export interface PrimaryPlan {
  */
 export function standbyCommand(argv: readonly string[], primary: PrimaryPlan | null): string {
   const options = primary === null ? [] : recoveryOptions(primary).map((option) => `--recovery-option=${option}`);
-  return [...argv, "--delta", "--type=standby", ...options, "restore"].map(shellWord).join(" ");
+  return [...argv, "--delta", "--type=standby", ...options, "restore"].map(shellArgument).join(" ");
 }
 
 /**
@@ -59,7 +59,7 @@ export function patroniBootstrap(argv: readonly string[]): string {
     "bootstrap:",
     "  method: pgbackstop",
     "  pgbackstop:",
-    `    command: ${yamlText([...argv, "--delta", "restore"].map(shellWord).join(" "))}`,
+    `    command: ${yamlText([...argv, "--delta", "restore"].map(shellArgument).join(" "))}`,
     "    no_params: true",
     "    # The settings of the recovery are those that the restore wrote.",
     "    keep_existing_recovery_conf: true",
@@ -69,8 +69,8 @@ export function patroniBootstrap(argv: readonly string[]): string {
 
 function recoveryOptions({ host, passfile, port, slot, sslmode, user }: PrimaryPlan): string[] {
   const parts = { host, port: String(port), user, passfile, sslmode };
-  const words = Object.entries(parts).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${conninfoValue(value)}`]));
-  return [`primary_conninfo=${words.join(" ")}`, ...(slot === undefined ? [] : [`primary_slot_name=${slot}`])];
+  const quoted = Object.entries(parts).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${conninfoValue(value)}`]));
+  return [`primary_conninfo=${quoted.join(" ")}`, ...(slot === undefined ? [] : [`primary_slot_name=${slot}`])];
 }
 
 /** A value of a connection string (libpq, "Keyword/Value Connection Strings"). */
@@ -80,8 +80,8 @@ function conninfoValue(value: string): string {
 
 /** PostgreSQL's restore_command: `%f` and `%p` are its own; other percent signs are doubled. */
 function archiveGet(argv: readonly string[]): string {
-  const words = argv.map(shellWord).map((word) => word.replaceAll("%", "%%"));
-  return `${words.join(" ")} archive-get %f "%p"`;
+  const quoted = argv.map(shellArgument).map((argument) => argument.replaceAll("%", "%%"));
+  return `${quoted.join(" ")} archive-get %f "%p"`;
 }
 
 /** A JSON string is valid YAML in double quotes. */

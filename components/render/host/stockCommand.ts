@@ -2,7 +2,7 @@
 import { DEFAULTS } from "../../plan/model/defaults";
 import type { HostPlan } from "../../plan/model/plan";
 import { doublePercent } from "./commandLine";
-import { hostPaths, runtimeArgv, secretsDirectory, shellWord } from "../../plan/host/hostCommand";
+import { hostPaths, runtimeArgv, secretsDirectory, shellArgument } from "../../plan/host/hostCommand";
 import { accountLauncherText } from "./launcher";
 
 type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
@@ -11,15 +11,15 @@ type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 export function stockArgv(plan: Placed): string[] {
   const paths = hostPaths(plan.directories);
   const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
-  const places = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
-  return [plan.pgbackrestPath, ...places, `--stanza=${plan.stanza}`];
+  const configArgs = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
+  return [plan.pgbackrestPath, ...configArgs, `--stanza=${plan.stanza}`];
 }
 
 /** PostgreSQL's archive_command, as in pgBackRest's documentation; a program on every PATH is called by its name. */
 export function stockArchiveCommand(plan: Placed): string {
   const [program, ...options] = stockArgv(plan);
-  const words = [program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? ""), ...options, "archive-push"];
-  return `${words.map(shellWord).map(doublePercent).join(" ")} %p`;
+  const argv = [program === DEFAULTS.pgbackrestPath ? "pgbackrest" : (program ?? ""), ...options, "archive-push"];
+  return `${argv.map(shellArgument).map(doublePercent).join(" ")} %p`;
 }
 
 /** Path of the script that runs a verb for one repository after the other. */
@@ -28,8 +28,8 @@ export function stockEachPath({ directories }: Pick<Placed, "directories">): str
 }
 
 /** {@link stockArgv} for several repositories, one after the other. */
-export function stockEachArgv(plan: Placed, repoKeys: readonly number[]): string[] {
-  return [stockEachPath(plan), repoKeys.join(","), ...stockArgv(plan)];
+export function stockEachArgv(plan: Placed, repoIndexes: readonly number[]): string[] {
+  return [stockEachPath(plan), repoIndexes.join(","), ...stockArgv(plan)];
 }
 
 /**
@@ -48,15 +48,15 @@ export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
  * configuration. For root, or PostgreSQL's account.
  */
 export function stockLauncherText(plan: HostPlan): string {
-  const words = (argv: readonly string[]): string => argv.map(shellWord).join(" ");
+  const commandLine = (argv: readonly string[]): string => argv.map(shellArgument).join(" ");
   const keys = plan.repositories.map(({ key }) => key);
   const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account; backups are taken by stock pgBackRest.`;
   return accountLauncherText(
     plan,
     what,
     `case $verb in
-  backup | expire) set -- ${words(stockEachArgv(plan, keys))} "$@" ;;
-  *) set -- ${words(runtimeArgv(plan))} "$@" ;;
+  backup | expire) set -- ${commandLine(stockEachArgv(plan, keys))} "$@" ;;
+  *) set -- ${commandLine(runtimeArgv(plan))} "$@" ;;
 esac`,
   );
 }

@@ -7,7 +7,7 @@
 import { runtimeArgv, secretsDirectory } from "../../plan/host/hostCommand";
 import type { HostPlan } from "../../plan/model/plan";
 import { typeOf } from "../../plan/repositories/repositoryTypes";
-import { systemdWord } from "./commandLine";
+import { systemdArgument } from "./commandLine";
 import { credentialsPath, notifyPath } from "./renderedFile";
 
 interface HostCredential {
@@ -53,12 +53,12 @@ export function notifyLines(plan: HostPlan): string[] {
 }
 
 /** The notifying verb's arguments. */
-export function notifyWords(plan: HostPlan, event: string): string[] {
+export function notifyArgs(plan: HostPlan, event: string): string[] {
   return ["notify", `--event=${event}`, ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
 }
 
 /** Program and options for an `ExecStart=`: with the secrets, whatever their location. */
-export function unitCommand(plan: HostPlan, words: readonly string[]): string {
+export function unitCommand(plan: HostPlan, args: readonly string[]): string {
   const given = hostCredentials(plan).length === 0 ? [] : ["--config-include-path=${CREDENTIALS_DIRECTORY}"];
-  return [...runtimeArgv(plan).map(systemdWord), ...given, ...words.map(systemdWord)].join(" ");
+  return [...runtimeArgv(plan).map(systemdArgument), ...given, ...args.map(systemdArgument)].join(" ");
 }

@@ -6,7 +6,7 @@ import type { Unit } from "../units/unit";
 /** A file without secrets; path, mode and owner follow from plain arguments alone. */
 export interface HostFile extends RenderedFile {
   /** True if the text may need late values: a getter creates it, so that nothing reads it before. */
-  readonly late: boolean;
+  readonly deferred: boolean;
 }
 
 /** An engine's parts of a host, besides the secrets and the runtime, which all engines have. */

@@ -17,7 +17,7 @@ import { backupUnits } from "../units/backupUnits";
 import { drillUnits } from "../units/drillUnits";
 import { failedUnits } from "../units/failedUnits";
 import { maintenanceUnits } from "../units/maintenanceUnits";
-import { toldUnits } from "../units/eventUnits";
+import { eventUnits } from "../units/eventUnits";
 import { UNIT_HEAD } from "../units/unit";
 import type { HostEngine, HostParts } from "./engine";
 
@@ -64,9 +64,9 @@ export function stockParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
   return {
     files: [
-      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), late: false },
-      { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, late: false },
-      { path: launcherPath(plan), mode: "0755", owner: "admin", text: stockLauncherText(plan), late: false },
+      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), deferred: false },
+      { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, deferred: false },
+      { path: launcherPath(plan), mode: "0755", owner: "admin", text: stockLauncherText(plan), deferred: false },
       {
         path: paths.conf,
         mode: "0640",
@@ -74,20 +74,20 @@ export function stockParts(plan: HostPlan): HostParts {
         get text() {
           return renderPgbackrestConf(plan);
         },
-        late: true,
+        deferred: true,
       },
     ],
     units: [
-      ...backupUnits(plan, (schedule) => backupWords(plan, schedule)),
+      ...backupUnits(plan, (schedule) => backupArgs(plan, schedule)),
       ...maintenanceUnits(plan),
       ...drillUnits(plan),
       ...failedUnits(plan),
-      ...toldUnits(plan),
+      ...eventUnits(plan),
     ],
     settings: { ...postgresSettings(plan), archive_command: stockArchiveCommand(plan) },
   };
 }
 
-function backupWords(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
+function backupArgs(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
   return [...stockEachArgv(plan, repoKeys), "--log-level-console=info", `--type=${type}`, "backup"];
 }

@@ -11,7 +11,7 @@ import { backupUnits } from "../units/backupUnits";
 import { drillUnits } from "../units/drillUnits";
 import { failedUnits } from "../units/failedUnits";
 import { maintenanceUnits } from "../units/maintenanceUnits";
-import { toldUnits } from "../units/eventUnits";
+import { eventUnits } from "../units/eventUnits";
 import type { HostEngine, HostParts } from "./engine";
 
 export const runtime: HostEngine = {
@@ -30,12 +30,12 @@ function runtimeParts(plan: HostPlan): HostParts {
   const launcher = launcherFile(plan);
   return {
     files: [
-      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), late: false },
+      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), deferred: false },
       {
         path: paths.conf,
         mode: "0644",
         owner: "admin",
-        late: true,
+        deferred: true,
         // Evaluated on demand: while a value is unknown, this file cannot be rendered.
         get text() {
           return renderPgbackrestConf(plan);
@@ -43,7 +43,7 @@ function runtimeParts(plan: HostPlan): HostParts {
       },
       ...(launcher === null ? [] : [launcher]),
     ],
-    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...drillUnits(plan), ...failedUnits(plan), ...toldUnits(plan)],
+    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...drillUnits(plan), ...failedUnits(plan), ...eventUnits(plan)],
     settings: postgresSettings(plan),
   };
 }

@@ -3,8 +3,8 @@
  * creation. Equal plans give equal objects, in any order of the arguments. Fields: the custom resource definitions of
  * CloudNativePG 1.30.
  */
-import type { ClusterShape, PoolerShape } from "../../plan/cluster/clusterShape";
-import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../../plan/cluster/clusterSettings";
+import type { ClusterDefinition, PoolerPlan } from "../../plan/cluster/clusterPlan";
+import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../../plan/cluster/declaredCluster";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
 import type { BackupType } from "../../plan/schedule/schedule";
@@ -25,8 +25,8 @@ export const SOURCE_NAME = "source";
 /** What the engine of the plan brings, with snapshots beside it. @throws Error for an engine that rules refuse */
 export function engineParts(context: EngineContext): EngineParts {
   const parts = renderEngine(context);
-  const { shape } = context;
-  if (shape.snapshots === undefined || engineOf(context.plan.engine).snapshots) return parts;
+  const { definition } = context;
+  if (definition.snapshots === undefined || engineOf(context.database.engine).snapshots) return parts;
   const beside = renderSnapshots(context);
   return { ...parts, backup: { ...parts.backup, ...beside.backup }, runs: [...parts.runs, ...beside.runs] };
 }
@@ -41,7 +41,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
-    ...context.shape.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
+    ...context.definition.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
     ...renderMonitors(context),
   ].map(canonical);
 }
@@ -52,11 +52,11 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
  */
 export function renderAttachment(context: EngineContext): RenderedObject[] {
   const parts = engineParts(context);
-  const { plan } = context;
+  const { database } = context;
   const manifest: Manifest = {
     apiVersion: CNPG,
     kind: "Cluster",
-    metadata: { name: plan.cluster, namespace: plan.namespace },
+    metadata: { name: database.cluster, namespace: database.namespace },
     spec: given({
       plugins: parts.plugins.length === 0 ? undefined : parts.plugins,
       backup: parts.backup,
@@ -64,7 +64,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     }),
   };
   // Instances restart now, which would end a Backup: the sidecar takes the first one.
-  const runs = engineOf(plan.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
+  const runs = engineOf(database.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
   return [
     ...parts.objects,
     { role: "attachment", manifest },
@@ -76,60 +76,66 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
 }
 
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {
-  const { plan, shape } = context;
+  const { database, definition } = context;
   const spec = given({
-    instances: plan.instances,
-    imageName: shape.image,
+    instances: database.instances,
+    imageName: definition.image,
     imageCatalogRef:
-      shape.imageCatalog === undefined
+      definition.imageCatalog === undefined
         ? undefined
-        : { apiGroup: "postgresql.cnpg.io", kind: shape.imageCatalog.kind, name: shape.imageCatalog.name, major: shape.postgresVersion },
-    enableSuperuserAccess: shape.superuserAccess,
-    storage: shape.storage === undefined ? undefined : storageSpec(shape.storage),
-    walStorage: shape.walStorage === undefined ? undefined : storageSpec(shape.walStorage),
+        : {
+            apiGroup: "postgresql.cnpg.io",
+            kind: definition.imageCatalog.kind,
+            name: definition.imageCatalog.name,
+            major: definition.postgresVersion,
+          },
+    enableSuperuserAccess: definition.superuserAccess,
+    storage: definition.storage === undefined ? undefined : storageSpec(definition.storage),
+    walStorage: definition.walStorage === undefined ? undefined : storageSpec(definition.walStorage),
     tablespaces: filled(
-      sortedEntries(shape.tablespaces).map(([name, { owner, temporary, ...storage }]) =>
+      sortedEntries(definition.tablespaces).map(([name, { owner, temporary, ...storage }]) =>
         given({ name, owner: owner === undefined ? undefined : { name: owner }, temporary, storage: storageSpec(storage) }),
       ),
     ),
     postgresql: postgresqlSpec(context),
-    managed: Object.keys(shape.roles).length === 0 ? undefined : { roles: sortedEntries(shape.roles).map(([name, role]) => roleSpec(name, role)) },
-    bootstrap: bootstrapSpec(shape, source),
-    replica: replicaSpec(shape),
-    externalClusters: externalClusters(shape, source),
+    managed:
+      Object.keys(definition.roles).length === 0 ? undefined : { roles: sortedEntries(definition.roles).map(([name, role]) => roleSpec(name, role)) },
+    bootstrap: bootstrapSpec(definition, source),
+    replica: replicaSpec(definition),
+    externalClusters: externalClusters(definition, source),
     plugins: filled(parts.plugins),
     backup: parts.backup,
-    monitoring: monitoringSpec(shape),
-    resources: resourcesSpec(shape),
+    monitoring: monitoringSpec(definition),
+    resources: resourcesSpec(definition),
   });
   const base: Manifest = {
     apiVersion: CNPG,
     kind: "Cluster",
     metadata: given({
-      name: plan.cluster,
-      namespace: plan.namespace,
-      labels: { ...MANAGED_BY, ...sorted(shape.labels) },
-      annotations: sorted(shape.annotations),
+      name: database.cluster,
+      namespace: database.namespace,
+      labels: { ...MANAGED_BY, ...sorted(definition.labels) },
+      annotations: sorted(definition.annotations),
     }) as Manifest["metadata"],
     spec,
   };
-  return mergeOver(base, shape.overrides.cluster ?? {}) as Manifest;
+  return mergeOver(base, definition.overrides.cluster ?? {}) as Manifest;
 }
 
 function postgresqlSpec(context: EngineContext): object | undefined {
-  const { shape } = context;
+  const { definition } = context;
   const timeout = archiveTimeout(context);
-  const parameters = sorted({ ...shape.parameters, ...given({ archive_timeout: timeout }) });
-  const extensions = sortedEntries(shape.extensions).map(([name, { controlPath, image, libraryPath }]) =>
+  const parameters = sorted({ ...definition.parameters, ...given({ archive_timeout: timeout }) });
+  const extensions = sortedEntries(definition.extensions).map(([name, { controlPath, image, libraryPath }]) =>
     given({ name, image: { reference: image }, extension_control_path: controlPath, dynamic_library_path: libraryPath }),
   );
-  const spec = given({ parameters, shared_preload_libraries: filled(shape.sharedPreloadLibraries), extensions: filled(extensions) });
+  const spec = given({ parameters, shared_preload_libraries: filled(definition.sharedPreloadLibraries), extensions: filled(extensions) });
   return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
 /** CloudNativePG's default is 5min: only other values are set. */
-function archiveTimeout({ plan }: EngineContext): string | undefined {
-  const seconds = plan.archiveTimeoutSeconds;
+function archiveTimeout({ database }: EngineContext): string | undefined {
+  const seconds = database.archiveTimeoutSeconds;
   return seconds === undefined || seconds === DEFAULTS.clusterArchiveTimeoutSeconds ? undefined : `${seconds}s`;
 }
 
@@ -142,14 +148,14 @@ function roleSpec(name: string, role: RoleSettings): object {
   return given({ name, ...attributes, passwordSecret: passwordSecret === undefined ? undefined : { name: passwordSecret } });
 }
 
-function bootstrapSpec({ bootstrap }: ClusterShape, source: RecoverySource | null): object | undefined {
+function bootstrapSpec({ bootstrap }: ClusterDefinition, source: RecoverySource | null): object | undefined {
   const { import: imported, initdb, recovery } = bootstrap;
   if (recovery !== undefined) return { recovery: recoverySpec(recovery, source) };
   if (imported !== undefined) return { initdb: { ...initdbSpec(initdb ?? {}), import: importSpec(imported) } };
   return initdb === undefined ? undefined : { initdb: initdbSpec(initdb) };
 }
 
-function initdbSpec(initdb: NonNullable<ClusterShape["bootstrap"]["initdb"]>): object {
+function initdbSpec(initdb: NonNullable<ClusterDefinition["bootstrap"]["initdb"]>): object {
   const { ownerSecret, postInitApplicationSql, postInitSql, postInitTemplateSql, walSegmentSizeMiB, ...same } = initdb;
   return given({
     ...same,
@@ -189,7 +195,7 @@ function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null)
   });
 }
 
-function replicaSpec({ replica }: ClusterShape): object | undefined {
+function replicaSpec({ replica }: ClusterDefinition): object | undefined {
   return replica === undefined ? undefined : given({ ...replica, source: SOURCE_NAME });
 }
 
@@ -203,7 +209,7 @@ function snapshotSource({ storage, tablespaces, walStorage }: SnapshotSourceSett
   });
 }
 
-function externalClusters({ bootstrap }: ClusterShape, source: RecoverySource | null): readonly object[] | undefined {
+function externalClusters({ bootstrap }: ClusterDefinition, source: RecoverySource | null): readonly object[] | undefined {
   if (source !== null) return [{ name: SOURCE_NAME, plugin: { name: source.plugin.name, parameters: source.plugin.parameters } }];
   const imported = bootstrap.import;
   if (imported === undefined) return undefined;
@@ -218,7 +224,7 @@ function externalClusters({ bootstrap }: ClusterShape, source: RecoverySource | 
   return [given({ name: SOURCE_NAME, connectionParameters, password: passwordSecret })];
 }
 
-function monitoringSpec({ customQueries, disableDefaultQueries }: ClusterShape): object | undefined {
+function monitoringSpec({ customQueries, disableDefaultQueries }: ClusterDefinition): object | undefined {
   const spec = given({
     customQueriesConfigMap: filled(customQueries),
     disableDefaultQueries: disableDefaultQueries ? true : undefined,
@@ -226,7 +232,7 @@ function monitoringSpec({ customQueries, disableDefaultQueries }: ClusterShape):
   return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
-function resourcesSpec({ resources }: ClusterShape): object | undefined {
+function resourcesSpec({ resources }: ClusterDefinition): object | undefined {
   const { cpu, cpuLimit, memory, memoryLimit } = resources;
   const requests = given({ cpu, memory });
   const limits = given({ cpu: cpuLimit, memory: memoryLimit });
@@ -237,10 +243,10 @@ function resourcesSpec({ resources }: ClusterShape): object | undefined {
   return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
-function scheduledBackup({ plan }: Pick<EngineContext, "plan">, run: BackupRun): RenderedObject {
+function scheduledBackup({ database }: Pick<EngineContext, "database">, run: BackupRun): RenderedObject {
   const spec = given({
     schedule: toSixFields(run.cron),
-    ...backupSpec({ plan }, run),
+    ...backupSpec({ database }, run),
     immediate: run.immediate,
     suspend: run.suspend ? true : undefined,
     backupOwnerReference: run.ownerReference,
@@ -250,7 +256,7 @@ function scheduledBackup({ plan }: Pick<EngineContext, "plan">, run: BackupRun):
     manifest: {
       apiVersion: CNPG,
       kind: "ScheduledBackup",
-      metadata: { name: `${plan.cluster}-${run.suffix}`, namespace: plan.namespace, labels: MANAGED_BY },
+      metadata: { name: `${database.cluster}-${run.suffix}`, namespace: database.namespace, labels: MANAGED_BY },
       spec,
     },
   };
@@ -264,19 +270,19 @@ export type BackupSpec = Record<string, unknown>;
  * They need no schedule, and run on the cluster's usual target.
  */
 export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
-  const kinds = findEngine(context.plan.engine)?.backupTypes ?? [];
+  const kinds = findEngine(context.database.engine)?.backupTypes ?? [];
   return Object.fromEntries(kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]));
 }
 
 function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[] {
-  const repositories = context.plan.repositories.map(({ name }) => name);
+  const repositories = context.database.repositories.map(({ name }) => name);
   const once = { name: type, type, cron: "0 0 * * *", timeZone: "UTC", repoKeys: [], repositories, jitterSeconds: 0, deadlineSeconds: 0 };
-  return renderEngine({ ...context, schedules: {}, plan: { ...context.plan, schedules: [once] } }).runs;
+  return renderEngine({ ...context, schedules: {}, database: { ...context.database, schedules: [once] } }).runs;
 }
 
 /** Common fields of a Backup and a ScheduledBackup. */
-function backupSpec({ plan }: Pick<EngineContext, "plan">, { method, pluginConfiguration, target, online }: BackupRun): BackupSpec {
-  return given({ cluster: { name: plan.cluster }, method, pluginConfiguration, target, online });
+function backupSpec({ database }: Pick<EngineContext, "database">, { method, pluginConfiguration, target, online }: BackupRun): BackupSpec {
+  return given({ cluster: { name: database.cluster }, method, pluginConfiguration, target, online });
 }
 
 /** One backup, taken once the object exists. */
@@ -284,15 +290,15 @@ export function backupManifest(name: string, namespace: string, spec: BackupSpec
   return { apiVersion: CNPG, kind: "Backup", metadata: { name, namespace, labels: MANAGED_BY }, spec };
 }
 
-function poolerManifest({ plan }: EngineContext, pooler: PoolerShape): RenderedObject {
+function poolerManifest({ database }: EngineContext, pooler: PoolerPlan): RenderedObject {
   return {
     role: `pooler-${pooler.name}`,
     manifest: {
       apiVersion: CNPG,
       kind: "Pooler",
-      metadata: { name: `${plan.cluster}-${pooler.name}`, namespace: plan.namespace, labels: MANAGED_BY },
+      metadata: { name: `${database.cluster}-${pooler.name}`, namespace: database.namespace, labels: MANAGED_BY },
       spec: {
-        cluster: { name: plan.cluster },
+        cluster: { name: database.cluster },
         instances: pooler.instances,
         type: pooler.type,
         pgbouncer: given({ poolMode: pooler.poolMode, parameters: sorted(pooler.parameters) }),
@@ -301,7 +307,7 @@ function poolerManifest({ plan }: EngineContext, pooler: PoolerShape): RenderedO
   };
 }
 
-function byName(left: PoolerShape, right: PoolerShape): number {
+function byName(left: PoolerPlan, right: PoolerPlan): number {
   return left.name < right.name ? -1 : 1;
 }
 

@@ -2,7 +2,7 @@
  * The container that runs the packed program outside of PostgreSQL's pods: the plugin on the operator side, and jobs.
  * Pure.
  */
-import { PLACES, START } from "../../../runtime/cnpg/names";
+import { PATHS, START } from "../../../runtime/cnpg/names";
 
 /** Neither root nor an account of the image. */
 const USER = 10001;
@@ -33,7 +33,7 @@ export function programContainer({ args, cpu, image, memory, name, volumeMounts 
       runAsNonRoot: true,
       capabilities: { drop: ["ALL"] },
     },
-    volumeMounts: [{ name: "bundle", mountPath: PLACES.bundle, readOnly: true }, ...volumeMounts, { name: "run", mountPath: PLACES.run }],
+    volumeMounts: [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }, ...volumeMounts, { name: "run", mountPath: PATHS.run }],
   };
 }
 

@@ -2,13 +2,13 @@
  * Common parts of a cluster's scheduled Jobs: their own account, the packed program, one run at a time, and
  * notification. Pure.
  */
-import { PLACES } from "../../../runtime/cnpg/names";
+import { PATHS } from "../../../runtime/cnpg/names";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 
 /** Allowed delay of a run, for instance after a control plane outage. */
-const LATE_SECONDS = 6 * 60 * 60;
+const DELAY_SECONDS = 6 * 60 * 60;
 const NOTIFY_FILE = "notify.json";
 
 export interface ScheduledJob {
@@ -32,11 +32,11 @@ export interface ScheduledJob {
 
 /** @param role of the CronJob among the objects of its cluster */
 export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
-  const { plan, runtime, shape } = context;
+  const { database, runtime, definition } = context;
   const { account, container, cron, deadlineSeconds, env = [], job = {}, name, options, timeZone, verb, volumes = [] } = scheduled;
-  const { notifySecret } = shape;
-  const mount = { name: "notify", mountPath: PLACES.notify, readOnly: true };
-  const told = notifySecret === undefined ? [] : [`--notify-file=${PLACES.notify}/${NOTIFY_FILE}`, `--unit=${name}`];
+  const { notifySecret } = definition;
+  const mount = { name: "notify", mountPath: PATHS.notify, readOnly: true };
+  const notifyArgs = notifySecret === undefined ? [] : [`--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, `--unit=${name}`];
   const program = programContainer({
     ...container,
     image: runtime.image,
@@ -45,7 +45,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
       "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
       "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
       ...options,
-      ...told,
+      ...notifyArgs,
       "--log-level-console=info",
       "--log-level-file=off",
       verb,
@@ -68,7 +68,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
     schedule: cron,
     timeZone,
     concurrencyPolicy: "Forbid",
-    startingDeadlineSeconds: LATE_SECONDS,
+    startingDeadlineSeconds: DELAY_SECONDS,
     successfulJobsHistoryLimit: 1,
     failedJobsHistoryLimit: 1,
     jobTemplate: {
@@ -76,7 +76,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
       spec: { backoffLimit: 2, ...job, activeDeadlineSeconds: deadlineSeconds, template: { metadata: { labels }, spec: pod } },
     },
   };
-  return { role, manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace: plan.namespace, labels }, spec } };
+  return { role, manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace: database.namespace, labels }, spec } };
 }
 
 /** Identifies a pod's Job, for its objects and notifications. */
@@ -90,8 +90,8 @@ function identity(): object[] {
 }
 
 /** ServiceAccount, Role and RoleBinding of one name. @param role prefix of their roles */
-export function renderAccount({ plan }: EngineContext, role: string, name: string, rules: readonly object[]): RenderedObject[] {
-  const { namespace } = plan;
+export function renderAccount({ database }: EngineContext, role: string, name: string, rules: readonly object[]): RenderedObject[] {
+  const { namespace } = database;
   const metadata = { name, namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } };
   const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
   const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };

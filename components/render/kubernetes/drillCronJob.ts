@@ -3,8 +3,8 @@
  * read and remove the Clusters of its drills. Pure.
  */
 import { engineOf } from "../../plan/engines/engines";
-import { PLACES } from "../../../runtime/cnpg/names";
-import type { ResourcesSettings } from "../../plan/cluster/clusterSettings";
+import { PATHS } from "../../../runtime/cnpg/names";
+import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
 import { drillName } from "../../plan/schedule/declaredDrills";
 import type { DrillPlan } from "../../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "../engines/runtime";
@@ -29,21 +29,21 @@ const SETTINGS_FILE = "pgbackstop.json";
 
 /** Empty without a drill that the engine can make; rules refuse the others. */
 export function renderDrills(context: EngineContext): RenderedObject[] {
-  const { plan, shape } = context;
-  const drills = plan.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
-  if (drills.length === 0 || !engineOf(plan.engine).own) return [];
-  const account = `${plan.cluster}-drill`;
-  const names = drills.map(({ name }) => drillName(plan.cluster, name));
+  const { database, definition } = context;
+  const drills = database.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  if (drills.length === 0 || !engineOf(database.engine).own) return [];
+  const account = `${database.cluster}-drill`;
+  const names = drills.map(({ name }) => drillName(database.cluster, name));
   const settings = {
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: { name: settingsName(context), namespace: plan.namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } },
+    metadata: { name: settingsName(context), namespace: database.namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } },
     data: context.isOutline ? {} : { [SETTINGS_FILE]: settingsText(context) },
   };
   return [
     { role: "drill-config", manifest: settings },
-    ...(shape.drillPolicy ? renderDrillPolicy(plan, account, names) : []),
-    ...renderAccount(context, "drill", account, rulesFor(plan.cluster, names)),
+    ...(definition.drillPolicy ? renderDrillPolicy(database, account, names) : []),
+    ...renderAccount(context, "drill", account, rulesFor(database.cluster, names)),
     ...drills.map((drill) => renderCronJob(context, `drill-${drill.name}`, jobOf(context, drill, account))),
   ];
 }
@@ -61,16 +61,16 @@ function rulesFor(cluster: string, names: readonly string[]): object[] {
   ];
 }
 
-function settingsName({ plan }: EngineContext): string {
-  return `${plan.cluster}-drills`;
+function settingsName({ database }: EngineContext): string {
+  return `${database.cluster}-drills`;
 }
 
-function settingsText({ plan }: EngineContext): string {
-  return renderSettingsFile({ ...plan, firstBackup: false, drilled: plan });
+function settingsText({ database }: EngineContext): string {
+  return renderSettingsFile({ ...database, firstBackup: false, drilled: database });
 }
 
 function jobOf(context: EngineContext, drill: DrillPlan, account: string): ScheduledJob {
-  const name = drillName(context.plan.cluster, drill.name);
+  const name = drillName(context.database.cluster, drill.name);
   const { mounts, volumes } = volumesOf(context);
   return {
     name,
@@ -81,7 +81,7 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: string): Sched
     container: { name: "drill", cpu: CPU, memory: MEMORY, volumeMounts: mounts },
     options: optionsOf(context, drill, name),
     verb: "cnpg-drill",
-    env: [{ name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }],
+    env: [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }],
     volumes,
     job: {
       // A failed drill is not repeated.
@@ -96,24 +96,24 @@ function jobOf(context: EngineContext, drill: DrillPlan, account: string): Sched
   };
 }
 
-function optionsOf({ plan, shape }: EngineContext, drill: DrillPlan, name: string): string[] {
+function optionsOf({ database, definition }: EngineContext, drill: DrillPlan, name: string): string[] {
   return [
-    `--config=${PLACES.config}/pgbackrest.conf`,
-    `--settings=${PLACES.drill}/${SETTINGS_FILE}`,
-    `--stanza=${plan.stanza}`,
+    `--config=${PATHS.config}/pgbackrest.conf`,
+    `--settings=${PATHS.drill}/${SETTINGS_FILE}`,
+    `--stanza=${database.stanza}`,
     "--drill-job=$(JOB_NAME)",
     "--drill-job-uid=$(JOB_UID)",
-    `--drill-cluster=${plan.cluster}`,
-    `--drill-secret-path=${PLACES.production}`,
+    `--drill-cluster=${database.cluster}`,
+    `--drill-secret-path=${PATHS.production}`,
     `--throw-away=${name}`,
     `--name=${drill.name}`,
-    ...resourceWords(shape.drills[drill.name]?.resources ?? {}),
-    `--spool-path=${PLACES.run}/spool`,
-    `--lock-path=${PLACES.run}/lock`,
+    ...resourceArgs(definition.drills[drill.name]?.resources ?? {}),
+    `--spool-path=${PATHS.run}/spool`,
+    `--lock-path=${PATHS.run}/lock`,
   ];
 }
 
-function resourceWords({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): string[] {
+function resourceArgs({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): string[] {
   const quantities = { "requests.cpu": cpu, "requests.memory": memory, "limits.cpu": cpuLimit, "limits.memory": memoryLimit };
   return Object.entries(quantities).flatMap(([name, quantity]) => (quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`]));
 }
@@ -130,7 +130,7 @@ export interface RepositoryParts {
 
 export function repositoryParts(context: EngineContext): RepositoryParts {
   const { mounts, volumes } = mounted(repositoryEntries(context));
-  return { args: [`--config=${PLACES.config}/pgbackrest.conf`, `--stanza=${context.plan.stanza}`], volumeMounts: mounts, volumes };
+  return { args: [`--config=${PATHS.config}/pgbackrest.conf`, `--stanza=${context.database.stanza}`], volumeMounts: mounts, volumes };
 }
 
 /**
@@ -138,10 +138,10 @@ export function repositoryParts(context: EngineContext): RepositoryParts {
  * so that a waiting user can read them.
  */
 export function drillJobs(context: EngineContext): Record<string, object> {
-  const made = context.plan.drills.filter(({ elsewhere }) => elsewhere !== true);
+  const made = context.database.drills.filter(({ elsewhere }) => elsewhere !== true);
   return Object.fromEntries(
     made.map((drill) => {
-      const scheduled = jobOf(context, drill, `${context.plan.cluster}-drill`);
+      const scheduled = jobOf(context, drill, `${context.database.cluster}-drill`);
       const once = { ...scheduled, options: ["--pick=newest", ...scheduled.options], job: { ...scheduled.job, ttlSecondsAfterFinished: undefined } };
       const { spec } = renderCronJob(context, `drill-${drill.name}`, once).manifest as {
         readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
@@ -153,28 +153,28 @@ export function drillJobs(context: EngineContext): Record<string, object> {
 
 /** Configuration and keys as in a sidecar, and credentials for production if it exists. */
 function volumesOf(context: EngineContext): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
-  const { plan, shape } = context;
+  const { database, definition } = context;
   const [config, ...keys] = repositoryEntries(context);
   return mounted([
     ...(config === undefined ? [] : [config]),
-    ["drill", PLACES.drill, { configMap: { name: settingsName(context) } }, true],
-    ["production", PLACES.production, { projected: { sources: productionSources(plan.cluster, shape.bootstrap.initdb?.ownerSecret) } }, true],
+    ["drill", PATHS.drill, { configMap: { name: settingsName(context) } }, true],
+    ["production", PATHS.production, { projected: { sources: productionSources(database.cluster, definition.bootstrap.initdb?.ownerSecret) } }, true],
     ...keys,
   ]);
 }
 
 /** The configuration, then keys and claims. */
-function repositoryEntries({ plan, secrets }: EngineContext): Entry[] {
+function repositoryEntries({ database, secrets }: EngineContext): Entry[] {
   return [
-    ["config", PLACES.config, { configMap: { name: configMapName(plan.cluster) } }, true],
-    ...plan.repositories.flatMap(({ name }): Entry[] => {
+    ["config", PATHS.config, { configMap: { name: configMapName(database.cluster) } }, true],
+    ...database.repositories.flatMap(({ name }): Entry[] => {
       const sources = secretFiles(secrets[name] ?? {}).map(({ file, key, name: secret }) => ({
         secret: { name: secret, items: [{ key, path: file }], optional: true },
       }));
-      return sources.length === 0 ? [] : [[name, `${PLACES.secrets}/${name}`, { projected: { sources } }, true]];
+      return sources.length === 0 ? [] : [[name, `${PATHS.secrets}/${name}`, { projected: { sources } }, true]];
     }),
-    ...claimNames(plan).map(
-      (claim, index): Entry => [`claim-${index}`, `${PLACES.claims}/${claim}`, { persistentVolumeClaim: { claimName: claim } }, false],
+    ...claimNames(database).map(
+      (claim, index): Entry => [`claim-${index}`, `${PATHS.claims}/${claim}`, { persistentVolumeClaim: { claimName: claim } }, false],
     ),
   ];
 }

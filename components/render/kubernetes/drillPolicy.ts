@@ -8,7 +8,7 @@
  * production may have another one.
  */
 import { PLUGIN_NAME } from "../../../runtime/cnpg/names";
-import type { ClusterPlan } from "../../plan/model/plan";
+import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 
 /** Of `spec`: they name no Secret and no image, or have a separate rule below. */
@@ -58,7 +58,7 @@ const FREE_OF_PLUGIN = ["newestWal", "repo"];
  * of everybody when there is none: so it matches the names of the drills only.
  * @param names of the drills' Clusters
  */
-export function renderDrillPolicy({ cluster, namespace }: ClusterPlan, account: string, names: readonly string[]): RenderedObject[] {
+export function renderDrillPolicy({ cluster, namespace }: ClusterDatabasePlan, account: string, names: readonly string[]): RenderedObject[] {
   const isAccount = { name: "drill-account", expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'` };
   const clusters = { apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], resources: ["clusters"] };
   const common = { failurePolicy: "Fail", matchConditions: [isAccount] };

@@ -23,23 +23,23 @@ const CPU = "50m";
 
 /** Empty without a retention of snapshots, or without snapshots. */
 export function renderExpiry(context: EngineContext): RenderedObject[] {
-  const { plan, shape } = context;
-  const { snapshots } = shape;
-  if (snapshots === undefined || !expiresSnapshots(plan, snapshots)) return [];
-  const name = expiryName(plan.cluster);
+  const { database, definition } = context;
+  const { snapshots } = definition;
+  if (snapshots === undefined || !expiresSnapshots(database, snapshots)) return [];
+  const name = expiryName(database.cluster);
   const rights = (group: string, resource: string): object => ({ apiGroups: [group], resources: [resource], verbs: ["list", "delete"] });
   return [
     ...renderAccount(context, "expiry", name, [rights("postgresql.cnpg.io", "backups"), rights("snapshot.storage.k8s.io", "volumesnapshots")]),
     renderCronJob(context, "expiry", {
       name,
       account: name,
-      cron: `${minuteOf(plan.cluster)} ${HOUR} * * *`,
+      cron: `${minuteOf(database.cluster)} ${HOUR} * * *`,
       timeZone: "Etc/UTC",
       deadlineSeconds: RUN_SECONDS,
       container: { name: "expire", cpu: CPU, memory: MEMORY },
       options: [
-        `--snapshot-cluster=${plan.cluster}`,
-        ...snapshotScheduleNames(plan, snapshots).map((schedule) => `--snapshot-schedule=${schedule}`),
+        `--snapshot-cluster=${database.cluster}`,
+        ...snapshotScheduleNames(database, snapshots).map((schedule) => `--snapshot-schedule=${schedule}`),
         ...(snapshots.keepDays === undefined ? [] : [`--snapshot-keep-days=${snapshots.keepDays}`]),
         ...(snapshots.keepCount === undefined ? [] : [`--snapshot-keep-count=${snapshots.keepCount}`]),
       ],

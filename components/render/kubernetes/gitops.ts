@@ -3,9 +3,9 @@
  * objects as from the components. Secrets are named and never contained: a file with a key or a passphrase is refused.
  * Pure.
  */
-import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/clusterSettings";
-import { checkClusterFile, type ClusterFile, resolveClusterFile } from "../../plan/cluster/clusterFile";
-import { type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterShape";
+import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import { checkClusterPlan, type DeclaredCluster, planCluster } from "../../plan/cluster/planCluster";
+import { type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
@@ -29,7 +29,7 @@ export interface FileRepository extends Omit<RepositorySettings, "at"> {
   readonly ca?: KeyRefSettings;
 }
 
-type FileCluster = Omit<ClusterFile, "repositories"> & { readonly repositories?: Readonly<Record<string, FileRepository>> };
+type FileCluster = Omit<DeclaredCluster, "repositories"> & { readonly repositories?: Readonly<Record<string, FileRepository>> };
 
 /** The input of `pgbackstop render`. */
 export interface GitopsFile {
@@ -76,7 +76,7 @@ function pluginOf(plugin: NonNullable<GitopsFile["plugin"]>, bundle: RuntimeBund
   const namespace = plugin.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
   const serviceName = plugin.serviceName ?? PLUGIN_DEFAULTS.serviceName;
   const replicas = plugin.replicas ?? PLUGIN_DEFAULTS.replicas;
-  const findings = checkPlugin({ serviceName, replicas }).map((found) => ({ ...found, path: `plugin.${found.path}` }));
+  const findings = checkPlugin({ serviceName, replicas }).map((finding) => ({ ...finding, path: `plugin.${finding.path}` }));
   const runtime = bundleConfigMap(serviceName, namespace, bundle);
   const { cpu, memory } = PLUGIN_DEFAULTS;
   const plan = { namespace, serviceName, replicas, image: plugin.image ?? NODE_IMAGE, configMap: runtime.metadata.name, memory, cpu };
@@ -86,28 +86,28 @@ function pluginOf(plugin: NonNullable<GitopsFile["plugin"]>, bundle: RuntimeBund
 
 function clusterOf(path: string, name: string, file: FileCluster, attached: boolean, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
   const recovery = file.bootstrap?.recovery;
-  const resolved = resolveClusterFile(name, {
+  const resolved = planCluster(name, {
     ...file,
     repositories: settingsOf(file.repositories ?? {}),
     ...(recovery === undefined
       ? {}
       : { bootstrap: { ...file.bootstrap, recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) } } }),
   });
-  const findings = checkClusterFile(resolved, attached).map((found) => ({ ...found, path: `${path}.${found.path}` }));
+  const findings = checkClusterPlan(resolved, attached).map((finding) => ({ ...finding, path: `${path}.${finding.path}` }));
   if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
-  const { plan, schedules, shape, source } = resolved;
-  const runtime = bundleConfigMap(plan.cluster, plan.namespace, bundle);
+  const { database, schedules, definition, source } = resolved;
+  const runtime = bundleConfigMap(database.cluster, database.namespace, bundle);
   const context: EngineContext = {
-    plan,
+    database,
     schedules,
-    shape,
+    definition,
     secrets: secretsOf(file.repositories ?? {}),
     runtime: { configMap: runtime.metadata.name, image: NODE_IMAGE },
     isOutline: false,
   };
   const from = source === null ? null : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
-  const isRuntime = runsInPods(resolved) || expiresSnapshots(plan, shape.snapshots);
+  const isRuntime = runsInPods(resolved) || expiresSnapshots(database, definition.snapshots);
   return { manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
 }
 
@@ -115,10 +115,10 @@ type Repositories = Readonly<Record<string, FileRepository>>;
 
 function settingsOf(repositories: Repositories): Record<string, RepositorySettings> {
   const entries = Object.entries(repositories).map(([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
-    const { s3, ...place } = at;
+    const { s3, ...others } = at;
     const { existingSecret, ...location } = s3 ?? { existingSecret: undefined };
     const target: TargetSettings = {
-      ...place,
+      ...others,
       name: key,
       encrypted: existingSecret?.passphraseKey !== undefined,
       ...(s3 === undefined ? {} : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret: existingSecret !== undefined } }),
@@ -137,12 +137,12 @@ function secretsOf(repositories: Repositories): RepositorySecrets {
   );
 }
 
-/** Secrets in a file, at any position. @param wayOut where the secrets belong */
-export function secretsIn(value: unknown, path: string, wayOut = KUBERNETES_SECRETS): Finding[] {
+/** Secrets in a file, at any position. @param remedy where the secrets belong */
+export function secretsIn(value: unknown, path: string, remedy = KUBERNETES_SECRETS): Finding[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, item]) => {
     const own = path === "" ? name : `${path}.${name}`;
-    if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own, wayOut);
-    return [finding("PB116", own, "a GitOps file must not contain secrets", `remove it, and ${wayOut}`)];
+    if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own, remedy);
+    return [finding("PB116", own, "a GitOps file must not contain secrets", `remove it, and ${remedy}`)];
   });
 }

@@ -6,7 +6,7 @@
  * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` beside it; copying pg_dump
  * instead would need its libraries too.
  */
-import { BUNDLE_FILE, PLACES } from "../../../runtime/cnpg/names";
+import { BUNDLE_FILE, PATHS } from "../../../runtime/cnpg/names";
 import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
 import { PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
 import { given } from "../../plan/model/given";
@@ -20,7 +20,7 @@ const MEMORY = "384Mi";
 const COPY_MEMORY = "1Gi";
 const STEPS_FILE = "steps.json";
 const SCALED_KINDS = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
-const WORDS = { "stop-workloads": "stop", "start-workloads": "start", "repoint-secrets": "repoint", "restore-secrets": "restore" } as const;
+const VERBS = { "stop-workloads": "stop", "start-workloads": "start", "repoint-secrets": "repoint", "restore-secrets": "restore" } as const;
 
 /** Objects that exist, or come with the component. */
 export interface MigrationObjects {
@@ -56,7 +56,7 @@ export function objectNames(name: string): {
   readonly servers: string;
   readonly steps: string;
   readonly values: string;
-  readonly words: string;
+  readonly args: string;
 } {
   return {
     record: `${name}-record`,
@@ -64,12 +64,12 @@ export function objectNames(name: string): {
     servers: `${name}-servers`,
     steps: `${name}-steps`,
     values: `${name}-values`,
-    words: `${name}-words`,
+    args: `${name}-words`,
   };
 }
 
 /** Everything but Jobs and objects with secrets: once, in order. @param verbs of `pgbackstop migrate` that Jobs run */
-export function renderMigrationPlace(objects: MigrationObjects, verbs: readonly string[]): RenderedObject[] {
+export function renderMigrationObjects(objects: MigrationObjects, verbs: readonly string[]): RenderedObject[] {
   const names = objectNames(objects.name);
   const object = (role: string, kind: string, name: string, fields: object): RenderedObject => ({
     role,
@@ -87,23 +87,23 @@ export function renderMigrationPlace(objects: MigrationObjects, verbs: readonly 
 /** A Job that changes workloads or Secrets. */
 export function renderChangeJob(objects: MigrationObjects, { action, role }: MigrationStep): Manifest {
   const isAgain = role.endsWith("-again");
-  const word = isAgain ? "resume" : WORDS[action as keyof typeof WORDS];
+  const argument = isAgain ? "resume" : VERBS[action as keyof typeof VERBS];
   const isRepoint = action === "repoint-secrets";
   const values = { name: "values", secret: { secretName: objectNames(objects.name).values } };
   const container = programContainer({
     name: "step",
     image: objects.runtime.image,
-    args: [...changeWords(), word],
+    args: [...changeArgs(), argument],
     cpu: CPU,
     memory: MEMORY,
-    volumeMounts: [stepsMount(), ...(isRepoint ? [{ name: "values", mountPath: PLACES.values, readOnly: true }] : [])],
+    volumeMounts: [stepsMount(), ...(isRepoint ? [{ name: "values", mountPath: PATHS.values, readOnly: true }] : [])],
   });
   return job(objects, role, { containers: [container] }, [stepsVolume(objects), ...(isRepoint ? [values] : [])]);
 }
 
 /** Arguments of one step, as its Job reads them; none contains a newline. */
-export function wordsText(words: readonly string[]): string {
-  return words.map((word) => `${word}\n`).join("");
+export function argsText(args: readonly string[]): string {
+  return args.map((argument) => `${argument}\n`).join("");
 }
 
 /**
@@ -115,19 +115,19 @@ export function renderMigrateJob(
   { role, verb = "plan" }: MigrationStep,
   repositories: RepositoryVolumes | null,
 ): Manifest {
-  const run = { name: "run", mountPath: PLACES.run };
-  const bundle = { name: "bundle", mountPath: PLACES.bundle, readOnly: true };
+  const run = { name: "run", mountPath: PATHS.run };
+  const bundle = { name: "bundle", mountPath: PATHS.bundle, readOnly: true };
   const base = { cpu: CPU, memory: MEMORY };
-  const fetch = `set -e; gzip -dc ${PLACES.bundle}/${BUNDLE_FILE} > ${PLACES.run}/runtime.cjs; cp "$(command -v node)" ${PLACES.run}/node`;
+  const fetch = `set -e; gzip -dc ${PATHS.bundle}/${BUNDLE_FILE} > ${PATHS.run}/runtime.cjs; cp "$(command -v node)" ${PATHS.run}/node`;
   const step = programContainer({
     ...base,
     memory: COPY_MEMORY,
     name: "migrate",
     image: objects.postgresImage,
-    args: [`--lock-path=${PLACES.run}/lock`, `--spool-path=${PLACES.run}/spool`, "--log-level-file=off", ...(repositories?.args ?? [])],
+    args: [`--lock-path=${PATHS.run}/lock`, `--spool-path=${PATHS.run}/spool`, "--log-level-file=off", ...(repositories?.args ?? [])],
     volumeMounts: [
-      { name: "words", mountPath: PLACES.words, readOnly: true },
-      { name: "servers", mountPath: PLACES.servers, readOnly: true },
+      { name: "words", mountPath: PATHS.args, readOnly: true },
+      { name: "servers", mountPath: PATHS.servers, readOnly: true },
       ...(repositories?.volumeMounts ?? []),
     ],
   });
@@ -135,7 +135,7 @@ export function renderMigrateJob(
     ...base,
     name: "report",
     image: objects.runtime.image,
-    args: [...changeWords(), "report", verb],
+    args: [...changeArgs(), "report", verb],
     volumeMounts: [stepsMount()],
   });
   const node = programContainer({ ...base, name: "node", image: objects.runtime.image, args: [] });
@@ -147,16 +147,16 @@ export function renderMigrateJob(
         { ...node, command: ["/bin/sh", "-c", fetch], volumeMounts: [bundle, run] },
         {
           ...step,
-          command: ["/bin/sh", "-c", MIGRATE, "sh", `${PLACES.words}/${verb}`],
+          command: ["/bin/sh", "-c", MIGRATE, "sh", `${PATHS.args}/${verb}`],
           // Keys of repositories are files there, as beside an instance.
-          ...(repositories === null ? {} : { env: [{ name: "PGBACKSTOP_SECRETS", value: PLACES.secrets }] }),
+          ...(repositories === null ? {} : { env: [{ name: "PGBACKSTOP_SECRETS", value: PATHS.secrets }] }),
         },
       ],
       containers: [report],
     },
     [
       stepsVolume(objects),
-      { name: "words", configMap: { name: objectNames(objects.name).words } },
+      { name: "words", configMap: { name: objectNames(objects.name).args } },
       { name: "servers", projected: { defaultMode: 0o440, sources: objects.serverSources } },
       ...(repositories?.volumes ?? []),
     ],
@@ -174,7 +174,7 @@ shift
 while IFS= read -r word; do set -- "$@" "$word"; done < "$words"
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 code=0
-${PLACES.run}/node ${PLACES.run}/runtime.cjs --bin-path="$bin" "$@" > ${PLACES.run}/report.json &
+${PATHS.run}/node ${PATHS.run}/runtime.cjs --bin-path="$bin" "$@" > ${PATHS.run}/report.json &
 pid=$!
 trap 'kill -TERM "$pid"' TERM
 wait "$pid" || code=$?
@@ -182,15 +182,15 @@ while kill -0 "$pid" 2>/dev/null; do
   code=0
   wait "$pid" || code=$?
 done
-echo "$code" > ${PLACES.run}/code`;
+echo "$code" > ${PATHS.run}/code`;
 
-function changeWords(): string[] {
+function changeArgs(): string[] {
   return [
     // Kubernetes sets these variables.
     "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
     "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
-    `--migration-file=${PLACES.migration}/${STEPS_FILE}`,
-    `--lock-path=${PLACES.run}/lock`,
+    `--migration-file=${PATHS.migration}/${STEPS_FILE}`,
+    `--lock-path=${PATHS.run}/lock`,
     "--log-level-console=info",
     "--log-level-file=off",
     "cnpg-migrate",
@@ -198,7 +198,7 @@ function changeWords(): string[] {
 }
 
 function stepsMount(): object {
-  return { name: "steps", mountPath: PLACES.migration, readOnly: true };
+  return { name: "steps", mountPath: PATHS.migration, readOnly: true };
 }
 
 function stepsVolume({ name }: MigrationObjects): object {

@@ -3,7 +3,7 @@
  * it and always reach a replica. While none answers, no cluster with the plugin is reconciled, and none fails over.
  * Pure; Secrets with certificates are named here and created elsewhere.
  */
-import { PLACES, PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 
@@ -153,8 +153,8 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
           name: "plugin",
           image: plan.image,
           args: [
-            `--plugin-server-path=${PLACES.server}`,
-            `--plugin-client-path=${PLACES.client}`,
+            `--plugin-server-path=${PATHS.server}`,
+            `--plugin-client-path=${PATHS.client}`,
             `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
             `--plugin-image=${plan.image}`,
             "--log-level-console=info",
@@ -164,8 +164,8 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
           cpu: plan.cpu,
           memory: plan.memory,
           volumeMounts: [
-            { name: "server", mountPath: PLACES.server, readOnly: true },
-            { name: "client", mountPath: PLACES.client, readOnly: true },
+            { name: "server", mountPath: PATHS.server, readOnly: true },
+            { name: "client", mountPath: PATHS.client, readOnly: true },
           ],
         }),
         ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],

@@ -43,7 +43,7 @@ export function secretKeysOf<T>(ref: SecretNames<T>, hasKeys: boolean): Partial<
 /** With this label CloudNativePG and its plugins read a changed Secret again. */
 const RELOAD = { "cnpg.io/reload": "true" };
 
-export interface SecretPlace<T> {
+export interface SecretMetadata<T> {
   readonly name: T;
   readonly namespace: T;
   /** Besides the required ones. */
@@ -51,12 +51,12 @@ export interface SecretPlace<T> {
 }
 
 /** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are left out. */
-export function renderSecret<T>(place: SecretPlace<T>, parts: Readonly<Partial<Record<SecretPart, T | undefined>>>) {
+export function renderSecret<T>(metadata: SecretMetadata<T>, parts: Readonly<Partial<Record<SecretPart, T | undefined>>>) {
   const entries = SECRET_PARTS.flatMap((part): [string, T][] => {
     const value = parts[part];
     return value === undefined ? [] : [[SECRET_KEYS[part], value]];
   });
-  return { apiVersion: "v1", kind: "Secret", metadata: metadataOf(place), type: "Opaque", stringData: Object.fromEntries(entries) };
+  return { apiVersion: "v1", kind: "Secret", metadata: metadataOf(metadata), type: "Opaque", stringData: Object.fromEntries(entries) };
 }
 
 /** One key of the Secret, and its location in the store. */
@@ -80,28 +80,32 @@ export interface ExternalSource<T> {
 }
 
 /** `external-secrets.io/v1/ExternalSecret` whose Secret has its name. */
-export function renderExternalSecret<T>(place: SecretPlace<T>, source: ExternalSource<T>, keys: readonly ExternalKey<T>[]) {
+export function renderExternalSecret<T>(metadata: SecretMetadata<T>, source: ExternalSource<T>, keys: readonly ExternalKey<T>[]) {
   const { storeName, storeKind, refreshIntervalSeconds, creationPolicy, deletionPolicy } = source;
   return {
     apiVersion: "external-secrets.io/v1",
     kind: "ExternalSecret",
-    metadata: { name: place.name, namespace: place.namespace, ...(Object.keys(place.labels).length === 0 ? {} : { labels: place.labels }) },
+    metadata: {
+      name: metadata.name,
+      namespace: metadata.namespace,
+      ...(Object.keys(metadata.labels).length === 0 ? {} : { labels: metadata.labels }),
+    },
     spec: {
       refreshPolicy: "Periodic",
       refreshInterval: durationText(refreshIntervalSeconds),
       secretStoreRef: { name: storeName, kind: storeKind },
       target: {
-        name: place.name,
+        name: metadata.name,
         creationPolicy,
         deletionPolicy,
-        template: { metadata: { labels: { ...RELOAD, ...place.labels } } },
+        template: { metadata: { labels: { ...RELOAD, ...metadata.labels } } },
       },
       data: keys.map(({ secretKey, key, property }) => ({ secretKey, remoteRef: { key, ...given({ property }) } })),
     },
   };
 }
 
-function metadataOf<T>({ name, namespace, labels }: SecretPlace<T>) {
+function metadataOf<T>({ name, namespace, labels }: SecretMetadata<T>) {
   return { name, namespace, labels: { ...RELOAD, ...labels } };
 }
 

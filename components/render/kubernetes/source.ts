@@ -1,17 +1,17 @@
 /** Source of a restored cluster: the plugin's entry and the objects that it needs, for any engine. Pure. */
-import type { ResolvedSource } from "../../plan/cluster/clusterShape";
+import type { SourcePlan } from "../../plan/cluster/clusterPlan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { renderSource } from "../engines/engineTable";
 import type { EngineContext, RecoverySource } from "../engines/engine";
 import type { RenderedObject } from "./objects";
 
 /** @param context with the Secrets of the source's own repositories @returns null if it begins with a snapshot alone */
-export function recoverySource(context: EngineContext, source: ResolvedSource): RecoverySource | null {
+export function recoverySource(context: EngineContext, source: SourcePlan): RecoverySource | null {
   // The recovery knows only named repositories: it reads no other one.
-  const named = source.from.flatMap((name) => source.plan.repositories.filter((repository) => repository.name === name));
-  const plan = { ...source.plan, repositories: named.length === 0 ? source.plan.repositories : inKeyOrder(named) };
-  if (plan.repositories.length === 0) return null;
-  const { objects, plugin } = renderSource({ ...context, plan });
+  const named = source.from.flatMap((name) => source.database.repositories.filter((repository) => repository.name === name));
+  const database = { ...source.database, repositories: named.length === 0 ? source.database.repositories : inKeyOrder(named) };
+  if (database.repositories.length === 0) return null;
+  const { objects, plugin } = renderSource({ ...context, database });
   return { plugin, objects: objects.map(asSource) };
 }
 

@@ -7,7 +7,7 @@ export function renderAlertFile(groups: readonly AlertGroup[]): string {
   return ["groups:", ...groupLines(groups, "  ")].map((line) => `${line}\n`).join("");
 }
 
-export interface PrometheusRulePlace {
+export interface PrometheusRuleMetadata {
   readonly name: string;
   readonly namespace: string;
   /** Labels that the operator's `ruleSelector` requires. */
@@ -15,7 +15,7 @@ export interface PrometheusRulePlace {
 }
 
 /** The object of `monitoring.coreos.com/v1`, for Prometheus' operator. */
-export function prometheusRule(groups: readonly AlertGroup[], { labels, name, namespace }: PrometheusRulePlace) {
+export function prometheusRule(groups: readonly AlertGroup[], { labels, name, namespace }: PrometheusRuleMetadata) {
   return {
     apiVersion: "monitoring.coreos.com/v1",
     kind: "PrometheusRule",
@@ -25,7 +25,7 @@ export function prometheusRule(groups: readonly AlertGroup[], { labels, name, na
 }
 
 /** The object as YAML. */
-export function renderPrometheusRule(groups: readonly AlertGroup[], { labels, name, namespace }: PrometheusRulePlace): string {
+export function renderPrometheusRule(groups: readonly AlertGroup[], { labels, name, namespace }: PrometheusRuleMetadata): string {
   return [
     "apiVersion: monitoring.coreos.com/v1",
     "kind: PrometheusRule",

@@ -28,7 +28,7 @@ export const FIRST_STEPS: readonly string[] = [
 ];
 
 /** Terms for first-time readers, with their meaning. */
-export const GLOSSARY: readonly (readonly [word: string, text: string])[] = [
+export const GLOSSARY: readonly (readonly [term: string, text: string])[] = [
   ["repository", "a location of backups and WAL, such as repo1 or repo2; each alone is enough for a restore"],
   ["WAL", "PostgreSQL's log of all changes, archived file by file: it brings a backup forward to any point in time"],
   ["stanza", "the database's name in its repositories"],

@@ -25,7 +25,7 @@ function peopleText(people: RunbookPeople): string {
     `## Who\n\n| role | does | who |\n| --- | --- | --- |\n${rows.join("\n")}\n`,
     "One person may have several roles, but the one who types should not be the one who speaks.\n",
     `## Messages\n\n| when | what |\n| --- | --- |\n${messages.join("\n")}\n`,
-    `## Terms\n\n${GLOSSARY.map(([word, text]) => `- **${word}**: ${text}`).join("\n")}\n`,
+    `## Terms\n\n${GLOSSARY.map(([term, text]) => `- **${term}**: ${text}`).join("\n")}\n`,
   ].join("\n");
 }
 
@@ -62,8 +62,8 @@ function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): str
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => `| ${[repository, drill, rto, rpo].map(cell).join(" | ")} |`);
   const table = `| | last drill | open again after (RTO) | lost (RPO) |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
   const today = measuredBy === null ? "" : `\n\n\`\`\`sh\n${measuredBy}\n\`\`\``;
-  const anew = drilledBy.length === 0 ? "" : `\n\n${DRILLED_LEAD}\n\n\`\`\`sh\n${drilledBy.join("\n")}\n\`\`\``;
-  return `### Measurements\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}${anew}\n`;
+  const drillText = drilledBy.length === 0 ? "" : `\n\n${DRILLED_LEAD}\n\n\`\`\`sh\n${drilledBy.join("\n")}\n\`\`\``;
+  return `### Measurements\n\n${measured === null ? "" : `${table}\n`}${measuredLead(measured !== null, measuredBy)}${today}${drillText}\n`;
 }
 
 export const DRILLED_LEAD = "To measure again, beside production and without touching it:";
@@ -79,7 +79,7 @@ export function measuredLead(isGiven: boolean, measuredBy: string | null): strin
 
 function placeholderTexts({ placeholders }: DatabaseRunbook): string[] {
   if (placeholders.length === 0) return [];
-  return [`### Placeholders\n\n${placeholders.map(({ text, word }) => `- \`${word}\`: ${cell(text)}`).join("\n")}\n`];
+  return [`### Placeholders\n\n${placeholders.map(({ text, name }) => `- \`${name}\`: ${cell(text)}`).join("\n")}\n`];
 }
 
 function scenarioText(name: string, { id, steps, title, when }: RunbookScenario, number: number): string {

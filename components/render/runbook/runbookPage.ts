@@ -48,7 +48,7 @@ ${table(["when", "what"], messages)}</section>
 <section><h2>Terms</h2>
 ${table(
   ["word", "what it is"],
-  GLOSSARY.map(([word, text]) => row(word, [text])),
+  GLOSSARY.map(([term, text]) => row(term, [text])),
 )}</section>`;
 }
 
@@ -87,15 +87,15 @@ ${list(keys.length === 0 ? ["none are needed"] : keys)}
 
 function measuredSection({ drilledBy, measured, measuredBy }: DatabaseRunbook): string {
   const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => row(repository, [drill, rto, rpo]));
-  const anew = drilledBy.length === 0 ? "" : `<p>${escapeText(DRILLED_LEAD)}</p>${commandBlock(drilledBy)}`;
+  const drillText = drilledBy.length === 0 ? "" : `<p>${escapeText(DRILLED_LEAD)}</p>${commandBlock(drilledBy)}`;
   return `<h3>Measurements</h3>
 ${measured === null ? "" : table(["", "last drill", "open again after (RTO)", "lost (RPO)"], rows)}
-<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : commandBlock([measuredBy])}${anew}`;
+<p>${escapeText(measuredLead(measured !== null, measuredBy))}</p>${measuredBy === null ? "" : commandBlock([measuredBy])}${drillText}`;
 }
 
 function placeholderSection({ placeholders }: DatabaseRunbook): string {
   if (placeholders.length === 0) return "";
-  const lines = placeholders.map(({ text, word }) => `<li><code>${escapeText(word)}</code>: ${escapeText(text)}</li>`);
+  const lines = placeholders.map(({ text, name }) => `<li><code>${escapeText(name)}</code>: ${escapeText(text)}</li>`);
   return `<h3>Placeholders</h3>
 <ul>${lines.join("\n")}</ul>`;
 }
@@ -117,7 +117,7 @@ function stepItem({ commands, isOptional, isRepeated, language, text }: RunbookS
  */
 function commandBlock(commands: readonly string[], language: RunbookStep["language"] = "sh"): string {
   if (language === "ts") return `<pre>${commands.map(escapeText).join("\n")}</pre>`;
-  const lines = commands.map((command) => `<code>${command.replace(/[^ ]+/g, (word) => `<span>${escapeText(word)}</span>`)}</code>`);
+  const lines = commands.map((command) => `<code>${command.replace(/[^ ]+/g, (argument) => `<span>${escapeText(argument)}</span>`)}</code>`);
   return `<pre class="sh">${lines.join("\n")}</pre>`;
 }
 

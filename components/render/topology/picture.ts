@@ -21,7 +21,7 @@ const LABEL = { x: 330, width: 380 } as const;
 const CHARACTER_WIDTH = 7.1;
 
 type Status = "same" | "added" | "removed" | "weakened" | "acknowledged" | "strengthened" | "uncertain" | "neutral";
-const WORDS: Readonly<Record<Status, string>> = {
+const MARKS: Readonly<Record<Status, string>> = {
   same: "",
   added: "▲ new",
   removed: "▼ removed",
@@ -142,13 +142,13 @@ function statusOfDatabase({ after, before, changes }: Band): Status {
 }
 
 function worst(changes: readonly Change[]): Status {
-  const found = new Set(
+  const effects = new Set(
     changes.map(({ acknowledged, effect, uncertain }): Status => {
       if (uncertain) return "uncertain";
       return effect === "weakened" && acknowledged !== undefined ? "acknowledged" : effect;
     }),
   );
-  return STRENGTH.find((status) => found.has(status)) ?? "same";
+  return STRENGTH.find((status) => effects.has(status)) ?? "same";
 }
 
 function databaseLines({ databases: [node], objectives }: Topology): string[] {
@@ -200,11 +200,11 @@ function drawBox(
   name: string,
   lines: readonly string[],
 ): string {
-  const mark = WORDS[status];
+  const mark = MARKS[status];
   const step = lines.length > 2 ? 19 : 21;
   const shown = lines.map((line, index) => drawText(x + 12, y + 41 + index * step - (lines.length > 2 ? 2 : 0), size.width - 24, line, "small"));
-  const room = size.width - 24 - mark.length * CHARACTER_WIDTH;
-  return `<g class="${status}"><rect class="box" x="${x}" y="${y}" width="${size.width}" height="${size.height}" rx="8"/>${drawText(x + 12, y + 21, room, name, "name")}${
+  const nameWidth = size.width - 24 - mark.length * CHARACTER_WIDTH;
+  return `<g class="${status}"><rect class="box" x="${x}" y="${y}" width="${size.width}" height="${size.height}" rx="8"/>${drawText(x + 12, y + 21, nameWidth, name, "name")}${
     mark === "" ? "" : `<text class="mark" x="${x + size.width - 12}" y="${y + 21}" text-anchor="end">${escapeText(mark)}</text>`
   }${shown.join("")}</g>`;
 }
@@ -226,13 +226,13 @@ function drawText(x: number, y: number, width: number, text: string, name: strin
 function describe(band: Band): string {
   const rows = rowsOf(band).map(({ above, arrow, below, now, old, status }) => {
     const node = now ?? old;
-    const marks = [...new Set([WORDS[status], WORDS[arrow]])].filter((mark) => mark !== "").map((mark) => mark.slice(2));
+    const marks = [...new Set([MARKS[status], MARKS[arrow]])].filter((mark) => mark !== "").map((mark) => mark.slice(2));
     return `${node.name}${marks.length === 0 ? "" : ` (${marks.join(", ")})`}: ${above}; ${below}; ${repositoryLines(node).join(", ")}`;
   });
   return `Database ${band.name}. ${rows.join(". ")}`;
 }
 
-const STATUSES = Object.keys(WORDS) as Status[];
+const STATUSES = Object.keys(MARKS) as Status[];
 const ARROWS = `<defs>${STATUSES.map((status) => `<marker id="tip-${status}" class="${status}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0 0L10 5L0 10z"/></marker>`).join("")}</defs>`;
 
 const LIGHT = "--ground:#ffffff;--box:#f6f8fa;--ink:#1f2328;--dim:#4b535d;--line:#8c959f;--weak:#b3261e;--strong:#1a7f37;--open:#7d4e00";

@@ -25,14 +25,14 @@ export function headline(diff: TopologyDiff): string {
   if (diff.changes.length === 0) return "nothing changes";
   const weakened = weakenedOf(diff).length;
   const certain = diff.changes.filter((change) => !change.uncertain);
-  const amounts: [amount: number, word: string][] = [
+  const amounts: [amount: number, noun: string][] = [
     [weakened, "weakened"],
     [certain.filter((change) => change.acknowledged !== undefined).length, "weakened and acknowledged"],
     [certain.filter((change) => change.effect === "strengthened").length, "strengthened"],
     [certain.filter((change) => change.effect === "neutral").length, "neutral"],
     [diff.changes.length - certain.length, "not known yet"],
   ];
-  return amounts.flatMap(([amount, word]) => (amount === 0 ? [] : [`${amount} ${word}`])).join(", ");
+  return amounts.flatMap(([amount, noun]) => (amount === 0 ? [] : [`${amount} ${noun}`])).join(", ");
 }
 
 /** Ends with a newline. */
@@ -140,7 +140,7 @@ export function cell(text: string): string {
     .replace(/>/g, "&gt;")
     .replace(/[\\`*_[\]|~#!]/g, (character) => `\\${character}`)
     .replace(/@/g, "@\u200b")
-    .replace(/(https?):\/\/|www\./gi, (found) => found.replace(/[:.]/, "$&\u200b"));
+    .replace(/(https?):\/\/|www\./gi, (prefix) => prefix.replace(/[:.]/, "$&\u200b"));
 }
 
 /** Removes control characters and those that change the text direction. */

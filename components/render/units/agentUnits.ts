@@ -14,8 +14,8 @@ export function agentUnits(plan: HostPlan): Unit[] {
   if (!plan.agent || plan.drillsOnly) return [];
   const name = unitName(plan.stanza, "agent");
   return [
-    { name: `${name}.service`, text: renderService(plan), late: true, enabled: false, restarted: true },
-    { name: `${name}.socket`, text: renderSocket(plan), late: false, enabled: true, restarted: false },
+    { name: `${name}.service`, text: renderService(plan), deferred: true, enabled: false, restarted: true },
+    { name: `${name}.socket`, text: renderSocket(plan), deferred: false, enabled: true, restarted: false },
   ];
 }
 

@@ -1,25 +1,25 @@
 /** One service and one timer for each backup schedule. */
 import type { HostPlan } from "../../plan/model/plan";
 import type { Schedule } from "../../plan/schedule/schedule";
-import { systemdWord } from "../host/commandLine";
+import { systemdArgument } from "../host/commandLine";
 import { unitCommand } from "../host/systemdCredentials";
 import { jobUnits } from "./jobUnits";
 import type { Unit } from "./unit";
 
 /**
  * The units of every schedule, in the plan's order.
- * @param words program and arguments that take the backup; default: the runtime's
+ * @param argsOf program and arguments that take the backup; default: the runtime's
  * @throws Error for a schedule that rules refuse
  */
-export function backupUnits(plan: HostPlan, words?: (schedule: Schedule) => readonly string[]): Unit[] {
+export function backupUnits(plan: HostPlan, argsOf?: (schedule: Schedule) => readonly string[]): Unit[] {
   return plan.schedules.flatMap((time) => {
-    const command = words === undefined ? unitCommand(plan, runtimeWords(plan, time)) : words(time).map(systemdWord).join(" ");
+    const command = argsOf === undefined ? unitCommand(plan, runtimeArgs(plan, time)) : argsOf(time).map(systemdArgument).join(" ");
     return jobUnits(plan, { command, title: `${time.type} backup`, time });
   });
 }
 
 /** One repository is named, all are the default; rules/schedules.ts refuses other numbers. */
-function runtimeWords(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
+function runtimeArgs(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
   const named = repoKeys.length < plan.repositories.length ? repoKeys.map((key) => `--repo=${key}`) : [];
   return ["backup", `--type=${type}`, ...named];
 }

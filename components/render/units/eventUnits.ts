@@ -9,9 +9,9 @@ import type { HostPlan } from "../../plan/model/plan";
 import { noticeLines, noticeUnit } from "./noticeUnit";
 import { type Unit, unitName } from "./unit";
 
-type Told = "start" | "success" | "drill";
+type UnitEvent = "start" | "success" | "drill";
 
-const PURPOSES: Readonly<Record<Told, { readonly name: string; readonly title: string }>> = {
+const PURPOSES: Readonly<Record<UnitEvent, { readonly name: string; readonly title: string }>> = {
   start: { name: "started", title: "%i has begun" },
   success: { name: "succeeded", title: "%i has ended well" },
   drill: { name: "drilled", title: "result of %i" },
@@ -20,14 +20,14 @@ const PURPOSES: Readonly<Record<Told, { readonly name: string; readonly title: s
 const TIMEOUT_SECONDS = 90;
 
 /** `pgbackstop-main-started@%n.service`. @param instance the reported unit */
-function toldUnitName(stanza: string, event: Told, instance: string): string {
+function eventUnitName(stanza: string, event: UnitEvent, instance: string): string {
   return `${unitName(stanza, PURPOSES[event].name)}@${instance}.service`;
 }
 
 /** `[Unit]` lines of a reported unit. @param unit its name with the ending */
-export function toldLines(plan: HostPlan, unit: string, isDrill: boolean): string[] {
-  const wants = (event: Told): boolean => isTold(plan, event, unit);
-  const named = (event: Told): string => toldUnitName(plan.stanza, event, "%n");
+export function eventLines(plan: HostPlan, unit: string, isDrill: boolean): string[] {
+  const wants = (event: UnitEvent): boolean => isWanted(plan, event, unit);
+  const named = (event: UnitEvent): string => eventUnitName(plan.stanza, event, "%n");
   const drilled = isDrill && wants("drill") ? [named("drill")] : [];
   const ended = [...(wants("success") ? [named("success")] : []), ...drilled];
   return [
@@ -39,7 +39,7 @@ export function toldLines(plan: HostPlan, unit: string, isDrill: boolean): strin
 }
 
 /** The notice units that any target wants. */
-export function toldUnits(plan: HostPlan): Unit[] {
+export function eventUnits(plan: HostPlan): Unit[] {
   const wanted = (["start", "success", "drill"] as const).filter(
     (event) => isLoaded(plan) && plan.notices.some(({ events }) => events.includes(event)),
   );
@@ -56,10 +56,10 @@ export function toldUnits(plan: HostPlan): Unit[] {
 
 /** An end waits for its start: reported in reverse it would look like an endless run. */
 export function afterStart(plan: HostPlan): string[] {
-  return plan.notices.some(({ events }) => events.includes("start")) ? [toldUnitName(plan.stanza, "start", "%i")] : [];
+  return plan.notices.some(({ events }) => events.includes("start")) ? [eventUnitName(plan.stanza, "start", "%i")] : [];
 }
 
-function isTold(plan: HostPlan, event: Told, unit: string): boolean {
+function isWanted(plan: HostPlan, event: UnitEvent, unit: string): boolean {
   return isLoaded(plan) && plan.notices.some(({ events, units }) => events.includes(event) && (units.length === 0 || units.includes(unit)));
 }
 

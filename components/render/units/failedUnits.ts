@@ -5,7 +5,7 @@
 import { SYSTEMD_DIRECTORIES } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import type { HostPlan } from "../../plan/model/plan";
-import { systemdWord } from "../host/commandLine";
+import { systemdArgument } from "../host/commandLine";
 import { noticeLines, noticeUnit } from "./noticeUnit";
 import { afterStart } from "./eventUnits";
 import { type Unit, unitName } from "./unit";
@@ -19,12 +19,12 @@ export function onFailureLines(plan: HostPlan): string[] {
 export function failedUnits(plan: HostPlan): Unit[] {
   if (!isLoaded(plan) || (plan.schedules.length === 0 && plan.maintenance.length === 0 && ownDrills(plan).length === 0)) return [];
   // "<3>" is the priority of an error (sd-daemon(3)).
-  const said = systemdWord("<3>%i failed: journalctl -u %i says why").replaceAll("%%", "%");
+  const message = systemdArgument("<3>%i failed: journalctl -u %i says why").replaceAll("%%", "%");
   return [
     noticeUnit(plan, unitName(plan.stanza, "failed"), {
       title: "%i failed",
       after: afterStart(plan),
-      lines: [`ExecStart=/bin/echo ${said}`, ...(plan.notifies ? noticeLines(plan, "failure", "ExecStart=") : [])],
+      lines: [`ExecStart=/bin/echo ${message}`, ...(plan.notifies ? noticeLines(plan, "failure", "ExecStart=") : [])],
       timeoutSeconds: 300,
     }),
   ];

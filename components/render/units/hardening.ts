@@ -7,7 +7,7 @@
  * PostgreSQL's shared memory.
  */
 import type { HostPlan } from "../../plan/model/plan";
-import { systemdWord } from "../host/commandLine";
+import { systemdArgument } from "../host/commandLine";
 
 /** Directories that ProtectHome hides. */
 const HOME_DIRECTORIES = ["/home", "/root", "/run/user"];
@@ -50,7 +50,7 @@ export function hardening(plan: HostPlan, { writesData = false, writes = [], sta
   // continue to write to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
   if (holds) return [...HARDENING, "ProtectSystem=full", ...home];
-  const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) => systemdWord(`-${path}`));
+  const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) => systemdArgument(`-${path}`));
   return [...HARDENING, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }
 

@@ -4,7 +4,7 @@ import { loadCron, type RunTime, toOnCalendar } from "../../plan/schedule/schedu
 import { credentialLines } from "../host/systemdCredentials";
 import { onFailureLines } from "./failedUnits";
 import { hardening } from "./hardening";
-import { toldLines } from "./eventUnits";
+import { eventLines } from "./eventUnits";
 import { type Unit, UNIT_HEAD, unitName, unitText } from "./unit";
 
 interface Job {
@@ -35,8 +35,8 @@ const LOCK_TAKEN = 50;
 export function jobUnits(plan: HostPlan, job: Job): Unit[] {
   const name = unitName(plan.stanza, job.time.name);
   return [
-    { name: `${name}.service`, text: renderService(plan, job), late: true, enabled: false, restarted: false },
-    { name: `${name}.timer`, text: renderTimer(plan, job), late: false, enabled: true, restarted: false },
+    { name: `${name}.service`, text: renderService(plan, job), deferred: true, enabled: false, restarted: false },
+    { name: `${name}.timer`, text: renderTimer(plan, job), deferred: false, enabled: true, restarted: false },
   ];
 }
 
@@ -63,7 +63,7 @@ function renderService(plan: HostPlan, job: Job): string {
     "After=network-online.target remote-fs.target postgresql.service",
     "Wants=network-online.target",
     ...onFailureLines(plan),
-    ...(isQuiet ? [] : toldLines(plan, `${unitName(plan.stanza, time.name)}.service`, isDrill)),
+    ...(isQuiet ? [] : eventLines(plan, `${unitName(plan.stanza, time.name)}.service`, isDrill)),
     // systemd's lists add up. Commands at a unit's own end no longer have credentials (systemd 252).
     ...afterwards.flatMap((name) => [`OnSuccess=${name}`, `OnFailure=${name}`]),
     "",

@@ -8,22 +8,22 @@ import type { Unit } from "./unit";
 /** In the plan's order. @throws Error for a time that rules refuse */
 export function maintenanceUnits(plan: HostPlan): Unit[] {
   return plan.maintenance.flatMap((task) => {
-    const { words, ...job } = JOBS[task.name](plan, task);
-    return jobUnits(plan, { ...job, command: unitCommand(plan, words), time: task });
+    const { args, ...job } = JOBS[task.name](plan, task);
+    return jobUnits(plan, { ...job, command: unitCommand(plan, args), time: task });
   });
 }
 
-type JobOf = (plan: HostPlan, task: TaskPlan) => Omit<Parameters<typeof jobUnits>[1], "command" | "time"> & { readonly words: readonly string[] };
+type JobOf = (plan: HostPlan, task: TaskPlan) => Omit<Parameters<typeof jobUnits>[1], "command" | "time"> & { readonly args: readonly string[] };
 
 const JOBS: Readonly<Record<TaskPlan["name"], JobOf>> = {
-  expire: () => ({ words: ["expire"], title: "expiry", mayYield: true }),
+  expire: () => ({ args: ["expire"], title: "expiry", mayYield: true }),
   verify: (_plan, { samplePercent }) => ({
-    words: ["verify", ...(samplePercent === undefined || samplePercent >= 100 ? [] : [`--sample=${samplePercent}`])],
+    args: ["verify", ...(samplePercent === undefined || samplePercent >= 100 ? [] : [`--sample=${samplePercent}`])],
     title: "verification",
   }),
-  heal: () => ({ words: ["heal"], title: "repair of WAL", mayYield: true }),
+  heal: () => ({ args: ["heal"], title: "repair of WAL", mayYield: true }),
   metrics: (plan) => ({
-    words: ["metrics", `--output-file=${metricsFile(plan)}`],
+    args: ["metrics", `--output-file=${metricsFile(plan)}`],
     title: "metrics",
     writes: [plan.directories.metrics],
     isQuiet: true,

@@ -3,7 +3,7 @@
  * repositories' keys.
  */
 import type { HostPlan } from "../../plan/model/plan";
-import { notifyLines, notifyWords, unitCommand } from "../host/systemdCredentials";
+import { notifyLines, notifyArgs, unitCommand } from "../host/systemdCredentials";
 import { hardening } from "./hardening";
 import { type Unit, UNIT_HEAD, unitText } from "./unit";
 
@@ -33,10 +33,10 @@ export function noticeUnit(plan: HostPlan, name: string, { after, lines, timeout
     `TimeoutStartSec=${timeoutSeconds}`,
     ...hardening(plan),
   ]);
-  return { name: `${name}@.service`, text, late: true, enabled: false, restarted: false };
+  return { name: `${name}@.service`, text, deferred: true, enabled: false, restarted: false };
 }
 
 /** `[Service]` lines: the verb, by `ExecStart=` or `ExecStart=-`, and the file of notification targets. */
 export function noticeLines(plan: HostPlan, event: string, directive: string): string[] {
-  return [`${directive}${unitCommand({ ...plan, repositories: [] }, notifyWords(plan, event))} --unit=%i`, ...notifyLines(plan)];
+  return [`${directive}${unitCommand({ ...plan, repositories: [] }, notifyArgs(plan, event))} --unit=%i`, ...notifyLines(plan)];
 }

@@ -7,7 +7,7 @@ export interface Unit {
   readonly name: string;
   readonly text: string;
   /** True if the text may need late values. */
-  readonly late: boolean;
+  readonly deferred: boolean;
   /** An update enables, starts and monitors it: timers and sockets, which start the services. */
   readonly enabled: boolean;
   /**
@@ -23,8 +23,8 @@ export function unitName(stanza: string, purpose: string): string {
 }
 
 /** A unit's file. */
-export function unitFile(directory: string, unit: Unit): RenderedFile & { readonly late: boolean } {
-  return { path: `${directory}/${unit.name}`, mode: "0644", owner: "admin", text: unit.text, late: unit.late };
+export function unitFile(directory: string, unit: Unit): RenderedFile & { readonly deferred: boolean } {
+  return { path: `${directory}/${unit.name}`, mode: "0644", owner: "admin", text: unit.text, deferred: unit.deferred };
 }
 
 /** First line of every unit. */

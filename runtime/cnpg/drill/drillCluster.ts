@@ -13,14 +13,14 @@ import { librariesIn } from "../../operations/drill/neutral";
 import { at, findOwnParameters, isObject, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { PLUGIN_NAME } from "../names";
 
-export interface ThrowAwayWish {
+export interface ThrowAwayRequest {
   readonly name: string;
   readonly drillId: string;
   /** Owns the Cluster: both end together; null for a drill run by hand. */
   readonly job: { readonly name: string; readonly uid: string } | null;
   /** End of the drill, even if it hangs: ms since 1970. */
   readonly untilMs: number;
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly picked: Picked;
   /** Newest segment that recovery may see; null for all. */
   readonly newestWal: string | null;
@@ -81,8 +81,8 @@ const PARAMETERS_TAKEN_OVER = [
 const ACTING_LIBRARIES = ["bdr", "pg_cron", "pg_failover_slots", "pg_net", "pg_partman_bgw", "pgl_ddl_deploy", "pglogical", "spock", "wal2mongo"];
 
 /** @throws optionInvalid if this plugin does not recover production */
-export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): JsonObject {
-  const { drillId, job, name, newestWal, repoKey, untilMs } = wish;
+export function throwAwayCluster(production: JsonObject, request: ThrowAwayRequest): JsonObject {
+  const { drillId, job, name, newestWal, repoIndex, untilMs } = request;
   const spec = at(production, "spec");
   const parameters = findOwnParameters(production);
   if (parameters === null)
@@ -90,7 +90,7 @@ export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): J
       "optionInvalid",
       `Cluster '${textAt(production, "metadata", "name") ?? ""}' does not archive with ${PLUGIN_NAME}, so it cannot be drilled`,
     );
-  const source = { ...parameters, repo: String(repoKey), ...(newestWal === null ? {} : { newestWal }) };
+  const source = { ...parameters, repo: String(repoIndex), ...(newestWal === null ? {} : { newestWal }) };
   return {
     apiVersion: "postgresql.cnpg.io/v1",
     kind: "Cluster",
@@ -112,9 +112,9 @@ export function throwAwayCluster(production: JsonObject, wish: ThrowAwayWish): J
       enableSuperuserAccess: true,
       smartShutdownTimeout: 5,
       stopDelay: 60,
-      resources: resourcesOf(spec, wish.resources),
-      postgresql: postgresqlOf(spec, wish.major),
-      bootstrap: { recovery: { source: SOURCE, recoveryTarget: targetOf(wish.picked) } },
+      resources: resourcesOf(spec, request.resources),
+      postgresql: postgresqlOf(spec, request.major),
+      bootstrap: { recovery: { source: SOURCE, recoveryTarget: targetOf(request.picked) } },
       externalClusters: [{ name: SOURCE, plugin: { name: PLUGIN_NAME, parameters: source } }],
     },
   };
@@ -150,8 +150,8 @@ function targetOf({ backup, target, type }: Picked): JsonObject {
 function taken(value: Json | undefined, names: readonly string[]): JsonObject {
   return Object.fromEntries(
     names.flatMap((name) => {
-      const found = at(value, name);
-      return found === undefined ? [] : [[name, found]];
+      const field = at(value, name);
+      return field === undefined ? [] : [[name, field]];
     }),
   );
 }

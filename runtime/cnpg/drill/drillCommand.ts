@@ -36,7 +36,7 @@ import { throwAwayCluster } from "./drillCluster";
 import { awaitConnection, awaitReady, clearName, CLUSTERS, type MadeCluster, makeCluster, removeCluster, stateOf, type ThrowAway } from "./drillRun";
 import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
 import { type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
-import { tellJob } from "../kubernetes/jobNotice";
+import { notifyOfJob } from "../kubernetes/jobNotice";
 
 const MINUTE_MS = 60_000;
 /** Time to remove the Cluster, after the drill's own limit. */
@@ -52,7 +52,7 @@ export const clusterDrillCommand: Command = async (host) => {
   const ctx = output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
-  return tellJob(host, cluster, ctx, async () => {
+  return notifyOfJob(host, cluster, ctx, async () => {
     const asked = askedDrill(host.config.settings, host.config.drill);
     // Its own signal: the Cluster is removed even after the signal to end.
     const api = await openKubernetes(kubernetes, new AbortController().signal);
@@ -128,9 +128,9 @@ class ClusterDrill {
     const journal = this.#journal;
     let made: MadeCluster | null = null;
     try {
-      const { repoKey, set } = this.#config;
-      const { maxBytes, pick, repoKeys } = this.#asked;
-      const chosen = await choose(this.#deps.repos, { repoKey, repoKeys, set, pick, maxBytes }, journal, ctx);
+      const { repoIndex, set } = this.#config;
+      const { maxBytes, pick, repoIndexes } = this.#asked;
+      const chosen = await choose(this.#deps.repos, { repoIndex, repoIndexes, set, pick, maxBytes }, journal, ctx);
       const asked = this.#askProduction(chosen, ctx).catch(() => null);
       journal.next("create");
       made = await this.#create(chosen);
@@ -157,25 +157,25 @@ class ClusterDrill {
     const production = await api.find(CLUSTERS, cluster);
     if (production === null) throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
-    const wish = {
+    const request = {
       name,
       resources,
       drillId: this.#journal.id,
       job: job === undefined || jobUid === undefined ? null : { name: job, uid: jobUid },
       untilMs: this.#journal.beganAtMs + this.#asked.maxMinutes * MINUTE_MS + END_MS,
-      repoKey: repo.key,
+      repoIndex: repo.key,
       picked,
       newestWal,
       major: Math.floor(Number(version)),
     };
-    return makeCluster(api, throwAwayCluster(production, wish));
+    return makeCluster(api, throwAwayCluster(production, request));
   }
 
   /** Only a cluster with the same identity is the source of the backup. */
   async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
-    const found = await askProduction((database) => this.#deps.openProduction(database), ctx);
+    const facts = await askProduction((database) => this.#deps.openProduction(database), ctx);
     const own = info.history.find(({ id }) => id === picked.backup.dbId);
-    return found !== null && found.systemId === own?.systemId ? found : null;
+    return facts !== null && facts.systemId === own?.systemId ? facts : null;
   }
 
   async #check(chosen: Chosen, server: ThrowAway, production: ProductionFacts | null, ctx: Context): Promise<void> {

@@ -35,9 +35,9 @@ export interface MadeCluster {
  * optionInvalidValue for a Cluster that is not a drill's
  */
 export async function clearName(api: KubernetesApi, name: string, production: string, jobUid: string | undefined, ctx: Context): Promise<void> {
-  const found = await api.find(CLUSTERS, name);
-  if (found === null) return;
-  const left = readThrowAway(found);
+  const existing = await api.find(CLUSTERS, name);
+  if (existing === null) return;
+  const left = readThrowAway(existing);
   if (left === null || left.of !== production)
     throw fail("optionInvalidValue", `Cluster '${name}' exists and does not belong to a drill of '${production}': it was not changed`, {
       hint: "Give the drill another name.",
@@ -60,8 +60,8 @@ export async function removeCluster(api: KubernetesApi, made: MadeCluster, waitM
   await api.remove(CLUSTERS, made, "Foreground");
   const endMs = ctx.clock.monotonicMs() + waitMs;
   for (;;) {
-    const found = await api.find(CLUSTERS, made.name).catch((error: unknown) => unlessRetryable(error, undefined));
-    if (found === null || (found !== undefined && textAt(found, "metadata", "uid") !== made.uid)) return;
+    const current = await api.find(CLUSTERS, made.name).catch((error: unknown) => unlessRetryable(error, undefined));
+    if (current === null || (current !== undefined && textAt(current, "metadata", "uid") !== made.uid)) return;
     if (ctx.clock.monotonicMs() > endMs)
       throw fail("pathRemove", `Cluster '${made.name}' was deleted and still exists`, {
         hint: `Check kubectl describe cluster ${made.name}.`,
@@ -101,8 +101,8 @@ export async function awaitConnection(api: KubernetesApi, made: MadeCluster, jou
 
 async function look(api: KubernetesApi, { name, uid }: MadeCluster, known: RestoreOutcome | null): Promise<Seen> {
   const job = jobState(await api.find(JOBS, `${name}${JOB_SUFFIX}`));
-  const mayTell = job !== null && known?.ok !== true;
-  return { job, outcome: mayTell ? await findRestoreOutcome(api, uid) : known };
+  const isUndecided = job !== null && known?.ok !== true;
+  return { job, outcome: isUndecided ? await findRestoreOutcome(api, uid) : known };
 }
 
 function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }: MadeCluster): void {
@@ -138,8 +138,8 @@ async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context)
 /** A new instance may restart once to apply its settings: checks come after that. */
 export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx: Context): Promise<void> {
   for (;;) {
-    const found = await api.find(CLUSTERS, name).catch((error: unknown) => unlessRetryable(error, null));
-    const ready = listAt(found ?? undefined, "status", "conditions").find((condition) => textAt(condition, "type") === "Ready");
+    const cluster = await api.find(CLUSTERS, name).catch((error: unknown) => unlessRetryable(error, null));
+    const ready = listAt(cluster ?? undefined, "status", "conditions").find((condition) => textAt(condition, "type") === "Ready");
     if (textAt(ready, "status") === "True") return;
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
@@ -147,12 +147,12 @@ export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx:
 
 /** The operator's status of a Cluster, for errors. */
 export async function stateOf(api: KubernetesApi, { name }: MadeCluster): Promise<string> {
-  const found = await api.find(CLUSTERS, name).catch(() => null);
-  const status = at(found ?? undefined, "status");
+  const cluster = await api.find(CLUSTERS, name).catch(() => null);
+  const status = at(cluster ?? undefined, "status");
   return [textAt(status, "phase"), textAt(status, "phaseReason")].filter((text) => text !== undefined).join(": ");
 }
 
-interface Place {
+interface ServerLogin {
   readonly host: string;
   readonly password: Secret;
   readonly caPem: string;
@@ -160,15 +160,15 @@ interface Place {
 
 /** The recovered server; cancels its queries when the drill has to end. */
 export class ThrowAway {
-  readonly #place: Place;
+  readonly #login: ServerLogin;
   readonly #open = new Set<Session>();
 
-  constructor(place: Place) {
-    this.#place = place;
+  constructor(login: ServerLogin) {
+    this.#login = login;
   }
 
   async connect(database = "postgres"): Promise<Session> {
-    const { caPem, host, password } = this.#place;
+    const { caPem, host, password } = this.#login;
     const session = await Session.open({
       host,
       port: PORT,

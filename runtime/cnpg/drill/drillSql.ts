@@ -66,8 +66,8 @@ async function findLastCommit(session: Session, schema: string, end: bigint, siz
       )
       // A removed segment, or one in which no record begins.
       .catch(() => null);
-    const [found] = (records?.rows ?? []) as { description: string }[];
-    const at = found === undefined ? null : timeOfCommit(found.description);
+    const [record] = (records?.rows ?? []) as { description: string }[];
+    const at = record === undefined ? null : timeOfCommit(record.description);
     if (at !== null) return at;
     to = from;
   }
@@ -89,8 +89,8 @@ async function installExtension(session: Session, name: string): Promise<string 
     "select n.nspname as schema from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = $1",
     [name],
   );
-  const found = (there.rows[0] as { schema: string } | undefined)?.schema;
-  if (found !== undefined) return quoted(found);
+  const installed = (there.rows[0] as { schema: string } | undefined)?.schema;
+  if (installed !== undefined) return quoted(installed);
   await session.query(`create schema if not exists ${SCHEMA}`);
   await session.query(`create extension ${name} schema ${SCHEMA}`);
   return SCHEMA;
@@ -105,18 +105,18 @@ const KIND_NAMES = { index: "every index is complete", table: "every table is in
 
 /** Every B-tree against its table, and every table alone, as `pg_amcheck --heapallindexed --parent-check` does. */
 export async function checkRelations(server: DrilledServer, ctx: Context): Promise<Outcome> {
-  const found: string[] = [];
+  const problems: string[] = [];
   let isInstalled = true;
   await inEachDatabase(server, ctx, async (session, database) => {
     const schema = await installExtension(session, "amcheck");
     if (schema === null) return void (isInstalled = false);
     const { rows } = await session.query("select current_setting('server_version_num')::int as version");
-    const note = (name: string, text: string): void => void found.push(`${database}: ${name}: ${text}`);
+    const note = (name: string, text: string): void => void problems.push(`${database}: ${name}: ${text}`);
     for (const { name, oid } of await list(session, INDEXES)) {
       ctx.signal.throwIfAborted();
       await session
         .query(`select ${schema}.bt_index_parent_check($1::regclass, true)`, [oid])
-        .catch((error: unknown) => note(name, serverWords(error)));
+        .catch((error: unknown) => note(name, serverMessage(error)));
     }
     if ((rows[0] as { version: number }).version < 140_000) return;
     for (const { name, oid } of await list(session, TABLES)) {
@@ -127,8 +127,8 @@ export async function checkRelations(server: DrilledServer, ctx: Context): Promi
   });
   ctx.signal.throwIfAborted();
   if (!isInstalled) return { verdict: "skipped", text: "the extension amcheck is not installed" };
-  if (found.length === 0) return { verdict: "ok", text: `${KIND_NAMES.index}, and ${KIND_NAMES.table}` };
-  throw fail("checksum", ["amcheck found corruption", ...firstOf(found)].join("\n"), {
+  if (problems.length === 0) return { verdict: "ok", text: `${KIND_NAMES.index}, and ${KIND_NAMES.table}` };
+  throw fail("checksum", ["amcheck found corruption", ...firstOf(problems)].join("\n"), {
     hint: "Run pg_amcheck on production too, because a backup copies damage. REINDEX rebuilds a damaged index.",
   });
 }
@@ -160,7 +160,7 @@ export async function dumpAll(server: DrilledServer, ctx: Context): Promise<Outc
         rowCount += read ?? 0;
       } catch (error) {
         ctx.signal.throwIfAborted();
-        throw fail("dbQuery", `table ${name} of database ${database} cannot be read: ${serverWords(error)}`);
+        throw fail("dbQuery", `table ${name} of database ${database} cannot be read: ${serverMessage(error)}`);
       }
       tableCount += 1;
     }
@@ -206,7 +206,7 @@ async function inEachDatabase(server: DrilledServer, ctx: Context, work: (sessio
 }
 
 /** Without our statement around it. */
-function serverWords(error: unknown): string {
+function serverMessage(error: unknown): string {
   const { message } = toBackupError(error);
   return message.replace(/^unable to execute query '.*': /s, "");
 }

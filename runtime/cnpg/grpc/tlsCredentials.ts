@@ -70,20 +70,20 @@ export class RotatingCredentials extends ServerCredentials {
 
   /** Runs until `signal` aborts; never throws. */
   async watch(ctx: Context, signal: AbortSignal): Promise<void> {
-    let told = "";
+    let reported = "";
     while (!signal.aborted) {
       await ctx.clock.sleep(LOOK_MS, signal).catch(() => {});
       try {
         const next = await load(this.#paths);
-        told = "";
+        reported = "";
         if (isSame(next, this.#now)) continue;
         this.#now = next;
         this.updateSecureContextOptions(contextOf(next));
         ctx.log.info("the certificates were renewed: new connections use them");
       } catch (error) {
         const { message } = toBackupError(error);
-        if (told !== message) ctx.log.warn(`keeping the current certificates: ${message}`);
-        told = message;
+        if (reported !== message) ctx.log.warn(`keeping the current certificates: ${message}`);
+        reported = message;
       }
     }
   }

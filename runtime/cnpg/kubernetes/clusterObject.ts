@@ -30,13 +30,13 @@ export function at(value: Json | undefined, ...path: readonly string[]): Json | 
 }
 
 export function textAt(value: Json | undefined, ...path: readonly string[]): string | undefined {
-  const found = at(value, ...path);
-  return typeof found === "string" && found !== "" ? found : undefined;
+  const field = at(value, ...path);
+  return typeof field === "string" && field !== "" ? field : undefined;
 }
 
 export function listAt(value: Json | undefined, ...path: readonly string[]): readonly Json[] {
-  const found = at(value, ...path);
-  return Array.isArray(found) ? (found as readonly Json[]) : [];
+  const field = at(value, ...path);
+  return Array.isArray(field) ? (field as readonly Json[]) : [];
 }
 
 /** This plugin's parameters in `spec.plugins`; null if it is absent or not enabled. */
@@ -75,7 +75,7 @@ function externalParameters(cluster: JsonObject, name: string | undefined): Para
 }
 
 function parametersOf(entry: Json | undefined): Parameters {
-  const found = at(entry, "parameters");
-  if (!isObject(found)) return {};
-  return Object.fromEntries(Object.entries(found).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])));
+  const field = at(entry, "parameters");
+  if (!isObject(field)) return {};
+  return Object.fromEntries(Object.entries(field).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])));
 }

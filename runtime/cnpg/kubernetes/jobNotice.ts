@@ -20,21 +20,21 @@ export interface JobEnd {
 }
 
 /** @param cluster whose Job this is. @returns the work's exit code; @throws the work's error */
-export async function tellJob(host: Invocation & MachineAccess, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
+export async function notifyOfJob(host: Invocation & MachineAccess, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
   const targets = await loadTargets(host, ctx);
-  const tell = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
+  const notify = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
     // The Job got the signal to end: its owner knows and waits.
     targets.length === 0 || ctx.signal.aborted ? Promise.resolve() : send(host, cluster, targets, { event, code, record }, ctx);
-  const begun = tell("start", 0);
+  const begun = notify("start", 0);
   try {
     const { code, record } = await work();
     // An end reported before the beginning would look like a Job that never ends.
     await begun;
-    await Promise.all([tell(code === 0 ? "success" : "failure", code), ...(record === undefined ? [] : [tell("drill", code, record)])]);
+    await Promise.all([notify(code === 0 ? "success" : "failure", code), ...(record === undefined ? [] : [notify("drill", code, record)])]);
     return code;
   } catch (error) {
     await begun;
-    await tell("failure", toBackupError(error).exitCode);
+    await notify("failure", toBackupError(error).exitCode);
     throw error;
   }
 }
@@ -53,7 +53,7 @@ async function loadTargets({ config, readFile }: Invocation & MachineAccess, ctx
   return [];
 }
 
-interface Told {
+interface JobEvent {
   readonly event: NotifyEvent;
   readonly code: number;
   readonly record: DrillRecord | undefined;
@@ -63,7 +63,7 @@ async function send(
   host: Invocation & MachineAccess,
   cluster: string,
   targets: readonly NotifyTarget[],
-  { code, event, record }: Told,
+  { code, event, record }: JobEvent,
   ctx: Context,
 ): Promise<void> {
   const { config, machine } = host;
@@ -75,7 +75,7 @@ async function send(
     host: namespace === "" ? cluster : `${namespace}/${cluster}`,
     unit: config.monitoring.unit ?? "",
     facts: { result: code === 0 ? "success" : "exit-code", status: String(code), invocationId: uid.replaceAll("-", "") },
-    ways: job === "" ? [] : [`log: kubectl logs ${namespace === "" ? "" : `-n ${namespace} `}job/${job}`],
+    whereToLook: job === "" ? [] : [`log: kubectl logs ${namespace === "" ? "" : `-n ${namespace} `}job/${job}`],
     drill: record === undefined ? null : drillNotice(record),
     atMs: ctx.clock.nowMs(),
   });

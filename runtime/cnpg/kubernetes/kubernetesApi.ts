@@ -17,7 +17,7 @@ export interface Collection {
   readonly part?: "scale";
 }
 
-export interface KubernetesPlace {
+export interface KubernetesAccess {
   readonly host: string;
   readonly port: number;
   /** Directory of `token`, `ca.crt` and `namespace`. */
@@ -60,7 +60,7 @@ const PAGE_COUNT = 50;
 const TIMEOUT_MS = 30_000;
 
 /** @throws fileOpen if the pod has no account */
-export async function openKubernetes({ accountPath, host, port }: KubernetesPlace, signal: AbortSignal): Promise<KubernetesApi> {
+export async function openKubernetes({ accountPath, host, port }: KubernetesAccess, signal: AbortSignal): Promise<KubernetesApi> {
   const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
   const call = caller({ accountPath, host, port }, ca ?? "", token ?? "", signal);
   const pathOf = ({ api, plural, namespace: other = namespace ?? "" }: Collection): string =>
@@ -121,7 +121,7 @@ interface Answer {
 
 type Call = (method: WebQuestion["method"], path: string, body?: object) => Promise<Answer>;
 
-function caller({ host, port }: KubernetesPlace, ca: string, token: string, signal: AbortSignal): Call {
+function caller({ host, port }: KubernetesAccess, ca: string, token: string, signal: AbortSignal): Call {
   const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   return async (method, path, body) => {
     const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
@@ -140,13 +140,13 @@ function caller({ host, port }: KubernetesPlace, ca: string, token: string, sign
 /** Includes the server's message, which names the missing right. */
 function refusal(what: string, { body, status }: Answer): BackupError {
   const kind: ErrorKind = status === 401 || status === 403 ? "access" : "service";
-  let said = "";
+  let message = "";
   try {
-    said = textAt(parseObject(body, "answer"), "message") ?? "";
+    message = textAt(parseObject(body, "answer"), "message") ?? "";
   } catch {
     // Not from the API server: only the status is known.
   }
-  return fail(kind, `unable to ${what}: ${status}${said === "" ? "" : ` ${said}`}`, { retryable: kind === "service" });
+  return fail(kind, `unable to ${what}: ${status}${message === "" ? "" : ` ${message}`}`, { retryable: kind === "service" });
 }
 
 async function readAccountFile(path: string): Promise<string> {

@@ -21,7 +21,7 @@ import {
   type Workload,
   workloadKey,
 } from "./migrationFile";
-import { PLACES } from "../names";
+import { PATHS } from "../names";
 
 const SECRETS: Collection = { api: "v1", plural: "secrets" };
 const CONFIG_MAPS: Collection = { api: "v1", plural: "configmaps" };
@@ -42,7 +42,7 @@ const QUIET_LOOKS = 3;
 /** The API server takes objects of 1 MiB. */
 const REPORT_SIZE_BYTES_MAX = 900_000;
 /** Exit code of `migrate plan` when the migration cannot begin: an answer, not a failure. */
-const IN_THE_WAY = 81;
+const PLAN_REFUSED = 81;
 
 interface Work {
   readonly api: KubernetesApi;
@@ -60,9 +60,9 @@ const STEPS: Readonly<Record<string, (work: Work) => Promise<void>>> = {
 };
 
 export const migrationStepCommand: Command = async (host) => {
-  const [word = "", verb, ...more] = host.config.params;
-  const step = STEPS[word];
-  const isReport = word === "report" && verb !== undefined && more.length === 0;
+  const [stepName = "", verb, ...more] = host.config.params;
+  const step = STEPS[stepName];
+  const isReport = stepName === "report" && verb !== undefined && more.length === 0;
   if (!isReport && (step === undefined || verb !== undefined))
     throw fail("paramInvalid", `cnpg-migrate takes one step: ${[...Object.keys(STEPS), "report VERB"].join(", ")}`);
   const work = await openWork(host);
@@ -97,8 +97,8 @@ async function stopWorkloads(work: Work): Promise<void> {
       ctx.log.warn("the applications already use the target: nothing is stopped");
       return;
     }
-    const found = await loadWorkload(work, workload);
-    const count = countOf(workload, found);
+    const object = await loadWorkload(work, workload);
+    const count = countOf(workload, object);
     // A killed run has already changed it: keep the first record.
     await remember(work, (record) => ({ ...record, replicas: { [workloadKey(workload)]: count, ...record.replicas } }));
     await scale(work, workload, 0);
@@ -106,9 +106,9 @@ async function stopWorkloads(work: Work): Promise<void> {
   for (const workload of file.workloads) await awaitStopped(work, workload);
 }
 
-function countOf({ kind }: Workload, found: JsonObject): number {
-  if (kind === "CronJob") return at(found, "spec", "suspend") === true ? 0 : 1;
-  const count = at(found, "spec", "replicas");
+function countOf({ kind }: Workload, object: JsonObject): number {
+  if (kind === "CronJob") return at(object, "spec", "suspend") === true ? 0 : 1;
+  const count = at(object, "spec", "replicas");
   return typeof count === "number" ? count : 1;
 }
 
@@ -132,9 +132,9 @@ async function repointSecrets(work: Work): Promise<void> {
   for (const secret of file.secrets) {
     const values = new Map<string, string>();
     for (const [key, name] of Object.entries(secret.keys))
-      values.set(key, Buffer.from(await loadFile(readFile, `${PLACES.values}/${name}`)).toString("base64"));
-    await change(api, inNamespace(SECRETS, secret.namespace), secret.name, async (found) => {
-      const old = [...values.keys()].map((key) => [secretKey(secret, key), textAt(found, "data", key) ?? null] as const);
+      values.set(key, Buffer.from(await loadFile(readFile, `${PATHS.values}/${name}`)).toString("base64"));
+    await change(api, inNamespace(SECRETS, secret.namespace), secret.name, async (object) => {
+      const old = [...values.keys()].map((key) => [secretKey(secret, key), textAt(object, "data", key) ?? null] as const);
       await remember(work, (record) => ({ ...record, secrets: { ...Object.fromEntries(old), ...record.secrets } }));
       return { data: Object.fromEntries(values) };
     });
@@ -160,14 +160,14 @@ async function restoreSecrets(work: Work): Promise<void> {
 
 /** Puts the program's report into a ConfigMap, which a stack can read. The step ends with the program's exit code. */
 async function handOver({ api, ctx, file, readFile }: Work, verb: string): Promise<number> {
-  const text = Buffer.from(await loadFile(readFile, `${PLACES.run}/report.json`)).toString("utf8");
-  const code = Number(Buffer.from(await loadFile(readFile, `${PLACES.run}/code`)).toString("utf8"));
+  const text = Buffer.from(await loadFile(readFile, `${PATHS.run}/report.json`)).toString("utf8");
+  const code = Number(Buffer.from(await loadFile(readFile, `${PATHS.run}/code`)).toString("utf8"));
   if (text.trim() !== "") {
     const name = `${file.report}-${verb}`;
     await change(api, CONFIG_MAPS, name, async () => ({ data: { report: boundReport(text, REPORT_SIZE_BYTES_MAX) } }));
     ctx.log.info(`migrate ${verb} ended with ${code}; its report is in the ConfigMap ${name}`);
   }
-  return verb === "plan" && code === IN_THE_WAY && text.trim() !== "" ? 0 : code;
+  return verb === "plan" && code === PLAN_REFUSED && text.trim() !== "" ? 0 : code;
 }
 
 function inNamespace(collection: Collection, namespace: string | undefined): Collection {
@@ -183,10 +183,10 @@ async function loadWorkload({ api }: Work, workload: Workload): Promise<JsonObje
 }
 
 async function load(api: KubernetesApi, collection: Collection, name: string): Promise<JsonObject> {
-  const found = await api.find(collection, name);
-  if (found === null)
+  const object = await api.find(collection, name);
+  if (object === null)
     throw fail("fileMissing", `${name} does not exist among ${collection.plural} of namespace ${collection.namespace ?? api.namespace}`);
-  return found;
+  return object;
 }
 
 /** A CronJob is suspended or resumed instead. */
@@ -226,10 +226,10 @@ interface Left {
 }
 
 async function podsLeft(work: Work, workload: Workload): Promise<Left> {
-  const found = await loadWorkload(work, workload);
-  const selector = selectorOf(found);
-  const isSeen = Number(at(found, "status", "observedGeneration") ?? 0) >= Number(at(found, "metadata", "generation") ?? 0);
-  const replicas = Number(at(found, "status", "replicas") ?? 0);
+  const object = await loadWorkload(work, workload);
+  const selector = selectorOf(object);
+  const isSeen = Number(at(object, "status", "observedGeneration") ?? 0) >= Number(at(object, "metadata", "generation") ?? 0);
+  const replicas = Number(at(object, "status", "replicas") ?? 0);
   const pods =
     selector === null
       ? []
@@ -251,26 +251,31 @@ async function runsLeft(work: Work, workload: Workload): Promise<Left> {
   return { isSeen: true, left: items.filter(Boolean).length };
 }
 
-async function loadRecord(api: KubernetesApi, { record }: MigrationFile): Promise<{ readonly record: MigrationRecord; readonly found: JsonObject }> {
-  const found = await load(api, SECRETS, record);
-  const text = textAt(found, "data", RECORD_KEY);
-  return { found, record: parseRecord(text === undefined ? undefined : Buffer.from(text, "base64").toString("utf8")) };
+async function loadRecord(api: KubernetesApi, { record }: MigrationFile): Promise<{ readonly record: MigrationRecord; readonly object: JsonObject }> {
+  const object = await load(api, SECRETS, record);
+  const text = textAt(object, "data", RECORD_KEY);
+  return { object, record: parseRecord(text === undefined ? undefined : Buffer.from(text, "base64").toString("utf8")) };
 }
 
 async function remember({ api, file }: Work, next: (record: MigrationRecord) => MigrationRecord): Promise<void> {
-  await change(api, SECRETS, file.record, async (found) => {
-    const text = textAt(found, "data", RECORD_KEY);
+  await change(api, SECRETS, file.record, async (object) => {
+    const text = textAt(object, "data", RECORD_KEY);
     const record = parseRecord(text === undefined ? undefined : Buffer.from(text, "base64").toString("utf8"));
     return { data: { [RECORD_KEY]: Buffer.from(JSON.stringify(next(record))).toString("base64") } };
   });
 }
 
 /** Uses the object's current state: if another client changes it in between, it is read again. */
-async function change(api: KubernetesApi, collection: Collection, name: string, fieldsOf: (found: JsonObject) => Promise<JsonObject>): Promise<void> {
+async function change(
+  api: KubernetesApi,
+  collection: Collection,
+  name: string,
+  fieldsOf: (object: JsonObject) => Promise<JsonObject>,
+): Promise<void> {
   for (let attempt = 0; attempt < CONFLICTS_MAX; attempt++) {
-    const found = await load(api, collection, name);
-    const resourceVersion = textAt(found, "metadata", "resourceVersion") ?? "";
-    if (await api.patch(collection, name, { ...(await fieldsOf(found)), metadata: { resourceVersion } })) return;
+    const object = await load(api, collection, name);
+    const resourceVersion = textAt(object, "metadata", "resourceVersion") ?? "";
+    if (await api.patch(collection, name, { ...(await fieldsOf(object)), metadata: { resourceVersion } })) return;
   }
   throw fail("service", `unable to change ${name} among ${collection.plural}: another client keeps changing it`);
 }

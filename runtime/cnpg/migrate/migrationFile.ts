@@ -72,8 +72,8 @@ export function secretKey({ name, namespace }: ChangedSecret, key: string): stri
 export function selectorOf(workload: JsonObject): string | null {
   const labels = at(workload, "spec", "selector", "matchLabels");
   if (!isObject(labels) || listAt(workload, "spec", "selector", "matchExpressions").length > 0) return null;
-  const words = Object.entries(labels).map(([name, value]) => (typeof value === "string" ? `${name}=${value}` : name));
-  return words.length === 0 ? null : words.join(",");
+  const terms = Object.entries(labels).map(([name, value]) => (typeof value === "string" ? `${name}=${value}` : name));
+  return terms.length === 0 ? null : terms.join(",");
 }
 
 /** Fits a report into a ConfigMap: long lists are cut, and the document says so. */
@@ -91,10 +91,10 @@ export function boundReport(text: string, sizeBytesMax: number): string {
 const LIST_COUNT_MAX = 4096;
 
 function workloadOf(value: Json): Workload {
-  const [found, name] = [textAt(value, "kind"), textAt(value, "name")];
-  const kind = WORKLOAD_KINDS.find((known) => known === found);
+  const [givenKind, name] = [textAt(value, "kind"), textAt(value, "name")];
+  const kind = WORKLOAD_KINDS.find((known) => known === givenKind);
   if (kind === undefined || name === undefined)
-    throw fail("format", `the file of a migration has a workload '${found ?? ""} ${name ?? ""}' that cannot be stopped`);
+    throw fail("format", `the file of a migration has a workload '${givenKind ?? ""} ${name ?? ""}' that cannot be stopped`);
   return { kind, name, namespace: textAt(value, "namespace") };
 }
 

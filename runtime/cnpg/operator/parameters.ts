@@ -17,12 +17,12 @@ export interface PluginParameters {
   readonly secrets: readonly RepoSecret[];
   /** Secret whose `*.conf` files are read after pgbackrest.conf. */
   readonly secretConf: string | undefined;
-  /** Claims that are mounted below {@link PLACES.claims}, ascending. */
+  /** Claims that are mounted below {@link PATHS.claims}, ascending. */
   readonly claims: readonly string[];
-  readonly backupType: BackupTypeWish;
+  readonly backupType: RequestedBackupType;
   readonly fullEveryDays: number;
   /** For a recovery: the repository to read, and the newest segment to use. */
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
   readonly newestWal: string | undefined;
   /** Names and quantities of `resources`, unchanged. */
   readonly requests: Readonly<Record<string, string>>;
@@ -36,7 +36,7 @@ export type RepoSecret = { readonly repo: string } & (
 );
 
 export const BACKUP_TYPES = ["auto", "full", "diff", "incr"] as const;
-export type BackupTypeWish = (typeof BACKUP_TYPES)[number];
+export type RequestedBackupType = (typeof BACKUP_TYPES)[number];
 
 const RESOURCES = {
   cpuRequest: ["requests", "cpu"],
@@ -86,7 +86,7 @@ export function readParameters(given: Parameters, defaults: { readonly clusterNa
     claims: claimsOf(given["claims"] ?? ""),
     backupType: backupTypeOf("backupType", given["backupType"] ?? "auto"),
     fullEveryDays: daysOf(given["fullEveryDays"]),
-    repoKey: repoKeyOf(given["repo"]),
+    repoIndex: repoIndexOf(given["repo"]),
     newestWal: segmentOf(given["newestWal"]),
     ...resources,
   };
@@ -118,8 +118,8 @@ function filesOf(name: string, text: string): { file: string; name: string; key:
 }
 
 /** @throws optionInvalidValue */
-export function backupTypeOf(name: string, text: string): BackupTypeWish {
-  const type = BACKUP_TYPES.find((word) => word === text);
+export function backupTypeOf(name: string, text: string): RequestedBackupType {
+  const type = BACKUP_TYPES.find((each) => each === text);
   if (type === undefined) throw invalid(name, text, BACKUP_TYPES.join(", "));
   return type;
 }
@@ -137,7 +137,7 @@ function daysOf(text: string | undefined): number {
   return Number(text);
 }
 
-function repoKeyOf(text: string | undefined): number | undefined {
+function repoIndexOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^[1-9]\d{0,2}$/.test(text)) throw invalid("repo", text, "the key of one repository, as 2");
   return Number(text);

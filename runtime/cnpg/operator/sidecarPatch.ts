@@ -8,7 +8,7 @@
  */
 import { fail } from "../../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
-import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PLACES, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, SOURCE_PLACES, START } from "../names";
+import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PATHS, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, SOURCE_PATHS, START } from "../names";
 import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 
 export interface PatchOperation {
@@ -17,7 +17,7 @@ export interface PatchOperation {
   readonly value: Json;
 }
 
-export interface SidecarWish {
+export interface SidecarRequest {
   /**
    * `restore` beside a recovery job; `follow` beside an instance that archives to no repository and reads another
    * cluster's archive.
@@ -38,7 +38,7 @@ const WAL_MOUNT = "/var/lib/postgresql/wal";
 /**
  * `object` is a Pod or a Job; `mainName` its main container. @throws format, and the errors of {@link readParameters}
  */
-export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: string, wish: SidecarWish): PatchOperation[] {
+export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: string, request: SidecarRequest): PatchOperation[] {
   const isJob = textAt(object, "kind") === "Job";
   const path = isJob ? "/spec/template/spec" : "/spec";
   const pod = isJob ? at(object, "spec", "template", "spec") : at(object, "spec");
@@ -46,19 +46,19 @@ export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: 
   const mainContainer = listAt(pod, "containers")[main];
   if (!isObject(pod) || !isObject(mainContainer)) throw fail("format", `the ${isJob ? "job" : "pod"} has no container '${mainName}'`);
   const name = textAt(cluster, "metadata", "name") ?? "";
-  const defaults = { clusterName: name, image: wish.image };
-  const parameters = readParameters(wish.parameters, defaults);
-  const source = wish.source === null ? null : readParameters(wish.source, defaults);
+  const defaults = { clusterName: name, image: request.image };
+  const parameters = readParameters(request.parameters, defaults);
+  const source = request.source === null ? null : readParameters(request.source, defaults);
   const claims = [...new Set([...parameters.claims, ...(source?.claims ?? [])])].sort();
 
-  const isOptional = wish.mode !== "restore";
-  const sourceFiles = source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PLACES, isOptional);
-  const files = [...filesOf("pgbackstop", parameters, PLACES, isOptional), ...sourceFiles];
-  const places = [...ownPlaces(parameters.bundle), ...files, ...claims.map(claimPlace)];
-  const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...places.map(({ volume }) => volume)];
+  const isOptional = request.mode !== "restore";
+  const sourceFiles = source === null ? [] : filesOf("pgbackstop-source", source, SOURCE_PATHS, isOptional);
+  const files = [...filesOf("pgbackstop", parameters, PATHS, isOptional), ...sourceFiles];
+  const mountedVolumes = [...ownVolumes(parameters.bundle), ...files, ...claims.map(claimVolume)];
+  const volumes = [{ name: PLUGINS_VOLUME, emptyDir: {} }, ...mountedVolumes.map(({ volume }) => volume)];
   const socketMount = { name: PLUGINS_VOLUME, mountPath: SOCKET_DIRECTORY };
-  const mounts = [socketMount, ...places.map(({ mount }) => mount)];
-  const sidecar = sidecarOf(cluster, mainContainer, mounts, { parameters, source, mode: wish.mode });
+  const mounts = [socketMount, ...mountedVolumes.map(({ mount }) => mount)];
+  const sidecar = sidecarOf(cluster, mainContainer, mounts, { parameters, source, mode: request.mode });
   return [
     ...putAll(`${path}/volumes`, at(pod, "volumes"), volumes, "name"),
     ...putAll(`${path}/containers/${main}/volumeMounts`, at(mainContainer, "volumeMounts"), [socketMount], "mountPath"),
@@ -79,11 +79,11 @@ export function stableJson(value: Json | readonly PatchOperation[]): string {
 function putAll(path: string, list: Json | undefined, wanted: readonly JsonObject[], key: string): PatchOperation[] {
   if (!Array.isArray(list)) return wanted.length === 0 ? [] : [{ op: "add", path, value: wanted }];
   return wanted.flatMap((value): PatchOperation[] => {
-    const place = list.findIndex((entry: Json) => at(entry, key) === value[key]);
-    if (place === -1) return [{ op: "add", path: `${path}/-`, value }];
+    const position = list.findIndex((entry: Json) => at(entry, key) === value[key]);
+    if (position === -1) return [{ op: "add", path: `${path}/-`, value }];
     // Another plugin may have added the socket directory: any volume of that name will do.
     const isShared = value["name"] === PLUGINS_VOLUME;
-    return isShared || stableJson(list[place] as Json) === stableJson(value) ? [] : [{ op: "replace", path: `${path}/${place}`, value }];
+    return isShared || stableJson(list[position] as Json) === stableJson(value) ? [] : [{ op: "replace", path: `${path}/${position}`, value }];
   });
 }
 
@@ -97,31 +97,28 @@ function mounted(name: string, volume: JsonObject, mountPath: string, readOnly =
   return { volume: { name, ...volume }, mount: { name, mountPath, ...(readOnly ? { readOnly } : {}) } };
 }
 
-function ownPlaces(bundle: string): MountedVolume[] {
-  return [
-    mounted("pgbackstop-run", { emptyDir: {} }, PLACES.run, false),
-    mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PLACES.bundle),
-  ];
+function ownVolumes(bundle: string): MountedVolume[] {
+  return [mounted("pgbackstop-run", { emptyDir: {} }, PATHS.run, false), mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PATHS.bundle)];
 }
 
-interface FilePlaces {
+interface FilePaths {
   readonly config: string;
   readonly include: string;
   readonly secrets: string;
 }
 
 /** Configuration and keys of one set of repositories. */
-function filesOf(prefix: string, parameters: PluginParameters, places: FilePlaces, isOptional: boolean): MountedVolume[] {
+function filesOf(prefix: string, parameters: PluginParameters, paths: FilePaths, isOptional: boolean): MountedVolume[] {
   const { configMap, secretConf, secrets } = parameters;
   return [
-    mounted(`${prefix}-config`, { configMap: { name: configMap } }, places.config),
-    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${places.secrets}/${secret.repo}`)),
-    ...(secretConf === undefined ? [] : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, places.include)]),
+    mounted(`${prefix}-config`, { configMap: { name: configMap } }, paths.config),
+    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${paths.secrets}/${secret.repo}`)),
+    ...(secretConf === undefined ? [] : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, paths.include)]),
   ];
 }
 
-function claimPlace(claim: string, index: number): MountedVolume {
-  return mounted(`pgbackstop-claim-${index}`, { persistentVolumeClaim: { claimName: claim } }, `${PLACES.claims}/${claim}`, false);
+function claimVolume(claim: string, index: number): MountedVolume {
+  return mounted(`pgbackstop-claim-${index}`, { persistentVolumeClaim: { claimName: claim } }, `${PATHS.claims}/${claim}`, false);
 }
 
 /**
@@ -141,7 +138,7 @@ function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
 interface SidecarParts {
   readonly parameters: PluginParameters;
   readonly source: PluginParameters | null;
-  readonly mode: SidecarWish["mode"];
+  readonly mode: SidecarRequest["mode"];
 }
 
 function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObject[], parts: SidecarParts): JsonObject {
@@ -184,8 +181,8 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
   };
 }
 
-const WATCHED = [PLACES.config, PLACES.include, PLACES.secrets];
-const SOURCE_WATCHED = [SOURCE_PLACES.config, SOURCE_PLACES.include, SOURCE_PLACES.secrets];
+const WATCHED = [PATHS.config, PATHS.include, PATHS.secrets];
+const SOURCE_WATCHED = [SOURCE_PATHS.config, SOURCE_PATHS.include, SOURCE_PATHS.secrets];
 /**
  * The directory of secrets, and limits that keep the program and its backups small. Bytes pass through buffers outside
  * V8's heap, whose young generation would grow to 48 MiB per thread, and glibc keeps freed memory per arena.
@@ -195,7 +192,7 @@ const OWN_VARIABLES = [
   { name: "MALLOC_MMAP_THRESHOLD_", value: "1048576" },
   { name: "MALLOC_TRIM_THRESHOLD_", value: "1048576" },
   { name: "NODE_OPTIONS", value: "--max-semi-space-size=4" },
-  { name: "PGBACKSTOP_SECRETS", value: PLACES.secrets },
+  { name: "PGBACKSTOP_SECRETS", value: PATHS.secrets },
 ];
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
 
@@ -213,30 +210,30 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
       : [];
   const watched = [...WATCHED, ...(source === null ? [] : SOURCE_WATCHED)];
   return [
-    `--config=${PLACES.config}/pgbackrest.conf`,
-    `--config-include-path=${PLACES.include}`,
+    `--config=${PATHS.config}/pgbackrest.conf`,
+    `--config-include-path=${PATHS.include}`,
     `--stanza=${parameters.stanza}`,
     `--pg1-path=${variable("PGDATA") ?? DATA_DIRECTORY}`,
     ...session,
-    `--lock-path=${PLACES.run}/lock`,
+    `--lock-path=${PATHS.run}/lock`,
     `--spool-path=${durable}/pgbackstop`,
     "--log-level-console=info",
     "--log-level-file=off",
     `--plugin-heartbeat=${HEARTBEAT_FILE}`,
     ...(source === null ? [] : [`--plugin-source-stanza=${source.stanza}`]),
     ...(mode === "restore"
-      ? restoreWords(parameters)
+      ? restoreArgs(parameters)
       : [`--plugin-instance=${variable("POD_NAME") ?? ""}`, ...watched.map((path) => `--plugin-watch=${path}`)]),
     mode === "instance" ? "cnpg-instance" : "cnpg-restore",
   ];
 }
 
 /** Beside a recovery job; Kubernetes sets the address, which works without DNS. */
-function restoreWords({ newestWal, repoKey }: PluginParameters): string[] {
+function restoreArgs({ newestWal, repoIndex }: PluginParameters): string[] {
   return [
     "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
     "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
-    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
     ...(newestWal === undefined ? [] : [`--plugin-newest-wal=${newestWal}`]),
   ];
 }

@@ -19,7 +19,12 @@ export interface RestoreOutcome {
 }
 
 /** Never throws: a restore is worth more than its Event. */
-export async function tellCluster(open: () => Promise<KubernetesApi>, cluster: JsonObject, outcome: RestoreOutcome, ctx: Context): Promise<void> {
+export async function createRestoreEvent(
+  open: () => Promise<KubernetesApi>,
+  cluster: JsonObject,
+  outcome: RestoreOutcome,
+  ctx: Context,
+): Promise<void> {
   try {
     const api = await open();
     const name = textAt(cluster, "metadata", "name") ?? "";
@@ -53,8 +58,8 @@ export async function findRestoreOutcome(api: Pick<KubernetesApi, "list">, uid: 
   const { items } = await api.list(EVENTS, null, readEvent, `involvedObject.uid=${uid}`);
   const own = items.filter(({ reason }) => reason === RESTORED || reason === FAILED);
   const restored = own.find(({ reason }) => reason === RESTORED);
-  const found = restored ?? own.at(-1);
-  return found === undefined ? null : { ok: found.reason === RESTORED, message: found.message };
+  const event = restored ?? own.at(-1);
+  return event === undefined ? null : { ok: event.reason === RESTORED, message: event.message };
 }
 
 function readEvent(event: Json): { readonly reason: string; readonly message: string } {
@@ -64,8 +69,8 @@ function readEvent(event: Json): { readonly reason: string; readonly message: st
 /** Reads the program's own lines, `ERROR: [095]: …`; null if they have no code. */
 export function kindOfText(text: string): ErrorKind | null {
   const code = Number(/\[(\d{3})\]/.exec(text)?.[1] ?? Number.NaN);
-  const found = Object.entries(ERRORS).find(([, number]) => number === code);
-  return found === undefined ? null : (found[0] as ErrorKind);
+  const entry = Object.entries(ERRORS).find(([, number]) => number === code);
+  return entry === undefined ? null : (entry[0] as ErrorKind);
 }
 
 /** Failed pods of a recovery job, and whether one succeeded; null without the job. */

@@ -18,9 +18,9 @@ import type { PluginService } from "../grpc/grpcServer";
 export interface RestoreJobParts {
   readonly dataDirectory: string;
   /** Runs the program's `restore` with these additional arguments; the callback gets its errors. */
-  run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
+  run(args: readonly string[], signal: AbortSignal, onOutput: (text: string) => void): Promise<number>;
   /** Reports the result where people look for it; never throws. */
-  tell(cluster: JsonObject, outcome: { readonly ok: boolean; readonly message: string }): Promise<void>;
+  report(cluster: JsonObject, outcome: { readonly ok: boolean; readonly message: string }): Promise<void>;
 }
 
 /** Mount point of the WAL volume, and the directory that the instance manager links. */
@@ -35,22 +35,22 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
       GetCapabilities: () => restoreJobCapabilities(),
       Restore: async (request: RestoreRequest, gone) => {
         const cluster = parseObject(request.cluster_definition, "cluster");
-        const words = restoreWords(cluster);
-        ctx.log.info(`restore for cluster '${textAt(cluster, "metadata", "name")}': ${words.join(" ")}`);
+        const args = restoreArgs(cluster);
+        ctx.log.info(`restore for cluster '${textAt(cluster, "metadata", "name")}': ${args.join(" ")}`);
         const beganMs = ctx.clock.monotonicMs();
-        let told = "";
-        const exitCode = await parts.run(words, AbortSignal.any([ctx.signal, gone]), (text) => {
-          told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
+        let output = "";
+        const exitCode = await parts.run(args, AbortSignal.any([ctx.signal, gone]), (text) => {
+          output = `${output}${text}`.slice(-ERROR_LENGTH_MAX);
         });
         if (exitCode !== 0) {
-          const message = told.trim() || `the restore ended with code ${exitCode}`;
-          await parts.tell(cluster, { ok: false, message });
+          const message = output.trim() || `the restore ended with code ${exitCode}`;
+          await parts.report(cluster, { ok: false, message });
           throw fail("command", message);
         }
         await removeRecovery(parts.dataDirectory);
         if (at(cluster, "spec", "walStorage") !== undefined) await linkWal(parts.dataDirectory, WAL_DIRECTORY);
         const seconds = ((ctx.clock.monotonicMs() - beganMs) / 1000).toFixed(1);
-        await parts.tell(cluster, { ok: true, message: `the data directory was restored in ${seconds} s; recovery begins` });
+        await parts.report(cluster, { ok: true, message: `the data directory was restored in ${seconds} s; recovery begins` });
         return { restore_config: `recovery_target_action = promote\nrestore_command = '${RESTORE_COMMAND}'\n`, envs: [] };
       },
     },
@@ -61,7 +61,7 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
  * The backup that `spec.bootstrap.recovery.recoveryTarget` selects. Pure. @throws optionInvalid for targets that need a
  * backup by name
  */
-export function restoreWords(cluster: JsonObject): string[] {
+export function restoreArgs(cluster: JsonObject): string[] {
   const target = at(cluster, "spec", "bootstrap", "recovery", "recoveryTarget");
   const set = textAt(target, "backupID");
   const timeline = textAt(target, "targetTLI");

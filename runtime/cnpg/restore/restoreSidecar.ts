@@ -5,7 +5,7 @@
 import { GetService } from "../../archiver/getService";
 import { untilAborted } from "../../base/clock";
 import type { Command } from "../../commands/host";
-import { tellCluster } from "./clusterEvents";
+import { createRestoreEvent } from "./clusterEvents";
 import { identityService } from "../grpc/identityService";
 import { openKubernetes } from "../kubernetes/kubernetesApi";
 import { restoreJobService } from "./restoreJob";
@@ -26,7 +26,7 @@ export const restoreJobCommand: Command = async (host) => {
         {
           dataDirectory,
           run: runOwn(host),
-          tell: (cluster, outcome) => tellCluster(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
+          report: (cluster, outcome) => createRestoreEvent(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
         },
         ctx,
       ),

@@ -18,7 +18,7 @@ import { callCapabilities } from "../grpc/answers";
 import { findOwnParameters, parseObject, textAt } from "../kubernetes/clusterObject";
 import type { BackupRequest, BackupResult } from "../grpc/messages";
 import { BACKUP_UID_NOTE } from "../names";
-import { type BackupTypeWish, backupTypeOf, readParameters } from "../operator/parameters";
+import { type RequestedBackupType, backupTypeOf, readParameters } from "../operator/parameters";
 import type { PluginService } from "../grpc/grpcServer";
 
 export interface BackupParts {
@@ -28,7 +28,7 @@ export interface BackupParts {
   /** `archive-timeout` */
   readonly archiveTimeoutMs: number;
   /** Runs the program's `backup` with these additional arguments; the callback gets its errors. */
-  run(words: readonly string[], signal: AbortSignal, told: (text: string) => void): Promise<number>;
+  run(args: readonly string[], signal: AbortSignal, onOutput: (text: string) => void): Promise<number>;
   isStandby(): Promise<boolean>;
   /** Resolves when no backup runs that nobody requested. */
   settled(): Promise<void>;
@@ -59,15 +59,15 @@ export function backupService(parts: BackupParts, ctx: Context): PluginService &
       Backup: async (request: BackupRequest, gone): Promise<BackupResult> => {
         const uid = textAt(parseObject(request.backup_definition, "backup"), "metadata", "uid");
         if (uid === undefined) throw fail("format", "the received backup has no uid");
-        const found = running.get(uid) ?? begin(parts, request, uid, ctx);
-        running.set(uid, found);
-        found.callerCount++;
+        const ongoing = running.get(uid) ?? begin(parts, request, uid, ctx);
+        running.set(uid, ongoing);
+        ongoing.callerCount++;
         const leave = (): void => {
-          if (--found.callerCount === 0) found.abort.abort(fail("term", "the caller no longer waits for this backup"));
+          if (--ongoing.callerCount === 0) ongoing.abort.abort(fail("term", "the caller no longer waits for this backup"));
         };
         gone.addEventListener("abort", leave, { once: true });
         try {
-          return await found.result;
+          return await ongoing.result;
         } finally {
           gone.removeEventListener("abort", leave);
           running.delete(uid);
@@ -87,7 +87,7 @@ function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Con
 }
 
 async function takeBackup(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Promise<BackupResult> {
-  const wish = wishOf(request);
+  const wanted = wantedBackup(request);
   await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
   const standby = await parts.isStandby();
   const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
@@ -96,15 +96,15 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
     const before = await listBackups(parts.repos);
     const done = resultOf(before, uid, parts);
     if (done !== null) return done;
-    const type = wish.type === "auto" ? typeByPolicy(before, wish.fullEveryDays, ctx.clock.nowMs() / 1000) : wish.type;
-    ctx.log.info(`backup ${uid}: ${type}${wish.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
+    const type = wanted.type === "auto" ? typeByPolicy(before, wanted.fullEveryDays, ctx.clock.nowMs() / 1000) : wanted.type;
+    ctx.log.info(`backup ${uid}: ${type}${wanted.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
     const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
-    const words = [`--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, `--annotation=${BACKUP_UID_NOTE}=${uid}`];
-    const { exitCode, told } = await runInto(parts, attempt === 1 ? null : lackingOf(before, uid), words, ctx);
+    const args = [`--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, `--annotation=${BACKUP_UID_NOTE}=${uid}`];
+    const { exitCode, output } = await runInto(parts, attempt === 1 ? null : lackingOf(before, uid), args, ctx);
     if (exitCode === 0) break;
-    if (!isBusyElsewhere(exitCode, told) || ctx.clock.monotonicMs() >= endMs)
-      throw fail("command", messageOf(told) || `the backup ended with code ${exitCode}`);
-    ctx.log.info(`backup ${uid}: another process uses a repository, retrying in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(told)}`);
+    if (!isBusyElsewhere(exitCode, output) || ctx.clock.monotonicMs() >= endMs)
+      throw fail("command", messageOf(output) || `the backup ended with code ${exitCode}`);
+    ctx.log.info(`backup ${uid}: another process uses a repository, retrying in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(output)}`);
     await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
   }
   const result = resultOf(await listBackups(parts.repos), uid, parts);
@@ -115,36 +115,36 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
 /** One run into all repositories, or with keys one run each; returns the worst exit code. */
 async function runInto(
   { run }: BackupParts,
-  repoKeys: readonly number[] | null,
-  words: readonly string[],
+  repoIndexes: readonly number[] | null,
+  args: readonly string[],
   ctx: Context,
-): Promise<{ readonly exitCode: number; readonly told: string }> {
+): Promise<{ readonly exitCode: number; readonly output: string }> {
   let exitCode = 0;
-  let told = "";
-  const runs = repoKeys === null ? [[]] : repoKeys.map((key) => [`--repo=${key}`]);
+  let output = "";
+  const runs = repoIndexes === null ? [[]] : repoIndexes.map((key) => [`--repo=${key}`]);
   for (const more of runs) {
-    const code = await run(["backup", ...words, ...more], ctx.signal, (text) => {
-      told = `${told}${text}`.slice(-ERROR_LENGTH_MAX);
+    const code = await run(["backup", ...args, ...more], ctx.signal, (text) => {
+      output = `${output}${text}`.slice(-ERROR_LENGTH_MAX);
     });
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     exitCode = Math.max(exitCode, code);
   }
-  return { exitCode, told };
+  return { exitCode, output };
 }
 
 /** Repositories that an earlier attempt left out; null for all of them. */
 function lackingOf(backups: readonly Backups[], uid: string): readonly number[] | null {
   const lacking = backups.filter((result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid));
-  return lacking.length === backups.length ? null : lacking.map((result) => result.repoKey);
+  return lacking.length === backups.length ? null : lacking.map((result) => result.repoIndex);
 }
 
 /** Another pod holds the lease of a repository, or another process the lock of this pod. */
-function isBusyElsewhere(exitCode: number, told: string): boolean {
-  return exitCode === ERRORS.lockAcquire || told.includes(`[${stockErrorName("lockAcquire")}]`);
+function isBusyElsewhere(exitCode: number, output: string): boolean {
+  return exitCode === ERRORS.lockAcquire || output.includes(`[${stockErrorName("lockAcquire")}]`);
 }
 
 /** @throws optionInvalid, optionInvalidValue */
-function wishOf({ cluster_definition, parameters }: BackupRequest): { readonly type: BackupTypeWish; readonly fullEveryDays: number } {
+function wantedBackup({ cluster_definition, parameters }: BackupRequest): { readonly type: RequestedBackupType; readonly fullEveryDays: number } {
   const unknown = Object.keys(parameters).find((name) => !PARAMETERS.includes(name));
   if (unknown !== undefined)
     throw fail("optionInvalid", `backup parameter '${unknown}' is unknown`, { hint: `parameters are ${PARAMETERS.join(", ")}.` });
@@ -184,7 +184,7 @@ function resultOf(backups: readonly Backups[], uid: string, { instanceId }: Back
   const error = combinedError("backup", backups);
   const entries = backups.flatMap((result) => {
     const entry = result.ok ? result.value.find((candidate) => candidate.annotations?.[BACKUP_UID_NOTE] === uid) : undefined;
-    return entry === undefined ? [] : [{ repoKey: result.repoKey, entry }];
+    return entry === undefined ? [] : [{ repoIndex: result.repoIndex, entry }];
   });
   if (entries.length < backups.length) {
     if (error !== null && entries.length > 0) throw error;
@@ -206,13 +206,13 @@ function resultOf(backups: readonly Backups[], uid: string, { instanceId }: Back
     tablespace_map_file: new Uint8Array(),
     instance_id: instanceId,
     online: true,
-    metadata: { type, ...Object.fromEntries(entries.map(({ repoKey, entry }) => [`repo${repoKey}`, entry.label])) },
+    metadata: { type, ...Object.fromEntries(entries.map(({ repoIndex, entry }) => [`repo${repoIndex}`, entry.label])) },
   };
 }
 
 /** The process' error lines without log prefixes. */
-function messageOf(told: string): string {
-  return told
+function messageOf(output: string): string {
+  return output
     .split("\n")
     .map((line) => line.replace(/^.*?ERROR: (\[\d+\]: )?/, "").trim())
     .filter((line) => line !== "")

@@ -87,7 +87,7 @@ export async function requireOwnTimeline(repos: readonly Repository[], own: OwnT
           "Two clusters recovered from one archive must not both archive there.",
           "Give this cluster its own stanza: the plugin parameter 'stanza' in spec.plugins.",
         ],
-        repoKey: repo.key,
+        repoIndex: repo.key,
       });
     }),
   );

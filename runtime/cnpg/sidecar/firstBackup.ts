@@ -23,7 +23,7 @@ export interface FirstBackupParts {
   /** True while a requested backup runs. */
   isBusy(): boolean;
   /** Takes an incremental backup into one repository, or with null into all; the exit code. */
-  backup(repoKey: number | null, signal: AbortSignal): Promise<number>;
+  backup(repoIndex: number | null, signal: AbortSignal): Promise<number>;
 }
 
 export class FirstBackups {
@@ -63,15 +63,15 @@ export class FirstBackups {
   /** An unreadable repository may have one: it is checked again. */
   async #look(): Promise<{ readonly lacking: readonly number[]; readonly unknown: number }> {
     const results = await listBackups(this.#parts.repos);
-    const lacking = results.flatMap((result) => (result.ok && newestFullOf(result.value) === null ? [result.repoKey] : []));
+    const lacking = results.flatMap((result) => (result.ok && newestFullOf(result.value) === null ? [result.repoIndex] : []));
     return { lacking, unknown: results.filter((result) => !result.ok).length };
   }
 
-  async #take(repoKeys: readonly number[], ctx: Context, signal: AbortSignal): Promise<boolean> {
-    ctx.log.info(`taking the first backup of ${repoKeys.map((key) => `repo${key}`).join(", ")}`);
-    const all = repoKeys.length === this.#parts.repos.length;
+  async #take(repoIndexes: readonly number[], ctx: Context, signal: AbortSignal): Promise<boolean> {
+    ctx.log.info(`taking the first backup of ${repoIndexes.map((key) => `repo${key}`).join(", ")}`);
+    const all = repoIndexes.length === this.#parts.repos.length;
     let worst = 0;
-    for (const key of all ? [null] : repoKeys) {
+    for (const key of all ? [null] : repoIndexes) {
       worst = Math.max(worst, await this.#parts.backup(key, signal));
     }
     if (worst !== 0 && !signal.aborted) ctx.log.warn(`the first backup failed with exit code ${worst}: retrying`);

@@ -4,7 +4,7 @@
  */
 import { access } from "node:fs/promises";
 import { GetService } from "../../archiver/getService";
-import { removeLeftPlaces } from "../../archiver/ownPlace";
+import { removeLeftFiles } from "../../archiver/ownFile";
 import { WalService } from "../../archiver/walService";
 import { untilAborted } from "../../base/clock";
 import { fail } from "../../base/errors";
@@ -50,7 +50,7 @@ export const instanceCommand: Command = async (host) => {
     heal: (copiesMax, signal) => wal.healWhole(copiesMax, signal),
     walSegmentSizeBytes,
   });
-  const metrics = new MetricSource({ repos, lanes: () => wal.status(), gaps: () => healing.gaps(), walSegmentSizeBytes });
+  const metrics = new MetricSource({ repos, workers: () => wal.status(), gaps: () => healing.gaps(), walSegmentSizeBytes });
   const ending = new AbortController();
   const healed = healing.runForever(own, ending.signal);
   const refreshing = metrics.refreshForever(own, ending.signal);
@@ -69,7 +69,7 @@ export const instanceCommand: Command = async (host) => {
     repos: config.settings.firstBackup === true ? repos : [],
     isStandby,
     isBusy,
-    backup: (repoKey, signal) => run(["backup", "--type=incr", ...(repoKey === null ? [] : [`--repo=${repoKey}`])], signal, () => {}),
+    backup: (repoIndex, signal) => run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], signal, () => {}),
   });
   const settled = (): Promise<void> => first.settled();
   const backups = backupService({ repos, instanceId, archiveTimeoutMs: config.archive.timeoutMs, run, isStandby, settled }, ctx);
@@ -77,7 +77,7 @@ export const instanceCommand: Command = async (host) => {
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
   const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);
   const expiring = isKept ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null;
-  for (const name of removeLeftPlaces(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
+  for (const name of removeLeftFiles(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),

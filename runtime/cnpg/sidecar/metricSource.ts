@@ -4,12 +4,12 @@
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { LaneStatus } from "../../operations/archivePush/pushQueue";
+import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { DRILLS, REPOSITORY } from "../../metrics/definitions";
-import { drillSamples, gapSamples, laneSamples, repositorySamples } from "../../metrics/samples";
+import { drillSamples, gapSamples, workerSamples, repositorySamples } from "../../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import type { DrillRecord } from "../../operations/drill/record";
@@ -23,7 +23,7 @@ export interface MetricParts {
   walSegmentSizeBytes(): Promise<number>;
   /** Missing segments by repository, as far as they were counted. */
   gaps(): ReadonlyMap<number, number>;
-  lanes(): readonly (LaneStatus & { readonly debtCount: number })[];
+  workers(): readonly (WorkerStatus & { readonly missingWalCount: number })[];
 }
 
 /** Until pg_control is read. */
@@ -80,18 +80,18 @@ export class MetricSource {
   /** Queues are reported from the start, repositories after they were read. */
   #samples(): MetricSample[] {
     const stanza = this.#parts.repos[0]?.stanza ?? "";
-    const lanes = this.#parts.lanes();
+    const workers = this.#parts.workers();
     const facts = this.#backups.map((result) => {
-      const wal = this.#wal.find(({ repoKey }) => repoKey === result.repoKey);
+      const wal = this.#wal.find(({ repoIndex }) => repoIndex === result.repoIndex);
       return {
-        key: result.repoKey,
+        key: result.repoIndex,
         backups: result.ok ? result.value : null,
         newestWal: result.ok && wal?.ok === true ? wal.value : null,
-        debtCount: lanes.find(({ repoKey }) => repoKey === result.repoKey)?.debtCount ?? 0,
+        missingWalCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.missingWalCount ?? 0,
       };
     });
     const samples = [
-      ...laneSamples(stanza, lanes),
+      ...workerSamples(stanza, workers),
       ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
       ...gapSamples(stanza, this.#parts.gaps()),
       ...drillSamples(stanza, this.#drills),

@@ -5,7 +5,7 @@
  */
 import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../../commands/host";
 import { isReplica, type JsonObject, textAt } from "../kubernetes/clusterObject";
-import { PLACES, SOURCE_PLACES } from "../names";
+import { PATHS, SOURCE_PATHS } from "../names";
 
 /** True for the instance that reads the source: all other instances of the cluster follow it. */
 export function followsSource(cluster: JsonObject, instance: string): boolean {
@@ -16,9 +16,9 @@ export function followsSource(cluster: JsonObject, instance: string): boolean {
 export function openSource(host: Invocation & ClusterAccess & ProgramAccess, stanza: string): CommandHost {
   const { dataDirectory, config } = host;
   return host.other({
-    words: [
-      `--config=${SOURCE_PLACES.config}/pgbackrest.conf`,
-      `--config-include-path=${SOURCE_PLACES.include}`,
+    args: [
+      `--config=${SOURCE_PATHS.config}/pgbackrest.conf`,
+      `--config-include-path=${SOURCE_PATHS.include}`,
       `--stanza=${stanza}`,
       `--pg1-path=${dataDirectory}`,
       `--lock-path=${config.lockPath}`,
@@ -26,7 +26,7 @@ export function openSource(host: Invocation & ClusterAccess & ProgramAccess, sta
       `--spool-path=${config.spoolPath}/source`,
       "cnpg-restore",
     ],
-    secretsPath: SOURCE_PLACES.secrets,
-    moved: { [PLACES.config]: SOURCE_PLACES.config, [PLACES.include]: SOURCE_PLACES.include, [PLACES.secrets]: SOURCE_PLACES.secrets },
+    secretsPath: SOURCE_PATHS.secrets,
+    moved: { [PATHS.config]: SOURCE_PATHS.config, [PATHS.include]: SOURCE_PATHS.include, [PATHS.secrets]: SOURCE_PATHS.secrets },
   });
 }

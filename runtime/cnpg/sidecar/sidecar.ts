@@ -53,12 +53,12 @@ async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAc
 }
 
 /** A child's standard error carries its errors; the container's log has the rest. */
-const LOG_WORDS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
+const LOG_ARGS = ["--log-level-console=info", "--log-level-stderr=error", "--log-level-file=off"];
 
 /** Runs another command of this program with the sidecar's own configuration; the callback gets its errors. */
 export function runOwn(
   host: Invocation & ProgramAccess,
-): (words: readonly string[], signal: AbortSignal, told: (text: string) => void) => Promise<number> {
+): (args: readonly string[], signal: AbortSignal, onOutput: (text: string) => void) => Promise<number> {
   const { carriedOptions, stanza } = host.config;
-  return (words, signal, told) => host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_WORDS, ...words], signal, told);
+  return (args, signal, onOutput) => host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_ARGS, ...args], signal, onOutput);
 }

@@ -3,7 +3,7 @@
  * writes this script, with its own configuration, beside its program.
  */
 import { chmod, rename, writeFile } from "node:fs/promises";
-import { shellWord } from "../../operations/restore/recovery";
+import { shellQuote } from "../../operations/restore/recovery";
 
 /**
  * Passes options in the environment, where each verb reads those it knows; most verbs would refuse some as arguments.
@@ -12,12 +12,12 @@ import { shellWord } from "../../operations/restore/recovery";
  * @param options as arguments: `--lock-path=/run/lock`, `--no-delta`
  */
 export function launcherText(program: readonly string[], options: readonly string[]): string {
-  const variables = options.flatMap((word) => {
-    const [, no, name = "", , value] = /^--(no-)?([a-z0-9-]+)(=(.*))?$/s.exec(word) ?? [];
+  const variables = options.flatMap((arg) => {
+    const [, no, name = "", , value] = /^--(no-)?([a-z0-9-]+)(=(.*))?$/s.exec(arg) ?? [];
     if (name === "" || name.startsWith("reset-")) return [];
-    return [`export PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}=${shellWord(value ?? (no === undefined ? "y" : "n"))}`];
+    return [`export PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}=${shellQuote(value ?? (no === undefined ? "y" : "n"))}`];
   });
-  return ["#!/bin/sh", "# Written by the sidecar at its start.", ...variables, `exec ${program.map(shellWord).join(" ")} "$@"`, ""].join("\n");
+  return ["#!/bin/sh", "# Written by the sidecar at its start.", ...variables, `exec ${program.map(shellQuote).join(" ")} "$@"`, ""].join("\n");
 }
 
 /** Another process may be starting it: it gets the old script or the new one. */

@@ -73,7 +73,7 @@ export class TimedHeal {
   async #heal(ctx: Context, signal: AbortSignal): Promise<boolean> {
     try {
       const results = await this.#parts.heal(COPIES_MAX, signal);
-      for (const result of results) if (!result.ok) ctx.log.warn(`unable to compare WAL: ${repoErrorLine(result.repoKey, result.error)}`);
+      for (const result of results) if (!result.ok) ctx.log.warn(`unable to compare WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
       return results.every((result) => result.ok && result.value.copied < COPIES_MAX);
     } catch (error) {
       if (!signal.aborted) ctx.log.warn(`unable to compare the WAL of the repositories: ${toBackupError(error).message}`);
@@ -86,12 +86,12 @@ export class TimedHeal {
       const walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes();
       const backups = await listBackups(this.#parts.repos);
       const surveys = await perRepo(this.#parts.repos, async (repo) => {
-        const own = backups.find(({ repoKey }) => repoKey === repo.key);
+        const own = backups.find(({ repoIndex }) => repoIndex === repo.key);
         if (own?.ok === false) throw own.error;
         return surveyWal(repo, own?.value ?? [], walSegmentSizeBytes);
       });
       // An unreadable repository has no number, not an old one.
-      this.#gaps = new Map(surveys.flatMap((each) => (each.ok && each.value !== null ? [[each.repoKey, each.value.gapCount] as const] : [])));
+      this.#gaps = new Map(surveys.flatMap((each) => (each.ok && each.value !== null ? [[each.repoIndex, each.value.gapCount] as const] : [])));
     } catch (error) {
       ctx.log.debug(`unable to count missing WAL: ${toBackupError(error).message}`);
     }

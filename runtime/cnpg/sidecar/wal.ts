@@ -8,7 +8,7 @@
  */
 import { rename, rm } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
-import type { GetService, GetWish } from "../../archiver/getService";
+import type { GetService, GetOptions } from "../../archiver/getService";
 import type { WalService } from "../../archiver/walService";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
@@ -53,11 +53,11 @@ interface Experience {
   /** No repository answered the last request in time, nor since. */
   isSilent: boolean;
   hasStanza: boolean;
-  isTold: boolean;
+  isReported: boolean;
 }
 
 export function walService(parts: WalParts, ctx: Context): PluginService {
-  const experience: Experience = { beganAtMs: ctx.clock.monotonicMs(), isSilent: false, hasStanza: false, isTold: false };
+  const experience: Experience = { beganAtMs: ctx.clock.monotonicMs(), isSilent: false, hasStanza: false, isReported: false };
   return {
     name: "wal",
     methods: {
@@ -80,7 +80,7 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
   for (const result of answer.results) {
     if (result.ok || warnings.length > 0) continue;
     ctx.log.warn(
-      `${repoErrorLine(result.repoKey, result.error)}\nrepo${result.repoKey} lacks ${walName}, which is copied when the repository is available`,
+      `${repoErrorLine(result.repoIndex, result.error)}\nrepo${result.repoIndex} lacks ${walName}, which is copied when the repository is available`,
     );
   }
   ctx.log.info(`archived ${walName}`);
@@ -99,21 +99,21 @@ async function restore(parts: WalParts, request: WalRestoreRequest, experience: 
   const fetched = `${destination}.pgbackstop-${Buffer.from(ctx.random.bytes(4)).toString("hex")}`;
   const { isJob } = parts;
   const mayLackStanza = !isJob && !experience.hasStanza && ctx.clock.monotonicMs() - experience.beganAtMs < STANZA_MS;
-  const wish: GetWish = { ahead: request.mode !== "MODE_REWIND", timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS, mayLackStanza };
-  const get = parts.gets(request).get(walName, fetched, wish);
+  const options: GetOptions = { ahead: request.mode !== "MODE_REWIND", timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS, mayLackStanza };
+  const get = parts.gets(request).get(walName, fetched, options);
   noteAnswer(get, experience);
   const answerMs = isJob ? RECOVERY_DOUBT_MS : experience.isSilent ? STANDBY_SILENCE_MS : STANDBY_ANSWER_MS;
-  const late = (): void => void (experience.isSilent = true);
+  const setSilent = (): void => void (experience.isSilent = true);
   try {
-    const isFound = await before(get, answerMs, late, signal, walName, ctx);
-    if (!isFound) throw new NotFound(`${walName} is in no repository`);
+    const isFetched = await before(get, answerMs, setSilent, signal, walName, ctx);
+    if (!isFetched) throw new NotFound(`${walName} is in no repository`);
     await rename(fetched, destination);
     return {};
   } catch (error) {
     void removeWhenDone(get, fetched);
     if (!mayLackStanza || !lacksStanza(error)) throw error;
-    if (!experience.isTold) ctx.log.info("the archive does not exist yet: the primary creates it with its first WAL");
-    experience.isTold = true;
+    if (!experience.isReported) ctx.log.info("the archive does not exist yet: the primary creates it with its first WAL");
+    experience.isReported = true;
     throw new NotYet(`${walName}: the archive does not exist yet`);
   }
 }
@@ -139,20 +139,27 @@ async function removeWhenDone(fetching: Promise<boolean>, path: string): Promise
  * The result of `promise`, if it comes in time and the caller still waits. @throws archiveTimeout (82), retryable; term
  * (63)
  */
-async function before<T>(promise: Promise<T>, timeoutMs: number, onLate: () => void, gone: AbortSignal, walName: string, ctx: Context): Promise<T> {
+async function before<T>(
+  promise: Promise<T>,
+  timeoutMs: number,
+  onTimeout: () => void,
+  gone: AbortSignal,
+  walName: string,
+  ctx: Context,
+): Promise<T> {
   const done = new AbortController();
   const watch = AbortSignal.any([gone, done.signal]);
-  const late = ctx.clock.sleep(timeoutMs, watch).then((): never => {
-    onLate();
+  const timeout = ctx.clock.sleep(timeoutMs, watch).then((): never => {
+    onTimeout();
     throw fail("archiveTimeout", `no repository returned ${walName} within ${timeoutMs}ms`, { retryable: true });
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, timeout]);
   } catch (error) {
     throw gone.aborted ? toBackupError(gone.reason, "term") : error;
   } finally {
     done.abort();
-    late.catch(() => {});
+    timeout.catch(() => {});
   }
 }
 

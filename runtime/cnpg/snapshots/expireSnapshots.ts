@@ -8,11 +8,11 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Command } from "../../commands/host";
 import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
-import { type FoundGroup, groupSnapshots, type ObjectRef, readBackup, readSnapshot } from "./snapshotGroups";
+import { type ObjectGroup, groupSnapshots, type ObjectRef, readBackup, readSnapshot } from "./snapshotGroups";
 import { judgeSnapshots, type SnapshotKeep } from "./snapshotRetention";
-import { tellJob } from "../kubernetes/jobNotice";
+import { notifyOfJob } from "../kubernetes/jobNotice";
 
-export interface SnapshotWish extends SnapshotKeep {
+export interface SnapshotPolicy extends SnapshotKeep {
   readonly cluster: string;
   /** Its ScheduledBackups; backups from elsewhere are ignored. */
   readonly schedules: readonly string[];
@@ -32,7 +32,7 @@ export const expireSnapshotsCommand: Command = async (host) => {
     "snapshot-keep-days or snapshot-keep-count": keepDays !== undefined || keepCount !== undefined,
   }).find(([, isGiven]) => !isGiven);
   if (lacking !== undefined) throw fail("optionRequired", `cnpg-expire command requires option: ${lacking[0]}`);
-  return tellJob(host, cluster, ctx, async () => {
+  return notifyOfJob(host, cluster, ctx, async () => {
     const api = await openKubernetes(config.kubernetes, ctx.signal);
     await expireSnapshots(api, { cluster, schedules, keepDays, keepCount, dryRun: config.dryRun }, ctx);
     return { code: 0 };
@@ -40,27 +40,27 @@ export const expireSnapshotsCommand: Command = async (host) => {
 };
 
 /** Deletes objects. @throws command if one could not be removed, after the others; the API's errors of its lists */
-export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove">, wish: SnapshotWish, ctx: Context): Promise<void> {
+export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove">, policy: SnapshotPolicy, ctx: Context): Promise<void> {
   // Snapshots first: a Backup exists before its snapshots, so none of them seems to have lost its Backup.
-  const snapshots = await api.list(SNAPSHOTS, `cnpg.io/cluster=${wish.cluster}`, readSnapshot);
+  const snapshots = await api.list(SNAPSHOTS, `cnpg.io/cluster=${policy.cluster}`, readSnapshot);
   const backups = await api.list(BACKUPS, null, readBackup);
   // Of two clocks, the one that keeps more.
   const nowMs = Math.min(ctx.clock.nowMs(), snapshots.serverMs ?? Number.POSITIVE_INFINITY);
-  const verdicts = judgeSnapshots(groupSnapshots(snapshots.items, backups.items, wish.cluster, wish.schedules), wish, nowMs);
+  const verdicts = judgeSnapshots(groupSnapshots(snapshots.items, backups.items, policy.cluster, policy.schedules), policy, nowMs);
 
   let failed = 0;
   for (const { group, reason, remove } of verdicts) {
-    const mark = wish.dryRun ? "[DRY-RUN] " : "";
+    const mark = policy.dryRun ? "[DRY-RUN] " : "";
     ctx.log.info(remove ? `${mark}remove ${group.name} (${partsText(group)}): ${reason}` : `${mark}keep ${group.name}: ${reason}`);
-    if (remove && !wish.dryRun && !(await removeGroup(api, group, ctx))) failed += 1;
+    if (remove && !policy.dryRun && !(await removeGroup(api, group, ctx))) failed += 1;
   }
   const removing = verdicts.filter(({ remove }) => remove).length;
-  ctx.log.info(`${verdicts.length - removing} kept, ${removing - failed} ${wish.dryRun ? "would be " : ""}removed`);
+  ctx.log.info(`${verdicts.length - removing} kept, ${removing - failed} ${policy.dryRun ? "would be " : ""}removed`);
   if (failed > 0) throw fail("command", `${failed} of ${removing} could not be removed; the next run tries again`);
 }
 
 /** False if a part of it still exists; errors are logged. */
-async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, snapshots }: FoundGroup, ctx: Context): Promise<boolean> {
+async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, snapshots }: ObjectGroup, ctx: Context): Promise<boolean> {
   const attempt = async (collection: Collection, object: ObjectRef): Promise<boolean> => {
     try {
       await api.remove(collection, object);
@@ -81,6 +81,6 @@ async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, s
   return gone.every(Boolean);
 }
 
-function partsText({ backup, snapshots }: FoundGroup): string {
+function partsText({ backup, snapshots }: ObjectGroup): string {
   return [...(backup === null ? [] : ["the Backup"]), ...snapshots.map((snapshot) => snapshot.name)].join(", ");
 }

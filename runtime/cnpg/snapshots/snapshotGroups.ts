@@ -40,7 +40,7 @@ export interface SnapshotFacts extends ObjectRef {
 }
 
 /** A group with its objects. */
-export interface FoundGroup extends SnapshotGroup {
+export interface ObjectGroup extends SnapshotGroup {
   /** Null if only its snapshots are left. */
   readonly backup: ObjectRef | null;
   /**
@@ -89,7 +89,7 @@ export function groupSnapshots(
   backups: readonly BackupFacts[],
   cluster: string,
   schedules: readonly string[],
-): FoundGroup[] {
+): ObjectGroup[] {
   const isOurs = (backup: BackupFacts): boolean =>
     backup.method === "volumeSnapshot" && backup.cluster === cluster && schedules.includes(backup.schedule ?? "");
   const known = new Set(backups.map(({ name }) => name));
@@ -103,7 +103,7 @@ export function groupSnapshots(
   ];
 }
 
-function groupOf(backup: BackupFacts, all: readonly SnapshotFacts[]): FoundGroup {
+function groupOf(backup: BackupFacts, all: readonly SnapshotFacts[]): ObjectGroup {
   const there = all.filter(({ isGoing }) => !isGoing);
   const names = new Set(there.map(({ name }) => name));
   const isWhole = there.some(({ isData }) => isData) && backup.elements.every((name) => names.has(name));
@@ -115,7 +115,7 @@ function groupOf(backup: BackupFacts, all: readonly SnapshotFacts[]): FoundGroup
 }
 
 /** The schedule was recreated, which deleted its Backups, or a removal was interrupted. */
-function orphanOf(name: string, all: readonly SnapshotFacts[]): FoundGroup {
+function orphanOf(name: string, all: readonly SnapshotFacts[]): ObjectGroup {
   const there = all.filter(({ isGoing }) => !isGoing);
   const isWhole = there.some(({ isData }) => isData) && there.every(({ isComplete }) => isComplete);
   return {
@@ -140,8 +140,8 @@ function refOf(object: Json): ObjectRef {
 }
 
 /** Time of the data if the operator states it, else of the object. */
-function timeOf(object: Json, told: string | undefined): number {
-  const text = told ?? textAt(object, "metadata", "creationTimestamp") ?? "none";
+function timeOf(object: Json, stated: string | undefined): number {
+  const text = stated ?? textAt(object, "metadata", "creationTimestamp") ?? "none";
   const atMs = Date.parse(text);
   if (Number.isFinite(atMs)) return atMs;
   throw fail("format", `${textAt(object, "metadata", "name")} has a time that cannot be read: ${text}`);

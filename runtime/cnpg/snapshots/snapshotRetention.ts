@@ -48,15 +48,15 @@ export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Gro
   const newestText = keepCount === 1 ? "the newest" : `one of the newest ${keepCount}`;
 
   return ordered.map((group): Verdict<Group> => {
-    const told = (remove: boolean, reason: string): Verdict<Group> => ({ group, remove, reason });
-    if (group.state === "running") return told(false, "not finished");
-    if (isYoung(group)) return told(false, `younger than ${days}`);
+    const verdict = (remove: boolean, reason: string): Verdict<Group> => ({ group, remove, reason });
+    if (group.state === "running") return verdict(false, "not finished");
+    if (isYoung(group)) return verdict(false, `younger than ${days}`);
     const isOver = keep.keepDays === undefined ? "" : `older than ${days}, and `;
-    if (group.state === "whole") return newest.has(group) ? told(false, newestText) : told(true, `${isOver}not ${newestText}`);
-    if (wholes.length === 0) return told(false, "nothing can be restored from it, but it is the only one");
+    if (group.state === "whole") return newest.has(group) ? verdict(false, newestText) : verdict(true, `${isOver}not ${newestText}`);
+    if (wholes.length === 0) return verdict(false, "nothing can be restored from it, but it is the only one");
     // Without days, a failed group is kept until every kept whole group is newer.
     if (keep.keepDays === undefined && group.atMs >= oldestKeptMs)
-      return told(false, "nothing can be restored from it, but it is newer than the kept ones");
-    return told(true, `${isOver}nothing can be restored from it`);
+      return verdict(false, "nothing can be restored from it, but it is newer than the kept ones");
+    return verdict(true, `${isOver}nothing can be restored from it`);
   });
 }

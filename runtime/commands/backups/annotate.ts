@@ -16,18 +16,18 @@ export const annotateCommand: Command = async (host) => {
   const repos = host.repositories();
   host.lock("backup", repos);
   const errors: BackupError[] = [];
-  let found = false;
+  let isAnnotated = false;
   for (const repo of repos) {
     try {
       await host.leases.take(repo, loadBackupInfo);
-      found = (await annotate(repo, set, config.backup.annotations, ctx)) || found;
+      isAnnotated = (await annotate(repo, set, config.backup.annotations, ctx)) || isAnnotated;
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);
-      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoKey: repo.key, cause: thrown }));
+      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }));
     }
   }
   if (errors.length > 0) throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
-  if (!found) throw fail("backupSetInvalid", "no backup set to annotate found");
+  if (!isAnnotated) throw fail("backupSetInvalid", "no backup set to annotate found");
   return 0;
 };

@@ -14,8 +14,8 @@ export const expireCommand: Command = async (host) => {
   const request = requestOf(config);
   const repos = host.repositories();
   host.lock("backup", repos);
-  const { errors, setFound } = await expireEach(host, repos, request);
-  if (!setFound && errors.length === 0)
+  const { errors, hasSet } = await expireEach(host, repos, request);
+  if (!hasSet && errors.length === 0)
     ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
   if (errors.length > 0) throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
   return 0;
@@ -36,24 +36,24 @@ async function expireEach(
   host: Invocation & RepositoryAccess,
   repos: readonly Repository[],
   request: ExpireRequest,
-): Promise<{ errors: BackupError[]; setFound: boolean }> {
+): Promise<{ errors: BackupError[]; hasSet: boolean }> {
   const { config, ctx } = host;
   const errors: BackupError[] = [];
-  let setFound = false;
+  let hasSet = false;
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
       const settings = config.repos.find((candidate) => candidate.key === repo.key);
       if (settings === undefined) throw fail("assert", `${repo.name} is open but not configured`);
       const lease = request.dryRun ? NO_LEASE : await host.leases.take(repo, loadBackupInfo);
-      setFound = (await expireRepository(repo, retentionOf(settings), request, lease, ctx)).setFound || setFound;
+      hasSet = (await expireRepository(repo, retentionOf(settings), request, lease, ctx)).hasSet || hasSet;
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);
-      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoKey: repo.key, cause: thrown }));
+      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }));
     }
   }
-  return { errors, setFound };
+  return { errors, hasSet };
 }
 
 /** @throws optionInvalid, optionInvalidValue */

@@ -13,7 +13,7 @@ export const manifestCommand: Command = async (host) => {
   if (repo === undefined) throw fail("optionRequired", "manifest command requires option: repo1-path");
   const info = await loadBackupInfo(repo);
   const label = config.set ?? info.backups.at(-1)?.label;
-  if (label === undefined) throw fail("backupSetInvalid", `no backup in ${repo.name} to show`, { repoKey: repo.key });
+  if (label === undefined) throw fail("backupSetInvalid", `no backup in ${repo.name} to show`, { repoIndex: repo.key });
   requireLabel(label);
   const manifest = await loadManifest(repo, label, info.cipherPass ?? null);
   const report = await reportManifest(repo, manifest, config.files.filter, config.files.reference);

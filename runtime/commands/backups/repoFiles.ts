@@ -23,11 +23,11 @@ export const repoLsCommand: Command = async (host) => {
 
 export const repoGetCommand: Command = async (host) => {
   const { config } = host;
-  const [word] = config.params;
-  if (word === undefined || config.params.length > 1) throw fail("paramRequired", "source file required");
+  const [path] = config.params;
+  if (path === undefined || config.params.length > 1) throw fail("paramRequired", "source file required");
   const { repo, basePath } = firstRepo(host);
   try {
-    for await (const chunk of await openRepoFile(repo, repoPathOf(word, basePath), config.files.raw)) await host.printBytes(chunk);
+    for await (const chunk of await openRepoFile(repo, repoPathOf(path, basePath), config.files.raw)) await host.printBytes(chunk);
     return 0;
   } catch (error) {
     if (config.files.ignoreMissing && isError(error, "fileMissing")) return 1;

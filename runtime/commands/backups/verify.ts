@@ -30,28 +30,28 @@ export const verifyCommand: Command = async (host) => {
   // Sequential: each repository gets the whole pool, and the report reads in order.
   for (const repo of host.repositories()) {
     try {
-      results.push({ repoKey: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options) });
+      results.push({ repoIndex: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options) });
     } catch (error) {
-      results.push({ repoKey: repo.key, ok: false, error: toBackupError(error) });
+      results.push({ repoIndex: repo.key, ok: false, error: toBackupError(error) });
     }
   }
   compareNamed(results);
   for (const result of results) {
     if (!result.ok) continue;
-    for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoKey}: ${problem}`);
-    for (const orphan of result.value.orphans) ctx.log.info(`repo${result.repoKey}: ${orphan}`);
+    for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoIndex}: ${problem}`);
+    for (const orphan of result.value.orphans) ctx.log.info(`repo${result.repoIndex}: ${orphan}`);
   }
   if (config.output === "json") host.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
   else if (config.output !== "none") {
     const text = results.map((result) =>
-      result.ok ? verdictText(config.stanza ?? "", result.value, config.verify.verbose) : errorText(result.repoKey, result.error),
+      result.ok ? verdictText(config.stanza ?? "", result.value, config.verify.verbose) : errorText(result.repoIndex, result.error),
     );
     host.print(text.join(""));
   }
   if (config.set === undefined) await rememberVerdicts(host, results);
   const error = combinedError("verify", results);
   if (error !== null) throw error;
-  const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoKey}`);
+  const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoIndex}`);
   if (damaged.length > 0) {
     throw fail("checksum", `verify found errors in ${damaged.join(", ")}`, {
       hint: "heal copies missing WAL from another repository. Restore from a valid repository.",
@@ -63,7 +63,7 @@ export const verifyCommand: Command = async (host) => {
 /** For metrics; a run records its own end. A verified `--set` says nothing about other backups. */
 async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
-  const repos = Object.fromEntries(results.map((result) => [String(result.repoKey), { ok: result.ok && result.value.ok, endedAtS }]));
+  const repos = Object.fromEntries(results.map((result) => [String(result.repoIndex), { ok: result.ok && result.value.ok, endedAtS }]));
   const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;
   await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch((error: unknown) =>
     ctx.log.debug(`unable to record the verdicts: ${toBackupError(error).message}`),
@@ -72,22 +72,22 @@ async function rememberVerdicts({ config, ctx }: Invocation, results: readonly R
 
 /** Histories and backup labels carry no checksum: if two repositories differ, both are in doubt. */
 function compareNamed(results: RepoResult<Verdict>[]): void {
-  const named = new Map(results.flatMap((result) => (result.ok ? [[result.repoKey, result.value.named] as const] : [])));
+  const named = new Map(results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.named] as const] : [])));
   const differing = differingNames(named);
   for (const [position, result] of results.entries()) {
-    const own = differing.filter(({ repoKeys }) => repoKeys.includes(result.repoKey)).map(({ text }) => text);
+    const own = differing.filter(({ repoIndexes }) => repoIndexes.includes(result.repoIndex)).map(({ text }) => text);
     if (!result.ok || own.length === 0) continue;
     results[position] = { ...result, value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] } };
   }
 }
 
-function errorText(repoKey: number, error: BackupError): string {
-  return `repo${repoKey}: error: [${error.name}] ${error.message}\n`;
+function errorText(repoIndex: number, error: BackupError): string {
+  return `repo${repoIndex}: error: [${error.name}] ${error.message}\n`;
 }
 
 /** Stock's lines, one block per repository, plus gaps that stock does not see. `--verbose` adds what is in order. */
 function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string {
-  const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoKey}`, `status: ${verdict.ok ? "ok" : "error"}`];
+  const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoIndex}`, `status: ${verdict.ok ? "ok" : "error"}`];
   for (const { archiveId, counts, gaps } of verdict.archives) {
     if (!verbose && counts.valid === counts.total && gaps.length === 0) continue;
     lines.push(`  archiveId: ${archiveId}, total WAL checked: ${counts.total}, total valid WAL: ${counts.valid}`, ...countsLine(counts, verbose));
@@ -122,10 +122,10 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
  */
 function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
   const repos = results.map((result): JsonValue => {
-    if (!result.ok) return { key: result.repoKey, status: "error", error: `[${result.error.name}] ${result.error.message}` };
-    const { repoKey, ok, archives, backups, problems, orphans, stream } = result.value;
+    if (!result.ok) return { key: result.repoIndex, status: "error", error: `[${result.error.name}] ${result.error.message}` };
+    const { repoIndex, ok, archives, backups, problems, orphans, stream } = result.value;
     return {
-      key: repoKey,
+      key: repoIndex,
       status: ok ? "ok" : "error",
       archives: archives.map(({ archiveId, counts, gaps }) => ({
         id: archiveId,

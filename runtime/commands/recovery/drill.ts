@@ -9,7 +9,7 @@ import { saveDrill } from "../../operations/drill/history";
 import { type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
-import { shellWord } from "../../operations/restore/recovery";
+import { shellQuote } from "../../operations/restore/recovery";
 import type { Command, CommandHost, Invocation, ProgramAccess } from "../host";
 
 const EXIT_CODE_MAX = 125;
@@ -41,7 +41,7 @@ export const drillCommand: Command = async (host) => {
 
 function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Context): Promise<DrillRecord> {
   const { config } = host;
-  const { repoKey, settings, stanza = "" } = config;
+  const { repoIndex, settings, stanza = "" } = config;
   const [pg] = config.pgs;
   const pool = host.pool();
   // Threads start while the backup is chosen.
@@ -63,8 +63,8 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
       maxBytes: asked.maxBytes,
       stanza,
       path,
-      repoKey,
-      repoKeys: asked.repoKeys,
+      repoIndex,
+      repoIndexes: asked.repoIndexes,
       set: config.set,
       objectivesOf: (key) => objectivesOf(settings, key),
       heartbeat: settings.drill?.heartbeat,
@@ -91,16 +91,16 @@ export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "pat
 }
 
 /** From one repository, or from all when none is named; at this process's clock, without production's spool. */
-export function restoreCommandLine({ config, ownCommand }: Invocation & ProgramAccess, repoKey: number | undefined, dataDirectory: string): string {
-  const carried = config.carriedOptions.filter((word) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(word));
+export function restoreCommandLine({ config, ownCommand }: Invocation & ProgramAccess, repoIndex: number | undefined, dataDirectory: string): string {
+  const carried = config.carriedOptions.filter((arg) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(arg));
   const own = [
     `--pg1-path=${dataDirectory}`,
-    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
     "--no-archive-async",
     "--log-level-file=off",
     "--log-level-console=warn",
   ];
-  const words = config.cmd === undefined ? ownCommand.map(shellWord) : [config.cmd];
-  return `${words.join(" ")} ${[...carried, ...own].sort().map(shellWord).join(" ")} archive-get %f "%p"`;
+  const command = config.cmd === undefined ? ownCommand.map(shellQuote) : [config.cmd];
+  return `${command.join(" ")} ${[...carried, ...own].sort().map(shellQuote).join(" ")} archive-get %f "%p"`;
 }

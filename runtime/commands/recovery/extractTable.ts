@@ -44,7 +44,7 @@ function depsOf(host: CommandHost): ExtractDeps {
     pool,
     users: host.users,
     self: host.self,
-    restoreCommand: (dataDirectory) => restoreCommandLine(host, host.config.repoKey, dataDirectory),
+    restoreCommand: (dataDirectory) => restoreCommandLine(host, host.config.repoIndex, dataDirectory),
     openProduction: (database) => host.newSession(database),
     print: (text) => host.print(text),
     agrees: (question) => agreed(host, question),

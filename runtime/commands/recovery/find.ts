@@ -4,7 +4,7 @@ import { fail, isError } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import { find } from "../../operations/find/find";
 import type { FindOptions } from "../../operations/find/search";
-import { parseMoment } from "../../operations/find/moment";
+import { parseTimeOrAge } from "../../operations/find/timeOrAge";
 import { findJson, findText } from "../../operations/find/findReport";
 import type { Command, Invocation } from "../host";
 
@@ -15,14 +15,14 @@ export const findCommand: Command = async (host) => {
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   const deps = { repos: host.repositories(), openProduction: (database?: string) => host.newSession(database) };
-  const found = await find(deps, optionsOf(host), ctx);
-  host.print(config.output === "json" ? `${renderJson(findJson(found))}\n` : findText(found, config.find.targetForm));
+  const result = await find(deps, optionsOf(host), ctx);
+  host.print(config.output === "json" ? `${renderJson(findJson(result))}\n` : findText(result, config.find.targetForm));
   return 0;
 };
 
 /** @throws optionInvalidValue for times that are invalid or in the wrong order */
 function optionsOf({ config, ctx }: Invocation): FindOptions {
-  const { find: own, pgs, repoKey } = config;
+  const { find: own, pgs, repoIndex } = config;
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
   const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);
   const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from, toUs);
@@ -31,12 +31,12 @@ function optionsOf({ config, ctx }: Invocation): FindOptions {
   const walDirectory = pg === undefined ? null : `${pg.path.replace(/\/+$/, "")}/pg_wal`;
   const { database, kind, limit, timeline } = own;
   const table = own.table === undefined ? undefined : plainName(own.table);
-  return { fromUs, toUs, database, kind, limit, table, timeline, repoKey, walDirectory };
+  return { fromUs, toUs, database, kind, limit, table, timeline, repoIndex, walDirectory };
 }
 
 function timeUs(option: string, text: string, beforeUs: bigint): bigint {
   try {
-    return parseMoment(text, beforeUs);
+    return parseTimeOrAge(text, beforeUs);
   } catch (error) {
     if (!isError(error, "format")) throw error;
     throw fail("optionInvalidValue", `'${text}' is not valid for '${option}' option`, {

@@ -35,11 +35,11 @@ export const recoverCommand: Command = async (host) => {
 /** Another account's link in the path to the data directory could lead root elsewhere. @throws fileOwner (88) */
 function requireOwnLinks(host: MachineAccess, { configuredDirectory, dataDirectory, owner }: HostFacts): void {
   if (host.self.uid !== 0 || owner === null) return;
-  const found = resolveTrusted(configuredDirectory, [owner.uid]);
-  if (found !== dataDirectory)
+  const actual = resolveTrusted(configuredDirectory, [owner.uid]);
+  if (actual !== dataDirectory)
     throw fail(
       "pathOpen",
-      `'${configuredDirectory}' pointed to '${dataDirectory}' and now points to '${found}': another process changes links there`,
+      `'${configuredDirectory}' pointed to '${dataDirectory}' and now points to '${actual}': another process changes links there`,
     );
 }
 
@@ -52,7 +52,7 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
   const account = accountOf(facts, host.users.findUid, host.users.findGid);
   const tools = toolsOf(host, account);
   const request = requestOf(host);
-  const answer = requireOk("recover-step plan", await tools.self(["recover-step", "plan", ...wordsOf(request)], ctx.signal));
+  const answer = requireOk("recover-step plan", await tools.self(["recover-step", "plan", ...requestArgs(request)], ctx.signal));
   const { live, source } = JSON.parse(answer.stdout) as { readonly live: LiveServer | null; readonly source: RecoverSource };
   const control = controlOf(host, facts);
   const nowMs = ctx.clock.nowMs();
@@ -62,19 +62,19 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
     source,
     live,
     control,
-    room: await Promise.all(source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path))),
+    freeSpace: await Promise.all(source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path))),
     finishWal: config.recover.finishWal,
     running: (["backup", "restore"] as const).find((kind) => host.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),
     stamp: formatLocalSeconds(nowMs).replaceAll(/[-:]/g, "").replace(" ", "-"),
   };
   const plan = planRecover(input);
-  const place = { account, dataDirectory: facts.dataDirectory, moves: plan.moves };
-  await requireOwned(place);
+  const moved = { account, dataDirectory: facts.dataDirectory, moves: plan.moves };
+  await requireOwned(moved);
   host.print(planText(plan, input));
   if (config.dryRun) return 0;
   if (!(await agreed(host, "Recover as planned?"))) return refused(host, "recover");
-  await requireRights(place, tools);
+  await requireRights(moved, tools);
   if (plan.finishWal) {
     ctx.log.info("recover: archiving the server's last WAL");
     requireOk("recover-step finish-wal", await tools.self(["recover-step", "finish-wal"], ctx.signal));
@@ -91,7 +91,7 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
     account,
     server: serverMemory(facts),
     moves: plan.moves,
-    restoreWords: [...plan.restoreWords, ...(request.repoKey === undefined ? [] : [`--repo=${request.repoKey}`])],
+    restoreWords: [...plan.restoreArgs, ...(request.repoKey === undefined ? [] : [`--repo=${request.repoKey}`])],
     oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
     stamp: input.stamp,
   };
@@ -189,28 +189,28 @@ async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
 /** Two at once would move each other's directories. @throws lockAcquire (50) */
 async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journal): Promise<void> {
   if (journal.phase === "done" || journal.pid === host.process.pid) return;
-  const words = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
-  if (words === null || !Buffer.from(words).toString("latin1").split("\0").includes("recover")) return;
+  const commandLine = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
+  if (commandLine === null || !Buffer.from(commandLine).toString("latin1").split("\0").includes("recover")) return;
   throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, { hint: "Wait for its end." });
 }
 
 function requestOf({ config }: Invocation): RecoverRequest {
   const {
-    repoKey,
+    repoIndex,
     set,
     restore: { type, target, targetAction, targetExclusive, targetTimeline },
   } = config;
-  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoKey, set };
+  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoKey: repoIndex, set };
 }
 
-function wordsOf({ repoKey, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
+function requestArgs({ repoKey: repoIndex, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
   return [
     `--type=${type}`,
     ...(target === undefined ? [] : [`--target=${target}`]),
     ...(type === "default" ? [] : [`--target-action=${targetAction}`]),
     ...(targetExclusive ? ["--target-exclusive"] : []),
     ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
-    ...(repoKey === undefined ? [] : [`--repo=${repoKey}`]),
+    ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
     ...(set === undefined ? [] : [`--set=${set}`]),
   ];
 }

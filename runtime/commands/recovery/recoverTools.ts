@@ -7,44 +7,44 @@ import type { ClusterAccess, CommandHost, Invocation, ProgramAccess } from "../h
 import { archiveGetLine } from "./restore";
 
 /** Arguments that a launcher adds. */
-const LAUNCHER_WORDS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
+const LAUNCHER_ARGS = /^--(no-)?(config|config-path|config-include-path|settings|stanza)(=|$)/;
 /** Keys that systemd gave to this process. PostgreSQL's account cannot read them; the launcher lends it its own. */
-const LENT_WORD = /^--config-include-path=\/run\/credentials\//;
+const LENT_ARG = /^--config-include-path=\/run\/credentials\//;
 const LAUNCHER = "/usr/local/bin/pgbackstop";
-const LOG_WORDS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
+const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-stderr=info", "--log-level-file=off"];
 
 /** As root, steps of the account go through the launcher, which has the keys, or run as the account directly. */
 export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
   const { config, ctx, ownCommand, self } = host;
   const isRoot = self.uid === 0;
   const asAccount = isRoot ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"] : [];
-  const carried = config.carriedOptions.filter((word) => !word.startsWith("--repo="));
+  const carried = config.carriedOptions.filter((arg) => !arg.startsWith("--repo="));
   const stanza = `--stanza=${config.stanza ?? ""}`;
-  const launcher = config.recover.launcher ?? (carried.some((word) => LENT_WORD.test(word)) ? LAUNCHER : undefined);
+  const launcher = config.recover.launcher ?? (carried.some((arg) => LENT_ARG.test(arg)) ? LAUNCHER : undefined);
   const program: readonly string[] =
     isRoot && launcher !== undefined
-      ? [launcher, ...carried.filter((word) => !LAUNCHER_WORDS.test(word))]
+      ? [launcher, ...carried.filter((arg) => !LAUNCHER_ARGS.test(arg))]
       : [...asAccount, ...ownCommand, ...carried, stanza];
   return {
     asAccount: (work) => actAs(account, work),
     archiveGet: archiveGetOf(host, [...carried, stanza]),
-    program: (words, needsAccount) =>
-      host.program([...(needsAccount ? asAccount : []), ...words], { signal: ctx.signal, told: (line) => ctx.log.detail(line) }),
-    self: async (words, signal) => {
+    program: (args, needsAccount) =>
+      host.program([...(needsAccount ? asAccount : []), ...args], { signal: ctx.signal, onLine: (line) => ctx.log.detail(line) }),
+    self: async (args, signal) => {
       let error: BackupError | undefined;
-      const told = (line: string): void => {
-        error = tell(line, host) ?? error;
+      const onLine = (line: string): void => {
+        error = relay(line, host) ?? error;
       };
-      const ended = await host.program([...program, ...words, ...LOG_WORDS], { signal, toldError: told, isOwn: true });
+      const ended = await host.program([...program, ...args, ...LOG_ARGS], { signal, onErrorLine: onLine, isOwn: true });
       return { ...ended, ...(error === undefined ? {} : { error }) };
     },
   };
 }
 
 /** The configuration's restore_command (a host's agent answers it), else this program. */
-function archiveGetOf(host: Invocation & ClusterAccess & ProgramAccess, words: readonly string[]): string {
+function archiveGetOf(host: Invocation & ClusterAccess & ProgramAccess, args: readonly string[]): string {
   try {
-    const { recoveryOptions } = host.other({ words: [...words, "restore"], secretsPath: "", moved: {} }).config.restore;
+    const { recoveryOptions } = host.other({ args: [...args, "restore"], secretsPath: "", moved: {} }).config.restore;
     return recoveryOptions["restore_command"] ?? recoveryOptions["restore-command"] ?? archiveGetLine(host);
   } catch {
     // Without any key the configuration cannot be read as a restore's.
@@ -60,7 +60,7 @@ interface LogLine {
 }
 
 /** Logs a line of another process; returns its error, to be thrown. */
-function tell(text: string, { ctx: { log } }: Invocation): BackupError | null {
+function relay(text: string, { ctx: { log } }: Invocation): BackupError | null {
   let line: LogLine;
   try {
     line = JSON.parse(text) as LogLine;
@@ -68,10 +68,10 @@ function tell(text: string, { ctx: { log } }: Invocation): BackupError | null {
     if (text.trim() !== "") log.warn(text);
     return null;
   }
-  const said = line.text ?? "";
-  if (line.level === "error" || line.level === "assert") return fail(kindOf(line.code), said, { hint: line.hints ?? [] });
-  if (line.level === "warn") log.warn(said);
-  else if (!/ command (begin|end)/.test(said)) log.info(said);
+  const message = line.text ?? "";
+  if (line.level === "error" || line.level === "assert") return fail(kindOf(line.code), message, { hint: line.hints ?? [] });
+  if (line.level === "warn") log.warn(message);
+  else if (!/ command (begin|end)/.test(message)) log.info(message);
   return null;
 }
 

@@ -1,7 +1,7 @@
 /**
  * `restore`: into pg1-path, from `--repo` or the first repository with a suitable backup; others replace damaged files.
  */
-import { shellWord } from "../../operations/restore/recovery";
+import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../host";
 
@@ -30,7 +30,7 @@ export const restoreCommand: Command = async (host) => {
     },
     ctx,
   );
-  ctx.log.info(`restored ${outcome.label} from repo${outcome.repoKey} in ${(outcome.elapsedMs / 1000).toFixed(1)} s`);
+  ctx.log.info(`restored ${outcome.label} from repo${outcome.repoIndex} in ${(outcome.elapsedMs / 1000).toFixed(1)} s`);
   return 0;
 };
 
@@ -40,9 +40,9 @@ export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess)
   const options = new Set([
     ...config.carriedOptions,
     `--pg1-path=${host.dataDirectory}`,
-    ...(config.repoKey === undefined ? [] : [`--repo=${config.repoKey}`]),
+    ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
   ]);
-  const words = config.cmd === undefined ? host.ownCommand.map(shellWord) : [config.cmd];
-  return `${words.join(" ")} ${[...options].sort().map(shellWord).join(" ")} archive-get %f "%p"`;
+  const command = config.cmd === undefined ? host.ownCommand.map(shellQuote) : [config.cmd];
+  return `${command.join(" ")} ${[...options].sort().map(shellQuote).join(" ")} archive-get %f "%p"`;
 }

@@ -25,7 +25,7 @@ export const rollbackCommand: Command = async (host) => {
       hint: "zfs list -t snapshot shows them: tank/postgresql@autosnap_…",
     });
   }
-  const zfs = new Zfs((words) => host.program(["zfs", ...words], { signal: ctx.signal }));
+  const zfs = new Zfs((args) => host.program(["zfs", ...args], { signal: ctx.signal }));
   const begun = await findJournal(host, name, zfs);
   if (begun !== null && begun.journal.snapshot !== snapshot) {
     throw fail("optionInvalid", `a rollback to '${begun.journal.snapshot}' is not finished (${begun.file.path})`, {
@@ -62,10 +62,11 @@ export const rollbackCommand: Command = async (host) => {
  * where pg1-path points.
  */
 async function findJournal(host: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
-  const places = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
-  for (let place = host.dataDirectory; place.length > 1; place = place.slice(0, Math.max(1, place.lastIndexOf("/")))) places.push(place);
-  for (const place of places) {
-    const file = journalOf(dataset, place);
+  const directories = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
+  for (let directory = host.dataDirectory; directory.length > 1; directory = directory.slice(0, Math.max(1, directory.lastIndexOf("/"))))
+    directories.push(directory);
+  for (const directory of directories) {
+    const file = journalOf(dataset, directory);
     const journal = readRollbackJournal(file);
     if (journal === null) continue;
     const facts = remember(await loadHostFacts(host.dataDirectory, host.ctx), journal.server);

@@ -14,7 +14,7 @@ import type { ClusterAccess, Command, Invocation } from "../host";
 export const checkCommand: Command = async (host) => {
   const { config, ctx } = host;
   host.requireStarted();
-  const debt = host.debt();
+  const missingWal = host.missingWal();
   const results = await check(
     host.repositories(),
     await host.session(),
@@ -24,19 +24,19 @@ export const checkCommand: Command = async (host) => {
       archiveCheck: config.archive.check,
       archiveTimeoutMs: config.archive.timeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
-      dropped: (repoKey) => debt.listDropped(repoKey),
-      expectFull: (repoKey) => (config.check.full ? config.settings.repos[repoKey]?.expectFullWithinS : undefined),
+      dropped: (repoIndex) => missingWal.listDropped(repoIndex),
+      expectFull: (repoIndex) => (config.check.full ? config.settings.repos[repoIndex]?.expectFullWithinS : undefined),
     },
     ctx,
   );
   for (const result of results) {
     if (!result.ok) {
-      ctx.log.warn(repoErrorLine(result.repoKey, result.error));
+      ctx.log.warn(repoErrorLine(result.repoIndex, result.error));
       continue;
     }
-    ctx.log.info(`repo${result.repoKey}: configuration and archive are valid`);
-    ctx.log.info(`repo${result.repoKey}: ${fullText(result.value.newestFull)}`);
-    if (result.value.fullError !== null) ctx.log.warn(repoErrorLine(result.repoKey, result.value.fullError));
+    ctx.log.info(`repo${result.repoIndex}: configuration and archive are valid`);
+    ctx.log.info(`repo${result.repoIndex}: ${fullText(result.value.newestFull)}`);
+    if (result.value.fullError !== null) ctx.log.warn(repoErrorLine(result.repoIndex, result.value.fullError));
   }
   const streamError = config.settings.stream === undefined ? null : await checkStream(host);
   const error = policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
@@ -67,6 +67,6 @@ function withFullErrors(results: readonly RepoResult<Checked>[]): RepoResult<Che
   return results.flatMap((result): RepoResult<Checked>[] => {
     if (!result.ok) return [];
     const { fullError } = result.value;
-    return [fullError === null ? result : { repoKey: result.repoKey, ok: false, error: fullError }];
+    return [fullError === null ? result : { repoIndex: result.repoIndex, ok: false, error: fullError }];
   });
 }

@@ -26,7 +26,7 @@ export const doctorCommand: Command = async (host) => {
   if (config.output === "json") host.print(`${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson) })}\n`);
   const results = diagnoses.map(
     (value): RepoResult<Diagnosis> =>
-      value.error === null ? { repoKey: value.repoKey, ok: true, value } : { repoKey: value.repoKey, ok: false, error: value.error },
+      value.error === null ? { repoIndex: value.repoIndex, ok: true, value } : { repoIndex: value.repoIndex, ok: false, error: value.error },
   );
   const error = combinedError("doctor", results);
   if (error !== null) throw error;
@@ -34,17 +34,17 @@ export const doctorCommand: Command = async (host) => {
 };
 
 /** Object stores take larger files in parts: this needs two. */
-function largeSizeOf(host: Invocation, repoKey: number): number {
-  const partSizeBytes = host.config.repos.find((repo) => repo.key === repoKey)?.s3?.uploadChunkSizeBytes;
+function largeSizeOf(host: Invocation, repoIndex: number): number {
+  const partSizeBytes = host.config.repos.find((repo) => repo.key === repoIndex)?.s3?.uploadChunkSizeBytes;
   return partSizeBytes === undefined ? LARGE_SIZE_BYTES : partSizeBytes + SECOND_PART_SIZE_BYTES;
 }
 
-function diagnosisText({ facts, name, repoKey }: Diagnosis): string {
+function diagnosisText({ facts, name, repoIndex }: Diagnosis): string {
   const lines = facts.map((fact) => `  ${SIGNS[fact.verdict].padEnd(5)}${fact.name}: ${fact.text}`);
-  return [`repo${repoKey}: ${name}`, ...lines, ""].join("\n");
+  return [`repo${repoIndex}: ${name}`, ...lines, ""].join("\n");
 }
 
 /** `{"key","name","ok","facts":[{"name","verdict","text"}]}`. */
-function diagnosisJson({ error, facts, name, repoKey }: Diagnosis): JsonValue {
-  return { key: repoKey, name, ok: error === null, facts: facts.map((fact) => ({ name: fact.name, verdict: fact.verdict, text: fact.text })) };
+function diagnosisJson({ error, facts, name, repoIndex }: Diagnosis): JsonValue {
+  return { key: repoIndex, name, ok: error === null, facts: facts.map((fact) => ({ name: fact.name, verdict: fact.verdict, text: fact.text })) };
 }

@@ -35,9 +35,9 @@ async function reload(session: Session, ctx: Context): Promise<void> {
   while ((await session.configurationReadMs()) === beforeMs && ctx.clock.monotonicMs() < endMs) await ctx.clock.sleep(RELOAD_PAUSE_MS, ctx.signal);
 }
 
-function parseChange(word: string): [string, string | null] {
-  const equals = word.indexOf("=");
-  if (equals <= 0) throw fail("paramInvalid", `'${word}' is not a setting`, { hint: "Write name=value, or name= to reset it." });
-  const value = word.slice(equals + 1);
-  return [word.slice(0, equals), value === "" ? null : value];
+function parseChange(change: string): [string, string | null] {
+  const equals = change.indexOf("=");
+  if (equals <= 0) throw fail("paramInvalid", `'${change}' is not a setting`, { hint: "Write name=value, or name= to reset it." });
+  const value = change.slice(equals + 1);
+  return [change.slice(0, equals), value === "" ? null : value];
 }

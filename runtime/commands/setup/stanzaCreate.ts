@@ -10,7 +10,7 @@ export const stanzaCreateCommand: Command = async (host) => {
   const repos = host.repositories();
   const control = await host.loadControl();
   const checked = await checkStanzas(repos, control, host.ctx);
-  const missing = repos.filter((repo) => checked.some((result) => result.repoKey === repo.key && result.ok && !result.value));
+  const missing = repos.filter((repo) => checked.some((result) => result.repoIndex === repo.key && result.ok && !result.value));
   const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
   if (missing.length > 0) {
     host.lock("archive", missing);
@@ -20,7 +20,7 @@ export const stanzaCreateCommand: Command = async (host) => {
   }
   const error = combinedError(
     "stanza-create",
-    results.sort((left, right) => left.repoKey - right.repoKey),
+    results.sort((left, right) => left.repoIndex - right.repoIndex),
   );
   if (error !== null) throw error;
   return 0;

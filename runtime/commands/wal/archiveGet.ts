@@ -35,7 +35,7 @@ export const archiveGetCommand: Command = async (host) => {
 function recoveryOf(host: CommandHost): Recovery & LastRecovery {
   return {
     dataDirectory: host.dataDirectory,
-    repoKeys: host.repositories().map((repo) => repo.key),
+    repoIndexes: host.repositories().map((repo) => repo.key),
     acknowledge: host.config.settings.acknowledge,
     exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
   };
@@ -88,8 +88,8 @@ function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): { r
 async function last(host: CommandHost, getWhole: () => Promise<boolean>): Promise<boolean> {
   const { absolute: destination, walName } = paramsOf(host);
   const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await host.loadControl();
-  const wish = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
-  return getLast(host.repositories(), wish, recoveryOf(host), getWhole, host.ctx);
+  const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
+  return getLast(host.repositories(), options, recoveryOf(host), getWhole, host.ctx);
 }
 
 /** False when another process holds the lock. */

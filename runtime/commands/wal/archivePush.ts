@@ -49,12 +49,12 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
       throw error;
     },
   );
-  const debt = host.debt();
+  const missingWal = host.missingWal();
   let isLocked: boolean | undefined;
   const mayWrite = (): boolean => (isLocked ??= lockArchive(host, ctx));
   const outcome = await archivePush(
     host.repositories(),
-    debt,
+    missingWal,
     {
       walDirectory,
       walName,
@@ -69,14 +69,14 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
   );
   if (outcome.error !== null) {
     const options = { walDirectory, walName, cluster: cluster ?? UNKNOWN_CLUSTER, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
-    if ((await dropWhenFull(outcome.results, debt, options, ctx)) === null) throw outcome.error;
+    if ((await dropWhenFull(outcome.results, missingWal, options, ctx)) === null) throw outcome.error;
     return 0;
   }
   if (walName.endsWith(".history") && cluster !== null) await sendInherited(host, { walDirectory, walName }, mayWrite);
   for (const result of outcome.results)
     if (!result.ok)
       ctx.log.warn(
-        `${repoErrorLine(result.repoKey, result.error)}\nrepo${result.repoKey} lacks ${walName}: run pgbackstop heal when the repository is available`,
+        `${repoErrorLine(result.repoIndex, result.error)}\nrepo${result.repoIndex} lacks ${walName}: run pgbackstop heal when the repository is available`,
       );
   ctx.log.info(`pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`);
   return 0;
@@ -92,8 +92,8 @@ async function sendInherited(
   const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
   const cluster = { version, systemId };
   const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck);
-  const place = { repos: host.repositories(), debt: host.debt(), cluster, walDirectory, walSegmentSizeBytes };
-  await settleInherited(walName, { ...place, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
+  const parts = { repos: host.repositories(), missingWal: host.missingWal(), cluster, walDirectory, walSegmentSizeBytes };
+  await settleInherited(walName, { ...parts, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
 async function pushAsync(host: Invocation & LockAccess & ProgramAccess, { walName }: WalPath): Promise<number> {
@@ -115,8 +115,8 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
     const cluster = { version: control.pgVersion, systemId: control.systemId };
     const { archive, processMax } = config;
     const { headerCheck } = archive;
-    const debt = host.debt();
-    const queue = new PushQueue(repos, debt, { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS }, null, ctx);
+    const missingWal = host.missingWal();
+    const queue = new PushQueue(repos, missingWal, { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS }, null, ctx);
     const queueSizeBytesMax = config.archive.pushQueueSizeBytesMax;
     const options = {
       walDirectory,
@@ -124,7 +124,7 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
       timeoutMs: config.archive.timeoutMs,
       batchSizeBytes: config.archive.pushBatchSizeBytes,
       drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
-        dropWhenFull(results, debt, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
+        dropWhenFull(results, missingWal, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
     };
     const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) => name.endsWith(".history"));
     await pushSpool(spool, queue, options, ctx);

@@ -18,15 +18,17 @@ export const healCommand: Command = async (host) => {
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const repos = host.repositories();
   const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck);
-  const results = await heal(repos, host.debt(), cluster, local, ctx, repos.length === host.config.repos.length);
+  const results = await heal(repos, host.missingWal(), cluster, local, ctx, repos.length === host.config.repos.length);
   for (const result of results) {
     if (!result.ok) continue;
     const { copied, settled, unhealed } = result.value;
-    ctx.log.info(`repo${result.repoKey}: ${copied} missing WAL file(s) copied, ${settled} no longer missing, ${unhealed.length} could not be copied`);
+    ctx.log.info(
+      `repo${result.repoIndex}: ${copied} missing WAL file(s) copied, ${settled} no longer missing, ${unhealed.length} could not be copied`,
+    );
   }
   const error = combinedError("heal", results);
   if (error !== null) throw error;
-  const lost = results.flatMap((result) => (result.ok ? result.value.unhealed.map((line) => `repo${result.repoKey}: ${line}`) : []));
+  const lost = results.flatMap((result) => (result.ok ? result.value.unhealed.map((line) => `repo${result.repoIndex}: ${line}`) : []));
   if (lost.length > 0)
     throw fail("command", ["heal could not copy every WAL file:", ...lost].join("\n"), {
       hint: "Take a new backup, which does not need the missing segments; heal then stops looking for them.",

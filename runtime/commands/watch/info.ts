@@ -31,15 +31,17 @@ export const infoCommand: Command = async (host) => {
 /** `check` judges a repository without a full backup. */
 async function printDestinations(host: Invocation & RepositoryAccess & Terminal, stanzas: readonly string[]): Promise<number> {
   const { config } = host;
-  const found: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
-  for (const stanza of stanzas) found.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
-  const text = found.map(({ stanza, results }) => [`stanza: ${stanza}`, ...results.map((result) => `    ${destinationLine(result)}`), ""].join("\n"));
+  const answers: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
+  for (const stanza of stanzas) answers.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
+  const text = answers.map(({ stanza, results }) =>
+    [`stanza: ${stanza}`, ...results.map((result) => `    ${destinationLine(result)}`), ""].join("\n"),
+  );
   host.print(
     config.output === "json"
-      ? renderJson(found.map(({ stanza, results }) => destinationsJson(stanza, results)))
+      ? renderJson(answers.map(({ stanza, results }) => destinationsJson(stanza, results)))
       : text.join("\n") || "No stanzas exist in the repository.\n",
   );
-  const codes = found.map(({ results }) => policyError("info", results, config.settings.acknowledge)?.exitCode ?? 0);
+  const codes = answers.map(({ results }) => policyError("info", results, config.settings.acknowledge)?.exitCode ?? 0);
   return codes.find((code) => code !== 0) ?? 0;
 }
 
@@ -47,7 +49,7 @@ function reportOf(host: Invocation & RepositoryAccess & LockAccess, stanza: stri
   const repos = host.repositories().map((repo) => ({ ...repo, stanza }));
   const { info, set } = host.config;
   const locks = { backup: host.lockState("backup", stanza), restore: host.lockState("restore", stanza) };
-  return collectInfo(repos, host.debt(stanza), { stanza, set, type: info.type, locks, streams: true }, host.ctx);
+  return collectInfo(repos, host.missingWal(stanza), { stanza, set, type: info.type, locks, streams: true }, host.ctx);
 }
 
 function jsonOf({ detailLevel }: Config["info"], reports: readonly InfoReport[]): string {
@@ -63,9 +65,9 @@ function textOf({ detailLevel }: Config["info"], reports: readonly InfoReport[])
 function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
   const known = repos.some((repo) => repo.info !== null);
   return repos.map(({ key, error, info, status, droppedCount }): RepoResult<null> => {
-    if (error !== null) return { repoKey: key, ok: false, error };
-    if (droppedCount > 0) return { repoKey: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoKey: key }) };
-    if (info !== null || !known || status.code === InfoStatus.notFound.code) return { repoKey: key, ok: true, value: null };
-    return { repoKey: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoKey: key }) };
+    if (error !== null) return { repoIndex: key, ok: false, error };
+    if (droppedCount > 0) return { repoIndex: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoIndex: key }) };
+    if (info !== null || !known || status.code === InfoStatus.missingBackup.code) return { repoIndex: key, ok: true, value: null };
+    return { repoIndex: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoIndex: key }) };
   });
 }

@@ -8,21 +8,21 @@ import type { LockState } from "../../local/lockState";
 import { progressOf } from "../../operations/info/info";
 import { collectStatus, statusJson, type StatusInput, statusText } from "../../operations/info/status";
 import { waitingWal } from "../../postgres/archiveStatus";
-import { type NextRun, parseTimers, timerWords } from "../../local/timers";
+import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { loadStreams } from "../../operations/stream/streamReport";
 import type { Command, Invocation, ProgramAccess } from "../host";
 
 export const statusCommand: Command = async (host) => {
   const { config, ctx } = host;
-  const debt = host.debt();
+  const missingWal = host.missingWal();
   const [pg] = config.pgs;
   const report = await collectStatus({
     stanza: config.stanza ?? "",
     repos: host.repositories(),
-    owed: (repoKey) => debt.list(repoKey),
-    dropped: (repoKey) => debt.listDropped(repoKey),
-    expectFull: (repoKey) => config.settings.repos[repoKey]?.expectFullWithinS,
+    missingWal: (repoIndex) => missingWal.list(repoIndex),
+    dropped: (repoIndex) => missingWal.listDropped(repoIndex),
+    expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.
     waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
     streams: await loadStreams(config, async (path) => (await host.readFile(path)) !== null),
@@ -39,7 +39,7 @@ export const statusCommand: Command = async (host) => {
 async function loadNextRuns(host: Invocation & ProgramAccess): Promise<readonly NextRun[] | null> {
   const { config, ctx } = host;
   const stanza = config.stanza ?? "";
-  const ended = await host.program(["systemctl", ...timerWords(stanza)], { signal: ctx.signal }).catch(() => null);
+  const ended = await host.program(["systemctl", ...timerArgs(stanza)], { signal: ctx.signal }).catch(() => null);
   return ended?.exitCode === 0 ? parseTimers(ended.stdout, stanza) : null;
 }
 

@@ -218,9 +218,9 @@ class BlockDecoder {
     if (count === 0) throw damaged("a block has no selectors");
     const order = Uint8Array.from({ length: groupCount }, (_, group) => group);
     for (let index = 0; index < count; index++) {
-      let place = 0;
-      while (bits.read(1) === 1) if (++place >= groupCount) throw damaged("a selector is out of range");
-      this.#selectors[index] = moveToFront(order, place);
+      let position = 0;
+      while (bits.read(1) === 1) if (++position >= groupCount) throw damaged("a selector is out of range");
+      this.#selectors[index] = moveToFront(order, position);
     }
     return count;
   }
@@ -267,11 +267,11 @@ class BlockDecoder {
     const links = this.#links;
     const next = new Uint32Array(256);
     for (let value = 1; value < 256; value++) next[value] = (next[value - 1] as number) + (counts[value - 1] as number);
-    for (let place = 0; place < sizeBytes; place++) {
-      const value = (links[place] as number) & 0xff;
+    for (let position = 0; position < sizeBytes; position++) {
+      const value = (links[position] as number) & 0xff;
       const target = next[value] as number;
       next[value] = target + 1;
-      links[target] = (links[target] as number) | (place << 8);
+      links[target] = (links[target] as number) | (position << 8);
     }
   }
 }
@@ -372,10 +372,10 @@ function tableOf(lengths: Uint8Array): CodeTable {
 
 function readSymbol(bits: BitReader, table: CodeTable): number {
   const ahead = bits.peek(CODE_BITS_MAX);
-  const found = table.fast[ahead >>> (CODE_BITS_MAX - FAST_BITS)] as number;
-  if (found !== 0) {
-    bits.skip(found & 31);
-    return found >>> 5;
+  const entry = table.fast[ahead >>> (CODE_BITS_MAX - FAST_BITS)] as number;
+  if (entry !== 0) {
+    bits.skip(entry & 31);
+    return entry >>> 5;
   }
   for (let length = table.lengthMin; length <= table.lengthMax; length++) {
     if (ahead > (table.limits[length] as number)) continue;
@@ -387,11 +387,11 @@ function readSymbol(bits: BitReader, table: CodeTable): number {
   throw damaged("a code is not defined");
 }
 
-/** Returns the value at `place` and moves it to the front. */
-function moveToFront(order: Uint8Array, place: number): number {
-  const value = order[place] as number;
-  if (place > COPY_MIN) order.copyWithin(1, 0, place);
-  else for (let index = place; index > 0; index--) order[index] = order[index - 1] as number;
+/** Returns the value at `position` and moves it to the front. */
+function moveToFront(order: Uint8Array, position: number): number {
+  const value = order[position] as number;
+  if (position > COPY_MIN) order.copyWithin(1, 0, position);
+  else for (let index = position; index > 0; index--) order[index] = order[index - 1] as number;
   order[0] = value;
   return value;
 }

@@ -234,8 +234,8 @@ export function extensionOf(type: CompressType): string {
 
 /** Null for an extension (with its dot) of no supported compression. */
 export function typeOfExtension(extension: string): CompressType | null {
-  const found = Object.entries(TYPES).find(([, facts]) => facts.extension === extension);
-  return found === undefined ? null : (found[0] as CompressType);
+  const entry = Object.entries(TYPES).find(([, facts]) => facts.extension === extension);
+  return entry === undefined ? null : (entry[0] as CompressType);
 }
 
 /** The compression of an archived file by the end of its name; `none` without a known extension. */

@@ -204,17 +204,17 @@ class FrameWriter {
     for (;;) {
       let attempts = this.#acceleration << 6;
       let match = NO_POSITION;
-      let found = false;
+      let isMatch = false;
       while (position <= findEnd) {
         const sequence = view.getInt32(position, true);
         const slot = Math.imul(sequence, -1640531535) >>> hashShift;
         match = table[slot] as number;
         table[slot] = position;
-        found = position - match <= DISTANCE_MAX && view.getInt32(match, true) === sequence;
-        if (found) break;
+        isMatch = position - match <= DISTANCE_MAX && view.getInt32(match, true) === sequence;
+        if (isMatch) break;
         position += attempts++ >> 6;
       }
-      if (!found) break;
+      if (!isMatch) break;
       while (position > anchor && match > 0 && source[position - 1] === source[match - 1]) {
         position--;
         match--;

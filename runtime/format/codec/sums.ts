@@ -59,21 +59,21 @@ export function giveBack(area: ReadArea): void {
 
 /** Indexes of the bad pages among the complete pages in `pages`, ascending. */
 export function badPagesOf(pages: Uint8Array, { pageSizeBytes, headerCheck, blockNo }: PageRun): number[] {
-  const found: number[] = [];
+  const bad: number[] = [];
   const pagesAtOnce = COPY_SIZE_BYTES / pageSizeBytes;
   for (let first = 0; first * pageSizeBytes < pages.length; first += pagesAtOnce) {
     const begin = first * pageSizeBytes;
-    const { wasm, at } = place(pages.subarray(begin, begin + COPY_SIZE_BYTES));
+    const { wasm, at } = locate(pages.subarray(begin, begin + COPY_SIZE_BYTES));
     const count = Math.min(pagesAtOnce, (pages.length - begin) / pageSizeBytes);
     const nextBad = (index: number): number => wasm.findBadPage(at, pageSizeBytes, index, count, headerCheck, blockNo + first);
-    for (let index = nextBad(0); index < count; index = nextBad(index + 1)) found.push(first + index);
+    for (let index = nextBad(0); index < count; index = nextBad(index + 1)) bad.push(first + index);
   }
-  return found;
+  return bad;
 }
 
 /** The expected checksum of a page, 1 … 65535. */
 export function pageSum(page: Uint8Array, blockNo: number): number {
-  const { wasm, at } = place(page);
+  const { wasm, at } = locate(page);
   return wasm.pageChecksum(at, page.length, blockNo);
 }
 
@@ -84,7 +84,7 @@ export function blockDigests(bytes: Uint8Array, blockSizeBytes: number, digestSi
   const blocksAtOnce = Math.min(Math.max(Math.floor(COPY_SIZE_BYTES / blockSizeBytes), 1), DIGESTS_MAX);
   for (let first = 0; first < count; first += blocksAtOnce) {
     const some = bytes.subarray(first * blockSizeBytes, (first + blocksAtOnce) * blockSizeBytes);
-    const { wasm, at } = place(some);
+    const { wasm, at } = locate(some);
     wasm.hashBlocks(at, some.length, blockSizeBytes, DIGESTS_AT);
     const made = new Uint8Array(wasm.memory.buffer, DIGESTS_AT, Math.min(blocksAtOnce, count - first) * DIGEST_SIZE_BYTES);
     for (let index = 0, from = 0; from < made.length; index++, from += DIGEST_SIZE_BYTES) {
@@ -96,7 +96,7 @@ export function blockDigests(bytes: Uint8Array, blockSizeBytes: number, digestSi
 }
 
 /** The instance whose memory holds the bytes, and their position. */
-function place(bytes: Uint8Array): { readonly wasm: SumsExports; readonly at: number } {
+function locate(bytes: Uint8Array): { readonly wasm: SumsExports; readonly at: number } {
   const own = instances.get(bytes.buffer);
   if (own !== undefined) return { wasm: own, at: bytes.byteOffset };
   shared ??= instantiate();

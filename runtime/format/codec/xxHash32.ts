@@ -16,7 +16,7 @@ export function xxHash32(bytes: Uint8Array): number {
 
 /** Hash of bytes in pieces. */
 export class XxHash32 {
-  readonly #lanes = Int32Array.of((PRIME_1 + PRIME_2) | 0, PRIME_2, 0, -PRIME_1 | 0);
+  readonly #accumulators = Int32Array.of((PRIME_1 + PRIME_2) | 0, PRIME_2, 0, -PRIME_1 | 0);
   readonly #rest = new Uint8Array(STRIPE_SIZE_BYTES);
   #restSize = 0;
   #sizeBytes = 0;
@@ -42,8 +42,8 @@ export class XxHash32 {
 
   /** Unsigned, of all bytes so far. */
   digest(): number {
-    const [lane1 = 0, lane2 = 0, lane3 = 0, lane4 = 0] = this.#lanes;
-    const mixed = rotate(lane1, 1) + rotate(lane2, 7) + rotate(lane3, 12) + rotate(lane4, 18);
+    const [accumulator1 = 0, accumulator2 = 0, accumulator3 = 0, accumulator4 = 0] = this.#accumulators;
+    const mixed = rotate(accumulator1, 1) + rotate(accumulator2, 7) + rotate(accumulator3, 12) + rotate(accumulator4, 18);
     let hash = ((this.#sizeBytes >= STRIPE_SIZE_BYTES ? mixed : PRIME_5) + (this.#sizeBytes % 0x1_0000_0000)) | 0;
     const view = new DataView(this.#rest.buffer);
     let position = 0;
@@ -60,26 +60,26 @@ export class XxHash32 {
 
   #stripes(bytes: Uint8Array, begin: number, end: number): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const lanes = this.#lanes;
-    let lane1 = lanes[0] as number;
-    let lane2 = lanes[1] as number;
-    let lane3 = lanes[2] as number;
-    let lane4 = lanes[3] as number;
+    const accumulators = this.#accumulators;
+    let accumulator1 = accumulators[0] as number;
+    let accumulator2 = accumulators[1] as number;
+    let accumulator3 = accumulators[2] as number;
+    let accumulator4 = accumulators[3] as number;
     for (let position = begin; position < end; position += STRIPE_SIZE_BYTES) {
-      lane1 = round(lane1, view.getInt32(position, true));
-      lane2 = round(lane2, view.getInt32(position + 4, true));
-      lane3 = round(lane3, view.getInt32(position + 8, true));
-      lane4 = round(lane4, view.getInt32(position + 12, true));
+      accumulator1 = round(accumulator1, view.getInt32(position, true));
+      accumulator2 = round(accumulator2, view.getInt32(position + 4, true));
+      accumulator3 = round(accumulator3, view.getInt32(position + 8, true));
+      accumulator4 = round(accumulator4, view.getInt32(position + 12, true));
     }
-    lanes[0] = lane1;
-    lanes[1] = lane2;
-    lanes[2] = lane3;
-    lanes[3] = lane4;
+    accumulators[0] = accumulator1;
+    accumulators[1] = accumulator2;
+    accumulators[2] = accumulator3;
+    accumulators[3] = accumulator4;
   }
 }
 
-function round(lane: number, word: number): number {
-  return Math.imul(rotate((lane + Math.imul(word, PRIME_2)) | 0, 13), PRIME_1);
+function round(accumulator: number, input: number): number {
+  return Math.imul(rotate((accumulator + Math.imul(input, PRIME_2)) | 0, 13), PRIME_1);
 }
 
 function rotate(value: number, bits: number): number {

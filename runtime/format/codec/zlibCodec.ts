@@ -102,10 +102,10 @@ class OpenHandle {
     inputLeft: number,
     output: Uint8Array,
     outputOffset: number,
-  ): { readonly room: number; readonly left: number } {
+  ): { readonly freeBytes: number; readonly left: number } {
     this.#handle.writeSync(flag, input, input.length - inputLeft, inputLeft, output, outputOffset, output.length - outputOffset);
     if (this.#error !== undefined) throw this.#mapError(this.#error);
-    return { room: this.#state[0] as number, left: this.#state[1] as number };
+    return { freeBytes: this.#state[0] as number, left: this.#state[1] as number };
   }
 
   reset(): void {
@@ -154,11 +154,11 @@ export class HandleCodec implements Codec {
     const size = this.#output.length;
     let left = input.length;
     for (;;) {
-      const { room, left: leftNow } = this.#handle.write(flag, input, left, this.#output, 0);
+      const { freeBytes, left: leftNow } = this.#handle.write(flag, input, left, this.#output, 0);
       const isStuck = leftNow === left;
       left = leftNow;
-      if (room < size) yield this.#output.subarray(0, size - room);
-      if (room > 0 && (left === 0 || isStuck)) return;
+      if (freeBytes < size) yield this.#output.subarray(0, size - freeBytes);
+      if (freeBytes > 0 && (left === 0 || isStuck)) return;
     }
   }
 }
@@ -170,13 +170,13 @@ export class HandleCodec implements Codec {
 export class WholeDecompressor {
   readonly #handle: OpenHandle;
   readonly #endFlag: number;
-  readonly #startsAnew: boolean;
+  readonly #startsOver: boolean;
 
-  /** `startsAnew`: the codec starts over automatically, and a reset would create it again. */
-  constructor(options: ZlibCodecOptions, startsAnew: boolean) {
+  /** `startsOver`: the codec starts over automatically, and a reset would create it again. */
+  constructor(options: ZlibCodecOptions, startsOver: boolean) {
     this.#handle = new OpenHandle(options);
     this.#endFlag = options.endFlag;
-    this.#startsAnew = startsAnew;
+    this.#startsOver = startsOver;
   }
 
   /**
@@ -187,13 +187,13 @@ export class WholeDecompressor {
   unpack(content: Uint8Array, target: Uint8Array): number | null {
     let filledBytes = 0;
     for (let left = content.length; ; ) {
-      const { room, left: leftNow } = this.#handle.write(this.#endFlag, content, left, target, filledBytes);
+      const { freeBytes, left: leftNow } = this.#handle.write(this.#endFlag, content, left, target, filledBytes);
       const isStuck = leftNow === left;
       left = leftNow;
-      filledBytes = target.length - room;
-      if (room === 0) return null;
+      filledBytes = target.length - freeBytes;
+      if (freeBytes === 0) return null;
       if (left > 0 && !isStuck) continue;
-      if (!this.#startsAnew) this.#handle.reset();
+      if (!this.#startsOver) this.#handle.reset();
       return filledBytes;
     }
   }

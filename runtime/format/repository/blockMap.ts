@@ -173,7 +173,7 @@ function renderRun(writer: Writer, map: BlockMap, states: Map<number, ReferenceS
   const state = known ?? { superBlock: { ...first, sizeRepoBytes: 0, sizeBytes: map.blockSizeBytes }, nextIndex: 0 };
   states.set(first.reference, state);
   if (known === undefined) writeFirstRun(writer, first, lastRun);
-  else if (!isContinued) writeLaterRun(writer, first, known.superBlock, lastRun);
+  else if (!isContinued) writeNextRun(writer, first, known.superBlock, lastRun);
 
   let sizeRepoLast = sizeRepoBefore;
   for (let position = begin; position < end; ) {
@@ -221,7 +221,7 @@ function writeFirstRun(writer: Writer, first: StoredSuperBlock, lastRun: number)
   if (first.offsetBytes > 0) writer.varint(first.offsetBytes);
 }
 
-function writeLaterRun(writer: Writer, first: StoredSuperBlock, before: StoredSuperBlock, lastRun: number): void {
+function writeNextRun(writer: Writer, first: StoredSuperBlock, before: StoredSuperBlock, lastRun: number): void {
   const gap = first.offsetBytes - (before.offsetBytes + before.sizeRepoBytes);
   assert(gap >= 0 && first.bundleId === before.bundleId, "super blocks of one backup out of order");
   writer.varint(first.reference * FLAGS + lastRun + (gap > 0 ? RUN_OFFSET_OR_WHOLLY_CONTINUED : 0));

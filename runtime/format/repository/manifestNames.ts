@@ -154,8 +154,8 @@ function findSorted(files: readonly ManifestFile[], name: string): boolean {
 function checkLink({ name, destination }: ManifestLink, paths: ReadonlySet<string>, where: string): void {
   const slash = name.lastIndexOf("/");
   const parent = name.slice(0, Math.max(slash, 0));
-  const isPlace = isBelowLinks(parent) ? /^[1-9]\d{0,9}$/.test(name.slice(slash + 1)) : mayHoldFiles(parent, paths);
-  if (!isPlace || !isPlain(name, slash + 1)) throw wrong("link", name, where);
+  const isLinkName = isBelowLinks(parent) ? /^[1-9]\d{0,9}$/.test(name.slice(slash + 1)) : mayHoldFiles(parent, paths);
+  if (!isLinkName || !isPlain(name, slash + 1)) throw wrong("link", name, where);
   if (!isDestination(destination)) throw fail("format", `'${where}': link '${name}' leads to '${destination}'`);
 }
 
@@ -174,7 +174,7 @@ function checkTarget(target: NamedTarget, paths: ReadonlySet<string>, files: { h
   // Of a link to a file the backup holds the file, of one to a directory the directory's content.
   const isFile = file !== undefined;
   const slash = name.lastIndexOf("/");
-  const isPlace = type === "link" && mayHoldFiles(name.slice(0, Math.max(slash, 0)), paths) && isPlain(name, slash + 1);
-  if (!isPlace || (isFile ? paths.has(name) : files.has(name))) throw wrong("link", name, where);
+  const isLinkName = type === "link" && mayHoldFiles(name.slice(0, Math.max(slash, 0)), paths) && isPlain(name, slash + 1);
+  if (!isLinkName || (isFile ? paths.has(name) : files.has(name))) throw wrong("link", name, where);
   if (isFile && (file.includes("/") || !isPlain(file, 0))) throw fail("format", `'${where}': link '${name}' leads to file '${file}'`);
 }

@@ -24,7 +24,7 @@ const INSERT = 0x00;
 const DELETE = 0x10;
 const UPDATE = 0x20;
 const HOT_UPDATE = 0x40;
-const IN_PLACE = 0x70;
+const INPLACE = 0x70;
 const MULTI_INSERT = 0x50;
 /** A speculative insertion that is withdrawn, and a row that an update moves to another partition: no deletions. */
 const DELETE_SPECULATIVE = 0x08;
@@ -51,7 +51,7 @@ function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | 
   switch (operation) {
     case INSERT:
       return { kind: "insert", block: required(first), line: view.getUint16(0, true) };
-    case IN_PLACE:
+    case INPLACE:
       return { kind: "inPlace", block: required(first), line: view.getUint16(0, true) };
     case DELETE:
       if ((view.getUint8(7) & (DELETE_SPECULATIVE | DELETE_MOVED)) !== 0) return null;

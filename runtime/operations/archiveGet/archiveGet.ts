@@ -67,7 +67,7 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
   const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
   for (const answer of answers) {
     if (answer.ok) continue;
-    const line = repoErrorLine(answer.repoKey, answer.error);
+    const line = repoErrorLine(answer.repoIndex, answer.error);
     if (options.mayLackStanza === true && isStanzaMissing(answer.error)) ctx.log.debug(line);
     else ctx.log.warn(line);
   }
@@ -110,19 +110,19 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
 const PERMANENT = ["archiveMismatch", "checksum", "crypto", "featureNotSupported", "format", "optionInvalidValue", "versionNotSupported"] as const;
 
 /** Retryable unless all errors are permanent; if they agree, it keeps their code. */
-function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; readonly error: BackupError }[]): BackupError {
+function inDoubt(walName: string, doubts: readonly { readonly repoIndex: number; readonly error: BackupError }[]): BackupError {
   const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
   const kinds = new Set(doubts.map(({ error }) => error.kind));
   const [first] = kinds;
   const own = isForGood ? doubts.flatMap(({ error }) => error.hints) : [];
-  const lines = doubts.map(({ repoKey, error }) => repoErrorLine(repoKey, error));
+  const lines = doubts.map(({ repoIndex, error }) => repoErrorLine(repoIndex, error));
   return fail(
     isForGood && first !== undefined && kinds.size === 1 ? first : "repoInvalid",
     [`unable to determine whether ${walName} is in the archive`, ...lines].join("\n"),
     {
       hint: [...new Set(own), "This is not the end of the archive. Make the repositories readable, then try again."],
       cause: new Unreadable(
-        doubts.map(({ repoKey }) => repoKey),
+        doubts.map(({ repoIndex }) => repoIndex),
         doubts.every(({ error }) => isStanzaMissing(error)),
       ),
       retryable: !isForGood,
@@ -132,13 +132,13 @@ function inDoubt(walName: string, doubts: readonly { readonly repoKey: number; r
 
 /** Why the existence of a file is unknown. */
 class Unreadable extends Error {
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
   /** True when each of them lacks its archive.info. */
   readonly isForStanza: boolean;
 
-  constructor(repoKeys: readonly number[], isForStanza: boolean) {
-    super(`repositories that could not be read: ${repoKeys.join(", ")}`);
-    this.repoKeys = repoKeys;
+  constructor(repoIndexes: readonly number[], isForStanza: boolean) {
+    super(`repositories that could not be read: ${repoIndexes.join(", ")}`);
+    this.repoIndexes = repoIndexes;
     this.isForStanza = isForStanza;
   }
 }
@@ -152,7 +152,7 @@ function isStanzaMissing(error: BackupError): boolean {
  * the file exists.
  */
 export function unreadableKeys(error: BackupError): readonly number[] | null {
-  return error.cause instanceof Unreadable ? error.cause.repoKeys : null;
+  return error.cause instanceof Unreadable ? error.cause.repoIndexes : null;
 }
 
 /**
@@ -191,9 +191,9 @@ async function askAll(repos: readonly Repository[], options: ArchiveGetOptions, 
   return repos.map(
     (repo) =>
       answers.get(repo.key) ?? {
-        repoKey: repo.key,
+        repoIndex: repo.key,
         ok: false,
-        error: fail("hostConnect", `no answer ${OFFER_GRACE_MS}ms after another repository had the file`, { repoKey: repo.key, retryable: true }),
+        error: fail("hostConnect", `no answer ${OFFER_GRACE_MS}ms after another repository had the file`, { repoIndex: repo.key, retryable: true }),
       },
   );
 }
@@ -205,23 +205,23 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
     throw fail(
       "archiveMismatch",
       `unable to retrieve the archive id for database version '${options.cluster.version}' and system-id '${options.cluster.systemId}'`,
-      { hint: "is this the correct stanza?", repoKey: repo.key },
+      { hint: "is this the correct stanza?", repoIndex: repo.key },
     );
   }
-  const found: Candidate[] = [];
+  const candidates: Candidate[] = [];
   for (const id of ids) {
     const archiveId = archiveIdOf(id);
-    for (const stored of await findWal(repo, archiveId, options.walName)) found.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
+    for (const stored of await findWal(repo, archiveId, options.walName)) candidates.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
   }
   // A lost mount also lists no directories: that does not prove that the archive lacks the file.
-  if (found.length === 0) await requirePresent(repo);
-  return found;
+  if (candidates.length === 0) await requirePresent(repo);
+  return candidates;
 }
 
 /** {@link fetchTo} as a job for a thread that has opened the repositories. */
 export interface FetchWalJob extends Omit<Candidate, "repo"> {
   readonly kind: "fetchWal";
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly destination: string;
   readonly durable: boolean;
 }
@@ -257,7 +257,7 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
     if (candidate.stored.sha1 !== null && actual !== candidate.stored.sha1) {
       throw fail("checksum", `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`, {
         hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
-        repoKey: candidate.repo.key,
+        repoIndex: candidate.repo.key,
       });
     }
     if (!isSpecial) await rename(temporary, destination);

@@ -11,7 +11,7 @@ import { unreadableKeys } from "./archiveGet";
 export const RECOVERY_ABORTED = 255;
 
 export interface Recovery {
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
   readonly acknowledge: AcknowledgePolicy;
   /** True when a file of this name is in the data directory. */
   exists(name: string): Promise<boolean>;
@@ -21,7 +21,7 @@ export interface Recovery {
 export async function abortOfRecovery(error: BackupError, recovery: Recovery): Promise<BackupError | null> {
   if (error.kind === "term") return null;
   const unreadable = unreadableKeys(error);
-  if (unreadable !== null && !isSatisfied(recovery.acknowledge, recovery.repoKeys, new Set(unreadable))) return null;
+  if (unreadable !== null && !isSatisfied(recovery.acknowledge, recovery.repoIndexes, new Set(unreadable))) return null;
   if (!(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return null;
   const hint =
     "PostgreSQL would take this for the end of the archive, so recovery is aborted. If the repository is gone for good, recover with --repo.";

@@ -71,12 +71,12 @@ export class Prefetcher {
   async take(name: string, destination: string): Promise<boolean> {
     const running = this.#running.get(name);
     if (running !== undefined) await running;
-    const found = await this.#spool.moveOut(name, destination);
-    if (found || running === undefined) {
+    const isMoved = await this.#spool.moveOut(name, destination);
+    if (isMoved || running === undefined) {
       this.#wanted = queueOf(name, this.#options);
       void this.#tidy(name).then(() => this.#goOn());
     }
-    return found;
+    return isMoved;
   }
 
   /** Fetches these in order until one fails; returns the fetched names. For a process that ends afterwards. */
@@ -154,9 +154,9 @@ export class Prefetcher {
     const offered = new AbortController();
     const all = Promise.all(
       this.#holdings.map(async (holdings) => {
-        const found = await holdings.find(name);
-        answers.set(holdings.repo.key, found);
-        if (found.length > 0) offered.abort();
+        const copies = await holdings.find(name);
+        answers.set(holdings.repo.key, copies);
+        if (copies.length > 0) offered.abort();
       }),
     );
     // Ends when all have answered, or some time after the first one that has the segment.
@@ -196,8 +196,8 @@ class Holdings {
     const directory = name.slice(0, DIRECTORY_NAME_LENGTH);
     try {
       const known = this.#directories.get(directory);
-      const found = (await known)?.get(name);
-      if (found !== undefined) return found;
+      const copies = (await known)?.get(name);
+      if (copies !== undefined) return copies;
       // The segment may have arrived after the listing; another call may already be listing again.
       if (known === this.#directories.get(directory)) this.#directories.set(directory, this.#read(directory));
       return (await this.#directories.get(directory))?.get(name) ?? [];
@@ -213,13 +213,13 @@ class Holdings {
   async #read(directory: string): Promise<ReadonlyMap<string, Candidate[]>> {
     this.#opened ??= this.#open();
     const { archiveIds, pass } = await this.#opened;
-    const found = new Map<string, Candidate[]>();
+    const byName = new Map<string, Candidate[]>();
     for (const archiveId of archiveIds) {
       for await (const stored of listWal(this.repo, archiveId, directory)) {
-        found.set(stored.name, [...(found.get(stored.name) ?? []), this.#candidate(archiveId, pass, stored)]);
+        byName.set(stored.name, [...(byName.get(stored.name) ?? []), this.#candidate(archiveId, pass, stored)]);
       }
     }
-    return found;
+    return byName;
   }
 
   #candidate(archiveId: string, pass: string | null, stored: StoredWal): Candidate {
@@ -229,7 +229,7 @@ class Holdings {
   async #open(): Promise<OpenArchives> {
     const info = await loadArchiveInfo(this.repo);
     const ids = archiveIdsOf(info, this.#cluster);
-    if (ids.length === 0) throw fail("archiveMismatch", `${this.repo.name} has no archive of this cluster`, { repoKey: this.repo.key });
+    if (ids.length === 0) throw fail("archiveMismatch", `${this.repo.name} has no archive of this cluster`, { repoIndex: this.repo.key });
     return { archiveIds: ids.map(archiveIdOf), pass: info.cipherPass ?? null };
   }
 }

@@ -5,14 +5,14 @@ import type { RepoResult } from "../../base/parallel";
 export interface AcknowledgePolicy {
   readonly mode: "all" | "any" | "named";
   /** Only with `named`. */
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
 }
 
 export interface Acknowledgement {
   /** True lets PostgreSQL recycle the segment. */
   readonly accepted: boolean;
   /** Repositories that lack the acknowledged file and are now behind. Empty when it is not accepted. */
-  readonly owingKeys: readonly number[];
+  readonly reposBehind: readonly number[];
 }
 
 /** True when the repositories in `holding` satisfy the policy. */
@@ -24,13 +24,13 @@ export function isSatisfied(policy: AcknowledgePolicy, allKeys: readonly number[
       return allKeys.some((key) => holding.has(key));
     case "named":
       // A named repository that is not configured can never hold anything, so it must not acknowledge by accident.
-      return policy.repoKeys.length > 0 && policy.repoKeys.every((key) => holding.has(key));
+      return policy.repoIndexes.length > 0 && policy.repoIndexes.every((key) => holding.has(key));
   }
 }
 
 export function decide(policy: AcknowledgePolicy, results: readonly RepoResult<unknown>[]): Acknowledgement {
-  const keys = results.map((result) => result.repoKey);
-  const holding = new Set(results.filter((result) => result.ok).map((result) => result.repoKey));
+  const keys = results.map((result) => result.repoIndex);
+  const holding = new Set(results.filter((result) => result.ok).map((result) => result.repoIndex));
   const accepted = isSatisfied(policy, keys, holding);
-  return { accepted, owingKeys: accepted ? keys.filter((key) => !holding.has(key)) : [] };
+  return { accepted, reposBehind: accepted ? keys.filter((key) => !holding.has(key)) : [] };
 }

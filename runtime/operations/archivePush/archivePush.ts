@@ -16,7 +16,7 @@ import type { RepoResult } from "../../base/parallel";
 import { combinedError } from "../shared/results";
 import type { Repository } from "../../repository/repository";
 import { listWal } from "../../repository/walStore";
-import type { DebtStore } from "../../local/debt";
+import type { MissingWalStore } from "../../local/missingWal";
 import { listReady } from "../../postgres/archiveStatus";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { ClusterIdentity } from "../shared/identity";
@@ -49,7 +49,7 @@ export interface ArchivePushOptions {
 export interface ArchivePushOutcome {
   readonly results: readonly RepoResult<"pushed" | "present">[];
   readonly accepted: boolean;
-  readonly owingKeys: readonly number[];
+  readonly reposBehind: readonly number[];
   /** The error for PostgreSQL when the file is not accepted. */
   readonly error: BackupError | null;
   /** Files pushed before PostgreSQL requested them, summed over the repositories. */
@@ -61,20 +61,20 @@ export const UNKNOWN_CLUSTER: ClusterIdentity = { version: "0", systemId: 0n };
 
 const AHEAD_POLL_MS = 200;
 /** Grace for repositories that are already behind. */
-const OWING_GRACE_MS = 500;
+const BEHIND_GRACE_MS = 500;
 
 /** Errors of the file, not of a repository: nothing more is written anywhere. */
 const FATAL = ["archiveDuplicate", "archiveMismatch"] as const;
 
 export async function archivePush(
   repos: readonly Repository[],
-  debt: DebtStore,
+  missingWal: MissingWalStore,
   options: ArchivePushOptions,
   ctx: Context,
 ): Promise<ArchivePushOutcome> {
   const stop = new AbortController();
   const signal = AbortSignal.any([ctx.signal, stop.signal]);
-  const laneCtx: Context = { ...ctx, signal };
+  const workerCtx: Context = { ...ctx, signal };
   const preparer = new WalPreparer(options, options.cluster);
   // Read the file first. If it is unreadable or belongs to another cluster, no repository is to blame.
   const requested = await preparer.prepare(options.walName);
@@ -87,73 +87,74 @@ export async function archivePush(
   // Wakes workers that wait for more files: none will come.
   const over = new AbortController();
   const settle = (result: RepoResult<"pushed" | "present">): void => {
-    if (!settled.has(result.repoKey)) settled.set(result.repoKey, result);
+    if (!settled.has(result.repoIndex)) settled.set(result.repoIndex, result);
     if (fatal !== null || settled.size === repos.length) over.abort();
   };
 
   let mayGoAhead: boolean | undefined;
-  const laneOptions: LaneOptions = {
+  const workerOptions: WorkerOptions = {
     ...options,
     cluster: options.cluster ?? requested.cluster,
     mayPushAhead: (): boolean => (mayGoAhead ??= options.mayPushAhead?.() ?? true),
   };
-  const ways = new Map(repos.map((repo) => [repo.key, new Lane(repo, preparer, laneOptions, laneCtx)]));
-  const lanes = repos.map(async (repo) => {
-    const lane = ways.get(repo.key) as Lane;
+  const workers = new Map(repos.map((repo) => [repo.key, new RepositoryWorker(repo, preparer, workerOptions, workerCtx)]));
+  const pushes = repos.map(async (repo) => {
+    const worker = workers.get(repo.key) as RepositoryWorker;
     try {
-      settle({ repoKey: repo.key, ok: true, value: await lane.push(options.walName) });
+      settle({ repoIndex: repo.key, ok: true, value: await worker.push(options.walName) });
     } catch (thrown) {
       const error = toBackupError(thrown);
-      if (isError(error, ...FATAL) && error.repoKey === undefined) fatal ??= error;
+      if (isError(error, ...FATAL) && error.repoIndex === undefined) fatal ??= error;
       if (isError(error, "archiveDuplicate")) fatal ??= error;
-      settle({ repoKey: repo.key, ok: false, error });
+      settle({ repoIndex: repo.key, ok: false, error });
       return;
     }
-    await lane.pushAhead(over.signal, () => void aheadCount++);
+    await worker.pushAhead(over.signal, () => void aheadCount++);
   });
   const graceMs = (): number | null => {
     if (fatal !== null) return 0;
     if (!isSatisfied(options.acknowledge, keys, holding(settled))) return null;
     // A repository that is already behind and silent is probably down. Waiting the full grace period for each segment
     // would throttle archiving. One that answers is only slow, and would never catch up if every call cut it off.
-    const isAway = (key: number): boolean => debt.list(key).length > 0 && ways.get(key)?.answers !== true;
-    return keys.every((key) => settled.has(key) || isAway(key)) ? Math.min(options.graceMs, OWING_GRACE_MS) : options.graceMs;
+    const isAway = (key: number): boolean => missingWal.list(key).length > 0 && workers.get(key)?.answers !== true;
+    return keys.every((key) => settled.has(key) || isAway(key)) ? Math.min(options.graceMs, BEHIND_GRACE_MS) : options.graceMs;
   };
-  await waitForLanes(lanes, graceMs, options.timeoutMs, ctx, stop);
-  const ahead = lanes.filter((_, index) => settled.get(repos[index]?.key ?? 0)?.ok === true);
+  await waitForPushes(pushes, graceMs, options.timeoutMs, ctx, stop);
+  const ahead = pushes.filter((_, index) => settled.get(repos[index]?.key ?? 0)?.ok === true);
   if (fatal === null) await finishAhead(ahead, options.graceMs, ctx);
   if (fatal !== null) throw fatal;
 
   const satisfied = isSatisfied(options.acknowledge, keys, holding(settled));
   const results = repos.map(
-    (repo): RepoResult<"pushed" | "present"> => settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: tooLate(repo, satisfied, options) },
+    (repo): RepoResult<"pushed" | "present"> =>
+      settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: timeoutError(repo, satisfied, options) },
   );
-  const { accepted, owingKeys } = decide(options.acknowledge, results);
-  for (const repoKey of owingKeys) debt.add(repoKey, options.walName, cluster);
+  const { accepted, reposBehind } = decide(options.acknowledge, results);
+  for (const repoIndex of reposBehind) missingWal.add(repoIndex, options.walName, cluster);
   // A repository that holds the file no longer lacks it, even if another process recorded it as missing.
-  for (const result of results) if (result.ok) debt.remove(result.repoKey, options.walName, cluster);
-  return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results), aheadCount };
+  for (const result of results) if (result.ok) missingWal.remove(result.repoIndex, options.walName, cluster);
+  return { results, accepted, reposBehind, error: accepted ? null : combinedError("archive-push", results), aheadCount };
 }
 
-function tooLate(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
-  if (satisfied) return fail("archiveTimeout", "not finished when the segment was acknowledged", { repoKey: repo.key });
+function timeoutError(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
+  if (satisfied) return fail("archiveTimeout", "not finished when the segment was acknowledged", { repoIndex: repo.key });
   return fail("archiveTimeout", `${options.walName} was not stored before the ${options.timeoutMs}ms timeout`, {
     hint: "If the repository is only slow, raise archive-timeout.",
-    repoKey: repo.key,
+    repoIndex: repo.key,
     retryable: true,
   });
 }
 
 function holding(settled: ReadonlyMap<number, RepoResult<unknown>>): Set<number> {
-  return new Set([...settled.values()].filter((result) => result.ok).map((result) => result.repoKey));
+  return new Set([...settled.values()].filter((result) => result.ok).map((result) => result.repoIndex));
 }
 
 /**
  * Waits until all workers have ended, `graceMs` limits the rest, or the timeout passes; then stops the remaining
  * workers.
  */
-async function waitForLanes(
-  lanes: readonly Promise<void>[],
+async function waitForPushes(
+  pushes: readonly Promise<void>[],
   graceMs: () => number | null,
   timeoutMs: number,
   ctx: Context,
@@ -161,7 +162,7 @@ async function waitForLanes(
 ): Promise<void> {
   const watch = new AbortController();
   const watchSignal = AbortSignal.any([ctx.signal, watch.signal]);
-  const all = Promise.all(lanes);
+  const all = Promise.all(pushes);
   const grace = (async (): Promise<void> => {
     while (graceMs() === null) await ctx.clock.sleep(POLL_DECIDED_MS, watchSignal);
     // Checked repeatedly: a silent repository may answer meanwhile.
@@ -189,25 +190,25 @@ const POLL_DECIDED_MS = 50;
 const DIRECTORY_NAME_LENGTH = 16;
 
 /** Starts nothing new. Transfers in progress may finish, because aborting them would send the same bytes twice. */
-async function finishAhead(lanes: readonly Promise<void>[], limitMs: number, ctx: Context): Promise<void> {
+async function finishAhead(pushes: readonly Promise<void>[], limitMs: number, ctx: Context): Promise<void> {
   const watch = new AbortController();
   const limit = ctx.clock.sleep(limitMs, AbortSignal.any([ctx.signal, watch.signal])).catch(() => {});
-  await Promise.race([Promise.all(lanes), limit]);
+  await Promise.race([Promise.all(pushes), limit]);
   watch.abort();
 }
 
-type LaneOptions = ArchivePushOptions & { mayPushAhead(): boolean };
+type WorkerOptions = ArchivePushOptions & { mayPushAhead(): boolean };
 
 /** The worker that serves one repository during this call. */
-class Lane {
+class RepositoryWorker {
   readonly #target: PushTarget;
   readonly #preparer: WalPreparer;
-  readonly #options: LaneOptions;
+  readonly #options: WorkerOptions;
   readonly #ctx: Context;
   /** Names of stored files by directory, as first listed. */
   readonly #known = new Map<string, Set<string>>();
 
-  constructor(repo: Repository, preparer: WalPreparer, options: LaneOptions, ctx: Context) {
+  constructor(repo: Repository, preparer: WalPreparer, options: WorkerOptions, ctx: Context) {
     this.#target = new PushTarget(repo, ctx);
     this.#preparer = preparer;
     this.#options = options;

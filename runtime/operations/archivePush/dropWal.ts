@@ -10,7 +10,7 @@ import { stat } from "node:fs/promises";
 import type { Context } from "../../base/context";
 import type { RepoResult } from "../../base/parallel";
 import { formatSize } from "../../base/units";
-import type { DebtStore } from "../../local/debt";
+import type { MissingWalStore } from "../../local/missingWal";
 import { listReady } from "../../postgres/archiveStatus";
 import { isSegment } from "../../repository/walStore";
 import type { ClusterIdentity } from "../shared/identity";
@@ -42,7 +42,7 @@ export function newestStart(archiveStarts: readonly (string | null)[]): string {
  */
 export async function dropWhenFull(
   results: readonly RepoResult<unknown>[],
-  debt: DebtStore,
+  missingWal: MissingWalStore,
   { walDirectory, walName, cluster, queueSizeBytesMax }: DropOptions,
   ctx: Context,
 ): Promise<string | null> {
@@ -51,9 +51,9 @@ export async function dropWhenFull(
   // The size of a waiting history or label file says nothing about segments.
   const { size } = await stat(`${walDirectory}/${ready.find(isSegment) ?? walName}`);
   if (ready.length * size <= queueSizeBytesMax) return null;
-  const lacking = results.filter((result) => !result.ok).map((result) => result.repoKey);
+  const lacking = results.filter((result) => !result.ok).map((result) => result.repoIndex);
   const isHeld = lacking.length < results.length;
-  for (const repoKey of lacking) (isHeld ? debt.add : debt.addDropped)(repoKey, walName, cluster);
+  for (const repoIndex of lacking) (isHeld ? missingWal.add : missingWal.addDropped)(repoIndex, walName, cluster);
   const because = `because archive queue exceeded ${formatSize(queueSizeBytesMax)}`;
   const names = lacking.map((key) => `repo${key}`).join(", ");
   const text = isHeld

@@ -118,15 +118,15 @@ export class WalPreparer {
 
   #checkHeader(name: string, head: Uint8Array): ClusterIdentity {
     const header = parseWalHeader(head);
-    const found: ClusterIdentity = { version: header.pgVersion, systemId: header.systemId };
+    const actual: ClusterIdentity = { version: header.pgVersion, systemId: header.systemId };
     const expected = this.#cluster;
-    if (expected !== null && (found.version !== expected.version || found.systemId !== expected.systemId)) {
+    if (expected !== null && (actual.version !== expected.version || actual.systemId !== expected.systemId)) {
       throw fail(
         "archiveMismatch",
-        `WAL file '${name}' version ${found.version}, system-id ${found.systemId} do not match stanza version ${expected.version}, system-id ${expected.systemId}`,
+        `WAL file '${name}' version ${actual.version}, system-id ${actual.systemId} do not match stanza version ${expected.version}, system-id ${expected.systemId}`,
       );
     }
-    return found;
+    return actual;
   }
 }
 

@@ -16,7 +16,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
-import type { DebtStore } from "../../local/debt";
+import type { MissingWalStore } from "../../local/missingWal";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
@@ -40,7 +40,7 @@ export interface PushQueueOptions {
   /** Reads and compresses segments in other threads; absent: in this one. */
   readonly pack?: (job: PackWalJob) => Promise<PackedWal>;
   /** Called for each file that a repository's archive now has. */
-  readonly onStored?: (repoKey: number, walName: string) => void;
+  readonly onStored?: (repoIndex: number, walName: string) => void;
 }
 
 /** A lock to hold during every write. `enter` is called for each file and throws when the lock is not available. */
@@ -52,13 +52,13 @@ export interface WorkLock {
 export interface PushAnswer {
   readonly results: readonly RepoResult<"pushed" | "present">[];
   readonly accepted: boolean;
-  readonly owingKeys: readonly number[];
+  readonly reposBehind: readonly number[];
   /** The error for PostgreSQL when the file is not accepted. */
   readonly error: BackupError | null;
 }
 
-export interface LaneStatus {
-  readonly repoKey: number;
+export interface WorkerStatus {
+  readonly repoIndex: number;
   /** Ready files that the repository lacks, as far as known. */
   readonly waitingCount: number;
   /** Why it pauses; null when it is healthy. */
@@ -90,7 +90,7 @@ interface QueuedFile {
   readonly states: ReadonlyMap<number, FileState>;
 }
 
-interface Lane {
+interface RepositoryWorker {
   readonly repo: Repository;
   readonly target: PushTarget;
   openedAtMs: number;
@@ -119,28 +119,28 @@ const HELD_MORE = 2;
 
 export class PushQueue implements WalClaims {
   readonly #options: PushQueueOptions;
-  readonly #debt: DebtStore;
+  readonly #missingWal: MissingWalStore;
   readonly #ctx: Context;
   readonly #lock: WorkLock | null;
-  readonly #lanes: readonly Lane[];
+  readonly #workers: readonly RepositoryWorker[];
   readonly #preparer: WalPreparer;
   readonly #files = new Map<string, QueuedFile>();
   #order: readonly QueuedFile[] = [];
   readonly #waiters = new Set<() => void>();
-  readonly #workers: readonly Promise<void>[];
+  readonly #loops: readonly Promise<void>[];
   #closed = false;
 
   /** Starts the workers, which idle until {@link look} or {@link request}. */
-  constructor(repos: readonly Repository[], debt: DebtStore, options: PushQueueOptions, lock: WorkLock | null, ctx: Context) {
+  constructor(repos: readonly Repository[], missingWal: MissingWalStore, options: PushQueueOptions, lock: WorkLock | null, ctx: Context) {
     this.#options = options;
-    this.#debt = debt;
+    this.#missingWal = missingWal;
     this.#lock = lock;
     this.#ctx = ctx;
     const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
     const { walDirectory, headerCheck, processMax, cluster, pack } = options;
     const held = { heldMax: processMax + HELD_MORE, kindCount: specs.length, ...(pack === undefined ? {} : { pack: { specs, run: pack } }) };
     this.#preparer = new WalPreparer({ walDirectory, headerCheck, ...held }, cluster);
-    this.#lanes = repos.map((repo) => ({
+    this.#workers = repos.map((repo) => ({
       repo,
       target: new PushTarget(repo, ctx),
       openedAtMs: Number.NEGATIVE_INFINITY,
@@ -151,7 +151,7 @@ export class PushQueue implements WalClaims {
       epoch: 0,
       inHand: new Set(),
     }));
-    this.#workers = this.#lanes.flatMap((lane) => Array.from({ length: processMax }, () => this.#work(lane)));
+    this.#loops = this.#workers.flatMap((worker) => Array.from({ length: processMax }, () => this.#work(worker)));
   }
 
   /** Lists the files that are ready now and may be pushed before a request. Reads one directory. */
@@ -185,7 +185,7 @@ export class PushQueue implements WalClaims {
     file.fatal = null;
     try {
       const failuresBefore = new Map([...file.states].map(([key, state]) => [key, state.failures]));
-      for (const lane of this.#lanes) this.#doubt(lane, file);
+      for (const worker of this.#workers) this.#doubt(worker, file);
       for (const state of file.states.values()) state.urgent = state.stored === null;
       this.#notify();
       const deadlineMs = this.#ctx.clock.monotonicMs() + timeoutMs;
@@ -196,7 +196,7 @@ export class PushQueue implements WalClaims {
         const nowMs = this.#ctx.clock.monotonicMs();
         if (satisfiedAtMs === null && this.#isSatisfied(policy, settled)) satisfiedAtMs = nowMs;
         const graceEndMs = satisfiedAtMs === null ? Number.POSITIVE_INFINITY : satisfiedAtMs + this.#graceMs(settled);
-        if (settled.size === this.#lanes.length || nowMs >= Math.min(deadlineMs, graceEndMs)) return this.#answer(file, policy, settled, timeoutMs);
+        if (settled.size === this.#workers.length || nowMs >= Math.min(deadlineMs, graceEndMs)) return this.#answer(file, policy, settled, timeoutMs);
         if (this.#closed && !this.#isBusy(file)) throw fail("term", `terminated while pushing ${name}`, { retryable: true });
         await this.#change(Math.min(deadlineMs, graceEndMs) - nowMs);
       }
@@ -208,32 +208,32 @@ export class PushQueue implements WalClaims {
   /** Waits until every healthy repository holds all ready files, `limitMs` at most. */
   async drain(limitMs: number): Promise<void> {
     const endMs = this.#ctx.clock.monotonicMs() + limitMs;
-    const isDone = (lane: Lane): boolean =>
-      lane.error !== null || this.#order.every((file) => file.fatal !== null || file.states.get(lane.repo.key)?.stored !== null);
-    while (!this.#closed && !this.#lanes.every(isDone)) {
+    const isDone = (worker: RepositoryWorker): boolean =>
+      worker.error !== null || this.#order.every((file) => file.fatal !== null || file.states.get(worker.repo.key)?.stored !== null);
+    while (!this.#closed && !this.#workers.every(isDone)) {
       const leftMs = endMs - this.#ctx.clock.monotonicMs();
       if (leftMs <= 0) return;
       await this.#change(leftMs);
     }
   }
 
-  status(): LaneStatus[] {
-    return this.#lanes.map((lane) => ({
-      repoKey: lane.repo.key,
-      waitingCount: this.#order.filter((file) => file.ready && file.states.get(lane.repo.key)?.stored === null).length,
-      error: lane.error,
+  status(): WorkerStatus[] {
+    return this.#workers.map((worker) => ({
+      repoIndex: worker.repo.key,
+      waitingCount: this.#order.filter((file) => file.ready && file.states.get(worker.repo.key)?.stored === null).length,
+      error: worker.error,
     }));
   }
 
-  claim(repoKey: number, name: string): boolean {
-    const lane = this.#lanes.find((candidate) => candidate.repo.key === repoKey);
-    if (lane === undefined || lane.inHand.has(name)) return false;
-    lane.inHand.add(name);
+  claim(repoIndex: number, name: string): boolean {
+    const worker = this.#workers.find((candidate) => candidate.repo.key === repoIndex);
+    if (worker === undefined || worker.inHand.has(name)) return false;
+    worker.inHand.add(name);
     return true;
   }
 
-  release(repoKey: number, name: string): void {
-    this.#lanes.find((lane) => lane.repo.key === repoKey)?.inHand.delete(name);
+  release(repoIndex: number, name: string): void {
+    this.#workers.find((worker) => worker.repo.key === repoIndex)?.inHand.delete(name);
     this.#notify();
   }
 
@@ -241,41 +241,41 @@ export class PushQueue implements WalClaims {
   async close(signal: AbortSignal): Promise<void> {
     this.#closed = true;
     this.#notify();
-    await Promise.race([Promise.all(this.#workers), untilAborted(signal)]);
+    await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
   }
 
-  async #work(lane: Lane): Promise<void> {
+  async #work(worker: RepositoryWorker): Promise<void> {
     while (!this.#closed) {
-      const taken = this.#take(lane);
+      const taken = this.#take(worker);
       if (taken === null) await this.#change(IDLE_MS);
-      else await this.#pushOne(lane, taken.file, taken.state);
+      else await this.#pushOne(worker, taken.file, taken.state);
     }
   }
 
   /** A requested file, else the oldest untried one, else one whose last failure is long enough ago. */
-  #take(lane: Lane): { readonly file: QueuedFile; readonly state: FileState } | null {
+  #take(worker: RepositoryWorker): { readonly file: QueuedFile; readonly state: FileState } | null {
     const nowMs = this.#ctx.clock.monotonicMs();
     let retry: { readonly file: QueuedFile; readonly state: FileState } | undefined;
     let fresh: typeof retry;
     for (const file of this.#order) {
-      const state = file.states.get(lane.repo.key);
-      if (state === undefined || state.stored !== null || state.busy || lane.inHand.has(file.name)) continue;
+      const state = file.states.get(worker.repo.key);
+      if (state === undefined || state.stored !== null || state.busy || worker.inHand.has(file.name)) continue;
       if (state.urgent && file.requests > 0) return { file, state };
       if (!file.ready) continue;
       if (state.failures === 0) fresh ??= { file, state };
       else if (nowMs >= state.retryAtMs) retry ??= { file, state };
     }
-    return nowMs < lane.pausedUntilMs ? null : (fresh ?? retry ?? null);
+    return nowMs < worker.pausedUntilMs ? null : (fresh ?? retry ?? null);
   }
 
-  async #pushOne(lane: Lane, file: QueuedFile, state: FileState): Promise<void> {
+  async #pushOne(worker: RepositoryWorker, file: QueuedFile, state: FileState): Promise<void> {
     state.busy = true;
     state.urgent = false;
-    lane.inHand.add(file.name);
+    worker.inHand.add(file.name);
     try {
       this.#lock?.enter();
       try {
-        await this.#pushThrough(lane, file, state);
+        await this.#pushThrough(worker, file, state);
       } finally {
         this.#lock?.leave();
       }
@@ -283,86 +283,86 @@ export class PushQueue implements WalClaims {
       this.#failed(file, state, toBackupError(error));
     } finally {
       state.busy = false;
-      lane.inHand.delete(file.name);
+      worker.inHand.delete(file.name);
       this.#notify();
     }
   }
 
   /** Makes a worker look up a file that the repository is no longer trusted to hold. */
-  #doubt(lane: Lane, file: QueuedFile): void {
-    const state = file.states.get(lane.repo.key);
+  #doubt(worker: RepositoryWorker, file: QueuedFile): void {
+    const state = file.states.get(worker.repo.key);
     if (state === undefined || state.stored === null) return;
-    if (state.seenEpoch === lane.epoch && this.#ctx.clock.monotonicMs() - state.seenAtMs <= BELIEVED_MS) return;
+    if (state.seenEpoch === worker.epoch && this.#ctx.clock.monotonicMs() - state.seenAtMs <= BELIEVED_MS) return;
     state.stored = null;
     // The healer is writing it: a worker looks when it is free.
-    if (lane.inHand.has(file.name)) return;
+    if (worker.inHand.has(file.name)) return;
     state.busy = true;
-    lane.inHand.add(file.name);
-    void this.#lookFor(lane, file, state);
+    worker.inHand.add(file.name);
+    void this.#lookFor(worker, file, state);
   }
 
   /**
    * Runs beside the workers, which may all be busy with large files. The workers push files that are missing or cannot
    * be looked up.
    */
-  async #lookFor(lane: Lane, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
+  async #lookFor(worker: RepositoryWorker, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
     try {
-      const archive = await this.#openArchive(lane);
-      if (sha1 !== null && (await lane.target.holds({ name, sha1 }, archive))) this.#setStored(lane, state, "present");
+      const archive = await this.#openArchive(worker);
+      if (sha1 !== null && (await worker.target.holds({ name, sha1 }, archive))) this.#setStored(worker, state, "present");
     } catch (error) {
-      this.#ctx.log.debug(`${lane.repo.name}: ${name} cannot be looked up: ${toBackupError(error).message}`);
-      lane.target.forget();
+      this.#ctx.log.debug(`${worker.repo.name}: ${name} cannot be looked up: ${toBackupError(error).message}`);
+      worker.target.forget();
     } finally {
       state.busy = false;
-      lane.inHand.delete(name);
+      worker.inHand.delete(name);
       this.#notify();
     }
   }
 
-  #setStored(lane: Lane, state: FileState, stored: "pushed" | "present"): void {
+  #setStored(worker: RepositoryWorker, state: FileState, stored: "pushed" | "present"): void {
     state.stored = stored;
     state.seenAtMs = this.#ctx.clock.monotonicMs();
-    state.seenEpoch = lane.epoch;
+    state.seenEpoch = worker.epoch;
     state.error = null;
   }
 
-  async #openArchive(lane: Lane): Promise<OpenArchive> {
+  async #openArchive(worker: RepositoryWorker): Promise<OpenArchive> {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (nowMs - lane.openedAtMs > REOPEN_MS) {
-      lane.target.forget();
-      lane.openedAtMs = nowMs;
+    if (nowMs - worker.openedAtMs > REOPEN_MS) {
+      worker.target.forget();
+      worker.openedAtMs = nowMs;
     }
-    const archive = await lane.target.open(this.#options.cluster);
-    if (lane.archive !== null && (lane.archive.archiveId !== archive.archiveId || lane.archive.pass !== archive.pass)) lane.epoch++;
-    lane.archive = archive;
+    const archive = await worker.target.open(this.#options.cluster);
+    if (worker.archive !== null && (worker.archive.archiveId !== archive.archiveId || worker.archive.pass !== archive.pass)) worker.epoch++;
+    worker.archive = archive;
     return archive;
   }
 
-  async #pushThrough(lane: Lane, file: QueuedFile, state: FileState): Promise<void> {
+  async #pushThrough(worker: RepositoryWorker, file: QueuedFile, state: FileState): Promise<void> {
     const { cluster } = this.#options;
     // A read error is not the repository's: it does not pause.
     const wal = await this.#preparer.prepare(file.name);
     try {
-      const archive = await this.#openArchive(lane);
-      this.#setStored(lane, state, await lane.target.push(wal, archive));
+      const archive = await this.#openArchive(worker);
+      this.#setStored(worker, state, await worker.target.push(wal, archive));
       file.fileId = wal.fileId;
       file.sha1 = wal.sha1;
-      this.#debt.remove(lane.repo.key, file.name, cluster);
-      this.#options.onStored?.(lane.repo.key, file.name);
-      this.#ctx.log.detail(`${lane.repo.name}: ${state.stored} ${file.name}`);
-      if (lane.error !== null) this.#ctx.log.info(`${lane.repo.name} accepts WAL again`);
-      lane.error = null;
-      lane.pauseMs = 0;
-      lane.pausedUntilMs = 0;
+      this.#missingWal.remove(worker.repo.key, file.name, cluster);
+      this.#options.onStored?.(worker.repo.key, file.name);
+      this.#ctx.log.detail(`${worker.repo.name}: ${state.stored} ${file.name}`);
+      if (worker.error !== null) this.#ctx.log.info(`${worker.repo.name} accepts WAL again`);
+      worker.error = null;
+      worker.pauseMs = 0;
+      worker.pausedUntilMs = 0;
     } catch (thrown) {
       const error = toBackupError(thrown);
-      lane.target.forget();
+      worker.target.forget();
       if (isError(error, "archiveDuplicate")) {
         file.fatal = error;
-        for (const each of this.#lanes) this.#pause(each, error);
+        for (const each of this.#workers) this.#pause(each, error);
       } else if (!this.#isOfSource(error, file)) {
-        lane.epoch++;
-        this.#pause(lane, error);
+        worker.epoch++;
+        this.#pause(worker, error);
       }
       throw error;
     }
@@ -375,38 +375,38 @@ export class PushQueue implements WalClaims {
 
   #failed(file: QueuedFile, state: FileState, error: BackupError): void {
     // An archiveMismatch of the header names no repository: no archive may have this file.
-    if (isError(error, "archiveMismatch") && error.repoKey === undefined) file.fatal = error;
+    if (isError(error, "archiveMismatch") && error.repoIndex === undefined) file.fatal = error;
     state.failures++;
     state.error = error;
     state.retryAtMs = this.#ctx.clock.monotonicMs() + PAUSE_FIRST_MS;
     this.#ctx.log.debug(`${file.name} was not stored: ${error.message}`);
   }
 
-  #pause(lane: Lane, error: BackupError): void {
+  #pause(worker: RepositoryWorker, error: BackupError): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (lane.error === null) this.#ctx.log.warn(`${repoErrorLine(lane.repo.key, error)}\nretrying; the other repositories are not affected`);
-    lane.error = error;
-    if (nowMs < lane.pausedUntilMs) return;
-    lane.pauseMs = Math.min(Math.max(lane.pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
-    lane.pausedUntilMs = nowMs + lane.pauseMs;
+    if (worker.error === null) this.#ctx.log.warn(`${repoErrorLine(worker.repo.key, error)}\nretrying; the other repositories are not affected`);
+    worker.error = error;
+    if (nowMs < worker.pausedUntilMs) return;
+    worker.pauseMs = Math.min(Math.max(worker.pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+    worker.pausedUntilMs = nowMs + worker.pauseMs;
   }
 
   /** Repositories that have answered since the request: stored, or failed once more. */
   #settled(file: QueuedFile, failuresBefore: ReadonlyMap<number, number>): Map<number, RepoResult<"pushed" | "present">> {
     const settled = new Map<number, RepoResult<"pushed" | "present">>();
-    for (const [repoKey, state] of file.states) {
-      if (state.stored !== null) settled.set(repoKey, { repoKey, ok: true, value: state.stored });
-      else if (!state.busy && state.error !== null && state.failures > (failuresBefore.get(repoKey) ?? 0))
-        settled.set(repoKey, { repoKey, ok: false, error: state.error });
+    for (const [repoIndex, state] of file.states) {
+      if (state.stored !== null) settled.set(repoIndex, { repoIndex, ok: true, value: state.stored });
+      else if (!state.busy && state.error !== null && state.failures > (failuresBefore.get(repoIndex) ?? 0))
+        settled.set(repoIndex, { repoIndex, ok: false, error: state.error });
     }
     return settled;
   }
 
   #isSatisfied(policy: AcknowledgePolicy, settled: ReadonlyMap<number, RepoResult<unknown>>): boolean {
-    const holding = [...settled.values()].filter((result) => result.ok).map((result) => result.repoKey);
+    const holding = [...settled.values()].filter((result) => result.ok).map((result) => result.repoIndex);
     return isSatisfied(
       policy,
-      this.#lanes.map((lane) => lane.repo.key),
+      this.#workers.map((worker) => worker.repo.key),
       new Set(holding),
     );
   }
@@ -416,9 +416,10 @@ export class PushQueue implements WalClaims {
    * archiving.
    */
   #graceMs(settled: ReadonlyMap<number, unknown>): number {
-    const open = this.#lanes.filter(({ repo }) => !settled.has(repo.key));
-    const isLate = (lane: Lane): boolean => lane.error !== null || this.#debt.list(lane.repo.key, this.#options.cluster).length > 0;
-    return open.every(isLate) ? 0 : this.#options.graceMs;
+    const open = this.#workers.filter(({ repo }) => !settled.has(repo.key));
+    const isBehind = (worker: RepositoryWorker): boolean =>
+      worker.error !== null || this.#missingWal.list(worker.repo.key, this.#options.cluster).length > 0;
+    return open.every(isBehind) ? 0 : this.#options.graceMs;
   }
 
   #answer(
@@ -428,23 +429,23 @@ export class PushQueue implements WalClaims {
     timeoutMs: number,
   ): PushAnswer {
     const satisfied = this.#isSatisfied(policy, settled);
-    const results = this.#lanes.map(({ repo, error }): RepoResult<"pushed" | "present"> => {
-      const late = satisfied
-        ? fail("archiveTimeout", "not finished when the segment was acknowledged", { repoKey: repo.key })
+    const results = this.#workers.map(({ repo, error }): RepoResult<"pushed" | "present"> => {
+      const timeoutError = satisfied
+        ? fail("archiveTimeout", "not finished when the segment was acknowledged", { repoIndex: repo.key })
         : fail("archiveTimeout", `${file.name} was not stored before the ${timeoutMs}ms timeout`, {
             hint: "If the repository is only slow, raise archive-timeout.",
-            repoKey: repo.key,
+            repoIndex: repo.key,
             retryable: true,
           });
-      return settled.get(repo.key) ?? { repoKey: repo.key, ok: false, error: error ?? late };
+      return settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: error ?? timeoutError };
     });
-    const { accepted, owingKeys } = decide(policy, results);
-    for (const repoKey of owingKeys) {
-      this.#debt.add(repoKey, file.name, this.#options.cluster);
+    const { accepted, reposBehind } = decide(policy, results);
+    for (const repoIndex of reposBehind) {
+      this.#missingWal.add(repoIndex, file.name, this.#options.cluster);
       // It may have arrived while the record was written.
-      if (file.states.get(repoKey)?.stored !== null) this.#debt.remove(repoKey, file.name, this.#options.cluster);
+      if (file.states.get(repoIndex)?.stored !== null) this.#missingWal.remove(repoIndex, file.name, this.#options.cluster);
     }
-    return { results, accepted, owingKeys, error: accepted ? null : combinedError("archive-push", results) };
+    return { results, accepted, reposBehind, error: accepted ? null : combinedError("archive-push", results) };
   }
 
   /** The entry of a file; a new one if the name now leads to another file than the stored one. */
@@ -471,7 +472,7 @@ export class PushQueue implements WalClaims {
       error: null,
       retryAtMs: 0,
     });
-    const states = new Map(this.#lanes.map((lane) => [lane.repo.key, fresh()]));
+    const states = new Map(this.#workers.map((worker) => [worker.repo.key, fresh()]));
     const file: QueuedFile = { name, fileId: null, sha1: null, ready: false, requests: 0, fatal: null, states };
     this.#files.set(name, file);
     return file;

@@ -71,10 +71,10 @@ export class PushTarget {
 
   /** @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors */
   async push(wal: PreparedWal, archive: OpenArchive): Promise<"pushed" | "present"> {
-    const found = await this.#find(wal, archive.archiveId);
-    if (found !== null) {
+    const existing = await this.#find(wal, archive.archiveId);
+    if (existing !== null) {
       // Segments pushed from here are already durable.
-      if (!found.isOwn) await makeDurable(this.repo, archive.archiveId, found.fileName);
+      if (!existing.isOwn) await makeDurable(this.repo, archive.archiveId, existing.fileName);
       return "present";
     }
     if (this.#ctx.signal.aborted) throw fail("term", `pushing ${wal.name} was stopped`);
@@ -98,12 +98,12 @@ export class PushTarget {
     if (!isSegment(wal.name)) return null;
     const listing = this.#neighbours(wal.name, archiveId);
     const stored = (await listing.stored).filter(({ name }) => name === wal.name);
-    const found = stored.length > 0 ? stored : listing.pushed.filter(({ name }) => name === wal.name);
-    if (found.length > 1) {
-      const names = found.map(({ fileName }) => fileName).join(", ");
+    const copies = stored.length > 0 ? stored : listing.pushed.filter(({ name }) => name === wal.name);
+    if (copies.length > 1) {
+      const names = copies.map(({ fileName }) => fileName).join(", ");
       throw this.#duplicate(`duplicates found in archive for WAL segment ${wal.name}: ${names}`);
     }
-    const [first] = found;
+    const [first] = copies;
     if (first === undefined) return null;
     if (first.sha1 !== wal.sha1)
       throw this.#duplicate(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`);
@@ -127,7 +127,7 @@ export class PushTarget {
   }
 
   #duplicate(message: string): Error {
-    return fail("archiveDuplicate", message, { hint: "are multiple primaries archiving to this stanza?", repoKey: this.repo.key });
+    return fail("archiveDuplicate", message, { hint: "are multiple primaries archiving to this stanza?", repoIndex: this.repo.key });
   }
 }
 

@@ -58,7 +58,7 @@ async function pushOne(spool: Spool, queue: PushQueue, walName: string, options:
     const answer = await queue.request(walName, options.acknowledge, options.timeoutMs);
     const dropped = answer.accepted ? null : await options.drop(walName, answer.results);
     if (answer.error !== null && dropped === null) throw answer.error;
-    const lacking = answer.results.flatMap((result) => (result.ok ? [] : [repoErrorLine(result.repoKey, result.error)]));
+    const lacking = answer.results.flatMap((result) => (result.ok ? [] : [repoErrorLine(result.repoIndex, result.error)]));
     await spool.writeOk(walName, dropped === null ? lacking : [dropped]);
     return true;
   } catch (thrown) {

@@ -99,8 +99,8 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   await Promise.all([secondOver, prepare()]);
 
   const { dataDirectory, standbyDirectory, inRecovery } = cluster;
-  const places = { dataDirectory, standbyDirectory, controlLast: inRecovery, pageSizeBytes: control.pageSizeBytes };
-  const copied = await copyFiles(run, scan, deps, { ...options, ...places }, ctx);
+  const copyOptions = { dataDirectory, standbyDirectory, controlLast: inRecovery, pageSizeBytes: control.pageSizeBytes };
+  const copied = await copyFiles(run, scan, deps, { ...options, ...copyOptions }, ctx);
   const stopped = await cluster.stop(control, ctx);
   const stoppedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
   run.throwIfAborted();
@@ -134,13 +134,13 @@ async function openRepositories(
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   return perRepo(repos, async (repo): Promise<OpenBackup> => {
     const lease = await leaseOf(repo);
-    const [archiveInfo, found] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, lease, ctx)]);
-    const { info } = found;
+    const [archiveInfo, reconstructed] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, lease, ctx)]);
+    const { info } = reconstructed;
     const archiveId = checkArchive(repo, archiveInfo, cluster);
     const historyId = checkBackup(repo, info, cluster);
-    for (const { label, reason } of found.lost) ctx.log.warn(`${repo.name}: backup '${label}' cannot be the prior backup: ${reason}`);
-    for (const line of found.doubts) ctx.log.warn(`${repo.name}: ${line}`);
-    await saveAdopted(repo, lease, found, ctx);
+    for (const { label, reason } of reconstructed.lost) ctx.log.warn(`${repo.name}: backup '${label}' cannot be the prior backup: ${reason}`);
+    for (const line of reconstructed.doubts) ctx.log.warn(`${repo.name}: ${line}`);
+    await saveAdopted(repo, lease, reconstructed, ctx);
     return {
       repo,
       lease,
@@ -181,16 +181,16 @@ const FILE_TIME_LAG_MS = 20;
 function logOutcome(outcome: BackupOutcome, ctx: Context): void {
   for (const result of outcome.results) {
     if (!result.ok) {
-      ctx.log.warn(`repo${result.repoKey}: backup failed: [${result.error.name}] ${result.error.message}`);
+      ctx.log.warn(`repo${result.repoIndex}: backup failed: [${result.error.name}] ${result.error.message}`);
       continue;
     }
     const { label, manifest } = result.value;
     const own = manifest.files.filter((file) => file.reference === undefined);
     const sizeBytes = own.reduce((sum, file) => sum + file.sizeBytes, 0);
     const repoBytes = own.reduce((sum, file) => sum + file.sizeRepoBytes, 0);
-    ctx.log.info(`repo${result.repoKey}: new backup label = ${label}`);
+    ctx.log.info(`repo${result.repoIndex}: new backup label = ${label}`);
     ctx.log.info(
-      `repo${result.repoKey}: ${manifest.type} backup size = ${formatSize(sizeBytes)}, repository size = ${formatSize(repoBytes)}, file total = ${manifest.files.length}`,
+      `repo${result.repoIndex}: ${manifest.type} backup size = ${formatSize(sizeBytes)}, repository size = ${formatSize(repoBytes)}, file total = ${manifest.files.length}`,
     );
   }
 }

@@ -114,7 +114,7 @@ export function blockPlanOf(stanza: string, plan: Pick<RepoPlan, "manifest" | "b
 }
 
 export interface LabelNeed {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly type: BackupType;
   /** Label of the set that a diff or incr extends; null for a full backup. */
   readonly fullLabel: string | null;
@@ -137,10 +137,10 @@ export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[], ta
   const known = needs.flatMap((need) => need.known);
   for (const waitSeconds of [0, 1]) {
     const made = needs.map((need) => ({ need, label: formatLabel(need.type, startedAtS + waitSeconds, need.fullLabel ?? undefined) }));
-    const late = made.find(({ need, label }) => label <= newestFor(need, known) || taken.has(label));
-    if (late === undefined) return { labels: new Map(made.map(({ need, label }) => [need.repoKey, label])), waitSeconds };
+    const stale = made.find(({ need, label }) => label <= newestFor(need, known) || taken.has(label));
+    if (stale === undefined) return { labels: new Map(made.map(({ need, label }) => [need.repoIndex, label])), waitSeconds };
     if (waitSeconds === 0) continue;
-    throw fail("clock", `new backup label '${late.label}' is not later than latest backup label '${newestFor(late.need, known)}'`, {
+    throw fail("clock", `new backup label '${stale.label}' is not later than latest backup label '${newestFor(stale.need, known)}'`, {
       hint: ["has the timezone changed?", "is there clock skew?"],
     });
   }

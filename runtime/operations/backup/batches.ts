@@ -19,10 +19,10 @@ export type Batch = readonly BatchEntry[];
  */
 export function planBatches(
   files: readonly ScannedFile[],
-  repos: readonly { readonly repoKey: number; readonly plan: RepoPlan }[],
+  repos: readonly { readonly repoIndex: number; readonly plan: RepoPlan }[],
   nextIds: Map<number, number>,
 ): readonly Batch[] {
-  const bundling = repos.flatMap(({ repoKey, plan }) => (plan.bundle === null ? [] : [{ repoKey, plan, bundle: plan.bundle }]));
+  const bundling = repos.flatMap(({ repoIndex, plan }) => (plan.bundle === null ? [] : [{ repoIndex, plan, bundle: plan.bundle }]));
   const batchSizeBytes = Math.max(0, ...bundling.map(({ bundle }) => bundle.sizeBytes));
   const batches: BatchEntry[][] = [];
   let batch: BatchEntry[] = [];
@@ -31,13 +31,13 @@ export function planBatches(
   const open = new Map<number, { id: number; sizeBytes: number }>();
   for (const file of files) {
     const wanted = new Map<number, number>();
-    for (const { repoKey, plan, bundle } of bundling) {
+    for (const { repoIndex, plan, bundle } of bundling) {
       if (file.sizeBytes > bundle.limitBytes || plan.choices.get(file.name)?.kind === "keep") continue;
-      const current = open.get(repoKey) ?? { id: takeId(nextIds, repoKey), sizeBytes: 0 };
-      wanted.set(repoKey, current.id);
+      const current = open.get(repoIndex) ?? { id: takeId(nextIds, repoIndex), sizeBytes: 0 };
+      wanted.set(repoIndex, current.id);
       const sizeBytes = current.sizeBytes + file.sizeBytes;
-      if (sizeBytes >= bundle.sizeBytes) open.delete(repoKey);
-      else open.set(repoKey, { id: current.id, sizeBytes });
+      if (sizeBytes >= bundle.sizeBytes) open.delete(repoIndex);
+      else open.set(repoIndex, { id: current.id, sizeBytes });
     }
     // Files of the same bundles share one map: there may be hundreds of thousands of files.
     const before = batch.at(-1)?.bundleIds;
@@ -57,9 +57,9 @@ function isSame(left: ReadonlyMap<number, number>, right: ReadonlyMap<number, nu
   return left.size === right.size && [...left].every(([key, id]) => right.get(key) === id);
 }
 
-function takeId(nextIds: Map<number, number>, repoKey: number): number {
-  const id = nextIds.get(repoKey) ?? 1;
-  assert(Number.isSafeInteger(id), `bundle number ${id} of repo${repoKey}`);
-  nextIds.set(repoKey, id + 1);
+function takeId(nextIds: Map<number, number>, repoIndex: number): number {
+  const id = nextIds.get(repoIndex) ?? 1;
+  assert(Number.isSafeInteger(id), `bundle number ${id} of repo${repoIndex}`);
+  nextIds.set(repoIndex, id + 1);
   return id;
 }

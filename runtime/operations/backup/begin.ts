@@ -229,8 +229,8 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
     const attempt = attempts.get(repo.key)?.manifest;
     if (attempt === undefined) return;
     if (attempt.label === chosen) {
-      const words = "of same type exists -- invalid files will be removed then the backup will resume";
-      ctx.log.warn(`${repo.name}: resumable backup ${attempt.label} ${words}`);
+      const note = "of same type exists -- invalid files will be removed then the backup will resume";
+      ctx.log.warn(`${repo.name}: resumable backup ${attempt.label} ${note}`);
     } else {
       attempts.delete(repo.key);
       await removeAttempt(open, attempt.label, "another repository of this run has a newer backup", ctx);
@@ -238,12 +238,12 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
   });
   const needs = run.alive.map(({ repo }) => {
     const prior = begin.priors.get(repo.key);
-    const base = { repoKey: repo.key, known: known.get(repo.key) ?? [] };
+    const base = { repoIndex: repo.key, known: known.get(repo.key) ?? [] };
     return prior === undefined ? { ...base, type: "full" as const, fullLabel: null } : { ...base, type, fullLabel: fullLabelOf(prior.label) };
   });
   const choice = chooseLabels(begin.startedAtS, chosen === undefined ? needs : needs.filter((need) => need.fullLabel !== null), taken);
   if (chosen === undefined) return { labels: choice, resumed: attempts };
-  const full = needs.filter((need) => need.fullLabel === null).map((need) => [need.repoKey, chosen] as const);
+  const full = needs.filter((need) => need.fullLabel === null).map((need) => [need.repoIndex, chosen] as const);
   return { labels: { ...choice, labels: new Map([...choice.labels, ...full]) }, resumed: attempts };
 }
 
@@ -274,9 +274,9 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
       continue;
     }
     const request = { resume: begin.options.resume, isFull: !begin.priors.has(repo.key), source: begin.source };
-    const found = await findResumable(open, label, attempt, request);
-    if ("manifest" in found) resumable = found;
-    else await removeAttempt(open, label, found.reason, ctx);
+    const outcome = await findResumable(open, label, attempt, request);
+    if ("manifest" in outcome) resumable = outcome;
+    else await removeAttempt(open, label, outcome.reason, ctx);
   }
   const expired = await findNewestHistoryLabel(repo);
   return { finished: expired === null ? finished : [...finished, expired], foreign, attempt: resumable };
@@ -293,8 +293,8 @@ async function removeAttempt({ repo, lease }: OpenBackup, label: string, reason:
 async function goodRows(repo: Repository, resumed: Manifest, rows: readonly ManifestFile[], pool: JobPool, ctx: Context): Promise<ManifestFile[]> {
   const good: ManifestFile[] = [];
   await mapParallel(rows, pool.slots * LIMITS.filesPerWorker, async (row) => {
-    const { repoKey, path, cipherPass, compressType, raw } = storedAt(repo.key, repo.stanza, resumed, row);
-    const base = { kind: "verifyFile", repoKey, path, range: null } as const;
+    const { repoIndex, path, cipherPass, compressType, raw } = storedAt(repo.key, repo.stanza, resumed, row);
+    const base = { kind: "verifyFile", repoIndex, path, range: null } as const;
     const result = await pool.run(
       row.sha1Repo === undefined
         ? { ...base, unpack: { cipherPass, compressType, raw }, sizeBytes: row.sizeBytes, sha1: row.sha1 }

@@ -30,7 +30,7 @@
  *   is null.
  * - The row gets `block` with `mapSizeBytes`, `sizeRepoBytes` of all stored bytes with the map, `sha1Repo` of them
  *   always.
- * - Inside a bundle `place` is the offset of the first stored byte; it is needed only at the end of the stream. Bundles
+ * - Inside a bundle `location` is the offset of the first stored byte; it is needed only at the end of the stream. Bundles
  *   of block incremental backups are raw (`bundleRaw`) for their other files.
  * Memory: one super block and its compressed form, the prior map, and about 50 bytes for each block.
  */
@@ -123,9 +123,9 @@ export class BlockCutter {
 
   /** The super block that is chunk number `position` of the stream. */
   superBlock(position: number): CutSuperBlock {
-    const found = this.#superBlocks[position];
-    assert(found !== undefined, `the cut has no super block ${position}`);
-    return found;
+    const cut = this.#superBlocks[position];
+    assert(cut !== undefined, `the cut has no super block ${position}`);
+    return cut;
   }
 
   /** The checksums of all blocks, after the end of the stream. */
@@ -193,7 +193,7 @@ export interface BlockTarget {
 }
 
 /** Location of the first stored byte. */
-export interface BlockPlace {
+export interface BlockLocation {
   /** 0 for a separate file. */
   readonly bundleId: number;
   readonly offsetBytes: number;
@@ -220,9 +220,9 @@ export class BlockStore {
   }
 
   /** The bytes to store for `cutter`'s stream: none when the file equals the prior map. */
-  async *through(packed: ByteStream, cutter: BlockCutter, place: BlockPlace): ByteStream {
+  async *through(packed: ByteStream, cutter: BlockCutter, location: BlockLocation): ByteStream {
     for await (const bytes of packed) yield this.add(bytes);
-    yield* this.end(cutter, place);
+    yield* this.end(cutter, location);
   }
 
   /** The stored form of the next super block. */
@@ -234,13 +234,13 @@ export class BlockStore {
   }
 
   /** The stored map; nothing if no block changed and none was cut off. */
-  *end(cutter: BlockCutter, place: BlockPlace): Iterable<Uint8Array> {
+  *end(cutter: BlockCutter, location: BlockLocation): Iterable<Uint8Array> {
     const { prior } = this.#target;
     const checksums = cutter.checksums();
     const blockCount = checksums.length / cutter.settings.checksumSizeBytes;
     // A map without blocks is not valid.
     if (blockCount === 0 || (this.#sizes.length === 0 && prior !== null && blockCount >= prior.blocks.length)) return;
-    const map = this.#map(cutter, checksums, blockCount, place);
+    const map = this.#map(cutter, checksums, blockCount, location);
     const stored = this.#seal(renderBlockMap(map));
     this.#sizeRepoBytes += stored.length;
     this.#result = { sizeRepoBytes: this.#sizeRepoBytes, mapSizeBytes: stored.length, map };
@@ -252,14 +252,14 @@ export class BlockStore {
     return this.#result;
   }
 
-  #map(cutter: BlockCutter, checksums: Uint8Array, blockCount: number, place: BlockPlace): BlockMap {
+  #map(cutter: BlockCutter, checksums: Uint8Array, blockCount: number, location: BlockLocation): BlockMap {
     const { reference, prior } = this.#target;
     const { blockSizeBytes, checksumSizeBytes } = cutter.settings;
     const blocks: (MappedBlock | undefined)[] = prior === null ? [] : prior.blocks.slice(0, blockCount);
-    let offsetBytes = place.offsetBytes;
+    let offsetBytes = location.offsetBytes;
     for (const [position, sizeRepoBytes] of this.#sizes.entries()) {
       const cut = cutter.superBlock(position);
-      const superBlock = { reference, bundleId: place.bundleId, offsetBytes, sizeRepoBytes, sizeBytes: cut.sizeBytes };
+      const superBlock = { reference, bundleId: location.bundleId, offsetBytes, sizeRepoBytes, sizeBytes: cut.sizeBytes };
       for (const [index, block] of cut.blocks.entries()) blocks[block] = { superBlock, index };
       offsetBytes += sizeRepoBytes;
     }

@@ -85,14 +85,14 @@ export class BundleWriter {
     this.#out ??= openOut(this.#target, this.#path);
     const out = await this.#out;
     out.write(bytes);
-    await out.room?.();
+    await out.drained?.();
   }
 }
 
 interface PieceWriter {
   write(bytes: Uint8Array): void;
   /** Null, or a promise to await before the next write. It never rejects. */
-  room?(): Promise<void> | null;
+  drained?(): Promise<void> | null;
   finish(): Promise<void>;
   abandon(error: unknown): void;
 }
@@ -127,11 +127,11 @@ class StreamWriter implements PieceWriter {
   #wakeReader: (() => void) | null = null;
   #wakeWriter: (() => void) | null = null;
 
-  constructor({ key: repoKey, storage }: Target, path: string) {
+  constructor({ key: repoIndex, storage }: Target, path: string) {
     let opened = false;
     const openOnce = (): ByteStream => {
       // The source is read once for all repositories and cannot be read again for one.
-      if (opened) throw fail("service", `repo${repoKey}: upload of '${path}' could not be restarted`, { repoKey });
+      if (opened) throw fail("service", `repo${repoIndex}: upload of '${path}' could not be restarted`, { repoIndex });
       opened = true;
       return this.#stream();
     };
@@ -154,7 +154,7 @@ class StreamWriter implements PieceWriter {
     this.#wakeReader?.();
   }
 
-  room(): Promise<void> | null {
+  drained(): Promise<void> | null {
     if (this.#left || this.#queuedBytes < QUEUE_SIZE_BYTES_MAX) return null;
     return new Promise((resolve) => {
       this.#wakeWriter = resolve;

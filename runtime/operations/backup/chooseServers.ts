@@ -110,8 +110,8 @@ export async function waitForStandby({ session }: Server, startLsn: string, time
   };
   const reached = await untilReached(restart, target, timeoutMs, ctx);
   if (reached <= target) throw standbyTimeout(`timeout before standby checkpoint lsn reached ${startLsn} - only reached ${formatLsn(reached - 1n)}`);
-  const found = (await session.controlCheckpoint()).timeline;
-  if (found !== timeline) throw fail("dbMismatch", `standby is on timeline ${found} but expected ${timeline}`);
+  const actual = (await session.controlCheckpoint()).timeline;
+  if (actual !== timeline) throw fail("dbMismatch", `standby is on timeline ${actual} but expected ${timeline}`);
 }
 
 async function untilReached(position: () => Promise<bigint>, target: bigint, timeoutMs: number, ctx: Context): Promise<bigint> {

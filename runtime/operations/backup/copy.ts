@@ -150,7 +150,7 @@ class Copy {
   }
 
   batches(files: readonly ScannedFile[]): readonly Batch[] {
-    const repos = this.#run.alive.map(({ repo }) => ({ repoKey: repo.key, plan: this.#run.plan(repo.key) }));
+    const repos = this.#run.alive.map(({ repo }) => ({ repoIndex: repo.key, plan: this.#run.plan(repo.key) }));
     return planBatches(files, repos, this.#nextBundleIds);
   }
 
@@ -173,9 +173,9 @@ class Copy {
   }
 
   /** Every file of the backup, including those not copied yet. */
-  #rowsOf(repoKey: number): ManifestFile[] {
-    const rows = this.#rows.get(repoKey);
-    const { choices } = this.#run.plan(repoKey);
+  #rowsOf(repoIndex: number): ManifestFile[] {
+    const rows = this.#rows.get(repoIndex);
+    const { choices } = this.#run.plan(repoIndex);
     const files: ManifestFile[] = [];
     for (const file of this.#files) {
       if (!this.#gone.has(file.name)) files.push(rows?.get(file.name) ?? choices.get(file.name)?.row ?? uncopied(file));
@@ -209,7 +209,7 @@ class Copy {
     // The name depends on how a file is stored; the size of the map is not known yet.
     const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
     return {
-      repoKey: repo.key,
+      repoIndex: repo.key,
       path:
         bundleId === undefined ? dataFilePath(repo.stanza, manifest.label, own, compress.type) : bundlePath(repo.stanza, manifest.label, bundleId),
       bundleId: bundleId ?? null,
@@ -231,17 +231,17 @@ class Copy {
     }
     this.#sizeBytes += result.sizeBytes;
     const stored = result.repos.some((repo) => repo.ok && !repo.value.kept);
-    if (stored) tellPages(file, result, this.#options.checksumPageError, this.#ctx);
+    if (stored) reportPages(file, result, this.#options.checksumPageError, this.#ctx);
     for (const repo of result.repos) {
       if (repo.ok && repo.value.priorProblem !== undefined) {
         this.#ctx.log.warn(
-          `repo${repo.repoKey}: stored all blocks of '${file.name}', because its prior copy cannot be read: ${repo.value.priorProblem}`,
+          `repo${repo.repoIndex}: stored all blocks of '${file.name}', because its prior copy cannot be read: ${repo.value.priorProblem}`,
         );
       }
-      const target = source.targets.find((candidate) => candidate.repoKey === repo.repoKey) as BatchTarget;
-      if (!repo.ok) this.#run.leave(repo.repoKey, repo.error);
+      const target = source.targets.find((candidate) => candidate.repoIndex === repo.repoIndex) as BatchTarget;
+      if (!repo.ok) this.#run.leave(repo.repoIndex, repo.error);
       else if (repo.value.collided === true) await this.#again({ file, source }, target);
-      else this.#rows.get(repo.repoKey)?.set(file.name, this.#rowOf(file, result, target, repo.value));
+      else this.#rows.get(repo.repoIndex)?.set(file.name, this.#rowOf(file, result, target, repo.value));
     }
     const verb = stored ? "backup file" : "match file from prior backup";
     this.#ctx.log.detail(() => `${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`);
@@ -250,10 +250,10 @@ class Copy {
 
   /** Stores every block of a file. */
   async #again({ file, source }: Taken, target: BatchTarget): Promise<void> {
-    const { repoKey, block } = target;
+    const { repoIndex, block } = target;
     assert(block !== null && block.prior !== null, `'${file.name}' is to be stored again for nothing`);
-    const { label } = this.#run.plan(repoKey).manifest;
-    const { stanza } = (this.#run.alive.find(({ repo }) => repo.key === repoKey) as OpenBackup).repo;
+    const { label } = this.#run.plan(repoIndex).manifest;
+    const { stanza } = (this.#run.alive.find(({ repo }) => repo.key === repoIndex) as OpenBackup).repo;
     // Its bundle is closed by now.
     const own = { path: dataFilePath(stanza, label, { name: file.name, block: { mapSizeBytes: 1 } }, target.compress.type), bundleId: null };
     const alone = { ...source, targets: [{ ...target, ...own, keepIf: null, block: { ...block, prior: null } }] };
@@ -262,7 +262,7 @@ class Copy {
   }
 
   #rowOf(file: ScannedFile, result: BatchFileResult, target: BatchTarget, stored: BatchStored): ManifestFile {
-    const { manifest, choices, block } = this.#run.plan(target.repoKey);
+    const { manifest, choices, block } = this.#run.plan(target.repoIndex);
     if (stored.kept) return this.#keptRow(file, choices.get(file.name), block?.prior?.rows.get(file.name), block?.prior?.manifest.label);
     const checksPages = manifest.options.checksumPage === true;
     const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
@@ -314,7 +314,7 @@ class Copy {
 }
 
 /** @throws checksum (26) when `isError` */
-function tellPages(file: ScannedFile, result: BatchFileResult, isError: boolean, ctx: Context): void {
+function reportPages(file: ScannedFile, result: BatchFileResult, isError: boolean, ctx: Context): void {
   if (result.pagesValid !== false) return;
   if (isError) throw fail("checksum", `invalid page checksum(s) found in file ${file.sourcePath}`, { path: file.sourcePath });
   const pages = (result.pageErrors ?? []).map((range) => (typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`));

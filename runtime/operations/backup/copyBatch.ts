@@ -97,8 +97,8 @@ export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Reposi
 /** A bundle that could not be stored loses all its pieces, even if their append succeeded. */
 function withFailures(file: BatchFileResult, failed: ReadonlyMap<number, BackupError>): BatchFileResult {
   const repos = file.repos.map((result): RepoResult<BatchStored> => {
-    const error = failed.get(result.repoKey);
-    return error === undefined || !result.ok ? result : { repoKey: result.repoKey, ok: false, error };
+    const error = failed.get(result.repoIndex);
+    return error === undefined || !result.ok ? result : { repoIndex: result.repoIndex, ok: false, error };
   });
   return { ...file, repos };
 }
@@ -107,7 +107,7 @@ class Batch {
   readonly #repo: (key: number) => Repository;
   readonly #ctx: Context;
   #area: ReadArea | null = null;
-  readonly #bundles = new Map<string, { readonly repoKey: number; readonly writer: BundleWriter }>();
+  readonly #bundles = new Map<string, { readonly repoIndex: number; readonly writer: BundleWriter }>();
 
   constructor(repo: (key: number) => Repository, ctx: Context) {
     this.#repo = repo;
@@ -146,8 +146,8 @@ class Batch {
   async finish(): Promise<ReadonlyMap<number, BackupError>> {
     const failed = new Map<number, BackupError>();
     await Promise.all(
-      [...this.#bundles.values()].map(({ repoKey, writer }) =>
-        writer.finish().catch((error: unknown) => void failed.set(repoKey, toBackupError(error))),
+      [...this.#bundles.values()].map(({ repoIndex, writer }) =>
+        writer.finish().catch((error: unknown) => void failed.set(repoIndex, toBackupError(error))),
       ),
     );
     return failed;
@@ -192,7 +192,7 @@ class Batch {
         const stored = cipherPass === null ? plain : encryptBytes(plain, cipherPass, this.#ctx.random.bytes(8), raw);
         const checksum = compress.type !== "none" || cipherPass !== null ? { sha1Repo: sha1Hex(stored) } : {};
         if (bundleId === null) {
-          await putWhole(this.#repo(target.repoKey).storage, target.path, stored);
+          await putWhole(this.#repo(target.repoIndex).storage, target.path, stored);
           return { kept: false, sizeRepoBytes: stored.length, ...checksum };
         }
         const writer = this.#bundle(target);
@@ -266,11 +266,11 @@ class Batch {
 
   /** A damaged prior map costs space, not the backup, and is reported. */
   async #open(target: PieceTarget): Promise<OpenTarget> {
-    const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoKey), target.path) : this.#bundle(target);
+    const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoIndex), target.path) : this.#bundle(target);
     const source = target.block?.prior?.source;
     if (source === undefined) return new OpenTarget(target, writer, null);
     try {
-      return new OpenTarget(target, writer, await loadBlockMap(this.#repo(target.repoKey), source));
+      return new OpenTarget(target, writer, await loadBlockMap(this.#repo(target.repoIndex), source));
     } catch (thrown) {
       const error = toBackupError(thrown);
       const open = new OpenTarget(target, writer, null);
@@ -284,7 +284,7 @@ class Batch {
     if (open.target.bundleId === null) {
       await open.writer.finish();
       // Nothing was written, but the empty file must exist.
-      if (open.writer.sizeBytes === 0) await this.#repo(open.target.repoKey).storage.put(open.target.path, EMPTY_BYTES, { atomic: false });
+      if (open.writer.sizeBytes === 0) await this.#repo(open.target.repoIndex).storage.put(open.target.path, EMPTY_BYTES, { atomic: false });
     }
     return { kept: false, ...stored };
   }
@@ -300,11 +300,11 @@ class Batch {
   }
 
   #bundle(target: PieceTarget): BundleWriter {
-    const key = `${target.repoKey}:${target.bundleId}`;
-    const found = this.#bundles.get(key);
-    if (found !== undefined) return found.writer;
-    const writer = new BundleWriter(this.#repo(target.repoKey), target.path);
-    this.#bundles.set(key, { repoKey: target.repoKey, writer });
+    const key = `${target.repoIndex}:${target.bundleId}`;
+    const known = this.#bundles.get(key);
+    if (known !== undefined) return known.writer;
+    const writer = new BundleWriter(this.#repo(target.repoIndex), target.path);
+    this.#bundles.set(key, { repoIndex: target.repoIndex, writer });
     return writer;
   }
 }
@@ -365,15 +365,15 @@ function wholeSizeMaxOf({ targets }: BatchFile): number {
 function splitKept(targets: readonly BatchTarget[], { sizeBytes, sha1 }: Content): { kept: RepoResult<BatchStored>[]; others: BatchTarget[] } {
   const isKept = ({ keepIf }: BatchTarget): boolean => keepIf !== null && keepIf.sizeBytes === sizeBytes && keepIf.sha1 === sha1;
   return {
-    kept: targets.filter(isKept).map(({ repoKey }) => ({ repoKey, ok: true, value: KEPT })),
+    kept: targets.filter(isKept).map(({ repoIndex }) => ({ repoIndex, ok: true, value: KEPT })),
     others: targets.filter((target) => !isKept(target)),
   };
 }
 
 async function resultOf(target: PieceTarget, work: () => Promise<BatchStored>): Promise<RepoResult<BatchStored>> {
   try {
-    return { repoKey: target.repoKey, ok: true, value: await work() };
+    return { repoIndex: target.repoIndex, ok: true, value: await work() };
   } catch (error) {
-    return { repoKey: target.repoKey, ok: false, error: toBackupError(error) };
+    return { repoIndex: target.repoIndex, ok: false, error: toBackupError(error) };
   }
 }

@@ -26,7 +26,7 @@ export interface BlockPlan extends BlockSizes {
 }
 
 export interface PieceTarget {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   /** Where the stored bytes go, relative to the repository. */
   readonly path: string;
   readonly compress: CompressSpec;
@@ -208,8 +208,8 @@ class BlockGroup implements TargetGroup {
   async finish(): Promise<void> {
     await this.#hand(this.#cutter.end());
     for (const [open, store] of this.#stores) {
-      const place = { bundleId: open.target.bundleId ?? 0, offsetBytes: open.beginBytes };
-      for (const bytes of store.end(this.#cutter, place)) await open.append(bytes);
+      const location = { bundleId: open.target.bundleId ?? 0, offsetBytes: open.beginBytes };
+      for (const bytes of store.end(this.#cutter, location)) await open.append(bytes);
     }
   }
 

@@ -87,9 +87,9 @@ export async function cleanResumed(repo: Repository, resumed: Manifest, kept: Re
   const root = backupPath(repo.stanza, resumed.label);
   const stay = new Set([attemptPath(repo.stanza, resumed.label), copyOf(manifestPath(repo.stanza, resumed.label))]);
   for (const row of kept.values()) stay.add(dataFilePath(repo.stanza, resumed.label, row, resumed.options.compressType));
-  const found: string[] = [];
-  for await (const entry of repo.storage.list(root, { recursive: true })) if (!stay.has(entry.path)) found.push(entry.path);
-  for (const path of found) {
+  const strays: string[] = [];
+  for await (const entry of repo.storage.list(root, { recursive: true })) if (!stay.has(entry.path)) strays.push(entry.path);
+  for (const path of strays) {
     ctx.log.detail(`${repo.name}: remove file '${path}' from resumed backup`);
     await repo.storage.remove(path);
   }

@@ -37,10 +37,10 @@ export class BackupRun {
 
   constructor(opened: readonly RepoResult<OpenBackup>[], ctx: Context) {
     this.#ctx = ctx;
-    this.#keys = opened.map((result) => result.repoKey);
+    this.#keys = opened.map((result) => result.repoIndex);
     for (const result of opened) {
-      if (result.ok) this.#alive.set(result.repoKey, result.value);
-      else this.leave(result.repoKey, result.error);
+      if (result.ok) this.#alive.set(result.repoIndex, result.value);
+      else this.leave(result.repoIndex, result.error);
     }
   }
 
@@ -48,8 +48,8 @@ export class BackupRun {
     return [...this.#alive.values()];
   }
 
-  isAlive(repoKey: number): boolean {
-    return this.#alive.has(repoKey);
+  isAlive(repoIndex: number): boolean {
+    return this.#alive.has(repoIndex);
   }
 
   /** Runs a step in every active repository. An error removes only that repository; an abort ends the run. */
@@ -64,11 +64,11 @@ export class BackupRun {
     this.throwIfAborted();
   }
 
-  leave(repoKey: number, error: BackupError): void {
-    if (this.#errors.has(repoKey)) return;
-    this.#alive.delete(repoKey);
-    this.#errors.set(repoKey, error);
-    this.#ctx.log.warn(`repo${repoKey} drops out of this backup: [${error.name}] ${error.message}`);
+  leave(repoIndex: number, error: BackupError): void {
+    if (this.#errors.has(repoIndex)) return;
+    this.#alive.delete(repoIndex);
+    this.#errors.set(repoIndex, error);
+    this.#ctx.log.warn(`repo${repoIndex} drops out of this backup: [${error.name}] ${error.message}`);
   }
 
   /** @throws the combined error when no repository is left */
@@ -84,27 +84,27 @@ export class BackupRun {
     if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
   }
 
-  begin(repoKey: number, plan: RepoPlan): void {
-    this.#plans.set(repoKey, plan);
+  begin(repoIndex: number, plan: RepoPlan): void {
+    this.#plans.set(repoIndex, plan);
   }
 
-  plan(repoKey: number): RepoPlan {
-    const plan = this.#plans.get(repoKey);
-    assert(plan !== undefined, `repo${repoKey} has no plan`);
+  plan(repoIndex: number): RepoPlan {
+    const plan = this.#plans.get(repoIndex);
+    assert(plan !== undefined, `repo${repoIndex} has no plan`);
     return plan;
   }
 
-  complete(repoKey: number, manifest: Manifest): void {
-    this.#done.set(repoKey, { label: manifest.label, manifest });
+  complete(repoIndex: number, manifest: Manifest): void {
+    this.#done.set(repoIndex, { label: manifest.label, manifest });
   }
 
   results(): RepoResult<BackupDone>[] {
-    return this.#keys.map((repoKey): RepoResult<BackupDone> => {
-      const error = this.#errors.get(repoKey);
-      if (error !== undefined) return { repoKey, ok: false, error };
-      const value = this.#done.get(repoKey);
-      assert(value !== undefined, `repo${repoKey} has neither a result nor an error`);
-      return { repoKey, ok: true, value };
+    return this.#keys.map((repoIndex): RepoResult<BackupDone> => {
+      const error = this.#errors.get(repoIndex);
+      if (error !== undefined) return { repoIndex, ok: false, error };
+      const value = this.#done.get(repoIndex);
+      assert(value !== undefined, `repo${repoIndex} has neither a result nor an error`);
+      return { repoIndex, ok: true, value };
     });
   }
 }

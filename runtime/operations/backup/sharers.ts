@@ -11,8 +11,8 @@ import type { Manifest } from "../../format/repository/manifest";
 const NOTE = "pgbackstop-begun-in";
 
 /** The unfinished manifest with the keys of all repositories that the backup was begun in. */
-export function withSharers(manifest: Manifest, repoKeys: readonly number[]): Manifest {
-  return { ...manifest, annotations: { ...manifest.annotations, [NOTE]: repoKeys.join(",") } };
+export function withSharers(manifest: Manifest, repoIndexes: readonly number[]): Manifest {
+  return { ...manifest, annotations: { ...manifest.annotations, [NOTE]: repoIndexes.join(",") } };
 }
 
 export function withoutSharers(manifest: Manifest): Manifest {

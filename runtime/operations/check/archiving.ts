@@ -14,15 +14,15 @@ const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
  * manager), the caller passes another text; the empty one allows any command.
  * @throws archiveDisabled (87), featureNotSupported (67) for archive_mode=always, archiveCommandInvalid (68)
  */
-export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">, refuseAlways: boolean, word: string): void {
+export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">, refuseAlways: boolean, requiredText: string): void {
   if (facts.archiveMode === "off") {
     throw fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on in postgresql.conf and restart PostgreSQL." });
   }
   if (facts.archiveMode === "always" && refuseAlways) {
     throw fail("featureNotSupported", "archive_mode=always not supported", { hint: "set archive_mode = on." });
   }
-  if (!facts.archiveCommand.includes(word) && !CNPG_COMMAND.test(facts.archiveCommand)) {
-    throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain ${word}`, {
+  if (!facts.archiveCommand.includes(requiredText) && !CNPG_COMMAND.test(facts.archiveCommand)) {
+    throw fail("archiveCommandInvalid", `archive_command '${facts.archiveCommand}' must contain ${requiredText}`, {
       hint: [
         "Stock pgBackRest requires it too: keep it anywhere in the command, for example in a path or a comment.",
         "If another program archives, set archiveCommandWord in the settings file to a part of its command; an empty text allows any command.",

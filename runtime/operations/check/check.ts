@@ -22,9 +22,9 @@ export interface CheckOptions {
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
   /** WAL files dropped for a repository, by its key. */
-  dropped(repoKey: number): readonly string[];
+  dropped(repoIndex: number): readonly string[];
   /** The expectation of a repository's newest full backup; undefined expects nothing. */
-  expectFull(repoKey: number): FullExpectation | undefined;
+  expectFull(repoIndex: number): FullExpectation | undefined;
 }
 
 export interface Checked {
@@ -75,7 +75,7 @@ export async function check(
     return opened.map((result) => (result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result));
   }
   const walName = await session.switchWal("pgBackRest Archive Check");
-  const archiveIds = new Map(opened.map((result) => [result.repoKey, result]));
+  const archiveIds = new Map(opened.map((result) => [result.repoIndex, result]));
   return perRepo(repos, async (repo) => {
     const result = archiveIds.get(repo.key);
     if (result === undefined || !result.ok) throw result?.error ?? fail("assert", `${repo.name} was not opened`);
@@ -95,6 +95,6 @@ function requireNoGap(repo: Repository, names: readonly string[]): void {
   if (first === undefined) return;
   throw fail("fileMissing", `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`, {
     hint: "Recovery from the newest backup cannot pass this gap. Take a new full backup.",
-    repoKey: repo.key,
+    repoIndex: repo.key,
   });
 }

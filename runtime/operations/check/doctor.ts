@@ -10,7 +10,7 @@ import type { Repository } from "../../repository/repository";
 import type { Storage, StorageFact } from "../../storage/storage";
 
 export interface Diagnosis {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   /** `/mnt/nas/pgbackrest` or `s3://bucket/prefix`. */
   readonly name: string;
   readonly facts: readonly StorageFact[];
@@ -47,20 +47,20 @@ export async function diagnose(repo: Repository, options: DoctorOptions, ctx: Pi
   } finally {
     await round.cleanUp(ctx);
   }
-  return { repoKey: repo.key, name: storage.name, facts: round.facts, error: round.error };
+  return { repoIndex: repo.key, name: storage.name, facts: round.facts, error: round.error };
 }
 
 class Round {
   readonly facts: StorageFact[] = [];
   error: BackupError | null = null;
   readonly #storage: Storage;
-  readonly #repoKey: number;
+  readonly #repoIndex: number;
   readonly #options: DoctorOptions;
   #written = false;
 
   constructor({ key, storage }: Repository, options: DoctorOptions) {
     this.#storage = storage;
-    this.#repoKey = key;
+    this.#repoIndex = key;
     this.#options = options;
   }
 
@@ -129,7 +129,7 @@ class Round {
       await this.#storage.removePath(this.#options.scratch);
     } catch (error) {
       const reason = toBackupError(error);
-      ctx.log.warn(`repo${this.#repoKey}: unable to remove '${this.#options.scratch}': ${reason.message}`);
+      ctx.log.warn(`repo${this.#repoIndex}: unable to remove '${this.#options.scratch}': ${reason.message}`);
       // Without the right to write nothing can exist.
       if (this.facts.some((fact) => fact.name === "write" && fact.verdict === "ok"))
         this.#add({ name: "cleanup", verdict: "fail", text: reason.message }, reason);
@@ -189,9 +189,9 @@ class Round {
     return textOf(await collect(await this.#storage.read(this.#path(name), range), CHUNK_SIZE_BYTES));
   }
 
-  #expect(wanted: string, found: string, text: string): string {
-    if (wanted === found) return text;
-    throw this.#failed(`${found.length} bytes were read that differ from the ${wanted.length} written`);
+  #expect(wanted: string, actual: string, text: string): string {
+    if (wanted === actual) return text;
+    throw this.#failed(`${actual.length} bytes were read that differ from the ${wanted.length} written`);
   }
 
   async #try(name: string, work: () => Promise<string>): Promise<boolean> {
@@ -212,7 +212,7 @@ class Round {
   }
 
   #failed(message: string): BackupError {
-    return fail("service", message, { repoKey: this.#repoKey });
+    return fail("service", message, { repoIndex: this.#repoIndex });
   }
 
   #path(name: string): string {

@@ -4,7 +4,7 @@ import type { Config, DeclaredDrill, Settings } from "../../config/types";
 import type { DrillObjectives } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
-export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoKeys" | "path">;
+export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoIndexes" | "path">;
 
 /** The command line wins. @throws optionInvalidValue, optionRequired */
 export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"]): AskedDrill {
@@ -29,16 +29,16 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
     });
   const wanted = name ?? (now ? names[0] : undefined);
   if (wanted === undefined) return {};
-  const found = Object.hasOwn(declared, wanted) ? declared[wanted] : undefined;
-  if (found !== undefined) return found;
+  const drill = Object.hasOwn(declared, wanted) ? declared[wanted] : undefined;
+  if (drill !== undefined) return drill;
   throw fail("optionInvalidValue", `'${wanted}' is not valid for 'name' option: no such drill is declared`, {
     hint: names.length === 0 ? "The settings file declares none." : `declared are ${names.join(", ")}.`,
   });
 }
 
 /** The backup age that schedules allow differs per repository. */
-export function objectivesOf(settings: Settings, repoKey: number): DrillObjectives {
+export function objectivesOf(settings: Settings, repoIndex: number): DrillObjectives {
   const objectives = settings.drill?.objectives ?? {};
-  const expected = objectives.backupAgeSeconds ?? settings.repos[repoKey]?.expectBackupWithinS;
+  const expected = objectives.backupAgeSeconds ?? settings.repos[repoIndex]?.expectBackupWithinS;
   return { ...objectives, ...(expected === undefined ? {} : { backupAgeSeconds: expected }) };
 }

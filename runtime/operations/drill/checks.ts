@@ -31,7 +31,7 @@ export interface DrillAssertion {
   readonly sql: string;
 }
 
-export interface CheckScene {
+export interface CheckInput {
   readonly server: Pick<SideServer, "connect">;
   /** Connected to the configured database. */
   readonly session: Session;
@@ -62,7 +62,7 @@ export interface CheckResult {
 }
 
 /** Returns the finding as text; an error fails the check. */
-type Look = (scene: CheckScene, ctx: Context) => Promise<Outcome>;
+type Look = (input: CheckInput, ctx: Context) => Promise<Outcome>;
 export interface Outcome {
   readonly verdict: "ok" | "skipped" | "warning";
   readonly text: string;
@@ -72,23 +72,23 @@ const ok = (text: string): Outcome => ({ verdict: "ok", text });
 const skipped = (text: string): Outcome => ({ verdict: "skipped", text });
 
 /** The checks of the running cluster. @throws only when `ctx.signal` aborts */
-export async function checkRunning(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
+export async function checkRunning(input: CheckInput, ctx: Context): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  const look = async (name: string, work: Look): Promise<void> => void results.push(await timedCheck(name, () => work(scene, ctx), ctx));
+  const look = async (name: string, work: Look): Promise<void> => void results.push(await timedCheck(name, () => work(input, ctx), ctx));
   await look("recovery", checkRecovery);
   await look("collations", checkCollations);
   await look("production", checkProduction);
-  for (const assertion of scene.assertions) await look(`assertion:${assertion.name}`, () => checkAssertion(assertion, scene));
-  if (scene.level === "quick") return results;
+  for (const assertion of input.assertions) await look(`assertion:${assertion.name}`, () => checkAssertion(assertion, input));
+  if (input.level === "quick") return results;
   await look("amcheck", checkIndexes);
-  if (scene.level === "thorough") await look("dump", checkDump);
+  if (input.level === "thorough") await look("dump", checkDump);
   return results;
 }
 
 /** The checks of the cluster after its shutdown. */
-export async function checkStopped(scene: CheckScene, ctx: Context): Promise<CheckResult[]> {
-  const results = [await timedCheck("control", () => checkControl(scene, ctx), ctx)];
-  if (scene.level !== "quick") results.push(await timedCheck("checksums", () => checkSums(scene, ctx), ctx));
+export async function checkStopped(input: CheckInput, ctx: Context): Promise<CheckResult[]> {
+  const results = [await timedCheck("control", () => checkControl(input, ctx), ctx)];
+  if (input.level !== "quick") results.push(await timedCheck("checksums", () => checkSums(input, ctx), ctx));
   return results;
 }
 
@@ -109,7 +109,7 @@ export async function timedCheck(name: string, work: () => Promise<Outcome>, ctx
 }
 
 /** PostgreSQL silently ends a recovery to the end of the archive at the first segment that it cannot get. */
-async function checkRecovery({ control, newestWal, picked, session }: CheckScene): Promise<Outcome> {
+async function checkRecovery({ control, newestWal, picked, session }: CheckInput): Promise<Outcome> {
   const { rows } = await session.query("select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn");
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
   if (recovering) throw fail("runtime", "the server is still in recovery");
@@ -160,24 +160,24 @@ export async function checkProduction({
   production,
   server,
   session,
-}: Pick<CheckScene, "lostWalBytes" | "production" | "server" | "session">): Promise<Outcome> {
+}: Pick<CheckInput, "lostWalBytes" | "production" | "server" | "session">): Promise<Outcome> {
   if (production === null) return skipped("not compared: production did not answer, or the recovery target is earlier");
-  const found = await countCluster(session, (database) => server.connect(database));
-  const differences = [...new Set([...production.keys(), ...found.keys()])].sort().flatMap((database) => {
-    const [theirs, ours] = [production.get(database), found.get(database)];
+  const counts = await countCluster(session, (database) => server.connect(database));
+  const differences = [...new Set([...production.keys(), ...counts.keys()])].sort().flatMap((database) => {
+    const [theirs, ours] = [production.get(database), counts.get(database)];
     if (theirs === undefined || ours === undefined) return [`database ${database} is ${ours === undefined ? "not restored" : "not in production"}`];
     return theirs.tables === ours.tables && theirs.indexes === ours.indexes
       ? []
       : [`database ${database} has ${ours.tables} tables and ${ours.indexes} indexes, production ${theirs.tables} and ${theirs.indexes}`];
   });
-  const tables = [...found.values()].reduce((sum, each) => sum + each.tables, 0);
-  if (differences.length === 0) return ok(`${found.size} databases and ${tables} tables as in production`);
+  const tables = [...counts.values()].reduce((sum, each) => sum + each.tables, 0);
+  if (differences.length === 0) return ok(`${counts.size} databases and ${tables} tables as in production`);
   const text = differences.join("; ");
   if (lostWalBytes === 0) throw fail("dbMismatch", text);
   return { verdict: "warning", text: `${text}: probably created after the newest archived WAL` };
 }
 
-export async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: Pick<CheckScene, "server">): Promise<Outcome> {
+export async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: Pick<CheckInput, "server">): Promise<Outcome> {
   const own = await server.connect(database);
   try {
     // Runs the user's statement as in the user's own session.
@@ -195,12 +195,12 @@ export async function checkAssertion({ database, name, sql }: DrillAssertion, { 
 const DETAIL_LINES_MAX = 5;
 const AMCHECK_CORRUPTION = 2;
 
-async function checkIndexes(scene: CheckScene, ctx: Context): Promise<Outcome> {
-  if (!(await scene.programs.has("pg_amcheck"))) return skipped("pg_amcheck is not installed: PostgreSQL has it since 14");
-  const { rows } = await scene.session.query("select 1 from pg_available_extensions where name = 'amcheck'");
+async function checkIndexes(input: CheckInput, ctx: Context): Promise<Outcome> {
+  if (!(await input.programs.has("pg_amcheck"))) return skipped("pg_amcheck is not installed: PostgreSQL has it since 14");
+  const { rows } = await input.session.query("select 1 from pg_available_extensions where name = 'amcheck'");
   if (rows.length === 0) return skipped("the extension amcheck is not installed");
-  const args = ["--all", "--install-missing", "--heapallindexed", "--parent-check", ...connection(scene)];
-  const { code, stderr, stdout } = await scene.programs.run("pg_amcheck", args, { signal: ctx.signal });
+  const args = ["--all", "--install-missing", "--heapallindexed", "--parent-check", ...connection(input)];
+  const { code, stderr, stdout } = await input.programs.run("pg_amcheck", args, { signal: ctx.signal });
   if (code === 0) return ok("every index is complete, and every table is intact");
   // Exit code 2 reports corruption, 1 the tool's own error.
   if (code !== AMCHECK_CORRUPTION) throw fail("execute", [`pg_amcheck failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
@@ -209,21 +209,21 @@ async function checkIndexes(scene: CheckScene, ctx: Context): Promise<Outcome> {
   });
 }
 
-async function checkDump(scene: CheckScene, ctx: Context): Promise<Outcome> {
-  if (!(await scene.programs.has("pg_dump"))) return skipped("pg_dump is not installed");
-  const { rows } = await scene.session.query("select datname from pg_database where datallowconn and not datistemplate order by datname");
+async function checkDump(input: CheckInput, ctx: Context): Promise<Outcome> {
+  if (!(await input.programs.has("pg_dump"))) return skipped("pg_dump is not installed");
+  const { rows } = await input.session.query("select datname from pg_database where datallowconn and not datistemplate order by datname");
   const databases = rows.map(({ datname }) => String(datname));
   for (const database of databases) {
     const name = `dbname='${database.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-    const args = ["--format=custom", "--compress=0", ...connection(scene), `--dbname=${name}`];
+    const args = ["--format=custom", "--compress=0", ...connection(input), `--dbname=${name}`];
     // To standard output, which is discarded: pg_dump would fsync a file, and /dev/null refuses that.
-    const { code, stderr } = await scene.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
+    const { code, stderr } = await input.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
     if (code !== 0) throw fail("dbQuery", [`pg_dump of database ${database} failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   }
   return ok(`${databases.length} databases read completely`);
 }
 
-async function checkControl({ dataDirectory, programs }: CheckScene, ctx: Context): Promise<Outcome> {
+async function checkControl({ dataDirectory, programs }: CheckInput, ctx: Context): Promise<Outcome> {
   const { code, stderr, stdout } = await programs.run("pg_controldata", [dataDirectory], { signal: ctx.signal });
   if (code !== 0) throw fail("fileInvalid", [`pg_controldata failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   const { state } = parseControlData(stdout);
@@ -231,7 +231,7 @@ async function checkControl({ dataDirectory, programs }: CheckScene, ctx: Contex
   return ok(state);
 }
 
-async function checkSums({ control, dataDirectory, programs }: CheckScene, ctx: Context): Promise<Outcome> {
+async function checkSums({ control, dataDirectory, programs }: CheckInput, ctx: Context): Promise<Outcome> {
   if (!control.dataChecksums) return skipped("the cluster has no page checksums");
   if (!(await programs.has("pg_checksums"))) return skipped("pg_checksums is not installed");
   const { code, stderr, stdout } = await programs.run("pg_checksums", ["--check", "-D", dataDirectory], { signal: ctx.signal });
@@ -241,7 +241,7 @@ async function checkSums({ control, dataDirectory, programs }: CheckScene, ctx: 
   return ok("every page has a valid checksum");
 }
 
-function connection({ host, port, user }: CheckScene): string[] {
+function connection({ host, port, user }: CheckInput): string[] {
   return [`--host=${host}`, `--port=${port}`, `--username=${user}`, "--no-password"];
 }
 

@@ -15,9 +15,9 @@ import { fetchedBytes, type Picked, pickBackup, planTurn, segmentSizeOf } from "
 import type { DrillPick } from "./record";
 
 export interface ChooseOptions {
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
   /** Repositories that take turns; undefined means all. */
-  readonly repoKeys: readonly number[] | undefined;
+  readonly repoIndexes: readonly number[] | undefined;
   readonly pick: DrillPick | undefined;
   readonly set: string | undefined;
   /** The drill does not begin if it would restore or fetch more. */
@@ -40,9 +40,9 @@ const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
  * reading a repository
  */
 export async function choose(repos: readonly Repository[], options: ChooseOptions, journal: DrillJournal, ctx: Context): Promise<Chosen> {
-  const { maxBytes, pick, repoKey, repoKeys, set } = options;
-  const history = repoKey !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
-  const turn = planTurn({ repoKeys: repoKeys ?? repos.map(({ key }) => key), history, repoKey, pick });
+  const { maxBytes, pick, repoIndex, repoIndexes, set } = options;
+  const history = repoIndex !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
+  const turn = planTurn({ repoIndexes: repoIndexes ?? repos.map(({ key }) => key), history, repoIndex, pick });
   journal.turn = turn;
   const repo = repos.find(({ key }) => key === turn.repo);
   if (repo === undefined) throw fail("optionInvalidValue", `'${turn.repo}' is not allowed for 'repo' option: it is not configured`);
@@ -54,7 +54,7 @@ export async function choose(repos: readonly Repository[], options: ChooseOption
   const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
   const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
   const random = [draw(), draw()] as const;
-  const picked = pickBackup({ repoKey: repo.key, pick: turn.pick, backups: info.backups, newestWal: newest, walSegmentSizeBytes, set, random });
+  const picked = pickBackup({ repoIndex: repo.key, pick: turn.pick, backups: info.backups, newestWal: newest, walSegmentSizeBytes, set, random });
   journal.picked = picked;
   if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
   const newestWal = picked.backup.dbId === currentHistory(info).id ? newest : null;

@@ -15,7 +15,7 @@ import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
-import { type CheckScene, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
+import { type CheckInput, checkRunning, checkStopped, type DrillAssertion, type DrillLevel } from "./checks";
 import { choose, type ChooseOptions, type Chosen } from "./chooseBackup";
 import { DrillJournal } from "./drillJournal";
 import { askReplayed, type Heartbeat, measureRpo } from "./measure";
@@ -25,7 +25,7 @@ import { askProduction, type ProductionFacts } from "./production";
 import type { DrillObjectives, DrillRecord } from "./record";
 import { makeScratch, removeScratch, type Scratch } from "./scratch";
 import { type PreparedServer, prepareServer, restoreScratch } from "./drillServer";
-import { requireRoom } from "../extract/room";
+import { requireSpace } from "../extract/extractSpace";
 
 export interface DrillOptions extends ChooseOptions {
   readonly stanza: string;
@@ -34,7 +34,7 @@ export interface DrillOptions extends ChooseOptions {
   readonly binPath: string | undefined;
   readonly level: DrillLevel;
   /** For the drilled repository. */
-  objectivesOf(repoKey: number): DrillObjectives;
+  objectivesOf(repoIndex: number): DrillObjectives;
   readonly heartbeat: Heartbeat | undefined;
   readonly assertions: readonly DrillAssertion[];
   /** The drill fails when it takes longer. */
@@ -52,14 +52,14 @@ export interface DrillDeps {
   readonly users: UserNames;
   readonly self: Owner;
   /** Takes a repository key and a data directory. */
-  restoreCommand(repoKey: number, dataDirectory: string): string;
+  restoreCommand(repoIndex: number, dataDirectory: string): string;
   /** A session with production; the caller closes it. */
   openProduction(database?: string): Promise<Session>;
 }
 
 /** Space for WAL beside the files: what a small drill needs, whatever its backup's size. */
-const WAL_ROOM_BYTES = 512 * 1024 * 1024;
-const ROOM_FACTOR = 1.1;
+const WAL_SPACE_BYTES = 512 * 1024 * 1024;
+const SPACE_FACTOR = 1.1;
 const MINUTE_MS = 60_000;
 
 export async function drill(deps: DrillDeps, options: DrillOptions, ctx: Context): Promise<DrillRecord> {
@@ -120,16 +120,16 @@ class Drill {
 
   async #choose(ctx: Context): Promise<Chosen> {
     const chosen = await choose(this.#deps.repos, this.#options, this.#journal, ctx);
-    const needed = Math.ceil(chosen.picked.backup.sizeBytes * ROOM_FACTOR) + WAL_ROOM_BYTES;
-    await requireRoom(this.#options.path, needed, "the drill", "Choose another directory with --drill-path.");
+    const needed = Math.ceil(chosen.picked.backup.sizeBytes * SPACE_FACTOR) + WAL_SPACE_BYTES;
+    await requireSpace(this.#options.path, needed, "the drill", "Choose another directory with --drill-path.");
     return chosen;
   }
 
   /** Only a cluster of the same identity is the one that was backed up. */
   async #askProduction({ info, picked }: Chosen, ctx: Context): Promise<ProductionFacts | null> {
-    const found = await askProduction((database) => this.#deps.openProduction(database), ctx);
+    const facts = await askProduction((database) => this.#deps.openProduction(database), ctx);
     const own = info.history.find(({ id }) => id === picked.backup.dbId);
-    return found !== null && found.systemId === own?.systemId ? found : null;
+    return facts !== null && facts.systemId === own?.systemId ? facts : null;
   }
 
   async #restore({ picked, repo }: Chosen, scratch: Scratch, ctx: Context): Promise<void> {
@@ -173,7 +173,7 @@ class Drill {
         this.#journal.fail("rpo", toBackupError(error));
       }
     }
-    const scene: CheckScene = {
+    const input: CheckInput = {
       server,
       session,
       programs: prepared.programs,
@@ -189,10 +189,10 @@ class Drill {
       production: picked.type === "default" ? (production?.counts ?? null) : null,
       lostWalBytes: this.#journal.rpo?.lostWalBytes ?? null,
     };
-    this.#journal.keep(await checkRunning(scene, ctx));
+    this.#journal.keep(await checkRunning(input, ctx));
     await session.close();
     await server.stop(ctx);
-    this.#journal.keep(await checkStopped(scene, ctx));
+    this.#journal.keep(await checkStopped(input, ctx));
   }
 
   /** Runs after any outcome, even after the signal to end. */

@@ -9,7 +9,7 @@ export interface JournalStart {
   readonly stanza: string;
   readonly level: DrillRecord["level"];
   /** For the drilled repository. */
-  objectivesOf(repoKey: number): DrillObjectives;
+  objectivesOf(repoIndex: number): DrillObjectives;
   /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
 }
@@ -72,9 +72,9 @@ export class DrillJournal {
   /** Records missed objectives as failures. */
   judge(): void {
     const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn.repo);
-    const miss = (name: string, found: number | null, promised: number | undefined, what: string): void => {
-      if (found === null || promised === undefined || found <= promised) return;
-      this.fail(`objective:${name}`, fail("command", `${what} of ${seconds(found)} exceeds the objective of ${seconds(promised)}`));
+    const miss = (name: string, measured: number | null, promised: number | undefined, what: string): void => {
+      if (measured === null || promised === undefined || measured <= promised) return;
+      this.fail(`objective:${name}`, fail("command", `${what} of ${seconds(measured)} exceeds the objective of ${seconds(promised)}`));
     };
     miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
     miss("rpo", this.rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.rpo?.method ?? ""})`);

@@ -18,10 +18,10 @@ import { DRILL_PICKS, type DrillPick, type DrillRecord } from "./record";
 export type Turn = Pick<DrillRecord, "id" | "repo" | "pick">;
 
 export interface TurnRequest {
-  readonly repoKeys: readonly number[];
+  readonly repoIndexes: readonly number[];
   readonly history: readonly Turn[];
   /** Set by the user. */
-  readonly repoKey?: number | undefined;
+  readonly repoIndex?: number | undefined;
   readonly pick?: DrillPick | undefined;
 }
 
@@ -29,8 +29,8 @@ export interface TurnRequest {
  * The next turn: the pair drilled longest ago, with never-drilled pairs first; then by key and by the order of
  * {@link DRILL_PICKS}.
  */
-export function planTurn({ history, pick, repoKey, repoKeys }: TurnRequest): Pick<DrillRecord, "repo" | "pick"> {
-  const repo = repoKey ?? longestAgo(repoKeys, (key) => lastOf(history.filter((turn) => turn.repo === key)));
+export function planTurn({ history, pick, repoIndex, repoIndexes }: TurnRequest): Pick<DrillRecord, "repo" | "pick"> {
+  const repo = repoIndex ?? longestAgo(repoIndexes, (key) => lastOf(history.filter((turn) => turn.repo === key)));
   const own = history.filter((turn) => turn.repo === repo);
   return { repo, pick: pick ?? longestAgo(DRILL_PICKS, (each) => lastOf(own.filter((turn) => turn.pick === each))) };
 }
@@ -47,7 +47,7 @@ function longestAgo<T>(values: readonly T[], lastOfValue: (value: T) => string):
 }
 
 export interface PickRequest {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly pick: DrillPick;
   readonly backups: readonly BackupInfoEntry[];
   /** Newest segment in the repository's current archive. */
@@ -70,14 +70,14 @@ export interface Picked {
 
 /** @throws backupSetInvalid (75) when there is nothing to restore */
 export function pickBackup(request: PickRequest): Picked {
-  const { backups, pick, repoKey, set } = request;
+  const { backups, pick, repoIndex, set } = request;
   const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS || (left.label < right.label ? -1 : 1));
   const [oldest, newest] = [byEnd[0], byEnd.at(-1)];
-  if (oldest === undefined || newest === undefined) throw nothing(repoKey);
+  if (oldest === undefined || newest === undefined) throw nothing(repoIndex);
   if (set !== undefined) {
     const backup = byEnd.find(({ label }) => label === set);
     if (backup === undefined)
-      throw fail("backupSetInvalid", `backup ${set} is not in repo${repoKey}`, { repoKey, hint: "pgbackstop info lists them." });
+      throw fail("backupSetInvalid", `backup ${set} is not in repo${repoIndex}`, { repoIndex, hint: "pgbackstop info lists them." });
     return pick === "newest" ? toEnd(backup) : { backup, type: "immediate" };
   }
   switch (pick) {
@@ -88,14 +88,14 @@ export function pickBackup(request: PickRequest): Picked {
     case "random":
       return immediate(drawn(byEnd, request.random[0]) ?? newest);
     case "moment":
-      return pickMoment(byEnd, newest, request);
+      return pickPosition(byEnd, newest, request);
   }
 }
 
-function nothing(repoKey: number): BackupError {
-  return fail("backupSetInvalid", `repo${repoKey} has no backup: nothing can be restored from it`, {
-    repoKey,
-    hint: `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`,
+function nothing(repoIndex: number): BackupError {
+  return fail("backupSetInvalid", `repo${repoIndex} has no backup: nothing can be restored from it`, {
+    repoIndex,
+    hint: `pgbackstop backup --type=full --repo=${repoIndex} takes one; pgbackstop sync copies one from another repository.`,
   });
 }
 
@@ -133,7 +133,7 @@ const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, index) =
  * The newest segment exists, so recovery to any position before its start ends at that position. Backups of other
  * timelines are excluded: the same position may exist on each.
  */
-function pickMoment(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, request: PickRequest): Picked {
+function pickPosition(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, request: PickRequest): Picked {
   const { newestWal, random, walSegmentSizeBytes } = request;
   const ends = byEnd.flatMap((backup) => {
     const isSame = newestWal !== null && backup.archiveStart?.slice(0, 8) === newestWal.slice(0, 8) && backup.dbId === newest.dbId;

@@ -98,18 +98,18 @@ async function usableLibraries(value: string, programs: Programs, ctx: Context):
   const usable: string[] = [];
   for (const name of librariesIn(value)) {
     const plain = name.replace(/^\$libdir\//, "");
-    const places = plain.includes("/")
+    const paths = plain.includes("/")
       ? [plain, `${plain}.so`]
       : [`${programs.directory}/../lib/${plain}.so`, `${programs.directory}/../lib/postgresql/${plain}.so`];
-    const found = await Promise.all(
-      places.map((place) =>
-        access(place).then(
+    const accessible = await Promise.all(
+      paths.map((path) =>
+        access(path).then(
           () => true,
           () => false,
         ),
       ),
     );
-    if (found.includes(true)) usable.push(name);
+    if (accessible.includes(true)) usable.push(name);
     else ctx.log.info(`drill: library ${name} of shared_preload_libraries is not installed here; the server starts without it`);
   }
   return usable;

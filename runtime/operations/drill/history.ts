@@ -46,13 +46,13 @@ export async function loadLocalDrills(spoolPath: string, stanza: string): Promis
  * @param known result of an earlier call: not read again
  */
 export async function loadDrillHistory(repos: readonly Repository[], ctx: Context, known: readonly DrillRecord[] = []): Promise<DrillRecord[]> {
-  const found = new Map<string, DrillRecord>();
+  const records = new Map<string, DrillRecord>();
   const old = new Map(known.map((record) => [record.id, record]));
   for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old))) {
-    if (result.ok) for (const record of result.value) found.set(record.id, record);
-    else ctx.log.warn(`repo${result.repoKey}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
+    if (result.ok) for (const record of result.value) records.set(record.id, record);
+    else ctx.log.warn(`repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
   }
-  return sorted([...found.values()]);
+  return sorted([...records.values()]);
 }
 
 /**
@@ -78,7 +78,7 @@ export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]>
 export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
   for (const result of await perRepo(repos, listRepo)) {
-    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
     else for (const turn of result.value.flatMap((name) => parseDrillFileName(name) ?? [])) turns.set(turn.id, turn);
   }
   return [...turns.values()];
@@ -111,7 +111,7 @@ export async function saveDrill(repos: readonly Repository[], spoolPath: string,
     for (const name of superseded(await listRepo(repo))) await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
   });
   for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: the drill could not be recorded: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: the drill could not be recorded: [${result.error.name}] ${result.error.message}`);
   try {
     const directory = localDrillsPath(spoolPath, record.stanza);
     await mkdir(directory, { recursive: true });

@@ -118,7 +118,7 @@ export function drillFileName({ id, pick, repo }: Pick<DrillRecord, "id" | "pick
 
 /** Null for a name that {@link drillFileName} does not make. */
 export function parseDrillFileName(name: string): Pick<DrillRecord, "id" | "pick" | "repo"> | null {
-  const [, id, repo, word] = /^(\d{8}-\d{6}Z-[0-9a-f]{8})-repo([1-9]\d{0,2})-([a-z]+)\.json$/.exec(name) ?? [];
-  const pick = DRILL_PICKS.find((each) => each === word);
+  const [, id, repo, pickName] = /^(\d{8}-\d{6}Z-[0-9a-f]{8})-repo([1-9]\d{0,2})-([a-z]+)\.json$/.exec(name) ?? [];
+  const pick = DRILL_PICKS.find((each) => each === pickName);
   return id === undefined || pick === undefined ? null : { id, repo: Number(repo), pick };
 }

@@ -27,7 +27,7 @@ import {
   linkLatest,
   listArchive,
   listWalDirectory,
-  loadPriorUnderWay,
+  loadUnfinishedPrior,
   markExpired,
   removeBackupPath,
   removeManifests,
@@ -47,7 +47,7 @@ export interface Expired {
   /** Removed labels, ascending. */
   readonly labels: readonly string[];
   /** True when this repository had the requested set. */
-  readonly setFound: boolean;
+  readonly hasSet: boolean;
 }
 
 const DAY_S = 86_400;
@@ -60,31 +60,32 @@ const FULL_LABEL_LENGTH = 16;
  */
 export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, lease: Lease, ctx: Context): Promise<Expired> {
   await lease.check();
-  const run: Run = { repo, request, ctx, tell: tellOf(repo, request, ctx), lease, watch: new Watch(() => lease.check(), ctx.clock) };
-  const found = await loadReconstructedInfo(repo, lease, ctx);
-  const directories = await findDirectories(repo, found);
-  if (found.lost.length + found.doubts.length + directories.doubts.length > 0) return tellMissing(run, found, directories.doubts);
-  const { info } = found;
+  const run: Run = { repo, request, ctx, report: reporterOf(repo, request, ctx), lease, watch: new Watch(() => lease.check(), ctx.clock) };
+  const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
+  const directories = await findDirectories(repo, reconstructed);
+  if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
+    return reportMissing(run, reconstructed, directories.doubts);
+  const { info } = reconstructed;
   const plan = planExpire(repo.name, info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
   const damaged = damagedOldest(plan, request);
   if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)
-    throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoKey: repo.key });
-  for (const note of plan.notes) run.tell(note.level, note.text);
+    throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoIndex: repo.key });
+  for (const note of plan.notes) run.report(note.level, note.text);
   if (plan.latestLost !== null) warnLatest(run, plan.latestLost);
-  for (const set of plan.sets) run.tell("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
-  await takeOut(run, found, plan);
+  for (const set of plan.sets) run.report("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
+  await takeOut(run, reconstructed, plan);
   await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await run.watch.keep();
-  for (const path of await expireStream(repo, plan.kept, request.dryRun)) run.tell("detail", `remove streamed WAL ${path}`);
+  for (const path of await expireStream(repo, plan.kept, request.dryRun)) run.report("detail", `remove streamed WAL ${path}`);
   await expireHistory(run, plan.kept, retention);
   for (const path of await removeLeftovers(repo, ctx.clock.nowMs(), request.dryRun))
-    run.tell("info", `remove leftover of an interrupted write ${path}`);
+    run.report("info", `remove leftover of an interrupted write ${path}`);
   if (damaged !== null) ctx.log.warn(`${repo.name}: ${damaged}\nHINT: ${PAGE_ERROR_HINT}`);
   return {
     labels: plan.sets.flatMap((set) => set.labels).sort(),
-    setFound: request.set === undefined || plan.sets.length > 0,
+    hasSet: request.set === undefined || plan.sets.length > 0,
   };
 }
 
@@ -92,7 +93,7 @@ interface Run {
   readonly repo: Repository;
   readonly request: ExpireRequest;
   readonly ctx: Context;
-  readonly tell: (level: "detail" | "info" | "warn", text: string) => void;
+  readonly report: (level: "detail" | "info" | "warn", text: string) => void;
   readonly lease: Lease;
   /** Checked before each removal. */
   readonly watch: Watch;
@@ -119,19 +120,19 @@ async function findDirectories(repo: Repository, { info, directories }: Reconstr
 
 /** Times and sizes of the files that a running backup rewrites. */
 async function stampOf({ storage, stanza }: Repository, label: string): Promise<string> {
-  const found = await Promise.all([copyOf(manifestPath(stanza, label)), attemptPath(stanza, label)].map((path) => storage.stat(path)));
-  return found.map((file) => (file === null ? "-" : `${file.modifiedAtMs}:${file.sizeBytes}`)).join();
+  const files = await Promise.all([copyOf(manifestPath(stanza, label)), attemptPath(stanza, label)].map((path) => storage.stat(path)));
+  return files.map((file) => (file === null ? "-" : `${file.modifiedAtMs}:${file.sizeBytes}`)).join();
 }
 
-async function tellMissing(run: Run, found: Reconstructed, more: readonly string[]): Promise<Expired> {
+async function reportMissing(run: Run, reconstructed: Reconstructed, more: readonly string[]): Promise<Expired> {
   const { request, ctx } = run;
-  for (const line of [...found.doubts, ...more]) run.tell("warn", line);
-  for (const { label, reason } of [...found.lost].reverse()) ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
-  run.tell("warn", "nothing is removed in this run; the next expire tries again");
-  if (!request.dryRun && found.doubts.length + more.length === 0) {
-    await saveUnchanged(run, found, found.info.backups);
+  for (const line of [...reconstructed.doubts, ...more]) run.report("warn", line);
+  for (const { label, reason } of [...reconstructed.lost].reverse()) ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
+  run.report("warn", "nothing is removed in this run; the next expire tries again");
+  if (!request.dryRun && reconstructed.doubts.length + more.length === 0) {
+    await saveUnchanged(run, reconstructed, reconstructed.info.backups);
   }
-  return { labels: [], setFound: true };
+  return { labels: [], hasSet: true };
 }
 
 /** The first text is stock's own. */
@@ -146,7 +147,7 @@ async function saveUnchanged({ repo, lease, ctx }: Run, { loaded, info }: Recons
     if (labelsOf(now) !== labelsOf(loaded)) {
       throw fail("lockAcquire", `${repo.name}: another process changed backup.info during expire`, {
         hint: "Nothing was removed. Run expire again when the other process has ended.",
-        repoKey: repo.key,
+        repoIndex: repo.key,
       });
     }
     await lease.check();
@@ -167,7 +168,7 @@ function damagedOldest(plan: ExpirePlan, request: ExpireRequest): string | null 
   return `oldest retained backup ${oldest.label} contains invalid page checksum(s)`;
 }
 
-function tellOf(repo: Repository, request: ExpireRequest, ctx: Context): Run["tell"] {
+function reporterOf(repo: Repository, request: ExpireRequest, ctx: Context): Run["report"] {
   const prefix = request.dryRun ? "[DRY-RUN] " : "";
   return (level, text) => ctx.log[level](`${prefix}${repo.name}: ${text}`);
 }
@@ -181,14 +182,14 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
 }
 
 /** Writes backup.info first: at every moment it names only complete backups. */
-async function takeOut(run: Run, found: Reconstructed, plan: ExpirePlan): Promise<void> {
+async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan): Promise<void> {
   const { repo, request, lease, watch } = run;
-  if (request.dryRun || (plan.sets.length === 0 && found.adopted.length === 0)) return;
+  if (request.dryRun || (plan.sets.length === 0 && reconstructed.adopted.length === 0)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
   await lease.check();
   await mapParallel(labels, LIMITS.filesPerWorker, (label) => markExpired(repo, label));
-  await saveUnchanged(run, found, plan.kept);
-  for (const { label } of found.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
+  await saveUnchanged(run, reconstructed, plan.kept);
+  for (const { label } of reconstructed.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
   for (const label of labels.sort().reverse()) {
     await watch.keep();
     await removeManifests(repo, label);
@@ -203,17 +204,17 @@ async function removeDirectories(run: Run, unlisted: Directories["unlisted"], pl
   const current = new Set(plan.kept.map((entry) => entry.label));
   const expired = new Set(plan.sets.flatMap((set) => set.labels));
   const labels = (await listLabels(repo)).reverse();
-  const underWay = await findUnderWay(run, labels[0], current, pass);
+  const unfinished = await findUnfinished(run, labels[0], current, pass);
   for (const label of labels) {
     const stamp = unlisted.get(label);
-    if (current.has(label) || label === underWay || (stamp === undefined && !expired.has(label))) continue;
+    if (current.has(label) || label === unfinished || (stamp === undefined && !expired.has(label))) continue;
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     await run.watch.keep();
     if (stamp !== undefined && stamp !== (await stampOf(repo, label))) {
-      run.tell("info", `keep backup ${label}, which is in progress`);
+      run.report("info", `keep backup ${label}, which is in progress`);
       continue;
     }
-    run.tell("info", `remove expired backup ${label}`);
+    run.report("info", `remove expired backup ${label}`);
     if (request.dryRun) continue;
     // Its process may be asleep just before it lists the backup.
     if (stamp !== undefined && (await hasManifest(repo, label))) await fenceBackupInfo(repo, (info) => info, ctx);
@@ -228,14 +229,14 @@ async function removeDirectories(run: Run, unlisted: Directories["unlisted"], pl
 async function removeServerFiles(run: Run, kept: readonly BackupInfoEntry[]): Promise<void> {
   const labels = kept.map((entry) => entry.label);
   for (const label of await expireServerFiles(run.repo, labels, run.request.dryRun))
-    run.tell("detail", `remove configuration files of backup ${label}`);
+    run.report("detail", `remove configuration files of backup ${label}`);
 }
 
 /**
  * The newest directory may be a backup that runs elsewhere or will be resumed. One that builds on a backup removed by
  * hand is useless.
  */
-async function findUnderWay(
+async function findUnfinished(
   { repo, request }: Run,
   newest: string | undefined,
   current: ReadonlySet<string>,
@@ -243,7 +244,7 @@ async function findUnderWay(
 ): Promise<string | null> {
   if (newest === undefined || current.has(newest) || !(await hasManifestCopy(repo, newest))) return null;
   if (request.set === undefined || !newest.startsWith(request.set.slice(0, FULL_LABEL_LENGTH))) return newest;
-  const prior = await loadPriorUnderWay(repo, newest, pass);
+  const prior = await loadUnfinishedPrior(repo, newest, pass);
   return prior !== null && current.has(prior) ? newest : null;
 }
 
@@ -251,7 +252,7 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
   const { repo, request } = run;
   if (plan.archive === null) {
     if (retention.fullType === "time") {
-      run.tell("info", "time-based archive retention not met - archive logs will not be expired");
+      run.report("info", "time-based archive retention not met - archive logs will not be expired");
     } else {
       const prefix = request.dryRun ? "[DRY-RUN] " : "";
       run.ctx.log.info(`${prefix}option '${repo.name}-retention-archive' is not set - archive logs will not be expired`);
@@ -266,7 +267,7 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
       await trimArchive(run, archive);
       continue;
     }
-    run.tell("info", `remove archive path ${archivePath(repo.stanza)}/${archive.archiveId}`);
+    run.report("info", `remove archive path ${archivePath(repo.stanza)}/${archive.archiveId}`);
     await run.watch.keep();
     if (!request.dryRun) await repo.storage.removePath(archiveIdPath(repo.stanza, archive.archiveId));
   }
@@ -276,25 +277,25 @@ async function trimArchive(run: Run, plan: TrimArchive): Promise<void> {
   const { repo, request, ctx } = run;
   for (const { label, start, stop } of plan.ranges) {
     const range = `start = ${start}${stop === null ? "" : `, stop = ${stop}`}`;
-    run.tell("detail", `${plan.archiveId} archive retention on backup ${label}, ${range}`);
+    run.report("detail", `${plan.archiveId} archive retention on backup ${label}, ${range}`);
   }
-  const removed = new RemovedRange((first, last) => run.tell("info", `${plan.archiveId} remove archive, start = ${first}, stop = ${last}`));
+  const removed = new RemovedRange((first, last) => run.report("info", `${plan.archiveId} remove archive, start = ${first}, stop = ${last}`));
   const { directories, histories } = await listArchive(repo, plan.archiveId);
   for (const directory of directories) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     await run.watch.keep();
     if (isWholeDirectoryExpired(plan, directory)) {
-      run.tell("detail", `${plan.archiveId} remove archive path ${directory}`);
+      run.report("detail", `${plan.archiveId} remove archive path ${directory}`);
       if (!request.dryRun) await repo.storage.removePath(`${archiveIdPath(repo.stanza, plan.archiveId)}/${directory}`);
       removed.add(directory);
     } else if (isDirectoryMixed(plan, directory)) {
       await trimDirectory(run, plan, directory, removed);
     }
   }
-  if (removed.isEmpty) run.tell("info", `${plan.archiveId} no archive to remove`);
+  if (removed.isEmpty) run.report("info", `${plan.archiveId} no archive to remove`);
   removed.end();
   for (const name of histories.filter((history) => isHistoryExpired(plan, history))) {
-    run.tell("info", `${plan.archiveId} remove history file ${name}`);
+    run.report("info", `${plan.archiveId} remove history file ${name}`);
     if (!request.dryRun) await repo.storage.remove(walPath(repo.stanza, plan.archiveId, name));
   }
 }
@@ -315,13 +316,13 @@ async function trimDirectory({ repo, request }: Run, plan: TrimArchive, director
 
 /** A run of adjacent removed names, reported as one. */
 class RemovedRange {
-  readonly #tell: (first: string, last: string) => void;
+  readonly #report: (first: string, last: string) => void;
   #first: string | null = null;
   #last = "";
   isEmpty = true;
 
-  constructor(tell: (first: string, last: string) => void) {
-    this.#tell = tell;
+  constructor(report: (first: string, last: string) => void) {
+    this.#report = report;
   }
 
   add(name: string): void {
@@ -331,7 +332,7 @@ class RemovedRange {
   }
 
   end(): void {
-    if (this.#first !== null) this.#tell(this.#first, this.#last);
+    if (this.#first !== null) this.#report(this.#first, this.#last);
     this.#first = null;
   }
 }
@@ -347,13 +348,13 @@ async function expireHistory(run: Run, kept: readonly BackupInfoEntry[], { histo
   const current = new Set(kept.map((entry) => entry.label));
   for (const { year, labels } of await listHistory(repo)) {
     if (year < oldest.slice(0, 4)) {
-      run.tell("info", `remove expired backup history path ${year}`);
+      run.report("info", `remove expired backup history path ${year}`);
       if (!request.dryRun) await repo.storage.removePath(`${backupHistoryPath(repo.stanza)}/${year}`);
       continue;
     }
     for (const label of (await labels()).reverse()) {
       if (current.has(label) || label >= oldest) continue;
-      run.tell("info", `remove expired backup history manifest ${label}.manifest.gz`);
+      run.report("info", `remove expired backup history manifest ${label}.manifest.gz`);
       if (!request.dryRun) await repo.storage.remove(manifestHistoryPath(repo.stanza, label));
     }
   }

@@ -23,11 +23,11 @@ const WAL_DIRECTORIES_MAX = 64;
  */
 export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: boolean): Promise<string[]> {
   if (!repo.storage.features.directories) return [];
-  const found: string[] = [];
+  const leftovers: string[] = [];
   const look = async (path: string, recursive: boolean): Promise<void> => {
     for await (const entry of repo.storage.list(path, { recursive })) {
       if (entry.type === "directory" || findFinalName(basename(entry.path)) === null) continue;
-      if (nowMs - entry.modifiedAtMs >= AGE_MS_MIN) found.push(entry.path);
+      if (nowMs - entry.modifiedAtMs >= AGE_MS_MIN) leftovers.push(entry.path);
     }
   };
   await look(archivePath(repo.stanza), false);
@@ -41,6 +41,6 @@ export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: b
   for (const label of await listLabels(repo)) await look(backupPath(repo.stanza, label), false);
   await look(backupHistoryPath(repo.stanza), true);
   await look(serverFilesRoot(repo.stanza), true);
-  if (!dryRun) for (const path of found) await repo.storage.remove(path);
-  return found.sort();
+  if (!dryRun) for (const path of leftovers) await repo.storage.remove(path);
+  return leftovers.sort();
 }

@@ -58,17 +58,17 @@ export async function compareWithPresent(
   sums: ReadonlyMap<string, TableSum>,
 ): Promise<Difference[]> {
   const present = new Set(await comparedTables(session, wanted.schema));
-  const found: Difference[] = [];
+  const differences: Difference[] = [];
   for (const [table, broughtBack] of sums) {
     if (!present.has(table)) {
-      found.push({ table, broughtBack, present: null, byKey: null, addSql: null });
+      differences.push({ table, broughtBack, present: null, byKey: null, addSql: null });
       continue;
     }
     const byKey = await compareByKey(session, wanted.schema, restored, table);
     const addSql = byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
-    found.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
+    differences.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
   }
-  return found;
+  return differences;
 }
 
 async function compareByKey(session: Session, schema: string, restored: string, table: string): Promise<Difference["byKey"]> {

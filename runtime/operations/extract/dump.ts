@@ -8,7 +8,7 @@ import { systemError } from "../../local/systemError";
 import type { Programs } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { identifier, isThere, qualified, tablesOf, type Wanted, wantedText } from "./tableObjects";
-import { databaseSizeOf, requireRoom, sizeOf } from "./room";
+import { databaseSizeOf, requireSpace, sizeOf } from "./extractSpace";
 
 export interface DumpRequest {
   readonly side: Session;
@@ -28,12 +28,12 @@ export async function requireNoFile(path: string): Promise<void> {
 
 /** @throws optionInvalidValue when the objects do not exist; runtime without space; execute, fileWrite */
 export async function writeDump({ connection, path, programs, side, wanted }: DumpRequest, ctx: Context): Promise<void> {
-  const { sizeBytes, words } = wanted === null ? { sizeBytes: await databaseSizeOf(side), words: [] } : await partOf(side, wanted);
-  await requireRoom(dirname(path), sizeBytes, "the dump", "Choose a file elsewhere with --to-file.");
+  const { sizeBytes, args } = wanted === null ? { sizeBytes: await databaseSizeOf(side), args: [] } : await partOf(side, wanted);
+  await requireSpace(dirname(path), sizeBytes, "the dump", "Choose a file elsewhere with --to-file.");
   const temporary = `${path}.pgbackstop.tmp`;
   try {
     await writeFile(temporary, "", { mode: 0o600 });
-    const { code, stderr } = await programs.run("pg_dump", [...connection, "--format=custom", `--file=${temporary}`, ...words], {
+    const { code, stderr } = await programs.run("pg_dump", [...connection, "--format=custom", `--file=${temporary}`, ...args], {
       signal: ctx.signal,
     });
     if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
@@ -51,14 +51,14 @@ export async function writeDump({ connection, path, programs, side, wanted }: Du
   }
 }
 
-async function partOf(side: Session, wanted: Wanted): Promise<{ readonly sizeBytes: number; readonly words: readonly string[] }> {
+async function partOf(side: Session, wanted: Wanted): Promise<{ readonly sizeBytes: number; readonly args: readonly string[] }> {
   if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} does not exist at this target`);
   const tables = await tablesOf(side, wanted);
   const sizeBytes = await sizeOf(
     side,
     tables.map(({ oid }) => oid),
   );
-  const words =
+  const args =
     wanted.table === null ? [`--schema=${identifier(wanted.schema)}`] : tables.map(({ name, schema }) => `--table=${qualified(schema, name)}`);
-  return { sizeBytes, words };
+  return { sizeBytes, args };
 }

@@ -41,7 +41,7 @@ import {
 } from "./tableObjects";
 import { requireNoFile, writeDump } from "./dump";
 import { differenceText, stayText } from "./extractReport";
-import { dataDirectoryOf, requireProductionRoom, requireRoom, sideBytes, sizeOf } from "./room";
+import { dataDirectoryOf, requireProductionSpace, requireSpace, sideBytes, sizeOf } from "./extractSpace";
 import { swapSql } from "./swap";
 import { waitForWal } from "../shared/waitWal";
 
@@ -102,7 +102,7 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
     deps.print(await planText(manifest, repo, production, options));
     if (production !== null) await clearSchema(production, options);
     const include = includedOf(manifest, options.database);
-    await requireRoom(options.root, sideBytes(manifest, include), "the server beside production", "Choose another directory with --drill-path.");
+    await requireSpace(options.root, sideBytes(manifest, include), "the server beside production", "Choose another directory with --drill-path.");
     await requirePrograms(manifest, options, ctx);
     if (options.dryRun) return true;
     if (options.recovery.target !== undefined) await archiveNow(deps, repo, options, ctx);
@@ -259,17 +259,17 @@ class Extraction {
     }
     const keys = await setAside(side, wanted, restored);
     const oids = (await tablesOf(side, { schema: restored, table: null })).map(({ oid }) => oid);
-    await requireProductionRoom(await dataDirectoryOf(this.#production), await sizeOf(side, oids));
+    await requireProductionSpace(await dataDirectoryOf(this.#production), await sizeOf(side, oids));
     const sums = await sumsOf(side, restored);
     this.#deps.print(`copying ${[...sums].map(([table, { rows }]) => `${table} (${rows} rows)`).join(", ")}\n`);
     await this.#carry(side, server, keys, this.#production);
-    let found: readonly Difference[];
+    let compared: readonly Difference[];
     try {
       const wrong = differences(sums, await sumsOf(this.#production, restored));
       if (wrong.length > 0) throw fail("checksum", ["the copied rows differ from those of the backup", ...wrong].join("\n"));
       this.#deps.print("the copied rows are identical to those of the backup\n");
-      found = await compareWithPresent(this.#production, wanted, restored, sums);
-      this.#deps.print(differenceText(found));
+      compared = await compareWithPresent(this.#production, wanted, restored, sums);
+      this.#deps.print(differenceText(compared));
     } catch (error) {
       await this.#production.query(`drop schema ${identifier(restored)} cascade`).catch(() => {});
       throw error;
@@ -280,7 +280,7 @@ class Extraction {
       await this.#swap(this.#production);
       return true;
     }
-    this.#deps.print(`${swap ? "Not swapped: " : ""}${wantedText(wanted)} is in schema ${restored}\n${stayText(found, restored)}`);
+    this.#deps.print(`${swap ? "Not swapped: " : ""}${wantedText(wanted)} is in schema ${restored}\n${stayText(compared, restored)}`);
     return !swap;
   }
 

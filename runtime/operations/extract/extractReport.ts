@@ -2,8 +2,8 @@
 import type { Difference } from "./compareRows";
 import { identifier } from "./tableObjects";
 
-export function differenceText(found: readonly Difference[]): string {
-  return found
+export function differenceText(differences: readonly Difference[]): string {
+  return differences
     .map(({ broughtBack, byKey, present, table }) => {
       if (present === null) return `  ${table}: ${broughtBack.rows} rows restored, the table does not exist now\n`;
       const same = broughtBack.rows === present.rows && broughtBack.checksum === present.checksum;
@@ -17,7 +17,7 @@ export function differenceText(found: readonly Difference[]): string {
 }
 
 /** What the user can do with objects that stay in the separate schema. */
-export function stayText(found: readonly Difference[], restored: string): string {
-  const adding = found.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  to add the missing rows of ${table}: ${addSql}\n`]));
+export function stayText(differences: readonly Difference[], restored: string): string {
+  const adding = differences.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  to add the missing rows of ${table}: ${addSql}\n`]));
   return [...adding, `  to remove the restored version: DROP SCHEMA ${identifier(restored)} CASCADE;\n`].join("");
 }

@@ -26,8 +26,8 @@ export function parseTableName(text: string): { readonly schema: string; readonl
   return { schema: match[1] === undefined ? "public" : unquoted(match[1]), table: unquoted(match[2] as string) };
 }
 
-function unquoted(word: string): string {
-  return word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word;
+function unquoted(text: string): string {
+  return text.startsWith('"') ? text.slice(1, -1).replaceAll('""', '"') : text;
 }
 
 export function identifier(name: string): string {

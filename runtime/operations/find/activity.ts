@@ -147,19 +147,24 @@ export class ActivityTracker {
   #rows(record: WalRecord): void {
     const content = parseRecord(record, this.#major);
     const change = parseRowChange(record, content);
-    const told = this.catalogs.apply(content, change);
-    if (told?.catalog === "database" && told.new !== null && told.kind === "inPlace" && this.catalogs.isInvalidDatabase(told.new))
+    const catalogChange = this.catalogs.apply(content, change);
+    if (
+      catalogChange?.catalog === "database" &&
+      catalogChange.new !== null &&
+      catalogChange.kind === "inPlace" &&
+      this.catalogs.isInvalidDatabase(catalogChange.new)
+    )
       this.#markedLsn = record.lsn;
     if (change === null || record.xid === 0) return;
     const activity = this.#of(record);
     count(activity, change);
-    if (told !== null) this.#catalogChange(activity, told, record.lsn);
+    if (catalogChange !== null) this.#catalogChange(activity, catalogChange, record.lsn);
   }
 
-  #catalogChange(activity: Activity, told: CatalogChange, lsn: bigint): void {
-    const { database, kind } = told;
-    if (told.catalog === "class") {
-      const [old, now] = [told.old, told.new].map((columns) => (columns === null ? null : this.catalogs.relationOf(columns)));
+  #catalogChange(activity: Activity, change: CatalogChange, lsn: bigint): void {
+    const { database, kind } = change;
+    if (change.catalog === "class") {
+      const [old, now] = [change.old, change.new].map((columns) => (columns === null ? null : this.catalogs.relationOf(columns)));
       const row = now ?? old ?? null;
       if (row === null) {
         if (kind === "delete") activity.unknownDrops++;
@@ -172,8 +177,8 @@ export class ActivityTracker {
       return;
     }
     if (kind !== "delete") return;
-    const row = told.old === null ? null : this.catalogs.namedOf(told.old);
-    if (told.catalog === "namespace") activity.schemas.push({ database, row });
+    const row = change.old === null ? null : this.catalogs.namedOf(change.old);
+    if (change.catalog === "namespace") activity.schemas.push({ database, row });
     else if (row !== null) activity.databases.push({ oid: row.oid, row });
   }
 

@@ -61,16 +61,16 @@ export class WalArchive {
   isLocalThere = false;
   readonly #walDirectory: string | null;
 
-  private constructor(header: WalHeader, way: Way, holders: readonly Holder[], walDirectory: string | null) {
+  private constructor(header: WalHeader, path: TimelinePath, holders: readonly Holder[], walDirectory: string | null) {
     this.version = header.pgVersion;
     this.systemId = header.systemId;
     this.segmentSizeBytes = header.segmentSizeBytes;
-    this.timeline = way.timeline;
-    this.#ancestors = way.ancestors;
+    this.timeline = path.timeline;
+    this.#ancestors = path.ancestors;
     this.holders = holders;
     this.#walDirectory = walDirectory;
     const all = new Set(holders.flatMap(({ directories }) => [...directories]));
-    this.directories = [...all].filter((name) => this.#isOnWay(name)).sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
+    this.directories = [...all].filter((name) => this.#isOnPath(name)).sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
   }
 
   /** @throws repoInvalid when no repository can be read; fileMissing when none holds any WAL of the timeline */
@@ -87,22 +87,22 @@ export class WalArchive {
       }
     }
     if (holders.length === 0) throw fail("repoInvalid", ["unable to find a valid repository", ...problems].join("\n"));
-    const way = await findWay(holders, options.timeline, ctx);
-    const header = await findHeader(holders, way);
-    return new WalArchive(header, way, holders, options.walDirectory);
+    const path = await findTimelinePath(holders, options.timeline, ctx);
+    const header = await findHeader(holders, path);
+    return new WalArchive(header, path, holders, options.walDirectory);
   }
 
   /** Segments of one directory on the timeline's path, ascending. */
   async list(directory: string): Promise<Segment[]> {
-    const found = new Map<string, { holder: Holder; stored: StoredWal }[]>();
+    const byName = new Map<string, { holder: Holder; stored: StoredWal }[]>();
     for (const holder of this.holders.filter(({ directories }) => directories.has(directory))) {
       for (const stored of await segmentsIn(holder.repo, holder.archiveId, directory)) {
-        const copies = found.get(stored.name);
-        if (copies === undefined) found.set(stored.name, [{ holder, stored }]);
+        const copies = byName.get(stored.name);
+        if (copies === undefined) byName.set(stored.name, [{ holder, stored }]);
         else copies.push({ holder, stored });
       }
     }
-    return [...found]
+    return [...byName]
       .sort(([left], [right]) => (left < right ? -1 : 1))
       .flatMap(([name, copies]): Segment[] => {
         const lsn = lsnOfSegment(name, this.segmentSizeBytes);
@@ -124,7 +124,7 @@ export class WalArchive {
    * True when this position, on this timeline, is on the path: a backup that ends here is before all later WAL of the
    * path.
    */
-  isOnWay(timeline: number, lsn: bigint): boolean {
+  isOnPath(timeline: number, lsn: bigint): boolean {
     if (timeline === this.timeline) return true;
     const left = this.#ancestors.find((ancestor) => ancestor.timeline === timeline);
     return left !== undefined && lsn <= left.lsn;
@@ -201,14 +201,14 @@ export class WalArchive {
     }
   }
 
-  #isOnWay(directory: string): boolean {
+  #isOnPath(directory: string): boolean {
     const timeline = Number.parseInt(directory.slice(0, 8), 16);
     if (timeline === this.timeline) return true;
     return this.#ancestors.some((ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n);
   }
 }
 
-interface Way {
+interface TimelinePath {
   readonly timeline: number;
   readonly ancestors: readonly TimelineAncestor[];
 }
@@ -226,7 +226,7 @@ async function openHolder(repo: Repository): Promise<Holder> {
 }
 
 /** The latest timeline is the highest with a history file or a segment. */
-async function findWay(holders: readonly Holder[], wanted: number | undefined, ctx: Context): Promise<Way> {
+async function findTimelinePath(holders: readonly Holder[], wanted: number | undefined, ctx: Context): Promise<TimelinePath> {
   let highest = 1;
   for (const { archiveId, directories, repo } of holders) {
     const { histories } = await listArchive(repo, archiveId);
@@ -248,7 +248,7 @@ async function findWay(holders: readonly Holder[], wanted: number | undefined, c
 }
 
 /** Of the newest readable segment. @throws fileMissing without one */
-async function findHeader(holders: readonly Holder[], { ancestors, timeline }: Way): Promise<WalHeader> {
+async function findHeader(holders: readonly Holder[], { ancestors, timeline }: TimelinePath): Promise<WalHeader> {
   const own = new Set([timeline, ...ancestors.map((ancestor) => ancestor.timeline)]);
   let problem = "";
   for (const holder of holders) {

@@ -93,9 +93,9 @@ export class Catalogs {
     const source = change.kind === "update" ? change.from : change;
     const old = change.kind === "insert" ? null : (before ?? this.#rowAt(source.block, source.line));
     if (change.kind === "delete") return { catalog, kind: "delete", database, old, new: null };
-    const told =
-      change.kind === "update" ? updatedColumns(change, old) : change.kind === "insert" ? insertedColumns(change.block) : inPlace(change.block);
-    const columns = told ?? this.#rowAt(target.block, target.line);
+    const given =
+      change.kind === "update" ? updatedColumns(change, old) : change.kind === "insert" ? insertedColumns(change.block) : inplaceRow(change.block);
+    const columns = given ?? this.#rowAt(target.block, target.line);
     if (columns !== null) this.#setRow(catalog, target.block, target.line, columns);
     return { catalog, kind: change.kind, database, old, new: columns };
   }
@@ -186,6 +186,6 @@ function pageKey({ block, file }: WalBlock): string {
   return `${fileKey(file)}/${block}`;
 }
 
-function inPlace({ data }: WalBlock): Uint8Array | null {
+function inplaceRow({ data }: WalBlock): Uint8Array | null {
   return data.length === 0 ? null : data;
 }

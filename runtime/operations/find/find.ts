@@ -16,9 +16,9 @@ import type { Repository } from "../../repository/repository";
 import { ActivityTracker } from "./activity";
 import { WalArchive } from "./archive";
 import { KnownNames, type NamesBackup } from "./knownNames";
-import { type FindOptions, type Found, Search } from "./search";
+import { type FindOptions, type SearchResult, Search } from "./search";
 import { StreamedWal } from "./streamed";
-import type { BackupPlace } from "./recoveryTargets";
+import type { BackupEnd } from "./recoveryTargets";
 import { findWindow } from "./findWindow";
 
 export interface FindDeps {
@@ -27,12 +27,12 @@ export interface FindDeps {
 }
 
 /** @throws repoInvalid, fileMissing without WAL to read */
-export async function find(deps: FindDeps, options: FindOptions, ctx: Context): Promise<Found> {
+export async function find(deps: FindDeps, options: FindOptions, ctx: Context): Promise<SearchResult> {
   const { timeline, walDirectory } = options;
   const archive = await WalArchive.open(deps.repos, { timeline, walDirectory }, ctx);
   const window = await findWindow(archive, options.fromUs, ctx);
   if (window === null) throw fail("fileMissing", `no repository has WAL of timeline ${archive.timeline}`);
-  const backups = await listPlaces(deps.repos, archive);
+  const backups = await listBackupEnds(deps.repos, archive);
   const tracker = new ActivityTracker(Number(archive.version), window.wholeFromXid);
   const backup = backupForNames(deps.repos, backups, window.lsn);
   const names = await KnownNames.open({ ...deps, systemId: archive.systemId, backup, catalogs: tracker.catalogs }, ctx);
@@ -43,29 +43,29 @@ export async function find(deps: FindDeps, options: FindOptions, ctx: Context): 
 }
 
 /** Backups of this cluster on the timeline's path. */
-async function listPlaces(repos: readonly Repository[], archive: WalArchive): Promise<BackupPlace[]> {
+async function listBackupEnds(repos: readonly Repository[], archive: WalArchive): Promise<BackupEnd[]> {
   const infos = await perRepo(repos, loadBackupInfo);
   return infos.flatMap((info) =>
     !info.ok
       ? []
-      : info.value.backups.flatMap(({ archiveStart, dbId, label, lsnStop }): BackupPlace[] => {
+      : info.value.backups.flatMap(({ archiveStart, dbId, label, lsnStop }): BackupEnd[] => {
           const timeline = archiveStart === null ? null : Number.parseInt(archiveStart.slice(0, 8), 16);
           const isOwn = info.value.history.some(({ id, systemId }) => id === dbId && systemId === archive.systemId);
           // On another timeline only backups that ended before the path left it.
-          const isOnWay = timeline !== null && lsnStop !== undefined && archive.isOnWay(timeline, parseLsn(lsnStop));
-          return isOwn && isOnWay ? [{ label, repoKey: info.repoKey, lsnStop }] : [];
+          const isOnPath = timeline !== null && lsnStop !== undefined && archive.isOnPath(timeline, parseLsn(lsnStop));
+          return isOwn && isOnPath ? [{ label, repoIndex: info.repoIndex, lsnStop }] : [];
         }),
   );
 }
 
 /** The newest backup that ended before the start of reading, else the oldest: most names do not change. */
-function backupForNames(repos: readonly Repository[], places: readonly BackupPlace[], lsn: bigint): NamesBackup | null {
-  const ordered = places.toSorted((left, right) => (stopOf(left) < stopOf(right) ? -1 : 1));
-  const place = ordered.findLast((each) => stopOf(each) <= lsn) ?? ordered[0];
-  const repo = repos.find(({ key }) => key === place?.repoKey);
-  return place === undefined || repo === undefined ? null : { repo, label: place.label };
+function backupForNames(repos: readonly Repository[], ends: readonly BackupEnd[], lsn: bigint): NamesBackup | null {
+  const ordered = ends.toSorted((left, right) => (stopOf(left) < stopOf(right) ? -1 : 1));
+  const end = ordered.findLast((each) => stopOf(each) <= lsn) ?? ordered[0];
+  const repo = repos.find(({ key }) => key === end?.repoIndex);
+  return end === undefined || repo === undefined ? null : { repo, label: end.label };
 }
 
-function stopOf({ lsnStop }: BackupPlace): bigint {
+function stopOf({ lsnStop }: BackupEnd): bigint {
   return parseLsn(lsnStop);
 }

@@ -1,8 +1,8 @@
 /** The result of `find`, as text and as a document: pure. */
 import type { JsonValue } from "../../format/repository/json";
 import { formatLsn } from "../../format/wal/walSegment";
-import { shellWord } from "../restore/recovery";
-import type { Found, FoundTransaction, UnknownSpan, WalSource } from "./search";
+import { shellQuote } from "../restore/recovery";
+import type { SearchResult, MatchedTransaction, UnknownSpan, WalSource } from "./search";
 import { formatTime, type Target } from "./recoveryTargets";
 
 /** Per transaction; the document has all of them. */
@@ -11,17 +11,17 @@ const MARKERS_SHOWN_MAX = 8;
 /** The form of a target: options of `recover`, or the source of a CnpgRestore. */
 export type TargetForm = "options" | "cluster";
 
-export function findText(found: Found, form: TargetForm = "options"): string {
-  const lines = found.transactions.flatMap((transaction) => transactionLines(transaction, form));
-  for (const span of found.unknown) lines.push(unknownLine(span));
-  if (found.transactions.length === 0) lines.push("no matching DROP, TRUNCATE, DELETE or UPDATE. Use an earlier --from to search further back.");
-  if (found.leftOut > 0)
-    lines.push(`${found.leftOut} more that destroyed less. Use --table, --kind, --from and --to to narrow the search, or raise --limit.`);
-  for (const note of [...sourceNotes(found), ...found.notes]) lines.push(`NOTE: ${note}`);
-  if (found.cut > 0) lines.push(`NOTE: ${found.cut} transactions began before the searched WAL, or may have: their earlier rows are not counted`);
-  const last = found.lastUs === null ? "" : `, the last one at ${formatTime(found.lastUs)}`;
+export function findText(result: SearchResult, form: TargetForm = "options"): string {
+  const lines = result.transactions.flatMap((transaction) => transactionLines(transaction, form));
+  for (const span of result.unknown) lines.push(unknownLine(span));
+  if (result.transactions.length === 0) lines.push("no matching DROP, TRUNCATE, DELETE or UPDATE. Use an earlier --from to search further back.");
+  if (result.leftOut > 0)
+    lines.push(`${result.leftOut} more that destroyed less. Use --table, --kind, --from and --to to narrow the search, or raise --limit.`);
+  for (const note of [...sourceNotes(result), ...result.notes]) lines.push(`NOTE: ${note}`);
+  if (result.cut > 0) lines.push(`NOTE: ${result.cut} transactions began before the searched WAL, or may have: their earlier rows are not counted`);
+  const last = result.lastUs === null ? "" : `, the last one at ${formatTime(result.lastUs)}`;
   lines.push(
-    `read WAL of timeline ${found.timeline} from ${formatLsn(found.fromLsn)} to ${formatLsn(found.toLsn)}: ${found.committed} transactions were committed in this time range${last}`,
+    `read WAL of timeline ${result.timeline} from ${formatLsn(result.fromLsn)} to ${formatLsn(result.toLsn)}: ${result.committed} transactions were committed in this time range${last}`,
   );
   return `${lines.join("\n")}\n`;
 }
@@ -29,7 +29,7 @@ export function findText(found: Found, form: TargetForm = "options"): string {
 const SOURCES: Readonly<Record<WalSource, string>> = { archive: "", stream: "  (streamed)", pg_wal: "  (not archived yet)" };
 
 /** What a recovery to these transactions needs first. */
-function sourceNotes({ transactions }: Found): string[] {
+function sourceNotes({ transactions }: SearchResult): string[] {
   const isFrom = (wanted: WalSource): boolean => transactions.some(({ source }) => source === wanted);
   return [
     ...(isFrom("pg_wal")
@@ -39,7 +39,7 @@ function sourceNotes({ transactions }: Found): string[] {
   ];
 }
 
-function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: FoundTransaction, form: TargetForm): string[] {
+function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: MatchedTransaction, form: TargetForm): string[] {
   const lines = [
     `${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}${SOURCES[source]}`,
   ];
@@ -52,7 +52,7 @@ function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targe
   lines.push(
     best === undefined
       ? "  no backup ended before it: it cannot be undone by recovery"
-      : `  just before it: ${form === "cluster" ? clusterWords(targets) : best.args.map(shellWord).join(" ")}`,
+      : `  just before it: ${form === "cluster" ? clusterTarget(targets) : best.args.map(shellQuote).join(" ")}`,
   );
   if (preparedAs !== null && best?.type === "xid")
     lines.push(`    recovery restores it as prepared: end it with ROLLBACK PREPARED ${sqlText(preparedAs)}`);
@@ -61,7 +61,7 @@ function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targe
 }
 
 /** The position, by which the restore chooses the backup: `target: { lsn: "0/1C0035E8", exclusive: true }`. */
-function clusterWords(targets: readonly Target[]): string {
+function clusterTarget(targets: readonly Target[]): string {
   const position = targets.find(({ type }) => type === "lsn");
   const fields = Object.entries(position?.cluster ?? {}).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
   return `target: { ${fields.join(", ")} }`;
@@ -77,17 +77,17 @@ function unknownLine({ afterUs, beforeUs, fromSegment, reason, toSegment }: Unkn
 }
 
 /** `version` 1; times are strings with microseconds, positions as PostgreSQL writes them. */
-export function findJson(found: Found): JsonValue {
+export function findJson(result: SearchResult): JsonValue {
   return {
     version: 1,
-    timeline: found.timeline,
-    fromLsn: formatLsn(found.fromLsn),
-    toLsn: formatLsn(found.toLsn),
-    lastAt: timeOrNull(found.lastUs),
-    committed: found.committed,
-    leftOut: found.leftOut,
-    cut: found.cut,
-    transactions: found.transactions.map((transaction) => ({
+    timeline: result.timeline,
+    fromLsn: formatLsn(result.fromLsn),
+    toLsn: formatLsn(result.toLsn),
+    lastAt: timeOrNull(result.lastUs),
+    committed: result.committed,
+    leftOut: result.leftOut,
+    cut: result.cut,
+    transactions: result.transactions.map((transaction) => ({
       xid: transaction.xid,
       at: formatTime(transaction.atUs),
       lsn: formatLsn(transaction.lsn),
@@ -107,14 +107,14 @@ export function findJson(found: Found): JsonValue {
       })),
       targets: transaction.targets.map(({ args, cluster, set, target, type }) => ({ type, target, set, args: [...args], cluster: { ...cluster } })),
     })),
-    unknown: found.unknown.map(({ afterUs, beforeUs, fromSegment, reason, toSegment }) => ({
+    unknown: result.unknown.map(({ afterUs, beforeUs, fromSegment, reason, toSegment }) => ({
       fromSegment,
       toSegment,
       reason,
       after: timeOrNull(afterUs),
       before: timeOrNull(beforeUs),
     })),
-    notes: [...found.notes],
+    notes: [...result.notes],
   };
 }
 

@@ -105,8 +105,8 @@ export class KnownNames implements Names {
         this.#reasons.add("another cluster's server runs here");
         return;
       }
-      const found = await session.query("select oid::int8::text as oid, datname from pg_database");
-      for (const { datname, oid } of found.rows as { oid: string; datname: string }[]) this.#databases.set(Number(oid), datname);
+      const answer = await session.query("select oid::int8::text as oid, datname from pg_database");
+      for (const { datname, oid } of answer.rows as { oid: string; datname: string }[]) this.#databases.set(Number(oid), datname);
     });
   }
 
@@ -161,7 +161,7 @@ export class KnownNames implements Names {
         catalogs.setFileMap(database, await readBackupFile(backup.repo, manifest, file));
       });
     } catch (error) {
-      this.#tell(error);
+      this.#report(error);
     }
   }
 
@@ -175,7 +175,7 @@ export class KnownNames implements Names {
         if (row !== null && row.oid === NAMESPACE_OID && row.file !== 0) await this.#loadSchemas(database, row.file);
       }
     } catch (error) {
-      this.#tell(error);
+      this.#report(error);
     }
   }
 
@@ -198,7 +198,7 @@ export class KnownNames implements Names {
     return rows.sort((left, right) => Number(right.isOld) - Number(left.isOld)).map(({ columns }) => columns);
   }
 
-  #tell(error: unknown): void {
+  #report(error: unknown): void {
     if (this.#ctx.signal.aborted) throw error;
     const { backup } = this.#deps;
     const reason = `unable to read names from backup ${backup?.label ?? ""} of ${backup?.repo.name ?? ""}: ${toBackupError(error).message}`;

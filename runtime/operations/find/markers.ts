@@ -50,7 +50,7 @@ const CATALOG_SCHEMA = 11;
 const TOAST_SCHEMA = 99;
 
 export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, "dropped">, names: Names): Marker[] {
-  const told = relationMarkers(activity, dropped, names);
+  const relations = relationMarkers(activity, dropped, names);
   const schemas = activity.schemas.map(
     ({ database, row }): Marker => marker("drop", "schema", database, row?.name ?? `${database}/schema`, row !== null, null),
   );
@@ -59,11 +59,11 @@ export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, 
     const name = names.database(oid) ?? activity.databases.find((each) => each.oid === oid)?.row?.name;
     return marker("drop", "database", oid, name ?? String(oid), name !== undefined, null);
   });
-  return [...databases, ...schemas, ...told, ...rowMarkers(activity, names)];
+  return [...databases, ...schemas, ...relations, ...rowMarkers(activity, names)];
 }
 
 function relationMarkers(activity: Activity, dropped: readonly RelationFile[], names: Names): Marker[] {
-  const found: Marker[] = [];
+  const markers: Marker[] = [];
   const changes = [...activity.relations.values()];
   // Catalogs keep PostgreSQL's numbers until they are rewritten.
   const explained = new Set<string>(dropped.flatMap((file) => (file.relation < USER_ID_MIN ? [fileKey(file)] : [])));
@@ -75,16 +75,16 @@ function relationMarkers(activity: Activity, dropped: readonly RelationFile[], n
     const kind = change.new === null ? "drop" : isTruncated(change, activity, transient) ? "truncate" : null;
     const object = OBJECTS[row.kind];
     if (kind === null || object === undefined || (kind === "truncate" && object === "view")) continue;
-    found.push(marker(kind, object, change.database, relationName(row, change.database, names), true, null));
+    markers.push(marker(kind, object, change.database, relationName(row, change.database, names), true, null));
   }
   for (const file of dropped.filter((each) => !explained.has(fileKey(each)))) {
     const row = names.relation(file.database, file.relation);
     if (row !== undefined && (OBJECTS[row.kind] === undefined || row.isTemporary || TRANSIENT.test(row.name))) continue;
     const name = row === undefined ? fileKey(file) : relationName(row, file.database, names);
     const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
-    found.push(marker(activity.unknownDrops > 0 ? "drop" : "truncate", object, file.database, name, row !== undefined, null));
+    markers.push(marker(activity.unknownDrops > 0 ? "drop" : "truncate", object, file.database, name, row !== undefined, null));
   }
-  return found;
+  return markers;
 }
 
 function isTransient({ isNew, row }: ClassChange): boolean {

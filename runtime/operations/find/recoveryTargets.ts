@@ -32,9 +32,9 @@ export interface ClusterTarget {
 }
 
 /** The part of a backup's entry that determines a target. */
-export interface BackupPlace {
+export interface BackupEnd {
   readonly label: string;
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly lsnStop: string;
 }
 
@@ -46,10 +46,10 @@ export interface TargetFacts {
   /** True when no earlier record was committed at its time or later. */
   readonly isTimeExact: boolean;
   /** Backups on the timeline's path. */
-  readonly backups: readonly BackupPlace[];
+  readonly backups: readonly BackupEnd[];
   /** Set by the user, or different from the latest one. */
   readonly timeline: number | null;
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
 }
 
 /** The best one first; empty when no backup ends before the transaction. */
@@ -61,7 +61,7 @@ export function targetsOf(facts: TargetFacts): Target[] {
   if (backup === null) return [];
   const more = [
     ...(facts.timeline === null ? [] : [`--target-timeline=${facts.timeline}`]),
-    ...(facts.repoKey === undefined ? [] : [`--repo=${facts.repoKey}`]),
+    ...(facts.repoIndex === undefined ? [] : [`--repo=${facts.repoIndex}`]),
   ];
   const target = (type: Target["type"], text: string, set: string | null): Target => ({
     type,
@@ -85,8 +85,8 @@ function firstLsn({ activity, markedLsn }: TargetFacts): bigint {
   return markedLsn !== null && markedLsn < activity.firstLsn ? markedLsn : activity.firstLsn;
 }
 
-function newestBefore(backups: readonly BackupPlace[], lsn: bigint): BackupPlace | null {
-  return backups.reduce<BackupPlace | null>((best, each) => {
+function newestBefore(backups: readonly BackupEnd[], lsn: bigint): BackupEnd | null {
+  return backups.reduce<BackupEnd | null>((best, each) => {
     if (parseLsn(each.lsnStop) > lsn) return best;
     return best === null || parseLsn(each.lsnStop) > parseLsn(best.lsnStop) ? each : best;
   }, null);

@@ -8,7 +8,7 @@ import type { Segment, WalArchive } from "./archive";
 import { type Marker, type MarkerKind, markersOf, weightOf } from "./markers";
 import type { KnownNames } from "./knownNames";
 import type { StreamedWal } from "./streamed";
-import { type BackupPlace, type Target, targetsOf } from "./recoveryTargets";
+import { type BackupEnd, type Target, targetsOf } from "./recoveryTargets";
 
 /** Commit records are slightly out of order by time. */
 const DISORDER_US = 10_000_000n;
@@ -30,11 +30,11 @@ export interface FindOptions {
   readonly limit: number;
   readonly timeline: number | undefined;
   /** Named by the user. */
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
   readonly walDirectory: string | null;
 }
 
-export interface FoundTransaction {
+export interface MatchedTransaction {
   readonly xid: number;
   readonly atUs: bigint;
   /** Of its commit record. */
@@ -62,18 +62,18 @@ export interface UnknownSpan {
   readonly beforeUs: bigint | null;
 }
 
-export interface Found {
+export interface SearchResult {
   readonly timeline: number;
   /** Where reading began. */
   readonly fromLsn: bigint;
   readonly toLsn: bigint;
   readonly lastUs: bigint | null;
-  readonly transactions: readonly FoundTransaction[];
+  readonly transactions: readonly MatchedTransaction[];
   /** Number of transactions beyond the limit. */
   readonly leftOut: number;
   /** All commits between the two times. */
   readonly committed: number;
-  /** Number of cut transactions, whatever they did: {@link FoundTransaction}. */
+  /** Number of cut transactions, whatever they did: {@link MatchedTransaction}. */
   readonly cut: number;
   readonly unknown: readonly UnknownSpan[];
   /** Further unknowns, as sentences. */
@@ -82,19 +82,19 @@ export interface Found {
 
 interface Kept {
   readonly weight: number;
-  readonly transaction: FoundTransaction;
+  readonly transaction: MatchedTransaction;
 }
 
-export interface Scene {
+export interface SearchParts {
   readonly archive: WalArchive;
   readonly streamed: StreamedWal;
   readonly tracker: ActivityTracker;
   readonly names: KnownNames;
-  readonly backups: readonly BackupPlace[];
+  readonly backups: readonly BackupEnd[];
 }
 
 export class Search {
-  readonly #scene: Scene;
+  readonly #parts: SearchParts;
   readonly #options: FindOptions;
   readonly #ctx: Context;
   readonly #reader = new WalReader();
@@ -108,14 +108,14 @@ export class Search {
   #highestUs: bigint | null = null;
   #isPast = false;
 
-  constructor(scene: Scene, options: FindOptions, ctx: Context) {
-    this.#scene = scene;
+  constructor(parts: SearchParts, options: FindOptions, ctx: Context) {
+    this.#parts = parts;
     this.#options = options;
     this.#ctx = ctx;
   }
 
   async run(segments: readonly Segment[]): Promise<void> {
-    const { archive } = this.#scene;
+    const { archive } = this.#parts;
     let before: Segment | null = null;
     for (const [index, segment] of segments.entries()) {
       if (this.#isPast) return;
@@ -130,11 +130,11 @@ export class Search {
     await this.#tail(before);
   }
 
-  result(fromLsn: bigint): Found {
+  result(fromLsn: bigint): SearchResult {
     this.#cut(this.#options.limit);
     const transactions = this.#kept.map(({ transaction }) => transaction).sort((left, right) => (left.lsn < right.lsn ? -1 : 1));
     return {
-      timeline: this.#scene.archive.timeline,
+      timeline: this.#parts.archive.timeline,
       fromLsn,
       toLsn: this.#reader.position,
       lastUs: this.#lastUs,
@@ -148,7 +148,7 @@ export class Search {
   }
 
   #notes(): string[] {
-    const { archive, backups, names } = this.#scene;
+    const { archive, backups, names } = this.#parts;
     const notes: string[] = [];
     if (backups.length === 0) notes.push(`no repository has a backup on timeline ${archive.timeline} or its ancestors, so recovery is impossible`);
     if (this.#unnamed > 0) {
@@ -165,39 +165,39 @@ export class Search {
    * early.
    */
   async #tail(last: Segment | null): Promise<void> {
-    const { archive, streamed } = this.#scene;
+    const { archive, streamed } = this.#parts;
     let segment = last;
     for (let count = 0; segment !== null && count < TAIL_SEGMENTS_MAX && !this.#isPast; count++) {
       this.#ctx.signal.throwIfAborted();
       const next = archive.after(segment);
-      const found = await this.#behindArchive(next);
-      const stopped = found === null ? "missing" : await this.#segment(found.bytes, found.source);
+      const piece = await this.#behindArchive(next);
+      const stopped = piece === null ? "missing" : await this.#segment(piece.bytes, piece.source);
       segment = next;
       if (stopped === null) continue;
       // A later streamed segment may exist.
-      const later = streamed.segments.find(({ lsn }) => lsn > next.lsn);
-      if (later === undefined) return;
-      this.#lose(next.name, next, stopped, later);
-      segment = archive.before(later);
+      const following = streamed.segments.find(({ lsn }) => lsn > next.lsn);
+      if (following === undefined) return;
+      this.#lose(next.name, next, stopped, following);
+      segment = archive.before(following);
     }
   }
 
   async #behindArchive(next: Segment): Promise<{ readonly bytes: Uint8Array; readonly source: WalSource } | null> {
-    const { archive, streamed } = this.#scene;
+    const { archive, streamed } = this.#parts;
     const local = await archive.readLocal(next);
     if (local !== null) return { bytes: local, source: "pg_wal" };
     const part = await streamed.read(next);
     if (part?.isWhole === true) return { bytes: part.bytes, source: "stream" };
     // It may have been archived, and removed elsewhere, during the search.
-    const late = await archive.look(next);
-    const bytes = late === null ? null : (await archive.read(late)).bytes;
+    const archived = await archive.look(next);
+    const bytes = archived === null ? null : (await archive.read(archived)).bytes;
     if (bytes !== null) return { bytes, source: "archive" };
     return part === null ? null : { bytes: part.bytes, source: "stream" };
   }
 
   /** Why it was not read to its end; null when it was. */
   async #segment(bytes: Uint8Array, source: WalSource): Promise<string | null> {
-    const { tracker } = this.#scene;
+    const { tracker } = this.#parts;
     for (const record of this.#reader.read(bytes)) {
       let ended: Ended | null;
       try {
@@ -227,7 +227,7 @@ export class Search {
 
   async #judge(ended: Ended, activity: Activity, facts: { readonly source: WalSource; readonly isTimeExact: boolean }): Promise<void> {
     const { end, lsn, markedLsn } = ended;
-    const { backups, names } = this.#scene;
+    const { backups, names } = this.#parts;
     for (const database of databasesWithoutNames(activity, ended, names)) await names.load(database);
     const markers = markersOf(activity, end, names).map((marker) => ({
       ...marker,
@@ -236,7 +236,7 @@ export class Search {
     if (markers.some(({ isResolved }) => !isResolved)) this.#unnamed++;
     const wanted = markers.filter((marker) => this.#isWanted(marker));
     if (wanted.length === 0) return;
-    const { repoKey, timeline } = this.#options;
+    const { repoIndex, timeline } = this.#options;
     const targets = targetsOf({
       end,
       lsn,
@@ -245,7 +245,7 @@ export class Search {
       isTimeExact: facts.isTimeExact,
       backups,
       timeline: timeline ?? null,
-      repoKey,
+      repoIndex,
     });
     const { atUs, preparedAs, xid } = end;
     const { firstLsn } = activity;
@@ -270,13 +270,13 @@ export class Search {
 
   /** Records a lost span up to the segment before `next`, or up to `next` if that is `from`. */
   #lose(fromSegment: string, from: Segment, reason: string, next: Segment): void {
-    const toSegment = from === next ? next.name : this.#scene.archive.before(next).name;
+    const toSegment = from === next ? next.name : this.#parts.archive.before(next).name;
     this.#ctx.log.warn(
       `WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): its commits are unknown; read up to ${formatLsn(this.#reader.position)}`,
     );
     this.#unknown.push({ fromSegment, toSegment, reason, afterUs: this.#lastUs, beforeUs: null });
     this.#reader.forget();
-    this.#scene.tracker.lose();
+    this.#parts.tracker.lose();
   }
 }
 
@@ -284,12 +284,12 @@ export class Search {
 function databasesWithoutNames(activity: Activity, { end }: Ended, names: KnownNames): ReadonlySet<number> {
   const touched = [...activity.rows.values()].filter(({ deletes, file, updates }) => file.relation >= USER_ID_MIN && deletes + updates > 0);
   const files = [...touched.map(({ file }) => file), ...end.dropped];
-  const found = new Set(files.filter((file) => lacksName(file.database, file.relation, names)).map(({ database }) => database));
+  const unnamed = new Set(files.filter((file) => lacksName(file.database, file.relation, names)).map(({ database }) => database));
   for (const { database, new: now, old } of activity.relations.values()) {
     const row = old ?? now;
-    if (row !== null && names.schema(database, row.schema) === undefined) found.add(database);
+    if (row !== null && names.schema(database, row.schema) === undefined) unnamed.add(database);
   }
-  return found;
+  return unnamed;
 }
 
 function lacksName(database: number, file: number, names: KnownNames): boolean {

@@ -38,7 +38,7 @@ export class StreamedWal {
 
   /** A repository that does not answer is skipped with a warning. */
   static async open(archive: WalArchive, ctx: Context): Promise<StreamedWal> {
-    const found = new Map<string, PieceSource[]>();
+    const sources = new Map<string, PieceSource[]>();
     const { holders } = archive;
     const results = await perRepo(
       holders.map(({ repo }) => repo),
@@ -49,18 +49,18 @@ export class StreamedWal {
     );
     for (const result of results) {
       if (!result.ok) {
-        ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoKey, result.error)}`);
+        ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
         continue;
       }
-      const { chunks, ...place } = result.value;
+      const { chunks, ...origin } = result.value;
       for (const segment of new Set(chunks.map((chunk) => chunk.segment))) {
         const sessions = bySession(chunks.filter((chunk) => chunk.segment === segment && chunk.end <= archive.segmentSizeBytes));
         // Only an unbroken start of a segment can be read.
-        const usable = sessions.filter((own) => reachOf(own) > 0).map((own): PieceSource => ({ ...place, chunks: own }));
-        if (usable.length > 0) found.set(segment, [...(found.get(segment) ?? []), ...usable]);
+        const usable = sessions.filter((own) => reachOf(own) > 0).map((own): PieceSource => ({ ...origin, chunks: own }));
+        if (usable.length > 0) sources.set(segment, [...(sources.get(segment) ?? []), ...usable]);
       }
     }
-    return new StreamedWal(archive, found, ctx);
+    return new StreamedWal(archive, sources, ctx);
   }
 
   /** Null when no part of it can be read. */

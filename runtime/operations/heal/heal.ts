@@ -5,7 +5,7 @@
  * since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a repository that has it.
  * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
  * Files that are not acknowledged yet are left alone: archive-push may be writing them. Files whose names carry no
- * checksum are compared too. {@link payDebts} copies the recorded missing WAL of one repository without listing whole
+ * checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository without listing whole
  * archives; an agent calls it repeatedly.
  */
 import type { ByteStream } from "../../base/bytes";
@@ -15,7 +15,7 @@ import { Measured } from "../../base/hash";
 import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { compress } from "../../format/codec/compress";
-import type { DebtStore } from "../../local/debt";
+import type { MissingWalStore } from "../../local/missingWal";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, isSegment, listWal, makeDurable, openWal, putWal, type StoredWal } from "../../repository/walStore";
@@ -39,8 +39,8 @@ export interface Healed {
 /** Keeps two writers of one process off the same file. */
 export interface WalClaims {
   /** False while another writer writes the file into that repository; otherwise reserves it until `release`. */
-  claim(repoKey: number, name: string): boolean;
-  release(repoKey: number, name: string): void;
+  claim(repoIndex: number, name: string): boolean;
+  release(repoIndex: number, name: string): void;
 }
 
 interface Archive {
@@ -68,7 +68,7 @@ const COPIES_AT_ONCE = 4;
 
 export async function heal(
   repos: readonly Repository[],
-  debt: DebtStore,
+  missingWal: MissingWalStore,
   cluster: ClusterIdentity,
   local: LocalWal,
   ctx: Context,
@@ -86,10 +86,10 @@ export async function heal(
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
   const named = bounds === null ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
   return perRepo(repos, async (repo) => {
-    const answer = opened.find((result) => result.repoKey === repo.key);
+    const answer = opened.find((result) => result.repoIndex === repo.key);
     if (answer === undefined || !answer.ok) throw answer?.error ?? fail("assert", `${repo.name} was not opened`);
     const target = answer.value;
-    const names = new Set([...debt.list(repo.key, cluster), ...missingFrom(target, archives)]);
+    const names = new Set([...missingWal.list(repo.key, cluster), ...missingFrom(target, archives)]);
     const sources = archives.filter((archive) => archive !== target);
     const wanted = [...names].filter((name) => !pending.has(name)).sort();
     const now = wanted.slice(0, bounds?.copiesMax ?? wanted.length);
@@ -97,12 +97,12 @@ export async function heal(
     const mayLetGo = isEvery && archives.length === repos.length;
     const healed = [
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
-      await copyAll(target, sources, now, { debt, cluster, local, claims: bounds?.claims ?? null, mayLetGo }, ctx),
+      await copyAll(target, sources, now, { missingWal, cluster, local, claims: bounds?.claims ?? null, mayLetGo }, ctx),
     ];
     // Former clusters at this location: pg_wal no longer has their files.
-    for (const former of debt.clusters(repo.key)) {
+    for (const former of missingWal.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
-      healed.push(await payDebts(repo, repos, former, { debt, local: null, claims: null, mayLetGo }, ctx));
+      healed.push(await copyMissingWal(repo, repos, former, { missingWal, local: null, claims: null, mayLetGo }, ctx));
     }
     return sum(healed);
   });
@@ -112,16 +112,16 @@ export async function heal(
  * Copies the WAL of one cluster that is recorded as missing in `target`, except files that still wait for the archive.
  * @throws when the repository cannot be opened
  */
-export async function payDebts(
+export async function copyMissingWal(
   target: Repository,
   repos: readonly Repository[],
   cluster: ClusterIdentity,
-  parts: { readonly debt: DebtStore; readonly local: LocalWal | null; readonly claims: WalClaims | null; readonly mayLetGo?: boolean },
+  parts: { readonly missingWal: MissingWalStore; readonly local: LocalWal | null; readonly claims: WalClaims | null; readonly mayLetGo?: boolean },
   ctx: Context,
 ): Promise<Healed> {
   const archive = await openArchive(target, cluster);
   const pending = new Set(parts.local === null ? [] : await parts.local.listReady());
-  const names = parts.debt.list(target.key, cluster).filter((name) => !pending.has(name));
+  const names = parts.missingWal.list(target.key, cluster).filter((name) => !pending.has(name));
   const sources = repos.filter((repo) => repo.key !== target.key).map((repo) => lazyArchive(repo, cluster));
   return copyAll(archive, sources, names, { mayLetGo: true, ...parts, cluster }, ctx);
 }
@@ -179,7 +179,7 @@ function lazyArchive(repo: Repository, cluster: ClusterIdentity): Source {
 }
 
 interface CopyParts {
-  readonly debt: DebtStore;
+  readonly missingWal: MissingWalStore;
   readonly cluster: ClusterIdentity;
   readonly local: LocalWal | null;
   readonly claims?: WalClaims | null;
@@ -194,7 +194,7 @@ async function copyAll(
   target: Archive,
   archives: readonly (Archive | Source)[],
   names: readonly string[],
-  { debt, cluster, local, claims, mayLetGo }: CopyParts,
+  { missingWal, cluster, local, claims, mayLetGo }: CopyParts,
   ctx: Context,
 ): Promise<Healed> {
   const sources = archives.map((archive): Source => ("open" in archive ? archive : { ...archive, open: async () => archive }));
@@ -214,7 +214,7 @@ async function copyAll(
         if (problem !== null) return void problems.set(name, problem);
         copied++;
       }
-      debt.remove(target.repo.key, name, cluster);
+      missingWal.remove(target.repo.key, name, cluster);
     } finally {
       claims?.release(target.repo.key, name);
     }
@@ -225,7 +225,7 @@ async function copyAll(
   for (const name of (await bygone(target, nowhere)).sort()) {
     const why = "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
     ctx.log.warn(`${target.repo.name}: stopped looking for missing ${name}: ${why}`);
-    debt.remove(target.repo.key, name, cluster);
+    missingWal.remove(target.repo.key, name, cluster);
     problems.delete(name);
     settled++;
   }

@@ -14,8 +14,8 @@ import { perRepo } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
-import type { DebtStore } from "../../local/debt";
-import { payDebts } from "./heal";
+import type { MissingWalStore } from "../../local/missingWal";
+import { copyMissingWal } from "./heal";
 import type { LocalWal } from "../shared/localWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { segmentsIn } from "../shared/walRange";
@@ -24,7 +24,7 @@ import type { Repository } from "../../repository/repository";
 
 export interface InheritedParts {
   readonly repos: readonly Repository[];
-  readonly debt: DebtStore;
+  readonly missingWal: MissingWalStore;
   readonly cluster: ClusterIdentity;
   readonly walDirectory: string;
   readonly walSegmentSizeBytes: number;
@@ -40,26 +40,26 @@ const DIRECTORY_LENGTH = 16;
  * there needs it. All of it counts as missing in a silent repository until it can be checked. @throws format, and
  * errors of reading pg_wal
  */
-export async function oweInherited(historyName: string, parts: InheritedParts, ctx: Context): Promise<void> {
-  const { repos, debt, cluster, walDirectory, walSegmentSizeBytes } = parts;
+export async function recordInherited(historyName: string, parts: InheritedParts, ctx: Context): Promise<void> {
+  const { repos, missingWal, cluster, walDirectory, walSegmentSizeBytes } = parts;
   const ancestors = parseHistory(await readFile(`${walDirectory}/${historyName}`, "utf8"));
   const names = (await readdir(walDirectory)).filter((name) => isInherited(name, ancestors, walSegmentSizeBytes)).sort();
   if (names.length === 0) return;
   const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
   for (const result of looked) {
-    if (!result.ok) ctx.log.debug(`repo${result.repoKey}: unable to compare the archive: ${toBackupError(result.error).message}`);
+    if (!result.ok) ctx.log.debug(`repo${result.repoIndex}: unable to compare the archive: ${toBackupError(result.error).message}`);
     const lacked = result.ok ? result.value : names;
-    for (const name of lacked) debt.add(result.repoKey, name, cluster);
+    for (const name of lacked) missingWal.add(result.repoIndex, name, cluster);
     if (lacked.length === 0) continue;
     const doubt = result.ok ? "lacks" : "may lack";
     ctx.log.info(
-      `repo${result.repoKey} ${doubt} ${lacked.length} WAL file(s) that this server received before its promotion; this server copies them`,
+      `repo${result.repoIndex} ${doubt} ${lacked.length} WAL file(s) that this server received before its promotion; this server copies them`,
     );
   }
 }
 
 /**
- * {@link oweInherited}, then copies what `repos` lack at once, for a command without a later worker: PostgreSQL keeps
+ * {@link recordInherited}, then copies what `repos` lack at once, for a command without a later worker: PostgreSQL keeps
  * such WAL only until its next checkpoints. Files not copied within `timeoutMs` stay recorded for `heal`. Never throws:
  * the history itself is archived in any case.
  * @param mayWrite called before anything beyond PostgreSQL's request is written: false where another process archives
@@ -69,17 +69,17 @@ export async function settleInherited(
   parts: InheritedParts & { readonly local: LocalWal; readonly timeoutMs: number; mayWrite(): boolean },
   ctx: Context,
 ): Promise<void> {
-  const { cluster, debt, local, repos, timeoutMs } = parts;
-  const told = (error: unknown): void => ctx.log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
-  await oweInherited(historyName, parts, ctx).catch(told);
-  const owing = repos.filter((repo) => debt.list(repo.key, cluster).length > 0);
-  if (owing.length === 0 || !parts.mayWrite()) return;
+  const { cluster, missingWal, local, repos, timeoutMs } = parts;
+  const warn = (error: unknown): void => ctx.log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
+  await recordInherited(historyName, parts, ctx).catch(warn);
+  const reposBehind = repos.filter((repo) => missingWal.list(repo.key, cluster).length > 0);
+  if (reposBehind.length === 0 || !parts.mayWrite()) return;
   // From pg_wal alone: a hanging repository must not be searched for the file.
-  const paid = perRepo(owing, (repo) => payDebts(repo, [repo], cluster, { debt, local, claims: null, mayLetGo: false }, ctx));
-  const results = await withinTime(paid, timeoutMs, ctx).catch(told);
-  for (const result of results ?? []) if (!result.ok) told(result.error);
-  for (const repo of owing) {
-    const names = debt.list(repo.key, cluster);
+  const paid = perRepo(reposBehind, (repo) => copyMissingWal(repo, [repo], cluster, { missingWal, local, claims: null, mayLetGo: false }, ctx));
+  const results = await withinTime(paid, timeoutMs, ctx).catch(warn);
+  for (const result of results ?? []) if (!result.ok) warn(result.error);
+  for (const repo of reposBehind) {
+    const names = missingWal.list(repo.key, cluster);
     if (names.length > 0)
       ctx.log.warn(`${repo.name} still lacks ${names.length} WAL file(s). Run pgbackstop heal before PostgreSQL removes them from pg_wal.`);
   }
@@ -112,14 +112,14 @@ async function lackedBy(repo: Repository, names: readonly string[], cluster: Clu
 
 async function withinTime<T>(promise: Promise<T>, timeoutMs: number, { clock, signal }: Context): Promise<T> {
   const done = new AbortController();
-  const late = clock.sleep(timeoutMs, AbortSignal.any([signal, done.signal])).then((): never => {
+  const timeout = clock.sleep(timeoutMs, AbortSignal.any([signal, done.signal])).then((): never => {
     throw fail("archiveTimeout", `no answer within ${timeoutMs}ms`);
   });
   try {
-    return await Promise.race([promise, late]);
+    return await Promise.race([promise, timeout]);
   } finally {
     done.abort();
-    late.catch(() => {});
+    timeout.catch(() => {});
     promise.catch(() => {});
   }
 }

@@ -49,20 +49,20 @@ export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | 
 }
 
 /** Null when the newest full backup is as recent as expected. */
-export function fullError(repoKey: number, newest: StoredFull | null, expected: FullExpectation, nowS: number): BackupError | null {
-  const hint = `pgbackstop backup --type=full --repo=${repoKey} takes one; pgbackstop sync copies one from another repository.`;
-  if (newest === null) return fail("backupSetInvalid", "no full backup: nothing can be restored from this repository", { repoKey, hint });
+export function fullError(repoIndex: number, newest: StoredFull | null, expected: FullExpectation, nowS: number): BackupError | null {
+  const hint = `pgbackstop backup --type=full --repo=${repoIndex} takes one; pgbackstop sync copies one from another repository.`;
+  if (newest === null) return fail("backupSetInvalid", "no full backup: nothing can be restored from this repository", { repoIndex, hint });
   const ageS = Math.max(0, nowS - newest.stoppedAtS);
   if (expected === "ever" || ageS <= expected) return null;
   const fact = `the newest full backup '${newest.label}' is ${durationText(ageS)} old; expected is one every ${durationText(expected)}`;
-  return fail("backupSetInvalid", fact, { repoKey, hint: [hint, "Check the log of the scheduled backups."] });
+  return fail("backupSetInvalid", fact, { repoIndex, hint: [hint, "Check the log of the scheduled backups."] });
 }
 
 /**
  * `repo1: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, newest WAL 0000…000A of 2025-12-17T03:50:00Z`.
  */
 export function destinationLine(result: RepoResult<Destination>): string {
-  const repo = `repo${result.repoKey}`;
+  const repo = `repo${result.repoIndex}`;
   if (!result.ok) return `${repo}: cannot be read: [${result.error.name}] ${result.error.message}`;
   const { newestFull, newestWal } = result.value;
   const wal = newestWal === null ? "no WAL" : `newest WAL ${newestWal.name} of ${timeText(newestWal.storedAtS)}`;
@@ -79,11 +79,11 @@ export function destinationsJson(stanza: string, results: readonly RepoResult<De
   return {
     name: stanza,
     repo: results.map((result): JsonValue => {
-      if (!result.ok) return { error: `[${result.error.name}] ${result.error.message}`, key: result.repoKey };
+      if (!result.ok) return { error: `[${result.error.name}] ${result.error.message}`, key: result.repoIndex };
       const { newestFull, newestWal } = result.value;
       return {
         full: newestFull === null ? null : { label: newestFull.label, stop: newestFull.stoppedAtS },
-        key: result.repoKey,
+        key: result.repoIndex,
         wal: newestWal === null ? null : { name: newestWal.name, stored: newestWal.storedAtS },
       };
     }),
@@ -104,9 +104,9 @@ export async function findNewestWal(repo: Repository): Promise<StoredWal | null>
   for (const directory of (await segmentDirectories(repo, archiveId)).reverse()) {
     const newest = (await segmentsIn(repo, archiveId, directory)).at(-1);
     if (newest === undefined) continue;
-    const found = await repo.storage.stat(`${archiveIdPath(repo.stanza, archiveId)}/${directory}/${newest.fileName}`);
+    const file = await repo.storage.stat(`${archiveIdPath(repo.stanza, archiveId)}/${directory}/${newest.fileName}`);
     // It expired between the two requests.
-    if (found !== null) return { name: newest.name, storedAtS: Math.floor(found.modifiedAtMs / 1000) };
+    if (file !== null) return { name: newest.name, storedAtS: Math.floor(file.modifiedAtMs / 1000) };
   }
   return null;
 }

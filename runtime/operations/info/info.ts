@@ -14,7 +14,7 @@ import type { JsonValue } from "../../format/repository/json";
 import type { BackupType } from "../../format/repository/label";
 import type { Manifest, ManifestTarget } from "../../format/repository/manifest";
 import type { LockState } from "../../local/lockState";
-import type { DebtStore } from "../../local/debt";
+import type { MissingWalStore } from "../../local/missingWal";
 import { openGap } from "../archivePush/dropWal";
 import { loadManifest } from "../../repository/backupStore";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
@@ -30,7 +30,7 @@ export const InfoStatus = {
   missingData: { code: 3, message: "missing stanza data" },
   mixed: { code: 4, message: "different across repos" },
   mismatch: { code: 5, message: "database mismatch across repos" },
-  notFound: { code: 6, message: "requested backup not found" },
+  missingBackup: { code: 6, message: "requested backup not found" },
   other: { code: 99, message: "other" },
 } as const;
 
@@ -50,7 +50,7 @@ export interface InfoRepo {
   readonly archives: readonly InfoArchive[];
   readonly backups: readonly BackupInfoEntry[];
   /** Acknowledged WAL files that this repository lacks. */
-  readonly debtCount: number;
+  readonly missingWalCount: number;
   /** WAL files that `archive-push-queue-max` dropped and that the newest backup here would need. */
   readonly droppedCount: number;
   /** The newest streamed WAL; null without any. */
@@ -82,26 +82,31 @@ export interface InfoOptions {
 
 /** Stanzas in any repository, ascending. A silent repository is skipped; its error shows in each report. */
 export async function listStanzas(repos: readonly Repository[]): Promise<string[]> {
-  const found = await perRepo(repos, async (repo) => {
+  const answers = await perRepo(repos, async (repo) => {
     const isStanza = (name: string, type: string): boolean => type === "directory" && !/^\.{0,2}$/.test(name);
     return [...(await listNames(repo, "archive", isStanza)), ...(await listNames(repo, "backup", isStanza))];
   });
-  const names = new Set(found.flatMap((result) => (result.ok ? result.value : [])));
-  if (names.size === 0 && found.some((result) => !result.ok)) return [UNKNOWN_STANZA];
+  const names = new Set(answers.flatMap((result) => (result.ok ? result.value : [])));
+  if (names.size === 0 && answers.some((result) => !result.ok)) return [UNKNOWN_STANZA];
   return [...names].sort(compareBytes);
 }
 
 /** Stock's name for the stanza of a repository that cannot be listed. */
 const UNKNOWN_STANZA = "[invalid]";
 
-export async function collectInfo(repos: readonly Repository[], debt: DebtStore, options: InfoOptions, _ctx: Context): Promise<InfoReport> {
+export async function collectInfo(
+  repos: readonly Repository[],
+  missingWal: MissingWalStore,
+  options: InfoOptions,
+  _ctx: Context,
+): Promise<InfoReport> {
   const answers = await perRepo(repos, (repo) => inspect(repo, options));
   const manifests = new Map<number, Manifest>();
   const rows = answers.map((answer, index): InfoRepo => {
     const repo = repos[index] as Repository;
     const starts = answer.ok ? answer.value.backups.map((entry) => entry.archiveStart) : [];
-    const droppedCount = openGap(debt.listDropped(repo.key), starts).length;
-    const base = { key: repo.key, cipherType: repo.cipherType, debtCount: debt.list(repo.key).length, droppedCount };
+    const droppedCount = openGap(missingWal.listDropped(repo.key), starts).length;
+    const base = { key: repo.key, cipherType: repo.cipherType, missingWalCount: missingWal.list(repo.key).length, droppedCount };
     if (!answer.ok) {
       const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
       return { ...base, status, error: answer.error, info: null, archives: [], backups: [], stream: null };
@@ -134,7 +139,7 @@ async function inspect(repo: Repository, options: InfoOptions): Promise<Inspecte
   const backups = info.backups.filter((entry) => (set === undefined || entry.label === set) && (type === undefined || entry.type === type));
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
-  if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.notFound };
+  if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.missingBackup };
   const stream = options.streams && set === undefined ? await surveyStream(repo) : null;
   return { info, archives, backups, manifest, stream, status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok };
 }
@@ -213,7 +218,7 @@ export function infoJson(report: InfoReport): JsonValue {
       cipher: repo.cipherType,
       key: repo.key,
       status: { code: repo.status.code, message: repo.status.message },
-      ...(repo.debtCount === 0 ? {} : { "wal-debt": repo.debtCount }),
+      ...(repo.missingWalCount === 0 ? {} : { "wal-debt": repo.missingWalCount }),
       ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
       ...(repo.stream === null ? {} : { "wal-stream": { lsn: repo.stream.lsn, stop: repo.stream.storedAtS, wal: repo.stream.segment } }),
     })),

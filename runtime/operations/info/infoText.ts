@@ -22,22 +22,22 @@ export function infoText(report: InfoReport): string {
 }
 
 function statusLines(report: InfoReport): string[] {
-  const debt = report.repos.flatMap(({ key, debtCount, droppedCount, stream }) => [
+  const walLines = report.repos.flatMap(({ key, missingWalCount, droppedCount, stream }) => [
     ...(stream === null ? [] : [`    repo${key} wal stream: up to ${stream.lsn}, stored ${formatLocalSeconds(stream.storedAtS * 1000)}`]),
-    ...(debtCount === 0 ? [] : [`    repo${key} wal missing: ${debtCount} segment(s) acknowledged but not stored here`]),
+    ...(missingWalCount === 0 ? [] : [`    repo${key} wal missing: ${missingWalCount} segment(s) acknowledged but not stored here`]),
     ...(droppedCount === 0 ? [] : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository has: take a new full backup`]),
   ]);
   const { code, message } = report.status;
   const running = runningText(report.locks);
   const beside = running === "" ? "" : ` (${running})`;
-  if (code === InfoStatus.ok.code) return [`    status: ok${beside}`, ...debt];
+  if (code === InfoStatus.ok.code) return [`    status: ok${beside}`, ...walLines];
   const error = `error (${running === "" ? message : `${message}, ${running}`})`;
   const title = code === InfoStatus.mixed.code ? `mixed${beside}` : error;
   const [only, ...others] = report.repos;
-  if (only !== undefined && others.length === 0) return [`    status: ${title}`, ...errorLines(only, " ".repeat(12)), ...debt];
+  if (only !== undefined && others.length === 0) return [`    status: ${title}`, ...errorLines(only, " ".repeat(12)), ...walLines];
   const differ = code === InfoStatus.mixed.code || code === InfoStatus.mismatch.code || code === InfoStatus.other.code;
   const repos = report.repos.flatMap((repo) => [`        repo${repo.key}: ${repoStatus(repo)}`, ...errorLines(repo, " ".repeat(15))]);
-  return [`    status: ${title}`, ...(differ ? repos : []), ...debt];
+  return [`    status: ${title}`, ...(differ ? repos : []), ...walLines];
 }
 
 function runningText({ backup, restore }: InfoReport["locks"]): string {
@@ -71,7 +71,7 @@ function cipherLines(report: InfoReport): string[] {
 
 /** `--set` shows only that backup's cluster. */
 function isShown(report: InfoReport, historyId: number): boolean {
-  if (report.manifests.size === 0) return report.status.code !== InfoStatus.notFound.code;
+  if (report.manifests.size === 0) return report.status.code !== InfoStatus.missingBackup.code;
   return report.repos.some((repo) => repo.backups.some((entry) => entry.dbId === historyId));
 }
 
@@ -82,12 +82,12 @@ interface Database {
 }
 
 function databases(report: InfoReport): Database[] {
-  const found = new Map<number, Database>();
+  const byId = new Map<number, Database>();
   for (const repo of report.repos) {
     for (const entry of repo.info?.history ?? [])
-      found.set(entry.id, { historyId: entry.id, version: entry.pgVersion, current: entry.id === repo.info?.currentId });
+      byId.set(entry.id, { historyId: entry.id, version: entry.pgVersion, current: entry.id === repo.info?.currentId });
   }
-  return [...found.values()].sort((left, right) => Number(left.current) - Number(right.current) || left.historyId - right.historyId);
+  return [...byId.values()].sort((left, right) => Number(left.current) - Number(right.current) || left.historyId - right.historyId);
 }
 
 function databaseLines(report: InfoReport, database: Database): string[] {

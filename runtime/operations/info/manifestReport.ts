@@ -155,8 +155,8 @@ function shareLines(manifest: Manifest, shares: readonly BlockShare[]): string[]
   return [
     "      block delta:",
     ...shares.map((share) => {
-      const place = share.bundleId === 0 ? "" : `/bundle/${share.bundleId}`;
-      return `        reference: ${manifest.references[share.reference] ?? ""}${place}, read: ${line(share)}`;
+      const path = share.bundleId === 0 ? "" : `/bundle/${share.bundleId}`;
+      return `        reference: ${manifest.references[share.reference] ?? ""}${path}, read: ${line(share)}`;
     }),
     `        total read: ${line({
       readCount: total((share) => share.readCount),

@@ -11,7 +11,7 @@ import type { StreamState } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { behindAfterS, type ToldStreams } from "../stream/streamReport";
+import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
 import {
@@ -31,14 +31,14 @@ export interface StatusInput {
   readonly stanza: string;
   readonly repos: readonly Repository[];
   /** Names of WAL files recorded as missing in the repository. */
-  owed(repoKey: number): readonly string[];
+  missingWal(repoIndex: number): readonly string[];
   /** Names of WAL files that were deliberately dropped for every repository. */
-  dropped(repoKey: number): readonly string[];
-  expectFull(repoKey: number): FullExpectation | undefined;
+  dropped(repoIndex: number): readonly string[];
+  expectFull(repoIndex: number): FullExpectation | undefined;
   /** Ready files in `pg_wal`, with the time of the oldest one; null without a pg_wal here. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
   /** How far this host's agent has streamed; null when it does not stream. */
-  readonly streams: ToldStreams | null;
+  readonly streams: ReportedStreams | null;
   /** systemd's next runs on this host; null without systemd. */
   readonly next: readonly NextRun[] | null;
   /** This host's drills, oldest first; repositories add those of other hosts. */
@@ -54,14 +54,14 @@ export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "
 export interface RepoStatus {
   readonly key: number;
   /** `s3://bucket/prefix`, `/mnt/nas/backups` */
-  readonly place: string;
+  readonly location: string;
   readonly backupCount: number;
   readonly newest: (StoredFull & { readonly type: string }) | null;
   readonly newestFull: StoredFull | null;
   /** When the oldest backup ended. */
   readonly recoverableFromS: number | null;
   readonly newestWal: StoredWal | null;
-  readonly owedCount: number;
+  readonly missingWalCount: number;
   readonly droppedCount: number;
   /** Null when nothing should be streamed, or nothing has arrived yet. */
   readonly stream: StreamState | null;
@@ -88,14 +88,23 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return own !== null && (newest === null || own.name > newest.name) ? own : newest;
   }, null);
   const repos = results.map((result, index): RepoStatus => {
-    const key = result.repoKey;
-    const [owedCount, droppedCount] = [input.owed(key).length, input.dropped(key).length];
+    const key = result.repoIndex;
+    const [missingWalCount, droppedCount] = [input.missingWal(key).length, input.dropped(key).length];
     const states = input.streams?.states ?? [];
     const stream = states.find((each) => each.key === key) ?? null;
     const streamBehindBytes = stream === null ? 0 : Math.max(...states.map(({ positionBytes }) => positionBytes)) - stream.positionBytes;
     const own = drills.filter(({ repo }) => repo === key);
     const [drill, rpoDrill] = [own.at(-1) ?? null, own.findLast(({ rpo }) => rpo !== null) ?? null];
-    const common = { key, place: input.repos[index]?.storage.name ?? "", owedCount, droppedCount, stream, streamBehindBytes, drill, rpoDrill };
+    const common = {
+      key,
+      location: input.repos[index]?.storage.name ?? "",
+      missingWalCount,
+      droppedCount,
+      stream,
+      streamBehindBytes,
+      drill,
+      rpoDrill,
+    };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error] };
@@ -125,35 +134,35 @@ function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backu
 }
 
 function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newestWal: StoredWal | null): BackupError[] {
-  const { key, newestFull, owedCount, droppedCount } = repo;
+  const { key, newestFull, missingWalCount, droppedCount } = repo;
   const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
-  const found: BackupError[] = full === null ? [] : [full];
+  const troubles: BackupError[] = full === null ? [] : [full];
   if (droppedCount > 0) {
     const fact = `${droppedCount} WAL file(s) were dropped: no recovery is possible between them and the next backup`;
-    found.push(fail("fileMissing", fact, { repoKey: key, hint: "Take a new backup: pgbackstop backup --type=full" }));
+    troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "Take a new backup: pgbackstop backup --type=full" }));
   }
-  if (owedCount > 0) {
-    const fact = `${owedCount} acknowledged WAL file(s) are missing here`;
-    found.push(fail("fileMissing", fact, { repoKey: key, hint: "They are copied automatically. To copy them now: pgbackstop heal" }));
+  if (missingWalCount > 0) {
+    const fact = `${missingWalCount} acknowledged WAL file(s) are missing here`;
+    troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "They are copied automatically. To copy them now: pgbackstop heal" }));
   }
-  if (owedCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
+  if (missingWalCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
     const fact = `behind: the newest WAL here is ${repo.newestWal?.name ?? "none"}; another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}`;
-    found.push(fail("fileMissing", fact, { repoKey: key, hint: "Check the log of the archiver." }));
+    troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "Check the log of the archiver." }));
   }
-  found.push(...streamTroubles(repo, input));
+  troubles.push(...streamTroubles(repo, input));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
-    found.push(fail("backupSetInvalid", fact, { repoKey: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
+    troubles.push(fail("backupSetInvalid", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
   }
-  return found;
+  return troubles;
 }
 
 function streamTroubles({ key, stream }: Pick<RepoStatus, "key" | "stream">, { nowS, streams }: StatusInput): BackupError[] {
   if (streams === null) return [];
   const hint = "Check the log of the agent and run pgbackstop check. Complete segments are still archived.";
-  if (stream === null) return [fail("archiveTimeout", "no WAL was streamed here yet", { repoKey: key, hint })];
+  if (stream === null) return [fail("archiveTimeout", "no WAL was streamed here yet", { repoIndex: key, hint })];
   if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return [];
-  return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoKey: key, hint })];
+  return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint })];
 }
 
 /** Repositories always differ slightly: WAL that one has had for minutes should be in the others too. */
@@ -192,8 +201,8 @@ function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
 
 function repoLines(repo: RepoStatus, nowS: number): string[] {
   const ago = (atS: number): string => `${durationText(Math.max(0, nowS - atS))} ago`;
-  const { backupCount, newest, newestFull, newestWal, owedCount, recoverableFromS } = repo;
-  const lines = [`  repo${repo.key}  ${repo.place}`];
+  const { backupCount, newest, newestFull, newestWal, missingWalCount, recoverableFromS } = repo;
+  const lines = [`  repo${repo.key}  ${repo.location}`];
   if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
   if (newestFull !== null && newestFull.label !== newest?.label) lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
   if (recoverableFromS !== null) {
@@ -206,7 +215,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   }
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
-  if (owedCount > 0) lines.push(row("missing WAL", `${owedCount} file(s)`));
+  if (missingWalCount > 0) lines.push(row("missing WAL", `${missingWalCount} file(s)`));
   for (const { hints, message, name } of repo.troubles)
     lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
   return lines;
@@ -239,8 +248,8 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
         full: stored(repo.newestFull),
         key: repo.key,
         newest: repo.newest === null ? null : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
-        owed: repo.owedCount,
-        place: repo.place,
+        missingWal: repo.missingWalCount,
+        place: repo.location,
         recoverableFrom: repo.recoverableFromS,
         stream: repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
         troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),

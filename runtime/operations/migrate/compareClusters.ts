@@ -26,15 +26,15 @@ export function compareInventories(database: string, source: readonly InventoryL
   const key = ({ kind, name }: InventoryLine): string => `${kind}\0${name}`;
   const there = new Map(target.map((line) => [key(line), line]));
   const here = new Map(source.map((line) => [key(line), line]));
-  const found: Difference[] = [];
+  const differences: Difference[] = [];
   for (const line of source) {
     const other = there.get(key(line));
     const { kind, name } = line;
-    if (other === undefined) found.push({ database, kind, name, text: "missing in the target" });
-    else if (other.hash !== line.hash) found.push({ database, kind, name, text: changed(line.definition, other.definition) });
+    if (other === undefined) differences.push({ database, kind, name, text: "missing in the target" });
+    else if (other.hash !== line.hash) differences.push({ database, kind, name, text: changed(line.definition, other.definition) });
   }
-  for (const line of target) if (!here.has(key(line))) found.push({ database, kind: line.kind, name: line.name, text: "only in the target" });
-  return found;
+  for (const line of target) if (!here.has(key(line))) differences.push({ database, kind: line.kind, name: line.name, text: "only in the target" });
+  return differences;
 }
 
 /** A newer version of the same extension comes with a newer server and is no difference. */
@@ -85,31 +85,31 @@ export interface ClusterComparison {
 /** Databases, roles, memberships and settings. */
 export function compareClusters(input: ClusterComparison): Difference[] {
   const { databases, keepRoles, otherPasswords, source, target } = input;
-  const found: Difference[] = [];
-  const tell = (kind: string, name: string, text: string): void => void found.push({ database: null, kind, name, text });
+  const differences: Difference[] = [];
+  const report = (kind: string, name: string, text: string): void => void differences.push({ database: null, kind, name, text });
   for (const name of databases) {
     const [here, there] = [source, target].map((facts) => facts.databases.find((each) => each.name === name));
-    if (there === undefined) tell("database", name, "missing in the target");
-    else if (here !== undefined) for (const text of databaseDifferences(here, there, input.tablespaces)) tell("database", name, text);
+    if (there === undefined) report("database", name, "missing in the target");
+    else if (here !== undefined) for (const text of databaseDifferences(here, there, input.tablespaces)) report("database", name, text);
   }
   const isKept = (name: string): boolean => keepRoles.includes(name);
   for (const role of movedRoles(source)) {
     const there = target.roles.find(({ name }) => name === role.name);
-    if (there === undefined) tell("role", role.name, "missing in the target");
+    if (there === undefined) report("role", role.name, "missing in the target");
     else if (!isKept(role.name))
-      for (const text of [...roleDifferences(role, there), ...commentDifference(role, there)]) tell("role", role.name, text);
+      for (const text of [...roleDifferences(role, there), ...commentDifference(role, there)]) report("role", role.name, text);
   }
-  for (const name of otherPasswords ?? []) if (!isKept(name)) tell("role", name, "different password");
-  tellMissing("membership", keyed(movedMemberships(source), membershipKey(source)), keyed(target.memberships, membershipKey(target)), tell);
+  for (const name of otherPasswords ?? []) if (!isKept(name)) report("role", name, "different password");
+  reportMissing("membership", keyed(movedMemberships(source), membershipKey(source)), keyed(target.memberships, membershipKey(target)), report);
   const moved = (facts: ClusterFacts): readonly SettingFacts[] =>
     movedSettings(facts, databases).filter(({ role }) => role === null || !isKept(role));
-  tellMissing("setting", keyed(moved(source), settingKey), keyed(moved(target), settingKey), tell);
-  for (const each of extra(keyed(moved(target), settingKey), keyed(moved(source), settingKey))) tell("setting", each, "only in the target");
-  return found;
+  reportMissing("setting", keyed(moved(source), settingKey), keyed(moved(target), settingKey), report);
+  for (const each of extra(keyed(moved(target), settingKey), keyed(moved(source), settingKey))) report("setting", each, "only in the target");
+  return differences;
 }
 
 function databaseDifferences(source: DatabaseFacts, target: DatabaseFacts, tablespaces: boolean): string[] {
-  const told: readonly (readonly [what: string, of: (facts: DatabaseFacts) => string])[] = [
+  const compared: readonly (readonly [what: string, of: (facts: DatabaseFacts) => string])[] = [
     ["owner", ({ owner }) => owner],
     ["encoding", ({ encoding }) => encoding],
     ["locale", (facts) => localeKey(facts).replaceAll("_", "-")],
@@ -119,7 +119,7 @@ function databaseDifferences(source: DatabaseFacts, target: DatabaseFacts, table
     ["grants", ({ grants }) => grants.map(grantText).sort().join(", ")],
     ...(tablespaces ? ([["tablespace", ({ tablespace }: DatabaseFacts) => tablespace]] as const) : []),
   ];
-  return told.flatMap(([what, of]) => (of(source) === of(target) ? [] : [`${what}: ${changed(of(source), of(target))}`]));
+  return compared.flatMap(([what, of]) => (of(source) === of(target) ? [] : [`${what}: ${changed(of(source), of(target))}`]));
 }
 
 function commentDifference(source: RoleFacts, target: RoleFacts): string[] {
@@ -138,7 +138,7 @@ function membershipKey({ roles }: ClusterFacts): (membership: Membership) => rea
   const inherits = new Map(roles.map((role) => [role.name, role.inherits]));
   return ({ admin, inherit, member, role, set }) => {
     const options = [admin ? "admin" : "", (inherit ?? inherits.get(member)) === false ? "no inherit" : "", set === false ? "no set" : ""];
-    return [`${member} in ${role}`, options.filter((word) => word !== "").join(", ")];
+    return [`${member} in ${role}`, options.filter((option) => option !== "").join(", ")];
   };
 }
 
@@ -151,16 +151,16 @@ function keyed<T>(items: readonly T[], key: (item: T) => readonly [string, strin
   return new Map(items.map(key));
 }
 
-function tellMissing(
+function reportMissing(
   kind: string,
   source: ReadonlyMap<string, string>,
   target: ReadonlyMap<string, string>,
-  tell: (kind: string, name: string, text: string) => void,
+  report: (kind: string, name: string, text: string) => void,
 ): void {
   for (const [name, value] of source) {
     const other = target.get(name);
-    if (other === undefined) tell(kind, name, "missing in the target");
-    else if (other !== value) tell(kind, name, changed(value, other));
+    if (other === undefined) report(kind, name, "missing in the target");
+    else if (other !== value) report(kind, name, changed(value, other));
   }
 }
 

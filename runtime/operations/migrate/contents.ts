@@ -58,9 +58,9 @@ export async function beginLooking(session: Session): Promise<void> {
 }
 
 export async function loadDatabaseContents(session: Session, stop: () => void): Promise<Contents> {
-  const { rows: found } = await session.query(ROW_TABLES);
+  const { rows: tableRows } = await session.query(ROW_TABLES);
   const tables: TableSum[] = [];
-  for (const { isView, name } of found as { name: string; isView: boolean }[]) {
+  for (const { isView, name } of tableRows as { name: string; isView: boolean }[]) {
     stop();
     const { rows } = await session.query(sumSql(name));
     const [row] = rows as { rows: string; sum: string }[];
@@ -79,8 +79,8 @@ function sumOf(hash: string): string {
 }
 
 async function loadSequences(session: Session): Promise<ReadonlyMap<string, string>> {
-  const { rows: found } = await session.query(SEQUENCES);
-  const names = (found as { name: string }[]).map(({ name }) => name);
+  const { rows: sequenceRows } = await session.query(SEQUENCES);
+  const names = (sequenceRows as { name: string }[]).map(({ name }) => name);
   const values = new Map<string, string>();
   for (let first = 0; first < names.length; first += SEQUENCES_AT_ONCE) {
     const parts = names
@@ -116,22 +116,22 @@ async function loadLargeObjects(session: Session): Promise<LargeObjects> {
  */
 export async function differingLargeObjects(source: Session, target: Session, countMax: number): Promise<string[]> {
   const [left, right] = [walk(source), walk(target)];
-  const found: string[] = [];
+  const differing: string[] = [];
   let [a, b] = [await left.next(), await right.next()];
-  while (found.length < countMax && !(a.done && b.done)) {
+  while (differing.length < countMax && !(a.done && b.done)) {
     const [x, y] = [a.done ? null : a.value, b.done ? null : b.value];
     if (x !== null && y !== null && x.oid === y.oid) {
-      if (x.hash !== y.hash) found.push(String(x.oid));
+      if (x.hash !== y.hash) differing.push(String(x.oid));
       [a, b] = [await left.next(), await right.next()];
     } else if (y === null || (x !== null && x.oid < y.oid)) {
-      found.push(`${x?.oid ?? ""} (missing in the target)`);
+      differing.push(`${x?.oid ?? ""} (missing in the target)`);
       a = await left.next();
     } else {
-      found.push(`${y.oid} (only in the target)`);
+      differing.push(`${y.oid} (only in the target)`);
       b = await right.next();
     }
   }
-  return found;
+  return differing;
 }
 
 const OBJECTS_AT_ONCE = 1000;

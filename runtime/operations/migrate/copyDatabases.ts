@@ -69,8 +69,8 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
       const chosen = facts.databases.filter(({ name }) => names.includes(name));
       // As it is now that no other session can change it.
       const databases = plan.databases.map((planned): PlannedDatabase => {
-        const found = chosen.find(({ name }) => name === planned.name);
-        return found === undefined ? planned : { ...planned, state: stateOf(found, facts.systemId, there) };
+        const current = chosen.find(({ name }) => name === planned.name);
+        return current === undefined ? planned : { ...planned, state: stateOf(current, facts.systemId, there) };
       });
       const guards = await setGuard(source, chosen, (database) => readOnlyOf(facts, database));
       ctx.log.info(`migrate: ${chosen.length} databases of the source are read-only`);
@@ -78,7 +78,7 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
         await requireNobody(source, names, options.disconnect, ctx);
         await copyRoles(source, target, facts, plan, options);
         const largestFirst = databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
-        const copied = await mapParallel(largestFirst, options.lanes, (database) =>
+        const copied = await mapParallel(largestFirst, options.processMax, (database) =>
           // Each has its own session and transaction.
           withSession(servers, servers.target, undefined, (own) => new Copy(servers, own, [facts, there], guards, options, ctx).database(database)),
         );
@@ -242,9 +242,9 @@ class Copy {
   /** Removes an unfinished copy of an earlier run; any other database of that name stays. @throws dbInvalid */
   async #removeScratch(scratch: string): Promise<void> {
     const { databases } = await loadFacts(this.#target);
-    const found = databases.find(({ name }) => name === scratch);
-    if (found === undefined) return;
-    if (!found.isCopying) {
+    const current = databases.find(({ name }) => name === scratch);
+    if (current === undefined) return;
+    if (!current.isCopying) {
       // A run killed between creating and marking it leaves an empty database.
       const { objectCount } = await withSession(this.#servers, this.#servers.target, scratch, (session) => loadContents(session, scratch));
       if (objectCount > 0)

@@ -33,13 +33,13 @@ export function gatherPlanInput(servers: Servers, options: MigrationOptions, ctx
 function loadAllContents(
   servers: Servers,
   source: ClusterFacts,
-  { exclude, include, lanes }: MigrationOptions,
+  { exclude, include, processMax }: MigrationOptions,
   ctx: Context,
 ): Promise<DatabaseContents[]> {
   const asked = source.databases.filter(
     ({ allowsConnections, name }) => allowsConnections && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
   );
-  return mapParallel(asked, lanes, ({ name }) => {
+  return mapParallel(asked, processMax, ({ name }) => {
     ctx.signal.throwIfAborted();
     return withSession(servers, servers.source, name, (session) => loadContents(session, name));
   });
@@ -50,11 +50,14 @@ async function findMissingLocales(target: Session, databases: readonly DatabaseF
   const byKey = new Map(databases.filter(({ provider }) => provider !== "builtin").map((facts) => [localeKey(facts), facts]));
   const missing: string[] = [];
   for (const [key, { collate, ctype, locale, provider }] of byKey) {
-    const words =
+    const options =
       provider === "icu" ? `provider = icu, locale = ${literal(locale ?? "und")}` : `lc_collate = ${literal(collate)}, lc_ctype = ${literal(ctype)}`;
     try {
       // The last statement fails on purpose: nothing stays.
-      await inTransaction(target, [`CREATE COLLATION pg_temp."pgbackstop locale" (${words})`, "DO $$ BEGIN RAISE 'pgbackstop: it is there'; END $$"]);
+      await inTransaction(target, [
+        `CREATE COLLATION pg_temp."pgbackstop locale" (${options})`,
+        "DO $$ BEGIN RAISE 'pgbackstop: it is there'; END $$",
+      ]);
     } catch (error) {
       if (/could not (create locale|open collator)|is not supported|no encoding/i.test(toBackupError(error).message)) missing.push(key);
     }

@@ -38,16 +38,18 @@ export async function judgeFinish(repos: readonly Repository[], databases: reado
       `different, or not compared with a read-only source: ${unverified.map(({ name }) => `'${name}'`).join(", ")}: pgbackstop migrate verify`,
     );
   if (repos.length === 0) missing.push("no repository is configured, so these data have no backup");
-  const found = await perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups.filter(({ startedAtS }) => startedAtS >= (copiedAtS ?? 0)));
+  const answers = await perRepo(repos, async (repo) =>
+    (await loadBackupInfo(repo)).backups.filter(({ startedAtS }) => startedAtS >= (copiedAtS ?? 0)),
+  );
   const labels = new Set<string>();
-  const backups = found.map((result) => {
-    if (!result.ok) missing.push(`repo${result.repoKey} cannot be read: [${result.error.name}] ${result.error.message}`);
+  const backups = answers.map((result) => {
+    if (!result.ok) missing.push(`repo${result.repoIndex} cannot be read: [${result.error.name}] ${result.error.message}`);
     const since = result.ok ? result.value : [];
     for (const { label } of since) labels.add(label);
     const [first] = since;
     if (result.ok && first === undefined)
-      missing.push(`repo${result.repoKey} has no backup that began after the copy: pgbackstop backup --repo=${result.repoKey}`);
-    return { repo: result.repoKey, label: first?.label ?? null };
+      missing.push(`repo${result.repoIndex} has no backup that began after the copy: pgbackstop backup --repo=${result.repoIndex}`);
+    return { repo: result.repoIndex, label: first?.label ?? null };
   });
   const drills = (await loadDrillHistory(repos, ctx)).filter(({ backup, ok }) => ok && backup !== null && labels.has(backup.label));
   const drill = drills.at(-1)?.id ?? null;

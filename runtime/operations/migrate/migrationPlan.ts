@@ -11,7 +11,7 @@ export interface MigrationOptions {
   /** Terminate the source's client sessions. */
   readonly disconnect: boolean;
   /** Databases at a time. */
-  readonly lanes: number;
+  readonly processMax: number;
 }
 
 export interface PlanInput {
@@ -97,7 +97,7 @@ export function planMigration(input: PlanInput): MigrationPlan {
     refusals,
     warnings,
     sizeBytes,
-    estimateSeconds: Math.ceil(Math.max(longest, seconds.reduce((sum, each) => sum + each, 0) / options.lanes)),
+    estimateSeconds: Math.ceil(Math.max(longest, seconds.reduce((sum, each) => sum + each, 0) / options.processMax)),
   };
 }
 
@@ -127,7 +127,7 @@ export function localeKey({ collate, ctype, locale, provider }: DatabaseFacts): 
 
 /** Empty when they are equal. */
 export function roleDifferences(source: RoleFacts, target: RoleFacts): string[] {
-  const told: readonly (keyof RoleFacts)[] = [
+  const compared: readonly (keyof RoleFacts)[] = [
     "isSuperuser",
     "inherits",
     "createsRoles",
@@ -138,12 +138,12 @@ export function roleDifferences(source: RoleFacts, target: RoleFacts): string[] 
     "connectionLimit",
     "validUntil",
   ];
-  return told.flatMap((name) => (source[name] === target[name] ? [] : [`${name} ${String(source[name])}, there ${String(target[name])}`]));
+  return compared.flatMap((name) => (source[name] === target[name] ? [] : [`${name} ${String(source[name])}, there ${String(target[name])}`]));
 }
 
-type Tell = (fact: string, rule: string, wayOut: string) => void;
+type AddFinding = (fact: string, rule: string, wayOut: string) => void;
 
-function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: Tell): void {
+function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: AddFinding): void {
   if (source.systemId === target.systemId)
     refuse(
       "source and target are the same cluster",
@@ -156,17 +156,17 @@ function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: Tell):
       "a dump can only be loaded into the same or a newer version",
       "create the target with the same or a newer version",
     );
-  for (const [facts, word] of [
+  for (const [facts, side] of [
     [source, "source"],
     [target, "target"],
   ] as const) {
     if (facts.inRecovery)
-      refuse(`the ${word} is a standby`, "a standby is read-only, so a migration can neither copy into it nor block writes", "use its primary");
+      refuse(`the ${side} is a standby`, "a standby is read-only, so a migration can neither copy into it nor block writes", "use its primary");
     if (!facts.isSuperuser)
       refuse(
-        `the role of the ${word} is not a superuser`,
+        `the role of the ${side} is not a superuser`,
         "a migration copies roles, owners, grants and large objects of all roles",
-        `connect to the ${word} as a superuser (CloudNativePG: enableSuperuserAccess)`,
+        `connect to the ${side} as a superuser (CloudNativePG: enableSuperuserAccess)`,
       );
   }
   for (const { database, name } of source.prepared)
@@ -177,7 +177,7 @@ function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: Tell):
     );
 }
 
-function chooseDatabases({ contents, options, source }: PlanInput, refuse: Tell, warn: Tell): readonly DatabaseFacts[] {
+function chooseDatabases({ contents, options, source }: PlanInput, refuse: AddFinding, warn: AddFinding): readonly DatabaseFacts[] {
   const { exclude, include } = options;
   const known = new Set(source.databases.map(({ name }) => name));
   for (const name of [...include, ...exclude])
@@ -206,7 +206,7 @@ function chooseDatabases({ contents, options, source }: PlanInput, refuse: Tell,
   });
 }
 
-function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, options, source, target }: PlanInput, refuse: Tell): void {
+function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, options, source, target }: PlanInput, refuse: AddFinding): void {
   for (const facts of chosen) {
     const there = target.databases.find(({ name }) => name === facts.name);
     if (there !== undefined && there.migration?.from !== source.systemId)
@@ -231,7 +231,7 @@ function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, opti
   }
 }
 
-function judgeRoles({ options, source, target }: PlanInput, refuse: Tell): readonly RoleFacts[] {
+function judgeRoles({ options, source, target }: PlanInput, refuse: AddFinding): readonly RoleFacts[] {
   const isThere = new Map(target.roles.map((role) => [role.name, role]));
   for (const name of options.keepRoles)
     if (!isThere.has(name)) refuse(`the target has no role '${name}' to keep`, "a kept role must exist", "create it, or let the migration copy it");
@@ -258,7 +258,7 @@ function judgeRoles({ options, source, target }: PlanInput, refuse: Tell): reado
   });
 }
 
-function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refuse: Tell, warn: Tell): void {
+function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refuse: AddFinding, warn: AddFinding): void {
   const { availableExtensions, contents, source, target } = input;
   const names = new Set(chosen.map(({ name }) => name));
   const available = new Set(availableExtensions);

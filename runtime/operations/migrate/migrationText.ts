@@ -79,8 +79,8 @@ function clientLines(clients: readonly ClientFacts[]): string[] {
   );
 }
 
-function findings(sign: string, found: readonly PlanFinding[]): string[] {
-  return found.flatMap(({ fact, rule, wayOut }) => [`  ${sign} ${fact}`, `      ${rule}: ${wayOut}`]);
+function findings(sign: string, entries: readonly PlanFinding[]): string[] {
+  return entries.flatMap(({ fact, rule, wayOut }) => [`  ${sign} ${fact}`, `      ${rule}: ${wayOut}`]);
 }
 
 function listed(names: readonly string[]): string {

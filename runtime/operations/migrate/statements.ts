@@ -24,7 +24,7 @@ const LISTS = new Set([
 /** Without its password: statements may be logged. */
 export function createRole(role: RoleFacts): string[] {
   const flag = (name: string, isSet: boolean): string => (isSet ? name : `NO${name}`);
-  const words = [
+  const clauses = [
     flag("SUPERUSER", role.isSuperuser),
     flag("INHERIT", role.inherits),
     flag("CREATEROLE", role.createsRoles),
@@ -36,7 +36,7 @@ export function createRole(role: RoleFacts): string[] {
     ...(role.validUntil === null ? [] : [`VALID UNTIL ${literal(role.validUntil)}`]),
   ];
   const name = identifier(role.name);
-  return [`CREATE ROLE ${name} WITH ${words.join(" ")}`, ...(role.comment === null ? [] : [`COMMENT ON ROLE ${name} IS ${literal(role.comment)}`])];
+  return [`CREATE ROLE ${name} WITH ${clauses.join(" ")}`, ...(role.comment === null ? [] : [`COMMENT ON ROLE ${name} IS ${literal(role.comment)}`])];
 }
 
 /** `targetVersion` is the major version of the executing server: options of a membership exist since 16. */
@@ -60,7 +60,7 @@ export function alterSetting({ name, role, value }: SettingFacts, database: stri
 
 /** An empty database under a temporary name until it is complete. */
 export function createDatabase(facts: DatabaseFacts, name: string, withTablespace: boolean): string {
-  const words = [
+  const clauses = [
     `OWNER ${identifier(facts.owner)}`,
     "TEMPLATE template0",
     `ENCODING ${literal(facts.encoding)}`,
@@ -71,7 +71,7 @@ export function createDatabase(facts: DatabaseFacts, name: string, withTablespac
     ...(facts.icuRules === null ? [] : [`ICU_RULES ${literal(facts.icuRules)}`]),
     ...(withTablespace && facts.tablespace !== "pg_default" ? [`TABLESPACE ${identifier(facts.tablespace)}`] : []),
   ];
-  return `CREATE DATABASE ${identifier(name)} WITH ${words.join(" ")}`;
+  return `CREATE DATABASE ${identifier(name)} WITH ${clauses.join(" ")}`;
 }
 
 /** Grants of a database as in the source: revokes all, then grants each. */

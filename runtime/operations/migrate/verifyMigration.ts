@@ -28,7 +28,7 @@ export interface VerifyOptions {
   readonly keepRoles: readonly string[];
   readonly rolePasswords: boolean;
   readonly tablespaces: boolean;
-  readonly lanes: number;
+  readonly processMax: number;
 }
 
 export interface DatabaseReport {
@@ -62,7 +62,7 @@ export interface VerifyReport {
 }
 
 export const DIFFERENCES_MAX = 1000;
-const OBJECTS_TOLD_MAX = 20;
+const OBJECTS_SHOWN_MAX = 20;
 const MAINTAIN_SINCE = 17;
 
 interface Compared {
@@ -79,7 +79,7 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
       const otherPasswords = options.rolePasswords ? await comparePasswords(source, target, here) : null;
       const differences: Difference[] = compareClusters({ source: here, target: there, ...options, otherPasswords });
       const present = options.databases.filter((name) => there.databases.some((each) => each.name === name));
-      const compared = await mapParallel(present, options.lanes, (name) => compareDatabase(servers, name, [here, there], ctx));
+      const compared = await mapParallel(present, options.processMax, (name) => compareDatabase(servers, name, [here, there], ctx));
       const notes = compared.flatMap((each) => each.notes);
       differences.push(...compared.flatMap((each) => each.differences));
       const report: VerifyReport = {
@@ -151,8 +151,8 @@ export async function compareDatabase(
 }
 
 async function nameLargeObjects(database: string, source: Session, target: Session): Promise<Difference[]> {
-  const found = await differingLargeObjects(source, target, OBJECTS_TOLD_MAX);
-  const names = found.length === 0 ? ["one of them"] : found;
+  const oids = await differingLargeObjects(source, target, OBJECTS_SHOWN_MAX);
+  const names = oids.length === 0 ? ["one of them"] : oids;
   return names.map((name) => ({ database, kind: "large object", name, text: "not the same contents, owner or grants" }));
 }
 
@@ -197,14 +197,14 @@ async function comparePasswords(source: Session, target: Session, facts: Cluster
   return names.filter((name) => there.has(name) && here.get(name) !== there.get(name));
 }
 
-interface Found {
+interface Verdicts {
   isEqual(database: string): boolean;
   /** Otherwise the source may have more when the mark is read. */
   isGuarded(database: string): boolean;
 }
 
 /** A copy that was once equal and no longer is loses its mark. */
-async function markVerified(target: Session, facts: ClusterFacts, databases: readonly string[], { isEqual, isGuarded }: Found): Promise<void> {
+async function markVerified(target: Session, facts: ClusterFacts, databases: readonly string[], { isEqual, isGuarded }: Verdicts): Promise<void> {
   const nowS = await target.nowS();
   await inTransaction(
     target,

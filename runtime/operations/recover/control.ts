@@ -40,8 +40,8 @@ export function serverControl(facts: HostFacts, commands: ServerCommands, logFil
 }
 
 function debianControl({ major, name }: { readonly major: string; readonly name: string }): ServerControl {
-  const words = (verb: string, ...more: string[]): string[] => ["pg_ctlcluster", "--skip-systemctl-redirect", major, name, verb, ...more];
-  return { stop: words("stop", "-m", "fast"), start: words("start"), asAccount: false };
+  const command = (verb: string, ...more: string[]): string[] => ["pg_ctlcluster", "--skip-systemctl-redirect", major, name, verb, ...more];
+  return { stop: command("stop", "-m", "fast"), start: command("start"), asAccount: false };
 }
 
 /** Longer than any recovery: pg_ctl ends earlier if the server does. */

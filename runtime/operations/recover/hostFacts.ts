@@ -77,10 +77,10 @@ export async function loadHostFacts(configuredDirectory: string, ctx: Context): 
 
 /** Free bytes for ordinary accounts in the file system of a path or of its nearest existing parent. */
 export async function freeBytesAt(path: string): Promise<{ readonly device: number; readonly freeBytes: number }> {
-  for (let place = path; ; place = dirname(place)) {
-    const info = await statOrNull(place);
-    if (info === null && place !== dirname(place)) continue;
-    const { bavail, bsize } = await statfs(place);
+  for (let candidate = path; ; candidate = dirname(candidate)) {
+    const info = await statOrNull(candidate);
+    if (info === null && candidate !== dirname(candidate)) continue;
+    const { bavail, bsize } = await statfs(candidate);
     return { device: info?.dev ?? 0, freeBytes: bavail * bsize };
   }
 }
@@ -93,13 +93,13 @@ async function newestWalAtS(walDirectory: string): Promise<number | null> {
 }
 
 async function findTablespaces(dataDirectory: string, control: PgControl): Promise<string[]> {
-  const found: string[] = [];
+  const directories: string[] = [];
   for (const oid of await readdir(`${dataDirectory}/pg_tblspc`).catch(() => [] as string[])) {
     const location = await realpath(`${dataDirectory}/pg_tblspc/${oid}`).catch(() => null);
     const directory = location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
-    if (directory !== null && (await statOrNull(directory)) !== null) found.push(directory);
+    if (directory !== null && (await statOrNull(directory)) !== null) directories.push(directory);
   }
-  return found.sort();
+  return directories.sort();
 }
 
 /** The process in postmaster.pid, if it lives and works in this directory. */
@@ -119,14 +119,14 @@ export async function findServer(dataDirectory: string): Promise<ServerFacts | n
 
 async function findUnits(cluster: HostFacts["debianCluster"]): Promise<string[]> {
   const usual = ["/etc/systemd/system", "/run/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system"];
-  const found = new Set<string>();
+  const units = new Set<string>();
   for (const directory of usual) {
     const names = await readdir(directory).catch(() => [] as string[]);
-    if (cluster !== null && names.includes("postgresql@.service")) found.add(`postgresql@${cluster.major}-${cluster.name}.service`);
+    if (cluster !== null && names.includes("postgresql@.service")) units.add(`postgresql@${cluster.major}-${cluster.name}.service`);
     // Debian's unit of this name only stands for all clusters.
-    if (cluster === null && names.includes("postgresql.service") && !names.includes("postgresql@.service")) found.add("postgresql.service");
+    if (cluster === null && names.includes("postgresql.service") && !names.includes("postgresql@.service")) units.add("postgresql.service");
   }
-  return [...found];
+  return [...units];
 }
 
 async function findDebianCluster(...directories: readonly string[]): Promise<HostFacts["debianCluster"]> {
@@ -143,8 +143,8 @@ async function loadMounts(): Promise<string[]> {
   const text = (await readOrNull("/proc/self/mountinfo")) ?? "";
   const octal = /\\([0-7]{3})/g;
   return text.split("\n").flatMap((line) => {
-    const place = line.split(" ")[4];
-    return place === undefined ? [] : [place.replaceAll(octal, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))];
+    const mountPoint = line.split(" ")[4];
+    return mountPoint === undefined ? [] : [mountPoint.replaceAll(octal, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))];
   });
 }
 

@@ -73,7 +73,7 @@ export class JournalFile {
       `'${this.#other}' belongs to account ${info.uid} and is in a directory that others than root can write: root does not use it`,
       {
         path: this.#other,
-        hint: [`If that account has started a ${NOUNS[this.#kind]}, run ${this.#kind} as that account to continue it.`, WAY_OUT],
+        hint: [`If that account has started a ${NOUNS[this.#kind]}, run ${this.#kind} as that account to continue it.`, START_OVER_HINT],
       },
     );
   }
@@ -95,14 +95,14 @@ export class JournalFile {
 
   #makeRootsDirectory(): void {
     const path = dirname(this.path);
-    for (const [place, mode] of [
+    for (const [directory, mode] of [
       [dirname(path), 0o755],
       [path, ROOTS_DIRECTORY_MODE],
     ] as const) {
       try {
-        mkdirSync(place, { mode });
+        mkdirSync(directory, { mode });
       } catch (error) {
-        if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${place}'`, place, error);
+        if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${directory}'`, directory, error);
       }
     }
     this.#requireRootsAlone();
@@ -120,7 +120,7 @@ export class JournalFile {
 }
 
 const NOUNS: Readonly<Record<JournalKind, string>> = { recover: "recovery", rollback: "rollback" };
-const WAY_OUT =
+const START_OVER_HINT =
   "To start over, rename the directories back by hand (old data are called *.before-recover-* or *.before-rollback-*) and remove the file.";
 
 /** Invalid JSON in an untrusted file (no path) is null. */
@@ -129,7 +129,7 @@ function parse(text: string, path: string | null): unknown {
     return JSON.parse(text) as unknown;
   } catch (error) {
     if (path === null) return null;
-    throw fail("format", `'${path}' is not a journal: ${String(error)}`, { path, hint: WAY_OUT, cause: error });
+    throw fail("format", `'${path}' is not a journal: ${String(error)}`, { path, hint: START_OVER_HINT, cause: error });
   }
 }
 

@@ -21,8 +21,8 @@ export interface Rights {
 type Moved = Pick<Journal, "account" | "dataDirectory" | "moves" | "stamp">;
 
 /** Runs before anything is stopped: root must not move what the account's link leads to. @throws fileOwner (88) */
-export async function requireOwned(place: Omit<Moved, "stamp">): Promise<void> {
-  for (const { from } of place.moves) await requireOwner(from, ownersOf(from, place));
+export async function requireOwned(moved: Omit<Moved, "stamp">): Promise<void> {
+  for (const { from } of moved.moves) await requireOwner(from, ownersOf(from, moved));
 }
 
 /**
@@ -45,18 +45,18 @@ export async function requireRights({ account, moves }: Omit<Moved, "stamp">, ri
 }
 
 /** @throws fileMove (74), fileOwner (88) */
-export async function moveAside(place: Omit<Moved, "stamp">, rights: Rights): Promise<void> {
-  for (const { from, to } of place.moves) {
+export async function moveAside(moved: Omit<Moved, "stamp">, rights: Rights): Promise<void> {
+  for (const { from, to } of moved.moves) {
     if (await exists(to)) continue;
-    await renameTo(from, to, ownersOf(from, place), rights);
+    await renameTo(from, to, ownersOf(from, moved), rights);
   }
 }
 
 /** Puts the old directories back and keeps the newer ones as `<name>.recovered-<stamp>`. Returns those paths. */
-export async function moveBack(place: Moved, rights: Rights): Promise<string[]> {
+export async function moveBack(moved: Moved, rights: Rights): Promise<string[]> {
   const kept: string[] = [];
-  for (const { from, to } of place.moves.toReversed()) {
-    const owners = ownersOf(from, place);
+  for (const { from, to } of moved.moves.toReversed()) {
+    const owners = ownersOf(from, moved);
     if (!(await exists(to))) continue;
     if (await exists(from)) {
       const isEmpty = await change(from, rights, () => rmdir(from)).then(
@@ -64,7 +64,7 @@ export async function moveBack(place: Moved, rights: Rights): Promise<string[]> 
         () => false,
       );
       if (!isEmpty) {
-        const aside = `${from}.recovered-${place.stamp}`;
+        const aside = `${from}.recovered-${moved.stamp}`;
         await renameTo(from, aside, owners, rights);
         kept.push(aside);
       }

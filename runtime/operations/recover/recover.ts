@@ -18,9 +18,9 @@ import type { Opened } from "./steps";
 
 export interface RecoverTools {
   /** Runs another program, as this process or as PostgreSQL's account. */
-  program(words: readonly string[], asAccount: boolean): Promise<ProgramEnd>;
+  program(args: readonly string[], asAccount: boolean): Promise<ProgramEnd>;
   /** Runs this program as PostgreSQL's account; its log goes to ours. */
-  self(words: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
+  self(args: readonly string[], signal: AbortSignal): Promise<SelfEnd>;
   /** Works on the account's files with its rights. Nothing else of this process may run meanwhile. */
   asAccount<T>(work: () => Promise<T>): Promise<T>;
   /** Shell command that ends in `archive-get %f "%p"`. */

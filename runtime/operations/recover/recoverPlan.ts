@@ -39,7 +39,7 @@ export interface PlanInput {
   readonly live: LiveServer | null;
   readonly control: ServerControl;
   /** Free space at the destination of each of the source's targets, in their order. */
-  readonly room: readonly { readonly device: number; readonly freeBytes: number }[];
+  readonly freeSpace: readonly { readonly device: number; readonly freeBytes: number }[];
   /** The user wants the server's last WAL archived. */
   readonly finishWal: boolean;
   /** A running backup or restore of this stanza on this host. */
@@ -58,7 +58,7 @@ export interface Move {
 export interface RecoverPlan {
   readonly moves: readonly Move[];
   /** Arguments of `restore`. */
-  readonly restoreWords: readonly string[];
+  readonly restoreArgs: readonly string[];
   /** The server runs: archive its last WAL before the stop. */
   readonly finishWal: boolean;
   /** The server is down and need not be stopped. */
@@ -67,8 +67,8 @@ export interface RecoverPlan {
 }
 
 /** Free space to leave: for fetched WAL and for what the server writes at its start. */
-const ROOM_FACTOR = 1.05;
-const ROOM_EXTRA_BYTES = 64 * 1024 * 1024;
+const SPACE_FACTOR = 1.05;
+const SPACE_EXTRA_BYTES = 64 * 1024 * 1024;
 /** A clock that is slightly ahead does not put the target in the future. */
 const CLOCK_SLACK_S = 1;
 
@@ -81,21 +81,21 @@ export function planRecover(input: PlanInput): RecoverPlan {
   requireSameCluster(facts, source);
   requireMovable(facts);
   const warnings = requireReachable(input);
-  requireRoom(input);
+  requireSpace(input);
   const aside = (path: string): Move => ({ from: path, to: `${path}.before-recover-${stamp}` });
   const moves = [...facts.tablespaces, ...(facts.walDirectory === null ? [] : [facts.walDirectory])].map(aside);
   // Last: while it exists, it shows which directories belong to it.
   if (facts.owner !== null) moves.push(aside(facts.dataDirectory));
   return {
     moves,
-    restoreWords: restoreWords(input),
+    restoreArgs: restoreArgs(input),
     finishWal: input.finishWal && live !== null && live.archiveMode !== "off",
     isStopped: facts.server === null,
     warnings,
   };
 }
 
-function restoreWords({ facts, request, source }: PlanInput): string[] {
+function restoreArgs({ facts, request, source }: PlanInput): string[] {
   const { target, targetAction, targetExclusive, targetTimeline, type } = request;
   return [
     // Resumes a directory that was begun.
@@ -145,7 +145,7 @@ function requireSameCluster({ control, dataDirectory }: HostFacts, source: Recov
 /** A rename needs no space, but a mount point cannot be renamed. @throws fileMove (74) */
 function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: HostFacts): void {
   for (const path of [dataDirectory, ...(walDirectory === null ? [] : [walDirectory]), ...tablespaces]) {
-    const mount = mounts.find((place) => place === path || place.startsWith(`${path}/`));
+    const mount = mounts.find((each) => each === path || each.startsWith(`${path}/`));
     if (mount === undefined) continue;
     throw fail("fileMove", `'${mount}' is a mount point, so '${path}' cannot be renamed to keep the old data`, {
       hint: [
@@ -187,13 +187,13 @@ function requireReachable({ facts, live, nowS, request, source }: PlanInput): st
 }
 
 /** @throws fileWrite (64) */
-function requireRoom({ room, source }: PlanInput): void {
+function requireSpace({ freeSpace, source }: PlanInput): void {
   const needed = new Map<number, { neededBytes: number; freeBytes: number; path: string }>();
   for (const [index, target] of source.targets.entries()) {
-    const at = room[index];
+    const at = freeSpace[index];
     if (at === undefined) continue;
-    const known = needed.get(at.device) ?? { neededBytes: ROOM_EXTRA_BYTES, freeBytes: at.freeBytes, path: target.path };
-    known.neededBytes += target.sizeBytes * ROOM_FACTOR;
+    const known = needed.get(at.device) ?? { neededBytes: SPACE_EXTRA_BYTES, freeBytes: at.freeBytes, path: target.path };
+    known.neededBytes += target.sizeBytes * SPACE_FACTOR;
     needed.set(at.device, known);
   }
   for (const { freeBytes, neededBytes, path } of needed.values()) {
@@ -229,7 +229,7 @@ export function planText(plan: RecoverPlan, { control, facts, request, source }:
   return [
     `Recovery of stanza ${request.stanza} in ${facts.dataDirectory}`,
     "",
-    `  from     repo${source.repoKey} ${source.place}`,
+    `  from     repo${source.repoIndex} ${source.location}`,
     `  backup   ${source.label} of ${timeText(source.stoppedAtS)}`,
     `  replays  ${replayed}`,
     `  until    ${untilText(request)}`,

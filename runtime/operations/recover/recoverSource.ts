@@ -14,15 +14,15 @@ import { findNewestWal } from "../info/destinations";
 import { type ChooseOptions, openSources } from "../restore/openSources";
 import { loadTimelines } from "../restore/timelines";
 import { loadBackupInfo } from "../../repository/infoStore";
-import { type WalWay, walWay } from "./way";
+import { type ReplayPath, replayPath } from "./replayPath";
 
 /** Used when the size is unknown. */
 export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 export interface RecoverSource {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   /** `s3://bucket/prefix`, `/mnt/nas/backups` */
-  readonly place: string;
+  readonly location: string;
   readonly label: string;
   readonly stoppedAtS: number;
   readonly pgVersion: string;
@@ -32,7 +32,7 @@ export interface RecoverSource {
   readonly fileCount: number;
   /** The last segment that makes the backup consistent; null for a backup of a stopped server, which needs none. */
   readonly walStop: string | null;
-  readonly wal: WalWay | null;
+  readonly wal: ReplayPath | null;
   /** When a repository received its newest WAL; null without WAL. */
   readonly newestWalStoredAtS: number | null;
 }
@@ -54,8 +54,8 @@ export async function findRecoverSource(
   const newest = await perRepo(repos, findNewestWal);
   const storedAtS = Math.max(0, ...newest.map((result) => (result.ok ? (result.value?.storedAtS ?? 0) : 0)));
   return {
-    repoKey: repo.key,
-    place: repo.storage.name,
+    repoIndex: repo.key,
+    location: repo.storage.name,
     label: manifest.label,
     stoppedAtS: manifest.stoppedAtS,
     pgVersion: manifest.pg.version,
@@ -63,7 +63,7 @@ export async function findRecoverSource(
     targets: targetsOf(manifest),
     fileCount: manifest.files.length,
     walStop: manifest.archiveStop ?? null,
-    wal: manifest.archiveStart === undefined ? null : await findWay(repos, manifest, options, ctx),
+    wal: manifest.archiveStart === undefined ? null : await findReplayPath(repos, manifest, options, ctx),
     newestWalStoredAtS: storedAtS === 0 ? null : storedAtS,
   };
 }
@@ -79,12 +79,12 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 }
 
 /** Over all repositories: one fills another's gaps. */
-async function findWay(
+async function findReplayPath(
   repos: readonly Repository[],
   manifest: Manifest,
   options: ChooseOptions & { readonly walSegmentSizeBytes: number },
   ctx: Context,
-): Promise<WalWay> {
+): Promise<ReplayPath> {
   const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
   const first = manifest.archiveStart ?? "";
   const stored = new Map<string, number>();
@@ -94,10 +94,10 @@ async function findWay(
       if (isSegment(wal.name) && parseWalName(wal.name)?.kind === "segment") stored.set(wal.name, wal.sizeRepoBytes);
     return { repo, info };
   });
-  for (const result of results) if (!result.ok) ctx.log.warn(`repo${result.repoKey}: unable to list WAL: ${result.error.message}`);
+  for (const result of results) if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: unable to list WAL: ${result.error.message}`);
   const readable = results.flatMap((result) => (result.ok ? [result.value] : []));
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;
   const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
-  return walWay(first, stored, followed, options.walSegmentSizeBytes);
+  return replayPath(first, stored, followed, options.walSegmentSizeBytes);
 }

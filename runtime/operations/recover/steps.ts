@@ -5,7 +5,7 @@ import type { Session } from "../../postgres/session";
 import type { LiveServer } from "./recoverPlan";
 
 const POLL_MS = 250;
-const TOLD_MS = 5000;
+const REPORT_MS = 5000;
 
 /** Null when no server answers. */
 export async function findLiveServer(open: () => Promise<Session>): Promise<LiveServer | null> {
@@ -56,13 +56,13 @@ export interface Opened {
  * waiting when the server ends.
  */
 export async function waitUntilOpen(open: () => Promise<Session>, ctx: Context): Promise<Opened> {
-  let toldAtMs = ctx.clock.monotonicMs();
+  let reportedAtMs = ctx.clock.monotonicMs();
   for (;;) {
-    const found = await lookAt(open);
-    if (typeof found === "object") return found;
-    if (ctx.clock.monotonicMs() - toldAtMs >= TOLD_MS) {
-      toldAtMs = ctx.clock.monotonicMs();
-      ctx.log.info(found);
+    const state = await lookAt(open);
+    if (typeof state === "object") return state;
+    if (ctx.clock.monotonicMs() - reportedAtMs >= REPORT_MS) {
+      reportedAtMs = ctx.clock.monotonicMs();
+      ctx.log.info(state);
     }
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }

@@ -27,19 +27,19 @@ const EVERYTHING: Selection = { notes: [], isZeroed: () => false };
  */
 export function selectDatabases(manifest: Manifest, include: readonly string[], exclude: readonly string[]): Selection {
   if (include.length === 0 && exclude.length === 0) return EVERYTHING;
-  const found = databaseIds(manifest);
-  const excluded = new Set(exclude.map((database) => idOf(manifest, found, database, "exclude")));
+  const ids = databaseIds(manifest);
+  const excluded = new Set(exclude.map((database) => idOf(manifest, ids, database, "exclude")));
   const included = new Set<string>();
   for (const database of include) {
-    const id = idOf(manifest, found, database, "include");
+    const id = idOf(manifest, ids, database, "include");
     if (isSystem(manifest, id)) throw fail("dbInvalid", "system databases (template0, postgres, etc.) are included by default");
     if (excluded.has(id)) throw fail("dbInvalid", `database to include '${id}' is in the exclude list`);
     included.add(id);
   }
-  const zeroed = new Set([...found].filter((id) => excluded.has(id) || (included.size > 0 && !included.has(id) && !isSystem(manifest, id))));
+  const zeroed = new Set([...ids].filter((id) => excluded.has(id) || (included.size > 0 && !included.has(id) && !isSystem(manifest, id))));
   return {
     notes: [
-      `databases found for selective restore (${[...found].join(", ")})`,
+      `databases found for selective restore (${[...ids].join(", ")})`,
       ...(zeroed.size === 0 ? [] : [`databases excluded (zeroed) from selective restore (${[...zeroed].join(", ")})`]),
     ],
     isZeroed: (name) => {
@@ -62,11 +62,11 @@ function databaseIds(manifest: Manifest): ReadonlySet<string> {
   return new Set([...ids].sort((left, right) => Number(left) - Number(right)));
 }
 
-function idOf(manifest: Manifest, found: ReadonlySet<string>, database: string, list: string): string {
-  if (found.has(database)) return database;
+function idOf(manifest: Manifest, ids: ReadonlySet<string>, database: string, list: string): string {
+  if (ids.has(database)) return database;
   const named = manifest.databases.find((row) => row.name === database);
   const id = named === undefined ? undefined : String(named.id);
-  if (id !== undefined && found.has(id)) return id;
+  if (id !== undefined && ids.has(id)) return id;
   throw fail("dbMissing", `database to ${list} '${database}' does not exist`, {
     hint: `the backup holds: ${manifest.databases.map((row) => row.name).join(", ")}.`,
   });

@@ -104,11 +104,11 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
  * pathNotEmpty
  */
 async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void> {
-  const place = layout.places.get(root);
-  if (place === undefined) return;
+  const location = layout.linkTargets.get(root);
+  if (location === undefined) return;
   const tablespaces = `${layout.dataDirectory}/pg_tblspc`;
   const links = [...layout.links.map((link) => link.path), ...(await readdir(tablespaces).catch(() => [])).map((name) => `${tablespaces}/${name}`)];
-  for (const link of links) if (await leadsTo(link, place)) return;
+  for (const link of links) if (await leadsTo(link, location)) return;
   if (!(await holdsFiles(root))) return;
   throw fail("pathNotEmpty", `unable to restore to path '${root}' because it contains files and no link in '${layout.dataDirectory}' leads there`, {
     hint: "Another cluster may need them. Restore elsewhere with --tablespace-map or --link-map, or empty this path.",
@@ -116,9 +116,9 @@ async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void
   });
 }
 
-async function leadsTo(link: string, place: string): Promise<boolean> {
+async function leadsTo(link: string, location: string): Promise<boolean> {
   if ((await lstat(link).catch(() => null))?.isSymbolicLink() !== true) return false;
-  const [from, to] = await Promise.all([stat(link).catch(() => null), stat(place).catch(() => null)]);
+  const [from, to] = await Promise.all([stat(link).catch(() => null), stat(location).catch(() => null)]);
   return from !== null && to !== null && from.dev === to.dev && from.ino === to.ino;
 }
 
@@ -134,19 +134,23 @@ async function holdsFiles(directory: string): Promise<boolean> {
 async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout, owners: Owners): Promise<void> {
   for (const row of paths) {
     if (!TABLESPACE.test(row.name)) continue;
-    const place = layout.locate(row.name);
-    const info = await stat(place).catch(() => null);
+    const location = layout.locate(row.name);
+    const info = await stat(location).catch(() => null);
     const owner = owners.of(row);
     if (info === null || owner === null || isServers(info, owner, row.mode)) continue;
-    const names = await readdir(place).catch((error: unknown) => {
-      throw systemError("pathOpen", `list path '${place}'`, place, error);
+    const names = await readdir(location).catch((error: unknown) => {
+      throw systemError("pathOpen", `list path '${location}'`, location, error);
     });
     const foreign = names.find((name) => name !== "lost+found" && !/^PG_[\d.]+_\d+$/.test(name));
     if (foreign === undefined) continue;
-    throw fail("pathNotEmpty", `unable to restore a tablespace to path '${place}' because it has another owner or mode and contains '${foreign}'`, {
-      hint: `Restore it elsewhere with --tablespace-map, or chown the path to the server's account with mode ${renderMode(row.mode)}.`,
-      path: place,
-    });
+    throw fail(
+      "pathNotEmpty",
+      `unable to restore a tablespace to path '${location}' because it has another owner or mode and contains '${foreign}'`,
+      {
+        hint: `Restore it elsewhere with --tablespace-map, or chown the path to the server's account with mode ${renderMode(row.mode)}.`,
+        path: location,
+      },
+    );
   }
 }
 
@@ -215,17 +219,17 @@ async function clean(directory: string, scope: CleanScope): Promise<void> {
     const path = `${directory}/${name}`;
     if (scope.kept.has(path)) continue;
     const info = lstatSync(path);
-    const found = info.isDirectory() ? "directory" : info.isSymbolicLink() ? "link" : "file";
+    const kind = info.isDirectory() ? "directory" : info.isSymbolicLink() ? "link" : "file";
     const wanted = scope.wanted.get(path);
-    if (wanted === undefined || kindOf(wanted) !== found || (found === "file" && !info.isFile())) {
-      ctx.log.detail(() => `remove invalid ${found === "directory" ? "path" : found} '${path}'`);
+    if (wanted === undefined || kindOf(wanted) !== kind || (kind === "file" && !info.isFile())) {
+      ctx.log.detail(() => `remove invalid ${kind === "directory" ? "path" : kind} '${path}'`);
       await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
         throw systemError("fileRemove", `remove '${path}'`, path, error);
       });
       continue;
     }
     fit(path, info, wanted, scope);
-    if (found === "directory") await clean(path, scope);
+    if (kind === "directory") await clean(path, scope);
   }
 }
 
@@ -256,14 +260,14 @@ function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: 
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "a manifest without a row for the data directory");
   for (const link of layout.links) if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
-  const places = new Set(layout.places.values());
+  const linkTargets = new Set(layout.linkTargets.values());
   for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
     const directory = layout.locate(path.name);
     const made = makePath(directory, path, owners, ctx);
     // A tablespace's parent may belong to a user who admits only this account; only root can make sure that the server
     // may enter.
     if (!made && self.uid !== 0 && TABLESPACE.test(path.name)) continue;
-    if (!made && directory !== layout.dataDirectory && !places.has(directory)) requireDirectory(directory);
+    if (!made && directory !== layout.dataDirectory && !linkTargets.has(directory)) requireDirectory(directory);
     try {
       chmodSync(directory, path.mode);
     } catch (error) {

@@ -23,11 +23,11 @@ export interface ChooseOptions {
  */
 export async function openSources(repos: readonly Repository[], options: ChooseOptions, ctx: Context): Promise<Sources> {
   const infos = await perRepo(repos, loadBackupInfo);
-  for (const info of infos) if (!info.ok) ctx.log.warn(`repo${info.repoKey}: [${info.error.name}] ${info.error.message}`);
+  for (const info of infos) if (!info.ok) ctx.log.warn(`repo${info.repoIndex}: [${info.error.name}] ${info.error.message}`);
   const readable = infos.flatMap((info, index): OpenRepo[] => (info.ok ? [{ repo: repos[index] as Repository, info: info.value }] : []));
   let candidates = infos.map(
     (info): RepoBackups => ({
-      repoKey: info.repoKey,
+      repoIndex: info.repoIndex,
       info: info.ok ? info.value : null,
       error: info.ok ? null : info.error,
     }),
@@ -48,8 +48,8 @@ export async function openSources(repos: readonly Repository[], options: ChooseO
       if (ctx.signal.aborted) throw error;
       first ??= toBackupError(error);
       // Each round removes one repository.
-      candidates = candidates.filter((candidate) => candidate.repoKey !== selected.repoKey);
-      ctx.log.warn(`repo${selected.repoKey}: no repository can restore backup ${selected.entry.label}`);
+      candidates = candidates.filter((candidate) => candidate.repoIndex !== selected.repoIndex);
+      ctx.log.warn(`repo${selected.repoIndex}: no repository can restore backup ${selected.entry.label}`);
     }
   }
 }
@@ -81,11 +81,11 @@ function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, ea
  */
 function warnOfTarget({ entry }: Selected, { recovery: { type, target }, set }: ChooseOptions, ctx: Context): void {
   if (set === undefined || set === "latest" || target === undefined) return;
-  const late =
+  const endsBehind =
     type === "lsn"
       ? entry.lsnStop !== undefined && parseLsn(entry.lsnStop) > parseLsn(target)
       : type === "time" && entry.stoppedAtS >= (findTargetTimeS(target) ?? Number.POSITIVE_INFINITY);
-  if (late) ctx.log.warn(`backup ${entry.label} ends after the target '${target}': PostgreSQL will refuse to recover to it`);
+  if (endsBehind) ctx.log.warn(`backup ${entry.label} ends after the target '${target}': PostgreSQL will refuse to recover to it`);
 }
 
 /** PostgreSQL understands more time formats than the choice of a backup needs. */

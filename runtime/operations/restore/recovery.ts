@@ -82,6 +82,6 @@ function settingsOf(request: RecoveryRequest): [string, string][] {
 }
 
 /** Quotes one argument for `sh -c`, the shell that PostgreSQL runs a restore_command with. */
-export function shellWord(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+export function shellQuote(text: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -13,7 +13,7 @@ import { type ConfigFile, readConfig } from "../shared/configFiles";
 import type { Owner } from "./owners";
 import { type RecoveryRequest, recoveryFiles, withoutTargets } from "./recovery";
 
-export interface SettingsPlace {
+export interface SettingsTarget {
   readonly dataDirectory: string;
   /** Mode of new files. */
   readonly mode: number;
@@ -24,28 +24,28 @@ export interface SettingsPlace {
 const AUTO_CONF = "postgresql.auto.conf";
 
 /** Type `preserve` changes nothing. */
-export async function writeSettings(request: RecoveryRequest, place: SettingsPlace, ctx: Context): Promise<void> {
-  const autoConf = `${place.dataDirectory}/${AUTO_CONF}`;
+export async function writeSettings(request: RecoveryRequest, target: SettingsTarget, ctx: Context): Promise<void> {
+  const autoConf = `${target.dataDirectory}/${AUTO_CONF}`;
   if (request.type === "preserve") {
     if ((await lstat(autoConf).catch(() => null)) === null)
       ctx.log.warn(`recovery type is preserve but recovery file does not exist at '${autoConf}'`);
     return;
   }
   const timeText = formatLocalSeconds(ctx.clock.nowMs());
-  await removeOldTargets(place, timeText, ctx);
+  await removeOldTargets(target, timeText, ctx);
   const failure = (error: unknown): Error => systemError("fileOpen", `open file '${autoConf}' for read`, autoConf, error);
   const files = recoveryFiles(request, (await nullIfMissing(readFile(autoConf, "utf8"), failure)) ?? "", timeText);
   if (files.autoConf !== null) {
-    await write(autoConf, files.autoConf, place);
+    await write(autoConf, files.autoConf, target);
     ctx.log.info(`write updated ${autoConf}`);
   }
-  if (files.signal !== null) await write(`${place.dataDirectory}/${files.signal}`, "", place);
+  if (files.signal !== null) await write(`${target.dataDirectory}/${files.signal}`, "", target);
 }
 
 /** Only in the data directory's configuration files; the restore does not own other files. */
-async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Context): Promise<void> {
-  const root = await realpath(place.dataDirectory);
-  for (const file of await findConfig(place, ctx)) {
+async function removeOldTargets(target: SettingsTarget, timeText: string, ctx: Context): Promise<void> {
+  const root = await realpath(target.dataDirectory);
+  for (const file of await findConfig(target, ctx)) {
     const path = await realpath(file.path);
     const { text, count } = withoutTargets(Buffer.from(file.content).toString("latin1"), timeText);
     if (count === 0) continue;
@@ -55,14 +55,14 @@ async function removeOldTargets(place: SettingsPlace, timeText: string, ctx: Con
     }
     const info = await stat(path);
     await atomicWrite(path, Buffer.from(text, "latin1"), { mode: info.mode & 0o7777 });
-    if (place.owner !== null) await chown(path, info.uid, info.gid);
+    if (target.owner !== null) await chown(path, info.uid, info.gid);
     ctx.log.info(`old recovery target removed from ${path}`);
   }
 }
 
 /** Skips unreadable files: the server will report them if they matter. */
-async function findConfig(place: SettingsPlace, ctx: Context): Promise<ConfigFile[]> {
-  const path = `${place.dataDirectory}/postgresql.conf`;
+async function findConfig(target: SettingsTarget, ctx: Context): Promise<ConfigFile[]> {
+  const path = `${target.dataDirectory}/postgresql.conf`;
   try {
     return await readConfig(path, "settings");
   } catch (error) {
@@ -71,7 +71,7 @@ async function findConfig(place: SettingsPlace, ctx: Context): Promise<ConfigFil
   }
 }
 
-async function write(path: string, text: string, place: SettingsPlace): Promise<void> {
-  await atomicWrite(path, utf8(text), { mode: place.mode });
-  if (place.owner !== null) await chown(path, place.owner.uid, place.owner.gid);
+async function write(path: string, text: string, target: SettingsTarget): Promise<void> {
+  await atomicWrite(path, utf8(text), { mode: target.mode });
+  if (target.owner !== null) await chown(path, target.owner.uid, target.owner.gid);
 }

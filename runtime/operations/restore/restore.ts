@@ -23,7 +23,7 @@ import { atLeast } from "../../postgres/versions";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { Progress } from "../shared/progress";
-import { findServerFiles, placeServerFiles, type ServerFile } from "../shared/serverFiles";
+import { findServerFiles, writeServerFiles, type ServerFile } from "../shared/serverFiles";
 import { type ChooseOptions, openSources } from "./openSources";
 import { type Selection, selectDatabases } from "./databases";
 import { prepareDirectories, syncDirectories } from "./directories";
@@ -60,7 +60,7 @@ export interface RestoreDeps {
 }
 
 export interface RestoreOutcome {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly label: string;
   readonly sizeBytes: number;
   readonly fileCount: number;
@@ -108,7 +108,7 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   await syncDirectory(layout.dataDirectory);
   ctx.log.info(`restore size = ${formatSize(sizeBytes)}, file total = ${manifest.files.length}`);
   return {
-    repoKey: sources.repo.key,
+    repoIndex: sources.repo.key,
     label: manifest.label,
     sizeBytes,
     fileCount: manifest.files.length,
@@ -225,17 +225,17 @@ async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<nu
   const run = async (files: readonly ManifestFile[]): Promise<void> => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     const left: ManifestFile[] = [];
-    const tell = (file: ManifestFile, text: Told): void => {
+    const report = (file: ManifestFile, text: ProgressText): void => {
       progress.add(file.sizeBytes);
       ctx.log.detail(() => text(progress.percent()));
     };
     for (const file of files) {
       const text = await withoutBytes(file, plan);
       if (text === null) left.push(file);
-      else tell(file, text);
+      else report(file, text);
     }
     const results = await restoreSome(left, plan, pool);
-    for (const [index, file] of left.entries()) tell(file, restoredLine(file, plan, results[index]?.kept === true));
+    for (const [index, file] of left.entries()) report(file, restoredLine(file, plan, results[index]?.kept === true));
   };
   const weightOf = (file: ManifestFile): number => (file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1);
   await runWeighted(
@@ -255,10 +255,10 @@ function sumOf(files: readonly ManifestFile[]): number {
 const BATCHES_PER_SLOT = 2;
 
 /** A log line that takes the progress. */
-type Told = (percent: string) => string;
+type ProgressText = (percent: string) => string;
 
 /** Null for a file whose bytes must be compared or fetched. */
-async function withoutBytes(file: ManifestFile, { layout, databases, owners, overwrite, manifest }: Plan): Promise<Told | null> {
+async function withoutBytes(file: ManifestFile, { layout, databases, owners, overwrite, manifest }: Plan): Promise<ProgressText | null> {
   const destination = layout.locate(file.name);
   const size = formatSize(file.sizeBytes);
   if (databases.isZeroed(file.name)) {
@@ -270,7 +270,7 @@ async function withoutBytes(file: ManifestFile, { layout, databases, owners, ove
   return null;
 }
 
-function restoredLine(file: ManifestFile, { layout }: Plan, kept: boolean): Told {
+function restoredLine(file: ManifestFile, { layout }: Plan, kept: boolean): ProgressText {
   const what = `restore file ${layout.locate(file.name)}${kept ? " - exists and matches backup" : ""}`;
   return (percent) => `${what} (${formatSize(file.sizeBytes)}, ${percent}%) checksum ${file.sha1}`;
 }
@@ -308,7 +308,7 @@ function fileJob(file: ManifestFile, destination: string, owners: Owners): Omit<
 async function offerServerFiles({ serverFiles, owners }: Plan, directory: string | undefined, ctx: Context): Promise<void> {
   if (serverFiles === null) return;
   if (directory !== undefined) {
-    const written = await placeServerFiles(serverFiles, directory, (file) => owners.of(file));
+    const written = await writeServerFiles(serverFiles, directory, (file) => owners.of(file));
     ctx.log.info(`configuration files restored: ${written.join(", ")}`);
     return;
   }

@@ -36,7 +36,7 @@ import { readStored, unpackStored } from "../shared/readStored";
 import { restoreBlocks } from "./restoreBlocks";
 
 export interface RestoreSource extends Packing {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly path: string;
   /** The extent inside a bundle; null for a file of its own. */
   readonly range: ByteRange | null;
@@ -63,14 +63,14 @@ export interface RestoreFileJob {
 
 export interface RestoreFileResult {
   /** Repository that gave the bytes; null for a kept or empty file. */
-  readonly repoKey: number | null;
+  readonly repoIndex: number | null;
   readonly kept: boolean;
   /** Errors of failed sources. */
   readonly warnings: readonly string[];
 }
 
 export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
-  if (job.delta && (await keepsContent(job))) return { repoKey: null, kept: true, warnings: [] };
+  if (job.delta && (await keepsContent(job))) return { repoIndex: null, kept: true, warnings: [] };
   return writeFile(job, repo, ctx, null);
 }
 
@@ -88,7 +88,7 @@ export async function writeFile(
   try {
     const result =
       job.sizeBytes === 0
-        ? { repoKey: null, kept: false, warnings: [] }
+        ? { repoIndex: null, kept: false, warnings: [] }
         : stored === null
           ? await fill(fd, job, repo, ctx)
           : fillFrom(stored, fd, job);
@@ -143,15 +143,15 @@ async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repo
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
       if (source.block !== undefined) {
-        await copyBlocks(fd, job, { ...source, block: source.block }, repo(source.repoKey), ctx);
+        await copyBlocks(fd, job, { ...source, block: source.block }, repo(source.repoIndex), ctx);
       } else {
         if (warnings.length > 0 || usesBlocks(job)) ftruncateSync(fd, 0);
-        await copySource(fd, job, source, repo(source.repoKey));
+        await copySource(fd, job, source, repo(source.repoIndex));
       }
-      return { repoKey: source.repoKey, kept: false, warnings };
+      return { repoIndex: source.repoIndex, kept: false, warnings };
     } catch (error) {
       last = asDamage(toBackupError(error), job, source);
-      warnings.push(`repo${source.repoKey}: [${last.name}] ${last.message}`);
+      warnings.push(`repo${source.repoIndex}: [${last.name}] ${last.message}`);
     }
   }
   throw last ?? fail("fileMissing", `no repository holds '${job.name}'`);
@@ -165,7 +165,7 @@ function fillFrom(stored: Uint8Array, fd: number, job: RestoreFileJob): RestoreF
     const content = decompressInto(packed, source.compressType, takeBuffer().subarray(0, job.sizeBytes + 1), source.raw);
     requireContent(job, source, content.length, sha1Hex(content));
     writeFully(fd, content, 0, job);
-    return { repoKey: source.repoKey, kept: false, warnings: [] };
+    return { repoIndex: source.repoIndex, kept: false, warnings: [] };
   } catch (error) {
     throw asDamage(toBackupError(error), job, source);
   }
@@ -266,7 +266,7 @@ function asDamage(error: BackupError, job: RestoreFileJob, source: RestoreSource
   if (!isError(error, "format", "crypto")) return error;
   return fail("checksum", `error restoring '${job.destination}': ${error.message}`, {
     hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
-    repoKey: source.repoKey,
+    repoIndex: source.repoIndex,
     path: source.path,
     cause: error,
   });
@@ -280,7 +280,7 @@ function requireContent(job: RestoreFileJob, source: RestoreSource, sizeBytes: n
       `error restoring '${job.destination}': actual checksum '${actual}' (${sizeBytes} bytes) does not match expected checksum '${job.sha1}' (${job.sizeBytes} bytes)`,
       {
         hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
-        repoKey: source.repoKey,
+        repoIndex: source.repoIndex,
         path: source.path,
       },
     );

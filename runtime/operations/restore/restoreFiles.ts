@@ -43,7 +43,7 @@ export async function restoreFiles({ files }: RestoreFilesJob, repo: (key: numbe
   const outcomes: RestoreFileOutcome[] = [];
   const missing: number[] = [];
   for (const [index, job] of files.entries()) {
-    const kept = job.delta ? await outcomeOf(async () => ({ repoKey: null, kept: await keepsContent(job), warnings: [] })) : null;
+    const kept = job.delta ? await outcomeOf(async () => ({ repoIndex: null, kept: await keepsContent(job), warnings: [] })) : null;
     if (kept !== null && (!kept.ok || kept.value.kept)) outcomes[index] = kept;
     else missing.push(index);
   }
@@ -56,7 +56,7 @@ export async function restoreFiles({ files }: RestoreFilesJob, repo: (key: numbe
     outcomes[index] = outcome;
   };
   await mapParallel(piecesOf(files, missing), LIMITS.filesPerWorker, async ({ source, range, indexes }) => {
-    const stored = source === null ? null : await readPiece(repo(source.repoKey).storage, source.path, range);
+    const stored = source === null ? null : await readPiece(repo(source.repoIndex).storage, source.path, range);
     await mapParallel(indexes, LIMITS.filesPerWorker, (index) => restoreOne(index, stored === null ? null : partOf(stored, range, files[index])));
   });
   return { outcomes };
@@ -86,7 +86,8 @@ function piecesOf(files: readonly RestoreFileJob[], indexes: readonly number[]):
     const { offsetBytes, sizeBytes } = extentOf(source);
     const gapBytes = last === undefined ? -1 : offsetBytes - (last.range.offsetBytes + last.range.sizeBytes);
     const joined = last === undefined ? 0 : offsetBytes + sizeBytes - last.range.offsetBytes;
-    const isNext = last?.source?.path === source.path && last.source.repoKey === source.repoKey && gapBytes >= 0 && gapBytes <= GAP_SIZE_BYTES_MAX;
+    const isNext =
+      last?.source?.path === source.path && last.source.repoIndex === source.repoIndex && gapBytes >= 0 && gapBytes <= GAP_SIZE_BYTES_MAX;
     if (last !== undefined && isNext && joined <= PIECE_SIZE_BYTES_MAX) {
       last.range.sizeBytes = joined;
       last.indexes.push(index);

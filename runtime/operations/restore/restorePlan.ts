@@ -36,7 +36,7 @@ export interface PlannedLink {
   readonly group: OwnerName;
 }
 
-type LinkedPlace = Pick<PlannedLink, "destination" | "isFile" | "isMapped">;
+type LinkTarget = Pick<PlannedLink, "destination" | "isFile" | "isMapped">;
 
 export interface RestoreLayout {
   readonly dataDirectory: string;
@@ -49,7 +49,7 @@ export interface RestoreLayout {
    * Where the link of each root except the data directory leads: the root itself, or for a tablespace its parent
    * directory.
    */
-  readonly places: ReadonlyMap<string, string>;
+  readonly linkTargets: ReadonlyMap<string, string>;
   readonly links: readonly PlannedLink[];
   /** What goes to another location than before, one line each. */
   readonly notes: readonly string[];
@@ -76,16 +76,24 @@ export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLa
   }
   for (const [inData, destination] of Object.entries(options.linkMap)) if (!linked.has(`${DATA}/${inData}`)) plan.addNewLink(inData, destination);
   requireSeparate(plan.links, options.dataDirectory);
-  const { links, notes, warnings, locations, places } = plan;
+  const { links, notes, warnings, locations, linkTargets } = plan;
   const { dataDirectory } = options;
-  return { dataDirectory, roots: [dataDirectory, ...places.keys()], places, links, notes, warnings, locate: (name) => locate(locations, name) };
+  return {
+    dataDirectory,
+    roots: [dataDirectory, ...linkTargets.keys()],
+    linkTargets,
+    links,
+    notes,
+    warnings,
+    locate: (name) => locate(locations, name),
+  };
 }
 
 const DATA = "pg_data";
 
 class LayoutPlan {
   readonly locations: Map<string, string>;
-  readonly places = new Map<string, string>();
+  readonly linkTargets = new Map<string, string>();
   readonly links: PlannedLink[] = [];
   readonly notes: string[] = [];
   readonly warnings: string[] = [];
@@ -101,7 +109,7 @@ class LayoutPlan {
   addTablespace(target: ManifestTarget): void {
     const destination = tablespaceDestination(target, this.#options);
     if (destination !== target.path) this.notes.push(`map tablespace '${target.name}' to '${destination}'`);
-    else requireOwnPlace(destination, `tablespace '${target.name}'`, `--tablespace-map=${target.tablespaceId}=<directory>`);
+    else requireOwnLocation(destination, `tablespace '${target.name}'`, `--tablespace-map=${target.tablespaceId}=<directory>`);
     const absolute = this.#link(target.name, `pg_tblspc/${target.tablespaceId}`, {
       destination,
       isFile: false,
@@ -110,7 +118,7 @@ class LayoutPlan {
     for (const path of this.#manifest.paths) {
       const [, , directory, ...deeper] = path.name.split("/");
       if (path.name.startsWith(`${target.name}/`) && directory !== undefined && deeper.length === 0)
-        this.places.set(`${absolute}/${directory}`, absolute);
+        this.linkTargets.set(`${absolute}/${directory}`, absolute);
     }
   }
 
@@ -134,10 +142,10 @@ class LayoutPlan {
     if (mapped !== undefined && isFile) requireFileDestination(inData, mapped);
     const destination = mapped ?? (isFile ? `${target.path}/${target.file}` : target.path);
     if (mapped === undefined) {
-      const place = resolve(dirname(`${this.#options.dataDirectory}/${inData}`), destination);
-      requireOwnPlace(place, `link '${inData}'`, `--link-map=${inData}=<path>`);
+      const location = resolve(dirname(`${this.#options.dataDirectory}/${inData}`), destination);
+      requireOwnLocation(location, `link '${inData}'`, `--link-map=${inData}=<path>`);
     }
-    this.#addPlace(target.name, inData, { destination, isFile, isMapped: mapped !== undefined });
+    this.#addLinkTarget(target.name, inData, { destination, isFile, isMapped: mapped !== undefined });
   }
 
   /** @throws linkMap when the backup has no directory or file of that name */
@@ -149,15 +157,15 @@ class LayoutPlan {
     }
     if (isFile) requireFileDestination(inData, destination);
     this.notes.push(`link '${inData}' to '${destination}'`);
-    this.#addPlace(name, inData, { destination, isFile, isMapped: true });
+    this.#addLinkTarget(name, inData, { destination, isFile, isMapped: true });
   }
 
-  #addPlace(name: string, inData: string, link: LinkedPlace): void {
+  #addLinkTarget(name: string, inData: string, link: LinkTarget): void {
     const absolute = this.#link(name, inData, link);
-    if (!link.isFile) this.places.set(absolute, absolute);
+    if (!link.isFile) this.linkTargets.set(absolute, absolute);
   }
 
-  #link(name: string, inData: string, link: LinkedPlace): string {
+  #link(name: string, inData: string, link: LinkTarget): string {
     const path = `${this.#options.dataDirectory}/${inData}`;
     const absolute = resolve(dirname(path), link.destination);
     const row = this.#manifest.links.find((other) => other.name === `${DATA}/${inData}`) ?? this.#manifest.paths.find((other) => other.name === DATA);
@@ -203,8 +211,8 @@ const OPEN_DIRECTORIES = ["/etc/postgresql", "/dev/shm"];
 const SHARED_DIRECTORIES = "/ /home /media /mnt /opt /srv /tmp /usr /usr/local /var /var/backups /var/cache /var/lib /var/log /var/tmp";
 
 /** The manifest alone must not choose such a directory; the user may name it. @throws linkDestination */
-function requireOwnPlace(place: string, what: string, option: string): void {
-  const at = resolve("/", place);
+function requireOwnLocation(location: string, what: string, option: string): void {
+  const at = resolve("/", location);
   const isOpen = OPEN_DIRECTORIES.some((directory) => at !== directory && isBelow(at, directory));
   const isSystem = SYSTEM_DIRECTORIES.split(" ").some((directory) => isBelow(at, directory));
   if (isOpen || (!isSystem && !SHARED_DIRECTORIES.split(" ").includes(at))) return;
@@ -269,17 +277,17 @@ function locate(locations: ReadonlyMap<string, string>, name: string): string {
 }
 
 /** Where one repository holds a file's bytes, with its blocks if it is stored in blocks. */
-export function sourceOf(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
+export function sourceOf(repoIndex: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
   const block = findBlockSource(stanza, manifest, file);
-  return { ...storedAt(repoKey, stanza, manifest, file), ...(block === null ? {} : { block }) };
+  return { ...storedAt(repoIndex, stanza, manifest, file), ...(block === null ? {} : { block }) };
 }
 
 /** Where one repository holds a file's stored bytes, in whatever form. */
-export function storedAt(repoKey: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
+export function storedAt(repoIndex: number, stanza: string, manifest: Manifest, file: ManifestFile): RestoreSource {
   const label = file.reference ?? manifest.label;
   const compressType = manifest.options.compressType;
   return {
-    repoKey,
+    repoIndex,
     path: file.bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, file.bundle.id),
     range: file.bundle === undefined ? null : { offsetBytes: file.bundle.offsetBytes, sizeBytes: file.sizeRepoBytes },
     sizeRepoBytes: file.sizeRepoBytes,

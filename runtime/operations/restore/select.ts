@@ -37,14 +37,14 @@ export interface TargetTimeline {
 }
 
 export interface RepoBackups {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly info: BackupInfo | null;
   /** Why `info` is null. */
   readonly error: BackupError | null;
 }
 
 export interface Selected {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly entry: BackupInfoEntry;
   readonly systemId: bigint | undefined;
   /** Every refused candidate, one line with the reason for each. */
@@ -57,22 +57,22 @@ export interface Selected {
  */
 export function selectBackup(repos: readonly RepoBackups[], request: SelectRequest): Selected {
   const refused: string[] = [];
-  for (const { repoKey, info, error } of repos) {
+  for (const { repoIndex, info, error } of repos) {
     if (info === null) {
-      refused.push(`repo${repoKey}: [${error?.name ?? "unknown"}] ${error?.message ?? "not readable"}`);
+      refused.push(`repo${repoIndex}: [${error?.name ?? "unknown"}] ${error?.message ?? "not readable"}`);
       continue;
     }
-    if (info.backups.length === 0) refused.push(`repo${repoKey}: holds no backup`);
+    if (info.backups.length === 0) refused.push(`repo${repoIndex}: holds no backup`);
     for (const entry of [...info.backups].reverse()) {
       const timeline = request.timelines.get(archiveIdOfBackup(info, entry));
       let reason = refusal(entry, info, request);
       if (reason === null && timeline !== undefined) {
         const offPath = timelineRefusal(entry, timeline);
-        if (offPath !== null && (!timeline.isNamed || isNamed(request.set))) throw timelineError(repoKey, entry, offPath);
+        if (offPath !== null && (!timeline.isNamed || isNamed(request.set))) throw timelineError(repoIndex, entry, offPath);
         reason = offPath;
       }
-      if (reason === null) return { repoKey, entry, systemId: systemIdOf(info, entry), refused };
-      refused.push(`repo${repoKey}: ${entry.label}: ${reason}`);
+      if (reason === null) return { repoIndex, entry, systemId: systemIdOf(info, entry), refused };
+      refused.push(`repo${repoIndex}: ${entry.label}: ${reason}`);
     }
   }
   if (repos.every((repo) => repo.info === null)) throw fail("repoInvalid", ["unable to find a valid repository", ...refused].join("\n"));
@@ -121,15 +121,15 @@ function timelineRefusal(entry: BackupInfoEntry, target: TargetTimeline): string
   return `target timeline ${hex(target.timeline)} forked from backup timeline ${hex(own)} at ${formatLsn(left.lsn)} which is before backup lsn of ${end}`;
 }
 
-function timelineError(repoKey: number, entry: BackupInfoEntry, reason: string): BackupError {
-  return fail("dbMismatch", `repo${repoKey}: ${entry.label}: ${reason}`, {
+function timelineError(repoIndex: number, entry: BackupInfoEntry, reason: string): BackupError {
+  return fail("dbMismatch", `repo${repoIndex}: ${entry.label}: ${reason}`, {
     hint: [
       "was the target timeline created by accidentally promoting a standby?",
       "was the target timeline created by testing a restore without --archive-mode=off?",
       "was the backup made after the target timeline was created?",
       "Choose a timeline with --target-timeline (current: that of the backup), or another backup with --set.",
     ],
-    repoKey,
+    repoIndex,
   });
 }
 

@@ -28,7 +28,7 @@ interface Member {
   manifest: Promise<LoadedManifest | null> | undefined;
   strikes: number;
   /** Its last reported failure: one report is enough for all files of a job. */
-  told: string;
+  reported: string;
 }
 
 interface LoadedManifest {
@@ -74,8 +74,8 @@ export class Sources {
     const infos = new Map(repos.map(({ repo, info }) => [repo.key, info]));
     const ordered = [...repos].sort((left, right) => rank(left, selected) - rank(right, selected) || left.repo.key - right.repo.key);
     const members = ordered.flatMap(({ repo, info }): Member[] => {
-      const label = repo.key === selected.repoKey ? selected.entry.label : findTwin(info, selected);
-      return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0, told: "" }];
+      const label = repo.key === selected.repoIndex ? selected.entry.label : findTwin(info, selected);
+      return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0, reported: "" }];
     });
     let first: BackupError | undefined;
     for (const member of members) {
@@ -171,8 +171,8 @@ export class Sources {
       const loaded = await this.#load(member);
       if (loaded === null) continue;
       try {
-        const found = await find(member.repo, loaded.manifest);
-        if (found !== null) return found;
+        const result = await find(member.repo, loaded.manifest);
+        if (result !== null) return result;
       } catch (error) {
         const { name, message } = toBackupError(error);
         this.#ctx.log.warn(`${member.repo.name}: [${name}] ${message}`);
@@ -188,9 +188,9 @@ export class Sources {
   }
 
   #note(member: Member, failure: BackupError): void {
-    const told = `${member.repo.name}: [${failure.name}] ${failure.message}`;
-    if (told !== member.told) this.#ctx.log.warn(told);
-    member.told = told;
+    const text = `${member.repo.name}: [${failure.name}] ${failure.message}`;
+    if (text !== member.reported) this.#ctx.log.warn(text);
+    member.reported = text;
     // Damaged or missing files do not predict the next file.
     if (isError(failure, "checksum", "crypto", "format", "fileMissing", "featureNotSupported")) return;
     member.strikes++;
@@ -222,7 +222,7 @@ function loadedOf(manifest: Manifest): LoadedManifest {
 }
 
 function rank({ repo }: OpenRepo, selected: Selected): number {
-  return repo.key === selected.repoKey ? 0 : 1;
+  return repo.key === selected.repoIndex ? 0 : 1;
 }
 
 /** The backup that the same run of the same cluster made in another repository. */

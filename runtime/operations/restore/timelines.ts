@@ -29,20 +29,20 @@ export async function loadTimelines(
   request: { readonly type: RestoreType; readonly targetTimeline: string | undefined },
   ctx: Context,
 ): Promise<ReadonlyMap<string, TargetTimeline>> {
-  const found = new Map<string, TargetTimeline>();
+  const timelines = new Map<string, TargetTimeline>();
   const wanted = parseTimeline(request.targetTimeline ?? "latest");
-  if (wanted === null || !TIMELINE_TYPES.includes(request.type)) return found;
+  if (wanted === null || !TIMELINE_TYPES.includes(request.type)) return timelines;
   const archiveIds = new Set(repos.flatMap(({ info }) => info.backups.map((entry) => archiveIdOfBackup(info, entry))));
   for (const archiveId of archiveIds) {
     const timeline = wanted === "latest" ? await findLatest(repos, archiveId, ctx) : wanted;
     // The first timeline has no history file; without any history file it is the only one.
     if (timeline === null || timeline === 1) {
-      if (wanted === 1) found.set(archiveId, { timeline: 1, isNamed: true, ancestors: [] });
+      if (wanted === 1) timelines.set(archiveId, { timeline: 1, isNamed: true, ancestors: [] });
       continue;
     }
-    found.set(archiveId, { timeline, isNamed: wanted !== "latest", ancestors: await loadAncestors(repos, archiveId, timeline, ctx) });
+    timelines.set(archiveId, { timeline, isNamed: wanted !== "latest", ancestors: await loadAncestors(repos, archiveId, timeline, ctx) });
   }
-  return found;
+  return timelines;
 }
 
 /** The highest timeline with a history file in any repository; null without one. */
@@ -52,7 +52,7 @@ async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Co
     async (repo) => Math.max(0, ...(await listArchive(repo, archiveId)).histories.map((name) => Number.parseInt(name, 16))),
   );
   for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoKey}: unable to check timelines: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`);
   const highest = Math.max(0, ...results.map((result) => (result.ok ? result.value : 0)));
   return highest === 0 ? null : highest;
 }

@@ -17,7 +17,7 @@ export interface Snapshot {
   readonly createdAtS: number;
 }
 
-export type RunZfs = (words: readonly string[]) => Promise<ProgramEnd>;
+export type RunZfs = (args: readonly string[]) => Promise<ProgramEnd>;
 
 export class Zfs {
   readonly #run: RunZfs;
@@ -81,10 +81,10 @@ export class Zfs {
     await this.#ask("promote", dataset);
   }
 
-  async #ask(...words: readonly string[]): Promise<string> {
-    const { exitCode, stderr, stdout } = await this.#run(words);
+  async #ask(...args: readonly string[]): Promise<string> {
+    const { exitCode, stderr, stdout } = await this.#run(args);
     if (exitCode === 0) return stdout;
-    throw fail("execute", `'zfs ${words.join(" ")}' ended with exit code ${exitCode}: ${stderr.trim()}`, {
+    throw fail("execute", `'zfs ${args.join(" ")}' ended with exit code ${exitCode}: ${stderr.trim()}`, {
       hint: "Run as root, or grant the account the right with zfs allow.",
     });
   }

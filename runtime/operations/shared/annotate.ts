@@ -9,10 +9,10 @@ import type { Repository } from "../../repository/repository";
 /** False when the repository has no such backup. An empty value removes an annotation. @throws optionInvalidValue */
 export async function annotate(repo: Repository, label: string, notes: Readonly<Record<string, string>>, ctx: Context): Promise<boolean> {
   if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
-  let isFound = false;
+  let exists = false;
   const update = (info: BackupInfo): BackupInfo => {
     const entry = info.backups.find((candidate) => candidate.label === label);
-    isFound = entry !== undefined;
+    exists = entry !== undefined;
     if (entry === undefined) return info;
     ctx.log.info(`backup set '${label}' to annotate found in ${repo.name}`);
     const merged = Object.entries({ ...entry.annotations, ...notes }).filter(([, text]) => text !== "");
@@ -21,5 +21,5 @@ export async function annotate(repo: Repository, label: string, notes: Readonly<
     return { ...info, backups: info.backups.map((candidate) => (candidate === entry ? changed : candidate)) };
   };
   await updateBackupInfo(repo, update, ctx);
-  return isFound;
+  return exists;
 }

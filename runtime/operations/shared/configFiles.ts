@@ -27,20 +27,20 @@ const FILES_MAX = 1000;
 
 /** The includes of a configuration file, in order. Pure. */
 export function includesOf(text: string, kind: ConfigKind): Include[] {
-  const found: Include[] = [];
+  const includes: Include[] = [];
   for (const line of text.split("\n")) {
     const match = /^[ \t]*(include_if_exists|include_dir|include)(?!\w)[ \t]*=?[ \t]*('(?:[^'\\]|''|\\.)*'|"[^"]*"|[^\s#'"=]+)/i.exec(line);
-    if (match !== null) found.push({ kind: match[1]?.toLowerCase() === "include_dir" ? "directory" : "file", name: unquoted(match[2] ?? "") });
+    if (match !== null) includes.push({ kind: match[1]?.toLowerCase() === "include_dir" ? "directory" : "file", name: unquoted(match[2] ?? "") });
     else if (kind === "records" && !/^\s*#/.test(line))
       for (const [, quoted, plain] of line.matchAll(/(?:^|[\s,])@(?:"([^"]+)"|([^\s,#"]+))/g))
-        found.push({ kind: "file", name: quoted ?? plain ?? "" });
+        includes.push({ kind: "file", name: quoted ?? plain ?? "" });
   }
-  return found;
+  return includes;
 }
 
-function unquoted(word: string): string {
-  if (word.startsWith('"')) return word.slice(1, -1);
-  return word.startsWith("'") ? word.slice(1, -1).replaceAll("''", "'").replaceAll(/\\(.)/g, "$1") : word;
+function unquoted(text: string): string {
+  if (text.startsWith('"')) return text.slice(1, -1);
+  return text.startsWith("'") ? text.slice(1, -1).replaceAll("''", "'").replaceAll(/\\(.)/g, "$1") : text;
 }
 
 /**

@@ -16,7 +16,7 @@ export function checkArchive(repo: Repository, info: ArchiveInfo, cluster: Clust
   throw fail(
     "archiveMismatch",
     `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current.pgVersion}, system-id ${current.systemId}`,
-    { hint: ["are you archiving to the correct stanza?", "has a stanza-upgrade been forgotten?"], repoKey: repo.key },
+    { hint: ["are you archiving to the correct stanza?", "has a stanza-upgrade been forgotten?"], repoIndex: repo.key },
   );
 }
 
@@ -27,7 +27,7 @@ export function checkBackup(repo: Repository, info: BackupInfo, cluster: Cluster
   throw fail(
     "backupMismatch",
     `PostgreSQL version ${cluster.version}, system-id ${cluster.systemId} do not match ${repo.name} stanza version ${current.pgVersion}, system-id ${current.systemId}`,
-    { hint: "is this the correct stanza?", repoKey: repo.key },
+    { hint: "is this the correct stanza?", repoIndex: repo.key },
   );
 }
 

@@ -44,16 +44,16 @@ export interface JobPool {
 /** Runs one job in this thread. */
 export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, ctx: Context): Promise<JobResult<Job>> {
   const repo = (key: number): Repository => {
-    const found = repos.get(key);
-    if (found === undefined) throw fail("assert", `job names repo${key}, which is not open`);
-    return found;
+    const opened = repos.get(key);
+    if (opened === undefined) throw fail("assert", `job names repo${key}, which is not open`);
+    return opened;
   };
   switch (job.kind) {
     case "copyBatch":
       return copyBatch(job, repo, ctx);
     case "fetchWal": {
-      const { repoKey, archiveId, pass, stored, destination, durable } = job;
-      await fetchTo({ repo: repo(repoKey), archiveId, pass, stored }, destination, durable);
+      const { repoIndex, archiveId, pass, stored, destination, durable } = job;
+      await fetchTo({ repo: repo(repoIndex), archiveId, pass, stored }, destination, durable);
       return undefined;
     }
     case "packWal":

@@ -64,12 +64,12 @@ function labelProblem(name: string, text: string): string | null {
 /** Names with different content in several repositories, one line each. Pure; `named` by repository: SHA-1 by name. */
 export function differingNames(
   named: ReadonlyMap<number, ReadonlyMap<string, string>>,
-): { readonly repoKeys: readonly number[]; readonly text: string }[] {
+): { readonly repoIndexes: readonly number[]; readonly text: string }[] {
   const names = new Set([...named.values()].flatMap((own) => [...own.keys()]));
   return [...names].sort().flatMap((name) => {
     const holders = [...named].filter(([, own]) => own.has(name));
     const contents = new Set(holders.map(([, own]) => own.get(name)));
-    const repoKeys = holders.map(([key]) => key);
-    return contents.size < 2 ? [] : [{ repoKeys, text: `${name} differs between ${repoKeys.map((key) => `repo${key}`).join(", ")}` }];
+    const repoIndexes = holders.map(([key]) => key);
+    return contents.size < 2 ? [] : [{ repoIndexes, text: `${name} differs between ${repoIndexes.map((key) => `repo${key}`).join(", ")}` }];
   });
 }

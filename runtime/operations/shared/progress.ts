@@ -5,7 +5,7 @@ import { formatSize } from "../../base/units";
 const STEP_MS = 2000;
 
 export class Progress {
-  readonly #word: string;
+  readonly #verb: string;
   readonly #totalBytes: number;
   readonly #report: (doneBytes: number, totalBytes: number) => void;
   readonly #ctx: Context;
@@ -16,8 +16,8 @@ export class Progress {
   /**
    * The first parameter begins the lines: `copied`, `restored`. `report` is called at the start and with every line.
    */
-  constructor(word: string, totalBytes: number, ctx: Context, report: (doneBytes: number, totalBytes: number) => void = () => {}) {
-    this.#word = word;
+  constructor(verb: string, totalBytes: number, ctx: Context, report: (doneBytes: number, totalBytes: number) => void = () => {}) {
+    this.#verb = verb;
     this.#totalBytes = totalBytes;
     this.#report = report;
     this.#ctx = ctx;
@@ -34,7 +34,7 @@ export class Progress {
     this.#report(this.#doneBytes, this.#totalBytes);
     const bytesPerSecond = Math.round((this.#doneBytes / (nowMs - this.#beganAtMs)) * 1000);
     this.#ctx.log.info(
-      `${this.#word} ${formatSize(this.#doneBytes)} of ${formatSize(this.#totalBytes)} (${this.percent()}%), ${formatSize(bytesPerSecond)}/s`,
+      `${this.#verb} ${formatSize(this.#doneBytes)} of ${formatSize(this.#totalBytes)} (${this.percent()}%), ${formatSize(bytesPerSecond)}/s`,
     );
   }
 

@@ -27,39 +27,39 @@ export interface ListedFile {
 }
 
 /** The path for drivers; "" is the repository itself. @throws paramInvalid */
-export function repoPathOf(word: string, basePath: string): string {
-  if (word.includes("//")) throw fail("paramInvalid", `path '${word}' cannot contain //`);
-  let path = word;
-  if (word.startsWith("/")) {
+export function repoPathOf(text: string, basePath: string): string {
+  if (text.includes("//")) throw fail("paramInvalid", `path '${text}' cannot contain //`);
+  let path = text;
+  if (text.startsWith("/")) {
     const base = basePath.replace(/\/+$/, "");
-    if (word !== base && !word.startsWith(`${base}/`)) throw fail("paramInvalid", `absolute path '${word}' is not in base path '${basePath}'`);
-    path = word.slice(base.length + 1);
+    if (text !== base && !text.startsWith(`${base}/`)) throw fail("paramInvalid", `absolute path '${text}' is not in base path '${basePath}'`);
+    path = text.slice(base.length + 1);
   }
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
-  if (parts.includes("..")) throw fail("paramInvalid", `path '${word}' cannot contain ..`);
+  if (parts.includes("..")) throw fail("paramInvalid", `path '${text}' cannot contain ..`);
   return parts.join("/");
 }
 
 /** A file yields itself as "."; a path yields itself, then its content; a missing one is an empty path. */
 export async function listFiles(repo: Repository, path: string, request: ListRequest): Promise<ListedFile[]> {
   const matches = (name: string): boolean => request.filter === null || request.filter.test(name);
-  const found: ListedFile[] = [{ name: ".", type: "directory", sizeBytes: 0, modifiedAtMs: 0 }];
-  await collectFiles(repo, path, "", request, found);
+  const entries: ListedFile[] = [{ name: ".", type: "directory", sizeBytes: 0, modifiedAtMs: 0 }];
+  await collectFiles(repo, path, "", request, entries);
   // Only when nothing is below it: a server may not answer for an object that is a directory on its disk.
-  const own = path === "" || found.length > 1 ? null : await repo.storage.stat(path);
+  const own = path === "" || entries.length > 1 ? null : await repo.storage.stat(path);
   if (own?.type === "file") return matches(".") ? [{ ...own, name: "." }] : [];
-  const shown = found.filter((file) => matches(file.name));
+  const shown = entries.filter((file) => matches(file.name));
   if (request.sort === "none") return shown;
   shown.sort((left, right) => compareBytes(left.name, right.name));
   return request.sort === "asc" ? shown : shown.reverse();
 }
 
-async function collectFiles(repo: Repository, path: string, above: string, request: ListRequest, found: ListedFile[]): Promise<void> {
+async function collectFiles(repo: Repository, path: string, above: string, request: ListRequest, entries: ListedFile[]): Promise<void> {
   for await (const entry of repo.storage.list(path)) {
     const name = `${above}${entry.path.slice(entry.path.lastIndexOf("/") + 1)}`;
     const { type, sizeBytes, modifiedAtMs, destination } = entry;
-    found.push({ name, type, sizeBytes, modifiedAtMs, ...(destination === undefined ? {} : { destination }) });
-    if (request.recurse && entry.type === "directory") await collectFiles(repo, entry.path, `${name}/`, request, found);
+    entries.push({ name, type, sizeBytes, modifiedAtMs, ...(destination === undefined ? {} : { destination }) });
+    if (request.recurse && entry.type === "directory") await collectFiles(repo, entry.path, `${name}/`, request, entries);
   }
 }
 

@@ -4,8 +4,8 @@ import type { RepoResult } from "../../base/parallel";
 import { type AcknowledgePolicy, decide } from "../archivePush/acknowledge";
 
 /** `repo2: [HostConnectError] unable to connect …`: stock's line per failed repository. */
-export function repoErrorLine(repoKey: number, error: BackupError): string {
-  return `repo${repoKey}: [${error.name}] ${error.message}`;
+export function repoErrorLine(repoIndex: number, error: BackupError): string {
+  return `repo${repoIndex}: [${error.name}] ${error.message}`;
 }
 
 /**
@@ -17,7 +17,7 @@ export function combinedError(verb: string, results: readonly RepoResult<unknown
   if (failed.length === 0) return null;
   const [first] = failed;
   if (results.length === 1 && first !== undefined && !first.ok) return first.error;
-  const lines = failed.map((result) => (result.ok ? "" : repoErrorLine(result.repoKey, result.error)));
+  const lines = failed.map((result) => (result.ok ? "" : repoErrorLine(result.repoIndex, result.error)));
   const hints = [...new Set(failed.flatMap((result) => (result.ok ? [] : result.error.hints)))];
   return failed.length === results.length
     ? fail("repoInvalid", ["unable to find a valid repository", ...lines].join("\n"), { hint: hints })

@@ -81,7 +81,7 @@ export async function keepServerFiles(
       await writeFile(repo, serverFilesPath(repo.stanza, label), gzipSync(text, { level: 9 }), cipherPass ?? null, ctx);
     },
   );
-  for (const result of results) if (!result.ok) warn(ctx, `repo${result.repoKey}: unable to keep the server's configuration files`, result.error);
+  for (const result of results) if (!result.ok) warn(ctx, `repo${result.repoIndex}: unable to keep the server's configuration files`, result.error);
   if (results.some((result) => result.ok)) ctx.log.detail(`keep configuration files ${files.map((file) => file.path).join(", ")}`);
 }
 
@@ -94,22 +94,22 @@ function warn(ctx: Context, what: string, error: unknown): void {
 /** @throws dbQuery, fileOpen, pathOpen */
 async function collectServerFiles(session: Session, dataDirectory: string, users: UserNames): Promise<ServerFile[]> {
   const { rows } = await session.query("select name, setting from pg_catalog.pg_settings where name = any($1)", [ROOTS.map(([name]) => name)]);
-  const places = new Map<string, string>(rows.map((row) => [row.name, row.setting]));
-  if (places.size < ROOTS.length) {
+  const settings = new Map<string, string>(rows.map((row) => [row.name, row.setting]));
+  if (settings.size < ROOTS.length) {
     throw fail("dbQuery", "the server does not show the paths of its configuration files", {
       hint: "Grant pg_read_all_settings to the role of pg1-user.",
     });
   }
-  const found = new Map<string, ConfigFile>();
+  const files = new Map<string, ConfigFile>();
   for (const [setting, kind] of ROOTS)
-    for (const file of await readConfig(resolve(dataDirectory, places.get(setting) ?? ""), kind)) found.set(file.path, file);
-  const configDirectory = dirname(places.get("config_file") ?? dataDirectory);
+    for (const file of await readConfig(resolve(dataDirectory, settings.get(setting) ?? ""), kind)) files.set(file.path, file);
+  const configDirectory = dirname(settings.get("config_file") ?? dataDirectory);
   for (const name of COMPANIONS) {
     const path = `${configDirectory}/${name}`;
     const content = await readFile(path).catch(() => null);
-    if (content !== null) found.set(path, { path, content });
+    if (content !== null) files.set(path, { path, content });
   }
-  const outside = await outsideOf(dataDirectory, [...found.values()]);
+  const outside = await outsideOf(dataDirectory, [...files.values()]);
   return Promise.all(outside.map((file) => describe(file, users)));
 }
 
@@ -172,9 +172,9 @@ const TIME_S_MAX = 9_000_000_000;
 function parseFile(row: JsonValue, where: string): ServerFile {
   const { path, mode, user, group, modifiedAtS, content } = isObject(row) ? row : {};
   const isOwner = (value: JsonValue | undefined): value is OwnerName => value === null || typeof value === "string";
-  const isPlace = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
+  const isPath = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
   const isTime = typeof modifiedAtS === "number" && Math.abs(modifiedAtS) <= TIME_S_MAX;
-  if (!isPlace || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
+  if (!isPath || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
     throw fail("format", `'${where}': a row does not describe a file`, { path: where });
   // Root writes these files: a forged one must not become a program that runs as its owner.
   return { path, mode: parseMode(mode, where) & MODE_MASK, user, group, modifiedAtS, content: Buffer.from(content, "base64") };
@@ -185,7 +185,7 @@ function parseFile(row: JsonValue, where: string): ServerFile {
  * content is kept as `<name>.before-restore`, unless that exists. A null `ownerOf` does not change the owner. Returns
  * the written paths.
  */
-export async function placeServerFiles(
+export async function writeServerFiles(
   files: readonly ServerFile[],
   directory: string,
   ownerOf: (file: ServerFile) => { readonly uid: number; readonly gid: number } | null,

@@ -35,8 +35,8 @@ export async function waitInSpool<T>(spool: Spool, wait: SpoolWait<T>, backgroun
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
   let startedAtMs: number | null = null;
   for (;;) {
-    const found = await wait.look?.(startedAtMs !== null);
-    if (found !== undefined) return found;
+    const result = await wait.look?.(startedAtMs !== null);
+    if (result !== undefined) return result;
     const status = await spool.findStatus(walName);
     if (status?.kind === "ok") return wait.accept(status);
     // An error of an earlier run counts only if a new run has reported it again.

@@ -28,7 +28,7 @@ export async function waitForWal(
           "check the PostgreSQL server log for errors.",
           "run the 'check' command to verify each repository.",
         ],
-        repoKey: repo.key,
+        repoIndex: repo.key,
       });
     }
     await ctx.clock.sleep(pauseMs, ctx.signal);

@@ -29,7 +29,8 @@ export async function segmentDirectories(repo: Repository, archiveId: string): P
 
 /** Complete segments of one directory, ascending. */
 export async function segmentsIn(repo: Repository, archiveId: string, directory: string): Promise<StoredWal[]> {
-  const found: StoredWal[] = [];
-  for await (const stored of listWal(repo, archiveId, directory)) if (isSegment(stored.name) && !stored.name.endsWith(".partial")) found.push(stored);
-  return found.sort((left, right) => (left.name < right.name ? -1 : 1));
+  const segments: StoredWal[] = [];
+  for await (const stored of listWal(repo, archiveId, directory))
+    if (isSegment(stored.name) && !stored.name.endsWith(".partial")) segments.push(stored);
+  return segments.sort((left, right) => (left.name < right.name ? -1 : 1));
 }

@@ -58,7 +58,7 @@ async function createOne(repo: Repository, control: PgControl, ctx: Context): Pr
     const [there, lacking] = hasArchive ? ["archive.info", "backup.info"] : ["backup.info", "archive.info"];
     throw fail("fileMissing", `${there} exists but ${lacking} is missing on ${repo.name}`, {
       hint: "this may be a symptom of repository corruption!",
-      repoKey: repo.key,
+      repoIndex: repo.key,
     });
   }
   await validate(repo, control, ctx, present.every(Boolean));
@@ -102,7 +102,7 @@ async function validate(repo: Repository, control: PgControl, ctx: Context, comp
     if (!isError(error, "archiveMismatch", "backupMismatch")) throw error;
     throw fail("fileInvalid", `backup and archive info files exist but do not match the database\n${error.message}`, {
       hint: ["is this the correct stanza?", "did an error occur during stanza-upgrade?"],
-      repoKey: repo.key,
+      repoIndex: repo.key,
     });
   }
   if (complete) return;
@@ -121,7 +121,7 @@ async function requireEmpty(repo: Repository): Promise<void> {
         `${kind} directory of stanza '${repo.stanza}' on ${repo.name} is not empty: it holds '${entry.path}' but no info files`,
         {
           hint: ["is this the correct repository path and stanza?", "may these files be removed by hand?"],
-          repoKey: repo.key,
+          repoIndex: repo.key,
           path: entry.path,
         },
       );

@@ -31,7 +31,7 @@ async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): P
   if (archiveId !== backupId) {
     throw fail("fileInvalid", `backup info file and archive info file do not match\narchive: id = ${archiveId}\nbackup : id = ${backupId}`, {
       hint: "this may be a symptom of repository corruption!",
-      repoKey: repo.key,
+      repoIndex: repo.key,
     });
   }
   const archiveEntry = { id: archiveId, systemId, pgVersion };

@@ -9,10 +9,10 @@ const ALWAYS = /^[ \t]*archive_mode[ \t=]+'?always\b/im;
  * replays.
  */
 export async function archivesAlways(dataDirectory: string): Promise<boolean> {
-  const words = await readFile(`${dataDirectory}/postmaster.opts`, "utf8").catch(() => "");
-  if (/archive_mode=always/i.test(words)) return true;
+  const options = await readFile(`${dataDirectory}/postmaster.opts`, "utf8").catch(() => "");
+  if (/archive_mode=always/i.test(options)) return true;
   // Debian keeps them elsewhere.
-  const elsewhere = /config_file=([^"\s]+)/.exec(words)?.[1];
+  const elsewhere = /config_file=([^"\s]+)/.exec(options)?.[1];
   const paths = [`${dataDirectory}/postgresql.conf`, `${dataDirectory}/postgresql.auto.conf`, ...(elsewhere === undefined ? [] : [elsewhere])];
   for (const path of paths)
     for (const { content } of await readConfig(path, "settings")) if (ALWAYS.test(Buffer.from(content).toString("latin1"))) return true;

@@ -13,11 +13,11 @@ const TIMELINE_LENGTH = 8;
 
 /** Removed paths (with `dryRun`, paths to remove), ascending. `kept` are the remaining backups. */
 export async function expireStream(repo: Repository, kept: readonly BackupInfoEntry[], dryRun: boolean): Promise<string[]> {
-  const found = await listStream(repo);
-  if (found.size === 0) return [];
+  const stream = await listStream(repo);
+  if (stream.size === 0) return [];
   const { history } = await loadArchiveInfo(repo);
   const expired: string[] = [];
-  for (const [archiveId, files] of found) {
+  for (const [archiveId, files] of stream) {
     const entry = history.find((each) => archiveIdOf(each) === archiveId);
     const starts = kept.flatMap(({ archiveStart, dbId }) =>
       dbId === entry?.id && archiveStart !== null ? [archiveStart.slice(TIMELINE_LENGTH)] : [],

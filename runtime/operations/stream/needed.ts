@@ -16,8 +16,8 @@ const HISTORIES_MAX = 8;
 /**
  * WAL that the server has written and a repository may lack: files that wait in `pg_wal`, and its recorded missing WAL.
  */
-export async function listOwed(walDirectory: string, debt: readonly string[]): Promise<readonly string[]> {
-  return [...(await listReady(walDirectory, Number.POSITIVE_INFINITY)), ...debt];
+export async function listMissingWal(walDirectory: string, missingWal: readonly string[]): Promise<readonly string[]> {
+  return [...(await listReady(walDirectory, Number.POSITIVE_INFINITY)), ...missingWal];
 }
 
 /** True for files before a stream that begins with the segment `first`, on any timeline. */

@@ -67,18 +67,18 @@ export async function getLast(
  */
 async function getPartial(repos: readonly Repository[], options: PartialOptions, ctx: Context): Promise<boolean> {
   const { cluster, destination, segmentSizeBytes, walName } = options;
-  const found: PieceSource[] = [];
+  const sources: PieceSource[] = [];
   for (const result of await perRepo(repos, (repo) => findSessions(repo, options))) {
-    if (result.ok) found.push(...result.value);
-    else ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoKey, result.error)}`);
+    if (result.ok) sources.push(...result.value);
+    else ctx.log.warn(`streamed WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
   }
-  if (found.length === 0) return false;
+  if (sources.length === 0) return false;
   const temporary = `${destination}.pgbackrest.tmp`;
   const handle = await open(temporary, "w+", 0o600);
   const target: JoinTarget = { holds: (at, wal) => holds(handle, at, wal), write: (at, wal) => writeAt(handle, at, wal) };
   let joined: Joined = { sizeBytes: 0, last: null };
   try {
-    joined = await joinPieces(target, found, { systemId: cluster.systemId, segmentSizeBytes }, ctx);
+    joined = await joinPieces(target, sources, { systemId: cluster.systemId, segmentSizeBytes }, ctx);
     await handle.truncate(segmentSizeBytes);
   } finally {
     await handle.close();
@@ -94,12 +94,12 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
 
 async function findSessions(repo: Repository, { cluster, walName }: PartialOptions): Promise<PieceSource[]> {
   const info = await loadArchiveInfo(repo);
-  const found: PieceSource[] = [];
+  const sources: PieceSource[] = [];
   for (const id of archiveIdsOf(info, cluster)) {
     const archive = { archiveId: archiveIdOf(id), pass: info.cipherPass ?? null };
-    for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName))) found.push({ repo, archive, chunks });
+    for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName))) sources.push({ repo, archive, chunks });
   }
-  return found;
+  return sources;
 }
 
 async function holds(handle: FileHandle, at: number, wal: Uint8Array): Promise<boolean> {

@@ -32,14 +32,14 @@ export async function checkStreaming(session: Session, open: () => Promise<WalSt
       "where a.application_name = $1) as agents",
     [AGENT_NAME],
   );
-  const facts = rows[0] as ServerSays;
+  const facts = rows[0] as ServerAnswer;
   const common = { agentCount: facts.agents, inRecovery: facts.in_recovery };
   const error = settingError(facts);
   if (error !== null || facts.agents > 0 || facts.in_recovery) return { ...common, error };
   return { ...common, error: await connectionError(open) };
 }
 
-interface ServerSays {
+interface ServerAnswer {
   readonly wal_level: string;
   readonly max_wal_senders: number;
   readonly role: string;
@@ -48,12 +48,12 @@ interface ServerSays {
   readonly agents: number;
 }
 
-function settingError({ max_wal_senders: places, may_stream: mayStream, role, wal_level: level }: ServerSays): BackupError | null {
+function settingError({ max_wal_senders: senders, may_stream: mayStream, role, wal_level: level }: ServerAnswer): BackupError | null {
   if (level === "minimal") {
     const hint = "set wal_level = replica in postgresql.conf and restart PostgreSQL.";
     return fail("featureNotSupported", "WAL cannot be streamed: wal_level is minimal", { hint });
   }
-  if (places === 0) {
+  if (senders === 0) {
     const hint = "set max_wal_senders = 10 (PostgreSQL's default) in postgresql.conf and restart PostgreSQL.";
     return fail("featureNotSupported", "WAL cannot be streamed: max_wal_senders is 0", { hint });
   }

@@ -14,7 +14,7 @@ import { sessionName } from "../../format/wal/streamChunk";
 import { formatLsn } from "../../format/wal/walSegment";
 import type { WalStream } from "../../postgres/walStream";
 import type { Repository } from "../../repository/repository";
-import { StreamLane } from "./lane";
+import { StreamWorker } from "./streamWorker";
 import { WalWindow } from "./walWindow";
 
 export interface StreamParts {
@@ -26,9 +26,9 @@ export interface StreamParts {
   loadControl(): Promise<PgControl>;
   open(): Promise<WalStream>;
   /** Names of WAL files that a repository lacks: those that wait in `pg_wal`, and its recorded missing WAL. */
-  listOwed(repoKey: number): Promise<readonly string[]>;
+  listMissingWal(repoIndex: number): Promise<readonly string[]>;
   /** Receives the repository workers of a working connection. */
-  begun(lanes: readonly StreamLane[]): void;
+  begun(workers: readonly StreamWorker[]): void;
 }
 
 /** Time for repositories to take the rest after the connection has ended. */
@@ -74,12 +74,12 @@ async function ship(
     intervalMs: parts.intervalMs,
     requireStarted: () => parts.requireStarted(),
   };
-  const lanes: StreamLane[] = [];
+  const workers: StreamWorker[] = [];
   for (const repo of parts.repos)
-    lanes.push(new StreamLane(repo, window, { ...options, owed: await parts.listOwed(repo.key) }, { ...ctx, signal: enough.signal }));
-  const shipping = Promise.all(lanes.map((lane) => lane.run()));
+    workers.push(new StreamWorker(repo, window, { ...options, missingWal: await parts.listMissingWal(repo.key) }, { ...ctx, signal: enough.signal }));
+  const shipping = Promise.all(workers.map((worker) => worker.run()));
   ctx.log.info(`streaming WAL of timeline ${start.timeline} from ${formatLsn(start.lsn)} on`);
-  parts.begun(lanes);
+  parts.begun(workers);
   try {
     return await stream.receive(start, (lsn, wal) => window.append(lsn, wal), signal);
   } finally {

@@ -16,7 +16,7 @@ export class Leftovers {
   readonly #ctx: Context;
   #pieces: StreamChunk[] = [];
   #nextAtMs = Number.NEGATIVE_INFINITY;
-  #isTold = false;
+  #isReported = false;
 
   constructor(repo: Repository, ctx: Context) {
     this.#repo = repo;
@@ -36,13 +36,13 @@ export class Leftovers {
         await removeChunk(this.#repo, archiveId, piece);
         this.#pieces = this.#pieces.slice(1);
       }
-      this.#isTold = false;
+      this.#isReported = false;
     } catch (thrown) {
       this.#nextAtMs = clock.monotonicMs() + PAUSE_MS;
       const text = `unable to remove streamed WAL that is archived: ${repoErrorLine(this.#repo.key, toBackupError(thrown))}`;
-      if (this.#isTold) log.detail(text);
+      if (this.#isReported) log.detail(text);
       else log.warn(text);
-      this.#isTold = true;
+      this.#isReported = true;
     }
   }
 }

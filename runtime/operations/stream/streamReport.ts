@@ -2,7 +2,7 @@
 import type { Config } from "../../config/types";
 import { loadStreamState, type StreamState } from "../../local/streamState";
 
-export interface ToldStreams {
+export interface ReportedStreams {
   readonly intervalSeconds: number;
   /** One for each repository with streamed WAL. */
   readonly states: readonly StreamState[];
@@ -19,7 +19,7 @@ const BEHIND_INTERVALS = 3;
 export async function loadStreams(
   { pgs, settings, spoolPath, stanza = "" }: Pick<Config, "pgs" | "settings" | "spoolPath" | "stanza">,
   exists: (path: string) => Promise<boolean>,
-): Promise<ToldStreams | null> {
+): Promise<ReportedStreams | null> {
   const [pg] = pgs;
   if (settings.stream === undefined || pg === undefined) return null;
   // An account that may not look there has no standby of its own.

@@ -29,27 +29,27 @@ export interface HeldStream {
 
 /** Files of chunks, complete or interrupted, by archive id; foreign files are skipped. */
 export async function listStream(repo: Repository): Promise<Map<string, StreamFile[]>> {
-  const found = new Map<string, StreamFile[]>();
+  const byArchive = new Map<string, StreamFile[]>();
   for await (const { modifiedAtMs, path } of repo.storage.list(streamRoot(repo.stanza), { recursive: true })) {
     const name = basename(path);
     const finalName = findFinalName(name);
     const chunk = parseChunkName(finalName ?? name);
     const archiveId = path.split("/").at(-2) ?? "";
     if (chunk === null || path !== `${streamPath(repo.stanza, archiveId)}/${name}`) continue;
-    const files = found.get(archiveId) ?? [];
+    const files = byArchive.get(archiveId) ?? [];
     files.push({ path, chunk, isTemporary: finalName !== null, modifiedAtMs });
-    found.set(archiveId, files);
+    byArchive.set(archiveId, files);
   }
-  return found;
+  return byArchive;
 }
 
 /** Of the current stanza; null without a readable stream. Reads the chunk, so no server is needed. */
 export async function surveyStream(repo: Repository): Promise<HeldStream | null> {
-  const found = await listStream(repo);
-  if (found.size === 0) return null;
+  const byArchive = await listStream(repo);
+  if (byArchive.size === 0) return null;
   const info = await loadArchiveInfo(repo);
   const current = currentHistory(info);
-  const files = (found.get(archiveIdOf(current)) ?? []).filter(({ isTemporary }) => !isTemporary);
+  const files = (byArchive.get(archiveIdOf(current)) ?? []).filter(({ isTemporary }) => !isTemporary);
   const segments = [...new Set(files.map(({ chunk }) => chunk.segment))].sort().reverse();
   for (const segment of segments) {
     const own = files.filter(({ chunk }) => chunk.segment === segment);

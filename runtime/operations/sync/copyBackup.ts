@@ -25,7 +25,7 @@ import type { BlockPlan } from "../backup/fileTargets";
 import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/restorePlan";
 import type { CopiedFile, CopyFile, CopySource } from "./copyFiles";
-import { type CopyForm, copyForm, copyManifest, divideRows, withPlace } from "./syncPlan";
+import { type CopyForm, copyForm, copyManifest, divideRows, withStored } from "./syncPlan";
 
 export interface SyncSide {
   readonly repo: Repository;
@@ -101,17 +101,17 @@ function rowsOf(manifest: Manifest): ReadonlyMap<string, ManifestFile> {
 async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<string, Manifest>> {
   const labels = new Set([...manifest.references, ...(manifest.prior === undefined ? [] : [manifest.prior])]);
   labels.delete(manifest.label);
-  const found = new Map<string, Manifest>();
+  const manifests = new Map<string, Manifest>();
   for (const label of labels) {
     const loaded = await nullOn(loadManifest(target.repo, label, target.infoPass), "fileMissing");
-    if (loaded !== null) found.set(label, loaded);
+    if (loaded !== null) manifests.set(label, loaded);
   }
-  if (manifest.prior !== undefined && !found.has(manifest.prior)) {
+  if (manifest.prior !== undefined && !manifests.has(manifest.prior)) {
     throw fail("backupSetInvalid", `${target.repo.name} lacks ${manifest.prior}, the prior backup of ${manifest.label}`, {
-      repoKey: target.repo.key,
+      repoIndex: target.repo.key,
     });
   }
-  return found;
+  return manifests;
 }
 
 /** Marks the directory as this attempt's; returns the manifest of an earlier attempt to resume. */
@@ -186,8 +186,8 @@ class Copy {
     if (partial === null || !isSameForm(partial, form)) return 0;
     const wanted = new Map(missing.map((file) => [file.name, file]));
     const isWanted = (file: ManifestFile): boolean => {
-      const found = wanted.get(file.name);
-      return file.reference === undefined && found?.sha1 === file.sha1 && (file.block !== undefined) === this.#keepsBlocks(found);
+      const row = wanted.get(file.name);
+      return file.reference === undefined && row?.sha1 === file.sha1 && (file.block !== undefined) === this.#keepsBlocks(row);
     };
     const whole = new Map<string, ManifestFile>();
     await mapParallel(partial.files.filter(isWanted), this.#pool.slots * LIMITS.filesPerWorker, async (file) => {
@@ -205,7 +205,7 @@ class Copy {
       file.sha1Repo === undefined
         ? { unpack: packing, sizeBytes: file.sizeBytes, sha1: file.sha1 }
         : { unpack: null, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo };
-    const { status } = await this.#pool.run({ kind: "verifyFile", repoKey: to.key, path, range, ...job });
+    const { status } = await this.#pool.run({ kind: "verifyFile", repoIndex: to.key, path, range, ...job });
     return status === "ok";
   }
 
@@ -267,7 +267,7 @@ class Copy {
       sizeBytes: file.sizeBytes,
       sha1: file.sha1,
       source: copySource(from, source, file),
-      target: { repoKey: to.key, path, bundleId, raw, block, compress: form.compress, cipherPass: form.cipherPass },
+      target: { repoIndex: to.key, path, bundleId, raw, block, compress: form.compress, cipherPass: form.cipherPass },
     };
   }
 
@@ -282,13 +282,13 @@ class Copy {
     if (form.block === null || block === undefined) return null;
     const row = withPrior ? prior?.rows.get(file.name) : undefined;
     const isSameCut = row?.block?.sizeBytes === block.sizeBytes && row.block.checksumSizeBytes === block.checksumSizeBytes;
-    const found = row === undefined || prior === null || !isSameCut ? null : findBlockSource(this.#pair.to.stanza, prior.manifest, row);
+    const priorSource = row === undefined || prior === null || !isSameCut ? null : findBlockSource(this.#pair.to.stanza, prior.manifest, row);
     return {
       blockSizeBytes: block.sizeBytes,
       checksumSizeBytes: block.checksumSizeBytes,
       superBlockSizeBytes: superBlockSizeOf(form.block, source.type, block.sizeBytes),
       reference: form.references.length - 1,
-      prior: found === null || row === undefined ? null : { source: found, sizeBytes: row.sizeBytes, sha1: row.sha1 },
+      prior: priorSource === null || row === undefined ? null : { source: priorSource, sizeBytes: row.sizeBytes, sha1: row.sha1 },
     };
   }
 
@@ -297,10 +297,10 @@ class Copy {
       const { prior } = this.#plan;
       const row = prior?.rows.get(file.name);
       assert(prior !== null && row !== undefined, `'${file.name}' was kept without a prior copy`);
-      return withPlace(file, { ...row, reference: row.reference ?? prior.manifest.label });
+      return withStored(file, { ...row, reference: row.reference ?? prior.manifest.label });
     }
     const { sizeRepoBytes, sha1Repo, bundleOffsetBytes, mapSizeBytes } = copied;
-    return withPlace(file, {
+    return withStored(file, {
       sizeRepoBytes,
       ...(sha1Repo === undefined ? {} : { sha1Repo }),
       ...(bundleId === null ? {} : { bundle: { id: bundleId, offsetBytes: bundleOffsetBytes ?? 0 } }),

@@ -157,6 +157,6 @@ function requireContent(file: CopyFile, sizeBytes: number, sha1: string, from: R
   throw fail(
     "checksum",
     `'${file.name}' of ${from.name} has checksum ${sha1} (${sizeBytes} bytes), its manifest says ${file.sha1} (${file.sizeBytes} bytes)`,
-    { hint: "Run verify: another repository may have a good copy.", repoKey: from.key },
+    { hint: "Run verify: another repository may have a good copy.", repoIndex: from.key },
   );
 }

@@ -5,7 +5,7 @@ import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { listWal, type StoredWal } from "../../repository/walStore";
-import type { WalPlace } from "./copyWalFile";
+import type { WalRepository } from "./copyWalFile";
 
 export interface WalSide {
   readonly repo: Repository;
@@ -53,7 +53,7 @@ export async function copyWal(
   await mapParallel(names, pool.slots * SEGMENTS_PER_SLOT, async (stored) => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
-      const [from, to] = [source, target].map(({ repo, pass }) => ({ repoKey: repo.key, pass })) as [WalPlace, WalPlace];
+      const [from, to] = [source, target].map(({ repo, pass }) => ({ repoIndex: repo.key, pass })) as [WalRepository, WalRepository];
       await pool.run({ kind: "syncWal", from, to, archiveId, stored });
     } catch (error) {
       problems.set(stored.name, toBackupError(error).message);

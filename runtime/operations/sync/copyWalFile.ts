@@ -11,15 +11,15 @@ import type { Repository } from "../../repository/repository";
 import { findWal, isSegment, openWal, putWal, type StoredWal } from "../../repository/walStore";
 
 /** A repository's key and the passphrase of its WAL. */
-export interface WalPlace {
-  readonly repoKey: number;
+export interface WalRepository {
+  readonly repoIndex: number;
   readonly pass: string | null;
 }
 
 export interface CopyWalJob {
   readonly kind: "syncWal";
-  readonly from: WalPlace;
-  readonly to: WalPlace;
+  readonly from: WalRepository;
+  readonly to: WalRepository;
   readonly archiveId: string;
   readonly stored: StoredWal;
 }
@@ -28,8 +28,8 @@ export interface CopyWalJob {
 export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Repository, ctx: Context): Promise<undefined> {
   const { from, to, archiveId, stored } = job;
   const [source, target] = [
-    { repo: repo(from.repoKey), pass: from.pass },
-    { repo: repo(to.repoKey), pass: to.pass },
+    { repo: repo(from.repoIndex), pass: from.pass },
+    { repo: repo(to.repoIndex), pass: to.pass },
   ];
   const bytes = await collect(await openWal(source.repo, archiveId, stored, source.pass), LIMITS.wholeFileSizeBytesMax);
   const sha1 = sha1Hex(bytes);

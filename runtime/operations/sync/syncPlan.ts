@@ -134,7 +134,7 @@ export function divideRows(source: Manifest, earlier: ReadonlyMap<string, Readon
       const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;
       held.push({ ...rest, sizeRepoBytes: 0 });
     } else if (own !== undefined && file.reference !== undefined && own.sha1 === file.sha1 && own.sizeBytes === file.sizeBytes) {
-      held.push(withPlace(file, { ...own, reference: own.reference ?? file.reference }));
+      held.push(withStored(file, { ...own, reference: own.reference ?? file.reference }));
     } else {
       missing.push(file);
     }
@@ -143,7 +143,7 @@ export function divideRows(source: Manifest, earlier: ReadonlyMap<string, Readon
 }
 
 /** Takes the cluster's facts from `file` and the repository's from `stored`. */
-export function withPlace(
+export function withStored(
   file: ManifestFile,
   stored: Pick<ManifestFile, "sizeRepoBytes" | "sha1Repo" | "reference" | "bundle" | "block">,
 ): ManifestFile {

@@ -34,18 +34,18 @@ export async function findOrphans(repo: Repository, archiveInfo: ArchiveInfo, li
 /** Files in a backup's directory that are not in its manifest. */
 export async function filesOfNobody(repo: Repository, manifest: Manifest): Promise<string[]> {
   const expected = pathsOf(repo.stanza, manifest);
-  const found: string[] = [];
+  const strays: string[] = [];
   let sizeBytes = 0;
   for await (const entry of repo.storage.list(backupPath(repo.stanza, manifest.label), { recursive: true })) {
     if (entry.type !== "file" || expected.has(entry.path)) continue;
-    found.push(entry.path);
+    strays.push(entry.path);
     sizeBytes += entry.sizeBytes;
   }
-  const shown = found
+  const shown = strays
     .sort()
     .slice(0, PATHS_MAX)
     .map((path) => `${path} is in no manifest`);
-  const more = found.length - shown.length;
+  const more = strays.length - shown.length;
   return more === 0 ? shown : [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
 }
 

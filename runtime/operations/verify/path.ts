@@ -33,11 +33,11 @@ export function pathRanges(
     lsn < size ? null : segmentOfLsn(own, lsn - size, walSegmentSizeBytes);
   const newest = names.filter((name) => parseWalName(name)?.timeline === timeline).sort()[0];
   return needed.flatMap(([start, stop]) => {
-    const place = ancestors.findIndex((ancestor) => ancestor.timeline === parseWalName(start)?.timeline);
-    const left = ancestors[place];
+    const first = ancestors.findIndex((ancestor) => ancestor.timeline === parseWalName(start)?.timeline);
+    const left = ancestors[first];
     if (left === undefined || stop > segmentOfLsn(left.timeline, left.lsn, walSegmentSizeBytes)) return [];
-    const ranges = ancestors.slice(place).map((ancestor, index): readonly [string, string | null] => {
-      const before = ancestors[place + index - 1];
+    const ranges = ancestors.slice(first).map((ancestor, index): readonly [string, string | null] => {
+      const before = ancestors[first + index - 1];
       return [index === 0 || before === undefined ? start : segmentOfLsn(ancestor.timeline, before.lsn, walSegmentSizeBytes), lastOf(ancestor)];
     });
     const end = ancestors.at(-1);

@@ -41,7 +41,7 @@ export interface ArchiveVerdict {
 }
 
 export interface Verdict {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly ok: boolean;
   readonly archives: readonly ArchiveVerdict[];
   readonly backups: readonly BackupVerdict[];
@@ -78,7 +78,7 @@ export async function verify(
   const backupInfo = await loadBackupInfo(repo);
   const entries = options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
   if (options.set !== undefined && entries.length === 0) {
-    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "Run info to list the backups.", repoKey: repo.key });
+    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "Run info to list the backups.", repoIndex: repo.key });
   }
   const problems: string[] = [];
   const archives: ArchiveVerdict[] = [];
@@ -133,7 +133,7 @@ export async function verify(
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
-  return { repoKey: repo.key, ok, archives, backups: backups.verdicts, stream, problems, orphans: orphans.lines, named };
+  return { repoIndex: repo.key, ok, archives, backups: backups.verdicts, stream, problems, orphans: orphans.lines, named };
 }
 
 /** Collects lines until a search fails; that error is reported and earlier results stay. */
@@ -151,15 +151,15 @@ class Orphans {
   }
 
   add(find: () => Promise<readonly string[]>): Promise<void> {
-    return this.#look(find, (found) => [...this.#lines, ...found]);
+    return this.#look(find, (lines) => [...this.#lines, ...lines]);
   }
 
   /** Puts these before the existing lines. */
   addFirst(find: () => Promise<readonly string[]>): Promise<void> {
-    return this.#look(find, (found) => [...found, ...this.#lines]);
+    return this.#look(find, (lines) => [...lines, ...this.#lines]);
   }
 
-  async #look(find: () => Promise<readonly string[]>, join: (found: readonly string[]) => readonly string[]): Promise<void> {
+  async #look(find: () => Promise<readonly string[]>, join: (lines: readonly string[]) => readonly string[]): Promise<void> {
     if (this.#hasFailed) return;
     try {
       this.#lines = join(await find());
@@ -209,7 +209,7 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
     tally.add(
       await pool.run<VerifyFileJob>({
         kind: "verifyFile",
-        repoKey: repo.key,
+        repoIndex: repo.key,
         path: walPath(repo.stanza, archiveId, stored.fileName),
         range: null,
         unpack: { cipherPass: pass, compressType: typeOfName(stored.fileName), raw: false },
@@ -231,8 +231,8 @@ export function gapsOf(
   newest: NewestTimeline | null,
   walSegmentSizeBytes: number,
 ): readonly WalRange[] {
-  const onTheWay = newest === null ? [] : pathRanges(needed, names, newest, walSegmentSizeBytes);
-  return findGaps(names, [...needed, ...onTheWay], walSegmentSizeBytes);
+  const onPath = newest === null ? [] : pathRanges(needed, names, newest, walSegmentSizeBytes);
+  return findGaps(names, [...needed, ...onPath], walSegmentSizeBytes);
 }
 
 /**

@@ -118,7 +118,7 @@ class FileReader {
     const problems = await mapParallel(pieces, this.#input.pool.slots * LIMITS.filesPerWorker, (piece) => this.#read(manifest, piece, tally));
     for (const result of problems.flat()) tally.add(result);
     for (const file of known) {
-      const { status, text } = this.#seen.get(placeOf(this.#sourceOf(manifest, file), file)) ?? OK;
+      const { status, text } = this.#seen.get(fingerprintOf(this.#sourceOf(manifest, file), file)) ?? OK;
       tally.add(status === "ok" ? OK : { status, text: `${manifest.label}: ${text}` });
     }
   }
@@ -138,15 +138,15 @@ class FileReader {
     for (const file of manifest.files) {
       if (file.sizeBytes === 0 && file.sizeRepoBytes === 0) continue;
       const source = this.#sourceOf(manifest, file);
-      const place = placeOf(source, file);
-      const seen = this.#seen.get(place);
+      const fingerprint = fingerprintOf(source, file);
+      const seen = this.#seen.get(fingerprint);
       if (seen === null) continue;
       if (seen !== undefined) {
         known.push(file);
         continue;
       }
       const isWanted = this.#isInSample();
-      this.#seen.set(place, isWanted ? OK : null);
+      this.#seen.set(fingerprint, isWanted ? OK : null);
       if (!isWanted) continue;
       if (source.range === null || (file.sha1Repo === undefined && !isPlain(source))) pieces.push(file);
       else {
@@ -169,7 +169,7 @@ class FileReader {
         tally.add(OK);
         continue;
       }
-      this.#seen.set(placeOf(this.#sourceOf(manifest, file), file), result);
+      this.#seen.set(fingerprintOf(this.#sourceOf(manifest, file), file), result);
       problems.push(result);
     }
     return problems.length === 0 ? NOTHING : problems;
@@ -193,11 +193,11 @@ class FileReader {
       return { offsetBytes, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo ?? file.sha1 };
     });
     const { path } = this.#sourceOf(manifest, files[0] as ManifestFile);
-    return this.#input.pool.run<VerifyBundleJob>({ kind: "verifyBundle", repoKey: this.#input.repo.key, path, extents });
+    return this.#input.pool.run<VerifyBundleJob>({ kind: "verifyBundle", repoIndex: this.#input.repo.key, path, extents });
   }
 
   #file({ path, range, cipherPass, compressType, raw }: RestoreSource, file: ManifestFile): Promise<VerifyFileResult> {
-    const base = { kind: "verifyFile", repoKey: this.#input.repo.key, path, range } as const;
+    const base = { kind: "verifyFile", repoIndex: this.#input.repo.key, path, range } as const;
     if (file.sha1Repo !== undefined)
       return this.#input.pool.run<VerifyFileJob>({ ...base, unpack: null, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo });
     return this.#input.pool.run<VerifyFileJob>({ ...base, unpack: { cipherPass, compressType, raw }, sizeBytes: file.sizeBytes, sha1: file.sha1 });
@@ -213,7 +213,7 @@ function isBundle(piece: Piece): piece is readonly ManifestFile[] {
 }
 
 /** Twenty characters for the location and checksum of stored bytes: the plain text is ten times as long. */
-function placeOf({ path, range }: RestoreSource, { sizeRepoBytes, sha1, sha1Repo }: ManifestFile): string {
+function fingerprintOf({ path, range }: RestoreSource, { sizeRepoBytes, sha1, sha1Repo }: ManifestFile): string {
   return hash("sha1", `${path}:${range?.offsetBytes ?? 0}:${sizeRepoBytes}:${sha1Repo ?? sha1}`, "binary");
 }
 

@@ -7,7 +7,7 @@ import type { VerifyFileResult } from "./verifyFile";
 
 export interface VerifyBundleJob {
   readonly kind: "verifyBundle";
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly path: string;
   /** With the SHA-1 of the stored bytes. */
   readonly extents: readonly (Extent & { readonly sha1: string })[];
@@ -20,7 +20,7 @@ export async function verifyBundle(job: VerifyBundleJob, repo: (key: number) => 
   const results = new Map<Extent, VerifyFileResult>();
   let failure: VerifyFileResult = { status: "other", text: `invalid result ${job.path}: it was not read` };
   try {
-    for await (const { extent, bytes } of readExtents(repo(job.repoKey).storage, job.path, job.extents)) {
+    for await (const { extent, bytes } of readExtents(repo(job.repoIndex).storage, job.path, job.extents)) {
       const sha1 = sha1Hex(bytes);
       const text = `invalid checksum '${job.path}' at ${extent.offsetBytes}: actual ${sha1}, expected ${extent.sha1}`;
       results.set(extent, sha1 === extent.sha1 ? { status: "ok", text: "" } : { status: "checksum", text });

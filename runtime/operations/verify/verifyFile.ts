@@ -7,7 +7,7 @@ import { readStored, unpackStored } from "../shared/readStored";
 
 export interface VerifyFileJob {
   readonly kind: "verifyFile";
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly path: string;
   readonly range: ByteRange | null;
   /** Null compares the stored bytes (`rck` of the manifest); otherwise they are decrypted and decompressed first. */
@@ -26,7 +26,7 @@ export interface VerifyFileResult {
 
 export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repository): Promise<VerifyFileResult> {
   try {
-    const stored = readStored(repo(job.repoKey).storage, job.path, job.range ?? undefined);
+    const stored = readStored(repo(job.repoIndex).storage, job.path, job.range ?? undefined);
     const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpackStored(stored, job.unpack));
     if (sha1 !== job.sha1) return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
     if (sizeBytes !== job.sizeBytes) return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };

@@ -29,11 +29,11 @@ export interface S3Address {
 }
 
 /** @throws optionInvalidValue for a malformed endpoint, host or bucket */
-export function addressOf(location: S3Location, repoKey: number): S3Address {
-  const endpoint = parseUrl(location.endpoint, `repo${repoKey}-s3-endpoint`);
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/.test(location.bucket)) throw invalid(location.bucket, `repo${repoKey}-s3-bucket`);
+export function addressOf(location: S3Location, repoIndex: number): S3Address {
+  const endpoint = parseUrl(location.endpoint, `repo${repoIndex}-s3-endpoint`);
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/.test(location.bucket)) throw invalid(location.bucket, `repo${repoIndex}-s3-bucket`);
   const name = location.uriStyle === "host" ? `${location.bucket}.${endpoint.hostname}` : endpoint.hostname;
-  const override = location.storageHost === undefined ? undefined : parseUrl(location.storageHost, `repo${repoKey}-storage-host`);
+  const override = location.storageHost === undefined ? undefined : parseUrl(location.storageHost, `repo${repoIndex}-storage-host`);
   const protocol = override !== undefined && hasScheme(location.storageHost) ? override.protocol : endpoint.protocol;
   const defaultPort = protocol === "https:" ? 443 : 80;
   const endpointPort = endpoint.port === "" ? undefined : Number(endpoint.port);

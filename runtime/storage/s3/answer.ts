@@ -1,7 +1,7 @@
 /** Reads the XML answers of an S3 service: pages of a listing, results of a batch deletion. */
 import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
-import { errorFacts, type FailureScene } from "./failure";
+import { errorFacts, type FailureFacts } from "./failure";
 import { findText, parseXml, type XmlElement } from "./xml";
 
 export interface ListedObject {
@@ -25,44 +25,45 @@ export interface DeleteFailure {
 }
 
 /** The root element of a successful answer. @throws service unless the text is XML of an S3 service. */
-export function parseAnswer(text: string, scene: FailureScene): XmlElement {
+export function parseAnswer(text: string, facts: FailureFacts): XmlElement {
   try {
     return parseXml(text);
   } catch (error) {
     const reason = error instanceof BackupError ? error.message : String(error);
-    throw fail("service", `unable to ${scene.doing}: ${reason}`, { repoKey: scene.repoKey, cause: error });
+    throw fail("service", `unable to ${facts.doing}: ${reason}`, { repoIndex: facts.repoIndex, cause: error });
   }
 }
 
 /** One page of ListObjectsV2. @throws service for any other document. */
-export function parseListPage(text: string, scene: FailureScene): ListPage {
-  const root = parseAnswer(text, scene);
-  if (root.name !== "ListBucketResult") throw fail("service", `unable to ${scene.doing}: the answer is '${root.name}'`, { repoKey: scene.repoKey });
+export function parseListPage(text: string, facts: FailureFacts): ListPage {
+  const root = parseAnswer(text, facts);
+  if (root.name !== "ListBucketResult")
+    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
   const objects: ListedObject[] = [];
   const commonPrefixes: string[] = [];
   for (const child of root.children) {
-    if (child.name === "CommonPrefixes") commonPrefixes.push(requiredText(child, "Prefix", scene));
-    else if (child.name === "Contents") objects.push(listedObject(child, scene));
+    if (child.name === "CommonPrefixes") commonPrefixes.push(requiredText(child, "Prefix", facts));
+    else if (child.name === "Contents") objects.push(listedObject(child, facts));
   }
   return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes) };
 }
 
 /** Keys that a batch deletion failed to remove. */
-export function parseDeleteResult(text: string, scene: FailureScene): DeleteFailure[] {
-  const root = parseAnswer(text, scene);
-  if (root.name !== "DeleteResult") throw fail("service", `unable to ${scene.doing}: the answer is '${root.name}'`, { repoKey: scene.repoKey });
+export function parseDeleteResult(text: string, facts: FailureFacts): DeleteFailure[] {
+  const root = parseAnswer(text, facts);
+  if (root.name !== "DeleteResult") throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
   // Backblaze B2 has sent an empty element without a failure.
   const errors = root.children.filter((child) => child.name === "Error" && child.children.length > 0);
-  return errors.map((child) => ({ key: requiredText(child, "Key", scene), ...errorFacts(child) }));
+  return errors.map((child) => ({ key: requiredText(child, "Key", facts), ...errorFacts(child) }));
 }
 
-function listedObject(element: XmlElement, scene: FailureScene): ListedObject {
-  const sizeBytes = Number(requiredText(element, "Size", scene));
-  const modifiedAtMs = Date.parse(requiredText(element, "LastModified", scene));
+function listedObject(element: XmlElement, facts: FailureFacts): ListedObject {
+  const sizeBytes = Number(requiredText(element, "Size", facts));
+  const modifiedAtMs = Date.parse(requiredText(element, "LastModified", facts));
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs)) {
-    throw fail("service", `unable to ${scene.doing}: the listing has an object without a valid size or time`, { repoKey: scene.repoKey });
+    throw fail("service", `unable to ${facts.doing}: the listing has an object without a valid size or time`, { repoIndex: facts.repoIndex });
   }
-  return { key: requiredText(element, "Key", scene), sizeBytes, modifiedAtMs };
+  return { key: requiredText(element, "Key", facts), sizeBytes, modifiedAtMs };
 }
 
 function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefixes: readonly string[]): ListPage["next"] {
@@ -75,8 +76,8 @@ function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefix
   return last === "" ? null : { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
 }
 
-function requiredText(element: XmlElement, name: string, scene: FailureScene): string {
+function requiredText(element: XmlElement, name: string, facts: FailureFacts): string {
   const text = findText(element, name);
-  if (text === undefined) throw fail("service", `unable to ${scene.doing}: '${element.name}' without '${name}'`, { repoKey: scene.repoKey });
+  if (text === undefined) throw fail("service", `unable to ${facts.doing}: '${element.name}' without '${name}'`, { repoIndex: facts.repoIndex });
   return text;
 }

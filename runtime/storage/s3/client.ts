@@ -23,7 +23,7 @@ import { Signer } from "./sign";
 import { escapeXml } from "./xml";
 
 export interface S3Options extends S3Location, Credentials {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   /** Replaces the keys given here. */
   readonly credentials?: CredentialSource;
   readonly region: string;
@@ -62,10 +62,10 @@ export class S3Storage implements Storage {
   readonly #prefix: string;
 
   constructor(options: S3Options, deps: S3Deps) {
-    const { quirks, partSizeBytes, repoKey, bucket } = options;
+    const { quirks, partSizeBytes, repoIndex, bucket } = options;
     if (partSizeBytes < quirks.partSizeBytesMin || partSizeBytes > quirks.partSizeBytesMax) {
-      throw fail("optionInvalidValue", `'${partSizeBytes}' is out of range for 'repo${repoKey}-storage-upload-chunk-size' option`, {
-        repoKey,
+      throw fail("optionInvalidValue", `'${partSizeBytes}' is out of range for 'repo${repoIndex}-storage-upload-chunk-size' option`, {
+        repoIndex,
         hint: `${quirks.title} takes parts of ${quirks.partSizeBytesMin} to ${quirks.partSizeBytesMax} bytes.`,
       });
     }
@@ -79,12 +79,12 @@ export class S3Storage implements Storage {
       // When the object is gone AWS answers 404, R2 412.
       this.replace = (path, bytes, version) => this.#putIf(path, bytes, { "if-match": version }, [NOT_FOUND, CONFLICT, PRECONDITION_FAILED]);
     }
-    const address = addressOf(options, repoKey);
+    const address = addressOf(options, repoIndex);
     this.#http = new S3Http({
       address,
       signer: new Signer(options.credentials ?? options, options.region),
-      scene: {
-        repoKey,
+      facts: {
+        repoIndex,
         bucket,
         endpoint: options.endpoint,
         connection: address.connection,
@@ -111,8 +111,8 @@ export class S3Storage implements Storage {
     // An answer to HEAD has no body. A listing distinguishes a missing object from a missing bucket, a wrong key or an
     // unrelated proxy.
     const page = await this.#page({ prefix: key, "max-keys": "1" }, doing, path);
-    const found = page.objects.find((object) => object.key === key);
-    return found === undefined ? null : { path, type: "file", sizeBytes: found.sizeBytes, modifiedAtMs: found.modifiedAtMs };
+    const match = page.objects.find((object) => object.key === key);
+    return match === undefined ? null : { path, type: "file", sizeBytes: match.sizeBytes, modifiedAtMs: match.modifiedAtMs };
   }
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -121,8 +121,8 @@ export class S3Storage implements Storage {
     const prefix = `${directory === "" ? "" : `${directory}/`}${options.namePrefix ?? ""}`;
     const query = { ...(prefix === "" ? {} : { prefix }), ...(options.recursive === true ? {} : { delimiter: "/" }) };
     for await (const page of this.#pages(query, `list '${this.#nameOf(path)}'`)) {
-      for (const found of page.commonPrefixes)
-        yield { path: this.#pathOf(found.replace(/\/$/, "")), type: "directory", sizeBytes: 0, modifiedAtMs: 0 };
+      for (const folder of page.commonPrefixes)
+        yield { path: this.#pathOf(folder.replace(/\/$/, "")), type: "directory", sizeBytes: 0, modifiedAtMs: 0 };
       for (const { key, sizeBytes, modifiedAtMs } of page.objects) {
         // Consoles create empty objects named like directories.
         if (!key.endsWith("/")) yield { path: this.#pathOf(key), type: "file", sizeBytes, modifiedAtMs };
@@ -153,7 +153,7 @@ export class S3Storage implements Storage {
 
   async putStream(path: string, open: () => ByteStream): Promise<void> {
     checkPath(path);
-    const { quirks, partSizeBytes, repoKey } = this.#options;
+    const { quirks, partSizeBytes, repoIndex } = this.#options;
     const target = {
       http: this.#http,
       quirks,
@@ -161,7 +161,7 @@ export class S3Storage implements Storage {
       path,
       name: this.#nameOf(path),
       partSizeBytes,
-      repoKey,
+      repoIndex,
       signal: this.#deps.signal,
     };
     await upload(target, open());
@@ -200,11 +200,11 @@ export class S3Storage implements Storage {
 
   async probe(scratch: string): Promise<StorageFact[]> {
     checkPath(scratch);
-    const { repoKey, verifyTls, quirks } = this.#options;
-    const { origin } = addressOf(this.#options, repoKey);
+    const { repoIndex, verifyTls, quirks } = this.#options;
+    const { origin } = addressOf(this.#options, repoIndex);
     const name = this.#nameOf(scratch);
     const { conditionalWrites } = quirks;
-    const common = { origin, verifyTls, repoKey, conditionalWrites, clock: this.#deps.clock };
+    const common = { origin, verifyTls, repoIndex, conditionalWrites, clock: this.#deps.clock };
     return probeS3({ http: this.#http, prefix: this.#key(scratch), name, ...common });
   }
 
@@ -215,7 +215,7 @@ export class S3Storage implements Storage {
   /** False if the object does not meet the headers' condition. */
   async #putIf(path: string, bytes: Uint8Array, headers: Readonly<Record<string, string>>, refusals: readonly number[]): Promise<boolean> {
     checkPath(path);
-    const { quirks, repoKey } = this.#options;
+    const { quirks, repoIndex } = this.#options;
     const doing = `put '${this.#nameOf(path)}'`;
     const request: S3Request = {
       method: "PUT",
@@ -230,7 +230,7 @@ export class S3Storage implements Storage {
       answer.body.resume();
       // Another upload of this key is running: the outcome is still open.
       if (answer.status !== CONFLICT) return answer;
-      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is in progress`, { path, repoKey, retryable: true });
+      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is in progress`, { path, repoIndex, retryable: true });
     });
     if (status < 300) return true;
     // An earlier attempt may have written the object and lost its answer.
@@ -239,8 +239,8 @@ export class S3Storage implements Storage {
 
   async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
     const read = async (): Promise<Uint8Array> => collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
-    const found = await nullOn(read(), "fileMissing");
-    return found !== null && Buffer.from(bytes).equals(found);
+    const stored = await nullOn(read(), "fileMissing");
+    return stored !== null && Buffer.from(bytes).equals(stored);
   }
 
   #key(path: string): string {
@@ -257,7 +257,7 @@ export class S3Storage implements Storage {
 
   async #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
     const request: S3Request = { method: "GET", query: { "list-type": "2", ...query }, doing, ...(path === undefined ? {} : { path }) };
-    return parseListPage(await this.#http.exchangeText(request), this.#http.sceneOf(request));
+    return parseListPage(await this.#http.exchangeText(request), this.#http.factsOf(request));
   }
 
   async *#pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<ListPage> {
@@ -269,7 +269,7 @@ export class S3Storage implements Storage {
       if (JSON.stringify(page.next) === JSON.stringify(next)) break;
       next = page.next;
     }
-    throw fail("service", `unable to ${doing}: the listing does not end`, { repoKey: this.#options.repoKey });
+    throw fail("service", `unable to ${doing}: the listing does not end`, { repoIndex: this.#options.repoIndex });
   }
 
   #getRequest(path: string, range: ByteRange | undefined): S3Request {
@@ -285,7 +285,7 @@ export class S3Storage implements Storage {
       // Without a checksum, bytes from another offset would go unnoticed.
       if (request.headers?.["range"] === undefined || answer.status === 206 || answer.status === 416) return answer;
       answer.body.destroy();
-      throw fail("service", `unable to ${request.doing}: the service ignores ranges`, { path, repoKey: this.#options.repoKey });
+      throw fail("service", `unable to ${request.doing}: the service ignores ranges`, { path, repoIndex: this.#options.repoIndex });
     });
   }
 
@@ -375,7 +375,7 @@ export class S3Storage implements Storage {
       const chunks: Uint8Array[] = [];
       for await (const chunk of chunksOf(answer.body)) chunks.push(chunk);
       const asked = new Set(keys);
-      return parseDeleteResult(Buffer.concat(chunks).toString("utf8"), this.#http.sceneOf(request))
+      return parseDeleteResult(Buffer.concat(chunks).toString("utf8"), this.#http.factsOf(request))
         .map((failure) => failure.key)
         .filter((key) => asked.has(key));
     });

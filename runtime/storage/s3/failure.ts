@@ -9,8 +9,8 @@ import { type BackupError, type ErrorDetails, fail } from "../../base/errors";
 import { findText, parseXml, type XmlElement } from "./xml";
 
 /** The request, for messages and hints. */
-export interface FailureScene {
-  readonly repoKey: number;
+export interface FailureFacts {
+  readonly repoIndex: number;
   readonly bucket: string;
   readonly endpoint: string;
   /** `host:port` of the connection. */
@@ -74,23 +74,23 @@ const TLS_FACTS: Readonly<Record<string, string>> = {
 const CONNECT_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT"]);
 
 /** The error for an answer with a status of 300 or more, or for an `<Error>` body under 200. */
-export function answerError(answer: ErrorAnswer, scene: FailureScene): BackupError {
+export function answerError(answer: ErrorAnswer, facts: FailureFacts): BackupError {
   const { status, code } = answer;
-  const details: ErrorDetails = { repoKey: scene.repoKey, ...(scene.path === undefined ? {} : { path: scene.path }) };
-  const text = `unable to ${scene.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
+  const details: ErrorDetails = { repoIndex: facts.repoIndex, ...(facts.path === undefined ? {} : { path: facts.path }) };
+  const text = `unable to ${facts.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
   if (RETRYABLE_CODES.has(code)) return fail("service", text, { ...details, retryable: true });
-  if (code === "NoSuchKey") return fail("fileMissing", `unable to ${scene.doing}: the object does not exist`, details);
+  if (code === "NoSuchKey") return fail("fileMissing", `unable to ${facts.doing}: the object does not exist`, details);
   if (code === "NoSuchBucket") {
-    return fail("pathMissing", `unable to ${scene.doing}: bucket '${scene.bucket}' does not exist at ${scene.endpoint}`, {
+    return fail("pathMissing", `unable to ${facts.doing}: bucket '${facts.bucket}' does not exist at ${facts.endpoint}`, {
       ...details,
-      hint: `Check repo${scene.repoKey}-s3-bucket, repo${scene.repoKey}-s3-endpoint and repo${scene.repoKey}-s3-region, or create the bucket.`,
+      hint: `Check repo${facts.repoIndex}-s3-bucket, repo${facts.repoIndex}-s3-endpoint and repo${facts.repoIndex}-s3-region, or create the bucket.`,
     });
   }
   if (code === "RequestTimeTooSkewed") return fail("access", text, { ...details, hint: clockHint(answer) });
-  if (status === 401 || status === 403 || CREDENTIAL_CODES.has(code)) return fail("access", text, { ...details, hint: accessHints(code, scene) });
+  if (status === 401 || status === 403 || CREDENTIAL_CODES.has(code)) return fail("access", text, { ...details, hint: accessHints(code, facts) });
   if (status === 408 || status === 429 || (status >= 500 && status !== 501)) return fail("service", text, { ...details, retryable: true });
   if (status >= 300 && status < 400) {
-    const hint = `The bucket is served elsewhere: check repo${scene.repoKey}-s3-endpoint and repo${scene.repoKey}-s3-region.`;
+    const hint = `The bucket is served elsewhere: check repo${facts.repoIndex}-s3-endpoint and repo${facts.repoIndex}-s3-region.`;
     return fail("service", text, { ...details, hint });
   }
   return fail("service", text, details);
@@ -112,35 +112,35 @@ export function errorFacts(element: XmlElement): { readonly code: string; readon
 }
 
 /** The HTTP client's exception as an error. */
-export function transportError(error: unknown, scene: FailureScene): BackupError {
+export function transportError(error: unknown, facts: FailureFacts): BackupError {
   const code = codeOf(error);
-  const details: ErrorDetails = { repoKey: scene.repoKey, cause: error, ...(scene.path === undefined ? {} : { path: scene.path }) };
+  const details: ErrorDetails = { repoIndex: facts.repoIndex, cause: error, ...(facts.path === undefined ? {} : { path: facts.path }) };
   const message = messageOf(error);
   const tlsFact = TLS_FACTS[code];
   if (tlsFact !== undefined || /^(ERR_SSL_|ERR_TLS_|CERT_|EPROTO$|ERR_OSSL_)/.test(code)) {
     const fact = code === "ERR_TLS_CERT_ALTNAME_INVALID" ? `${tlsFact}: ${message}` : (tlsFact ?? `TLS failed: ${message}`);
-    return fail("hostConnect", `unable to connect to '${scene.connection}': ${fact}`, { ...details, hint: tlsHint(code, scene.repoKey) });
+    return fail("hostConnect", `unable to connect to '${facts.connection}': ${fact}`, { ...details, hint: tlsHint(code, facts.repoIndex) });
   }
   if (CONNECT_CODES.has(code)) {
-    const hint = `Check repo${scene.repoKey}-s3-endpoint (and repo${scene.repoKey}-storage-host, -port if set), and the network.`;
-    return fail("hostConnect", `unable to connect to '${scene.connection}': [${code}] ${message}`, { ...details, hint, retryable: true });
+    const hint = `Check repo${facts.repoIndex}-s3-endpoint (and repo${facts.repoIndex}-storage-host, -port if set), and the network.`;
+    return fail("hostConnect", `unable to connect to '${facts.connection}': [${code}] ${message}`, { ...details, hint, retryable: true });
   }
-  return fail("hostConnect", `unable to ${scene.doing}: connection to '${scene.connection}' failed: ${code === "" ? "" : `[${code}] `}${message}`, {
+  return fail("hostConnect", `unable to ${facts.doing}: connection to '${facts.connection}' failed: ${code === "" ? "" : `[${code}] `}${message}`, {
     ...details,
     retryable: true,
   });
 }
 
-function accessHints(code: string, scene: FailureScene): string[] {
-  const option = `repo${scene.repoKey}-s3`;
-  if (scene.temporaryKeys === true) {
-    return [`The key comes from ${option}-key-type: its role must be allowed to list, read, write and delete in bucket '${scene.bucket}'.`];
+function accessHints(code: string, facts: FailureFacts): string[] {
+  const option = `repo${facts.repoIndex}-s3`;
+  if (facts.temporaryKeys === true) {
+    return [`The key comes from ${option}-key-type: its role must be allowed to list, read, write and delete in bucket '${facts.bucket}'.`];
   }
   switch (code) {
     case "InvalidAccessKeyId":
       return [
         `The service does not know this access key: check ${option}-key and ${option}-endpoint.`,
-        ...(scene.keyHint === undefined ? [] : [scene.keyHint]),
+        ...(facts.keyHint === undefined ? [] : [facts.keyHint]),
       ];
     case "SignatureDoesNotMatch":
       return [`The secret does not match the access key: check ${option}-key-secret, then ${option}-region.`];
@@ -150,7 +150,7 @@ function accessHints(code: string, scene: FailureScene): string[] {
     case "ExpiredToken":
       return [`The session token has expired: renew ${option}-key, ${option}-key-secret and ${option}-token together.`];
     default:
-      return [`The key of ${option}-key must be allowed to list, read, write and delete in bucket '${scene.bucket}' below the repository's path.`];
+      return [`The key of ${option}-key must be allowed to list, read, write and delete in bucket '${facts.bucket}' below the repository's path.`];
   }
 }
 
@@ -158,12 +158,12 @@ function clockHint(answer: ErrorAnswer): string {
   return `The clock of this host and that of the service${answer.date === undefined ? "" : ` (${answer.date})`} differ too much: check NTP here.`;
 }
 
-function tlsHint(code: string, repoKey: number): string {
+function tlsHint(code: string, repoIndex: number): string {
   if (code === "CERT_HAS_EXPIRED" || code === "CERT_REVOKED") return "Renew the certificate of the service.";
   if (code === "CERT_NOT_YET_VALID") return "Check the clock of this host and the certificate of the service.";
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
-    return `Check repo${repoKey}-s3-endpoint, repo${repoKey}-storage-host and repo${repoKey}-s3-uri-style against the names.`;
-  if (TLS_FACTS[code] !== undefined) return `Put the certificate of the private authority into the file of repo${repoKey}-storage-ca-file.`;
+    return `Check repo${repoIndex}-s3-endpoint, repo${repoIndex}-storage-host and repo${repoIndex}-s3-uri-style against the names.`;
+  if (TLS_FACTS[code] !== undefined) return `Put the certificate of the private authority into the file of repo${repoIndex}-storage-ca-file.`;
   return "Check that host and port speak TLS 1.2 or newer.";
 }
 

@@ -16,7 +16,7 @@ import { type BackupError, fail, isError } from "../../base/errors";
 import type { Random } from "../../base/random";
 import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
 import type { S3Address } from "./address";
-import { answerError, type FailureScene, parseErrorAnswer, transportError } from "./failure";
+import { answerError, type FailureFacts, parseErrorAnswer, transportError } from "./failure";
 import { encodePath, encodeQuery, SHA256_EMPTY, type Signer } from "./sign";
 
 /** A request body that can be sent again. */
@@ -60,7 +60,7 @@ export interface HttpOptions {
   readonly address: S3Address;
   readonly signer: Signer;
   /** A message without the request's own part. */
-  readonly scene: Omit<FailureScene, "doing" | "path">;
+  readonly facts: Omit<FailureFacts, "doing" | "path">;
   /** PEM text of trusted authorities; default: Node's. */
   readonly ca?: string;
   readonly verifyTls: boolean;
@@ -123,11 +123,11 @@ export class S3Http {
   /** Converts an HTTP client error that a caller met while reading a body. */
   errorOf(error: unknown, request: S3Request): BackupError {
     if (this.#options.signal.aborted) return terminated(request);
-    return isError(error) ? error : transportError(error, this.sceneOf(request));
+    return isError(error) ? error : transportError(error, this.factsOf(request));
   }
 
-  sceneOf(request: S3Request): FailureScene {
-    return { ...this.#options.scene, doing: request.doing, ...(request.path === undefined ? {} : { path: request.path }) };
+  factsOf(request: S3Request): FailureFacts {
+    return { ...this.#options.facts, doing: request.doing, ...(request.path === undefined ? {} : { path: request.path }) };
   }
 
   async close(): Promise<void> {
@@ -144,9 +144,9 @@ export class S3Http {
       // An incomplete error body is useless: the status is known.
       const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
       const text = isUtf8(body) ? textOf(body) : "";
-      return { ok: false, error: answerError(parseErrorAnswer(answer.status, text, date), this.sceneOf(request)), retryAfterMs };
+      return { ok: false, error: answerError(parseErrorAnswer(answer.status, text, date), this.factsOf(request)), retryAfterMs };
     } catch (error) {
-      return { ok: false, error: isError(error) ? error : transportError(error, this.sceneOf(request)), retryAfterMs };
+      return { ok: false, error: isError(error) ? error : transportError(error, this.factsOf(request)), retryAfterMs };
     }
   }
 

@@ -27,8 +27,8 @@ export interface KeySourceDeps {
   readonly readFile: (path: string) => Uint8Array;
 }
 
-export interface KeySourceScene {
-  readonly repoKey: number;
+export interface KeySourceOptions {
+  readonly repoIndex: number;
   /** PEM text of authorities trusted besides the public ones. */
   readonly ca?: string;
 }
@@ -44,8 +44,8 @@ const PLAIN_HOSTS = new Set(["127.0.0.1", "localhost", "[::1]", "169.254.170.2",
 const OUTPUT_SIZE_BYTES_MAX = 64 * 1024;
 
 /** Makes one request to the source. @throws optionInvalid, hostConnect, service, access, format, execute */
-export function fetchCredentials(source: S3KeySource, scene: KeySourceScene, deps: KeySourceDeps): Promise<TemporaryCredentials> {
-  const asker = new Asker(scene, deps);
+export function fetchCredentials(source: S3KeySource, options: KeySourceOptions, deps: KeySourceDeps): Promise<TemporaryCredentials> {
+  const asker = new Asker(options, deps);
   switch (source.type) {
     case "auto":
       return fromInstance(source, asker);
@@ -60,11 +60,11 @@ export function fetchCredentials(source: S3KeySource, scene: KeySourceScene, dep
 
 /** Requests for one repository, with its number in every error. */
 class Asker {
-  readonly scene: KeySourceScene;
+  readonly options: KeySourceOptions;
   readonly deps: KeySourceDeps;
 
-  constructor(scene: KeySourceScene, deps: KeySourceDeps) {
-    this.scene = scene;
+  constructor(options: KeySourceOptions, deps: KeySourceDeps) {
+    this.options = options;
     this.deps = deps;
   }
 
@@ -73,7 +73,7 @@ class Asker {
     message: string,
     details: ErrorDetails = {},
   ): BackupError {
-    return fail(kind, message, { repoKey: this.scene.repoKey, ...details });
+    return fail(kind, message, { repoIndex: this.options.repoIndex, ...details });
   }
 
   /** `doing` follows "unable to". @throws hostConnect after the last attempt */
@@ -83,7 +83,7 @@ class Asker {
     const limitMs = Math.min(TRY_MS, ioTimeoutMs);
     try {
       return await retry({ attempts: TRIES, pausesMs: PAUSES_MS }, clock, signal, async (attempt) => {
-        const answer = await withTimeTo(limitMs, clock, (late) => askWeb(question, AbortSignal.any([late, signal])));
+        const answer = await withTimeTo(limitMs, clock, (timeout) => askWeb(question, AbortSignal.any([timeout, signal])));
         if (attempt < TRIES && (answer.status >= 500 || answer.status === 429)) throw this.fail("service", "try again", { retryable: true });
         return answer;
       });
@@ -106,7 +106,7 @@ class Asker {
   }
 
   option(name: string): string {
-    return `repo${this.scene.repoKey}-${name}`;
+    return `repo${this.options.repoIndex}-${name}`;
   }
 }
 
@@ -137,8 +137,8 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   const fields = parseFields(textOf(answer.bytes), doing, asker);
   const code = fields["Code"];
   if (code !== undefined && code !== "Success") {
-    const told = typeof code === "string" ? code.slice(0, 100) : "no code";
-    throw asker.fail("access", `unable to retrieve temporary credentials: ${told}`);
+    const codeText = typeof code === "string" ? code.slice(0, 100) : "no code";
+    throw asker.fail("access", `unable to retrieve temporary credentials: ${codeText}`);
   }
   return credentialsOf(fields, "Token", doing, asker);
 }
@@ -154,7 +154,7 @@ async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: 
     Version: "2011-06-15",
     WebIdentityToken: asker.readToken(tokenFile, "AWS_WEB_IDENTITY_TOKEN_FILE"),
   });
-  const { ca } = asker.scene;
+  const { ca } = asker.options;
   const answer = await asker.ask(
     {
       method: "POST",
@@ -269,7 +269,7 @@ function credentialsOf(fields: Readonly<Record<string, unknown>>, tokenName: str
 }
 
 function childIn(element: XmlElement, path: readonly string[]): XmlElement | undefined {
-  return path.reduce<XmlElement | undefined>((found, name) => (found === undefined ? undefined : findChild(found, name)), element);
+  return path.reduce<XmlElement | undefined>((current, name) => (current === undefined ? undefined : findChild(current, name)), element);
 }
 
 function textIn(element: XmlElement, path: readonly string[]): string | undefined {

@@ -24,7 +24,7 @@ export interface UploadTarget {
   /** `s3://bucket/key` for messages. */
   readonly name: string;
   readonly partSizeBytes: number;
-  readonly repoKey: number;
+  readonly repoIndex: number;
   readonly signal: AbortSignal;
 }
 
@@ -108,7 +108,7 @@ async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable
 
 async function beginUpload({ http, key, path, name }: UploadTarget): Promise<string> {
   const request: S3Request = { method: "POST", key, path, query: { uploads: "" }, doing: `begin upload of '${name}'` };
-  const answer = parseAnswer(await http.exchangeText(request), http.sceneOf(request));
+  const answer = parseAnswer(await http.exchangeText(request), http.factsOf(request));
   const uploadId = findText(answer, "UploadId");
   if (uploadId === undefined || uploadId === "") throw fail("service", `unable to begin upload of '${name}': the answer has no upload id`, { path });
   return uploadId;
@@ -133,12 +133,12 @@ async function completeUpload(target: UploadTarget, uploadId: string, etags: rea
   const request: S3Request = { method: "POST", key, path, query: { uploadId }, body, expected: [404], doing: `complete upload of '${name}'` };
   await http.exchange(request, async (answer) => {
     // The service sends the status before it assembles the parts: only the body has the result.
-    const element = parseAnswer(await readText(answer), http.sceneOf(request));
+    const element = parseAnswer(await readText(answer), http.factsOf(request));
     if (element.name !== "Error" && (findText(element, "ETag") ?? "") !== "") return;
     const facts = element.name === "Error" ? errorFacts(element) : { code: "", message: `the answer '${element.name}' has no etag` };
     // An earlier attempt may have succeeded and lost its answer.
     if (facts.code === "NoSuchUpload" && answer.attempt > 1 && (await isOurs(target, etags, sizeBytes))) return;
-    throw answerError({ status: answer.status, ...facts }, http.sceneOf(request));
+    throw answerError({ status: answer.status, ...facts }, http.factsOf(request));
   });
 }
 
@@ -164,10 +164,10 @@ async function abortUpload({ http, key, path, name }: UploadTarget, uploadId: st
   await http.exchangeHead(request).catch(() => undefined);
 }
 
-function tooManyParts({ quirks, partSizeBytes, name, path, repoKey }: UploadTarget): Error {
+function tooManyParts({ quirks, partSizeBytes, name, path, repoIndex }: UploadTarget): Error {
   return fail("fileWrite", `unable to put '${name}': it is larger than ${quirks.partCountMax} parts of ${partSizeBytes} bytes`, {
     path,
-    repoKey,
-    hint: `Raise repo${repoKey}-storage-upload-chunk-size: parts of one upload all have that size.`,
+    repoIndex,
+    hint: `Raise repo${repoIndex}-storage-upload-chunk-size: parts of one upload all have that size.`,
   });
 }

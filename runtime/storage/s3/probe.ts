@@ -20,7 +20,7 @@ export interface ProbeTarget {
   /** Target of connections. */
   readonly origin: string;
   readonly verifyTls: boolean;
-  readonly repoKey: number;
+  readonly repoIndex: number;
   /** The provider's row promises `If-None-Match`. */
   readonly conditionalWrites: boolean;
   readonly clock: Clock;
@@ -77,7 +77,7 @@ async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<V
 }
 
 async function probePages(target: ProbeTarget): Promise<Verdict> {
-  const { http, name, prefix, repoKey } = target;
+  const { http, name, prefix, repoIndex } = target;
   for (let index = 0; index < PAGE_OBJECTS; index++) await put(target, `page/${index}`);
   const seen = new Set<string>();
   let next: Readonly<Record<string, string>> | null = {};
@@ -85,13 +85,13 @@ async function probePages(target: ProbeTarget): Promise<Verdict> {
   while (next !== null && pageCount < PAGES_MAX) {
     const query = { "list-type": "2", prefix: `${prefix}/page/`, "max-keys": String(PAGE_SIZE), ...next };
     const request: S3Request = { method: "GET", query, doing: `list '${name}' in pages` };
-    const page = parseListPage(await http.exchangeText(request), http.sceneOf(request));
+    const page = parseListPage(await http.exchangeText(request), http.factsOf(request));
     for (const { key } of page.objects) seen.add(key);
     next = page.next;
     pageCount++;
   }
   if (seen.size !== PAGE_OBJECTS || next !== null) {
-    throw fail("service", `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`, { repoKey });
+    throw fail("service", `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`, { repoIndex });
   }
   return { verdict: "ok", text: `${PAGE_OBJECTS} objects in ${pageCount} pages` };
 }
@@ -99,7 +99,7 @@ async function probePages(target: ProbeTarget): Promise<Verdict> {
 async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict> {
   const key = `${prefix}/upload`;
   const begin: S3Request = { method: "POST", key, query: { uploads: "" }, doing: `begin an upload to '${name}'` };
-  const uploadId = findText(parseAnswer(await http.exchangeText(begin), http.sceneOf(begin)), "UploadId") ?? "";
+  const uploadId = findText(parseAnswer(await http.exchangeText(begin), http.factsOf(begin)), "UploadId") ?? "";
   await http.exchangeHead({ method: "DELETE", key, query: { uploadId }, doing: `abort an upload to '${name}'` });
   return { verdict: "ok", text: "an upload can be aborted, and its parts cost nothing" };
 }

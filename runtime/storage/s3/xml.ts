@@ -91,9 +91,9 @@ function addText(open: readonly OpenElement[], piece: string, at: number): void 
 
 /** The position after the next `mark`. */
 function endOf(text: string, mark: string, from: number): number {
-  const found = text.indexOf(mark, from);
-  if (found === -1) throw malformed(`no '${mark}'`, from);
-  return found + mark.length;
+  const index = text.indexOf(mark, from);
+  if (index === -1) throw malformed(`no '${mark}'`, from);
+  return index + mark.length;
 }
 
 function localName(name: string): string {

@@ -7,7 +7,7 @@ import type { Client, SFTPWrapper } from "ssh2";
 import { textOf } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import type { SftpConfig } from "../../config/types";
-import { lost, type SftpScene } from "./failure";
+import { lost, type SftpEndpoint } from "./failure";
 import { shakeHands, type Start } from "./handshake";
 import { describeKey, findFingerprint, fingerprintOf, isExpectedKey, type KnownKey, keyTypeOf, listKnownKeys } from "./hostKey";
 import { expandHome, type PrivateKey } from "./privateKey";
@@ -17,18 +17,18 @@ import { type SessionDeps, SftpSession } from "./session";
 const KNOWN_HOSTS_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
 
 /** Connects, checks the host's key and signs in. @throws hostConnect (retryable), service for a wrong host key, access, fileOpen, crypto */
-export async function openSession(config: SftpConfig, privateKey: PrivateKey, scene: SftpScene, deps: SessionDeps): Promise<SftpSession> {
+export async function openSession(config: SftpConfig, privateKey: PrivateKey, endpoint: SftpEndpoint, deps: SessionDeps): Promise<SftpSession> {
   const { hostKeyCheck: check, host, port, user } = config;
   const { signal } = deps;
   const known = check.type === "known-hosts" ? loadKnownKeys(config, check.files, deps) : [];
-  const terminated = (): BackupError => fail("term", `terminated while connecting to '${scene.server}'`);
+  const terminated = (): BackupError => fail("term", `terminated while connecting to '${endpoint.server}'`);
   let client: Client | undefined;
   const abort = (): void => void client?.destroy();
   signal.addEventListener("abort", abort);
   const start = async (): Promise<Start> => {
     if (signal.aborted) throw terminated();
     const ssh2 = await import("ssh2");
-    const key = privateKey.load(ssh2.utils.parseKey, config, scene, deps.readFile);
+    const key = privateKey.load(ssh2.utils.parseKey, config, endpoint, deps.readFile);
     client = new ssh2.Client();
     return { client, to: { host, port }, method: { type: "publickey", username: user, key } };
   };
@@ -37,11 +37,11 @@ export async function openSession(config: SftpConfig, privateKey: PrivateKey, sc
       keyTypes: known.length === 0 ? null : known.map((key) => key.type),
       isByFingerprint: check.type === "fingerprint",
       isExpected: (shown) => isExpectedKey(shown, check, known),
-      errorOf: (error) => connectError(error, config, scene),
+      errorOf: (error) => connectError(error, config, endpoint),
       readyTimeoutMs: deps.ioTimeoutMs,
     });
-    if ("length" in outcome) throw wrongHostKey(config, known, outcome, scene);
-    return new SftpSession(outcome, await sftpOf(outcome, scene), scene, deps);
+    if ("length" in outcome) throw wrongHostKey(config, known, outcome, endpoint);
+    return new SftpSession(outcome, await sftpOf(outcome, endpoint), endpoint, deps);
   } catch (error) {
     client?.destroy();
     throw signal.aborted ? terminated() : error;
@@ -50,20 +50,20 @@ export async function openSession(config: SftpConfig, privateKey: PrivateKey, sc
   }
 }
 
-function sftpOf(client: Client, scene: SftpScene): Promise<SFTPWrapper> {
+function sftpOf(client: Client, endpoint: SftpEndpoint): Promise<SFTPWrapper> {
   client.setNoDelay(true);
   return new Promise((resolve, reject) => {
-    client.once("error", (error) => reject(lost(scene, error.message, error)));
-    client.once("close", () => reject(lost(scene, "the server closed the connection")));
-    client.sftp((error, sftp) => (error === undefined ? resolve(sftp) : reject(noSftp(error, scene))));
+    client.once("error", (error) => reject(lost(endpoint, error.message, error)));
+    client.once("close", () => reject(lost(endpoint, "the server closed the connection")));
+    client.sftp((error, sftp) => (error === undefined ? resolve(sftp) : reject(noSftp(error, endpoint))));
   });
 }
 
-function connectError(error: Error, config: SftpConfig, scene: SftpScene): BackupError {
+function connectError(error: Error, config: SftpConfig, endpoint: SftpEndpoint): BackupError {
   const text = error.message;
-  if (!("level" in error) || error.level !== "client-authentication") return lost(scene, text, error);
-  return fail("access", `unable to sign in to '${scene.server}' with the key of '${config.privateKeyFile}': ${text}`, {
-    repoKey: scene.repoKey,
+  if (!("level" in error) || error.level !== "client-authentication") return lost(endpoint, text, error);
+  return fail("access", `unable to sign in to '${endpoint.server}' with the key of '${config.privateKeyFile}': ${text}`, {
+    repoIndex: endpoint.repoIndex,
     cause: error,
     hint: [
       `add its public half (ssh-keygen -y -f ${config.privateKeyFile}) to the authorized_keys of '${config.user}' on the server.`,
@@ -72,23 +72,23 @@ function connectError(error: Error, config: SftpConfig, scene: SftpScene): Backu
   });
 }
 
-function noSftp(error: Error, scene: SftpScene): BackupError {
-  if (/No response|Not connected/i.test(error.message)) return lost(scene, error.message, error);
-  return fail("service", `unable to start SFTP on '${scene.server}': ${error.message}`, {
-    repoKey: scene.repoKey,
+function noSftp(error: Error, endpoint: SftpEndpoint): BackupError {
+  if (/No response|Not connected/i.test(error.message)) return lost(endpoint, error.message, error);
+  return fail("service", `unable to start SFTP on '${endpoint.server}': ${error.message}`, {
+    repoIndex: endpoint.repoIndex,
     cause: error,
     hint: "the server needs the subsystem sftp, and the user must be allowed to use it.",
   });
 }
 
 /** Names both sides of the mismatch: the host's key and the expected one. */
-function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: readonly Buffer[], scene: SftpScene): BackupError {
+function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: readonly Buffer[], endpoint: SftpEndpoint): BackupError {
   const check = config.hostKeyCheck;
-  const details = { repoKey: scene.repoKey };
+  const details = { repoIndex: endpoint.repoIndex };
   if (check.type === "fingerprint") {
     const shown = seen.map((key) => `${keyTypeOf(key)} ${fingerprintOf(key, check.hashType)}`).join(", ");
     const expected = findFingerprint(check.fingerprint, check.hashType) ?? check.fingerprint;
-    return fail("service", `host key of '${scene.server}' [${shown}] and configured fingerprint (${check.hashType}) [${expected}] do not match`, {
+    return fail("service", `host key of '${endpoint.server}' [${shown}] and configured fingerprint (${check.hashType}) [${expected}] do not match`, {
       ...details,
       hint: "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
     });
@@ -96,13 +96,13 @@ function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: read
   const shown = seen.length === 0 ? "no key of a known type" : seen.map(describeKey).join(", ");
   const files = check.type === "known-hosts" && check.files.length > 0 ? check.files.join(", ") : KNOWN_HOSTS_FILES.join(", ");
   if (known.length === 0) {
-    return fail("service", `host key of '${scene.server}' [${shown}] is not in the files of known hosts (${files})`, {
+    return fail("service", `host key of '${endpoint.server}' [${shown}] is not in the files of known hosts (${files})`, {
       ...details,
       hint: `Verify it with the server's owner, then add it: ssh-keyscan -p ${config.port} ${config.host}.`,
     });
   }
   const expected = known.map((key) => `${key.revoked ? "revoked " : ""}${describeKey(key.blob)}`).join(", ");
-  return fail("service", `host key of '${scene.server}' [${shown}] and known hosts [${expected}] do not match`, {
+  return fail("service", `host key of '${endpoint.server}' [${shown}] and known hosts [${expected}] do not match`, {
     ...details,
     hint: `Someone may intercept the connection. If the server's key was changed on purpose, replace it in ${files}.`,
   });

@@ -7,7 +7,7 @@ import { type ByteStream, streamOf } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import type { Retries } from "../../base/retry";
 import type { ByteRange } from "../storage";
-import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
+import { isLost, isStatus, requestError, type SftpEndpoint, STATUS } from "./failure";
 import { closeHandle, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readPiece, readWholePiece, statHandle } from "./requests";
 import type { SftpSession } from "./session";
 
@@ -16,7 +16,7 @@ export interface DownloadSource {
   readonly full: string;
   /** Path relative to the storage, for errors. */
   readonly path: string;
-  readonly scene: SftpScene;
+  readonly endpoint: SftpEndpoint;
   readonly signal: AbortSignal;
   /** Returns an open connection. */
   connect(): Promise<SftpSession>;
@@ -63,9 +63,13 @@ async function open(source: DownloadSource, position: number, sizeBytes: number,
 }
 
 function openError(source: DownloadSource, error: unknown): BackupError {
-  const { full, path, scene } = source;
-  if (!isStatus(error, STATUS.noSuchFile)) return requestError("fileOpen", `open file '${full}' for read`, { ...scene, path }, error);
-  return fail("fileMissing", `unable to open missing file '${full}' for read on '${scene.server}'`, { path, repoKey: scene.repoKey, cause: error });
+  const { full, path, endpoint } = source;
+  if (!isStatus(error, STATUS.noSuchFile)) return requestError("fileOpen", `open file '${full}' for read`, { ...endpoint, path }, error);
+  return fail("fileMissing", `unable to open missing file '${full}' for read on '${endpoint.server}'`, {
+    path,
+    repoIndex: endpoint.repoIndex,
+    cause: error,
+  });
 }
 
 async function* stream(source: DownloadSource, opened: OpenFile, start: number, end: number, retries: Retries): ByteStream {
@@ -81,7 +85,7 @@ async function* stream(source: DownloadSource, opened: OpenFile, start: number, 
       const chunk = await (ahead.shift() ?? Promise.reject(fail("assert", "nothing was asked for")));
       if (source.signal.aborted) throw fail("term", `terminated while reading '${source.full}'`, { path: source.path });
       if (chunk instanceof Error) {
-        if (!isLost(chunk)) throw requestError("fileRead", `read '${source.full}'`, { ...source.scene, path: source.path }, chunk);
+        if (!isLost(chunk)) throw requestError("fileRead", `read '${source.full}'`, { ...source.endpoint, path: source.path }, chunk);
         await retries.pause(chunk);
         file = await reopen(source, file, position, end, retries);
         ahead = [Promise.resolve(file.first)];
@@ -106,9 +110,9 @@ async function reopen(source: DownloadSource, before: OpenFile, position: number
   throw changed(source, "another file replaced it");
 }
 
-function changed({ full, path, scene }: DownloadSource, what: string): BackupError {
-  const text = `unable to read '${full}' on '${scene.server}': the file changed while it was read, ${what}`;
-  return fail("fileRead", text, { path, repoKey: scene.repoKey, retryable: true });
+function changed({ full, path, endpoint }: DownloadSource, what: string): BackupError {
+  const text = `unable to read '${full}' on '${endpoint.server}': the file changed while it was read, ${what}`;
+  return fail("fileRead", text, { path, repoIndex: endpoint.repoIndex, retryable: true });
 }
 
 /** Errors are values, because a rejected promise without a listener ends the process. */

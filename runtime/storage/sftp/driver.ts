@@ -16,7 +16,7 @@ import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
 import { openSession } from "./connect";
 import { download } from "./download";
-import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
+import { isLost, isStatus, requestError, type SftpEndpoint, STATUS } from "./failure";
 import { isComplete, makePath, statOf } from "./requests";
 import { probeSftp } from "./probe";
 import { PrivateKey } from "./privateKey";
@@ -24,7 +24,7 @@ import type { SessionDeps, SftpSession } from "./session";
 import { createFrom, upload } from "./upload";
 
 export interface SftpOptions extends SftpConfig {
-  readonly repoKey: number;
+  readonly repoIndex: number;
   /** Absolute directory of the repository on the server. */
   readonly root: string;
 }
@@ -42,7 +42,7 @@ export class SftpStorage implements Storage {
   readonly features: StorageFeatures = { atomicReplace: true, directories: true, symlinks: false };
   readonly #options: SftpOptions;
   readonly #deps: SessionDeps;
-  readonly #scene: SftpScene;
+  readonly #endpoint: SftpEndpoint;
   readonly #privateKey = new PrivateKey();
   readonly #retryPolicy: RetryPolicy;
   #opening: Promise<SftpSession> | undefined;
@@ -52,16 +52,16 @@ export class SftpStorage implements Storage {
     this.#options = options;
     this.#deps = deps;
     this.#retryPolicy = ioRetryPolicy(deps);
-    const { user, host, port, root, repoKey } = options;
-    this.#scene = { repoKey, server: `${user}@${host}:${port}` };
+    const { user, host, port, root, repoIndex } = options;
+    this.#endpoint = { repoIndex, server: `${user}@${host}:${port}` };
     this.name = `sftp://${user}@${host}:${port}${root}`;
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
     checkDirectoryPath(path);
     const full = this.#full(path);
-    const found = await this.#run("fileInfo", `get info for path/file '${full}'`, path, (session) => statOf(session, full));
-    return found === null ? null : infoOf(path, found);
+    const stats = await this.#run("fileInfo", `get info for path/file '${full}'`, path, (session) => statOf(session, full));
+    return stats === null ? null : infoOf(path, stats);
   }
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -72,8 +72,8 @@ export class SftpStorage implements Storage {
       if (depth > DEPTH_MAX) throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
       const below: string[] = [];
       for (let first = 0; first < level.length; first += LISTS_IN_FLIGHT) {
-        const found = await mapParallel(level.slice(first, first + LISTS_IN_FLIGHT), LISTS_IN_FLIGHT, (directory) => this.#listDirectory(directory));
-        for (const info of found.flat()) {
+        const lists = await mapParallel(level.slice(first, first + LISTS_IN_FLIGHT), LISTS_IN_FLIGHT, (directory) => this.#listDirectory(directory));
+        for (const info of lists.flat()) {
           if (depth === 0 && !info.path.slice(path === "" ? 0 : path.length + 1).startsWith(prefix)) continue;
           if (options.recursive === true && info.type === "directory") below.push(info.path);
           else yield info;
@@ -174,7 +174,7 @@ export class SftpStorage implements Storage {
     return {
       full: this.#full(path),
       path,
-      scene: this.#scene,
+      endpoint: this.#endpoint,
       signal: this.#deps.signal,
       random: this.#deps.random,
       connect: () => this.#connect(),
@@ -189,7 +189,7 @@ export class SftpStorage implements Storage {
   /** Opens the connection if there is none; concurrent callers wait for the same one. */
   #connect(): Promise<SftpSession> {
     if (this.#session?.isAlive === true) return Promise.resolve(this.#session);
-    this.#opening ??= openSession(this.#options, this.#privateKey, this.#scene, this.#deps)
+    this.#opening ??= openSession(this.#options, this.#privateKey, this.#endpoint, this.#deps)
       .then((session) => {
         this.#session = session;
         return session;
@@ -207,7 +207,7 @@ export class SftpStorage implements Storage {
       try {
         return await work(await this.#connect());
       } catch (error) {
-        if (!isLost(error)) throw requestError(kind, doing, { ...this.#scene, path }, error);
+        if (!isLost(error)) throw requestError(kind, doing, { ...this.#endpoint, path }, error);
         await retries.pause(error);
       }
     }
@@ -219,14 +219,14 @@ export class SftpStorage implements Storage {
     return this.#run("pathOpen", `list file info for path '${full}'`, path, async (session) => {
       // A name is one part of a path, whatever the server sends.
       const entries = (await readDirectory(session, full)).filter((entry) => entry.filename !== "" && !entry.filename.includes("/"));
-      const found = await mapParallel(entries, REMOVES_IN_FLIGHT, async ({ filename, attrs }) => {
+      const infos = await mapParallel(entries, REMOVES_IN_FLIGHT, async ({ filename, attrs }) => {
         const child = joinPath(path, filename);
         // Attributes come with the names, but servers may omit them.
         const stats: Stats | null = isComplete(attrs) ? attrs : await statOf(session, this.#full(child));
         if (stats === null) return null;
         return stats.isSymbolicLink() ? infoOfLink(session, child, this.#full(child), stats) : infoOf(child, stats);
       });
-      return found.filter((info) => info !== null);
+      return infos.filter((info) => info !== null);
     });
   }
 
@@ -238,9 +238,9 @@ export class SftpStorage implements Storage {
       if (directory.split("/").length > path.split("/").length + DEPTH_MAX) {
         throw fail("pathRemove", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
       }
-      const found = await this.#listDirectory(directory);
-      directories.push(...found.filter((info) => info.type === "directory").map((info) => info.path));
-      const files = found.filter((info) => info.type !== "directory");
+      const entries = await this.#listDirectory(directory);
+      directories.push(...entries.filter((info) => info.type === "directory").map((info) => info.path));
+      const files = entries.filter((info) => info.type !== "directory");
       await mapParallel(files, REMOVES_IN_FLIGHT, (file) => this.remove(file.path));
     }
     return directories;

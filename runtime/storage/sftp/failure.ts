@@ -24,16 +24,16 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): error 
   return error instanceof StatusError && statuses.includes(error.status);
 }
 
-export interface SftpScene {
-  readonly repoKey: number;
+export interface SftpEndpoint {
+  readonly repoIndex: number;
   /** `user@host:port` */
   readonly server: string;
 }
 
 /** The connection broke or could not be made; the same request may succeed on a new one. */
-export function lost(scene: SftpScene, reason: string, cause?: unknown): BackupError {
-  return fail("hostConnect", `unable to reach '${scene.server}': ${reason}`, {
-    repoKey: scene.repoKey,
+export function lost(endpoint: SftpEndpoint, reason: string, cause?: unknown): BackupError {
+  return fail("hostConnect", `unable to reach '${endpoint.server}': ${reason}`, {
+    repoIndex: endpoint.repoIndex,
     retryable: true,
     ...(cause === undefined ? {} : { cause }),
   });
@@ -45,9 +45,9 @@ export function isLost(error: unknown): error is BackupError {
 }
 
 /** Converts a request's error about `full` for the caller: statuses by kind, everything else unchanged. */
-export function requestError(kind: ErrorKind, doing: string, at: SftpScene & { readonly path: string }, error: unknown): BackupError {
+export function requestError(kind: ErrorKind, doing: string, at: SftpEndpoint & { readonly path: string }, error: unknown): BackupError {
   if (isError(error)) return error;
-  const details = { repoKey: at.repoKey, path: at.path, cause: error };
+  const details = { repoIndex: at.repoIndex, path: at.path, cause: error };
   if (!(error instanceof StatusError)) return fail(kind, `unable to ${doing} on '${at.server}': ${String(error)}`, details);
   const text = `unable to ${doing} on '${at.server}': [${error.status}] ${error.message}`;
   if (error.status === STATUS.permissionDenied) {

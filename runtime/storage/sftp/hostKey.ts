@@ -73,9 +73,9 @@ export function listKnownKeys(text: string, host: string, port: number): KnownKe
   const names = [`[${host}]:${port}`, host];
   const keys: KnownKey[] = [];
   for (const line of text.split("\n")) {
-    const words = line.trim().split(/\s+/);
-    const marker = words[0]?.startsWith("@") === true ? words.shift() : undefined;
-    const [patterns, type, base64] = words;
+    const fields = line.trim().split(/\s+/);
+    const marker = fields[0]?.startsWith("@") === true ? fields.shift() : undefined;
+    const [patterns, type, base64] = fields;
     // A certificate authority vouches for certificates, which are not requested.
     if (patterns === undefined || type === undefined || base64 === undefined || patterns.startsWith("#") || marker === "@cert-authority") continue;
     if (!names.some((name) => matches(patterns, name.toLowerCase()))) continue;
@@ -105,14 +105,14 @@ function matches(field: string, name: string): boolean {
     const [, , salt = "", hash = ""] = field.split("|");
     return createHmac("sha1", Buffer.from(salt, "base64")).update(name).digest("base64") === hash;
   }
-  let found = false;
+  let isMatch = false;
   for (const pattern of field.toLowerCase().split(",")) {
     const negated = pattern.startsWith("!");
     if (!matchesPattern(negated ? pattern.slice(1) : pattern, name)) continue;
     if (negated) return false;
-    found = true;
+    isMatch = true;
   }
-  return found;
+  return isMatch;
 }
 
 function matchesPattern(pattern: string, name: string): boolean {

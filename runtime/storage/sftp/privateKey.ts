@@ -3,7 +3,7 @@ import { userInfo } from "node:os";
 import type { ParsedKey } from "ssh2";
 import { fail } from "../../base/errors";
 import type { SftpConfig } from "../../config/types";
-import type { SftpScene } from "./failure";
+import type { SftpEndpoint } from "./failure";
 
 type ParseKey = (text: Buffer, passphrase?: string) => ParsedKey | Error;
 
@@ -16,15 +16,15 @@ export class PrivateKey {
   #parsed: ParsedKey | undefined;
 
   /** Never `fileMissing`, which is reserved for files in the repository. @throws fileOpen, crypto */
-  load(parseKey: ParseKey, config: SftpConfig, scene: SftpScene, readFile: (path: string) => Uint8Array): ParsedKey {
+  load(parseKey: ParseKey, config: SftpConfig, endpoint: SftpEndpoint, readFile: (path: string) => Uint8Array): ParsedKey {
     const path = expandHome(config.privateKeyFile);
-    const text = readKeyFile(path, scene, readFile);
+    const text = readKeyFile(path, endpoint, readFile);
     if (this.#parsed !== undefined && this.#text?.equals(text) === true) return this.#parsed;
     const parsed = privateKeyOf(parseKey(text, config.privateKeyPassphrase?.reveal()));
     if ("reason" in parsed) {
       throw fail("crypto", `unable to use private key '${path}': ${parsed.reason}`, {
-        repoKey: scene.repoKey,
-        hint: parsed.isLocked ? `is repo${scene.repoKey}-sftp-private-key-passphrase set and right?` : "Use a key in a format of ssh-keygen.",
+        repoIndex: endpoint.repoIndex,
+        hint: parsed.isLocked ? `is repo${endpoint.repoIndex}-sftp-private-key-passphrase set and right?` : "Use a key in a format of ssh-keygen.",
       });
     }
     this.#text = text;
@@ -34,18 +34,18 @@ export class PrivateKey {
 }
 
 /** The first key of a file, or why it cannot be used: the library's messages are about the form of the key, never its content. */
-export function privateKeyOf(found: unknown): ParsedKey | { readonly reason: string; readonly isLocked: boolean } {
-  const key = (Array.isArray(found) ? found[0] : found) as ParsedKey | Error;
+export function privateKeyOf(parsed: unknown): ParsedKey | { readonly reason: string; readonly isLocked: boolean } {
+  const key = (Array.isArray(parsed) ? parsed[0] : parsed) as ParsedKey | Error;
   if (!(key instanceof Error)) return key.isPrivateKey() ? key : { reason: "it is a public key", isLocked: false };
   return { reason: key.message, isLocked: /passphrase|decrypt|integrity/i.test(key.message) };
 }
 
-function readKeyFile(path: string, scene: SftpScene, readFile: (path: string) => Uint8Array): Buffer {
+function readKeyFile(path: string, endpoint: SftpEndpoint, readFile: (path: string) => Uint8Array): Buffer {
   try {
     return Buffer.from(readFile(path));
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    throw fail("fileOpen", `unable to read private key '${path}': ${text}`, { repoKey: scene.repoKey, cause: error });
+    throw fail("fileOpen", `unable to read private key '${path}': ${text}`, { repoIndex: endpoint.repoIndex, cause: error });
   }
 }
 

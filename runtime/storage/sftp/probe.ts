@@ -77,16 +77,16 @@ async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<
 
 async function space(target: SftpProbeTarget): Promise<StorageFact> {
   return unlessUnsupported("space", "the server does not report its free space", async () => {
-    const found = await target.ask("get free space", (session) =>
+    const reply = await target.ask("get free space", (session) =>
       session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(target.root, answer)),
     );
-    const { blockSizeBytes, blocks, freeBlocks } = roomOf(found);
+    const { blockSizeBytes, blocks, freeBlocks } = spaceOf(reply);
     return spaceFact(freeBlocks * blockSizeBytes, blocks * blockSizeBytes);
   });
 }
 
-function roomOf(found: unknown): { readonly blockSizeBytes: number; readonly blocks: number; readonly freeBlocks: number } {
-  const fields = typeof found === "object" && found !== null ? Object.entries(found) : [];
+function spaceOf(reply: unknown): { readonly blockSizeBytes: number; readonly blocks: number; readonly freeBlocks: number } {
+  const fields = typeof reply === "object" && reply !== null ? Object.entries(reply) : [];
   const number = (name: string): number => Number(fields.find(([field]) => field === name)?.[1] ?? 0);
   return { blockSizeBytes: number("f_frsize") || number("f_bsize"), blocks: number("f_blocks"), freeBlocks: number("f_bavail") };
 }

@@ -69,8 +69,8 @@ async function makeDirectory(session: SftpSession, full: string): Promise<boolea
   } catch (error) {
     if (isStatus(error, STATUS.noSuchFile) && full !== "/") return false;
     // Follows links: a repository may lie behind one.
-    const found = await session.request<Stats>((sftp, answer) => sftp.stat(full, answer)).catch(() => null);
-    if (found?.isDirectory() === true) return true;
+    const stats = await session.request<Stats>((sftp, answer) => sftp.stat(full, answer)).catch(() => null);
+    if (stats?.isDirectory() === true) return true;
     throw error;
   }
 }
@@ -106,10 +106,10 @@ export async function readWholePiece(session: SftpSession, handle: Buffer, offse
 
 /** Reports a full file system, if the server supports the check (statvfs@openssh.com). */
 export async function spaceHint(session: SftpSession, full: string): Promise<string | null> {
-  const found: unknown = await session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(full, answer)).catch(() => null);
-  if (typeof found !== "object" || found === null) return null;
-  if ("f_bavail" in found && found.f_bavail === 0) return `the file system of '${full}' on the server is full: free or add space.`;
-  if ("f_files" in found && found.f_files !== 0 && "f_favail" in found && found.f_favail === 0)
+  const reply: unknown = await session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(full, answer)).catch(() => null);
+  if (typeof reply !== "object" || reply === null) return null;
+  if ("f_bavail" in reply && reply.f_bavail === 0) return `the file system of '${full}' on the server is full: free or add space.`;
+  if ("f_files" in reply && reply.f_files !== 0 && "f_favail" in reply && reply.f_favail === 0)
     return `the file system of '${full}' on the server has no space for more files.`;
   return null;
 }

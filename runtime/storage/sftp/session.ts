@@ -8,7 +8,7 @@ import type { Client, SFTPWrapper } from "ssh2";
 import type { Clock } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import type { Random } from "../../base/random";
-import { lost, type SftpScene, STATUS, StatusError } from "./failure";
+import { lost, type SftpEndpoint, STATUS, StatusError } from "./failure";
 
 export interface SessionDeps {
   readonly clock: Clock;
@@ -27,7 +27,7 @@ const CLOSE_TIMEOUT_MS = 2000;
 export class SftpSession {
   readonly #client: Client;
   readonly #sftp: SFTPWrapper;
-  readonly #scene: SftpScene;
+  readonly #endpoint: SftpEndpoint;
   readonly #deps: SessionDeps;
   readonly #pending = new Set<(error: BackupError) => void>();
   readonly #closing = new AbortController();
@@ -37,13 +37,13 @@ export class SftpSession {
   #watching = false;
   #dead: BackupError | undefined;
 
-  constructor(client: Client, sftp: SFTPWrapper, scene: SftpScene, deps: SessionDeps) {
+  constructor(client: Client, sftp: SFTPWrapper, endpoint: SftpEndpoint, deps: SessionDeps) {
     this.#client = client;
     this.#sftp = sftp;
-    this.#scene = scene;
+    this.#endpoint = endpoint;
     this.#deps = deps;
     const die = (reason: string, cause?: unknown): void => {
-      this.#die(lost(scene, reason, cause));
+      this.#die(lost(endpoint, reason, cause));
       client.destroy();
     };
     client.on("error", (error) => die(error.message, error));
@@ -94,8 +94,8 @@ export class SftpSession {
   /** Waits for posted requests, disconnects, and gives up on a silent server. */
   async close(): Promise<void> {
     if (this.#dead === undefined) {
-      const late = new AbortController();
-      const timeout = this.#deps.clock.sleep(CLOSE_TIMEOUT_MS, late.signal).catch(() => undefined);
+      const done = new AbortController();
+      const timeout = this.#deps.clock.sleep(CLOSE_TIMEOUT_MS, done.signal).catch(() => undefined);
       const answered = new Promise<void>((resolve) => {
         this.#nonePosted = resolve;
       });
@@ -103,10 +103,10 @@ export class SftpSession {
       const closed = new Promise<void>((resolve) => {
         this.#client.once("close", () => resolve());
       });
-      this.#die(lost(this.#scene, "the storage was closed"));
+      this.#die(lost(this.#endpoint, "the storage was closed"));
       this.#client.end();
       await Promise.race([closed, timeout]);
-      late.abort();
+      done.abort();
     }
     this.#client.destroy();
   }
@@ -118,12 +118,14 @@ export class SftpSession {
   };
 
   #terminated(): BackupError {
-    return fail("term", `terminated while working on '${this.#scene.server}'`);
+    return fail("term", `terminated while working on '${this.#endpoint.server}'`);
   }
 
   #errorOf(error: Error): Error {
     // Requests that end with the connection have no status.
-    return "code" in error && typeof error.code === "number" ? new StatusError(error.code, error.message) : lost(this.#scene, error.message, error);
+    return "code" in error && typeof error.code === "number"
+      ? new StatusError(error.code, error.message)
+      : lost(this.#endpoint, error.message, error);
   }
 
   #die(error: BackupError): void {
@@ -144,7 +146,7 @@ export class SftpSession {
       while (this.#pending.size > 0) {
         const leftMs = this.#lastAnswerMs + ioTimeoutMs - clock.monotonicMs();
         if (leftMs <= 0) {
-          this.#die(lost(this.#scene, `it has not answered for ${Math.round(ioTimeoutMs / 1000)} s`));
+          this.#die(lost(this.#endpoint, `it has not answered for ${Math.round(ioTimeoutMs / 1000)} s`));
           this.#client.destroy();
           return;
         }

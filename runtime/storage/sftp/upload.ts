@@ -17,7 +17,7 @@ import { type BackupError, fail, isError } from "../../base/errors";
 import type { Retries } from "../../base/retry";
 import type { Random } from "../../base/random";
 import { temporaryName } from "../../base/temporaryName";
-import { isLost, isStatus, requestError, type SftpScene, STATUS } from "./failure";
+import { isLost, isStatus, requestError, type SftpEndpoint, STATUS } from "./failure";
 import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readWholePiece, spaceHint, statOf } from "./requests";
 import type { SftpSession } from "./session";
 
@@ -33,7 +33,7 @@ export interface UploadTarget {
   readonly full: string;
   /** Path relative to the storage, for errors. */
   readonly path: string;
-  readonly scene: SftpScene;
+  readonly endpoint: SftpEndpoint;
   readonly atomic: boolean;
   readonly signal: AbortSignal;
   readonly random: Random;
@@ -168,7 +168,7 @@ class Upload {
       const crc = await this.#crcOf(session, handle);
       if (crc !== this.#takenCrc) {
         const text = `the server has lost a part of '${this.#target.full}' while the connection was broken`;
-        throw fail("fileWrite", text, { path: this.#target.path, repoKey: this.#target.scene.repoKey, retryable: true });
+        throw fail("fileWrite", text, { path: this.#target.path, repoIndex: this.#target.endpoint.repoIndex, retryable: true });
       }
       this.#session = session;
       this.#handle = handle;
@@ -225,15 +225,15 @@ class Upload {
   }
 
   /** @throws fileWrite (64), retryable */
-  async #requireSize(session: SftpSession, told: number | null): Promise<void> {
+  async #requireSize(session: SftpSession, reportedBytes: number | null): Promise<void> {
     const isWrong = (sizeBytes: number | null): sizeBytes is number => sizeBytes !== null && sizeBytes !== this.#sentBytes;
-    if (!isWrong(told)) return;
+    if (!isWrong(reportedBytes)) return;
     // A server that handles requests concurrently may have answered before it wrote the last piece.
     const sizeBytes = await this.#sizeOnServer(session);
     if (!isWrong(sizeBytes)) return;
-    const { full, path, scene } = this.#target;
+    const { full, path, endpoint } = this.#target;
     const text = `'${full}' has ${sizeBytes} bytes on the server where ${this.#sentBytes} were written`;
-    throw fail("fileWrite", text, { path, repoKey: scene.repoKey, retryable: true });
+    throw fail("fileWrite", text, { path, repoIndex: endpoint.repoIndex, retryable: true });
   }
 
   async #rename(): Promise<void> {
@@ -270,13 +270,13 @@ class Upload {
   }
 
   async #failure(doing: string, error: unknown): Promise<BackupError> {
-    const { path, scene, full } = this.#target;
-    const at = { ...scene, path };
+    const { path, endpoint, full } = this.#target;
+    const at = { ...endpoint, path };
     if (doing === "open") return requestError("fileOpen", `open file '${full}' for write`, at, error);
     if (doing === "move") return requestError("fileMove", `move '${this.#written}' to '${full}'`, at, error);
     const failure = requestError("fileWrite", `write '${full}'`, at, error);
     const hint = isStatus(error, STATUS.failure) && this.#session !== undefined ? await spaceHint(this.#session, parentOf(full)) : null;
-    return hint === null ? failure : fail(failure.kind, failure.message, { path, repoKey: scene.repoKey, cause: error, hint });
+    return hint === null ? failure : fail(failure.kind, failure.message, { path, repoIndex: endpoint.repoIndex, cause: error, hint });
   }
 
   #open(): { readonly session: SftpSession; readonly handle: Buffer } {
@@ -303,9 +303,9 @@ async function createFile(session: SftpSession, full: string): Promise<Buffer> {
 }
 
 async function unlinkIfPresent(session: SftpSession, full: string, reason: unknown): Promise<void> {
-  const found = await statOf(session, full);
+  const stats = await statOf(session, full);
   // The cause was another: report the first answer.
-  if (found === null || found.isDirectory()) throw reason;
+  if (stats === null || stats.isDirectory()) throw reason;
   await session.request<void>((sftp, answer) => sftp.unlink(full, (error) => answer(error)));
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { lateInputs, renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { deferredInputs, renderDeferredFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, plan } from "../plans";
@@ -17,11 +17,11 @@ test("files are listed before their values are known: those of a bucket or a hos
   };
   const made = plan({ repositories: { repo1: bucket, repo2: vault } });
   expect(renderPlainFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackstop.json");
-  expect(renderLateFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackrest.conf");
+  expect(renderDeferredFiles(made).map(({ path }) => path)).toContain("/etc/pgbackstop/pgbackrest.conf");
 });
 
 test("locks are in a directory of PostgreSQL's account, which an update creates; elsewhere the runtime creates it", () => {
-  const kept = (made: HostPlan): string[] => lateInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
+  const kept = (made: HostPlan): string[] => deferredInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
   const usual = plan({});
   expect(usual.directories.lock).toBe("/var/spool/pgbackrest/lock");
   expect(kept(usual)).toContain("/var/spool/pgbackrest/lock 0750 database");

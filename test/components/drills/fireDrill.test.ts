@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { FireDrill, type FireDrillArgs } from "../../../components/drills/fireDrill";
 import type { DrillArgs, DrilledDatabase } from "../../../components/drills/drillArgs";
 import { drilledDatabase } from "../../../components/drills/drilled";
-import { renderLateFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { renderDeferredFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
 import { checkHost } from "../../../components/plan/rules";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unitsOf } from "../../../components/render/host/hostParts";
@@ -67,7 +67,7 @@ test("the drilling host gets the keys from systemd, and has no agent", () => {
   ]);
   const text = units.find(({ name }) => name === "pgbackstop-main-drill-away.service")?.text;
   expect(text).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
-  const files = [...renderPlainFiles(far), ...renderLateFiles(far)];
+  const files = [...renderPlainFiles(far), ...renderDeferredFiles(far)];
   const conf = files.find(({ path }) => path.endsWith("pgbackrest.conf"))?.text;
   // The agent's socket would not answer.
   expect(conf).not.toContain("restore_command");

@@ -5,16 +5,16 @@ import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/pl
 
 test("known values stay, each output and promise gets its own marker", () => {
   const settings = { port: 5432, path: pulumi.output("/data"), list: ["a", Promise.resolve("b")], nested: { none: undefined } };
-  const { value, later } = splitKnown(settings);
+  const { value, deferred } = splitKnown(settings);
   expect(value).toEqual({ port: 5432, path: unknownMarker(0), list: ["a", unknownMarker(1)], nested: { none: undefined } });
-  expect([...later.keys()]).toEqual([unknownMarker(0), unknownMarker(1)]);
+  expect([...deferred.keys()]).toEqual([unknownMarker(0), unknownMarker(1)]);
 });
 
 test("markers are replaced by their outputs: values unchanged, texts with the values inserted", async () => {
-  const { value, later } = splitKnown({ bucket: pulumi.output("orders"), days: pulumi.output(7), name: "x" });
+  const { value, deferred } = splitKnown({ bucket: pulumi.output("orders"), days: pulumi.output(7), name: "x" });
   const filled = fillKnown(
     { places: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }], name: value.name },
-    later,
+    deferred,
   );
   const result = await new Promise((resolve) => pulumi.all([filled]).apply(([known]) => resolve(known)));
   expect(result).toEqual({ places: [{ location: "s3://orders/p/orders", keepDays: 7, key: 1 }], name: "x" });

@@ -165,7 +165,7 @@ describe("weakened, and strengthened in the other direction", () => {
 
   test("another location under the same key, while a cluster's engine changes, names what its old pods read", () => {
     const of = (engine: string, over: Partial<typeof BUCKET.at>): Topology =>
-      topologyOf(resolved({ engine, repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, ...over } } } }).plan);
+      topologyOf(resolved({ engine, repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, ...over } } } }).database);
     const textOf = (before: Topology, after: Topology): string =>
       diff(before, after).changes.find(({ path }) => path === "repositories.repo1.location")?.text ?? "";
     expect(textOf(of("barman-cloud", {}), of("runtime", { path: "/anew" }))).toMatch(/pods of engine barman-cloud read the keys of repo1 until/);

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { copiesText } from "../../../components/plan/storage/copies";
-import { resolveCluster, resolveHost } from "../../../components/plan/model/resolveDatabase";
-import type { ClusterSettings, HostSettings } from "../../../components/plan/model/databaseSettings";
+import { resolveClusterDatabase, resolveHost } from "../../../components/plan/model/resolveDatabase";
+import type { DeclaredClusterDatabase, HostSettings } from "../../../components/plan/model/databaseSettings";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import * as cnpgB2R2 from "../published/cnpgB2R2";
 import * as cnpgMinio from "../published/cnpgBarmanMinio";
@@ -15,8 +15,8 @@ function host(settings: HostSettings): { codes: string[]; text: string } {
   return { codes: checkHost(plan).map((found) => `${found.code} ${found.path}`), text: copiesText(topologyOf(plan).copies) };
 }
 
-function cluster(settings: ClusterSettings): { codes: string[]; text: string } {
-  const plan = resolveCluster("seed", settings);
+function cluster(settings: DeclaredClusterDatabase): { codes: string[]; text: string } {
+  const plan = resolveClusterDatabase("seed", settings);
   return { codes: checkCluster(plan).map((found) => `${found.code} ${found.path}`), text: copiesText(topologyOf(plan).copies) };
 }
 
@@ -69,7 +69,7 @@ test("Barman over MinIO, as published and corrected", () => {
 });
 
 test("one pass brings the full backup into both buckets of the corrected cluster", () => {
-  const { flows, repositories } = topologyOf(resolveCluster("immich", cnpgB2R2.CORRECTED));
+  const { flows, repositories } = topologyOf(resolveClusterDatabase("immich", cnpgB2R2.CORRECTED));
   expect(flows).toEqual([
     { kind: "wal", from: "immich", toRepoKeys: [1, 2], acknowledge: "all" },
     { kind: "backup", from: "immich", toRepoKeys: [1, 2], schedule: "full" },

@@ -1,6 +1,6 @@
 /** Hosts that only restore, and keys that only read. */
 import { expect, test } from "vitest";
-import { lateInputs, plainInputs } from "../../../components/databases/hostFiles";
+import { deferredInputs, plainInputs } from "../../../components/databases/hostFiles";
 import type { HostSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 import { checkHost } from "../../../components/plan/rules";
 import { BUCKET, NAS, plan } from "../plans";
@@ -45,9 +45,9 @@ test.each<[string, Partial<HostSettings>, string[]]>([
 test("a host that only restores gets no setting, timer, backup or directory of a repository", () => {
   const inputs = plainInputs(plan(restoring(NAS)), "ab");
   expect(inputs).toMatchObject({ settings: {}, desired: { units: { enabled: [], restarted: [] }, backups: { takeFirst: false } } });
-  const kept = lateInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
+  const kept = deferredInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
   expect(kept).not.toContain("/mnt/nas/pgbackrest");
-  expect(lateInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
+  expect(deferredInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
 });
 
 test("PostgreSQL comes to such a host as programs only", () => {

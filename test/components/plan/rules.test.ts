@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { Finding } from "../../../components/plan/findings/findings";
 import { RULES } from "../../../components/plan/findings/ruleTable";
-import type { ClusterSettings, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredClusterDatabase, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { checkUndrilled } from "../../../components/plan/rules/drills";
 import { unknownMarker } from "../../../components/plan/model/unknown";
@@ -23,7 +23,7 @@ function bucket(s3: object, at: Partial<RepositorySettings["at"]> = {}): Partial
   return { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, ...at, s3: { ...BUCKET.at.s3, ...s3 } as never } } } };
 }
 
-function clusterFindings(over: Partial<ClusterSettings>): string[] {
+function clusterFindings(over: Partial<DeclaredClusterDatabase>): string[] {
   return checkCluster(clusterPlan(over)).map((found: Finding) => `${found.code} ${found.path}`);
 }
 
@@ -316,7 +316,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   expect(findings(over)).toEqual(expected);
 });
 
-test.each<[string, Partial<ClusterSettings>, string[]]>([
+test.each<[string, Partial<DeclaredClusterDatabase>, string[]]>([
   [
     "Barman with two destinations",
     { engine: "barman-cloud", schedules: { full: FULL } },

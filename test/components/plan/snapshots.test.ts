@@ -1,13 +1,13 @@
 /** Volume snapshots of a cluster in its topology: what it says of them, what a change does to them, and how it is shown. */
 import { expect, test } from "vitest";
-import type { ClusterFile } from "../../../components/plan/cluster/clusterFile";
+import type { DeclaredCluster } from "../../../components/plan/cluster/planCluster";
 import { diffTopologies } from "../../../components/plan/diff";
 import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { renderShown } from "../../../components/render/topology/show";
 import { resolved } from "../clusters";
 
-const of = (snapshots?: ClusterFile["snapshots"], over: Partial<ClusterFile> = {}): Topology =>
-  topologyOf(resolved({ ...over, ...(snapshots === undefined ? {} : { snapshots }) }).plan);
+const of = (snapshots?: DeclaredCluster["snapshots"], over: Partial<DeclaredCluster> = {}): Topology =>
+  topologyOf(resolved({ ...over, ...(snapshots === undefined ? {} : { snapshots }) }).database);
 const changes = (before: Topology, after: Topology): string[] =>
   diffTopologies(new Map([["orders", before]]), new Map([["orders", after]])).changes.map(
     (change) => `${change.effect} ${change.path}: ${change.before} → ${change.after}`,

@@ -2,7 +2,7 @@
  * A cluster of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2, as it was published (with Dalibo's plugin, after Barman's
  * had left the second bucket empty) and as this package would have it. Plain values.
  */
-import type { ClusterSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredClusterDatabase, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 
 const B2: RepositorySettings = {
   at: {
@@ -24,7 +24,7 @@ const R2: RepositorySettings = {
 };
 
 /** Before: two ObjectStores of the Barman Cloud plugin. "My 3-2-1 backup strategy was actually a 2-1-1." */
-export const BARMAN: ClusterSettings = {
+export const BARMAN: DeclaredClusterDatabase = {
   namespace: "database",
   cluster: "immich",
   engine: "barman-cloud",
@@ -33,7 +33,7 @@ export const BARMAN: ClusterSettings = {
 };
 
 /** The first attempt with Dalibo's plugin: a Service named `pgbackrest`, and backups from a standby. */
-export const PUBLISHED: ClusterSettings = {
+export const PUBLISHED: DeclaredClusterDatabase = {
   namespace: "database",
   cluster: "immich18",
   engine: "pgbackrest",
@@ -45,7 +45,7 @@ export const PUBLISHED: ClusterSettings = {
 };
 
 /** One pass into both, from whichever instance is least busy, encrypted. */
-export const CORRECTED: ClusterSettings = {
+export const CORRECTED: DeclaredClusterDatabase = {
   ...PUBLISHED,
   engine: "runtime",
   repositories: { repo1: { ...B2, at: { ...B2.at, encrypted: true } }, repo2: { ...R2, at: { ...R2.at, encrypted: true } } },

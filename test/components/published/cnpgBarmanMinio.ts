@@ -2,7 +2,7 @@
  * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, as it was published, and as this package would have it: the same
  * bucket, and a second one elsewhere. Plain values.
  */
-import type { ClusterSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredClusterDatabase, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 
 const MINIO: RepositorySettings = {
   at: {
@@ -15,7 +15,7 @@ const MINIO: RepositorySettings = {
   },
 };
 
-export const PUBLISHED: ClusterSettings = {
+export const PUBLISHED: DeclaredClusterDatabase = {
   namespace: "app",
   cluster: "app-db",
   engine: "barman-cloud",
@@ -24,7 +24,7 @@ export const PUBLISHED: ClusterSettings = {
   schedules: { full: { cron: "0 3 * * *" } },
 };
 
-export const CORRECTED: ClusterSettings = {
+export const CORRECTED: DeclaredClusterDatabase = {
   ...PUBLISHED,
   engine: "runtime",
   repositories: {

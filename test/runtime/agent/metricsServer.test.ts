@@ -37,7 +37,7 @@ async function serve(listen = "127.0.0.1:0"): Promise<string> {
     config: { ...base.config, spoolPath: `${folder}/spool` },
     loadControl: async () => ({ ...(await base.loadControl()), walSegmentSizeBytes: SIXTEEN_MIB }),
   };
-  served = await serveMetrics(listen, own, () => [{ repoKey: 1, waitingCount: 7 }], ctx);
+  served = await serveMetrics(listen, own, () => [{ repoIndex: 1, waitingCount: 7 }], ctx);
   return `http://127.0.0.1:${served.port}`;
 }
 async function scrape(origin: string): Promise<string> {

@@ -39,15 +39,15 @@ afterEach(() => service.close(AbortSignal.abort()));
 
 test("copies no missing WAL while heal is run by hand, and copies it afterwards", async () => {
   await store(repos[0], 1);
-  own.debt().add(2, walName(1), CLUSTER);
+  own.missingWal().add(2, walName(1), CLUSTER);
   taken.add("heal");
   service = new WalService(own, ctx);
   await ctx.clock.advance(30_000);
   expect(await readable(repos[1])).toEqual([]);
-  expect(own.debt().list(2)).toEqual([walName(1)]);
+  expect(own.missingWal().list(2)).toEqual([walName(1)]);
   taken.clear();
   await ctx.clock.advance(60_000);
-  await expect.poll(() => own.debt().list(2)).toEqual([]);
+  await expect.poll(() => own.missingWal().list(2)).toEqual([]);
   expect(await readable(repos[1])).toEqual([walName(1)]);
   expect(own.locked).toEqual(["heal ", "archive 1,2"]);
 });

@@ -32,17 +32,17 @@ describe("the table of errors", () => {
 describe("an error", () => {
   it("carries what a caller and a user need", () => {
     const cause = new Error("ECONNREFUSED");
-    const error = fail("hostConnect", "unable to connect", { hint: "is it up?", repoKey: 2, path: "archive/x", cause, retryable: true });
+    const error = fail("hostConnect", "unable to connect", { hint: "is it up?", repoIndex: 2, path: "archive/x", cause, retryable: true });
     expect(error).toMatchObject({
       name: "HostConnectError",
       exitCode: 49,
       hints: ["is it up?"],
-      repoKey: 2,
+      repoIndex: 2,
       path: "archive/x",
       cause,
       retryable: true,
     });
-    expect(fail("crypto", "x")).toMatchObject({ hints: [], repoKey: undefined, path: undefined, retryable: false });
+    expect(fail("crypto", "x")).toMatchObject({ hints: [], repoIndex: undefined, path: undefined, retryable: false });
     expect("cause" in fail("crypto", "x")).toBe(false);
   });
 

@@ -91,7 +91,7 @@ describe("log lines", () => {
   it("as JSON are one object a line", () => {
     const { log, text } = capture({ format: "json" });
     log.info("two\nlines");
-    log.error(fail("access", "refused", { hint: "check the key.", repoKey: 2 }));
+    log.error(fail("access", "refused", { hint: "check the key.", repoIndex: 2 }));
     log.error(fail("term", "stopped"));
     expect(
       text()

@@ -103,9 +103,9 @@ describe("perRepo", () => {
       return key * 10;
     });
     expect(results).toMatchObject([
-      { repoKey: 1, ok: true, value: 10 },
-      { repoKey: 2, ok: false, error: { kind: "hostConnect" } },
-      { repoKey: 3, ok: false, error: { kind: "unhandled", message: "oops" } },
+      { repoIndex: 1, ok: true, value: 10 },
+      { repoIndex: 2, ok: false, error: { kind: "hostConnect" } },
+      { repoIndex: 3, ok: false, error: { kind: "unhandled", message: "oops" } },
     ]);
   });
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { CommandHost } from "../../../runtime/commands/host";
 import { loadConfig } from "../../../runtime/config/load";
 import type { Config } from "../../../runtime/config/types";
-import { openDebt } from "../../../runtime/local/debt";
+import { openMissingWal } from "../../../runtime/local/missingWal";
 import type { LockFile, LockKind } from "../../../runtime/local/lockFile";
 import { inlinePool } from "../../../runtime/operations/shared/jobs";
 import type { Session } from "../../../runtime/postgres/session";
@@ -62,7 +62,7 @@ export function host(parts: HostParts): TestHost {
     session: async () => (parts.session ?? {}) as Session,
     servers: () => [{ key: 1, dataDirectory: `${folder}/data`, connect: async () => (parts.session ?? {}) as Session }],
     pool: () => inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2),
-    debt: () => openDebt(join(folder, "spool"), "demo"),
+    missingWal: () => openMissingWal(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
     lock: (kind: LockKind, wanted: readonly { readonly key: number }[]): readonly LockFile[] => {
       locked.push(`${kind} ${wanted.map(({ key }) => key).join(",")}`);

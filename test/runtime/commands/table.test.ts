@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
 import { loadCommand } from "../../../runtime/commands/table";
 import type { WorkingCommand } from "../../../runtime/config/commands";
-import { openDebt } from "../../../runtime/local/debt";
+import { openMissingWal } from "../../../runtime/local/missingWal";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import type { Session } from "../../../runtime/postgres/session";
 import type { Repository } from "../../../runtime/repository/repository";
@@ -38,7 +38,7 @@ const run = async (test: TestHost): Promise<number> => {
 const texts = (level = "info"): string[] => ctx.lines.filter((line) => line.level === level).map((line) => line.text);
 
 const withPolicy = (mode: "all" | "any"): Partial<HostParts> => ({
-  config: { settings: { acknowledge: { mode, repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+  config: { settings: { acknowledge: { mode, repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
 });
 
 describe("archive-push", () => {
@@ -64,13 +64,13 @@ describe("archive-push", () => {
     const path = `${data}/pg_wal/${walName(1)}`;
     await expect(run(make(["archive-push", path]))).rejects.toMatchObject({ kind: "command", exitCode: 104 });
     const any = make(["archive-push", path], {
-      config: { settings: { acknowledge: { mode: "any", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+      config: { settings: { acknowledge: { mode: "any", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
     });
     expect(await run(any)).toBe(0);
     expect(texts("warn").at(-1)).toMatch(
       new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\nrepo2 lacks ${walName(1)}: run pgbackstop heal when the repository is available$`),
     );
-    expect(openDebt(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
+    expect(openMissingWal(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
   });
 
   // On a busy machine even both repositories may not be through within the grace: then it is asked again.
@@ -118,13 +118,13 @@ describe("archive-get", () => {
 
 describe("heal", () => {
   it("reports each repository, and fails with WAL that no repository holds", async () => {
-    const debt = openDebt(join(folder, "spool"), "demo");
+    const missingWal = openMissingWal(join(folder, "spool"), "demo");
     await store(repos[0], 1);
-    debt.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
     expect(await run(make(["heal"]))).toBe(0);
     expect(texts()).toContain("repo2: 1 missing WAL file(s) copied, 0 no longer missing, 0 could not be copied");
     expect(await readable(repos[1])).toEqual([walName(1)]);
-    debt.add(2, walName(9), CLUSTER);
+    missingWal.add(2, walName(9), CLUSTER);
     await expect(run(make(["heal"]))).rejects.toMatchObject({
       kind: "command",
       message: `heal could not copy every WAL file:\nrepo2: ${walName(9)}: neither a repository nor pg_wal has it`,

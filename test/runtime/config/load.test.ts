@@ -112,8 +112,8 @@ describe("what commands need", () => {
 
   test("a key that is configured", () => {
     const argv = ["restore", "--stanza=main", "--pg1-path=/pg", "--repo2-path=/b", "--repo4-path=/d"];
-    expect(load({ argv: [...argv, "--repo=4"] }).config.repoKey).toBe(4);
-    expect(load({ argv }).config.repoKey).toBeUndefined();
+    expect(load({ argv: [...argv, "--repo=4"] }).config.repoIndex).toBe(4);
+    expect(load({ argv }).config.repoIndex).toBeUndefined();
     expect(failure(() => load({ argv: [...argv, "--repo=3"] }))).toBe(
       "optionInvalidValue: key '3' is not valid for 'repo' option\nHINT: configured are repo2, repo4.",
     );
@@ -213,7 +213,7 @@ describe("the settings file", () => {
   });
 
   test("may be missing if it is not named, and only then", () => {
-    expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} });
+    expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} });
     expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(
       "fileMissing: unable to open missing file '/s.json' for read\nHINT: The option settings names this file.",
     );
@@ -225,7 +225,7 @@ describe("the settings file", () => {
       "/etc/pgbackrest/pgbackstop.json": settings,
       [MAIN_FILE]: "[global]\nrepo1-path=/a\nrepo2-path=/b\n",
     });
-    expect(load({ argv, files: files('{"acknowledge":["repo2"],"repos":{"repo2":{}}}') }).config.settings.acknowledge.repoKeys).toEqual([2]);
+    expect(load({ argv, files: files('{"acknowledge":["repo2"],"repos":{"repo2":{}}}') }).config.settings.acknowledge.repoIndexes).toEqual([2]);
     const message = "config: settings file '/etc/pgbackrest/pgbackstop.json' field";
     expect(failure(() => load({ argv, files: files('{"acknowledge":["repo3"]}') }))).toBe(
       `${message} 'acknowledge' names repo3, which is not configured\nHINT: configured are repo1, repo2.`,

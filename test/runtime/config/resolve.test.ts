@@ -54,14 +54,14 @@ describe("dependencies", () => {
 
 describe("keys of groups", () => {
   test("gaps are allowed, nothing at all is key 1, a phantom is dropped", () => {
-    expect(resolve(["info"]).repoKeys).toEqual([1]);
-    expect(resolve(["info", "--repo7-path=/a", "--repo3-path=/b"]).repoKeys).toEqual([3, 7]);
-    expect(resolve(["info"], "repo4-s3-bucket=b\n").repoKeys).toEqual([1]);
-    expect(resolve(["info"], "repo4-s3-bucket=b\nrepo2-path=/a\n").repoKeys).toEqual([2]);
-    expect(resolve(["info"], "repo4-retention-full=2\n").repoKeys).toEqual([1]);
-    expect(resolve(["info", "--reset-repo5-path"]).repoKeys).toEqual([1]);
+    expect(resolve(["info"]).repoIndexes).toEqual([1]);
+    expect(resolve(["info", "--repo7-path=/a", "--repo3-path=/b"]).repoIndexes).toEqual([3, 7]);
+    expect(resolve(["info"], "repo4-s3-bucket=b\n").repoIndexes).toEqual([1]);
+    expect(resolve(["info"], "repo4-s3-bucket=b\nrepo2-path=/a\n").repoIndexes).toEqual([2]);
+    expect(resolve(["info"], "repo4-retention-full=2\n").repoIndexes).toEqual([1]);
+    expect(resolve(["info", "--reset-repo5-path"]).repoIndexes).toEqual([1]);
     expect(resolve(["archive-push"], "pg2-path=/pg\n").pgKeys).toEqual([2]);
-    expect(resolve(["pg-settings"], "pg1-path=/pg\nrepo1-path=/a\n").repoKeys).toEqual([]);
+    expect(resolve(["pg-settings"], "pg1-path=/pg\nrepo1-path=/a\n").repoIndexes).toEqual([]);
     expect(resolve(["info"]).pgKeys).toEqual([]);
   });
 

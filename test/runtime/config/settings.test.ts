@@ -9,21 +9,21 @@ describe("the settings file", () => {
   test("every field is optional", () => {
     expect(parseSettings("{}", FILE)).toEqual(DEFAULT_SETTINGS);
     expect(parseSettings('{"version":1,"repos":{}}', FILE)).toEqual(DEFAULT_SETTINGS);
-    expect(DEFAULT_SETTINGS).toEqual({ acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "pgbackrest", repos: {} });
+    expect(DEFAULT_SETTINGS).toEqual({ acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} });
   });
 
   test("reads all fields", () => {
     const text =
       '{"acknowledge":["repo10","repo2"],"archiveCommandWord":"wal-archive","repos":{"repo2":{"compressType":"zst","compressLevel":-3,"s3Quirks":"minio","expectFullWithinS":604800},"repo10":{"compressLevel":99,"expectFullWithinS":"ever"}}}';
     expect(parseSettings(text, FILE)).toEqual({
-      acknowledge: { mode: "named", repoKeys: [2, 10] },
+      acknowledge: { mode: "named", repoIndexes: [2, 10] },
       archiveCommandWord: "wal-archive",
       repos: {
         2: { compressType: "zst", compressLevel: -3, s3Quirks: "minio", expectFullWithinS: 604800 },
         10: { compressLevel: 99, expectFullWithinS: "ever" },
       },
     });
-    expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoKeys: [] });
+    expect(parseSettings('{"acknowledge":"any"}', FILE).acknowledge).toEqual({ mode: "any", repoIndexes: [] });
   });
 
   test("reads how often WAL is streamed, and writes it again", () => {
@@ -51,7 +51,7 @@ describe("the settings file", () => {
     const text = renderSettings({ drill: { declared }, repos: { repo1: { expectBackupWithinS: 90_000 } } });
     expect(JSON.parse(text)).toMatchObject({ drill: { declared }, repos: { repo1: { expectBackupWithinS: 90_000 } } });
     const read = parseSettings(text, FILE);
-    expect(read.drill?.declared).toEqual({ monthly: {}, weekly: { ...weekly, repoKeys: [2, 1] } });
+    expect(read.drill?.declared).toEqual({ monthly: {}, weekly: { ...weekly, repoIndexes: [2, 1] } });
     expect(read.repos[1]).toEqual({ expectBackupWithinS: 90_000 });
   });
 
@@ -156,7 +156,7 @@ describe("the settings file", () => {
         const read = parseSettings(renderSettings(settings), FILE);
         const { acknowledge = "all", repos = {} } = settings;
         expect(read.acknowledge.mode).toBe(typeof acknowledge === "string" ? acknowledge : "named");
-        expect(read.acknowledge.repoKeys.map((k) => `repo${k}`).sort()).toEqual(typeof acknowledge === "string" ? [] : [...acknowledge].sort());
+        expect(read.acknowledge.repoIndexes.map((k) => `repo${k}`).sort()).toEqual(typeof acknowledge === "string" ? [] : [...acknowledge].sort());
         expect(Object.fromEntries(Object.entries(read.repos).map(([k, value]) => [`repo${k}`, value]))).toEqual({ ...repos });
       }),
     );

@@ -5,7 +5,7 @@ import { failure } from "./support";
 
 function parse(name: string, ...texts: string[]): unknown {
   const row = rowOf(name);
-  return parseValue({ name, row, rule: row, place: "the value comes from somewhere." }, texts, (text) => warnings.push(text));
+  return parseValue({ name, row, rule: row, origin: "the value comes from somewhere." }, texts, (text) => warnings.push(text));
 }
 let warnings: string[] = [];
 
@@ -106,7 +106,7 @@ describe("values", () => {
 
   test("a secret's wrong value is not shown", () => {
     const row = { ...rowOf("repo-cipher-pass"), type: "path" } as const;
-    expect(failure(() => parseValue({ name: "repo1-cipher-pass", row, rule: row, place: undefined }, ["markerSecret"], () => undefined))).toBe(
+    expect(failure(() => parseValue({ name: "repo1-cipher-pass", row, rule: row, origin: undefined }, ["markerSecret"], () => undefined))).toBe(
       "optionInvalidValue: <redacted> must begin with / for 'repo1-cipher-pass' option",
     );
   });

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { systemRandom } from "../../../runtime/base/random";
-import { atomicCreate, atomicWrite, makeDirectories, syncDirectory, writeInPlace } from "../../../runtime/local/atomicWrite";
+import { atomicCreate, atomicWrite, makeDirectories, syncDirectory, writeDirectly } from "../../../runtime/local/atomicWrite";
 import { openFileWriter } from "../../../runtime/local/fileWriter";
 import { seededRandom } from "../../harness/context";
 
@@ -36,7 +36,7 @@ test("a requested mode is exact, whatever the umask and the old file", async () 
     await atomicWrite(join(root, "f"), utf8("x"), { mode: 0o664 });
     expect(modeOf(join(root, "f"))).toBe(0o664);
     chmodSync(join(root, "f"), 0o777);
-    await writeInPlace(join(root, "f"), utf8("y"), { mode: 0o600 });
+    await writeDirectly(join(root, "f"), utf8("y"), { mode: 0o600 });
     expect(modeOf(join(root, "f"))).toBe(0o600);
   } finally {
     process.umask(umask);
@@ -50,7 +50,7 @@ test("passes on an error of the source and leaves no file", async () => {
     throw broken;
   };
   await expect(atomicWrite(join(root, "f"), source())).rejects.toBe(broken);
-  await expect(writeInPlace(join(root, "g"), source())).rejects.toBe(broken);
+  await expect(writeDirectly(join(root, "g"), source())).rejects.toBe(broken);
   expect(readdirSync(root)).toEqual([]);
 });
 
@@ -142,7 +142,7 @@ describe("an existing entry", () => {
     writeFileSync(join(root, "f"), "old");
     for (const [name, write] of [
       ["put", (path: string) => atomicWrite(path, utf8("new"))],
-      ["in place", (path: string) => writeInPlace(path, utf8("new"))],
+      ["in place", (path: string) => writeDirectly(path, utf8("new"))],
       ["by a thread", writeByThread],
     ] as const) {
       linkSync(join(root, "f"), join(root, name));
@@ -150,7 +150,7 @@ describe("an existing entry", () => {
       expect([readFileSync(join(root, "f"), "utf8"), readFileSync(join(root, name), "utf8")]).toEqual(["old", "new"]);
     }
     symlinkSync("f", join(root, "link"));
-    await writeInPlace(join(root, "link"), utf8("new"));
+    await writeDirectly(join(root, "link"), utf8("new"));
     expect([readFileSync(join(root, "f"), "utf8"), readFileSync(join(root, "link"), "utf8")]).toEqual(["old", "new"]);
   });
 
@@ -161,7 +161,7 @@ describe("an existing entry", () => {
     const text = `unable to replace '${path}', which is a device, a pipe or a socket and not a file`;
     const before = readdirSync(root);
     await expect(atomicWrite(path, utf8("x"))).rejects.toMatchObject({ kind: "fileOpen", message: text });
-    await expect(writeInPlace(path, utf8("x"))).rejects.toMatchObject({ kind: "fileOpen", message: text });
+    await expect(writeDirectly(path, utf8("x"))).rejects.toMatchObject({ kind: "fileOpen", message: text });
     await expect(writeByThread(path)).rejects.toMatchObject({ kind: "fileOpen", message: text });
     expect(readdirSync(root)).toEqual(before);
     expect(statSync(path).isFIFO()).toBe(true);
@@ -169,7 +169,7 @@ describe("an existing entry", () => {
 
   test("a directory stays", async () => {
     mkdirSync(join(root, "d"));
-    await expect(writeInPlace(join(root, "d"), utf8("x"))).rejects.toMatchObject({ kind: "fileOpen" });
+    await expect(writeDirectly(join(root, "d"), utf8("x"))).rejects.toMatchObject({ kind: "fileOpen" });
     await expect(atomicWrite(join(root, "d"), utf8("x"))).rejects.toMatchObject({ kind: "fileMove" });
     expect(readdirSync(root)).toEqual(["d"]);
   });

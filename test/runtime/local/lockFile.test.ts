@@ -19,7 +19,7 @@ const request = (more: object = {}) => ({
   lockPath,
   stanza: "demo",
   kind: "backup" as const,
-  repoKey: 1,
+  repoIndex: 1,
   execId: "4711-0a1b2c3d",
   pid: 4711,
   ...more,
@@ -121,7 +121,7 @@ describe("acquireLock", () => {
 
   test("locks of other repositories, kinds and stanzas do not conflict", () => {
     lock = acquireLock(request());
-    for (const more of [{ repoKey: 2 }, { kind: "archive" as const }, { stanza: "other" }]) acquireLock(request(more)).release();
+    for (const more of [{ repoIndex: 2 }, { kind: "archive" as const }, { stanza: "other" }]) acquireLock(request(more)).release();
   });
 
   test("leaves the file alone when another process has replaced it", () => {

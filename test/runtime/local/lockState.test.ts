@@ -15,7 +15,7 @@ beforeEach(() => {
 afterEach(() => rmSync(lockPath, { recursive: true, force: true }));
 
 const SELF = { pid: process.pid, execId: `${process.pid}-00000000` };
-const state = (alive: boolean): unknown => readLockState({ lockPath, stanza: "main", kind: "backup", repoKeys: [1, 2] }, () => alive);
+const state = (alive: boolean): unknown => readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [1, 2] }, () => alive);
 
 test("shows the worker and its progress, as long as the holder lives", () => {
   expect(state(true)).toEqual({ held: false, repos: [] });
@@ -33,7 +33,7 @@ test("a killed holder's number may be another process's by now: it counts if tha
   try {
     const path = join(lockPath, "main-backup.lock");
     const held = (): boolean =>
-      readLockState({ lockPath, stanza: "main", kind: "backup", repoKeys: [] }, (holder, atMs) => hasRunSince(holder, atMs, systemClock)).held;
+      readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [] }, (holder, atMs) => hasRunSince(holder, atMs, systemClock)).held;
     writeFileSync(path, `{"execId":"${pid}-0000000a","pid":${pid}}`);
     expect(held()).toBe(true);
     const aMinuteAgoS = systemClock.nowMs() / 1000 - 60;
@@ -53,7 +53,7 @@ test("a killed holder's number may be another process's by now: it counts if tha
 });
 
 test("a file whose holder's number is another process's by now blocks no process", () => {
-  const place = { lockPath, stanza: "main", kind: "archive", repoKeys: [1] } as const;
+  const place = { lockPath, stanza: "main", kind: "archive", repoIndexes: [1] } as const;
   const locked = (): boolean => isLocked(place, SELF, () => true);
   expect(locked()).toBe(false);
   // After a reboot another process has the number.
@@ -61,7 +61,7 @@ test("a file whose holder's number is another process's by now blocks no process
   writeFileSync(left, `{"execId":"1-a","pid":${process.pid}}`);
   expect(locked()).toBe(false);
   expect(existsSync(left)).toBe(false);
-  const lock = acquireLock({ lockPath, stanza: "main", kind: "archive", repoKey: 1, pid: 42, execId: "42-00000000" });
+  const lock = acquireLock({ lockPath, stanza: "main", kind: "archive", repoIndex: 1, pid: 42, execId: "42-00000000" });
   expect(locked()).toBe(true);
   lock.release();
   expect(locked()).toBe(false);
@@ -70,7 +70,7 @@ test("a file whose holder's number is another process's by now blocks no process
 test("finds the locks that are really held, and removes files without a held lock", () => {
   expect(listHeldLocks(join(lockPath, "none"), undefined, SELF)).toEqual([]);
   const request = { lockPath, kind: "backup", pid: 42, execId: "42-00000000" } as const;
-  const held = [acquireLock({ ...request, stanza: "main", repoKey: 1 }), acquireLock({ ...request, stanza: "my-other" })];
+  const held = [acquireLock({ ...request, stanza: "main", repoIndex: 1 }), acquireLock({ ...request, stanza: "my-other" })];
   // Left by a killed process: the process with its number now must not be ended.
   writeFileSync(join(lockPath, "main-restore-1.lock"), `{"execId":"1-a","pid":${process.pid}}`);
   writeFileSync(join(lockPath, "main.stop"), "");

@@ -3,7 +3,7 @@
  */
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openDebt } from "../../../runtime/local/debt";
+import { openMissingWal } from "../../../runtime/local/missingWal";
 import { DEFINITIONS } from "../../../runtime/metrics/definitions";
 import { exporterSamples } from "../../../runtime/metrics/exporter";
 import { renderMetrics } from "../../../runtime/metrics/text";
@@ -33,10 +33,10 @@ const CASES = [
 
 test.each(CASES)("report of every backup what the exporter reports from the info of stock $version", async ({ make, version }) => {
   const repos = await Promise.all(make());
-  const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+  const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
   const report = await collectInfo(
     repos,
-    debt,
+    missingWal,
     { stanza: "demo", set: undefined, type: undefined, streams: false, locks: { backup: NOT_HELD, restore: NOT_HELD } },
     testContext(),
   );

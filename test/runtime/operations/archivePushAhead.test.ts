@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { openDebt } from "../../../runtime/local/debt";
+import { openMissingWal } from "../../../runtime/local/missingWal";
 import { archivePush } from "../../../runtime/operations/archivePush/archivePush";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { eventually, HeldClock, testContext } from "../../harness/context";
@@ -21,7 +21,7 @@ it("files in transfer ahead arrive, although the requested segment is already ac
   // Longer than the time in which files are started, shorter than a file's limit.
   storage.plan("putStream", { kind: "delay", durationMs: 2000 }, { path: new RegExp(walName(2)) });
   const options = { walDirectory, walName: walName(1), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000 };
-  const run = archivePush([repo], openDebt(join(folder, "spool"), "demo"), { ...options, acknowledge: { mode: "all", repoKeys: [] } }, ctx);
+  const run = archivePush([repo], openMissingWal(join(folder, "spool"), "demo"), { ...options, acknowledge: { mode: "all", repoIndexes: [] } }, ctx);
   await eventually("segment 2 is begun", async () => storage.calls("putStream").length === 2);
   const outcome = await clock.until(run);
   expect(outcome).toMatchObject({ accepted: true, aheadCount: 1 });
@@ -42,8 +42,8 @@ it("nothing is pushed ahead while another process archives, which is checked onc
   };
   const push = (no: number) => {
     const options = { walDirectory, walName: walName(no), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000, mayPushAhead };
-    const debt = openDebt(join(folder, "spool"), "demo");
-    return ctx.clock.until(archivePush(repos, debt, { ...options, acknowledge: { mode: "all", repoKeys: [] } }, ctx));
+    const missingWal = openMissingWal(join(folder, "spool"), "demo");
+    return ctx.clock.until(archivePush(repos, missingWal, { ...options, acknowledge: { mode: "all", repoIndexes: [] } }, ctx));
   };
   expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
   expect(asked).toBe(0);

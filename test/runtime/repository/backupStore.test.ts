@@ -53,7 +53,7 @@ describe("a manifest", () => {
     await expect(loadManifest(repo, "20261101-000000F", null)).rejects.toMatchObject({
       kind: "format",
       message: `requested backup '20261101-000000F' and manifest label '${LABEL}' do not match`,
-      repoKey: 1,
+      repoIndex: 1,
     });
   });
 });

@@ -97,7 +97,7 @@ describe("info files", () => {
 
     it("are missing (55) when there is none, with a hint", async () => {
       const error = await loadArchiveInfo(repository(2)).catch((thrown: unknown) => thrown);
-      expect(error).toMatchObject({ kind: "fileMissing", exitCode: 55, repoKey: 2, path: MAIN });
+      expect(error).toMatchObject({ kind: "fileMissing", exitCode: 55, repoIndex: 2, path: MAIN });
       expect(error).toHaveProperty("hints", expect.arrayContaining(["has a stanza-create been performed?"]));
       expect((error as Error).message.split("\n")).toEqual([
         `unable to load info file '${MAIN}' or '${COPY}':`,

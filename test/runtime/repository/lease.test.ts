@@ -76,7 +76,7 @@ describe.each([
     await expect(until(time, other.acquire())).rejects.toMatchObject({
       kind: "lockAcquire",
       exitCode: 50,
-      repoKey: 1,
+      repoIndex: 1,
       message: "unable to acquire the lease of stanza 'demo': held by host 'b' process 12 (backup), last seen 0 s ago",
     });
     expect(time.monotonicMs() - startedMs).toBeLessThan(25_000);

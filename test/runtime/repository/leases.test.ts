@@ -99,12 +99,12 @@ test("work runs where the lease is available, and the others say why not", async
     clock,
     withLeases(repos, leases, nothing, async (leased) => {
       asked.push(leased.map((repo) => repo.key));
-      return leased.map((repo) => ({ repoKey: repo.key, ok: true as const, value: "done" }));
+      return leased.map((repo) => ({ repoIndex: repo.key, ok: true as const, value: "done" }));
     }),
   );
   expect(asked).toEqual([[2]]);
   expect(results).toMatchObject([
-    { repoKey: 1, ok: false, error: { kind: "lockAcquire" } },
-    { repoKey: 2, ok: true, value: "done" },
+    { repoIndex: 1, ok: false, error: { kind: "lockAcquire" } },
+    { repoIndex: 2, ok: true, value: "done" },
   ]);
 });

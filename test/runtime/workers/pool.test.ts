@@ -70,7 +70,7 @@ function pool(slots: number, runHere?: PoolOptions["runHere"]): JobPool {
 }
 
 function job(path: string, content = ""): VerifyFileJob {
-  return { kind: "verifyFile", repoKey: 1, path, range: null, unpack: null, sizeBytes: content.length, sha1: sha1Hex(content) };
+  return { kind: "verifyFile", repoIndex: 1, path, range: null, unpack: null, sizeBytes: content.length, sha1: sha1Hex(content) };
 }
 
 const run = (threads: JobPool, path: string, content?: string): Promise<VerifyFileResult> => threads.run(job(path, content));

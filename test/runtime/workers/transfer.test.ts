@@ -31,7 +31,7 @@ describe("a value that crosses a thread boundary", () => {
   });
 
   it("keeps errors as errors, with everything except their cause", () => {
-    const error = fail("access", "refused", { hint: ["one", "two"], repoKey: 2, path: "a/b", retryable: true, cause: new Error("socket") });
+    const error = fail("access", "refused", { hint: ["one", "two"], repoIndex: 2, path: "a/b", retryable: true, cause: new Error("socket") });
     const found = across({ results: [{ ok: false, error }] }) as { results: { error: BackupError }[] };
     const [copy] = found.results.map((result) => result.error);
     expect(copy).toBeInstanceOf(BackupError);
@@ -40,12 +40,12 @@ describe("a value that crosses a thread boundary", () => {
       exitCode: 105,
       message: "refused",
       hints: ["one", "two"],
-      repoKey: 2,
+      repoIndex: 2,
       path: "a/b",
       retryable: true,
     });
     expect(copy?.stack).toBe(error.stack);
-    expect(across(fail("term", "x"))).toMatchObject({ repoKey: undefined, path: undefined, retryable: false });
+    expect(across(fail("term", "x"))).toMatchObject({ repoIndex: undefined, path: undefined, retryable: false });
   });
 
   it("keeps secrets, hidden again on the other side", () => {

@@ -18,8 +18,8 @@ const plan = (...argv: string[]): Plan =>
     TIERS,
   );
 const show = ({ project, paths }: TestRun): string => [project, ...paths].join(" ");
-const lanesOf = ({ lanes }: Plan): string[][] => lanes.map((runs) => runs.map(show));
-const filesIn = ({ lanes, afterwards }: Plan): string[] => [...lanes.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
+const lanesOf = ({ queues }: Plan): string[][] => queues.map((runs) => runs.map(show));
+const filesIn = ({ queues, afterwards }: Plan): string[] => [...queues.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
 
 describe("a run of tests", () => {
   test("with --all has two queues, and then the files that must run alone", () => {
@@ -38,9 +38,9 @@ describe("a run of tests", () => {
   });
 
   test("with --serial has one queue in the order of the table", () => {
-    const { lanes, afterwards } = plan("--all", "--serial");
-    expect(lanes.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
-    expect(lanes.flat().map(({ project }) => project)).toContain("data-alone");
+    const { queues, afterwards } = plan("--all", "--serial");
+    expect(queues.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
+    expect(queues.flat().map(({ project }) => project)).toContain("data-alone");
     expect(afterwards).toEqual([]);
   });
 

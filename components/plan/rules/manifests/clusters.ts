@@ -28,50 +28,50 @@ function checkInstances(object: KubeObject): Finding[] {
 function checkArchivers(object: KubeObject): Finding[] {
   const plugins = pluginsOf(object);
   const archivers = plugins.filter((plugin) => valueAt(plugin, "isWALArchiver") === true);
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (archivers.length > 1) {
     const names = archivers.map((plugin) => textAt(plugin, "name") ?? "").join(" and ");
     const fact = `${names} both claim isWALArchiver: CloudNativePG allows one archiver and refuses the cluster`;
     const hint = "keep isWALArchiver on one plugin that writes to all repositories";
-    found.push(finding("PB073", pathOf(object, "spec.plugins"), fact, hint));
+    findings.push(finding("PB073", pathOf(object, "spec.plugins"), fact, hint));
   }
   if (archivers.length > 0 && hasField(object.json, "spec", "backup", "barmanObjectStore")) {
     const fact = "a plugin claims isWALArchiver and backup.barmanObjectStore archives too: CloudNativePG refuses the cluster";
     const path = pathOf(object, "spec.backup.barmanObjectStore");
-    found.push(finding("PB073", path, fact, "remove backup.barmanObjectStore"));
+    findings.push(finding("PB073", path, fact, "remove backup.barmanObjectStore"));
   }
-  for (const [index, plugin] of plugins.entries()) found.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
-  return found;
+  for (const [index, plugin] of plugins.entries()) findings.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
+  return findings;
 }
 
 function checkPlugin(object: KubeObject, plugin: unknown, path: string): Finding[] {
   const name = textAt(plugin, "name") ?? "";
   const parameters = DESTINATION_PARAMETERS[name];
   if (parameters === undefined) return [];
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (!mayBeTrue(plugin, "isWALArchiver")) {
     const fact = `${name} is not the WAL archiver: without the sidecar, WAL counts as archived although no repository holds it`;
-    found.push(finding("PB074", pathOf(object, path), fact, "set isWALArchiver: true"));
+    findings.push(finding("PB074", pathOf(object, path), fact, "set isWALArchiver: true"));
   }
   if (!parameters.some((parameter) => hasField(plugin, "parameters", parameter)) && !isUnknown(valueAt(plugin, "parameters"))) {
     const fact = `${name} has no destination: archiving fails, and WAL fills the disk`;
-    found.push(finding("PB075", pathOf(object, `${path}.parameters`), fact, `set ${parameters[0] ?? ""}`));
+    findings.push(finding("PB075", pathOf(object, `${path}.parameters`), fact, `set ${parameters[0] ?? ""}`));
   }
-  return found;
+  return findings;
 }
 
 function checkInTree(object: KubeObject): Finding[] {
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (hasField(object.json, "spec", "backup", "barmanObjectStore")) {
     const fact = "backup.barmanObjectStore is deprecated since CloudNativePG 1.26 and will be removed";
-    found.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, "move it to a plugin"));
+    findings.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, "move it to a plugin"));
   }
   if (hasField(object.json, "spec", "backup", "retentionPolicy")) {
     const fact = "backup.retentionPolicy is deprecated, and plugins ignore it: backups are kept forever";
     const hint = "set the retention where the plugin reads it";
-    found.push(finding("PB071", pathOf(object, "spec.backup.retentionPolicy"), fact, hint));
+    findings.push(finding("PB071", pathOf(object, "spec.backup.retentionPolicy"), fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkAnyBackup(object: KubeObject): Finding[] {

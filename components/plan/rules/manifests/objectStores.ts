@@ -18,7 +18,7 @@ export function checkObjectStore(object: KubeObject): Finding[] {
 export function checkObjectStoresTogether(objects: readonly KubeObject[]): Finding[] {
   const stores = objectsOf(objects, "barmancloud.cnpg.io", "ObjectStore");
   return [
-    ...pairsOf(stores).flatMap(([later, earlier]) => checkSharedPath(later, earlier, objects)),
+    ...pairsOf(stores).flatMap(([second, first]) => checkSharedPath(second, first, objects)),
     ...stores.flatMap((store) => checkUsers(store, objects)),
   ];
 }
@@ -26,26 +26,26 @@ export function checkObjectStoresTogether(objects: readonly KubeObject[]): Findi
 function checkEndpoint(object: KubeObject): Finding[] {
   const endpoint = textAt(object.json, "spec", "configuration", "endpointURL");
   if (endpoint === null || isUnknown(endpoint)) return [];
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   const path = pathOf(object, "spec.configuration.endpointURL");
   if (/^http:/i.test(endpoint)) {
     const fact = "the endpoint is http: backups and signatures cross the network in clear text";
-    found.push(finding("PB076", path, fact, "use https, with endpointCA for your own CA"));
+    findings.push(finding("PB076", path, fact, "use https, with endpointCA for your own CA"));
   }
   const row = findQuirks("auto", endpoint);
-  if (row === null) return found;
+  if (row === null) return findings;
   const names = listAt(object.json, "spec", "instanceSidecarConfiguration", "env").map((item) => textAt(item, "name"));
   const missing = CHECKSUM_VARIABLES.filter((name) => !names.includes(name));
   if (WITHOUT_CHECKSUMS.includes(row.id) && missing.length > 0) {
     const fact = `${row.title} has rejected the checksums that Barman's library sends by default, and ${missing.join(" and ")} do not turn them off`;
-    found.push(finding("PB077", pathOf(object, "spec.instanceSidecarConfiguration.env"), fact, 'set both to "when_required"'));
+    findings.push(finding("PB077", pathOf(object, "spec.instanceSidecarConfiguration.env"), fact, 'set both to "when_required"'));
   }
   if (row.hosted) {
     const fact = `Barman does not encrypt: anyone who can read the bucket at ${row.title} can read the database`;
     const hint = "use an engine that encrypts, or silence this with the reason why it is acceptable";
-    found.push(finding("PB078", pathOf(object, "spec.configuration"), fact, hint));
+    findings.push(finding("PB078", pathOf(object, "spec.configuration"), fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkRetention(object: KubeObject): Finding[] {
@@ -55,18 +55,18 @@ function checkRetention(object: KubeObject): Finding[] {
 }
 
 /** Two stores may share a path only if no two clusters write there under one name. */
-function checkSharedPath(later: KubeObject, earlier: KubeObject, objects: readonly KubeObject[]): Finding[] {
-  const [path, other] = [destinationOf(later), destinationOf(earlier)];
-  if (path === null || other === null || endpointOf(later) !== endpointOf(earlier)) return [];
+function checkSharedPath(second: KubeObject, first: KubeObject, objects: readonly KubeObject[]): Finding[] {
+  const [path, other] = [destinationOf(second), destinationOf(first)];
+  if (path === null || other === null || endpointOf(second) !== endpointOf(first)) return [];
   if (!isBelow(path, other) && !isBelow(other, path)) return [];
-  const names = serverNamesOf(later, objects);
-  const same = serverNamesOf(earlier, objects).filter((name) => names.includes(name));
+  const names = serverNamesOf(second, objects);
+  const same = serverNamesOf(first, objects).filter((name) => names.includes(name));
   if (path === other && same.length === 0 && names.length > 0) return [];
   const fact =
     path === other
-      ? `"${path}" is also the destinationPath of ${earlier.name}: two clusters with the same server name overwrite each other`
-      : `"${path}" and "${other}" of ${earlier.name} are one inside the other`;
-  return [finding("PB008", pathOf(later, "spec.configuration.destinationPath"), fact, "give each cluster its own path")];
+      ? `"${path}" is also the destinationPath of ${first.name}: two clusters with the same server name overwrite each other`
+      : `"${path}" and "${other}" of ${first.name} are one inside the other`;
+  return [finding("PB008", pathOf(second, "spec.configuration.destinationPath"), fact, "give each cluster its own path")];
 }
 
 /** Clusters of one namespace may share a store under different server names; clusters of two namespaces cannot. */

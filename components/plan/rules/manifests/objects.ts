@@ -71,8 +71,8 @@ export function mayBeTrue(json: unknown, ...path: readonly (string | number)[]):
 }
 
 /** All pairs, the later item first. */
-export function pairsOf<T>(items: readonly T[]): [later: T, earlier: T][] {
-  return items.flatMap((later, index) => items.slice(0, index).map((earlier): [T, T] => [later, earlier]));
+export function pairsOf<T>(items: readonly T[]): [second: T, first: T][] {
+  return items.flatMap((second, index) => items.slice(0, index).map((first): [T, T] => [second, first]));
 }
 
 /** Groups by key, in the order of first appearance. */

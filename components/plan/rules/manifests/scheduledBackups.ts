@@ -22,22 +22,22 @@ export function checkScheduledBackupsTogether(objects: readonly KubeObject[]): F
 function checkCron(object: KubeObject): Finding[] {
   const schedule = textAt(object.json, "spec", "schedule");
   if (schedule === null || isUnknown(schedule) || schedule.startsWith("@")) return [];
-  const words = schedule.trim().split(/\s+/);
+  const fields = schedule.trim().split(/\s+/);
   const path = pathOf(object, "spec.schedule");
-  if (words.length !== 5) return checkSixFields(schedule, words, path);
-  const shifted = parseCron([...words.slice(1), "*"].join(" "));
-  const [, minute = ""] = words;
+  if (fields.length !== 5) return checkSixFields(schedule, fields, path);
+  const shifted = parseCron([...fields.slice(1), "*"].join(" "));
+  const [, minute = ""] = fields;
   const runs = shifted.ok ? runsPerDay(shifted.cron) : 0;
-  const fact = `"${schedule}" has five fields, and CloudNativePG reads the first as seconds: it runs ${roundText(runs)} times a day${words[2] === "*" ? `, at minute ${minute} of every hour` : ""}`;
+  const fact = `"${schedule}" has five fields, and CloudNativePG reads the first as seconds: it runs ${roundText(runs)} times a day${fields[2] === "*" ? `, at minute ${minute} of every hour` : ""}`;
   return [finding("PB070", path, fact, `put the seconds first: "0 ${schedule.trim()}"`)];
 }
 
-function checkSixFields(schedule: string, words: readonly string[], path: string): Finding[] {
-  if (words.length !== 6) {
-    const fact = `"${schedule}" has ${words.length} fields, not six`;
+function checkSixFields(schedule: string, fields: readonly string[], path: string): Finding[] {
+  if (fields.length !== 6) {
+    const fact = `"${schedule}" has ${fields.length} fields, not six`;
     return [finding("PB011", path, fact, 'write for instance "0 0 3 * * *"')];
   }
-  const parsed = parseCron(words.slice(1).join(" ").replaceAll("?", "*"));
+  const parsed = parseCron(fields.slice(1).join(" ").replaceAll("?", "*"));
   return parsed.ok ? [] : [finding("PB011", path, parsed.reason, 'write for instance "0 0 3 * * *"')];
 }
 
@@ -61,25 +61,25 @@ function checkSnapshot(object: KubeObject, method: string): Finding[] {
 
 function checkPlugin(object: KubeObject): Finding[] {
   const plugin = textAt(object.json, "spec", "pluginConfiguration", "name");
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (plugin === BARMAN && hasField(object.json, "spec", "pluginConfiguration", "parameters", "barmanObjectName")) {
     const fact = "barmanObjectName in a ScheduledBackup is ignored: the backup goes to the cluster's ObjectStore, and the one named here stays empty";
     const hint = "remove it; for a second copy use an engine that writes to several repositories, and check each bucket";
-    found.push(finding("PB043", pathOf(object, "spec.pluginConfiguration.parameters.barmanObjectName"), fact, hint));
+    findings.push(finding("PB043", pathOf(object, "spec.pluginConfiguration.parameters.barmanObjectName"), fact, hint));
   }
-  if (plugin !== DALIBO) return found;
+  if (plugin !== DALIBO) return findings;
   if (textAt(object.json, "spec", "target") !== "primary") {
     const fact =
       'CloudNativePG takes backups from a standby by default, and this plugin needs the primary: the backup fails with [056] "unable to find primary cluster"';
-    found.push(finding("PB050", pathOf(object, "spec.target"), fact, 'set target: "primary"'));
+    findings.push(finding("PB050", pathOf(object, "spec.target"), fact, 'set target: "primary"'));
   }
   const names = Object.keys(valueAt(object.json, "spec", "pluginConfiguration", "parameters") ?? {});
   for (const name of names.filter((each) => !["backupType", "selectedRepository"].includes(each))) {
     const hint = /repo/i.test(name) ? 'write selectedRepository: "2"' : "remove it: the plugin reads backupType and selectedRepository";
     const fact = `the plugin reads no parameter "${name}" of a backup: it ignores it, and repository 1 gets the backup`;
-    found.push(finding("PB091", pathOf(object, `spec.pluginConfiguration.parameters.${name}`), fact, hint));
+    findings.push(finding("PB091", pathOf(object, `spec.pluginConfiguration.parameters.${name}`), fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkRunning(object: KubeObject): Finding[] {
@@ -97,12 +97,12 @@ function checkImmediate(group: readonly KubeObject[]): Finding[] {
 }
 
 function checkMeetings(group: readonly KubeObject[]): Finding[] {
-  return pairsOf(group).flatMap(([later, earlier]) => {
-    const [left, right] = [scheduleOf(earlier), scheduleOf(later)];
+  return pairsOf(group).flatMap(([second, first]) => {
+    const [left, right] = [scheduleOf(first), scheduleOf(second)];
     if (left === null || right === null || firstMeeting(left, right) === null) return [];
-    const fact = `starts in the same minute as ${earlier.name}: a cluster takes one backup at a time, so one of them fails`;
+    const fact = `starts in the same minute as ${first.name}: a cluster takes one backup at a time, so one of them fails`;
     const hint = "start it an hour later, or after the other one has ended";
-    return [finding("PB027", pathOf(later, "spec.schedule"), fact, hint)];
+    return [finding("PB027", pathOf(second, "spec.schedule"), fact, hint)];
   });
 }
 
@@ -110,8 +110,8 @@ function checkMeetings(group: readonly KubeObject[]): Finding[] {
 function scheduleOf(object: KubeObject): Schedule | null {
   const text = textAt(object.json, "spec", "schedule");
   if (text === null || isUnknown(text) || valueAt(object.json, "spec", "suspend") === true) return null;
-  const words = text.trim().split(/\s+/).slice(1);
-  const cron = (words.length === 4 ? [...words, "*"] : words).join(" ").replaceAll("?", "*");
+  const fields = text.trim().split(/\s+/).slice(1);
+  const cron = (fields.length === 4 ? [...fields, "*"] : fields).join(" ").replaceAll("?", "*");
   if (!parseCron(cron).ok) return null;
   return { name: object.name, cron, timeZone: "UTC", type: "full", repoKeys: [], repositories: [], jitterSeconds: 0, deadlineSeconds: 0 };
 }

@@ -21,23 +21,23 @@ export function checkStanza(object: KubeObject): Finding[] {
 
 /** No two repositories may share a location, in one object or in two. */
 export function checkStanzasTogether(objects: readonly KubeObject[]): Finding[] {
-  const places = objects.filter(isStanza).flatMap((object) => {
+  const locations = objects.filter(isStanza).flatMap((object) => {
     const field = FIELDS[object.kind] ?? "";
     return listAt(object.json, "spec", field, "s3Repositories").map((repository, index) => {
       const path = pathOf(object, `spec.${field}.s3Repositories[${index}]`);
       const [bucket, endpoint, folder] = [textAt(repository, "bucket"), textAt(repository, "endpoint"), textAt(repository, "repoPath")];
       const stanza = textAt(object.json, "spec", field, object.kind === "Stanza" ? "name" : "stanza") ?? object.name;
-      return { path, place: [bucket, endpoint], folder: folder ?? "", stanza, owner: object };
+      return { path, storage: [bucket, endpoint], folder: folder ?? "", stanza, owner: object };
     });
   });
-  return pairsOf(places).flatMap(([later, earlier]) => {
-    if ([...later.place, later.folder, ...earlier.place, earlier.folder].some(isUnknown)) return [];
-    if (later.place.join(" ") !== earlier.place.join(" ")) return [];
-    if (!isBelow(later.folder, earlier.folder) && !isBelow(earlier.folder, later.folder)) return [];
+  return pairsOf(locations).flatMap(([second, first]) => {
+    if ([...second.storage, second.folder, ...first.storage, first.folder].some(isUnknown)) return [];
+    if (second.storage.join(" ") !== first.storage.join(" ")) return [];
+    if (!isBelow(second.folder, first.folder) && !isBelow(first.folder, second.folder)) return [];
     // Stanzas of different names may share a pgBackRest repository.
-    if (later.folder === earlier.folder && later.stanza !== earlier.stanza) return [];
-    const fact = `bucket ${later.place[0] ?? ""} at "${later.folder}" is also the location of ${earlier.path}: they destroy each other`;
-    return [finding("PB008", later.path, fact, "choose another repoPath or bucket")];
+    if (second.folder === first.folder && second.stanza !== first.stanza) return [];
+    const fact = `bucket ${second.storage[0] ?? ""} at "${second.folder}" is also the location of ${first.path}: they destroy each other`;
+    return [finding("PB008", second.path, fact, "choose another repoPath or bucket")];
   });
 }
 
@@ -63,28 +63,28 @@ function checkQueue(object: KubeObject, field: string, count: number): Finding[]
 function checkRepository(object: KubeObject, repository: unknown, field: string): Finding[] {
   const endpoint = textAt(repository, "endpoint") ?? "";
   const row = isUnknown(endpoint) ? null : findQuirks("auto", endpoint);
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (!hasField(repository, "cipherConfig", "encryptionPass")) {
     const fact = "backups leave the cluster unencrypted: anyone who can read the bucket can read the database";
     const hint = "set encryptionPass before the first backup: it cannot be added later";
-    found.push(finding("PB007", pathOf(object, `${field}.cipherConfig`), fact, hint));
+    findings.push(finding("PB007", pathOf(object, `${field}.cipherConfig`), fact, hint));
   }
   if (/^http:/i.test(endpoint)) {
     const fact = "the endpoint is http: backups cross the network in clear text";
-    found.push(finding("PB076", pathOf(object, `${field}.endpoint`), fact, "leave the scheme out"));
+    findings.push(finding("PB076", pathOf(object, `${field}.endpoint`), fact, "leave the scheme out"));
   }
   if (object.kind === "Stanza" && valueAt(repository, "verifyTLS") !== true && !isUnknown(valueAt(repository, "verifyTLS"))) {
     const fact = "certificates are checked only with verifyTLS (version 0.0.3): anyone between can read and change the backups";
-    found.push(finding("PB088", pathOf(object, `${field}.verifyTLS`), fact, "set verifyTLS: true"));
+    findings.push(finding("PB088", pathOf(object, `${field}.verifyTLS`), fact, "set verifyTLS: true"));
   }
   const region = textAt(repository, "region");
-  const told = row === null ? null : findRegion(row, endpoint);
+  const expected = row === null ? null : findRegion(row, endpoint);
   const fixed = row !== null && (row.regionPattern !== undefined || row.id === "r2");
-  if (told !== null && fixed && region !== null && !isUnknown(region) && region !== told) {
-    const fact = `region "${region}" does not match ${row.title}, which signs for "${told}"`;
-    found.push(finding("PB054", pathOf(object, `${field}.region`), fact, `set region: "${told}"`));
+  if (expected !== null && fixed && region !== null && !isUnknown(region) && region !== expected) {
+    const fact = `region "${region}" does not match ${row.title}, which signs for "${expected}"`;
+    findings.push(finding("PB054", pathOf(object, `${field}.region`), fact, `set region: "${expected}"`));
   }
-  return [...found, ...checkRetention(object, repository, field)];
+  return [...findings, ...checkRetention(object, repository, field)];
 }
 
 function checkRetention(object: KubeObject, repository: unknown, field: string): Finding[] {

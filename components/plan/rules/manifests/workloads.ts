@@ -58,11 +58,11 @@ function imagesOf(object: KubeObject): { field: string; image: string }[] {
   return containers.flatMap((container, index) => {
     const field = `spec.template.spec.containers[${index}]`;
     const own = textAt(container, "image");
-    const told = listAt(container, "env").flatMap((item) => {
+    const byVariable = listAt(container, "env").flatMap((item) => {
       const [name, value] = [textAt(item, "name") ?? "", textAt(item, "value")];
       return value !== null && name.endsWith("_IMAGE") ? [{ field: `${field}.env.${name}`, image: value }] : [];
     });
-    return [...(own === null ? [] : [{ field: `${field}.image`, image: own }]), ...told].filter(({ image }) => !isUnknown(image));
+    return [...(own === null ? [] : [{ field: `${field}.image`, image: own }]), ...byVariable].filter(({ image }) => !isUnknown(image));
   });
 }
 

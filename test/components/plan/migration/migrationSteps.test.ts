@@ -1,12 +1,12 @@
 /** A migration as steps: which ones each stage has, in which words, and what is refused before anything is asked of a server. */
 import { describe, expect, test } from "vitest";
-import { type MigrationSettings, migrateWords, planSteps, runnerOf, type ServerSettings } from "../../../../components/plan/migration/migrationSteps";
+import { type MigrationSettings, migrateArgs, planSteps, runnerOf, type ServerSettings } from "../../../../components/plan/migration/migrationSteps";
 import { mayRetireSource, reportProblems } from "../../../../components/plan/migration/migrationReport";
 import { checkMigration } from "../../../../components/plan/migration/migrationRules";
 import { parseConnection } from "../../../../runtime/postgres/connectionString";
 
 const OLD: ServerSettings = {
-  place: "server",
+  kind: "server",
   hasRuntime: true,
   isElsewhere: false,
   isInSecret: false,
@@ -14,8 +14,8 @@ const OLD: ServerSettings = {
   hasPassword: true,
   hasCa: true,
 };
-const NEW: ServerSettings = { place: "cluster", hasRuntime: true, isElsewhere: false, isInSecret: false, hasPassword: true, hasCa: true };
-const HOST: ServerSettings = { ...NEW, place: "host", hasPassword: false, hasCa: false };
+const NEW: ServerSettings = { kind: "cluster", hasRuntime: true, isElsewhere: false, isInSecret: false, hasPassword: true, hasCa: true };
+const HOST: ServerSettings = { ...NEW, kind: "host", hasPassword: false, hasCa: false };
 
 function settings(given: Partial<MigrationSettings> = {}): MigrationSettings {
   return {
@@ -92,7 +92,7 @@ describe("steps", () => {
 describe("command lines", () => {
   const words = (verb: "copy" | "finish" | "release", given: Partial<MigrationSettings> = {}): string[] => {
     const made = settings(given);
-    return migrateWords(
+    return migrateArgs(
       made,
       verb,
       { address: made.source.address, settings: made.source },
@@ -141,7 +141,7 @@ describe("command lines", () => {
     expect(words("release").filter((word) => word.startsWith("--to"))).toEqual([]);
     expect(words("release", { source: { ...OLD, hasCa: false } })[0]).toContain("sslmode=require");
     const own = settings({ target: HOST });
-    const atHome = migrateWords(own, "copy", { address: "old", settings: OLD }, { address: undefined, settings: HOST }, "/files");
+    const atHome = migrateArgs(own, "copy", { address: "old", settings: OLD }, { address: undefined, settings: HOST }, "/files");
     expect(atHome.filter((word) => word.startsWith("--to"))).toEqual([]);
   });
 });
@@ -200,7 +200,7 @@ describe("migration arguments", () => {
     ["processMax", { processMax: 0 }],
   ])("%s is refused with a fact, a rule and a remedy", (path, given) => {
     expect(paths(given)).toEqual([path]);
-    for (const each of checkMigration(settings(given))) expect([each.fact, each.rule, each.wayOut].every((text) => text.length > 3)).toBe(true);
+    for (const each of checkMigration(settings(given))) expect([each.fact, each.rule, each.remedy].every((text) => text.length > 3)).toBe(true);
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findRepoKey } from "../../../../components/plan/model/defaults";
+import { findRepoIndex } from "../../../../components/plan/model/defaults";
 import { BUCKET, NAS, plan } from "../../plans";
 
 test("defaults are filled in", () => {
@@ -8,7 +8,7 @@ test("defaults are filled in", () => {
     port: 5432,
     user: "postgres",
     engine: "runtime",
-    acknowledge: { mode: "all", repoKeys: [] },
+    acknowledge: { mode: "all", repoIndexes: [] },
     nodePath: "/usr/bin/node",
     processMax: 2,
     firstBackup: true,
@@ -18,7 +18,7 @@ test("defaults are filled in", () => {
       { key: 1, kind: "posix", compressType: "zst", compressLevel: 3 },
       { key: 2, kind: "s3", s3: { port: 443, uriStyle: "path" } },
     ],
-    schedules: [{ name: "full", type: "full", repoKeys: [1, 2], jitterSeconds: 0 }],
+    schedules: [{ name: "full", type: "full", repoIndexes: [1, 2], jitterSeconds: 0 }],
   });
 });
 
@@ -42,5 +42,5 @@ test("the level follows the kind of compression, and addresses follow the provid
 });
 
 test("repository keys are repo1 to repo256", () => {
-  expect(["repo1", "repo256", "repo0", "repo257", "repo01", "REPO1", "repo1 "].map(findRepoKey)).toEqual([1, 256, null, null, null, null, null]);
+  expect(["repo1", "repo256", "repo0", "repo257", "repo01", "REPO1", "repo1 "].map(findRepoIndex)).toEqual([1, 256, null, null, null, null, null]);
 });

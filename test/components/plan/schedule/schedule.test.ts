@@ -65,7 +65,7 @@ test("a refused schedule cannot be loaded", () => {
     cron: "x",
     timeZone: "UTC",
     type: "full" as const,
-    repoKeys: [1],
+    repoIndexes: [1],
     repositories: ["repo1"],
     jitterSeconds: 0,
     deadlineSeconds: 60,

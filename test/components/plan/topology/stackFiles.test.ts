@@ -105,7 +105,7 @@ test("a stack export has one side, without resources that wait for deletion", ()
     { urn: urn("x", "aws:s3/bucket:Bucket"), type: "aws:s3/bucket:Bucket" },
   ];
   const file = parseStackFile(JSON.stringify({ version: 3, deployment: { resources } }));
-  expect([file.shape, file.before, [...file.after.keys()]]).toEqual(["export", null, ["ledger"]]);
+  expect([file.kind, file.before, [...file.after.keys()]]).toEqual(["export", null, ["ledger"]]);
   expect(parseStackFile(JSON.stringify({ version: 3, deployment: {} })).after.size).toBe(0);
 });
 

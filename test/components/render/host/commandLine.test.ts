@@ -1,8 +1,8 @@
-import { shellWord } from "../../../../components/plan/host/hostCommand";
+import { shellArgument } from "../../../../components/plan/host/hostCommand";
 import { execFileSync } from "node:child_process";
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
-import { archiveCommand, systemdWord } from "../../../../components/render/host/commandLine";
+import { archiveCommand, systemdArgument } from "../../../../components/render/host/commandLine";
 import { plan } from "../../plans";
 
 test("archive_command names pgbackrest, because stock's check and backup require it", () => {
@@ -20,7 +20,7 @@ test("a shell returns each argument unchanged", () => {
   const word = fc.string({ minLength: 1 }).filter((text) => !text.includes("\0"));
   fc.assert(
     fc.property(fc.array(word, { minLength: 1, maxLength: 5 }), (words) => {
-      const output = execFileSync("/bin/sh", ["-c", `printf '%s\\n\\001' ${words.map(shellWord).join(" ")}`], { encoding: "utf8" });
+      const output = execFileSync("/bin/sh", ["-c", `printf '%s\\n\\001' ${words.map(shellArgument).join(" ")}`], { encoding: "utf8" });
       expect(output.split("\n\u0001").slice(0, -1)).toEqual(words);
     }),
     { numRuns: 30 },
@@ -28,7 +28,7 @@ test("a shell returns each argument unchanged", () => {
 });
 
 test("systemd's specifiers, variables and quotes are escaped", () => {
-  expect(["/usr/bin/node", "--x=100%", "a b", "$HOME", 'say "\\"'].map(systemdWord)).toEqual([
+  expect(["/usr/bin/node", "--x=100%", "a b", "$HOME", 'say "\\"'].map(systemdArgument)).toEqual([
     "/usr/bin/node",
     "--x=100%%",
     '"a b"',

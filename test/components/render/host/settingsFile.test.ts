@@ -20,7 +20,7 @@ test("every repository has its compression, buckets their provider", () => {
       repo3: { compressType: "zst", compressLevel: 3, s3Quirks: "minio", expectFullWithinS: WEEKLY_S },
     },
   });
-  expect(parseSettings(text, "pgbackstop.json").acknowledge).toEqual({ mode: "named", repoKeys: [3] });
+  expect(parseSettings(text, "pgbackstop.json").acknowledge).toEqual({ mode: "named", repoIndexes: [3] });
 });
 
 test.each(["all", "any"])("acknowledgement by %s", (mode) => {

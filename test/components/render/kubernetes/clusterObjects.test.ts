@@ -1,7 +1,7 @@
 /** The objects of a CloudNativePG cluster: their content, and its independence of the order of arguments. */
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
-import type { ClusterFile } from "../../../../components/plan/cluster/clusterFile";
+import type { DeclaredCluster } from "../../../../components/plan/cluster/planCluster";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
 import { clusterFile, context, objectOf } from "../../clusters";
@@ -75,7 +75,7 @@ test("the configuration is a host's, with a pod's paths", () => {
   expect(conf).toContain("process-max=1\n");
   const two = objectOf(renderCluster(context({ processMax: 2 }), null), "config")["data"] as Record<string, string>;
   expect(two["pgbackrest.conf"]).toContain("process-max=2\n");
-  const memoryOf = (over: Partial<ClusterFile>): unknown => {
+  const memoryOf = (over: Partial<DeclaredCluster>): unknown => {
     const { plugins } = objectOf(renderCluster(context(over), null), "cluster")["spec"] as { plugins: { parameters: Record<string, string> }[] };
     return plugins[0]?.parameters["memoryLimit"];
   };
@@ -84,7 +84,7 @@ test("the configuration is a host's, with a pod's paths", () => {
   expect(separate["pgbackrest.conf"]).toContain("spool-path=/var/lib/postgresql/wal/pgbackstop\n");
 });
 
-const WIDE: Partial<ClusterFile> = {
+const WIDE: Partial<DeclaredCluster> = {
   walStorage: { sizeGiB: 10, storageClass: "fast" },
   tablespaces: { hot: { sizeGiB: 5, owner: "app" }, archive: { sizeGiB: 50, storageClass: "slow", temporary: false } },
   parameters: { shared_buffers: "256MB", max_connections: "200", work_mem: "8MB" },
@@ -136,7 +136,7 @@ test("a cluster's parts besides its backups", () => {
 });
 
 test("pg_dump imports databases of a running server", () => {
-  const bootstrap: ClusterFile["bootstrap"] = {
+  const bootstrap: DeclaredCluster["bootstrap"] = {
     import: { type: "monolith", host: "old.example.net", databases: ["*"], roles: ["*"], passwordSecret: { name: "old", key: "password" } },
   };
   expect(objectOf(renderCluster(context({ bootstrap }), null), "cluster")["spec"]).toMatchObject({
@@ -173,7 +173,7 @@ test("1,000 renders with shuffled arguments are the same bytes", () => {
   fc.assert(
     fc.property(fc.infiniteStream(fc.nat()), (numbers) => {
       const order = (): number => numbers.next().value as number;
-      expect(JSON.stringify(renderCluster(context(shuffled(file, order) as ClusterFile), null))).toBe(expected);
+      expect(JSON.stringify(renderCluster(context(shuffled(file, order) as DeclaredCluster), null))).toBe(expected);
     }),
     { numRuns: 1000 },
   );

@@ -73,7 +73,7 @@ test("settings have the checks and the drills", () => {
   const data = objectOf(rendered(), "drill-config")["data"] as Record<string, string>;
   const { drill } = parseSettings(data["pgbackstop.json"] ?? "", "pgbackstop.json");
   expect(drill?.assertions).toEqual([{ name: "orders", sql: "select true" }]);
-  expect(drill?.declared).toEqual({ weekly: { repoKeys: [2], maxMinutes: 60 }, monthly: { level: "quick", maxBytes: 2 * 1024 ** 3 } });
+  expect(drill?.declared).toEqual({ weekly: { repoIndexes: [2], maxMinutes: 60 }, monthly: { level: "quick", maxBytes: 2 * 1024 ** 3 } });
 });
 
 test("the sidecar's own file has no drills: changing them restarts nothing", () => {

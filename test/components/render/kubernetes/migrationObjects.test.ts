@@ -13,8 +13,8 @@ import {
   type MigrationObjects,
   renderChangeJob,
   renderMigrateJob,
-  renderMigrationPlace,
-  wordsText,
+  renderMigrationObjects,
+  argsText,
 } from "../../../../components/render/kubernetes/migrationObjects";
 import { parseMigrationFile } from "../../../../runtime/cnpg/migrate/migrationFile";
 import { loadConfig } from "../../../../runtime/config/load";
@@ -99,7 +99,7 @@ test("the program reads the arguments of every container", () => {
 });
 
 test("the program reads the file of changes", () => {
-  const steps = renderMigrationPlace(OBJECTS, ["plan"]).find(({ role }) => role === "steps")?.manifest["data"] as Record<string, string>;
+  const steps = renderMigrationObjects(OBJECTS, ["plan"]).find(({ role }) => role === "steps")?.manifest["data"] as Record<string, string>;
   expect(parseMigrationFile(Buffer.from(steps["steps.json"] ?? ""))).toEqual({
     record: "to-18-record",
     report: "to-18-report",
@@ -131,7 +131,7 @@ test("the containers' shells combine program and node, keep answer and exit code
     for (const name of ["bundle", "run", "words", "postgresql/9/bin", "postgresql/17/bin"]) mkdirSync(join(folder, name), { recursive: true });
     const program = "console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 58;";
     writeFileSync(join(folder, "bundle", "runtime.cjs.gz"), gzipSync(program));
-    writeFileSync(join(folder, "words", "copy"), wordsText(COPY_WORDS));
+    writeFileSync(join(folder, "words", "copy"), argsText(COPY_WORDS));
     const [node, step] = copyPod().initContainers ?? [];
     const environment = { ...process.env, PATH: `${join(process.execPath, "..")}:${process.env["PATH"] ?? ""}` };
     for (const { command, args } of [node, step].flatMap((container) => container ?? []))

@@ -129,7 +129,7 @@ describe("the commands that other tests run", () => {
   });
 
   test.each(["cnpg-b2-r2", "cnpg-attach"])("equal those of example %s, except for its names", (name) => {
-    const ours = runbookOf(JSON.parse(JSON.stringify(topologyOf(resolved({ instances: 2, namespace: "lab" }).plan))) as Topology);
+    const ours = runbookOf(JSON.parse(JSON.stringify(topologyOf(resolved({ instances: 2, namespace: "lab" }).database))) as Topology);
     for (const book of booksOf(name)) {
       const namespace = /namespace (\S+),/.exec(book.what)?.[1] ?? "";
       const general = (lines: readonly string[], cluster: string, place: string): string[] =>

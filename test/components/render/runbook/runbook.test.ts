@@ -19,7 +19,7 @@ import { anyTopology, topology } from "../../topologies";
 const HOSTILE = "</title><script>alert(1)</script> | [x](https://evil.example) `code` \u202eabc\u0000";
 const ORIGIN = "Made of a test.";
 const bookOf = (of: Topology) => runbookOf(of) ?? expect.fail("there is no runbook");
-const cluster = (): Topology => JSON.parse(JSON.stringify(topologyOf(resolved().plan))) as Topology;
+const cluster = (): Topology => JSON.parse(JSON.stringify(topologyOf(resolved().database))) as Topology;
 
 describe("an existing runbook", () => {
   const ledger = bookOf(topology());
@@ -93,8 +93,8 @@ describe("a runbook", () => {
   });
 
   test("of a cluster with snapshots alone leads to them, and to nothing that needs an archive", () => {
-    const { plan } = resolved({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * 0" } }, drills: {} });
-    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
+    const { database } = resolved({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * 0" } }, drills: {} });
+    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(database))) as Topology);
     expect(book.scenarios.map(({ id }) => id)).toEqual(["failover", "instance-lost", "snapshot", "asleep"]);
     expect(book.decisions.flatMap(({ answers }) => answers).map(({ scenario }) => scenario)).toEqual(["failover", "instance-lost", "snapshot"]);
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
@@ -124,7 +124,7 @@ describe("a runbook", () => {
           // Every placeholder is explained.
           const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
           const words = commands.flatMap((command) => command.match(/<[A-Z]+>/g) ?? []);
-          expect(words.filter((word) => !book.placeholders.some((each) => each.word === word))).toEqual([]);
+          expect(words.filter((word) => !book.placeholders.some((each) => each.name === word))).toEqual([]);
         }
       }),
       { numRuns: 100 },
@@ -167,8 +167,8 @@ describe("a runbook", () => {
     ["barman-cloud", "barman-cloud.cloudnative-pg.io"],
   ])("of a cluster with engine %s uses that engine's commands, and none of a missing sidecar", (engine, plugin) => {
     const repositories = engine === "barman-cloud" ? { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } } : { repo1: BUCKET, repo2: R2 };
-    const { plan } = resolved({ engine, repositories, drills: {} });
-    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
+    const { database } = resolved({ engine, repositories, drills: {} });
+    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(database))) as Topology);
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
     expect(commands.filter((line) => /plugin-pgbackstop|plugin: plugin/.test(line))).toEqual([]);
     expect(commands).toContain(`  namespace: "orders", engine: "${engine}", ...orders.like,`);
@@ -185,8 +185,8 @@ describe("a runbook", () => {
       "sudo pgbackstop drill --name=weekly",
       "sudo pgbackstop drill --name=away   # on the host that its FireDrill declares",
     ]);
-    const { plan } = resolved({ drills: { weekly } });
-    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(plan))) as Topology);
+    const { database } = resolved({ drills: { weekly } });
+    const book = bookOf(JSON.parse(JSON.stringify(topologyOf(database))) as Topology);
     const command = "kubectl create job -n orders --from=cronjob/orders-drill-weekly orders-drill-weekly-now";
     expect(book.drilledBy).toEqual([command]);
     expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n\n\`\`\`sh\n${command}\n\`\`\``);
@@ -301,7 +301,7 @@ describe("drills' measurements", () => {
   });
 
   test("from a file belong to the database with its stanza, or by the name where two have the same", () => {
-    const file = { shape: "export", before: null, findings: [] } as const;
+    const file = { kind: "export", before: null, findings: [] } as const;
     const after = new Map([
       ["ledger", topology()],
       ["orders", cluster()],

@@ -7,7 +7,7 @@ const text = (ending: string, over: Parameters<typeof plan>[0] = {}): string =>
 
 test("the agent gets the secrets from systemd, and its socket starts it", () => {
   const units = agentUnits(plan());
-  expect(units.map(({ name, late, enabled, restarted }) => [name, late, enabled, restarted])).toEqual([
+  expect(units.map(({ name, deferred, enabled, restarted }) => [name, deferred, enabled, restarted])).toEqual([
     ["pgbackstop-main-agent.service", true, false, true],
     ["pgbackstop-main-agent.socket", false, true, false],
   ]);

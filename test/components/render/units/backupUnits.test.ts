@@ -85,7 +85,7 @@ test("a schedule is a service and a timer", () => {
     WantedBy=timers.target
     "
   `);
-  expect(backupUnits(plan()).map(({ name, late, enabled }) => [name, late, enabled])).toEqual([
+  expect(backupUnits(plan()).map(({ name, deferred, enabled }) => [name, deferred, enabled])).toEqual([
     ["pgbackstop-main-full.service", true, false],
     ["pgbackstop-main-full.timer", false, true],
   ]);

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { at, type JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
-import { readThrowAway, throwAwayCluster, type ThrowAwayWish } from "../../../../runtime/cnpg/drill/drillCluster";
+import { readThrowAway, throwAwayCluster, type ThrowAwayRequest } from "../../../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 
 const backup = { label: "20261121-010000F" } as BackupInfoEntry;
-const WISH: ThrowAwayWish = {
+const WISH: ThrowAwayRequest = {
   name: "orders-drill-weekly",
   drillId: "20261121-051347Z-1a2b3c4d",
   job: { name: "orders-drill-weekly-29", uid: "job-uid" },
   untilMs: Date.parse("2026-11-21T06:00:00Z"),
-  repoKey: 2,
+  repoIndex: 2,
   picked: { backup, type: "default" },
   newestWal: "0000000100000000000000A1",
   major: 18,
@@ -29,7 +29,7 @@ function production(spec: JsonObject = {}): JsonObject {
     },
   };
 }
-const specOf = (of: JsonObject, wish: Partial<ThrowAwayWish> = {}): JsonObject => throwAwayCluster(of, { ...WISH, ...wish })["spec"] as JsonObject;
+const specOf = (of: JsonObject, wish: Partial<ThrowAwayRequest> = {}): JsonObject => throwAwayCluster(of, { ...WISH, ...wish })["spec"] as JsonObject;
 
 describe("the throw-away Cluster of a drill", () => {
   test("is recovered from one backup of one repository, and knows no newer WAL", () => {
@@ -38,7 +38,7 @@ describe("the throw-away Cluster of a drill", () => {
     expect(spec["externalClusters"]).toEqual([
       { name: "source", plugin: { name: "pgbackstop", parameters: { ...PARAMETERS, repo: "2", newestWal: WISH.newestWal } } },
     ]);
-    const target = (picked: ThrowAwayWish["picked"]): unknown => at(specOf(production(), { picked }), "bootstrap", "recovery", "recoveryTarget");
+    const target = (picked: ThrowAwayRequest["picked"]): unknown => at(specOf(production(), { picked }), "bootstrap", "recovery", "recoveryTarget");
     expect(target({ backup, type: "immediate" })).toEqual({ backupID: backup.label, targetImmediate: true });
     expect(target({ backup, type: "lsn", target: "0/3000060" })).toEqual({ backupID: backup.label, targetLSN: "0/3000060" });
   });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
-import { type JobEnd, tellJob } from "../../../../runtime/cnpg/kubernetes/jobNotice";
+import { type JobEnd, notifyOfJob } from "../../../../runtime/cnpg/kubernetes/jobNotice";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import { testContext } from "../../../harness/context";
 import { startWebServer, type WebServer } from "../../../harness/messageServers";
@@ -43,7 +43,7 @@ const run = (work: () => Promise<JobEnd>, file = "notify.json"): Promise<number>
     machine: { hostName: "a-pod-of-one-run", environment: JOB, showUnit: async () => null },
     readFile: (path) => readFile(path).catch(() => null),
   };
-  return tellJob(base, "orders", ctx, work);
+  return notifyOfJob(base, "orders", ctx, work);
 };
 const hooks = (): Record<string, unknown>[] =>
   web.requests.flatMap(({ body, path }) => (path.startsWith("/hook") ? [JSON.parse(body) as Record<string, unknown>] : []));

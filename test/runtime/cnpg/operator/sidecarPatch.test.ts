@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { at, type Json, type JsonObject, listAt, textAt } from "../../../../runtime/cnpg/kubernetes/clusterObject";
-import { sidecarPatch, type SidecarWish, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
+import { sidecarPatch, type SidecarRequest, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
 import { seededRandom } from "../../../harness/context";
 import { applyPatch, cluster, job, PARAMETERS, pod } from "../support";
 
-const WISH: SidecarWish = { mode: "instance", parameters: PARAMETERS, source: null, image: "node@sha256:0123" };
-const patchOf = (object: JsonObject = pod(), wish: SidecarWish = WISH, mainName = "postgres") => sidecarPatch(cluster(), object, mainName, wish);
+const WISH: SidecarRequest = { mode: "instance", parameters: PARAMETERS, source: null, image: "node@sha256:0123" };
+const patchOf = (object: JsonObject = pod(), wish: SidecarRequest = WISH, mainName = "postgres") => sidecarPatch(cluster(), object, mainName, wish);
 const sidecarIn = (object: JsonObject): Json | undefined =>
   listAt(object, "spec", "initContainers").find((container) => textAt(container, "name") === "plugin-pgbackstop");
 
@@ -191,7 +191,7 @@ test("the patch of a recovery job goes to its pod's template", () => {
 
 test("a recovery may be limited to one repository and a newest segment, an instance is not", () => {
   const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1" };
-  const wordsOf = (mode: SidecarWish["mode"], object: JsonObject, main: string): readonly Json[] => {
+  const wordsOf = (mode: SidecarRequest["mode"], object: JsonObject, main: string): readonly Json[] => {
     const patch = patchOf(object, { ...WISH, mode, parameters }, main);
     return listAt(patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value, "args");
   };

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
-import { restoreJobService, restoreWords } from "../../../../runtime/cnpg/restore/restoreJob";
+import { restoreJobService, restoreArgs } from "../../../../runtime/cnpg/restore/restoreJob";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 import { bytesOf, cluster } from "../support";
@@ -29,11 +29,11 @@ describe("the selected backup", () => {
     [{ targetName: "before", backupID: "L" }, ["restore", "--delta", "--set=L"]],
     [{ targetImmediate: true, backupID: "L" }, ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"]],
   ])("for %j", (target, words) => {
-    expect(restoreWords(withTarget(target))).toEqual(words);
+    expect(restoreArgs(withTarget(target))).toEqual(words);
   });
 
   test.each([{ targetName: "before" }, { targetXID: "777" }, { targetImmediate: true }])("for %j must be named", (target) => {
-    expect(() => restoreWords(withTarget(target))).toThrow("needs recoveryTarget.backupID");
+    expect(() => restoreArgs(withTarget(target))).toThrow("needs recoveryTarget.backupID");
   });
 });
 
@@ -50,8 +50,8 @@ describe("a restore for a job", () => {
       return exitCode;
     };
     const told: { ok: boolean; message: string }[] = [];
-    const tell = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void told.push(outcome);
-    const { methods } = restoreJobService({ dataDirectory, run, tell }, testContext());
+    const report = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void told.push(outcome);
+    const { methods } = restoreJobService({ dataDirectory, run, report }, testContext());
     const restore = (of: JsonObject): Promise<unknown> =>
       Promise.resolve(methods["Restore"]?.({ cluster_definition: bytesOf(of) } as never, new AbortController().signal));
     return { dataDirectory, restore, told };

@@ -194,15 +194,15 @@ describe("the type by policy", () => {
   const DAY_S = 86_400;
   const nowS = 1_800_000_000;
   const fullOf = (ageDays: number) => ({
-    repoKey: 1,
+    repoIndex: 1,
     ok: true as const,
     value: [entryOf({ label: LABEL, wal: null, stoppedAtS: nowS - ageDays * DAY_S })],
   });
 
   test("is full without one, or with one that is too old in any repository, else incremental", () => {
-    expect(typeByPolicy([{ repoKey: 1, ok: true, value: [] }], 7, nowS)).toBe("full");
+    expect(typeByPolicy([{ repoIndex: 1, ok: true, value: [] }], 7, nowS)).toBe("full");
     expect(typeByPolicy([fullOf(1)], 7, nowS)).toBe("incr");
-    expect(typeByPolicy([fullOf(1), { ...fullOf(8), repoKey: 2 }], 7, nowS)).toBe("full");
+    expect(typeByPolicy([fullOf(1), { ...fullOf(8), repoIndex: 2 }], 7, nowS)).toBe("full");
   });
 
   test("counts a slightly younger one as old: schedules are not exact to the minute", () => {
@@ -211,6 +211,6 @@ describe("the type by policy", () => {
   });
 
   test("does not count an unreadable repository as empty", () => {
-    expect(typeByPolicy([fullOf(1), { repoKey: 2, ok: false, error: fail("hostConnect", "no route") }], 7, nowS)).toBe("incr");
+    expect(typeByPolicy([fullOf(1), { repoIndex: 2, ok: false, error: fail("hostConnect", "no route") }], 7, nowS)).toBe("incr");
   });
 });

@@ -44,7 +44,7 @@ describe("the archive's owner", () => {
   test("is another cluster if that one took its timeline", async () => {
     recover();
     await store(1, OTHER);
-    await expect(check()).rejects.toMatchObject({ kind: "archiveDuplicate", repoKey: 2 });
+    await expect(check()).rejects.toMatchObject({ kind: "archiveDuplicate", repoIndex: 2 });
   });
 
   test("is not judged by an unreachable repository", async () => {

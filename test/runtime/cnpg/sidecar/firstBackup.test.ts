@@ -31,9 +31,9 @@ async function store(keys: readonly number[]): Promise<void> {
 }
 
 function firstBackups(more: Partial<FirstBackupParts> = {}): FirstBackups {
-  const backup: FirstBackupParts["backup"] = async (repoKey) => {
-    taken.push(repoKey);
-    await store(repoKey === null ? [1, 2] : [repoKey]);
+  const backup: FirstBackupParts["backup"] = async (repoIndex) => {
+    taken.push(repoIndex);
+    await store(repoIndex === null ? [1, 2] : [repoIndex]);
     return 0;
   };
   return new FirstBackups({ repos, isStandby: async () => false, isBusy: () => false, backup, ...more });

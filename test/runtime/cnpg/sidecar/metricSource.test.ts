@@ -48,7 +48,7 @@ test("report the last drill, from the histories", async () => {
   const repos = [repository(1, { storage })];
   const record: DrillRecord = { ...RECORD, id: "20261121-051347Z-1a2b3c4d", rtoMs: 43_700 };
   await saveDrill(repos, temporaryFolder(), record, ctx);
-  const source = new MetricSource({ repos, lanes: () => [], gaps: () => new Map(), walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
+  const source = new MetricSource({ repos, workers: () => [], gaps: () => new Map(), walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
   await ctx.clock.advance(1);
@@ -71,7 +71,7 @@ test("report for each repository how far back and how far forward it can recover
   const source = new MetricSource({
     repos,
     gaps: () => new Map([[2, 98]]),
-    lanes: () => [{ repoKey: 2, waitingCount: 3, error: null, debtCount: 1 }],
+    workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1 }],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
   const ending = new AbortController();

@@ -30,7 +30,7 @@ test("the source is read with its own configuration, keys and queue, none of the
   openSource({ ...own, other: (configuration) => (asked.push(configuration), own) }, "origin");
   expect(asked).toEqual([
     {
-      words: [
+      args: [
         "--config=/pgbackstop/source/config/pgbackrest.conf",
         "--config-include-path=/pgbackstop/source/conf.d",
         "--stanza=origin",

@@ -9,7 +9,7 @@ import type { CommandHost } from "../../../../runtime/commands/host";
 import { DEFAULT_SETTINGS } from "../../../../runtime/config/settings";
 import type { Config } from "../../../../runtime/config/types";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
-import { openDebt } from "../../../../runtime/local/debt";
+import { openMissingWal } from "../../../../runtime/local/missingWal";
 import type { LockFile } from "../../../../runtime/local/lockFile";
 import { heal, type WalClaims } from "../../../../runtime/operations/heal/heal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -48,7 +48,7 @@ describe("the sidecar of a primary", () => {
     const ctx = testContext({ clock: new HeldClock() });
     const ending = new AbortController();
     // A new volume: it has no record of missing WAL.
-    const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+    const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
     const local = { prepare: async () => null, listReady: async () => [] };
     const runs: number[] = [];
     const healing = new TimedHeal({
@@ -57,7 +57,7 @@ describe("the sidecar of a primary", () => {
       isBusy: () => state.isBusy,
       heal: async (copiesMax, signal) => {
         runs.push(ctx.clock.nowMs());
-        return heal([...repos], debt, CLUSTER, local, { ...ctx, signal }, true, { claims: FREE, copiesMax });
+        return heal([...repos], missingWal, CLUSTER, local, { ...ctx, signal }, true, { claims: FREE, copiesMax });
       },
       walSegmentSizeBytes: async () => WAL_SIZE_BYTES,
       ...over,
@@ -154,7 +154,7 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
   const host: Partial<CommandHost> = {
     config: { archive: { headerCheck: true }, processMax: 1, settings: DEFAULT_SETTINGS } as Config,
     dataDirectory: folder,
-    debt: () => openDebt(join(folder, "spool"), "demo"),
+    missingWal: () => openMissingWal(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,
     lock: (kind) => {
       locks.taken.push(kind);
@@ -174,9 +174,9 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
 
 describe("a bounded heal", () => {
   const run = (bounds: { copiesMax: number; claims?: WalClaims }) => {
-    const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+    const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
     const local = { prepare: async () => null, listReady: async () => [] };
-    return heal([...repos], debt, CLUSTER, local, testContext(), true, { claims: FREE, ...bounds });
+    return heal([...repos], missingWal, CLUSTER, local, testContext(), true, { claims: FREE, ...bounds });
   };
 
   test("copies the oldest files first, up to its limit", async () => {
@@ -187,7 +187,7 @@ describe("a bounded heal", () => {
 
   test("leaves alone what the archiver is writing", async () => {
     await store(repos[0], 1, 2, 3);
-    await run({ copiesMax: 9, claims: { claim: (_repoKey, name) => name !== walName(2), release: () => {} } });
+    await run({ copiesMax: 9, claims: { claim: (_repoIndex, name) => name !== walName(2), release: () => {} } });
     expect(await readable(repos[1])).toEqual([walName(1), walName(3)]);
   });
 

@@ -196,7 +196,7 @@ describe("an archive", () => {
       walDirectory: `${dataDirectory}/pg_wal`,
       push: async (name) => {
         order.push(name);
-        return { answer: { results: [], accepted: true, owingKeys: [], error: null, ...answer }, warnings: [] };
+        return { answer: { results: [], accepted: true, reposBehind: [], error: null, ...answer }, warnings: [] };
       },
     },
     prepare: async () => void order.push("prepared"),
@@ -205,10 +205,10 @@ describe("an archive", () => {
   test("prepares the stanza, archives the file, and reports a repository that lacks it", async () => {
     const order: string[] = [];
     const results = [
-      { repoKey: 1, ok: true as const, value: "pushed" as const },
-      { repoKey: 2, ok: false as const, error: fail("hostConnect", "no route") },
+      { repoIndex: 1, ok: true as const, value: "pushed" as const },
+      { repoIndex: 2, ok: false as const, error: fail("hostConnect", "no route") },
     ];
-    expect(await archive(pushing({ results, owingKeys: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`)).toEqual({});
+    expect(await archive(pushing({ results, reposBehind: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`)).toEqual({});
     expect(order).toEqual(["prepared", walName(3)]);
     expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`repo2 lacks ${walName(3)}`);
   });

@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { expireSnapshots, expireSnapshotsCommand, type SnapshotWish } from "../../../../runtime/cnpg/snapshots/expireSnapshots";
+import { expireSnapshots, expireSnapshotsCommand, type SnapshotPolicy } from "../../../../runtime/cnpg/snapshots/expireSnapshots";
 import type { KubernetesApi } from "../../../../runtime/cnpg/kubernetes/kubernetesApi";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import type { Json } from "../../../../runtime/cnpg/kubernetes/clusterObject";
@@ -13,7 +13,7 @@ import { TEST_TIME_MS, type TestContext, testContext } from "../../../harness/co
 import type { KubernetesObject } from "../../../harness/kubernetes/kubectl";
 import { type TakenSnapshot, takenSnapshot } from "../../../harness/kubernetes/snapshotObjects";
 
-const WISH: SnapshotWish = { cluster: "orders", schedules: ["orders-full"], keepDays: 7, keepCount: undefined, dryRun: false };
+const WISH: SnapshotPolicy = { cluster: "orders", schedules: ["orders-full"], keepDays: 7, keepCount: undefined, dryRun: false };
 const day = (date: string): string => `${date}T03:00:00Z`;
 const daily = (date: string, over: Partial<TakenSnapshot> = {}): TakenSnapshot => ({
   schedule: "orders-full",
@@ -63,7 +63,7 @@ class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
   }
 }
 
-const run = (api: MemoryApi, over: Partial<SnapshotWish> = {}, ctx: TestContext = testContext()): Promise<void> =>
+const run = (api: MemoryApi, over: Partial<SnapshotPolicy> = {}, ctx: TestContext = testContext()): Promise<void> =>
   expireSnapshots(api, { ...WISH, ...over }, ctx);
 
 describe("a group of volumes", () => {

@@ -31,7 +31,7 @@ beforeEach(async () => {
       return base.lock(kind, keys);
     },
   };
-  own.debt().add(2, walName(1), CLUSTER);
+  own.missingWal().add(2, walName(1), CLUSTER);
 });
 
 test("heal waits until the agent has finished healing", async () => {
@@ -43,12 +43,12 @@ test("heal waits until the agent has finished healing", async () => {
   ]);
   const [, second] = own.repositories();
   expect(second === undefined ? [] : await readable(second)).toEqual([walName(1)]);
-  expect(own.debt().repoKeys()).toEqual([]);
+  expect(own.missingWal().repoIndexes()).toEqual([]);
 });
 
 test("heal gives up after a minute, and has written nothing", async () => {
   busyTimes = Number.POSITIVE_INFINITY;
   await expect(healCommand(own)).rejects.toMatchObject({ kind: "lockAcquire", exitCode: 50 });
   expect(ctx.clock.sleeps.reduce((sum, each) => sum + each, 0)).toBe(60_000);
-  expect(own.debt().list(2)).toEqual([walName(1)]);
+  expect(own.missingWal().list(2)).toEqual([walName(1)]);
 });

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { Secret } from "../../../../runtime/base/secret";
 import { metricsCommand } from "../../../../runtime/commands/watch/metrics";
-import { openDebt } from "../../../../runtime/local/debt";
+import { openMissingWal } from "../../../../runtime/local/missingWal";
 import { saveRun } from "../../../../runtime/local/runRecords";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
 import { drillFileName } from "../../../../runtime/operations/drill/record";
@@ -51,8 +51,8 @@ function valuesOf(text: string): Record<string, number> {
   return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
 }
 
-const of = (name: string, repoKey: number, type?: string): string =>
-  `pgbackstop_${name}{stanza="demo",repo_key="${repoKey}"${type === undefined ? "" : `,backup_type="${type}"`}}`;
+const of = (name: string, repoIndex: number, type?: string): string =>
+  `pgbackstop_${name}{stanza="demo",repo_key="${repoIndex}"${type === undefined ? "" : `,backup_type="${type}"`}}`;
 
 describe("each repository", () => {
   test("reports its backups, how far recovery reaches, and its missing WAL", async () => {
@@ -89,12 +89,12 @@ describe("each repository", () => {
   });
 
   test("reports missing and dropped WAL, and how old its full backup may be", async () => {
-    const debt = openDebt(join(folder, "spool"), "demo");
-    debt.add(2, segment(6), CLUSTER);
-    debt.addDropped(2, segment(7), CLUSTER);
+    const missingWal = openMissingWal(join(folder, "spool"), "demo");
+    missingWal.add(2, segment(6), CLUSTER);
+    missingWal.addDropped(2, segment(7), CLUSTER);
     const repoSettings = { 1: { expectFullWithinS: 90_000 }, 2: { expectFullWithinS: "ever" } };
     const { values } = await scrape(["metrics"], {
-      settings: { acknowledge: { mode: "all", repoKeys: [] }, archiveCommandWord: "", repos: repoSettings },
+      settings: { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "", repos: repoSettings },
     });
     expect(values[of("repo_wal_debt_files", 1)]).toBe(0);
     expect(values[of("repo_wal_debt_files", 2)]).toBe(1);

@@ -9,8 +9,8 @@ import { FaultyStorage } from "../../../harness/faults";
 import { MemoryStorage } from "../../../harness/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
 
-const ALL: AcknowledgePolicy = { mode: "all", repoKeys: [] };
-const ANY: AcknowledgePolicy = { mode: "any", repoKeys: [] };
+const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };
+const ANY: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /** The error of `archive-get` when repo2 is unreadable and repo1 lacks the segment. */
 async function doubt(): Promise<ReturnType<typeof fail>> {
@@ -30,7 +30,7 @@ it("aborts a recovery that would end although acknowledged WAL may follow, and n
   const error = await doubt();
   expect(error.kind).toBe("repoInvalid");
   const recovery = (acknowledge: AcknowledgePolicy, ...files: readonly string[]) => ({
-    repoKeys: [1, 2],
+    repoIndexes: [1, 2],
     acknowledge,
     exists: async (name: string) => files.includes(name),
   });

@@ -7,10 +7,10 @@ const KEYS = [1, 2, 3];
 const subsets = <T>(items: readonly T[]): T[][] => items.reduce<T[][]>((sets, item) => [...sets, ...sets.map((set) => [...set, item])], [[]]);
 
 const POLICIES: AcknowledgePolicy[] = [
-  { mode: "all", repoKeys: [] },
-  { mode: "any", repoKeys: [] },
+  { mode: "all", repoIndexes: [] },
+  { mode: "any", repoIndexes: [] },
   // 9 is not configured.
-  ...subsets([...KEYS, 9]).map((repoKeys): AcknowledgePolicy => ({ mode: "named", repoKeys })),
+  ...subsets([...KEYS, 9]).map((repoIndexes): AcknowledgePolicy => ({ mode: "named", repoIndexes })),
 ];
 
 describe("the acknowledgement policy, for every policy, set of repositories and set of holders", () => {
@@ -24,15 +24,15 @@ describe("the acknowledgement policy, for every policy, set of repositories and 
       const lawful = {
         all: configured.filter(has).length === configured.length,
         any: configured.some(has),
-        named: policy.repoKeys.length > 0 && policy.repoKeys.filter(has).length === policy.repoKeys.length,
+        named: policy.repoIndexes.length > 0 && policy.repoIndexes.filter(has).length === policy.repoIndexes.length,
       }[policy.mode];
       const results = configured.map(
-        (repoKey): RepoResult<string> =>
-          has(repoKey) ? { repoKey, ok: true, value: "pushed" } : { repoKey, ok: false, error: fail("service", "x") },
+        (repoIndex): RepoResult<string> =>
+          has(repoIndex) ? { repoIndex, ok: true, value: "pushed" } : { repoIndex, ok: false, error: fail("service", "x") },
       );
       const name = JSON.stringify({ policy, configured, holding });
       expect(isSatisfied(policy, configured, new Set(holding)), name).toBe(lawful);
-      expect(decide(policy, results), name).toEqual({ accepted: lawful, owingKeys: lawful ? configured.filter((key) => !has(key)) : [] });
+      expect(decide(policy, results), name).toEqual({ accepted: lawful, reposBehind: lawful ? configured.filter((key) => !has(key)) : [] });
     }
     expect(cases.length).toBeGreaterThan(400);
   });
@@ -40,7 +40,7 @@ describe("the acknowledgement policy, for every policy, set of repositories and 
   it("never acknowledges a file that a required repository lacks, and reports none as missing when all hold it", () => {
     for (const { policy, configured, holding } of cases) {
       const accepted = isSatisfied(policy, configured, new Set(holding));
-      if (accepted && policy.mode === "named") expect(policy.repoKeys.every((key) => holding.includes(key))).toBe(true);
+      if (accepted && policy.mode === "named") expect(policy.repoIndexes.every((key) => holding.includes(key))).toBe(true);
       if (accepted && configured.length > 0) expect(holding.length).toBeGreaterThan(0);
     }
   });

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import { archivePush, type ArchivePushOptions, type ArchivePushOutcome } from "../../../../runtime/operations/archivePush/archivePush";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
@@ -17,7 +17,7 @@ import { addWal, CLUSTER, CONTROL, makeWalDirectory, OTHER_CONTROL, repository, 
 
 let folder: string;
 let walDirectory: string;
-let debt: DebtStore;
+let missingWal: MissingWalStore;
 let ctx: TestContext<HeldClock>;
 let first: FaultyStorage;
 let second: FaultyStorage;
@@ -26,7 +26,7 @@ let repos: Repository[];
 beforeEach(async () => {
   folder = temporaryFolder();
   walDirectory = makeWalDirectory(folder, [1]);
-  debt = openDebt(join(folder, "spool"), "demo");
+  missingWal = openMissingWal(join(folder, "spool"), "demo");
   ctx = testContext({ clock: new HeldClock() });
   first = new FaultyStorage(new MemoryStorage({ name: "memory1" }));
   second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
@@ -43,12 +43,12 @@ function push(no: number, more: Partial<ArchivePushOptions> = {}): Promise<Archi
     walName: walName(no),
     cluster: CLUSTER,
     headerCheck: true,
-    acknowledge: { mode: "all", repoKeys: [] },
+    acknowledge: { mode: "all", repoIndexes: [] },
     graceMs: 5000,
     timeoutMs: 60_000,
     ...more,
   };
-  return archivePush(repos, debt, options, ctx);
+  return archivePush(repos, missingWal, options, ctx);
 }
 
 /** Numbers of the segments that a repository holds with the right content. */
@@ -70,13 +70,13 @@ const WRITES = /15-1/;
 describe("archive-push", () => {
   it("stores the segment in every repository, with each one's compression and encryption", async () => {
     const outcome = await push(1);
-    expect(outcome).toMatchObject({ accepted: true, owingKeys: [], error: null, aheadCount: 0 });
+    expect(outcome).toMatchObject({ accepted: true, reposBehind: [], error: null, aheadCount: 0 });
     expect(outcome.results.map((result) => result.ok && result.value)).toEqual(["pushed", "pushed"]);
     for (const repo of repos) expect(await held(repo, [1])).toEqual([1]);
     const name = `${walName(1)}-${sha1Hex(walBytes(1))}`;
     expect(first.calls("putStream")).toEqual([`archive/demo/15-1/0000000100000000/${name}.zst`]);
     expect(second.calls("putStream")).toEqual([`archive/demo/15-1/0000000100000000/${name}.gz`]);
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
   });
 
   it("finds a stored segment and writes nothing", async () => {
@@ -133,11 +133,11 @@ describe("archive-push with a repository that fails", () => {
     for (const no of [2, 3]) addWal(walDirectory, walName(no), walBytes(no));
     second.breakDown(away);
     const outcome = await push(1);
-    expect(outcome).toMatchObject({ accepted: false, owingKeys: [], error: { kind: "command", exitCode: 104 } });
+    expect(outcome).toMatchObject({ accepted: false, reposBehind: [], error: { kind: "command", exitCode: 104 } });
     expect(outcome.error?.message.split("\n")[0]).toBe("archive-push command encountered error(s):");
     expect(outcome.error?.message).toContain("repo2: [HostConnectError] unable to load info file");
     expect(await held(repos[0] as Repository, [1, 2, 3])).toEqual([1, 2, 3]);
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
 
     second.repair();
     expect((await push(1)).accepted).toBe(true);
@@ -146,28 +146,28 @@ describe("archive-push with a repository that fails", () => {
 
   it("and policy any: acknowledges at once, records the missing file and clears the record when it is pushed again", async () => {
     second.breakDown(away);
-    const any = { acknowledge: { mode: "any", repoKeys: [] } } as const;
-    expect(await push(1, any)).toMatchObject({ accepted: true, owingKeys: [2], error: null });
-    expect(debt.list(2)).toEqual([walName(1)]);
-    expect(openDebt(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
+    const any = { acknowledge: { mode: "any", repoIndexes: [] } } as const;
+    expect(await push(1, any)).toMatchObject({ accepted: true, reposBehind: [2], error: null });
+    expect(missingWal.list(2)).toEqual([walName(1)]);
+    expect(openMissingWal(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
     second.repair();
-    expect(await push(1, any)).toMatchObject({ accepted: true, owingKeys: [] });
-    expect(debt.repoKeys()).toEqual([]);
+    expect(await push(1, any)).toMatchObject({ accepted: true, reposBehind: [] });
+    expect(missingWal.repoIndexes()).toEqual([]);
   });
 
   it("and policy named: only the named one counts", async () => {
     second.breakDown(away);
-    expect(await push(1, { acknowledge: { mode: "named", repoKeys: [2] } })).toMatchObject({ accepted: false, error: { kind: "command" } });
-    expect(await push(1, { acknowledge: { mode: "named", repoKeys: [1] } })).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(await push(1, { acknowledge: { mode: "named", repoIndexes: [2] } })).toMatchObject({ accepted: false, error: { kind: "command" } });
+    expect(await push(1, { acknowledge: { mode: "named", repoIndexes: [1] } })).toMatchObject({ accepted: true, reposBehind: [2] });
   });
 
   it("while all fail: 103 with a line for each", async () => {
     first.breakDown(away);
     second.breakDown(fail("access", "wrong key"));
-    const outcome = await push(1, { acknowledge: { mode: "any", repoKeys: [] } });
+    const outcome = await push(1, { acknowledge: { mode: "any", repoIndexes: [] } });
     expect(outcome).toMatchObject({ accepted: false, error: { kind: "repoInvalid", exitCode: 103 } });
     expect(outcome.error?.message).toMatch(/^repo1: \[HostConnectError\][\s\S]*^repo2: \[AccessError\]/m);
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
   });
 
   it("in the middle of its write: leaves no half file, and the next call stores it", async () => {
@@ -188,8 +188,8 @@ describe("archive-push with a repository that fails", () => {
   it("does not acknowledge when the missing file cannot be recorded", async () => {
     second.breakDown(away);
     writeFileSync(join(folder, "file"), "in the way");
-    debt = openDebt(join(folder, "file"), "demo");
-    await expect(push(1, { acknowledge: { mode: "any", repoKeys: [] } })).rejects.toMatchObject({
+    missingWal = openMissingWal(join(folder, "file"), "demo");
+    await expect(push(1, { acknowledge: { mode: "any", repoIndexes: [] } })).rejects.toMatchObject({
       kind: expect.stringMatching(/^(fileWrite|pathOpen)$/),
     });
   });
@@ -208,7 +208,7 @@ describe("archive-push with a repository that hangs", () => {
 
   it("and policy any: acknowledges after the grace, and records the missing file", async () => {
     second.plan("putStream", { kind: "hang", signal: forever }, { path: WRITES });
-    const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
+    const run = push(1, { acknowledge: { mode: "any", repoIndexes: [] } });
     let ended = false;
     void run.finally(() => {
       ended = true;
@@ -217,27 +217,27 @@ describe("archive-push with a repository that hangs", () => {
     await ctx.clock.advance(4900);
     await pause(10);
     expect(ended).toBe(false);
-    expect(debt.list(2)).toEqual([]);
+    expect(missingWal.list(2)).toEqual([]);
     const outcome = await ctx.clock.until(run);
     // Far below the call's time limit.
     expect(ctx.clock.monotonicMs() - Date.UTC(2026, 10, 20, 6, 40, 59)).toBeLessThan(20_000);
-    expect(outcome).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(outcome).toMatchObject({ accepted: true, reposBehind: [2] });
     expect(outcome.results[1]).toMatchObject({
       ok: false,
       error: { kind: "archiveTimeout", message: "not finished when the segment was acknowledged" },
     });
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
   it("and is already behind: waits only briefly", async () => {
-    debt.add(2, walName(0), CLUSTER);
+    missingWal.add(2, walName(0), CLUSTER);
     second.plan("read", { kind: "hang", signal: forever }, { path: /archive\.info/ });
-    const run = push(1, { acknowledge: { mode: "any", repoKeys: [] } });
+    const run = push(1, { acknowledge: { mode: "any", repoIndexes: [] } });
     await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
     const beganMs = ctx.clock.monotonicMs();
     await ctx.clock.until(run);
     expect(ctx.clock.monotonicMs() - beganMs).toBeLessThan(4000);
-    expect(debt.list(2)).toEqual([walName(0), walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(0), walName(1)]);
   });
 
   it("and policy all: 104 that names it after the timeout; meanwhile the other one keeps up", async () => {
@@ -254,10 +254,10 @@ describe("archive-push with a repository that hangs", () => {
       });
     }
     const outcome = await ctx.clock.until(run);
-    expect(outcome).toMatchObject({ accepted: false, owingKeys: [], aheadCount: 2, error: { kind: "command", exitCode: 104 } });
+    expect(outcome).toMatchObject({ accepted: false, reposBehind: [], aheadCount: 2, error: { kind: "command", exitCode: 104 } });
     expect(outcome.error?.message).toContain(`repo2: [ArchiveTimeoutError] ${walName(1)} was not stored before the 10000ms timeout`);
     expect(outcome.error?.hints).toContain("If the repository is only slow, raise archive-timeout.");
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
   });
 
   it("ends when it is stopped", async () => {
@@ -267,7 +267,7 @@ describe("archive-push with a repository that hangs", () => {
     await eventually("repo1 holds the segment", async () => (await held(repos[0] as Repository, [1])).length === 1);
     ctx.abort();
     await expect(run).rejects.toMatchObject({ kind: "term" });
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
   });
 
   it("leaves no unhandled rejection when it fails after the call is over", async () => {
@@ -276,12 +276,12 @@ describe("archive-push with a repository that hangs", () => {
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);
     process.on("unhandledRejection", note);
-    await ctx.clock.until(push(1, { acknowledge: { mode: "any", repoKeys: [] } }));
+    await ctx.clock.until(push(1, { acknowledge: { mode: "any", repoIndexes: [] } }));
     late.abort();
     await pause(20);
     process.off("unhandledRejection", note);
     expect(unhandled).toEqual([]);
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 });
 
@@ -306,7 +306,7 @@ describe("archive-push refuses", () => {
     await push(1);
     const before = second.calls("putStream").length;
     addWal(walDirectory, walName(1), walBytes(99));
-    await expect(push(1, { acknowledge: { mode: "any", repoKeys: [] } })).rejects.toMatchObject({
+    await expect(push(1, { acknowledge: { mode: "any", repoIndexes: [] } })).rejects.toMatchObject({
       kind: "archiveDuplicate",
       exitCode: 45,
       message: expect.stringMatching(/^WAL file '000000010000000000000001' already exists in the repo[12] archive with a different checksum$/),
@@ -319,7 +319,7 @@ describe("archive-push refuses", () => {
     const directory = "archive/demo/15-1/0000000100000000";
     await first.put(`${directory}/${walName(1)}-${sha1Hex("a")}`, Buffer.from("a"));
     await first.put(`${directory}/${walName(1)}-${sha1Hex("b")}.gz`, Buffer.from("b"));
-    await expect(push(1)).rejects.toMatchObject({ kind: "archiveDuplicate", repoKey: 1, message: expect.stringContaining(sha1Hex("b")) });
+    await expect(push(1)).rejects.toMatchObject({ kind: "archiveDuplicate", repoIndex: 1, message: expect.stringContaining(sha1Hex("b")) });
   });
 
   it("a missing file, without blaming a repository", async () => {

@@ -3,39 +3,39 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { RepoResult } from "../../../../runtime/base/parallel";
-import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import { dropWhenFull, openGap } from "../../../../runtime/operations/archivePush/dropWal";
 import { type TestContext, testContext } from "../../../harness/context";
 import { CLUSTER, makeWalDirectory, temporaryFolder, walName } from "../../repository/support";
 
 const MIB = 1024 * 1024;
-const failed = (repoKey: number): RepoResult<unknown> => ({ repoKey, ok: false, error: fail("hostConnect", "unreachable") });
-const held = (repoKey: number): RepoResult<unknown> => ({ repoKey, ok: true, value: "pushed" });
+const failed = (repoIndex: number): RepoResult<unknown> => ({ repoIndex, ok: false, error: fail("hostConnect", "unreachable") });
+const held = (repoIndex: number): RepoResult<unknown> => ({ repoIndex, ok: true, value: "pushed" });
 
 let ctx: TestContext;
-let debt: DebtStore;
+let missingWal: MissingWalStore;
 let walDirectory: string;
 
 beforeEach(() => {
   const folder = temporaryFolder();
   ctx = testContext();
-  debt = openDebt(join(folder, "spool"), "demo");
+  missingWal = openMissingWal(join(folder, "spool"), "demo");
   walDirectory = makeWalDirectory(folder, [1, 2, 3]);
 });
 
 const drop = (results: readonly RepoResult<unknown>[], queueSizeBytesMax?: number): Promise<string | null> =>
-  dropWhenFull(results, debt, { walDirectory, walName: walName(1), cluster: CLUSTER, queueSizeBytesMax }, ctx);
+  dropWhenFull(results, missingWal, { walDirectory, walName: walName(1), cluster: CLUSTER, queueSizeBytesMax }, ctx);
 
 describe("a queue that is too long", () => {
   it("drops nothing unless configured, nor below the limit", async () => {
     expect(await drop([failed(1), failed(2)])).toBeNull();
     expect(await drop([failed(1), failed(2)], 3 * MIB)).toBeNull();
-    expect([debt.list(1), debt.listDropped(1), ctx.lines]).toEqual([[], [], []]);
+    expect([missingWal.list(1), missingWal.listDropped(1), ctx.lines]).toEqual([[], [], []]);
   });
 
   it("records a file that no repository holds as dropped for each of them", async () => {
     expect(await drop([failed(1), failed(2)], 3 * MIB - 1)).toMatch(/^dropped WAL file '0{7}1/);
-    for (const key of [1, 2]) expect([debt.list(key), debt.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
+    for (const key of [1, 2]) expect([missingWal.list(key), missingWal.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
     expect(ctx.lines[0]?.level).toBe("warn");
   });
 
@@ -49,7 +49,7 @@ describe("a queue that is too long", () => {
 
   it("loses nothing that one repository holds: the others are behind", async () => {
     expect(await drop([held(1), failed(2)], MIB)).toContain("because archive queue exceeded 1MB; repo2 lacks it");
-    expect([debt.list(2), debt.listDropped(2)]).toEqual([[walName(1)], []]);
+    expect([missingWal.list(2), missingWal.listDropped(2)]).toEqual([[walName(1)], []]);
   });
 });
 

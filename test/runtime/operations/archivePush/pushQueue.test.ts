@@ -2,7 +2,7 @@ import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
 import { type PushAnswer, PushQueue, type WorkLock } from "../../../../runtime/operations/archivePush/pushQueue";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -13,13 +13,13 @@ import { MemoryStorage } from "../../../harness/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { readable, store } from "../archive";
 
-const ALL: AcknowledgePolicy = { mode: "all", repoKeys: [] };
-const ANY: AcknowledgePolicy = { mode: "any", repoKeys: [] };
+const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };
+const ANY: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 const away = fail("hostConnect", "unreachable", { retryable: true });
 
 let ctx: TestContext<HeldClock>;
 let walDirectory: string;
-let debt: DebtStore;
+let missingWal: MissingWalStore;
 let storages: [FaultyStorage, FaultyStorage];
 let repos: [Repository, Repository];
 let queue: PushQueue;
@@ -30,7 +30,7 @@ beforeEach(async () => {
   const folder = temporaryFolder();
   ctx = testContext({ clock: new HeldClock() });
   walDirectory = makeWalDirectory(folder, [1, 2, 3, 4]);
-  debt = openDebt(join(folder, "spool"), "demo");
+  missingWal = openMissingWal(join(folder, "spool"), "demo");
   storages = [new FaultyStorage(new MemoryStorage(), ctx.clock), new FaultyStorage(new MemoryStorage(), ctx.clock)];
   repos = [
     repository(1, { storage: storages[0], compress: { type: "gz", level: 6 } }),
@@ -48,7 +48,7 @@ afterEach(async () => {
 });
 
 function open(): void {
-  queue = new PushQueue(repos, debt, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 2, graceMs: 1000 }, lock, ctx);
+  queue = new PushQueue(repos, missingWal, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 2, graceMs: 1000 }, lock, ctx);
 }
 
 const request = (no: number, policy = ALL): Promise<PushAnswer> => ctx.clock.until(queue.request(walName(no), policy, 30_000));
@@ -63,11 +63,11 @@ describe("a push queue", () => {
     await queue.look();
     for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
     expect(queue.status()).toEqual([
-      { repoKey: 1, waitingCount: 0, error: null },
-      { repoKey: 2, waitingCount: 0, error: null },
+      { repoIndex: 1, waitingCount: 0, error: null },
+      { repoIndex: 2, waitingCount: 0, error: null },
     ]);
     const calls = storages[0].calls("list").length;
-    expect(await request(1)).toMatchObject({ accepted: true, owingKeys: [], error: null });
+    expect(await request(1)).toMatchObject({ accepted: true, reposBehind: [], error: null });
     expect(storages[0].calls("list").length).toBe(calls);
     expect(storages[0].calls("putStream")).toHaveLength(4);
     expect(locked).toBe(0);
@@ -83,13 +83,13 @@ describe("a push queue", () => {
 
   it("answers for a file that was not listed before", async () => {
     expect((await request(3)).results).toEqual([
-      { repoKey: 1, ok: true, value: "pushed" },
-      { repoKey: 2, ok: true, value: "pushed" },
+      { repoIndex: 1, ok: true, value: "pushed" },
+      { repoIndex: 2, ok: true, value: "pushed" },
     ]);
     open();
     expect((await request(3)).results).toEqual([
-      { repoKey: 1, ok: true, value: "present" },
-      { repoKey: 2, ok: true, value: "present" },
+      { repoIndex: 1, ok: true, value: "present" },
+      { repoIndex: 2, ok: true, value: "present" },
     ]);
   });
 
@@ -98,10 +98,10 @@ describe("a push queue", () => {
     await queue.look();
     await eventually("repo1 is current", async () => (await readable(repos[0])).length === 4);
     const refused = await request(1);
-    expect(refused).toMatchObject({ accepted: false, owingKeys: [], error: { kind: "command", exitCode: 104 } });
+    expect(refused).toMatchObject({ accepted: false, reposBehind: [], error: { kind: "command", exitCode: 104 } });
     expect(refused.error?.message).toContain("repo2: [HostConnectError]");
     expect(queue.status()[1]).toMatchObject({ waitingCount: 4, error: { kind: "hostConnect" } });
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
     // Available again: a request tries it at once, whatever its pause; the rest follows.
     storages[1].repair();
     expect(await request(1)).toMatchObject({ accepted: true });
@@ -127,25 +127,25 @@ describe("a push queue", () => {
 
   it("with policy any records the missing file before the answer, without the grace for a failing repository", async () => {
     storages[1].breakDown(away);
-    expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
-    expect(debt.list(2, CLUSTER)).toEqual(names(1));
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
+    expect(missingWal.list(2, CLUSTER)).toEqual(names(1));
     storages[1].repair();
     expect(await request(1, ANY)).toMatchObject({ accepted: true });
     await queue.look();
     await ctx.clock.advance(3000);
-    await eventually("the debt is paid", () => debt.list(2).length === 0);
+    await eventually("the debt is paid", () => missingWal.list(2).length === 0);
     expect(await readable(repos[1])).toContain(walName(1));
   });
 
   it("does not cut off a slow repository: its missing file is stored when it arrives, although PostgreSQL has removed it", async () => {
     storages[1].plan("putStream", { kind: "delay", durationMs: 20_000 }, { path: new RegExp(walName(1)) });
-    expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
-    expect(debt.list(2)).toEqual(names(1));
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
+    expect(missingWal.list(2)).toEqual(names(1));
     acknowledge(1);
     rmSync(join(walDirectory, walName(1)));
     queue.setReady([]);
     await ctx.clock.advance(25_000);
-    await eventually("the debt is paid", () => debt.list(2).length === 0);
+    await eventually("the debt is paid", () => missingWal.list(2).length === 0);
     expect(await readable(repos[1])).toEqual(names(1));
   });
 
@@ -155,16 +155,16 @@ describe("a push queue", () => {
       accepted: false,
       error: { message: expect.stringContaining("was not stored before the 30000ms timeout") },
     });
-    expect(await request(1, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
     const beganAtMs = ctx.clock.monotonicMs();
-    expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [2] });
+    expect(await request(2, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
     expect(ctx.clock.monotonicMs() - beganAtMs).toBeLessThan(25_000);
     ctx.abort();
   });
 
   it("writes nothing more when a segment of that name has other content (45)", async () => {
     await store(repos[1], [walName(1), walBytes(77)]);
-    await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoKey: 2 });
+    await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoIndex: 2 });
     await queue.look();
     // Transfers that ran when the conflict was found may still finish.
     await eventually("nothing is on its way", () => locked === 0);
@@ -213,7 +213,7 @@ describe("a push queue", () => {
       await ctx.clock.advance(AGE_MS + 1);
       storages[0].breakDown(away);
       expect(await request(1)).toMatchObject({ accepted: false });
-      expect(await request(2, ANY)).toMatchObject({ accepted: true, owingKeys: [1] });
+      expect(await request(2, ANY)).toMatchObject({ accepted: true, reposBehind: [1] });
       storages[0].repair();
       expect(await request(1)).toMatchObject({ accepted: true });
     });
@@ -274,7 +274,7 @@ describe("a push queue", () => {
       },
       leave: () => {},
     };
-    queue = new PushQueue(repos, debt, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 1, graceMs: 0 }, refusing, ctx);
+    queue = new PushQueue(repos, missingWal, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 1, graceMs: 0 }, refusing, ctx);
     expect(await request(1)).toMatchObject({ accepted: false, error: { message: expect.stringContaining("unable to acquire lock") } });
   });
 
@@ -287,7 +287,7 @@ describe("a push queue", () => {
 
   it("finishes transfers when it is closed, and starts nothing", async () => {
     storages[0].plan("putStream", { kind: "delay", durationMs: 3000 }, { times: 4 });
-    const running = queue.request(walName(1), { mode: "named", repoKeys: [1] }, 30_000);
+    const running = queue.request(walName(1), { mode: "named", repoIndexes: [1] }, 30_000);
     await queue.look();
     await eventually("it is on its way", () => storages[0].calls("putStream").length >= 2);
     const closed = queue.close(new AbortController().signal);

@@ -6,7 +6,7 @@ import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/b
 const NOW = 1795157605;
 /** The label of a full backup in one repository that knows all these labels. */
 function chooseFullLabel(startedAtS: number, labels: readonly string[]): { label: string; waitSeconds: number } {
-  const choice = chooseLabels(startedAtS, [{ repoKey: 1, type: "full", fullLabel: null, known: labels }]);
+  const choice = chooseLabels(startedAtS, [{ repoIndex: 1, type: "full", fullLabel: null, known: labels }]);
   return { label: choice.labels.get(1) ?? "", waitSeconds: choice.waitSeconds };
 }
 

@@ -41,16 +41,16 @@ describe("batches", () => {
     fc.assert(
       fc.property(sizes, fc.tuple(repo, repo), (some, repos) => {
         const files = some.map((sizeBytes, no) => scanned(`f${no}`, sizeBytes));
-        const plans = repos.map((each, index) => ({ repoKey: index + 1, plan: planOf(files, each) }));
+        const plans = repos.map((each, index) => ({ repoIndex: index + 1, plan: planOf(files, each) }));
         const nextIds = new Map<number, number>();
         const batches = planBatches(files, plans, nextIds);
         expect(batches.flat().map(({ file }) => file)).toEqual(files);
-        for (const { repoKey, plan } of plans) {
+        for (const { repoIndex, plan } of plans) {
           const filled = new Map<number, number>();
           for (const batch of batches) {
             const ids = new Set<number>();
             for (const { file, bundleIds } of batch) {
-              const id = bundleIds.get(repoKey);
+              const id = bundleIds.get(repoIndex);
               const wanted = plan.bundle !== null && file.sizeBytes <= plan.bundle.limitBytes && plan.choices.get(file.name)?.kind !== "keep";
               expect(id !== undefined).toBe(wanted);
               if (id === undefined) continue;
@@ -60,10 +60,10 @@ describe("batches", () => {
               filled.set(id, (filled.get(id) ?? 0) + file.sizeBytes);
             }
             // A bundle is written by one worker.
-            for (const id of ids) expect(batches.filter((other) => other.some(({ bundleIds }) => bundleIds.get(repoKey) === id))).toHaveLength(1);
+            for (const id of ids) expect(batches.filter((other) => other.some(({ bundleIds }) => bundleIds.get(repoIndex) === id))).toHaveLength(1);
           }
           expect([...filled.keys()]).toEqual(Array.from({ length: filled.size }, (_, index) => index + 1));
-          expect(nextIds.get(repoKey) ?? 1).toBe(filled.size + 1);
+          expect(nextIds.get(repoIndex) ?? 1).toBe(filled.size + 1);
         }
       }),
     );
@@ -71,7 +71,7 @@ describe("batches", () => {
 
   it("continue the numbers of the previous ones", () => {
     const files = [scanned("a", 10), scanned("b", 10)];
-    const plans = [{ repoKey: 1, plan: planOf(files, { sizeBytes: MIB, limitBytes: MIB, keeps: 0 }) }];
+    const plans = [{ repoIndex: 1, plan: planOf(files, { sizeBytes: MIB, limitBytes: MIB, keeps: 0 }) }];
     const nextIds = new Map<number, number>();
     planBatches(files, plans, nextIds);
     expect(planBatches(files, plans, nextIds)[0]?.[0]?.bundleIds.get(1)).toBe(2);

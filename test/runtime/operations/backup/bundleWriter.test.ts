@@ -30,7 +30,15 @@ function streamed(): { readonly root: string; readonly storage: FaultyStorage } 
 const ctx = testContext();
 
 function open(storage: Storage, cipherPass: string | null = null): OpenTarget {
-  const target = { repoKey: 2, path: "backup/x", compress: { type: "none", level: 0 }, cipherPass, bundleId: null, raw: false, block: null } as const;
+  const target = {
+    repoIndex: 2,
+    path: "backup/x",
+    compress: { type: "none", level: 0 },
+    cipherPass,
+    bundleId: null,
+    raw: false,
+    block: null,
+  } as const;
   return new OpenTarget(target, new BundleWriter({ key: 2, storage }, "backup/x"), null);
 }
 

@@ -9,10 +9,10 @@ import { backupEntry } from "./support";
 const MIB = 1024 * 1024;
 
 /** What `count` consecutive drills take, after a history. */
-function turns(count: number, repoKeys: readonly number[], history: readonly Turn[] = []): Turn[] {
+function turns(count: number, repoIndexes: readonly number[], history: readonly Turn[] = []): Turn[] {
   const made: Turn[] = [];
   for (let index = 0; index < count; index++)
-    made.push({ ...planTurn({ repoKeys, history: [...history, ...made] }), id: `20261121-${String(100000 + index)}Z-00000000` });
+    made.push({ ...planTurn({ repoIndexes, history: [...history, ...made] }), id: `20261121-${String(100000 + index)}Z-00000000` });
   return made;
 }
 
@@ -20,33 +20,33 @@ describe("whose turn it is", () => {
   test("goes through every repository with every kind of pick before any repeats", () => {
     const keys = fc.uniqueArray(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 5 });
     fc.assert(
-      fc.property(keys, fc.integer({ min: 0, max: 30 }), (repoKeys, before) => {
-        const cycle = repoKeys.length * DRILL_PICKS.length;
-        const made = turns(before + cycle, repoKeys).slice(before);
+      fc.property(keys, fc.integer({ min: 0, max: 30 }), (repoIndexes, before) => {
+        const cycle = repoIndexes.length * DRILL_PICKS.length;
+        const made = turns(before + cycle, repoIndexes).slice(before);
         expect(new Set(made.map(({ pick, repo }) => `${repo} ${pick}`)).size).toBe(cycle);
-        for (let index = 0; index + repoKeys.length <= made.length; index++)
-          expect(new Set(made.slice(index, index + repoKeys.length).map(({ repo }) => repo)).size).toBe(repoKeys.length);
+        for (let index = 0; index + repoIndexes.length <= made.length; index++)
+          expect(new Set(made.slice(index, index + repoIndexes.length).map(({ repo }) => repo)).size).toBe(repoIndexes.length);
       }),
     );
   });
 
   test("begins with a new repository, whatever was drilled before", () => {
     const history = turns(9, [1, 2]);
-    expect(planTurn({ repoKeys: [1, 2, 3], history })).toEqual({ repo: 3, pick: "newest" });
+    expect(planTurn({ repoIndexes: [1, 2, 3], history })).toEqual({ repo: 3, pick: "newest" });
   });
 
   test("follows the user's choice, which counts as a turn", () => {
-    expect(planTurn({ repoKeys: [1, 2], history: [], repoKey: 2, pick: "oldest" })).toEqual({ repo: 2, pick: "oldest" });
+    expect(planTurn({ repoIndexes: [1, 2], history: [], repoIndex: 2, pick: "oldest" })).toEqual({ repo: 2, pick: "oldest" });
     const history = [{ id: "20261121-100000Z-00000000", repo: 2, pick: "newest" }] as const;
-    expect(planTurn({ repoKeys: [1, 2], history, repoKey: 2 })).toEqual({ repo: 2, pick: "oldest" });
-    expect(planTurn({ repoKeys: [1, 2], history })).toEqual({ repo: 1, pick: "newest" });
+    expect(planTurn({ repoIndexes: [1, 2], history, repoIndex: 2 })).toEqual({ repo: 2, pick: "oldest" });
+    expect(planTurn({ repoIndexes: [1, 2], history })).toEqual({ repo: 1, pick: "newest" });
   });
 
   test("does not depend on the order of the history", () => {
     const history = turns(7, [1, 2]);
     fc.assert(
       fc.property(fc.shuffledSubarray(history, { minLength: history.length }), (shuffled) => {
-        expect(planTurn({ repoKeys: [1, 2], history: shuffled })).toEqual(planTurn({ repoKeys: [1, 2], history }));
+        expect(planTurn({ repoIndexes: [1, 2], history: shuffled })).toEqual(planTurn({ repoIndexes: [1, 2], history }));
       }),
     );
   });
@@ -59,7 +59,7 @@ describe("which backup", () => {
     backupEntry("20261115-020000F", { lsnStop: "0/9000100" }),
   ];
   const request = (more: Partial<PickRequest>): PickRequest => {
-    const base = { repoKey: 1, pick: "newest", backups, newestWal: "0000000100000000000000C0", walSegmentSizeBytes: MIB, random: [0, 0] } as const;
+    const base = { repoIndex: 1, pick: "newest", backups, newestWal: "0000000100000000000000C0", walSegmentSizeBytes: MIB, random: [0, 0] } as const;
     return { ...base, ...more };
   };
   const picked = (more: Partial<PickRequest>): string => {

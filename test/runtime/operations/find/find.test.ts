@@ -10,7 +10,7 @@ import { parseBackupInfo } from "../../../../runtime/format/repository/backupInf
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { WalArchive } from "../../../../runtime/operations/find/archive";
 import { find } from "../../../../runtime/operations/find/find";
-import type { FindOptions, Found } from "../../../../runtime/operations/find/search";
+import type { FindOptions, SearchResult } from "../../../../runtime/operations/find/search";
 import { findJson, findText } from "../../../../runtime/operations/find/findReport";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
@@ -98,15 +98,15 @@ const OPTIONS: Omit<FindOptions, "walDirectory"> = {
   kind: undefined,
   limit: 20,
   timeline: undefined,
-  repoKey: undefined,
+  repoIndex: undefined,
 };
 
-function look(options: Partial<FindOptions> = {}): Promise<Found> {
+function look(options: Partial<FindOptions> = {}): Promise<SearchResult> {
   const openProduction = (): Promise<never> => Promise.reject(fail("dbConnect", "nobody answers"));
   return find({ repos, openProduction }, { ...OPTIONS, walDirectory, ...options }, ctx);
 }
 
-const xids = ({ transactions }: Found): (readonly [number, string])[] => transactions.map(({ source, xid }) => [xid, source]);
+const xids = ({ transactions }: SearchResult): (readonly [number, string])[] => transactions.map(({ source, xid }) => [xid, source]);
 
 async function archive(story: Story, numbers: readonly number[], timeline = 1, into: readonly Repository[] = repos): Promise<void> {
   for (const repo of into) await store(repo, ...numbers.map((no) => [walName(no, timeline), story.segment(no)] as const));
@@ -287,7 +287,7 @@ describe("timelines", () => {
   const promoted = async (timeline: number, text: string): Promise<void> => {
     for (const repo of repos) await store(repo, [`${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`, Buffer.from(text)]);
   };
-  const told = ({ transactions }: Found): unknown[] =>
+  const told = ({ transactions }: SearchResult): unknown[] =>
     transactions.map(({ atUs, targets, xid }) => [xid, Number((atUs - FROM_US) / SECOND_US), targets[0]?.set]);
 
   it("the latest is followed through its history, and a backup of an earlier one leads to it", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Activity } from "../../../../runtime/operations/find/activity";
-import { type BackupPlace, formatTime, type TargetFacts, targetsOf } from "../../../../runtime/operations/find/recoveryTargets";
+import { type BackupEnd, formatTime, type TargetFacts, targetsOf } from "../../../../runtime/operations/find/recoveryTargets";
 
 const ACTIVITY: Activity = {
   xid: 700,
@@ -17,14 +17,14 @@ const ACTIVITY: Activity = {
 };
 const AT_US = 1_763_715_153_123_456n;
 
-function backup(label: string, lsnStop: string, repoKey = 1): BackupPlace {
-  return { label, lsnStop, repoKey };
+function backup(label: string, lsnStop: string, repoIndex = 1): BackupEnd {
+  return { label, lsnStop, repoIndex };
 }
 
 function facts(more: Partial<TargetFacts> = {}): TargetFacts {
   const end = { kind: "commit", xid: 700, atUs: AT_US, subtransactions: [], dropped: [], preparedAs: null } as const;
   const backups = [backup("first", "0/2000100"), backup("second", "0/3000050"), backup("later", "0/4000001")];
-  return { end, lsn: 0x4000000n, activity: ACTIVITY, markedLsn: null, isTimeExact: true, backups, timeline: null, repoKey: undefined, ...more };
+  return { end, lsn: 0x4000000n, activity: ACTIVITY, markedLsn: null, isTimeExact: true, backups, timeline: null, repoIndex: undefined, ...more };
 }
 
 const dropped = (lsn: bigint): Activity => ({ ...ACTIVITY, removedDatabases: [{ oid: 5, lsn }] });
@@ -80,7 +80,7 @@ describe("the target just before a transaction", () => {
   });
 
   it("names the user's timeline and repository", () => {
-    for (const { args } of targetsOf(facts({ timeline: 3, repoKey: 2 }))) expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
+    for (const { args } of targetsOf(facts({ timeline: 3, repoIndex: 2 }))) expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
     expect(targetsOf(facts({ timeline: 3 })).map(({ cluster }) => cluster.timeline)).toEqual(["3", "3", "3"]);
   });
 

@@ -25,7 +25,7 @@ const STEPS = 6;
 const LEFT_AT_BYTES = 2 * STEP_BYTES;
 
 interface Piece {
-  readonly repoKey: 1 | 2;
+  readonly repoIndex: 1 | 2;
   readonly session: number;
   readonly begin: number;
   readonly end: number;
@@ -33,10 +33,10 @@ interface Piece {
 }
 
 /**
- * As an agent cuts them: one step, or a merged chunk from the first byte that replaces the earlier ones (stream/lane).
+ * As an agent cuts them: one step, or a merged chunk from the first byte that replaces the earlier ones (stream/streamWorker).
  */
 const anyPiece = fc
-  .record({ repoKey: fc.constantFrom(1 as const, 2 as const), session: fc.integer({ min: 1, max: 3 }), isDamaged: fc.boolean() })
+  .record({ repoIndex: fc.constantFrom(1 as const, 2 as const), session: fc.integer({ min: 1, max: 3 }), isDamaged: fc.boolean() })
   .chain(
     (of): fc.Arbitrary<Piece> =>
       fc.tuple(fc.boolean(), fc.integer({ min: 1, max: STEPS })).map(([isMerged, end]) => ({ ...of, begin: isMerged ? 0 : end - 1, end })),
@@ -44,7 +44,7 @@ const anyPiece = fc
 const anyPieces = fc.uniqueArray(anyPiece, {
   minLength: 1,
   maxLength: 16,
-  selector: ({ begin, end, repoKey, session }) => [repoKey, session, begin, end].join(),
+  selector: ({ begin, end, repoIndex, session }) => [repoIndex, session, begin, end].join(),
 });
 
 const MAIN = Buffer.from(walBytes(6)).fill(5, 600);
@@ -62,7 +62,7 @@ function expected(all: readonly Piece[], others: readonly number[]): Buffer {
     return end === 0 ? at : greedy(own, end);
   };
   const sources = [3, 2, 1].flatMap((session) => {
-    const own = ([1, 2] as const).map((key) => all.filter((piece) => piece.session === session && piece.repoKey === key));
+    const own = ([1, 2] as const).map((key) => all.filter((piece) => piece.session === session && piece.repoIndex === key));
     return own.sort((left, right) => greedy(right) - greedy(left)).map((chunks) => ({ session, chunks }));
   });
   return sources.reduce<Buffer>((known, { chunks, session }) => {
@@ -92,7 +92,7 @@ it("reads what a recovery gets, which is all that fits together", async () => {
       const repos: readonly Repository[] = [repository(1), repository(2, { compress: { type: "gz", level: 1 } })];
       await stanzaCreate(repos, CONTROL, ctx);
       for (const repo of repos) await store(repo, 5);
-      for (const piece of all) await put(repos[piece.repoKey - 1] as Repository, piece, others);
+      for (const piece of all) await put(repos[piece.repoIndex - 1] as Repository, piece, others);
 
       const archive = await WalArchive.open(repos, { timeline: undefined, walDirectory: null }, ctx);
       const segment = { name: NAME, lsn: lsnOfSegment(NAME, WAL_SIZE_BYTES), copies: [] };

@@ -4,8 +4,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
-import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
-import { heal, payDebts } from "../../../../runtime/operations/heal/heal";
+import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
+import { heal, copyMissingWal } from "../../../../runtime/operations/heal/heal";
 import { readNamed } from "../../../../runtime/operations/shared/namedWal";
 import { WalPreparer } from "../../../../runtime/operations/archivePush/prepareWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -21,7 +21,7 @@ import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from
 import { labelText, pathOf, readable, store } from "../archive";
 
 let ctx: TestContext;
-let debt: DebtStore;
+let missingWal: MissingWalStore;
 let local: Map<string, Uint8Array>;
 let walDirectory: string;
 let ready: string[];
@@ -31,7 +31,7 @@ const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden"
 
 beforeEach(async () => {
   ctx = testContext();
-  debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+  missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
   local = new Map();
   walDirectory = temporaryFolder();
   ready = [];
@@ -46,7 +46,7 @@ beforeEach(async () => {
 const run = (): ReturnType<typeof heal> =>
   heal(
     repos,
-    debt,
+    missingWal,
     CLUSTER,
     {
       prepare: async (name) => {
@@ -77,7 +77,7 @@ async function verifyNames(repo: Repository): Promise<(string | null)[]> {
 
 describe("heal", () => {
   it("copies a missing segment from pg_wal", async () => {
-    debt.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
     local.set(walName(1), walBytes(1));
     expect(await run()).toMatchObject([
       { ok: true, value: { copied: 0, settled: 0, unhealed: [] } },
@@ -85,18 +85,18 @@ describe("heal", () => {
     ]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
     expect(await pathOf(repos[1], 1)).toMatch(/\.zst$/);
-    expect(debt.repoKeys()).toEqual([]);
+    expect(missingWal.repoIndexes()).toEqual([]);
   });
 
   it("copies a missing segment from another repository, with its own compression and encryption, when pg_wal lacks it", async () => {
     await store(repos[0], 1, 2);
-    for (const no of [1, 2]) debt.add(2, walName(no), CLUSTER);
+    for (const no of [1, 2]) missingWal.add(2, walName(no), CLUSTER);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
     expect(await readable(repos[1])).toEqual([walName(1), walName(2)]);
-    expect(debt.list(2)).toEqual([]);
+    expect(missingWal.list(2)).toEqual([]);
     // Also in the other direction, from the encrypted one.
     await store(repos[1], 3);
-    debt.add(1, walName(3), CLUSTER);
+    missingWal.add(1, walName(3), CLUSTER);
     expect((await run())[0]).toMatchObject({ ok: true, value: { copied: 1 } });
     expect(await readable(repos[0])).toEqual([walName(1), walName(2), walName(3)]);
     expect(await pathOf(repos[0], 3)).toMatch(/\.gz$/);
@@ -104,11 +104,11 @@ describe("heal", () => {
 
   it("clears the record of a file that is already stored, without a write", async () => {
     await store(repos[1], 1);
-    debt.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
     const before = storages[1].writeCount;
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 1 } });
     expect(storages[1].writeCount).toBe(before);
-    expect(debt.list(2)).toEqual([]);
+    expect(missingWal.list(2)).toEqual([]);
   });
 
   it("copies files of the others since its own oldest backup, and no older ones", async () => {
@@ -151,11 +151,11 @@ describe("heal", () => {
   it("leaves files alone that are not acknowledged: archive-push may be writing them", async () => {
     await store(repos[0], 1, 2, 3);
     await needFrom(repos[1], 1);
-    debt.add(2, walName(2), CLUSTER);
+    missingWal.add(2, walName(2), CLUSTER);
     ready = [walName(2), walName(3)];
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, settled: 0, unhealed: [] } });
     expect(await readable(repos[1])).toEqual([walName(1)]);
-    expect(debt.list(2)).toEqual([walName(2)]);
+    expect(missingWal.list(2)).toEqual([walName(2)]);
     ready = [];
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
   });
@@ -166,39 +166,39 @@ describe("heal", () => {
   });
 
   it("reports WAL that no repository holds, and keeps the record", async () => {
-    debt.add(2, walName(1), CLUSTER);
-    debt.add(2, walName(2), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(2), CLUSTER);
     await store(repos[0], 2);
     expect((await run())[1]).toMatchObject({
       ok: true,
       value: { copied: 1, unhealed: [`${walName(1)}: neither a repository nor pg_wal has it`] },
     });
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
     expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: unable to copy ${walName(1)}: neither a repository nor pg_wal has it` });
   });
 
   it("clears the record of lost WAL once a newer backup does not need it, when every repository has answered", async () => {
-    debt.add(2, walName(1), CLUSTER);
-    debt.add(2, walName(3), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(3), CLUSTER);
     await needFrom(repos[1], 1);
     expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
     await needFrom(repos[1], 3);
     storages[0].breakDown(fail("hostConnect", "unreachable"));
     expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
     storages[0].repair();
-    const some = await heal([repos[1]], debt, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx, false);
+    const some = await heal([repos[1]], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx, false);
     expect(some[0]).toMatchObject({ ok: true, value: { settled: 0 } });
     expect((await run())[1]).toMatchObject({
       ok: true,
       value: { copied: 0, settled: 1, unhealed: [`${walName(3)}: neither a repository nor pg_wal has it`] },
     });
-    expect(debt.list(2)).toEqual([walName(3)]);
+    expect(missingWal.list(2)).toEqual([walName(3)]);
     const why = "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
     expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: stopped looking for missing ${walName(1)}: ${why}` });
     await needFrom(repos[1], 4);
-    const parts = { debt, local: null, claims: null };
-    expect(await payDebts(repos[1], repos, CLUSTER, parts, ctx)).toMatchObject({ settled: 1, unhealed: [] });
-    expect(debt.list(2)).toEqual([]);
+    const parts = { missingWal, local: null, claims: null };
+    expect(await copyMissingWal(repos[1], repos, CLUSTER, parts, ctx)).toMatchObject({ settled: 1, unhealed: [] });
+    expect(missingWal.list(2)).toEqual([]);
   });
 
   it("never stores another file than the segment: a damaged copy, a foreign file in pg_wal", async () => {
@@ -206,20 +206,20 @@ describe("heal", () => {
     const memory = storages[0];
     await memory.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
     local.set(walName(2), walBytes(77));
-    for (const no of [1, 2]) debt.add(2, walName(no), CLUSTER);
+    for (const no of [1, 2]) missingWal.add(2, walName(no), CLUSTER);
     const [, answer] = await run();
     expect(answer).toMatchObject({ ok: true, value: { copied: 1, unhealed: [expect.stringMatching(new RegExp(`^${walName(1)}: repo1: `))] } });
     expect(await readable(repos[1])).toEqual([walName(2)]);
     expect(sha1Hex(walBytes(2))).toBe((await pathOf(repos[1], 2)).slice(-44, -4));
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
   it("keeps the record of a file that could not be written, and copies the rest", async () => {
     await store(repos[0], 1, 2);
-    for (const no of [1, 2]) debt.add(2, walName(no), CLUSTER);
+    for (const no of [1, 2]) missingWal.add(2, walName(no), CLUSTER);
     storages[1].plan("putStream", { kind: "error", error: fail("fileWrite", "no space left") }, { path: new RegExp(walName(1)) });
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [`${walName(1)}: repo1: no space left`] } });
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
     storages[1].verifyAllFaultsExercised();
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [] } });
   });
@@ -231,13 +231,13 @@ describe("heal", () => {
     repos = [repos[0], repository(2, { storage: mounted })];
     await stanzaCreate([repos[1]], CONTROL, ctx);
     await store(repos[0], 5);
-    debt.add(2, walName(5), CLUSTER);
+    missingWal.add(2, walName(5), CLUSTER);
     // archive.info and its copy, when they are checked after the write.
     mounted.plan("stat", { kind: "lie" }, { times: 2 });
     const results = await run();
     mounted.verifyAllFaultsExercised();
     expect(results[1]).toMatchObject({ ok: true, value: { copied: 0, unhealed: [expect.stringContaining("is gone")] } });
-    expect(debt.list(2)).toEqual([walName(5)]);
+    expect(missingWal.list(2)).toEqual([walName(5)]);
   });
 
   it("clears no record for a found file that it cannot make durable", async () => {
@@ -247,12 +247,12 @@ describe("heal", () => {
     repos = [repos[0], repository(2, { storage: mounted })];
     await stanzaCreate([repos[1]], CONTROL, ctx);
     await store(repos[1], 5);
-    debt.add(2, walName(5), CLUSTER);
+    missingWal.add(2, walName(5), CLUSTER);
     mounted.plan("syncPath", { kind: "error", error: fail("pathSync", "unable to sync path") }, { path: /15-1$/ });
     expect((await run())[1]).toMatchObject({ ok: false, error: { kind: "pathSync" } });
-    expect(debt.list(2)).toEqual([walName(5)]);
+    expect(missingWal.list(2)).toEqual([walName(5)]);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 1 } });
-    expect(debt.list(2)).toEqual([]);
+    expect(missingWal.list(2)).toEqual([]);
   });
 
   it("ends with one complete copy of each segment when two hosts heal at once, in directories that both have mounted", async () => {
@@ -272,10 +272,10 @@ describe("heal", () => {
     await stanzaCreate([first, second], CONTROL, ctx);
     await store(first, ...numbers);
     const runs = hosts.map(async (both) => {
-      const own = openDebt(join(temporaryFolder(), "spool"), "demo");
+      const own = openMissingWal(join(temporaryFolder(), "spool"), "demo");
       for (const no of numbers) own.add(2, walName(no), CLUSTER);
       const results = await heal(both, own, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
-      expect(own.repoKeys()).toEqual([]);
+      expect(own.repoIndexes()).toEqual([]);
       return results.map((result) => result.ok && result.value.unhealed);
     });
     expect(await Promise.all(runs)).toEqual(hosts.map(() => [[], []]));
@@ -285,39 +285,39 @@ describe("heal", () => {
 
   it("skips a repository that is still down, with its error", async () => {
     await store(repos[0], 1);
-    debt.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
     storages[1].breakDown(fail("hostConnect", "unreachable"));
     expect(await run()).toMatchObject([{ ok: true }, { ok: false, error: { kind: "hostConnect" } }]);
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
   it("stops on request, and loses nothing", async () => {
     await store(repos[0], 1);
-    debt.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
     ctx.abort();
     expect((await run())[1]).toMatchObject({ ok: false, error: { kind: "term" } });
-    expect(debt.list(2)).toEqual([walName(1)]);
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
   it("ends with the same result however often it is interrupted", async () => {
     await store(repos[0], 1, 2, 3);
     await needFrom(repos[1], 1);
-    debt.add(2, walName(2), CLUSTER);
+    missingWal.add(2, walName(2), CLUSTER);
     for (let writes = 0; writes <= 3; writes++) {
       const memory = new MemoryStorage();
       const base = repository(2, { storage: memory, pass: "second" });
       await stanzaCreate([base], CONTROL, ctx);
       await needFrom(base, 1);
-      debt.add(2, walName(2), CLUSTER);
+      missingWal.add(2, walName(2), CLUSTER);
       const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
-      await heal([repos[0], cut], debt, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
+      await heal([repos[0], cut], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
       const held = await readable(base);
       // Several transfers run at once: all allowed ones have arrived, and no record is cleared for a missing one.
       expect(held.length).toBeGreaterThanOrEqual(writes);
-      expect([...held, ...debt.list(2)]).toContain(walName(2));
-      await heal([repos[0], base], debt, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
+      expect([...held, ...missingWal.list(2)]).toContain(walName(2));
+      await heal([repos[0], base], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
       expect(await readable(base)).toEqual([1, 2, 3].map((no) => walName(no)));
-      expect(debt.list(2)).toEqual([]);
+      expect(missingWal.list(2)).toEqual([]);
     }
   });
 });
@@ -327,40 +327,40 @@ describe("missing WAL of an earlier cluster", () => {
 
   it("is kept apart from the same names of the current one, and copied from the other repository's former archive", async () => {
     await store(repos[0], 1);
-    debt.add(2, walName(1), CLUSTER);
-    debt.add(2, walName(1), later);
-    expect(debt.list(2)).toEqual([walName(1), walName(1)]);
-    expect(debt.list(2, later)).toEqual([walName(1)]);
+    missingWal.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), later);
+    expect(missingWal.list(2)).toEqual([walName(1), walName(1)]);
+    expect(missingWal.list(2, later)).toEqual([walName(1)]);
     // The current cluster is the repositories' own: its missing WAL is copied, the other one's is reported.
     const [, answer] = await run();
     expect(answer).toMatchObject({ ok: false, error: { kind: "archiveMismatch" } });
-    expect(debt.list(2)).toEqual([walName(1)]);
-    expect(debt.clusters(2)).toEqual(expect.arrayContaining([later]));
+    expect(missingWal.list(2)).toEqual([walName(1)]);
+    expect(missingWal.clusters(2)).toEqual(expect.arrayContaining([later]));
     expect(await readable(repos[1])).toEqual([walName(1)]);
   });
 });
 
-describe("payDebts", () => {
+describe("copyMissingWal", () => {
   it("copies one repository's missing WAL without listing archives, and skips another writer's files", async () => {
     await store(repos[0], 1, 2, 3);
-    for (const no of [1, 2, 3, 4]) debt.add(2, walName(no), CLUSTER);
+    for (const no of [1, 2, 3, 4]) missingWal.add(2, walName(no), CLUSTER);
     ready = [walName(3)];
     const taken = new Set([walName(2)]);
     const claims = { claim: (_: number, name: string) => !taken.has(name), release: () => {} };
     const localWal = { prepare: async () => null, listReady: async () => ready };
     const before = storages[0].calls("list").length;
-    const healed = await payDebts(repos[1], repos, CLUSTER, { debt, local: localWal, claims }, ctx);
+    const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: localWal, claims }, ctx);
     expect(healed).toEqual({ copied: 1, settled: 0, unhealed: [`${walName(4)}: neither a repository nor pg_wal has it`] });
-    expect(debt.list(2)).toEqual([walName(2), walName(3), walName(4)]);
+    expect(missingWal.list(2)).toEqual([walName(2), walName(3), walName(4)]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
     // One lookup for each requested name.
     expect(storages[0].calls("list").length - before).toBe(2);
   });
 
   it("names the repository that did not answer", async () => {
-    debt.add(2, walName(1), CLUSTER);
+    missingWal.add(2, walName(1), CLUSTER);
     storages[0].breakDown(fail("hostConnect", "unreachable", { retryable: true }));
-    const healed = await payDebts(repos[1], repos, CLUSTER, { debt, local: null, claims: null }, ctx);
+    const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: null, claims: null }, ctx);
     expect(healed.unhealed).toEqual([expect.stringMatching(new RegExp(`^${walName(1)}: repo1: unable to load info file`))]);
   });
 });

@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { oweInherited, settleInherited } from "../../../../runtime/operations/heal/inheritedWal";
+import { recordInherited, settleInherited } from "../../../../runtime/operations/heal/inheritedWal";
 import { fail } from "../../../../runtime/base/errors";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
-import { type DebtStore, openDebt } from "../../../../runtime/local/debt";
+import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import { openLocalWal } from "../../../../runtime/operations/shared/localWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
@@ -22,14 +22,14 @@ const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden"
 const HISTORY = "00000003.history";
 
 let ctx: TestContext<HeldClock>;
-let debt: DebtStore;
+let missingWal: MissingWalStore;
 let storages: FaultyStorage[];
 let repos: Repository[];
 let walDirectory: string;
 
 beforeEach(async () => {
   ctx = testContext({ clock: new HeldClock() });
-  debt = openDebt(join(temporaryFolder(), "spool"), "demo");
+  missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
   storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
   walDirectory = join(temporaryFolder(), "pg_wal");
@@ -47,10 +47,10 @@ function promote(...names: readonly string[]): Promise<void> {
   const at = (segments: number): string => formatLsn(BigInt(segments * WAL_SIZE_BYTES));
   writeFileSync(join(walDirectory, HISTORY), `1\t${at(6.5)}\tno recovery target specified\n\n2\t${at(9)}\tno recovery target specified\n`);
   for (const name of [...names, "archive_status", "00000002.history", `${walName(6)}.partial`]) writeFileSync(join(walDirectory, name), "");
-  return ctx.clock.until(oweInherited(HISTORY, { repos, debt, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES }, ctx));
+  return ctx.clock.until(recordInherited(HISTORY, { repos, missingWal, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES }, ctx));
 }
 
-const owed = (repoKey: number): string[] => debt.list(repoKey, CLUSTER);
+const owed = (repoIndex: number): string[] => missingWal.list(repoIndex, CLUSTER);
 
 describe("what a promoted server inherits", () => {
   it("is recorded as missing if a repository lacks it and a backup needs it, on every earlier timeline", async () => {
@@ -90,7 +90,7 @@ describe("what a promoted server inherits", () => {
 
 describe("a command without a later worker", () => {
   const settle = (mayWrite = true): Promise<void> => {
-    const parts = { repos, debt, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES };
+    const parts = { repos, missingWal, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES };
     const local = openLocalWal(walDirectory, CLUSTER, true);
     return ctx.clock.until(settleInherited(HISTORY, { ...parts, local, timeoutMs: 60_000, mayWrite: () => mayWrite }, ctx));
   };

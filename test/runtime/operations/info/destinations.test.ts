@@ -43,9 +43,9 @@ it("finds the newest full backup and the newest complete segment of each reposit
 });
 
 it("distinguishes an unreadable repository from an empty one", () => {
-  const line = destinationLine({ repoKey: 2, ok: false, error: fail("hostConnect", "unable to connect to 's3.example.net'") });
+  const line = destinationLine({ repoIndex: 2, ok: false, error: fail("hostConnect", "unable to connect to 's3.example.net'") });
   expect(line).toBe("repo2: cannot be read: [HostConnectError] unable to connect to 's3.example.net'");
-  expect(destinationsJson("demo", [{ repoKey: 2, ok: false, error: fail("hostConnect", "unable to connect") }])).toEqual({
+  expect(destinationsJson("demo", [{ repoIndex: 2, ok: false, error: fail("hostConnect", "unable to connect") }])).toEqual({
     name: "demo",
     repo: [{ error: "[HostConnectError] unable to connect", key: 2 }],
   });
@@ -57,7 +57,7 @@ const newest = { label: "20270107-031500F", stoppedAtS: NOW_S - 9 * 86_400 };
 it("compares the newest full backup with the expectation", () => {
   expect(fullError(2, null, "ever", NOW_S)).toMatchObject({
     kind: "backupSetInvalid",
-    repoKey: 2,
+    repoIndex: 2,
     message: expect.stringContaining("no full backup"),
   });
   expect(fullError(2, newest, "ever", NOW_S)).toBeNull();

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { type JsonValue, parseJson, renderJson } from "../../../../runtime/format/repository/json";
-import { openDebt } from "../../../../runtime/local/debt";
+import { openMissingWal } from "../../../../runtime/local/missingWal";
 import { collectInfo, infoJson, progressJson, type InfoOptions, type InfoReport } from "../../../../runtime/operations/info/info";
 import { infoText, progressText } from "../../../../runtime/operations/info/infoText";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
@@ -37,7 +37,7 @@ async function golden(version: "2.45" | "2.60", key: number): Promise<Repository
 }
 
 const report = (repos: readonly Repository[], more: Partial<InfoOptions> = {}): Promise<InfoReport> =>
-  collectInfo(repos, openDebt(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more }, ctx);
+  collectInfo(repos, openMissingWal(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more }, ctx);
 
 /** Stock's output for these repositories only. */
 function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
@@ -160,10 +160,10 @@ describe("the state of a stanza", () => {
   });
 
   it("shows a repository's missing WAL", async () => {
-    const debt = openDebt(join(temporaryFolder(), "spool"), "demo");
-    debt.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
+    const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
+    missingWal.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
-    const found = await collectInfo(repos, debt, OPTIONS, ctx);
+    const found = await collectInfo(repos, missingWal, OPTIONS, ctx);
     expect(infoText(found)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
     expect(renderJson(infoJson(found))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
   });

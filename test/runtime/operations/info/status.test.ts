@@ -42,7 +42,7 @@ beforeEach(() => {
 const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   stanza: "demo",
   repos,
-  owed: () => [],
+  missingWal: () => [],
   dropped: () => [],
   expectFull: () => undefined,
   waiting: { count: 0, oldestAtS: null },
@@ -105,7 +105,7 @@ describe("the screen", () => {
     await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     await makeStanza(second, { versions: ["18"], backups: [], wal: {} });
     const more: Partial<StatusInput> = {
-      owed: (repoKey) => (repoKey === 2 ? ["000000010000000000000004"] : []),
+      missingWal: (repoIndex) => (repoIndex === 2 ? ["000000010000000000000004"] : []),
       expectFull: () => 86_400,
       waiting: { count: 3, oldestAtS: NOW_S - 40 },
       running: [{ what: "backup", percent: 43 }],

@@ -4,7 +4,7 @@ import { serverControl } from "../../../../runtime/operations/recover/control";
 import type { HostFacts } from "../../../../runtime/operations/recover/hostFacts";
 import { planRecover, type PlanInput, planText } from "../../../../runtime/operations/recover/recoverPlan";
 import { newTimelineSettings, withoutNewTimeline } from "../../../../runtime/operations/recover/newTimeline";
-import { walWay } from "../../../../runtime/operations/recover/way";
+import { replayPath } from "../../../../runtime/operations/recover/replayPath";
 
 const DATA = "/var/lib/postgresql/17/main";
 const GIB = 1024 ** 3;
@@ -36,8 +36,8 @@ const INPUT: PlanInput = {
   },
   facts: FACTS,
   source: {
-    repoKey: 1,
-    place: "/mnt/nas",
+    repoIndex: 1,
+    location: "/mnt/nas",
     label: "20261120-020015F",
     stoppedAtS: 500,
     pgVersion: "17",
@@ -53,7 +53,7 @@ const INPUT: PlanInput = {
   },
   live: { dataDirectory: DATA, inRecovery: false, archiveMode: "on", lsn: "0/A000000" },
   control: { stop: ["systemctl", "stop", "p"], start: ["systemctl", "start", "p"], asAccount: false },
-  room: [
+  freeSpace: [
     { device: 1, freeBytes: 2 * GIB },
     { device: 2, freeBytes: 2 * GIB },
   ],
@@ -81,7 +81,7 @@ describe("the plan of recover", () => {
     const plan = planRecover(INPUT);
     expect(plan.moves.map(({ from }) => from)).toEqual(["/space/one/PG_17_202406281", "/wal/17", DATA]);
     expect(plan.moves.every(({ from, to }) => to === `${from}.before-recover-20261121-053000`)).toBe(true);
-    expect(plan.restoreWords).toEqual(["--delta", "--set=20261120-020015F", "--type=default", "--link-map=pg_wal=/wal/17"]);
+    expect(plan.restoreArgs).toEqual(["--delta", "--set=20261120-020015F", "--type=default", "--link-map=pg_wal=/wal/17"]);
     expect(planText(plan, INPUT)).toContain("replays  WAL 000000010000000000000002 to 000000010000000000000009, 8 segment(s)");
   });
 
@@ -102,8 +102,8 @@ describe("the plan of recover", () => {
     ],
     ["a silent server", { live: null }, /^pgRunning: .*accepts no connection/],
     ["a running backup", { running: "backup" }, /^lockAcquire/],
-    ["too little space", { room: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: not enough space for/],
-    ["too little space for two on one disk", { room: INPUT.room.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
+    ["too little space", { freeSpace: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: not enough space for/],
+    ["too little space for two on one disk", { freeSpace: INPUT.freeSpace.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
     ["a time in the future", { request: target("time", "2036-01-01 00:00:00Z") }, /^optionInvalidValue: .*now it is/],
     [
       "a time after the dead server's WAL",
@@ -153,8 +153,8 @@ describe("who stops and starts it", () => {
 describe("the path of the WAL", () => {
   const SEGMENT = 16 * 1024 * 1024;
   const stored = (...names: string[]) => new Map(names.map((name) => [name.padStart(24, "0"), 10]));
-  const way = (names: Map<string, number>, followed: Parameters<typeof walWay>[2] = null) =>
-    walWay(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, followed, SEGMENT);
+  const way = (names: Map<string, number>, followed: Parameters<typeof replayPath>[2] = null) =>
+    replayPath(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, followed, SEGMENT);
 
   test("ends where a segment is missing, and reports it if later ones exist", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"];

@@ -81,7 +81,7 @@ describe("several repositories are one source", () => {
   it("that continues with the next one when a file breaks off", async () => {
     await runBackup(repos, data, ctx);
     first.plan("read", { kind: "break", sizeBytes: 700, error: fail("hostConnect", "connection reset") }, { path: /large\.bin/ });
-    expect((await restoreTo(target)).repoKey).toBe(1);
+    expect((await restoreTo(target)).repoIndex).toBe(1);
     requireRestored(target);
     expect(warnings().filter((text) => text.startsWith("repo1: ["))).toEqual(["repo1: [HostConnectError] connection reset"]);
     first.verifyAllFaultsExercised();
@@ -114,12 +114,12 @@ describe("several repositories are one source", () => {
     // The increment's own file, and one that it refers to.
     await first.put(`backup/demo/${incr}/pg_data/large.bin.zst`, Buffer.from("damaged"));
     await first.remove(`backup/demo/${full}/pg_data/notes/20007.zst`);
-    expect(await restoreTo(target)).toMatchObject({ repoKey: 1, label: incr });
+    expect(await restoreTo(target)).toMatchObject({ repoIndex: 1, label: incr });
     requireRestored(target);
     expect(warnings().filter((text) => text.startsWith("repo1: ["))).toHaveLength(2);
     // Also in the other direction, by the other one's label.
     await second.remove(`backup/demo/${own}/pg_data/notes/20008.gz`);
-    expect(await restoreTo(join(folder, "again"), repos, { set: own })).toMatchObject({ repoKey: 2, label: own });
+    expect(await restoreTo(join(folder, "again"), repos, { set: own })).toMatchObject({ repoIndex: 2, label: own });
     requireRestored(join(folder, "again"));
   });
 
@@ -129,10 +129,10 @@ describe("several repositories are one source", () => {
     await runBackup([repos[1]], data, ctx, {}, { stop: { lsn: "0/400200" } });
     const [label = ""] = await labels(repos[0]);
     for (const name of ["backup.manifest", "backup.manifest.copy"]) await first.put(`backup/demo/${label}/${name}`, Buffer.from("damaged"));
-    expect((await restoreTo(target)).repoKey).toBe(2);
+    expect((await restoreTo(target)).repoIndex).toBe(2);
     requireRestored(target);
     expect(warnings()).toContain(`repo1: no repository can restore backup ${label}`);
-    await expect(restoreTo(join(folder, "one"), [repos[0]])).rejects.toMatchObject({ kind: "format", repoKey: undefined });
+    await expect(restoreTo(join(folder, "one"), [repos[0]])).rejects.toMatchObject({ kind: "format", repoIndex: undefined });
     await expect(restoreTo(join(folder, "named"), repos, { set: label })).rejects.toMatchObject({ kind: "format" });
   });
 

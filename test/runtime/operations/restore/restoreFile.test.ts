@@ -49,7 +49,7 @@ afterEach(() => {
 function restore(job: Partial<RestoreFileJob> = {}, repos: readonly Repository[] = [chain.repo]): Promise<RestoreFileResult> {
   const block = chain.source();
   const sources = repos.map((_, index) => ({
-    repoKey: index + 1,
+    repoIndex: index + 1,
     path: block.mapPath,
     range: null,
     sizeRepoBytes: block.mapOffsetBytes + block.mapSizeBytes,
@@ -114,7 +114,7 @@ describe("the destination of a restored file", () => {
 
 describe("restoring a block incremental file", () => {
   it("restores its bytes, mode and time", async () => {
-    expect(await restore()).toEqual({ repoKey: 1, kept: false, warnings: [] });
+    expect(await restore()).toEqual({ repoIndex: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
     expect([statSync(path).mode & 0o777, statSync(path).mtimeMs / 1000]).toEqual([0o640, 1_795_158_239]);
   });
@@ -130,18 +130,18 @@ describe("restoring a block incremental file", () => {
     before.fill(7, 3 * BLOCK, 3 * BLOCK + 1);
     writeFileSync(path, before);
     // Only the incremental, which holds block 3, is readable.
-    expect(await restore({ delta: true }, [damaged(FULL)])).toEqual({ repoKey: 1, kept: false, warnings: [] });
+    expect(await restore({ delta: true }, [damaged(FULL)])).toEqual({ repoIndex: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
-    expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+    expect(await restore({ delta: true })).toEqual({ repoIndex: null, kept: true, warnings: [] });
   });
 
   it("as a delta leaves a right file alone, and corrects its time", async () => {
     await restore();
     const before = statSync(path, { bigint: true });
-    expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+    expect(await restore({ delta: true })).toEqual({ repoIndex: null, kept: true, warnings: [] });
     expect(statSync(path, { bigint: true }).ctimeNs).toBe(before.ctimeNs);
     utimesSync(path, 1, 1);
-    expect(await restore({ delta: true })).toEqual({ repoKey: null, kept: true, warnings: [] });
+    expect(await restore({ delta: true })).toEqual({ repoIndex: null, kept: true, warnings: [] });
     expect(statSync(path).mtimeMs).toBe(1_795_158_239_000);
   });
 
@@ -150,7 +150,7 @@ describe("restoring a block incremental file", () => {
     const middle = Math.floor(content.length / 2);
     content.fill(0, middle, middle + 64);
     const result = await restore({}, [damaged(FULL, content), chain.repo]);
-    expect(result).toEqual({ repoKey: 2, kept: false, warnings: [expect.stringMatching(/^repo1: \[ChecksumError\] error restoring/)] });
+    expect(result).toEqual({ repoIndex: 2, kept: false, warnings: [expect.stringMatching(/^repo1: \[ChecksumError\] error restoring/)] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 
@@ -169,7 +169,7 @@ describe("restoring a block incremental file", () => {
     const checksums = Buffer.from(map.checksums);
     checksums.set((await loadBlockHash()).hash(before.subarray(20 * BLOCK, 21 * BLOCK), 6), 20 * 6);
     const lied = await chain.withMap({ ...map, checksums });
-    expect(await restore({ delta: true }, [lied])).toEqual({ repoKey: 1, kept: false, warnings: [] });
+    expect(await restore({ delta: true }, [lied])).toEqual({ repoIndex: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 });

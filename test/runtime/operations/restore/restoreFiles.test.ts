@@ -68,7 +68,7 @@ async function bundle({ compressType, pass, raw }: Plan, gapBytes = 0): Promise<
       modifiedAtS: 1_795_158_239 + index,
       owner: null,
       delta: false,
-      sources: [{ repoKey: 1, path: BUNDLE, range, sizeRepoBytes: stored.length, compressType, cipherPass: pass, raw }],
+      sources: [{ repoIndex: 1, path: BUNDLE, range, sizeRepoBytes: stored.length, compressType, cipherPass: pass, raw }],
     };
   });
   await memory.put(BUNDLE, Buffer.concat(parts));
@@ -98,7 +98,7 @@ describe("adjacent files in a bundle", () => {
     requireRestored();
     expect(outcomes).toHaveLength(COUNT);
     for (const [index, outcome] of outcomes.entries())
-      expect(outcome).toEqual({ ok: true, value: { repoKey: index === 3 ? null : 1, kept: false, warnings: [] } });
+      expect(outcome).toEqual({ ok: true, value: { repoIndex: index === 3 ? null : 1, kept: false, warnings: [] } });
     expect(storage.calls("read")).toEqual([BUNDLE]);
   });
 

@@ -231,7 +231,7 @@ describe("the location of a file's bytes", () => {
 
   it("is the backup's own directory, or an earlier one's", () => {
     expect(sourceOf(1, "demo", GOLDEN, find("pg_data/backup_label"))).toEqual({
-      repoKey: 1,
+      repoIndex: 1,
       path: `backup/demo/${GOLDEN.label}/pg_data/backup_label`,
       range: null,
       sizeRepoBytes: find("pg_data/backup_label").sizeRepoBytes,
@@ -245,7 +245,7 @@ describe("the location of a file's bytes", () => {
   it("is an extent of a bundle, raw if the backup says so", () => {
     const manifest: Manifest = { ...GOLDEN, bundleRaw: true, cipherPass: "pass", options: { ...GOLDEN.options, compressType: "zst" } };
     expect(sourceOf(2, "demo", manifest, { ...row, bundle: { id: 3, offsetBytes: 100 } })).toEqual({
-      repoKey: 2,
+      repoIndex: 2,
       path: `backup/demo/${GOLDEN.label}/bundle/3`,
       range: { offsetBytes: 100, sizeBytes: 7 },
       sizeRepoBytes: 7,

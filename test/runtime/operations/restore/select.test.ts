@@ -16,14 +16,14 @@ import { vectorText } from "../../format/vectors";
 const INFO = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden");
 const FULL = INFO.backups[0] as BackupInfoEntry;
 const REQUEST: SelectRequest = { set: undefined, type: "default", target: undefined, targetTimeS: null, timelines: new Map() };
-const repo = (repoKey: number, backups: readonly BackupInfoEntry[] = INFO.backups, more: Partial<BackupInfo> = {}): RepoBackups => ({
-  repoKey,
+const repo = (repoIndex: number, backups: readonly BackupInfoEntry[] = INFO.backups, more: Partial<BackupInfo> = {}): RepoBackups => ({
+  repoIndex,
   info: { ...INFO, ...more, backups },
   error: null,
 });
 const labelOf = (repos: readonly RepoBackups[], request: Partial<SelectRequest> = {}): string => {
-  const { repoKey, entry } = selectBackup(repos, { ...REQUEST, ...request });
-  return `repo${repoKey} ${entry.label}`;
+  const { repoIndex, entry } = selectBackup(repos, { ...REQUEST, ...request });
+  return `repo${repoIndex} ${entry.label}`;
 };
 const backupAt = (second: number): BackupInfoEntry => ({
   ...FULL,
@@ -35,7 +35,7 @@ const backupAt = (second: number): BackupInfoEntry => ({
 describe("the backup to restore", () => {
   it("is the newest of the first readable repository", () => {
     expect(labelOf([repo(1), repo(2)])).toBe("repo1 20261120-065325F_20261120-065552I");
-    const broken: RepoBackups = { repoKey: 1, info: null, error: fail("hostConnect", "unreachable") };
+    const broken: RepoBackups = { repoIndex: 1, info: null, error: fail("hostConnect", "unreachable") };
     expect(labelOf([broken, repo(2, [], {}), repo(3)])).toBe("repo3 20261120-065325F_20261120-065552I");
   });
 
@@ -96,7 +96,7 @@ describe("the backup to restore", () => {
   });
 
   it("cannot be chosen when no repository is readable (103)", () => {
-    const broken: RepoBackups = { repoKey: 1, info: null, error: fail("crypto", "wrong passphrase") };
+    const broken: RepoBackups = { repoIndex: 1, info: null, error: fail("crypto", "wrong passphrase") };
     expect(() => labelOf([broken])).toThrow(
       expect.objectContaining({
         kind: "repoInvalid",
@@ -107,10 +107,10 @@ describe("the backup to restore", () => {
   });
 
   it("reports the skipped ones, and its cluster", () => {
-    const broken: RepoBackups = { repoKey: 1, info: null, error: fail("hostConnect", "unreachable") };
+    const broken: RepoBackups = { repoIndex: 1, info: null, error: fail("hostConnect", "unreachable") };
     const late = backupAt(60);
     expect(selectBackup([broken, repo(2, [backupAt(10), late])], { ...REQUEST, type: "time", target: "x", targetTimeS: 1030 })).toEqual({
-      repoKey: 2,
+      repoIndex: 2,
       entry: backupAt(10),
       systemId: INFO.history[0]?.systemId,
       refused: ["repo1: [HostConnectError] unreachable", `repo2: ${late.label}: stopped at or after the target time`],

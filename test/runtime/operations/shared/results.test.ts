@@ -3,8 +3,12 @@ import { fail } from "../../../../runtime/base/errors";
 import type { RepoResult } from "../../../../runtime/base/parallel";
 import { combinedError, policyError, repoErrorLine } from "../../../../runtime/operations/shared/results";
 
-const good = (repoKey: number): RepoResult<null> => ({ repoKey, ok: true, value: null });
-const bad = (repoKey: number, hint: string): RepoResult<null> => ({ repoKey, ok: false, error: fail("access", `refused ${repoKey}`, { hint }) });
+const good = (repoIndex: number): RepoResult<null> => ({ repoIndex, ok: true, value: null });
+const bad = (repoIndex: number, hint: string): RepoResult<null> => ({
+  repoIndex,
+  ok: false,
+  error: fail("access", `refused ${repoIndex}`, { hint }),
+});
 
 describe("the outcome of a verb over several repositories", () => {
   it("is fine when all are", () => {
@@ -37,14 +41,14 @@ describe("the outcome of a verb over several repositories", () => {
 
   it("is fine for a judging verb as long as the healthy ones satisfy the policy", () => {
     const some = [good(1), bad(2, "a")];
-    expect(policyError("check", some, { mode: "any", repoKeys: [] })).toBeNull();
-    expect(policyError("check", some, { mode: "named", repoKeys: [1] })).toBeNull();
-    expect(policyError("check", some, { mode: "named", repoKeys: [1, 2] })).toMatchObject({ exitCode: 104 });
-    expect(policyError("check", some, { mode: "all", repoKeys: [] })).toMatchObject({ exitCode: 104 });
-    expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoKeys: [] })).toMatchObject({ exitCode: 103 });
+    expect(policyError("check", some, { mode: "any", repoIndexes: [] })).toBeNull();
+    expect(policyError("check", some, { mode: "named", repoIndexes: [1] })).toBeNull();
+    expect(policyError("check", some, { mode: "named", repoIndexes: [1, 2] })).toMatchObject({ exitCode: 104 });
+    expect(policyError("check", some, { mode: "all", repoIndexes: [] })).toMatchObject({ exitCode: 104 });
+    expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoIndexes: [] })).toMatchObject({ exitCode: 103 });
     // One repository alone, by `--repo`: a policy that names another one does not blame it.
-    expect(policyError("info", [good(2)], { mode: "named", repoKeys: [1] })).toBeNull();
-    expect(policyError("info", [bad(2, "a")], { mode: "any", repoKeys: [] })).toMatchObject({ kind: "access" });
+    expect(policyError("info", [good(2)], { mode: "named", repoIndexes: [1] })).toBeNull();
+    expect(policyError("info", [bad(2, "a")], { mode: "any", repoIndexes: [] })).toMatchObject({ kind: "access" });
   });
 
   it("has stock's line for a repository", () => {

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { decryptBytes } from "../../../../runtime/format/codec/cipher";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
-import { expireServerFiles, findServerFiles, keepServerFiles, placeServerFiles } from "../../../../runtime/operations/shared/serverFiles";
+import { expireServerFiles, findServerFiles, keepServerFiles, writeServerFiles } from "../../../../runtime/operations/shared/serverFiles";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
 import type { Session } from "../../../../runtime/postgres/session";
@@ -139,13 +139,13 @@ describe("configuration files outside the data directory", () => {
     await keep();
     const files = (await findServerFiles(plain, { label: LABEL })) ?? [];
     const below = join(folder, "new");
-    expect(await placeServerFiles(files, below, () => null)).toEqual(files.map((file) => join(below, file.path)));
+    expect(await writeServerFiles(files, below, () => null)).toEqual(files.map((file) => join(below, file.path)));
     expect(readFileSync(join(below, etc, "conf.d/10.conf"), "utf8")).toBe("work_mem = '1MB'\n");
     expect(statSync(join(below, etc, "pg_hba.conf")).mode & 0o777).toBe(0o640);
 
     writeFileSync(join(etc, "names"), "the installer's\n");
     for (let turn = 0; turn < 2; turn++) {
-      await placeServerFiles(files, "/", () => null);
+      await writeServerFiles(files, "/", () => null);
       expect(readFileSync(join(etc, "names"), "utf8")).toBe("shop\n");
       writeFileSync(join(etc, "names"), "again\n");
     }

@@ -34,7 +34,7 @@ describe("waiting for a segment", () => {
     await expect(ctx.clock.until(run)).rejects.toMatchObject({
       kind: "archiveTimeout",
       exitCode: 82,
-      repoKey: 2,
+      repoIndex: 2,
       message: `WAL segment ${walName(1)} was not archived to repo2 before the 5000ms timeout`,
     });
     expect(storage.calls("list").filter((path) => path.includes("15-1")).length).toBeLessThan(15);

@@ -33,8 +33,8 @@ describe("stanza-create", () => {
   it("gives an encrypted repository its own two passphrases", async () => {
     const repos = [1, 2].map((key) => repository(key, { pass: `pass${key}` }));
     expect(await stanzaCreate(repos, CONTROL, ctx)).toEqual([
-      { repoKey: 1, ok: true, value: "created" },
-      { repoKey: 2, ok: true, value: "created" },
+      { repoIndex: 1, ok: true, value: "created" },
+      { repoIndex: 2, ok: true, value: "created" },
     ]);
     const passes = [];
     for (const repo of repos) passes.push((await loadArchiveInfo(repo)).cipherPass, (await loadBackupInfo(repo)).cipherPass);
@@ -44,7 +44,7 @@ describe("stanza-create", () => {
 
   it("changes nothing when it runs again", async () => {
     const storage = new FaultyStorage(await created("secret"));
-    expect(await stanzaCreate([repository(1, { storage, pass: "secret" })], CONTROL, ctx)).toEqual([{ repoKey: 1, ok: true, value: "valid" }]);
+    expect(await stanzaCreate([repository(1, { storage, pass: "secret" })], CONTROL, ctx)).toEqual([{ repoIndex: 1, ok: true, value: "valid" }]);
     expect(storage.writeCount).toBe(0);
   });
 
@@ -53,7 +53,7 @@ describe("stanza-create", () => {
     const repo = repository(1, { storage, pass: "secret" });
     const pass = (await loadArchiveInfo(repo)).cipherPass;
     storage.files.delete(path);
-    expect(await stanzaCreate([repo], CONTROL, ctx)).toEqual([{ repoKey: 1, ok: true, value: "valid" }]);
+    expect(await stanzaCreate([repo], CONTROL, ctx)).toEqual([{ repoIndex: 1, ok: true, value: "valid" }]);
     expect(storage.paths()).toEqual(INFOS);
     expect((await loadArchiveInfo(repo)).cipherPass).toBe(pass);
   });
@@ -89,7 +89,7 @@ describe("stanza-create", () => {
   it("refuses (28) a stanza of another cluster", async () => {
     const storage = await created();
     const [answer] = await stanzaCreate([repository(1, { storage })], OTHER_CONTROL, ctx);
-    expect(answer).toMatchObject({ ok: false, error: { kind: "fileInvalid", exitCode: 28, repoKey: 1 } });
+    expect(answer).toMatchObject({ ok: false, error: { kind: "fileInvalid", exitCode: 28, repoIndex: 1 } });
     expect(answer).toHaveProperty("error.message", expect.stringContaining(`system-id ${CONTROL.systemId}`));
   });
 

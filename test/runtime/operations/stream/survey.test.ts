@@ -6,7 +6,7 @@ import { infoText } from "../../../../runtime/operations/info/infoText";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { surveyStream } from "../../../../runtime/operations/stream/survey";
 import { verify } from "../../../../runtime/operations/verify/verify";
-import { openDebt } from "../../../../runtime/local/debt";
+import { openMissingWal } from "../../../../runtime/local/missingWal";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
@@ -45,7 +45,7 @@ it("shows the newest position that a recovery could reach, and nothing without a
 it("shows it in info: in the text, and in JSON under our own key that stock's readers skip", async () => {
   const none = { held: false, repos: [] };
   const options = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: none, restore: none } };
-  const look = () => collectInfo([repo], openDebt(`${temporaryFolder()}/spool`, "demo"), options, ctx);
+  const look = () => collectInfo([repo], openMissingWal(`${temporaryFolder()}/spool`, "demo"), options, ctx);
   expect(renderJson(infoJson(await look()))).not.toContain("wal-stream");
   await stream(walName(5), "1", 0, 100);
   const report = await look();

@@ -140,7 +140,7 @@ describe("verify", () => {
     await backup("20261120-000000F", 2, { PG_VERSION: "15\n", "base/1/1": "first" });
     const none = { missing: 0, checksumInvalid: 0, sizeInvalid: 0, other: 0 };
     expect(await run()).toEqual({
-      repoKey: 1,
+      repoIndex: 1,
       ok: true,
       stream: { total: 0, valid: 0 },
       archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
@@ -342,7 +342,7 @@ describe("verify", () => {
           [2, other],
         ]),
       ),
-    ).toEqual([{ repoKeys: [1, 2], text: expect.stringMatching(/00000002\.history differs between repo1, repo2$/) }]);
+    ).toEqual([{ repoIndexes: [1, 2], text: expect.stringMatching(/00000002\.history differs between repo1, repo2$/) }]);
     await store(repo, ["00000002.history", Buffer.from("\u0001")], [label, Buffer.from(labelText(walName(2)))]);
     expect(await run()).toMatchObject({
       ok: false,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseDeleteResult, parseListPage } from "../../../../runtime/storage/s3/answer";
 
-const scene = { repoKey: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
+const scene = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
 const list = (inner: string) => parseListPage(`<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`, scene);
 const contents = (key: string) =>
   `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>7</Size></Contents>`;
@@ -26,7 +26,7 @@ test("without a token the next page starts after the greatest name, and after al
 });
 
 test("any other answer is an error of the service", () => {
-  const thrown = expect.objectContaining({ kind: "service", repoKey: 2 });
+  const thrown = expect.objectContaining({ kind: "service", repoIndex: 2 });
   expect(() => parseListPage("<html></html>", scene)).toThrow("unable to list 's3://b': the answer is 'html'");
   expect(() => parseListPage("nothing", scene)).toThrow(thrown);
   expect(() => list("<Contents><Key>a</Key><Size>x</Size><LastModified>y</LastModified></Contents>")).toThrow(

@@ -33,7 +33,7 @@ const quirks = (id: string, more: Partial<S3Quirks> = {}): S3Quirks => {
 };
 const open = (more: Partial<S3Options> = {}, deps: { clock?: Clock; ioTimeoutMs?: number } = {}): S3Storage => {
   const options: S3Options = {
-    repoKey: 2,
+    repoIndex: 2,
     path: "/repo",
     bucket: "bkt",
     endpoint: `http://127.0.0.1:${double.port}`,
@@ -97,7 +97,7 @@ describe("retries", () => {
       kind: "service",
       exitCode: 101,
       retryable: true,
-      repoKey: 2,
+      repoIndex: 2,
       path: "f",
       message: "unable to put 's3://bkt/repo/f': [503] SlowDown: Please reduce your request rate. (after 6 attempts)",
     });

@@ -43,7 +43,7 @@ function tokenFile(token: string): string {
 const deps = { clock: systemClock, signal: new AbortController().signal, ioTimeoutMs: 400, readFile: readFileSync };
 
 async function fetchPlain(source: S3KeySource, ca?: string): Promise<object> {
-  const { key, keySecret, token, expiresAtMs } = await fetchCredentials(source, { repoKey: 2, ...(ca === undefined ? {} : { ca }) }, deps);
+  const { key, keySecret, token, expiresAtMs } = await fetchCredentials(source, { repoIndex: 2, ...(ca === undefined ? {} : { ca }) }, deps);
   return { key: key.reveal(), secret: keySecret.reveal(), token: token?.reveal(), expiresAtMs };
 }
 
@@ -54,7 +54,7 @@ async function refusal(source: S3KeySource, ca?: string): Promise<string> {
     (reason: unknown) => reason,
   );
   if (!(error instanceof BackupError)) throw new Error(`no error: ${String(error)}`);
-  expect(error.repoKey).toBe(2);
+  expect(error.repoIndex).toBe(2);
   const text = [`${error.kind}: ${error.message}`, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n");
   expect(text).not.toContain("planted");
   return text;

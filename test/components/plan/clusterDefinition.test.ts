@@ -1,24 +1,24 @@
 /** What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its path. */
 import { describe, expect, test } from "vitest";
-import type { ClusterFile } from "../../../components/plan/cluster/clusterFile";
-import { checkClusterFile } from "../../../components/plan/cluster/clusterFile";
+import type { DeclaredCluster } from "../../../components/plan/cluster/planCluster";
+import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";
 import { majorOf, POSTGRES_IMAGES } from "../../../components/plan/cluster/images";
 import { checkPlugin } from "../../../components/plan/rules/plugin";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { resolved } from "../clusters";
 import { BUCKET, NAS, R2 } from "../plans";
 
-function codes(over: Partial<ClusterFile>, attached = false): string[] {
-  return checkClusterFile(resolved(over), attached).map(({ code, path }) => `${code} ${path}`);
+function codes(over: Partial<DeclaredCluster>, attached = false): string[] {
+  return checkClusterPlan(resolved(over), attached).map(({ code, path }) => `${code} ${path}`);
 }
 
 const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" } };
 const RECOVERY = { stanza: "orders-old", repositories: { repo1: BUCKET, repo2: R2 } };
 
 const COLD = { online: false, cron: "0 5 * * *", keepDays: 7 };
-const ALONE: Partial<ClusterFile> = { engine: "volumeSnapshot", repositories: {}, drills: undefined, schedules: { full: { cron: "0 3 * * *" } } };
+const ALONE: Partial<DeclaredCluster> = { engine: "volumeSnapshot", repositories: {}, drills: undefined, schedules: { full: { cron: "0 3 * * *" } } };
 
-const CASES: readonly (readonly [what: string, over: Partial<ClusterFile>, expected: readonly string[]])[] = [
+const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
   ["alerts of an engine with metrics", { monitoring: { prometheusRule: true } }, []],
   [

@@ -13,7 +13,7 @@ const UNITS_S: ReadonlyMap<string, bigint> = new Map([
  * `2h` (before `beforeUs`), `2026-11-21`, `2026-11-21 08:00`, `2026-11-21 08:00:00.5+01`; without a zone, this process'
  * local time. Microseconds since 1970. @throws format
  */
-export function parseMoment(text: string, beforeUs: bigint): bigint {
+export function parseTimeOrAge(text: string, beforeUs: bigint): bigint {
   const [, count = "", unit = ""] = /^(\d{1,9}) ?([a-z])$/.exec(text) ?? [];
   const unitSeconds = UNITS_S.get(unit);
   if (unitSeconds !== undefined) return beforeUs - BigInt(count) * unitSeconds * 1_000_000n;

@@ -22,7 +22,7 @@ import { archivedOf, isNeeded, SEGMENT } from "./needed";
 import { settle } from "./settle";
 import type { WalWindow } from "./walWindow";
 
-export interface LaneOptions {
+export interface StreamWorkerOptions {
   readonly cluster: ClusterIdentity;
   readonly timeline: number;
   readonly segmentSizeBytes: number;
@@ -35,13 +35,13 @@ export interface LaneOptions {
    * WAL files that the archive may lack and that a recovery needs before the session's first segment: by name, in any
    * order.
    */
-  readonly owed: readonly string[];
+  readonly missingWal: readonly string[];
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
 }
 
-export interface LaneStatus {
-  readonly repoKey: number;
+export interface StreamStatus {
+  readonly repoIndex: number;
   /** Position up to which the repository has everything, streamed or archived; null while unknown. */
   readonly lsn: bigint | null;
   /** Everything that the server had written by this time is in the repository; null while unknown. */
@@ -50,8 +50,8 @@ export interface LaneStatus {
 }
 
 /** The state for other processes; null while unknown. */
-export function stateOf({ atMs, lsn, repoKey }: LaneStatus): StreamState | null {
-  return atMs === null || lsn === null ? null : { key: repoKey, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
+export function stateOf({ atMs, lsn, repoIndex }: StreamStatus): StreamState | null {
+  return atMs === null || lsn === null ? null : { key: repoIndex, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
 }
 
 /** A chunk: the unit of an upload. */
@@ -63,10 +63,10 @@ const PAUSE_MS_MAX = 60_000;
 /** How often to check whether another process has archived a segment, or one was archived before the agent started. */
 const LOOK_MS = 30_000;
 
-export class StreamLane {
+export class StreamWorker {
   readonly #repo: Repository;
   readonly #window: WalWindow;
-  readonly #options: LaneOptions;
+  readonly #options: StreamWorkerOptions;
   readonly #origin: StreamOrigin;
   readonly #target: PushTarget;
   readonly #ctx: Context;
@@ -77,7 +77,7 @@ export class StreamLane {
   /** Segments of earlier timelines that cannot be assembled from their chunks. */
   readonly #unusable = new Set<string>();
   /** Files that a recovery needs before the newest chunk and that the repository may lack. */
-  readonly #owed: Set<string>;
+  readonly #missingWal: Set<string>;
   /** Chunks of earlier sessions. */
   #older: StreamChunk[] | null = null;
   #position: bigint;
@@ -88,7 +88,7 @@ export class StreamLane {
   #lookedAtMs: number;
   #lookError = "";
 
-  constructor(repo: Repository, window: WalWindow, options: LaneOptions, ctx: Context) {
+  constructor(repo: Repository, window: WalWindow, options: StreamWorkerOptions, ctx: Context) {
     this.#repo = repo;
     this.#window = window;
     this.#options = options;
@@ -97,14 +97,14 @@ export class StreamLane {
     this.#ctx = ctx;
     this.#leftovers = new Leftovers(repo, ctx);
     this.#position = window.begin;
-    this.#owed = new Set(options.owed.filter((name) => isNeeded(name, this.#segment())));
+    this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#segment())));
     this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  status(): LaneStatus {
-    const common = { repoKey: this.#repo.key, error: this.#error };
+  status(): StreamStatus {
+    const common = { repoIndex: this.#repo.key, error: this.#error };
     if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
-    if (this.#owed.size > 0) return { ...common, lsn: this.#owedLsn(), atMs: this.#safeAtMs };
+    if (this.#missingWal.size > 0) return { ...common, lsn: this.#missingLsn(), atMs: this.#safeAtMs };
     const isLevel = !this.#window.closed && this.#position >= this.#window.end;
     return { ...common, lsn: this.#position, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
   }
@@ -112,7 +112,7 @@ export class StreamLane {
   /** Called when a file has reached the repository's archive. */
   archived(walName: string): void {
     this.#archived.add(walName);
-    this.#owed.delete(walName);
+    this.#missingWal.delete(walName);
     this.#window.notify();
   }
 
@@ -182,7 +182,7 @@ export class StreamLane {
     // Before that the server has more than it has sent.
     if (this.#position >= this.#options.flushLsn) {
       this.#reachedAtMs = goalAtMs;
-      if (this.#owed.size === 0) this.#safeAtMs = goalAtMs;
+      if (this.#missingWal.size === 0) this.#safeAtMs = goalAtMs;
     }
     await this.#sweepQuietly(archive);
   }
@@ -227,7 +227,7 @@ export class StreamLane {
     const next = ((this.#window.begin + size - 1n) / size) * size;
     for (; this.#position < next; this.#position = (this.#position / size + 1n) * size) {
       const segment = this.#segment();
-      if (!this.#archived.has(segment)) this.#owed.add(segment);
+      if (!this.#archived.has(segment)) this.#missingWal.add(segment);
     }
   }
 
@@ -237,8 +237,8 @@ export class StreamLane {
   }
 
   /** Null when a missing history blocks the whole timeline. */
-  #owedLsn(): bigint | null {
-    const starts = [...this.#owed].map((name) => (SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null));
+  #missingLsn(): bigint | null {
+    const starts = [...this.#missingWal].map((name) => (SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null));
     return starts.reduce((least, start) => (least === null || start === null || start < least ? start : least), starts[0] ?? null);
   }
 
@@ -254,9 +254,9 @@ export class StreamLane {
           "was it reset to an earlier state, or do two servers stream into one stanza?",
       );
     // An earlier session has streamed these completely, which is as good as archived.
-    for (const name of this.#owed) {
+    for (const name of this.#missingWal) {
       const sessions = bySession(older.filter(({ segment }) => segment === name));
-      if (sessions.some((chunks) => reachOf(chunks) === segmentSizeBytes)) this.#owed.delete(name);
+      if (sessions.some((chunks) => reachOf(chunks) === segmentSizeBytes)) this.#missingWal.delete(name);
     }
     return older;
   }
@@ -291,7 +291,7 @@ export class StreamLane {
       this.#options.requireStarted();
       // Chunks of other timelines may stay forever: expire checks them.
       const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
-      const wanted = [...ours, ...this.#owed].filter((name) => !this.#archived.has(name));
+      const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);
       for await (const name of settle(this.#repo, this.#target, archive, this.#older ?? [], this.#options, this.#unusable, this.#ctx))
         this.archived(name);

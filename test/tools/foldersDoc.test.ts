@@ -1,9 +1,9 @@
 /** The picture of the rooms shows what the table says, without what follows from it. */
 import { expect, test } from "vitest";
-import { renderRooms, withRooms } from "../../tools/roomsDoc";
+import { renderFolders, withFolders } from "../../tools/foldersDoc";
 
 const room = (prefix: string, mayImport: readonly string[]) => ({ prefix, about: `about ${prefix}`, mayImport });
-const arrows = (...rooms: Parameters<typeof renderRooms>[0]): string[] => renderRooms(rooms).match(/\S+ -\.?->? \S+/g) ?? [];
+const arrows = (...rooms: Parameters<typeof renderFolders>[0]): string[] => renderFolders(rooms).match(/\S+ -\.?->? \S+/g) ?? [];
 
 test("arrows that others imply are omitted, also those to single files", () => {
   const [base, middle] = [room("runtime/base", []), room("runtime/middle", ["runtime/base"])];
@@ -21,14 +21,14 @@ test("arrows to single files are dotted, and a room opens the rooms below it", (
 });
 
 test("rooms that may import nearly everything are listed, not drawn", () => {
-  const text = renderRooms([room("test", ["runtime"]), room("runtime/a", [])]);
+  const text = renderFolders([room("test", ["runtime"]), room("runtime/a", [])]);
   expect(text).not.toContain("-->");
   expect(text).toContain("| `test` | about test |");
 });
 
 test("the section ends at the next heading", () => {
   const rooms = [room("runtime/a", [])];
-  const section = `## Rooms\n\n${renderRooms(rooms)}`;
-  expect(withRooms("# A\n\n## Rooms\n\nx\n\n## B\n\ny\n", rooms)).toBe(`# A\n\n${section}\n## B\n\ny\n`);
-  expect(withRooms("# A\n\n## Rooms\n\n", rooms)).toBe(`# A\n\n${section}`);
+  const section = `## Rooms\n\n${renderFolders(rooms)}`;
+  expect(withFolders("# A\n\n## Rooms\n\nx\n\n## B\n\ny\n", rooms)).toBe(`# A\n\n${section}\n## B\n\ny\n`);
+  expect(withFolders("# A\n\n## Rooms\n\n", rooms)).toBe(`# A\n\n${section}`);
 });

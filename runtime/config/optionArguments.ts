@@ -30,7 +30,7 @@ const CARRIED_FROM_ENVIRONMENT = ["config", "config-include-path", "config-path"
  */
 export function beginLineOf(resolved: Resolved, params: readonly string[]): string {
   const head = params.length === 0 ? [] : [`[${params.map(quote).join(", ")}]`];
-  return [...head, ...resolved.options.flatMap((option) => wordsOf(option, quote))].join(" ");
+  return [...head, ...resolved.options.flatMap((option) => argsOf(option, quote))].join(" ");
 }
 
 /** Arguments of the command line that `command` needs to use the same repositories and cluster. */
@@ -40,10 +40,10 @@ export function carriedOptionsOf(resolved: Resolved, command: CommandName): read
       if (row.secret === true || !row.commands.includes(command) || NOT_CARRIED.includes(row.name)) return false;
       return entry?.source === "command-line" || (entry?.source === "environment" && CARRIED_FROM_ENVIRONMENT.includes(row.name));
     })
-    .flatMap((option) => wordsOf(option, (text) => text));
+    .flatMap((option) => argsOf(option, (text) => text));
 }
 
-function wordsOf(option: ResolvedOption, format: (text: string) => string): readonly string[] {
+function argsOf(option: ResolvedOption, format: (text: string) => string): readonly string[] {
   const { row, name, value, entry } = option;
   if (entry === undefined) return [];
   if (entry.reset) return [`--reset-${name}`];

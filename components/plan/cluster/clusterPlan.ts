@@ -1,13 +1,13 @@
 /**
  * Resolves a CloudNativePG cluster apart from its backups: all defaults are filled in here. Pure. Resolving never
- * throws; rules/shape.ts checks the values.
+ * throws; rules/clusterDefinition.ts checks the values.
  */
 import { engineOf } from "../engines/engines";
 import type {
   BootstrapSettings,
   ClusterDrillSettings,
   ClusterScheduleSettings,
-  ClusterShapeSettings,
+  DeclaredClusterDefinition,
   ExtensionSettings,
   KeyRefSettings,
   PoolerSettings,
@@ -18,9 +18,9 @@ import type {
   SnapshotSettings,
   StorageSettings,
   TablespaceSettings,
-} from "./clusterSettings";
+} from "./declaredCluster";
 import { findPostgresImage, NODE_IMAGE } from "./images";
-import type { ClusterPlan } from "../model/plan";
+import type { ClusterDatabasePlan } from "../model/plan";
 
 /** Default major version. Changing it is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
@@ -32,7 +32,7 @@ const WORKER_MEMORY_MIB = 160;
 const PROCESS_MAX = 1;
 const SIDECAR_CPU = "100m";
 
-export interface PoolerShape {
+export interface PoolerPlan {
   readonly name: string;
   readonly type: string;
   readonly instances: number;
@@ -40,7 +40,7 @@ export interface PoolerShape {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-export interface MonitorShape {
+export interface MonitorPlan {
   readonly podMonitor: boolean;
   readonly prometheusRule: boolean;
   readonly labels: Readonly<Record<string, string>>;
@@ -48,7 +48,7 @@ export interface MonitorShape {
   readonly runbookUrl: string | undefined;
 }
 
-export interface ClusterShape {
+export interface ClusterDefinition {
   readonly postgresVersion: number;
   /** Undefined if a catalog decides. */
   readonly image: string | undefined;
@@ -63,8 +63,8 @@ export interface ClusterShape {
   readonly bootstrap: BootstrapSettings;
   /** Follows the cluster it was restored from; `enabled: false` has promoted it. */
   readonly replica: (ReplicaSettings & { readonly enabled: boolean }) | undefined;
-  readonly poolers: readonly PoolerShape[];
-  readonly monitors: MonitorShape;
+  readonly poolers: readonly PoolerPlan[];
+  readonly monitors: MonitorPlan;
   readonly customQueries: readonly KeyRefSettings[];
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
@@ -83,32 +83,32 @@ export interface ClusterShape {
   readonly overrides: { readonly cluster?: object | undefined };
 }
 
-export interface ResolvedCluster {
-  readonly plan: ClusterPlan;
-  readonly shape: ClusterShape;
-  readonly schedules: ScheduleShapes;
+export interface ClusterPlan {
+  readonly database: ClusterDatabasePlan;
+  readonly definition: ClusterDefinition;
+  readonly schedules: ScheduleOptions;
   /** The cluster whose backups it is restored from. */
-  readonly source: ResolvedSource | null;
+  readonly source: SourcePlan | null;
 }
 
-export interface ResolvedSource {
-  readonly plan: ClusterPlan;
+export interface SourcePlan {
+  readonly database: ClusterDatabasePlan;
   readonly from: readonly string[];
 }
 
 /** True if pods run the runtime, for backups or for the restore at bootstrap. */
-export function runsInPods({ plan, source }: Pick<ResolvedCluster, "plan" | "source">): boolean {
-  return engineOf(plan.engine).own || (source !== null && engineOf(source.plan.engine).own);
+export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | "source">): boolean {
+  return engineOf(database.engine).own || (source !== null && engineOf(source.database.engine).own);
 }
 
-export function resolveShape(plan: ClusterPlan, settings: ClusterShapeSettings): ClusterShape {
-  const postgresVersion = plan.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
+export function resolveDefinition(database: ClusterDatabasePlan, settings: DeclaredClusterDefinition): ClusterDefinition {
+  const postgresVersion = database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
   return {
     postgresVersion,
     image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
     imageCatalog: imageCatalog === undefined ? undefined : { name: imageCatalog.name, kind: imageCatalog.kind ?? "ClusterImageCatalog" },
-    storage: plan.storageGiB === undefined ? undefined : { sizeGiB: plan.storageGiB, storageClass: settings.storageClass },
+    storage: database.storageGiB === undefined ? undefined : { sizeGiB: database.storageGiB, storageClass: settings.storageClass },
     walStorage: settings.walStorage,
     tablespaces: settings.tablespaces ?? {},
     parameters: settings.parameters ?? {},
@@ -147,10 +147,10 @@ function sidecarMemory(processMax: number): string {
 }
 
 /** Settings of schedules beyond their times, by schedule name. */
-export type ScheduleShapes = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
+export type ScheduleOptions = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
 export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
 
-function resolvePooler(name: string, settings: PoolerSettings): PoolerShape {
+function resolvePooler(name: string, settings: PoolerSettings): PoolerPlan {
   return {
     name,
     type: settings.type ?? "rw",

@@ -6,7 +6,7 @@
 import type { TimelineAncestor } from "../../format/wal/timeline";
 import { nextSegment, parseWalName, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
 
-export interface WalWay {
+export interface ReplayPath {
   /** The first segment that the backup needs. */
   readonly first: string;
   /** The last segment before any gap; null when even the first is missing. */
@@ -27,11 +27,16 @@ export interface FollowedTimeline {
 const SEGMENTS_MAX = 1_048_576;
 
 /** @param stored sizes in the repository by segment name */
-export function walWay(first: string, stored: ReadonlyMap<string, number>, followed: FollowedTimeline | null, walSegmentSizeBytes: number): WalWay {
+export function replayPath(
+  first: string,
+  stored: ReadonlyMap<string, number>,
+  followed: FollowedTimeline | null,
+  walSegmentSizeBytes: number,
+): ReplayPath {
   let [last, segmentCount, sizeRepoBytes]: [string | null, number, number] = [null, 0, 0];
   let name = first;
   for (; segmentCount < SEGMENTS_MAX; segmentCount++) {
-    name = onWay(name, followed, walSegmentSizeBytes);
+    name = onPath(name, followed, walSegmentSizeBytes);
     const sizeBytes = stored.get(name);
     if (sizeBytes === undefined) break;
     last = name;
@@ -39,22 +44,22 @@ export function walWay(first: string, stored: ReadonlyMap<string, number>, follo
     name = nextSegment(name, walSegmentSizeBytes);
   }
   const goal = followed?.timeline ?? parseWalName(first)?.timeline;
-  const isLater = [...stored.keys()].some((other) => parseWalName(other)?.timeline === goal && other.slice(8) > name.slice(8));
-  return { first, last, segmentCount, sizeRepoBytes, missing: isLater ? name : null };
+  const hasMore = [...stored.keys()].some((other) => parseWalName(other)?.timeline === goal && other.slice(8) > name.slice(8));
+  return { first, last, segmentCount, sizeRepoBytes, missing: hasMore ? name : null };
 }
 
 /**
  * The segment of the same position on the timeline that recovery follows there. The segment with the switch point is
  * the new timeline's first.
  */
-function onWay(name: string, followed: FollowedTimeline | null, walSegmentSizeBytes: number): string {
+function onPath(name: string, followed: FollowedTimeline | null, walSegmentSizeBytes: number): string {
   if (followed === null) return name;
   const own = Number.parseInt(name.slice(0, 8), 16);
-  const place = followed.ancestors.findIndex(({ timeline }) => timeline === own);
-  if (place === -1) return name;
+  const first = followed.ancestors.findIndex(({ timeline }) => timeline === own);
+  if (first === -1) return name;
   let timeline = own;
   for (const [index, ancestor] of followed.ancestors.entries()) {
-    if (index < place) continue;
+    if (index < first) continue;
     const next = followed.ancestors[index + 1]?.timeline ?? followed.timeline;
     if (name.slice(8) >= segmentOfLsn(0, ancestor.lsn, walSegmentSizeBytes).slice(8)) timeline = next;
   }

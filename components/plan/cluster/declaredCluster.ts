@@ -1,7 +1,7 @@
 /**
  * A declared CloudNativePG cluster apart from its backups, as plain values: the components' arguments without secrets,
  * and what `pgbackstop render` reads from a file. The types derive from the arguments'. Nothing here has a default;
- * clusterShape.ts fills them in.
+ * clusterPlan.ts fills them in.
  */
 import type {
   BootstrapArgs,
@@ -24,7 +24,7 @@ import type {
 } from "../../databases/cnpgArgs";
 import type { BackupScheduleArgs } from "../../databases/hostArgs";
 import type { DrillArgs } from "../../drills/drillArgs";
-import type { ClusterSettings } from "../model/databaseSettings";
+import type { DeclaredClusterDatabase } from "../model/databaseSettings";
 import type { Plain } from "../model/plainArguments";
 
 export type StorageSettings = Plain<VolumeArgs>;
@@ -48,7 +48,7 @@ export type SnapshotSettings = Plain<SnapshotArgs>;
 export type ClusterDrillSettings = Omit<Plain<ClusterDrillArgs>, keyof DrillArgs>;
 
 export interface RecoverySettings extends Omit<Plain<RecoveryArgs>, "repositories"> {
-  readonly repositories: ClusterSettings["repositories"];
+  readonly repositories: DeclaredClusterDatabase["repositories"];
 }
 
 /** At most one. */
@@ -66,7 +66,7 @@ export interface SecretKeysSettings {
   readonly ca?: KeyRefSettings | undefined;
 }
 
-export interface ClusterShapeSettings extends Omit<Plain<CnpgClusterArgs>, Exclude<keyof ClusterSettings, "drills"> | Elsewhere> {
+export interface DeclaredClusterDefinition extends Omit<Plain<CnpgClusterArgs>, Exclude<keyof DeclaredClusterDatabase, "drills"> | Elsewhere> {
   readonly bootstrap?: BootstrapSettings | undefined;
   readonly drills?: Readonly<Record<string, ClusterDrillSettings>> | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../../runtime/format/repository/manifest";
-import { requireProductionRoom, requireRoom, sideBytes } from "../../../../runtime/operations/extract/room";
+import { requireProductionSpace, requireSpace, sideBytes } from "../../../../runtime/operations/extract/extractSpace";
 import { errorOf, vectorText } from "../../format/vectors";
 import { temporaryFolder } from "../../repository/support";
 
@@ -37,16 +37,16 @@ describe("space for a restored table", () => {
 
   it("is checked in the nearest existing directory, and reported with both sizes", async () => {
     const folder = temporaryFolder();
-    await requireRoom(`${folder}/not/there`, 1, "the dump", "no hint");
-    const error = await errorOf("runtime", () => requireRoom(folder, HUGE, "the dump", "name another."));
+    await requireSpace(`${folder}/not/there`, 1, "the dump", "no hint");
+    const error = await errorOf("runtime", () => requireSpace(folder, HUGE, "the dump", "name another."));
     expect(error.message).toMatch(/^'.*' has .* free, the dump needs /);
     expect(error.hints).toEqual(["name another."]);
   });
 
   it("of production is for the table and its WAL; without production's directory nothing is checked", async () => {
     const folder = temporaryFolder();
-    await requireProductionRoom(folder, 1);
-    await errorOf("runtime", () => requireProductionRoom(folder, HUGE / 2));
-    await requireProductionRoom(null, HUGE);
+    await requireProductionSpace(folder, 1);
+    await errorOf("runtime", () => requireProductionSpace(folder, HUGE / 2));
+    await requireProductionSpace(null, HUGE);
   });
 });

@@ -4,7 +4,7 @@ import type { RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, Topology } from "../topology/topology";
 import { given } from "../model/given";
 
-export interface ClusterPlace {
+export interface ClusterTarget {
   readonly namespace: string;
   readonly cluster: string;
   readonly stanza: string;
@@ -16,47 +16,47 @@ export interface ClusterPlace {
   readonly fullCron: string | undefined;
 }
 
-export function placeOf(database: DatabaseNode, { schedules }: Pick<Topology, "schedules">): ClusterPlace {
+export function targetOf(database: DatabaseNode, { schedules }: Pick<Topology, "schedules">): ClusterTarget {
   const { attached = false, cluster = "", engine, instances = 1, namespace = "", stanza } = database;
   return { cluster, engine, instances, isAttached: attached, namespace, stanza, fullCron: schedules.find(({ type }) => type === "full")?.cron };
 }
 
 /** Only the runtime has a command line in pods. */
-export function isOurs({ engine }: ClusterPlace): boolean {
+export function isOurs({ engine }: ClusterTarget): boolean {
   return engineOf(engine).own;
 }
 
 /** `orders-restored`, for `orders`. */
-export function restoredPlace(place: ClusterPlace): ClusterPlace {
-  return { ...place, cluster: `${place.cluster}-restored` };
+export function restoredTarget(target: ClusterTarget): ClusterTarget {
+  return { ...target, cluster: `${target.cluster}-restored` };
 }
 
 /** In the primary: the Service leads to its pod. */
-export function inPostgres({ cluster, namespace }: ClusterPlace, words: string, flags = ""): string {
-  return `kubectl exec ${flags}-n ${namespace} svc/${cluster}-rw -c postgres -- ${words}`;
+export function inPostgres({ cluster, namespace }: ClusterTarget, args: string, flags = ""): string {
+  return `kubectl exec ${flags}-n ${namespace} svc/${cluster}-rw -c postgres -- ${args}`;
 }
 
-export function verb({ cluster, namespace }: ClusterPlace, words: string): string {
-  return `kubectl exec -n ${namespace} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${words}`;
+export function verb({ cluster, namespace }: ClusterTarget, args: string): string {
+  return `kubectl exec -n ${namespace} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${args}`;
 }
 
-export function waitReady({ cluster, namespace }: ClusterPlace): string {
+export function waitReady({ cluster, namespace }: ClusterTarget): string {
   return `kubectl wait -n ${namespace} --for=condition=Ready --timeout=60m cluster/${cluster}`;
 }
 
 /** The state in Kubernetes and in the repositories. */
-export function look(place: ClusterPlace): RunbookStep {
-  const { cluster, namespace } = place;
+export function look(target: ClusterTarget): RunbookStep {
+  const { cluster, namespace } = target;
   return {
-    text: isOurs(place)
+    text: isOurs(target)
       ? "See the state: instances, backups, the recovery window of each repository, and what needs attention."
       : "See the state: instances and backups.",
-    commands: [`kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`, ...(isOurs(place) ? [verb(place, "status")] : [])],
+    commands: [`kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`, ...(isOurs(target) ? [verb(target, "status")] : [])],
   };
 }
 
 /** An immediate full backup, as a Backup object. */
-export function backupNow({ cluster, engine, namespace }: ClusterPlace): string {
+export function backupNow({ cluster, engine, namespace }: ClusterTarget): string {
   const { plugin } = engineOf(engine);
   const { fullBackup: parameters, name } = plugin ?? { name: "" };
   const method = plugin === null ? { method: "volumeSnapshot" } : { method: "plugin", pluginConfiguration: { name, ...given({ parameters }) } };
@@ -67,11 +67,11 @@ export function backupNow({ cluster, engine, namespace }: ClusterPlace): string 
 }
 
 /** The last step of every change to a cluster. */
-export function proof(place: ClusterPlace): RunbookStep {
-  if (isOurs(place)) return { text: "Prove that it archives into every repository.", commands: [verb(place, "check")] };
-  return { text: "Prove that it archives.", commands: [condition(place, "ContinuousArchiving")] };
+export function proof(target: ClusterTarget): RunbookStep {
+  if (isOurs(target)) return { text: "Prove that it archives into every repository.", commands: [verb(target, "check")] };
+  return { text: "Prove that it archives.", commands: [condition(target, "ContinuousArchiving")] };
 }
 
-export function condition({ cluster, namespace }: ClusterPlace, type: string): string {
+export function condition({ cluster, namespace }: ClusterTarget, type: string): string {
   return `kubectl get -n ${namespace} cluster ${cluster} -o 'jsonpath={.status.conditions[?(@.type=="${type}")]}'`;
 }

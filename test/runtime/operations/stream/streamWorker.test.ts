@@ -12,7 +12,7 @@ import { sha1Hex } from "../../../../runtime/base/hash";
 import { chunkFileName, sessionName, type StreamChunk } from "../../../../runtime/format/wal/streamChunk";
 import { segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
-import { type LaneOptions, StreamLane } from "../../../../runtime/operations/stream/lane";
+import { type StreamWorkerOptions, StreamWorker } from "../../../../runtime/operations/stream/streamWorker";
 import { getLast } from "../../../../runtime/operations/stream/partial";
 import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -52,21 +52,21 @@ function wal(from: bigint, sizeBytes: number): Buffer {
   return bytes;
 }
 
-function lane(window: WalWindow, more: Partial<LaneOptions> = {}): StreamLane {
+function lane(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): StreamWorker {
   const options = {
     cluster: CLUSTER,
     timeline: 1,
     segmentSizeBytes: WAL_SIZE_BYTES,
     intervalMs: 1000,
     flushLsn: window.end,
-    owed: [],
+    missingWal: [],
     requireStarted: () => {},
   };
-  return new StreamLane(repo, window, { ...options, session: sessionName(++sessions), ...more }, ctx);
+  return new StreamWorker(repo, window, { ...options, session: sessionName(++sessions), ...more }, ctx);
 }
 
 /** One complete session: the server sends these amounts, one for each ship, then goes away. */
-async function session(window: WalWindow, amounts: readonly number[], shipping = lane(window)): Promise<StreamLane> {
+async function session(window: WalWindow, amounts: readonly number[], shipping = lane(window)): Promise<StreamWorker> {
   const running = shipping.run();
   for (const amount of amounts) {
     window.append(window.end, wal(window.end, amount));
@@ -131,7 +131,7 @@ describe("a repository worker", () => {
   it("ships each new chunk once, and a recovery gets all of them in one file of a segment's size", async () => {
     const shipped = await session(new WalWindow(START), [1000, 5000, 1]);
     expect(await names()).toEqual([`${NAME} 0-1000`, `${NAME} 1000-6000`, `${NAME} 6000-6001`]);
-    expect(shipped.status()).toMatchObject({ repoKey: 1, lsn: START + 6001n, error: null });
+    expect(shipped.status()).toMatchObject({ repoIndex: 1, lsn: START + 6001n, error: null });
     expect(beginningOf(await recovered(NAME), START)).toBe(6001);
     expect(ctx.lines.at(-1)?.text).toBe(`found ${NAME} up to 0/501771 in the repo1: 15-1 stream`);
     expect(await recovered(AFTER)).toBeNull();
@@ -201,7 +201,7 @@ describe("a repository worker", () => {
   });
 
   it("retries after a failure, reports it once, and loses nothing", async () => {
-    const error = fail("hostConnect", "no route", { repoKey: 1, retryable: true });
+    const error = fail("hostConnect", "no route", { repoIndex: 1, retryable: true });
     storage.plan("put", { kind: "error", error }, { times: 2 });
     const window = new WalWindow(START);
     const shipping = lane(window);
@@ -293,8 +293,8 @@ describe("a repository worker", () => {
   it("reports nothing as safe while earlier WAL is only on the server", async () => {
     const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
     const window = new WalWindow(START);
-    const owed = [before, "00000002.history", AFTER, `${before}.00000028.backup`, "000000010000000000000009.partial"];
-    const shipping = lane(window, { owed });
+    const missingWal = [before, "00000002.history", AFTER, `${before}.00000028.backup`, "000000010000000000000009.partial"];
+    const shipping = lane(window, { missingWal });
     const running = shipping.run();
     window.append(window.end, wal(window.end, 700));
     await settled(async () => (await names()).length === 1);
@@ -313,7 +313,7 @@ describe("a repository worker", () => {
   it("counts a segment that an earlier session has streamed completely as present", async () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
     const window = new WalWindow(START + SIZE);
-    const shipped = await session(window, [20], lane(window, { owed: [NAME] }));
+    const shipped = await session(window, [20], lane(window, { missingWal: [NAME] }));
     expect(shipped.status()).toMatchObject({ lsn: START + SIZE + 20n });
   });
 
@@ -336,7 +336,7 @@ describe("a repository worker", () => {
 
   it("continues to ship into a repository that allows no removal, and says so once", async () => {
     await session(new WalWindow(START), [100]);
-    const error = fail("access", "no permission to delete", { repoKey: 1 });
+    const error = fail("access", "no permission to delete", { repoIndex: 1 });
     storage.plan("remove", { kind: "error", error }, { times: 1000 });
     const window = new WalWindow(START);
     const shipped = await session(window, [200, 300, 400], lane(window, { flushLsn: START + 100n }));

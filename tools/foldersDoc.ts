@@ -1,6 +1,6 @@
 /** The section `## Rooms` of docs/architecture.md: the picture and a line for each room, from the import table. */
 
-export interface DocumentedRoom {
+export interface DocumentedFolder {
   readonly prefix: string;
   readonly about: string;
   readonly mayImport: readonly string[];
@@ -9,13 +9,13 @@ export interface DocumentedRoom {
 /** Rooms in the picture; the others may import nearly everything. */
 const DRAWN = /^(runtime|components)\b/;
 
-export function renderRooms(rooms: readonly DocumentedRoom[]): string {
-  const drawn = rooms.filter(({ prefix }) => DRAWN.test(prefix));
+export function renderFolders(folders: readonly DocumentedFolder[]): string {
+  const drawn = folders.filter(({ prefix }) => DRAWN.test(prefix));
   return [
     "An arrow leads from a room to one that it may import.",
     "Arrows that others imply are left out.",
     "A dotted arrow opens single files.",
-    "`tools/roomsDoc.ts` makes this section from the table in `test/tidy/imports.ts` (`npx vitest run test/tidy -u` writes it).",
+    "`tools/foldersDoc.ts` makes this section from the table in `test/tidy/imports.ts` (`npx vitest run test/tidy -u` writes it).",
     "`npm run check` compares both with the code.",
     "",
     "```mermaid",
@@ -26,14 +26,14 @@ export function renderRooms(rooms: readonly DocumentedRoom[]): string {
     "",
     "| room | what it is for |",
     "| --- | --- |",
-    ...rooms.map(({ about, prefix }) => `| \`${prefix}\` | ${about} |`),
+    ...folders.map(({ about, prefix }) => `| \`${prefix}\` | ${about} |`),
     "",
   ].join("\n");
 }
 
 /** The page with a regenerated section `## Rooms`. */
-export function withRooms(page: string, rooms: readonly DocumentedRoom[]): string {
-  return page.replace(/^## Rooms\n\n[\s\S]*?(?=\n## |(?![\s\S]))/m, () => `## Rooms\n\n${renderRooms(rooms)}`);
+export function withFolders(page: string, folders: readonly DocumentedFolder[]): string {
+  return page.replace(/^## Rooms\n\n[\s\S]*?(?=\n## |(?![\s\S]))/m, () => `## Rooms\n\n${renderFolders(folders)}`);
 }
 
 interface Arrow {
@@ -43,9 +43,9 @@ interface Arrow {
   readonly isWhole: boolean;
 }
 
-function arrowsOf(rooms: readonly DocumentedRoom[]): readonly Arrow[] {
-  const prefixes = rooms.map(({ prefix }) => prefix);
-  const arrows = rooms.flatMap(({ mayImport, prefix }) => [prefix, ...mayImport].flatMap((entry) => openedBy(entry, prefix, prefixes)));
+function arrowsOf(folders: readonly DocumentedFolder[]): readonly Arrow[] {
+  const prefixes = folders.map(({ prefix }) => prefix);
+  const arrows = folders.flatMap(({ mayImport, prefix }) => [prefix, ...mayImport].flatMap((entry) => openedBy(entry, prefix, prefixes)));
   const reaches = (from: string, to: string, seen: readonly string[] = []): boolean =>
     arrows.some(
       (arrow) => arrow.isWhole && arrow.from === from && !seen.includes(arrow.to) && (arrow.to === to || reaches(arrow.to, to, [...seen, from])),

@@ -1,13 +1,13 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
-import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/clusterSettings";
-import { type ClusterShape, type ResolvedCluster, type ResolvedSource, runsInPods } from "../cluster/clusterShape";
+import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
+import { type ClusterDefinition, type ClusterPlan, type SourcePlan, runsInPods } from "../cluster/clusterPlan";
 import { DEFAULTS } from "../model/defaults";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { majorOf, POSTGRES_IMAGES } from "../cluster/images";
-import type { ClusterPlan } from "../model/plan";
+import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { parseCron } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
@@ -34,13 +34,13 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
 const ATTACH_VERSION = "1.29.2";
 
 /** @param attached to a Cluster that others made */
-export function checkShape(resolved: ResolvedCluster, attached: boolean): Finding[] {
+export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean): Finding[] {
   return [
     ...checkNames(resolved),
     ...(attached ? checkAttachment(resolved) : checkImage(resolved)),
     ...checkParameters(resolved),
     ...checkBootstrap(resolved),
-    ...checkPlaces(resolved),
+    ...checkRepositories(resolved),
     ...checkSchedules(resolved),
     ...checkWorkers(resolved),
     ...checkSnapshots(resolved),
@@ -50,70 +50,70 @@ export function checkShape(resolved: ResolvedCluster, attached: boolean): Findin
   ];
 }
 
-function checkNames({ plan, shape }: ResolvedCluster): Finding[] {
-  const found: Finding[] = [];
-  if (!NAME.test(plan.cluster) || plan.cluster.length > CLUSTER_NAME_LENGTH_MAX) {
-    const fact = `"${plan.cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
-    found.push(finding("PB110", "clusterName", fact, "set clusterName"));
+function checkNames({ database, definition }: ClusterPlan): Finding[] {
+  const findings: Finding[] = [];
+  if (!NAME.test(database.cluster) || database.cluster.length > CLUSTER_NAME_LENGTH_MAX) {
+    const fact = `"${database.cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
+    findings.push(finding("PB110", "clusterName", fact, "set clusterName"));
   }
-  if (!isUnknown(plan.namespace) && !NAME.test(plan.namespace)) {
-    const fact = `"${plan.namespace}" is not a namespace name`;
-    found.push(finding("PB110", "namespace", fact, "write it as kubectl get namespaces prints it"));
+  if (!isUnknown(database.namespace) && !NAME.test(database.namespace)) {
+    const fact = `"${database.namespace}" is not a namespace name`;
+    findings.push(finding("PB110", "namespace", fact, "write it as kubectl get namespaces prints it"));
   }
-  for (const { name } of shape.poolers) {
+  for (const { name } of definition.poolers) {
     if (NAME.test(name)) continue;
     const fact = `"${name}" cannot be part of an object's name`;
-    found.push(finding("PB110", `poolers.${name}`, fact, "use lower-case letters, digits and hyphens"));
+    findings.push(finding("PB110", `poolers.${name}`, fact, "use lower-case letters, digits and hyphens"));
   }
-  return found;
+  return findings;
 }
 
-function checkDrillPolicy({ plan, shape }: ResolvedCluster): Finding[] {
-  const isDrilledHere = engineOf(plan.engine).own && plan.drills.some(({ elsewhere }) => elsewhere !== true);
-  if (shape.drillPolicy || !isDrilledHere) return [];
-  const fact = `the account ${plan.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
+function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
+  const isDrilledHere = engineOf(database.engine).own && database.drills.some(({ elsewhere }) => elsewhere !== true);
+  if (definition.drillPolicy || !isDrilledHere) return [];
+  const fact = `the account ${database.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
 }
 
-function checkMonitors({ plan, shape }: ResolvedCluster): Finding[] {
-  if (!shape.monitors.prometheusRule || engineOf(plan.engine).own) return [];
-  const fact = `engine "${plan.engine}" has no pgbackstop metrics: the PrometheusRule would be empty`;
+function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
+  if (!definition.monitors.prometheusRule || engineOf(database.engine).own) return [];
+  const fact = `engine "${database.engine}" has no pgbackstop metrics: the PrometheusRule would be empty`;
   const hint = "leave it out, and write rules on cnpg_collector_… and the engine's metrics";
   return [finding("PB131", "monitoring.prometheusRule", fact, hint)];
 }
 
-function checkImage({ plan, shape }: ResolvedCluster): Finding[] {
+function checkImage({ database, definition }: ClusterPlan): Finding[] {
   const majors = POSTGRES_IMAGES.map(({ major }) => major);
-  const found: Finding[] = [];
-  if (!majors.includes(shape.postgresVersion)) {
-    const fact = `the runtime does not support version ${shape.postgresVersion}`;
+  const findings: Finding[] = [];
+  if (!majors.includes(definition.postgresVersion)) {
+    const fact = `the runtime does not support version ${definition.postgresVersion}`;
     const hint = `use one of ${majors.toSorted((left, right) => left - right).join(", ")}`;
-    found.push(finding("PB111", "postgresVersion", fact, hint));
+    findings.push(finding("PB111", "postgresVersion", fact, hint));
   }
-  if (shape.image !== undefined && !isUnknown(shape.image)) {
-    const major = majorOf(shape.image);
+  if (definition.image !== undefined && !isUnknown(definition.image)) {
+    const major = majorOf(definition.image);
     if (major === null) {
-      const fact = `the tag of "${shape.image}" does not begin with a major version: the operator refuses it`;
+      const fact = `the tag of "${definition.image}" does not begin with a major version: the operator refuses it`;
       const hint = "use a tag such as 18.6-standard-trixie, followed by its digest";
-      found.push(finding("PB111", "image", fact, hint));
-    } else if (plan.postgresVersion !== undefined && major !== plan.postgresVersion) {
-      const fact = `the image has version ${major}, but postgresVersion is ${plan.postgresVersion}`;
-      found.push(finding("PB111", "image", fact, "leave one of them out"));
+      findings.push(finding("PB111", "image", fact, hint));
+    } else if (database.postgresVersion !== undefined && major !== database.postgresVersion) {
+      const fact = `the image has version ${major}, but postgresVersion is ${database.postgresVersion}`;
+      findings.push(finding("PB111", "image", fact, "leave one of them out"));
     }
   }
-  return found;
+  return findings;
 }
 
 /** Older operators start a switchover to an instance that cannot have the archiver's sidecar yet, and wait forever. */
-function checkAttachment({ plan }: ResolvedCluster): Finding[] {
-  const { operatorVersion } = plan;
+function checkAttachment({ database }: ClusterPlan): Finding[] {
+  const { operatorVersion } = database;
   if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
   const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits forever for WAL to be archived (cloudnative-pg#10981)`;
   return [finding("PB112", "operatorVersion", fact, `update the operator to ${ATTACH_VERSION} or newer first`)];
 }
 
-function checkParameters({ shape }: ResolvedCluster): Finding[] {
-  return Object.keys(shape.parameters)
+function checkParameters({ definition }: ClusterPlan): Finding[] {
+  return Object.keys(definition.parameters)
     .sort()
     .flatMap((name) => {
       const argument = FIXED_PARAMETERS[name];
@@ -123,38 +123,38 @@ function checkParameters({ shape }: ResolvedCluster): Finding[] {
     });
 }
 
-function checkBootstrap({ plan, shape, source }: ResolvedCluster): Finding[] {
-  const { bootstrap } = shape;
+function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[] {
+  const { bootstrap } = definition;
   const { initdb, recovery } = bootstrap;
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (recovery !== undefined && (initdb !== undefined || bootstrap.import !== undefined)) {
     const fact = "recovery and initdb are both set: a cluster is either restored or new";
-    found.push(finding("PB114", "bootstrap", fact, "leave one of them out"));
+    findings.push(finding("PB114", "bootstrap", fact, "leave one of them out"));
   }
-  found.push(...checkImport(bootstrap), ...checkReplica(shape));
-  if (recovery === undefined) return found;
-  found.push(...checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined));
-  const names = source?.plan.repositories.map(({ name }) => name) ?? [];
+  findings.push(...checkImport(bootstrap), ...checkReplica(definition));
+  if (recovery === undefined) return findings;
+  findings.push(...checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined));
+  const names = source?.database.repositories.map(({ name }) => name) ?? [];
   for (const name of recovery.from ?? []) {
     if (names.includes(name)) continue;
     const fact = `${name} is not one of its repositories`;
-    found.push(finding("PB114", "bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`));
+    findings.push(finding("PB114", "bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`));
   }
-  found.push(...checkOverwrite(plan, source, recovery.continueArchive ?? false));
+  findings.push(...checkOverwrite(database, source, recovery.continueArchive ?? false));
   if (names.length === 0 && recovery.snapshot === undefined) {
     const fact = "it names nothing to restore from";
-    found.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
+    findings.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
   }
-  return found;
+  return findings;
 }
 
 /**
  * A restored cluster starts a new timeline. In the archive of a cluster that still runs, both would be lost. Only a
  * replacement may continue that archive.
  */
-function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null, isContinued: boolean): Finding[] {
+function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, isContinued: boolean): Finding[] {
   const shared =
-    source === null || source.plan.stanza !== plan.stanza ? [] : plan.repositories.filter((repository) => isAmong(repository, source.plan));
+    source === null || source.database.stanza !== plan.stanza ? [] : plan.repositories.filter((repository) => isAmong(repository, source.database));
   if (!isContinued) {
     return shared.map((repository) => {
       const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that the cluster is restored from`;
@@ -162,28 +162,28 @@ function checkOverwrite(plan: ClusterPlan, source: ResolvedSource | null, isCont
       return finding("PB114", `repositories.${repository.name}`, fact, hint);
     });
   }
-  if (shared.length > 0 || plan.repositories.some((repository) => isUnknown(placeOf(repository)))) return [];
+  if (shared.length > 0 || plan.repositories.some((repository) => isUnknown(addressOf(repository)))) return [];
   const fact = `the cluster is not restored from any repository with stanza "${plan.stanza}"`;
   const hint = "set stanza and repositories to those of the old cluster, or leave it out";
   return [finding("PB114", "bootstrap.recovery.continueArchive", fact, hint)];
 }
 
-function isAmong(repository: RepositoryPlan, { repositories }: ClusterPlan): boolean {
-  const place = placeOf(repository);
-  return !isUnknown(place) && repositories.some((other) => placeOf(other) === place);
+function isAmong(repository: RepositoryPlan, { repositories }: ClusterDatabasePlan): boolean {
+  const address = addressOf(repository);
+  return !isUnknown(address) && repositories.some((other) => addressOf(other) === address);
 }
 
-function placeOf(repository: RepositoryPlan): string {
+function addressOf(repository: RepositoryPlan): string {
   return `${repository.s3?.endpoint ?? ""} ${typeOf(repository).location(repository)}`;
 }
 
-function checkReplica({ bootstrap: { recovery }, replica }: ClusterShape): Finding[] {
+function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): Finding[] {
   if (replica === undefined) return [];
-  const wayOut = "set bootstrap.recovery to the stanza and repositories of the cluster that it follows";
+  const remedy = "set bootstrap.recovery to the stanza and repositories of the cluster that it follows";
   if (recovery === undefined)
-    return [finding("PB114", "replica", "a replica cluster starts from the archive that it follows, and none is named", wayOut)];
+    return [finding("PB114", "replica", "a replica cluster starts from the archive that it follows, and none is named", remedy)];
   if (recovery.repositories === undefined || Object.keys(recovery.repositories).length === 0)
-    return [finding("PB114", "replica", "a replica cluster cannot follow a snapshot alone", wayOut)];
+    return [finding("PB114", "replica", "a replica cluster cannot follow a snapshot alone", remedy)];
   if (!replica.enabled || recovery.target === undefined) return [];
   const fact = "a replica cluster recovers without end: a target would promote it there";
   return [finding("PB114", "bootstrap.recovery.target", fact, "leave target out")];
@@ -197,21 +197,21 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
     const hint = "use microservice for one database, monolith for several";
     return [finding("PB114", `${path}.type`, `"${type}" is neither microservice nor monolith`, hint)];
   }
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   if (type === "microservice" && (databases.length !== 1 || databases[0] === "*")) {
     const fact = "type microservice takes exactly one database by its name";
-    found.push(finding("PB114", `${path}.databases`, fact, "use type monolith for several"));
+    findings.push(finding("PB114", `${path}.databases`, fact, "use type monolith for several"));
   }
   if (type === "microservice" && (imported.roles ?? []).length > 0) {
     const hint = "leave roles out, or use type monolith";
-    found.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", hint));
+    findings.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", hint));
   }
   if (type === "monolith" && (databases.length === 0 || postImportSql !== undefined || initdb?.database !== undefined)) {
     const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
     const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
-    found.push(finding("PB114", path, fact, hint));
+    findings.push(finding("PB114", path, fact, hint));
   }
-  return found;
+  return findings;
 }
 
 function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Finding[] {
@@ -238,18 +238,18 @@ function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Fin
 }
 
 /** Repositories that a pod can reach and the engine has a field for. */
-function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
-  const engine = engineOf(plan.engine);
-  return plan.repositories.flatMap((repository): Finding[] => {
+function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
+  const engine = engineOf(database.engine);
+  return database.repositories.flatMap((repository): Finding[] => {
     const path = `repositories.${repository.name}`;
     if (!engine.own && repository.kind !== "s3") {
       return engine.kinds.includes(repository.kind)
-        ? [finding("PB044", `${path}.at`, `${plan.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
+        ? [finding("PB044", `${path}.at`, `${database.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
         : [];
     }
-    const found = typeOf(repository).checkPod(repository, path);
-    if (found.length > 0) return found;
-    if (engine.stock && shape.stanzaKind === "Repository" && repository.encrypted) {
+    const findings = typeOf(repository).checkPod(repository, path);
+    if (findings.length > 0) return findings;
+    if (engine.stock && definition.stanzaKind === "Repository" && repository.encrypted) {
       const fact = "objects of kind Repository have no field for a passphrase: backups would be stored unencrypted";
       const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
       return [finding("PB045", `${path}.at`, fact, hint)];
@@ -265,34 +265,34 @@ function checkPlaces({ plan, shape }: ResolvedCluster): Finding[] {
   });
 }
 
-function checkSchedules({ plan, schedules }: ResolvedCluster): Finding[] {
-  const names = plan.repositories.map(({ name }) => name);
-  return plan.schedules.flatMap((schedule): Finding[] => {
+function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
+  const names = database.repositories.map(({ name }) => name);
+  return database.schedules.flatMap((schedule): Finding[] => {
     const path = `schedules.${schedule.name}`;
-    const found: Finding[] = [];
+    const findings: Finding[] = [];
     if (schedule.jitterSeconds !== DEFAULTS.jitterSeconds) {
       const fact = "CloudNativePG starts each backup exactly on time";
-      found.push(finding("PB044", `${path}.jitterSeconds`, fact, "leave it out, and spread the schedules' minutes"));
+      findings.push(finding("PB044", `${path}.jitterSeconds`, fact, "leave it out, and spread the schedules' minutes"));
     }
     if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
-      found.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out"));
+      findings.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out"));
     }
-    if (engineOf(plan.engine).own && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
+    if (engineOf(database.engine).own && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
       const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin reaches all of them`;
-      found.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
+      findings.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
     }
     if (schedules[schedule.name]?.suspend === true) {
       const fact = "the schedule is suspended: no backup is taken";
-      found.push(finding("PB092", `${path}.suspend`, fact, "remove suspend, or the schedule"));
+      findings.push(finding("PB092", `${path}.suspend`, fact, "remove suspend, or the schedule"));
     }
-    return found;
+    return findings;
   });
 }
 
-function checkWorkers(resolved: ResolvedCluster): Finding[] {
+function checkWorkers(resolved: ClusterPlan): Finding[] {
   const {
-    plan: { engine },
-    shape: { processMax },
+    database: { engine },
+    definition: { processMax },
   } = resolved;
   if (processMax !== 1 && !runsInPods(resolved)) {
     const fact = `engine ${engine} has no setting for workers`;
@@ -302,31 +302,32 @@ function checkWorkers(resolved: ResolvedCluster): Finding[] {
 }
 
 /** Cold snapshots shut the instance down, and losing the cluster's storage loses them. */
-function checkSnapshots({ plan, schedules, shape }: ResolvedCluster): Finding[] {
-  const { snapshots } = shape;
-  const found: Finding[] = [];
-  const isEngine = engineOf(plan.engine).snapshots;
+function checkSnapshots({ database, schedules, definition }: ClusterPlan): Finding[] {
+  const { snapshots } = definition;
+  const findings: Finding[] = [];
+  const isEngine = engineOf(database.engine).snapshots;
   if (isEngine) {
     const fact = "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
-    found.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));
+    findings.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));
   }
-  if (snapshots === undefined) return found;
+  if (snapshots === undefined) return findings;
   const { cron, online } = snapshots;
   if (!isEngine && cron !== undefined) {
     const parsed = parseCron(cron);
-    if (!parsed.ok) found.push(finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"'));
+    if (!parsed.ok) findings.push(finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"'));
   }
   if (isEngine && cron !== undefined) {
-    found.push(finding("PB115", "snapshots.cron", "engine volumeSnapshot takes snapshots by schedules", "use schedules.full"));
+    findings.push(finding("PB115", "snapshots.cron", "engine volumeSnapshot takes snapshots by schedules", "use schedules.full"));
   }
-  const isOfPrimary = plan.backupTarget === "primary" || (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
-  const stopsDatabase = online === false && (isOfPrimary || (!isUnknown(plan.instances) && plan.instances < 2));
-  if (!stopsDatabase) return found;
-  const fact = `a cold snapshot of ${plan.instances < 2 ? "the only instance" : "the primary"} shuts the database down until it ends`;
-  if (snapshots.acceptDowntime === true) found.push(finding("PB093", "snapshots.online", fact, ""));
+  const isOfPrimary =
+    database.backupTarget === "primary" || (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
+  const stopsDatabase = online === false && (isOfPrimary || (!isUnknown(database.instances) && database.instances < 2));
+  if (!stopsDatabase) return findings;
+  const fact = `a cold snapshot of ${database.instances < 2 ? "the only instance" : "the primary"} shuts the database down until it ends`;
+  if (snapshots.acceptDowntime === true) findings.push(finding("PB093", "snapshots.online", fact, ""));
   else {
     const hint = "leave online out, add a standby, or set acceptDowntime: true";
-    found.push(finding("PB115", "snapshots.online", fact, hint));
+    findings.push(finding("PB115", "snapshots.online", fact, hint));
   }
-  return found;
+  return findings;
 }

@@ -4,16 +4,16 @@ import { type Accounts, factText, type OwnerRole } from "./desiredFiles";
 import { autoConfPath, isPending, parseSettingsAnswer, previousSettings, settingFactsOf, settingsArgv } from "./postgresSettings";
 import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtimeVerbs";
 import type { HostFacts, StateQuery } from "./state";
-import type { NodePlace } from "./nodeChoice";
+import type { NodeLocation } from "./nodeChoice";
 import { nodeFactOf, nodeLinkLine } from "./node";
 import { isUnitDirectory, UNIT_AT_WORK } from "./systemdUnits";
-import { shellWord } from "../plan/host/hostCommand";
+import { shellArgument } from "../plan/host/hostCommand";
 import { given } from "../plan/model/given";
 
 /** The things to examine. */
 export interface Looked {
   /** Location of our Node.js; left out if the host's own is used. */
-  readonly node?: NodePlace | undefined;
+  readonly node?: NodeLocation | undefined;
   /** Account of PostgreSQL. */
   readonly user: string;
   readonly dataDirectory: string;
@@ -35,7 +35,7 @@ export interface Looked {
 }
 
 /** The parts of an outcome that can be read at any time. */
-export interface Found {
+export interface Detected {
   /** Path to its state as one line of text (desiredFiles.ts). */
   fileFacts: Record<string, string>;
   settingFacts: Record<string, string>;
@@ -52,14 +52,14 @@ export interface Found {
 }
 
 /** An unreadable part is empty or an invalid value, with a line in `said`. */
-export interface Finding {
-  readonly found: Found;
-  readonly said: readonly string[];
+export interface Detection {
+  readonly detected: Detected;
+  readonly problems: readonly string[];
 }
 
 /** @param repositories false leaves out their content: they may be slow to reach */
 export function queryOf(looked: Looked, repositories = true): StateQuery {
-  const line = (argv: readonly string[]): string => `exec ${argv.map(shellWord).join(" ")}`;
+  const line = (argv: readonly string[]): string => `exec ${argv.map(shellArgument).join(" ")}`;
   const { launcher, runtimeArgv } = looked;
   return {
     user: looked.user,
@@ -77,20 +77,20 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
   };
 }
 
-export function findingOf(looked: Looked, facts: HostFacts, accounts: Accounts): Finding {
-  const said: string[] = [];
+export function detectionOf(looked: Looked, facts: HostFacts, accounts: Accounts): Detection {
+  const problems: string[] = [];
   const owners = Object.entries(looked.owners);
   const timersEnabled = facts.hasSystemd && isUnitDirectory(looked.unitsDirectory);
-  const found: Found = {
+  const detected: Detected = {
     fileFacts: Object.fromEntries(owners.map(([path, owner]) => [path, factOf(facts, path, owner, accounts)])),
     unitFacts: timersEnabled ? { ...facts.units } : {},
     timersEnabled,
-    ...settingsOf(looked, facts, said),
-    destinations: destinationsOf(facts, said),
+    ...settingsOf(looked, facts, problems),
+    destinations: destinationsOf(facts, problems),
     versions: versionsOf(facts),
     nodeFact: nodeFactIn(looked, facts, accounts),
   };
-  return { found, said };
+  return { detected, problems };
 }
 
 /** State of the path of our Node.js. */
@@ -104,18 +104,18 @@ export function nodeFactIn({ node }: Looked, facts: HostFacts, accounts: Account
 /** True if nothing is left to do: every part that an update sets exists and is as `wanted`. */
 export function isAsDesired(
   looked: Looked,
-  { found }: Finding,
+  { detected }: Detection,
   facts: HostFacts,
   wanted: { readonly files: Readonly<Record<string, string>>; readonly expectsFull: boolean },
 ): boolean {
   return (
-    Object.entries(wanted.files).every(([path, text]) => found.fileFacts[path] === text) &&
+    Object.entries(wanted.files).every(([path, text]) => detected.fileFacts[path] === text) &&
     looked.directories.every((path) => facts.paths.get(path)?.kind === "directory") &&
-    Object.entries(looked.settings).every(([name, value]) => found.settingFacts[name] === value) &&
-    !found.pendingRestart &&
-    (!found.timersEnabled || looked.units.every((unit) => found.unitFacts[unit] === UNIT_AT_WORK)) &&
-    found.destinations !== "" &&
-    (!wanted.expectsFull || lackingFull(found.destinations).length === 0)
+    Object.entries(looked.settings).every(([name, value]) => detected.settingFacts[name] === value) &&
+    !detected.pendingRestart &&
+    (!detected.timersEnabled || looked.units.every((unit) => detected.unitFacts[unit] === UNIT_AT_WORK)) &&
+    detected.destinations !== "" &&
+    (!wanted.expectsFull || lackingFull(detected.destinations).length === 0)
   );
 }
 
@@ -164,7 +164,7 @@ function factOf(facts: HostFacts, path: string, owner: OwnerRole, accounts: Acco
   return fact === undefined ? "missing" : factText(fact, owner, accounts);
 }
 
-function settingsOf(looked: Looked, facts: HostFacts, said: string[]): Pick<Found, "settingFacts" | "pendingRestart" | "serverVersion"> {
+function settingsOf(looked: Looked, facts: HostFacts, problems: string[]): Pick<Detected, "settingFacts" | "pendingRestart" | "serverVersion"> {
   const names = Object.keys(looked.settings);
   const none = { pendingRestart: false, serverVersion: 0 };
   if (!asksServer(looked)) return { settingFacts: {}, ...none };
@@ -177,16 +177,16 @@ function settingsOf(looked: Looked, facts: HostFacts, said: string[]): Pick<Foun
       serverVersion: live.serverVersion,
     };
   } catch (error) {
-    said.push(`the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    problems.push(`the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     return { settingFacts: Object.fromEntries(names.map((name) => [name, "cannot be read"])), ...none };
   }
 }
 
-function destinationsOf(facts: HostFacts, said: string[]): string {
+function destinationsOf(facts: HostFacts, problems: string[]): string {
   try {
     return renderDestinations(parseDestinationsAnswer(answerOf(facts, "destinations")));
   } catch (error) {
-    said.push(`the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    problems.push(`the repositories cannot be read: ${error instanceof Error ? error.message : String(error)}`);
     return "";
   }
 }

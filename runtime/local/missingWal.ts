@@ -12,63 +12,63 @@ import { dirname } from "node:path";
 import { isMissing, systemError } from "./systemError";
 
 /** Identifies a cluster in directory names. */
-export interface DebtCluster {
+export interface MissingWalCluster {
   readonly version: string;
   readonly systemId: bigint;
 }
 
-export interface DebtStore {
+export interface MissingWalStore {
   /** Durable when it returns. */
-  add(repoKey: number, walName: string, cluster: DebtCluster): void;
+  add(repoIndex: number, walName: string, cluster: MissingWalCluster): void;
   /** Names, ascending: of one cluster, or of all. */
-  list(repoKey: number, cluster?: DebtCluster): string[];
+  list(repoIndex: number, cluster?: MissingWalCluster): string[];
   /** Clusters with missing WAL in the repository. */
-  clusters(repoKey: number): DebtCluster[];
+  clusters(repoIndex: number): MissingWalCluster[];
   /** Keys of the repositories with missing WAL, ascending. */
-  repoKeys(): number[];
-  remove(repoKey: number, walName: string, cluster: DebtCluster): void;
+  repoIndexes(): number[];
+  remove(repoIndex: number, walName: string, cluster: MissingWalCluster): void;
   /** Records that PostgreSQL may remove a file that no repository holds. Durable when it returns. */
-  addDropped(repoKey: number, walName: string, cluster: DebtCluster): void;
+  addDropped(repoIndex: number, walName: string, cluster: MissingWalCluster): void;
   /** Like {@link list}, for dropped files. */
-  listDropped(repoKey: number, cluster?: DebtCluster): string[];
+  listDropped(repoIndex: number, cluster?: MissingWalCluster): string[];
 }
 
 const CLUSTER_NAME = /^(\d+(?:\.\d+)?)-(\d+)$/;
 
-export function openDebt(spoolPath: string, stanza: string): DebtStore {
+export function openMissingWal(spoolPath: string, stanza: string): MissingWalStore {
   const base = `${spoolPath}/pgbackstop/${stanza}`;
-  const debt = openNames(`${base}/debt`);
+  const missingWal = openNames(`${base}/debt`);
   const dropped = openNames(`${base}/dropped`);
   return {
-    add: debt.add,
-    list: debt.list,
-    clusters: debt.clusters,
-    repoKeys: () =>
+    add: missingWal.add,
+    list: missingWal.list,
+    clusters: missingWal.clusters,
+    repoIndexes: () =>
       readEntries(`${base}/debt`)
         .filter((entry) => /^repo\d+$/.test(entry.name))
         .map((entry) => Number(entry.name.slice("repo".length)))
-        .filter((repoKey) => debt.list(repoKey).length > 0)
+        .filter((repoIndex) => missingWal.list(repoIndex).length > 0)
         .sort((left, right) => left - right),
-    remove: debt.remove,
+    remove: missingWal.remove,
     addDropped: dropped.add,
     listDropped: dropped.list,
   };
 }
 
-type NameStore = Pick<DebtStore, "add" | "list" | "clusters" | "remove">;
+type NameStore = Pick<MissingWalStore, "add" | "list" | "clusters" | "remove">;
 
 function openNames(root: string): NameStore {
-  const repoPath = (repoKey: number): string => `${root}/repo${repoKey}`;
-  const clusterPath = (repoKey: number, { version, systemId }: DebtCluster): string => `${repoPath(repoKey)}/${version}-${systemId}`;
-  const clusters = (repoKey: number): DebtCluster[] =>
-    readEntries(repoPath(repoKey)).flatMap((entry) => {
+  const repoPath = (repoIndex: number): string => `${root}/repo${repoIndex}`;
+  const clusterPath = (repoIndex: number, { version, systemId }: MissingWalCluster): string => `${repoPath(repoIndex)}/${version}-${systemId}`;
+  const clusters = (repoIndex: number): MissingWalCluster[] =>
+    readEntries(repoPath(repoIndex)).flatMap((entry) => {
       const match = CLUSTER_NAME.exec(entry.name);
       return entry.isDirectory() && match !== null ? [{ version: match[1] as string, systemId: BigInt(match[2] as string) }] : [];
     });
   return {
     clusters,
-    add(repoKey, walName, cluster) {
-      const directory = clusterPath(repoKey, cluster);
+    add(repoIndex, walName, cluster) {
+      const directory = clusterPath(repoIndex, cluster);
       try {
         const made = mkdirSync(directory, { recursive: true, mode: 0o750 });
         closeSync(openSync(`${directory}/${walName}`, "w", 0o640));
@@ -76,16 +76,16 @@ function openNames(root: string): NameStore {
         const top = made === undefined || made.length > root.length ? root : dirname(made);
         for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
       } catch (error) {
-        throw systemError("fileWrite", `record in '${directory}' that repo${repoKey} lacks ${walName}`, directory, error);
+        throw systemError("fileWrite", `record in '${directory}' that repo${repoIndex} lacks ${walName}`, directory, error);
       }
     },
-    list(repoKey, cluster) {
-      const of = cluster === undefined ? clusters(repoKey) : [cluster];
-      const names = of.flatMap((each) => readEntries(clusterPath(repoKey, each)).map((entry) => entry.name));
+    list(repoIndex, cluster) {
+      const of = cluster === undefined ? clusters(repoIndex) : [cluster];
+      const names = of.flatMap((each) => readEntries(clusterPath(repoIndex, each)).map((entry) => entry.name));
       return names.sort();
     },
-    remove(repoKey, walName, cluster) {
-      rmSync(`${clusterPath(repoKey, cluster)}/${walName}`, { force: true });
+    remove(repoIndex, walName, cluster) {
+      rmSync(`${clusterPath(repoIndex, cluster)}/${walName}`, { force: true });
     },
   };
 }

@@ -10,17 +10,17 @@ import { isSpecialFile } from "../local/atomicWrite";
 import { systemError } from "../local/systemError";
 
 /** The names that PostgreSQL and pg_rewind fetch with restore_command, with the suffix of an interrupted fetch. */
-const LEFT_PLACE = /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
+const LEFT_FILE = /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
 
 /**
  * Removes files that killed processes fetched into `pg_wal`: each is as large as a segment, and PostgreSQL never
  * removes them. Only for the one process that fetches into this directory. Returns the removed names; an unreadable
  * directory is not an error.
  */
-export function removeLeftPlaces(walDirectory: string, isTaken: (place: string) => boolean = () => false): string[] {
+export function removeLeftFiles(walDirectory: string, isTaken: (temporary: string) => boolean = () => false): string[] {
   try {
     const left = readdirSync(walDirectory).filter(
-      (name) => LEFT_PLACE.test(name) && !isTaken(`${walDirectory}/${name.replace(/\.pgbackrest\.tmp$/, "")}`),
+      (name) => LEFT_FILE.test(name) && !isTaken(`${walDirectory}/${name.replace(/\.pgbackrest\.tmp$/, "")}`),
     );
     for (const name of left) rmSync(`${walDirectory}/${name}`, { force: true });
     return left;
@@ -29,7 +29,7 @@ export function removeLeftPlaces(walDirectory: string, isTaken: (place: string) 
   }
 }
 
-export class OwnPlaces {
+export class OwnFiles {
   readonly #taken = new Set<string>();
   /** The latest request by path. */
   readonly #latest = new Map<string, symbol>();
@@ -38,46 +38,46 @@ export class OwnPlaces {
    * Calls `bring` with the temporary path and returns its result; true: the file is at `destination`. @throws errors of
    * `bring`; fileMove (74) when the caller is `gone`, or a newer request for the same path exists
    */
-  async fill(destination: string, gone: AbortSignal, bring: (place: string) => Promise<boolean>): Promise<boolean> {
+  async fill(destination: string, gone: AbortSignal, bring: (temporary: string) => Promise<boolean>): Promise<boolean> {
     // A device or a pipe takes the bytes directly.
     if (await isSpecialFile(destination)) return bring(destination);
     const own = Symbol(destination);
     this.#latest.set(destination, own);
-    const place = this.#take(destination);
+    const temporary = this.#take(destination);
     try {
-      const isFound = await bring(place);
+      const isFetched = await bring(temporary);
       if (gone.aborted || this.#latest.get(destination) !== own)
         throw fail("fileMove", `the caller no longer waits for '${destination}'`, { path: destination });
       // Synchronous: nothing may happen between the check and the move.
-      if (isFound) moveTo(place, destination);
-      return isFound;
+      if (isFetched) moveTo(temporary, destination);
+      return isFetched;
     } finally {
       if (this.#latest.get(destination) === own) this.#latest.delete(destination);
-      await rm(place, { force: true }).catch(() => {});
-      this.#taken.delete(place);
+      await rm(temporary, { force: true }).catch(() => {});
+      this.#taken.delete(temporary);
     }
   }
 
-  /** {@link removeLeftPlaces}, except requests in progress. */
+  /** {@link removeLeftFiles}, except requests in progress. */
   removeLeft(walDirectory: string): string[] {
-    return removeLeftPlaces(walDirectory, (place) => this.#taken.has(place));
+    return removeLeftFiles(walDirectory, (temporary) => this.#taken.has(temporary));
   }
 
   /** Reuses a few names. */
   #take(destination: string): string {
     for (let number = 1; ; number++) {
-      const place = `${destination}.pgbackstop-${number}`;
-      if (this.#taken.has(place)) continue;
-      this.#taken.add(place);
-      return place;
+      const temporary = `${destination}.pgbackstop-${number}`;
+      if (this.#taken.has(temporary)) continue;
+      this.#taken.add(temporary);
+      return temporary;
     }
   }
 }
 
-function moveTo(place: string, destination: string): void {
+function moveTo(temporary: string, destination: string): void {
   try {
-    renameSync(place, destination);
+    renameSync(temporary, destination);
   } catch (error) {
-    throw systemError("fileMove", `move '${place}' to '${destination}'`, destination, error);
+    throw systemError("fileMove", `move '${temporary}' to '${destination}'`, destination, error);
   }
 }

@@ -24,7 +24,7 @@ export function sideBytes(manifest: Manifest, include: readonly string[]): numbe
 }
 
 /** @throws runtime when the file system of `path` has less free space than `neededBytes`, which `what` describes */
-export async function requireRoom(path: string, neededBytes: number, what: string, hint: string): Promise<void> {
+export async function requireSpace(path: string, neededBytes: number, what: string, hint: string): Promise<void> {
   const { freeBytes } = await freeBytesAt(path);
   if (freeBytes >= neededBytes) return;
   throw fail("runtime", `'${path}' has ${formatSize(freeBytes)} free, ${what} needs ${formatSize(neededBytes)}`, { hint });
@@ -50,8 +50,8 @@ export async function dataDirectoryOf(production: Session): Promise<string | nul
 }
 
 /** Production stops when its WAL has no space, so nothing begins that could fill the disk. @throws runtime */
-export async function requireProductionRoom(dataDirectory: string | null, sizeBytes: number): Promise<void> {
+export async function requireProductionSpace(dataDirectory: string | null, sizeBytes: number): Promise<void> {
   if (dataDirectory === null) return;
   const hint = "Free space there, or write a dump elsewhere with --to-file.";
-  await requireRoom(dataDirectory, sizeBytes * CARRIED_FACTOR, "the restored data with their WAL", hint);
+  await requireSpace(dataDirectory, sizeBytes * CARRIED_FACTOR, "the restored data with their WAL", hint);
 }

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { OwnPlaces, removeLeftPlaces } from "../../../runtime/archiver/ownPlace";
+import { OwnFiles, removeLeftFiles } from "../../../runtime/archiver/ownFile";
 import { temporaryFolder } from "../repository/support";
 
 test("removes leftovers of killed requests, but not files in transfer", async () => {
@@ -11,7 +11,7 @@ test("removes leftovers of killed requests, but not files in transfer", async ()
   for (const name of ["RECOVERYXLOG.pgbackstop-0a1b2c3d", "00000002.history.pgbackstop-7"]) writeFileSync(join(folder, name), "left");
   const others = [`${"0".repeat(23)}1`, "RECOVERYXLOG.pgbackstop", "notes.pgbackstop-1", "RECOVERYXLOG.pgbackstop-1.gz"];
   for (const name of others) writeFileSync(join(folder, name), "no place of a request");
-  const places = new OwnPlaces();
+  const places = new OwnFiles();
   const gone = new AbortController().signal;
   const isFound = await places.fill(destination, gone, async (place) => {
     writeFileSync(`${place}.pgbackrest.tmp`, "half");
@@ -25,7 +25,7 @@ test("removes leftovers of killed requests, but not files in transfer", async ()
 
 test("accepts a missing directory, and other entries of that name", () => {
   const folder = temporaryFolder();
-  expect(removeLeftPlaces(join(folder, "none"))).toEqual([]);
+  expect(removeLeftFiles(join(folder, "none"))).toEqual([]);
   mkdirSync(join(folder, "RECOVERYXLOG.pgbackstop-1"));
-  expect(removeLeftPlaces(folder)).toEqual([]);
+  expect(removeLeftFiles(folder)).toEqual([]);
 });
