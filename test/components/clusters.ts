@@ -43,7 +43,7 @@ export function context(over: Partial<DeclaredCluster> = {}, secrets: Repository
 
 /** The object of that role. @throws Error when there is none */
 export function objectOf(objects: readonly RenderedObject[], role: string): Manifest {
-  const found = objects.find((object) => object.role === role);
-  if (found === undefined) throw new Error(`no ${role} among ${objects.map((object) => object.role).join(", ")}`);
-  return found.manifest;
+  const result = objects.find((object) => object.role === role);
+  if (result === undefined) throw new Error(`no ${role} among ${objects.map((object) => object.role).join(", ")}`);
+  return result.manifest;
 }

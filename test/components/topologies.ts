@@ -88,12 +88,12 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
   });
 
 /** The same with one leaf that is not known, by the place of the leaf. */
-export function withUnknown(value: Topology, place: (path: string) => boolean): Topology {
+export function withUnknown(value: Topology, location: (path: string) => boolean): Topology {
   const walk = (item: unknown, path: string): unknown => {
     if (Array.isArray(item)) return item.map((each: unknown, index) => walk(each, `${path}.${index}`));
     if (typeof item === "object" && item !== null)
       return Object.fromEntries(Object.entries(item).map(([key, each]) => [key, walk(each, `${path}.${key}`)]));
-    return place(path) ? unknownMarker(0) : item;
+    return location(path) ? unknownMarker(0) : item;
   };
   return walk(value, "") as Topology;
 }

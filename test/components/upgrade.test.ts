@@ -50,7 +50,7 @@ vi.mock("../../components/plan/cluster/images", async (original) => ({
 
 const SILENCE = Object.fromEntries(["PB003", "PB006", "PB007", "PB009", "PB030", "PB042", "PB078", "PB095"].map((code) => [code, "a test"]));
 
-function place(name: string, encrypted = true): S3CompatibleRepository["target"] {
+function location(name: string, encrypted = true): S3CompatibleRepository["target"] {
   return new S3CompatibleRepository(name, {
     endpoint: "s3.eu-central-003.backblazeb2.com",
     region: "eu-central-003",
@@ -63,7 +63,7 @@ function place(name: string, encrypted = true): S3CompatibleRepository["target"]
 function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
   return {
     namespace: "orders",
-    repositories: { repo1: { at: place("one"), keepDays: 14 }, repo2: { at: place("two"), keepFullCount: 4 } },
+    repositories: { repo1: { at: location("one"), keepDays: 14 }, repo2: { at: location("two"), keepFullCount: 4 } },
     schedules: { full: { cron: "0 3 * * 0" } },
     silence: SILENCE,
     ...over,
@@ -82,7 +82,7 @@ const PROGRAMS: Readonly<Record<string, (follow: Follow) => void>> = {
   pgbackrest: () => void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.Pgbackrest }), storageGiB: 50 }),
   "barman-cloud": () =>
     void new CnpgCluster("orders", {
-      ...common({ engine: ClusterEngine.BarmanCloud, repositories: { repo1: { at: place("one", false), keepDays: 30 } } }),
+      ...common({ engine: ClusterEngine.BarmanCloud, repositories: { repo1: { at: location("one", false), keepDays: 30 } } }),
       storageGiB: 50,
     }),
   volumeSnapshot: () => void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {} }), storageGiB: 50 }),
@@ -94,14 +94,14 @@ type Recorded = Readonly<Record<string, readonly JsonObject[]>>;
 /** What `program` declares, without Secrets and the ConfigMap of the runtime. @param state of the latter, as the engine keeps it */
 async function declared(by: Package, program: () => void, state: Package | null): Promise<readonly JsonObject[]> {
   Object.assign(now, by);
-  const found: JsonObject[] = [];
+  const result: JsonObject[] = [];
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
       newResource: ({ inputs, name, type }) => {
         const isRuntime = type.endsWith("v1:ConfigMap") && name.endsWith("-runtime");
         const object = plain(inputs as Value) as JsonObject & { readonly metadata: { readonly name: string } };
-        if (type.startsWith("kubernetes:") && !isRuntime && !type.endsWith(":Secret")) found.push(object);
+        if (type.startsWith("kubernetes:") && !isRuntime && !type.endsWith(":Secret")) result.push(object);
         if (!isRuntime || state === null) return { id: name, state: type.endsWith(":SelfSignedCertificate") ? certificate() : (inputs as object) };
         const kept = { metadata: { ...object.metadata, name: nameOf(object.metadata.name, state) }, data: { image: state.image } };
         return { id: name, state: { ...(inputs as object), ...kept } };
@@ -112,7 +112,7 @@ async function declared(by: Package, program: () => void, state: Package | null)
   );
   program();
   await pulumi.runtime.disconnect();
-  return found;
+  return result;
 }
 
 function nameOf(name: string, { digest }: Package): string {

@@ -12,18 +12,18 @@ import { MemoryStorage } from "../harness/storages";
 
 test("a correct storage passes every check, and doctor leaves nothing behind", async () => {
   const storage = new MemoryStorage();
-  const found = await doctor(storage);
-  expect(verdicts(found)).toEqual(GOOD.map((name) => `ok ${name}`));
-  expect(found.error).toBeNull();
+  const result = await doctor(storage);
+  expect(verdicts(result)).toEqual(GOOD.map((name) => `ok ${name}`));
+  expect(result.error).toBeNull();
   expect(storage.paths()).toEqual([]);
 });
 
 test("a key without write access is still checked for everything else", async () => {
   const storage = new FaultyStorage(new MemoryStorage());
   storage.plan("put", { kind: "error", error: fail("access", "denied") });
-  const found = await doctor(storage);
-  expect(verdicts(found)).toEqual(["ok list", "fail write", "ok missing"]);
-  expect(found.error).toMatchObject({ kind: "access", message: "denied" });
+  const result = await doctor(storage);
+  expect(verdicts(result)).toEqual(["ok list", "fail write", "ok missing"]);
+  expect(result.error).toMatchObject({ kind: "access", message: "denied" });
 });
 
 test.each([
@@ -33,11 +33,11 @@ test.each([
 ] as const)("a storage with a %s that gives wrong answers", async (method, fault, name, text) => {
   const storage = new FaultyStorage(new MemoryStorage());
   storage.plan(method, fault);
-  const found = await doctor(storage);
-  const failed = found.facts.filter((fact) => fact.verdict === "fail");
+  const result = await doctor(storage);
+  const failed = result.facts.filter((fact) => fact.verdict === "fail");
   expect(failed.map((fact) => fact.name)).toContain(name);
   expect(failed.map((fact) => fact.text).join("\n")).toMatch(text);
-  expect(found.error).not.toBeNull();
+  expect(result.error).not.toBeNull();
 });
 
 describe("a directory", () => {
@@ -48,9 +48,9 @@ describe("a directory", () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test("reports owner, mount and free space", async () => {
-    const found = await doctor(openStorage(posixRepo(folder), deps));
-    expect(verdicts(found).slice(0, GOOD.length)).toEqual(GOOD.map((name) => `ok ${name}`));
-    const text = (name: string): string => found.facts.find((fact) => fact.name === name)?.text ?? "";
+    const result = await doctor(openStorage(posixRepo(folder), deps));
+    expect(verdicts(result).slice(0, GOOD.length)).toEqual(GOOD.map((name) => `ok ${name}`));
+    const text = (name: string): string => result.facts.find((fact) => fact.name === name)?.text ?? "";
     expect(text("owner")).toMatch(/^user \d+, group \d+, mode 0700$/);
     expect(text("space")).toMatch(/^[0-9.]+ of [0-9.]+ GiB free$/);
     expect(text("mount")).toMatch(/^on the (root file system|file system mounted at)/);
@@ -58,9 +58,9 @@ describe("a directory", () => {
   });
 
   test("that does not exist is not created: the NAS may be unmounted", async () => {
-    const found = await doctor(openStorage(posixRepo(join(folder, "nas", "repo")), deps));
-    expect(verdicts(found)).toEqual(["fail list"]);
-    expect(found.error?.message).toContain("check the mount");
+    const result = await doctor(openStorage(posixRepo(join(folder, "nas", "repo")), deps));
+    expect(verdicts(result)).toEqual(["fail list"]);
+    expect(result.error?.message).toContain("check the mount");
     expect(readdirSync(folder)).toEqual([]);
   });
 });

@@ -9,7 +9,7 @@ import { S3Server } from "../../tools/parts/s3Server";
 import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
 import { liveAws } from "../harness/liveBucket";
 import { s3Repo } from "../harness/repositories";
-import { tellS3 } from "../harness/s3Requests";
+import { callS3 } from "../harness/s3Requests";
 
 const KIB = 1024;
 
@@ -22,7 +22,7 @@ describe("a bucket", async () => {
   beforeAll(async () => {
     server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
     const body = '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
-    await tellS3(server, { method: "PUT", bucket: server.bucket, query: { versioning: "" }, body });
+    await callS3(server, { method: "PUT", bucket: server.bucket, query: { versioning: "" }, body });
   });
   afterAll(async () => server?.remove());
 
@@ -42,11 +42,11 @@ describe("a bucket", async () => {
 
   test("reports that an administrator's key can do too much: it deletes versions", async () => {
     const storage = open();
-    const found = await doctor(storage, largeSizeBytes);
+    const result = await doctor(storage, largeSizeBytes);
     const more = ["ok tls", "ok clock", "ok pages", "ok abort-upload", "ok create", "warn versions"];
-    expect(verdicts(found)).toEqual([...GOOD.map((name) => `ok ${name}`), ...more]);
-    expect(found.facts.at(-1)?.text).toContain("this key can delete versions");
-    expect(found.error).toBeNull();
+    expect(verdicts(result)).toEqual([...GOOD.map((name) => `ok ${name}`), ...more]);
+    expect(result.facts.at(-1)?.text).toContain("this key can delete versions");
+    expect(result.error).toBeNull();
     for await (const left of storage.list("", { recursive: true })) throw new Error(left.path);
     await storage.close();
   });
@@ -54,16 +54,16 @@ describe("a bucket", async () => {
   test("a writer's key writes, replaces and removes, and cannot delete versions", async () => {
     const actions = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
     const storage = open(await keysOf("writer", actions));
-    const found = await doctor(storage, largeSizeBytes);
-    expect(found.facts.filter((fact) => fact.verdict !== "ok")).toEqual([]);
-    expect(found.facts.at(-1)?.text).toBe("versions are kept, and this key cannot delete them");
+    const result = await doctor(storage, largeSizeBytes);
+    expect(result.facts.filter((fact) => fact.verdict !== "ok")).toEqual([]);
+    expect(result.facts.at(-1)?.text).toBe("versions are kept, and this key cannot delete them");
     await storage.close();
   });
 
   test("a reader's key lists and cannot write", async () => {
     const storage = open(await keysOf("reader", ["s3:ListBucket", "s3:GetObject"]));
-    const found = await doctor(storage, largeSizeBytes);
-    expect(verdicts(found)).toEqual([
+    const result = await doctor(storage, largeSizeBytes);
+    expect(verdicts(result)).toEqual([
       "ok list",
       "fail write",
       "ok missing",
@@ -74,7 +74,7 @@ describe("a bucket", async () => {
       "fail create",
       "fail versions",
     ]);
-    expect(found.error?.exitCode).toBe(105);
+    expect(result.error?.exitCode).toBe(105);
     await storage.close();
   });
 });

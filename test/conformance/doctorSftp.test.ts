@@ -40,43 +40,43 @@ describe("an SFTP account", async () => {
 
   test("on a server with every extension reports the directory's owner, the free space, and that it can delete", async () => {
     const folder = whole.makeFolder("repo");
-    const found = await ask(whole, folder);
-    expect(verdicts(found)).toEqual([...ALL_GOOD, "ok owner", expect.stringMatching(/^(ok|warn) space$/), "ok sync", "ok replace", "warn delete"]);
-    expect(textOf(found, "owner")).toMatch(/^user \d+, group \d+, mode 0750: this account's own$/);
-    expect(textOf(found, "space")).toMatch(/^[0-9.]+ of [0-9.]+ GiB free$/);
-    expect(Number(/of ([0-9.]+)/.exec(textOf(found, "space"))?.[1])).toBeGreaterThan(0);
-    expect(textOf(found, "delete")).toContain("can destroy every backup");
-    expect(found.error).toBeNull();
+    const result = await ask(whole, folder);
+    expect(verdicts(result)).toEqual([...ALL_GOOD, "ok owner", expect.stringMatching(/^(ok|warn) space$/), "ok sync", "ok replace", "warn delete"]);
+    expect(textOf(result, "owner")).toMatch(/^user \d+, group \d+, mode 0750: this account's own$/);
+    expect(textOf(result, "space")).toMatch(/^[0-9.]+ of [0-9.]+ GiB free$/);
+    expect(Number(/of ([0-9.]+)/.exec(textOf(result, "space"))?.[1])).toBeGreaterThan(0);
+    expect(textOf(result, "delete")).toContain("can destroy every backup");
+    expect(result.error).toBeNull();
     expect(readdirSync(folder)).toEqual([]);
   });
 
   test("on a server without extensions reports what is unknown and what the server cannot guarantee", async () => {
     const server = await start(["posix-rename", "fsync", "statvfs"]);
-    const found = await ask(server, server.makeFolder("repo"));
-    expect(verdicts(found)).toEqual([...ALL_GOOD, "ok owner", "skip space", "warn sync", "warn replace", "warn delete"]);
-    expect(found.error).toBeNull();
+    const result = await ask(server, server.makeFolder("repo"));
+    expect(verdicts(result)).toEqual([...ALL_GOOD, "ok owner", "skip space", "warn sync", "warn replace", "warn delete"]);
+    expect(result.error).toBeNull();
   });
 
   test("that can only add files is reported as append-only, with the reason why that is not enough", async () => {
     const server = await start(["remove", "rmdir"]);
-    const found = await ask(server, server.makeFolder("repo"));
-    expect(verdicts(found)).toContain("fail delete");
-    expect(textOf(found, "delete")).toContain("append-only");
-    expect(found.error).not.toBeNull();
+    const result = await ask(server, server.makeFolder("repo"));
+    expect(verdicts(result)).toContain("fail delete");
+    expect(textOf(result, "delete")).toContain("append-only");
+    expect(result.error).not.toBeNull();
   });
 
   test("that cannot write is still checked for everything else", async () => {
     const server = await start(["write", "mkdir"]);
-    const found = await ask(server, server.makeFolder("repo"));
-    expect(verdicts(found)).toEqual(["ok list", "fail write", "ok missing", "ok owner", expect.stringMatching(/^(ok|warn) space$/)]);
-    expect(found.error?.exitCode).toBe(105);
+    const result = await ask(server, server.makeFolder("repo"));
+    expect(verdicts(result)).toEqual(["ok list", "fail write", "ok missing", "ok owner", expect.stringMatching(/^(ok|warn) space$/)]);
+    expect(result.error?.exitCode).toBe(105);
   });
 
   test("in a world-writable directory", async () => {
     const folder = whole.makeFolder("open");
     chmodSync(folder, 0o777);
-    const found = await ask(whole, folder);
-    expect(found.facts.find((fact) => fact.name === "owner")).toMatchObject({
+    const result = await ask(whole, folder);
+    expect(result.facts.find((fact) => fact.name === "owner")).toMatchObject({
       verdict: "warn",
       text: expect.stringContaining("every account of the server can delete"),
     });
@@ -86,8 +86,11 @@ describe("an SFTP account", async () => {
     const folder = whole.makeFolder("other");
     chownSync(folder, 4242, whole.user.gid);
     chmodSync(folder, 0o770);
-    const found = await ask(whole, folder);
-    expect(found.facts.find((fact) => fact.name === "owner")).toMatchObject({ verdict: "warn", text: expect.stringContaining("not this account's") });
+    const result = await ask(whole, folder);
+    expect(result.facts.find((fact) => fact.name === "owner")).toMatchObject({
+      verdict: "warn",
+      text: expect.stringContaining("not this account's"),
+    });
   });
 
   test("in a missing directory does not create it", async () => {

@@ -58,21 +58,21 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     symlinkSync(target, path);
     lchownSync(path, owner.uid, owner.gid);
   };
-  const ours = (user: OsUser, words: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<RunResult> => {
+  const ours = (user: OsUser, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<RunResult> => {
     const config = file(join(folder, "pgbackrest.conf"), ROOT, `[global]\nrepo1-path=${join(folder, "repo")}\nlog-level-console=info\n`, 0o644);
-    return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", ...words], { user, cwd: "/", timeoutMs: 60_000, env });
+    return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", ...args], { user, cwd: "/", timeoutMs: 60_000, env });
   };
   /** A command that tells who ran it. */
   const proof = (): { readonly command: string[]; readonly path: string } => {
-    const place = directory("proof", postgres, 0o777);
-    const path = join(place, "uid");
+    const location = directory("proof", postgres, 0o777);
+    const path = join(location, "uid");
     return { path, command: ["/bin/sh", "-c", `id -u > ${path}; exit 1`] };
   };
 
   test("root is warned about files that the account could not use, unless root is intended", async () => {
     directory("repo", postgres);
-    const warned = async (user: OsUser, ...words: string[]): Promise<boolean> =>
-      (await ours(user, [...words, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, but account");
+    const warned = async (user: OsUser, ...args: string[]): Promise<boolean> =>
+      (await ours(user, [...args, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, but account");
     expect([await warned(ROOT), await warned(ROOT, "--allow-root"), await warned(postgres)]).toEqual([true, false, false]);
     directory("repo", ROOT);
     expect(await warned(ROOT)).toBe(false);
@@ -99,12 +99,12 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     test.each([
       ["begun", "start", ["--yes"]],
       ["to be undone", "undo", ["--undo", "--yes"]],
-    ])("a planted recovery journal (%s) runs nothing as root", async (_, phase, words) => {
+    ])("a planted recovery journal (%s) runs nothing as root", async (_, phase, args) => {
       const home = directory("home", postgres);
       const data = directory("home/data", postgres, 0o700);
       const { command, path } = proof();
       file(`${data}.recover.json`, postgres, JSON.stringify(journal(data, phase, command)));
-      const { exitCode, stdout } = await ours(ROOT, [`--pg1-path=${data}`, "recover", ...words]);
+      const { exitCode, stdout } = await ours(ROOT, [`--pg1-path=${data}`, "recover", ...args]);
       expect(existsSync(path) ? `ran as ${readFileSync(path, "utf8")}` : "nothing ran").toBe("nothing ran");
       expect({ exitCode, stdout }).toEqual({
         exitCode: 88,

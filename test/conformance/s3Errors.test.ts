@@ -53,7 +53,7 @@ const refusal = async (work: Promise<unknown>): Promise<object> => {
 };
 
 /** Every way to ask, because each has its own request. */
-const ways = (storage: Storage): [string, () => Promise<unknown>][] => [
+const routes = (storage: Storage): [string, () => Promise<unknown>][] => [
   ["put", () => storage.put("f", utf8("x"))],
   ["get", () => storage.read("f")],
   ["get info of", () => storage.stat("f")],
@@ -82,7 +82,7 @@ describe("TLS", () => {
           readFile: (path) => readFileSync(path),
         },
       );
-      for (const [, work] of ways(storage)) {
+      for (const [, work] of routes(storage)) {
         expect(await refusal(work())).toMatchObject({
           kind: "hostConnect",
           exitCode: 49,
@@ -172,7 +172,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
   const target = (doing: string): string => `unable to ${doing} 's3://pgbackstop/repo${doing === "list" ? "" : "/f"}': `;
 
   test("an unknown access key", async () => {
-    for (const [doing, work] of ways(open(server, { key: new Secret("AKIAWRONG") }))) {
+    for (const [doing, work] of routes(open(server, { key: new Secret("AKIAWRONG") }))) {
       expect(await refusal(work())).toMatchObject({
         kind: "access",
         exitCode: 105,
@@ -185,7 +185,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
 
   // s3rver 3.7.1 does not check version 4 signatures.
   test.skipIf(kind === "s3rver")("a wrong secret", async () => {
-    for (const [doing, work] of ways(open(server, { keySecret: new Secret("wrong") }))) {
+    for (const [doing, work] of routes(open(server, { keySecret: new Secret("wrong") }))) {
       expect(await refusal(work())).toMatchObject({
         kind: "access",
         exitCode: 105,
@@ -197,7 +197,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
   });
 
   test("a wrong bucket is not a missing file", async () => {
-    for (const [doing, work] of ways(open(server, { bucket: "no-such-bucket" }))) {
+    for (const [doing, work] of routes(open(server, { bucket: "no-such-bucket" }))) {
       expect(await refusal(work())).toMatchObject({
         kind: "pathMissing",
         exitCode: 73,
@@ -233,7 +233,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     await away.put("away", utf8("x"));
     await server.stop();
     try {
-      for (const [, work] of ways(away)) expect(await refusal(work())).toMatchObject({ kind: "hostConnect", retryable: true });
+      for (const [, work] of routes(away)) expect(await refusal(work())).toMatchObject({ kind: "hostConnect", retryable: true });
     } finally {
       await server.start();
     }

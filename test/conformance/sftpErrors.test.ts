@@ -130,10 +130,10 @@ describe("sftp errors", async () => {
   describe("the client's key", () => {
     test("that the server does not know is an access error", async () => {
       const privateKeyFile = await server.makeKey("stranger", "ecdsa");
-      const found = await refusal(open({ privateKeyFile }).storage.read("f"));
-      expect(found).toMatchObject({ kind: "access", exitCode: 105, retryable: false });
-      expect(found.message).toContain("All configured authentication methods failed");
-      expect(found.hints).toContain(`ssh-keygen -y -f ${privateKeyFile}`);
+      const result = await refusal(open({ privateKeyFile }).storage.read("f"));
+      expect(result).toMatchObject({ kind: "access", exitCode: 105, retryable: false });
+      expect(result.message).toContain("All configured authentication methods failed");
+      expect(result.hints).toContain(`ssh-keygen -y -f ${privateKeyFile}`);
     });
 
     test("that is missing, damaged or locked never counts as a missing file of the repository", async () => {
@@ -169,9 +169,9 @@ describe("sftp errors", async () => {
     const { storage, root } = open();
     await storage.put("backup/20261120-064059F/f", utf8("x"));
     symlinkSync("20261120-064059F", join(root, "backup", "latest"));
-    const found: ObjectInfo[] = [];
-    for await (const info of storage.list("backup")) found.push(info);
-    expect(found.find((info) => info.type === "link")).toMatchObject({ path: "backup/latest", destination: "20261120-064059F" });
+    const result: ObjectInfo[] = [];
+    for await (const info of storage.list("backup")) result.push(info);
+    expect(result.find((info) => info.type === "link")).toMatchObject({ path: "backup/latest", destination: "20261120-064059F" });
     await storage.removePath("backup/latest");
     expect(readdirSync(join(root, "backup"))).toEqual(["20261120-064059F"]);
   });
@@ -192,8 +192,8 @@ describe("sftp errors", async () => {
     try {
       await storage.put("f", utf8("old"));
       for (const path of ["f", "g"]) {
-        const found = await refusal(storage.put(path, content(3 * MIB)));
-        expect(found).toMatchObject({
+        const result = await refusal(storage.put(path, content(3 * MIB)));
+        expect(result).toMatchObject({
           kind: "fileWrite",
           exitCode: 64,
           hints: `the file system of '${root}' on the server is full: free or add space.`,
@@ -226,7 +226,7 @@ describe("sftp errors", async () => {
     });
 
     test("after any byte of the server's answers to a put is repaired, whether the request was carried out or not", async () => {
-      let told = 0;
+      let reported = 0;
       let cutAt = Number.POSITIVE_INFINITY;
       const proxy = createServer((client) => {
         const upstream = connect(server.port, server.host);
@@ -237,9 +237,9 @@ describe("sftp errors", async () => {
         for (const socket of [client, upstream]) socket.on("error", end).on("close", end);
         client.on("data", (bytes) => upstream.write(bytes));
         upstream.on("data", (bytes: Buffer) => {
-          told += bytes.length;
-          if (told < cutAt) return void client.write(bytes);
-          client.write(bytes.subarray(0, bytes.length - (told - cutAt)));
+          reported += bytes.length;
+          if (reported < cutAt) return void client.write(bytes);
+          client.write(bytes.subarray(0, bytes.length - (reported - cutAt)));
           cutAt = Number.POSITIVE_INFINITY;
           end();
         });
@@ -248,14 +248,14 @@ describe("sftp errors", async () => {
       const { port } = proxy.address() as AddressInfo;
       const { storage, root } = open({ port }, { ioTimeoutMs: 20_000 });
       await storage.put("f", utf8("old"));
-      told = 0;
+      reported = 0;
       await storage.put("f", utf8("new"));
-      const allBytes = told;
+      const allBytes = reported;
       expect(allBytes).toBeGreaterThan(100);
       for (let bytes = 1; bytes <= allBytes; bytes += 24) {
         // A new connection, or what is left of the last one, before the counting begins.
         await storage.stat("f");
-        told = 0;
+        reported = 0;
         cutAt = bytes;
         await storage.put("f", utf8(`content ${bytes}`));
         // Not every put has as many bytes of answers: the last cuts may not come to pass.
@@ -344,9 +344,9 @@ describe("sftp errors", async () => {
       const { storage } = open({}, { ioTimeoutMs: 2000 });
       await storage.put("f", utf8("x"));
       await server.stop();
-      const found = await refusal(storage.read("f"));
-      expect(found).toMatchObject({ kind: "hostConnect", exitCode: 49, retryable: true });
-      expect(found.message).toMatch(/^unable to reach '\S+': connect ECONNREFUSED \S+ \(after \d attempts\)$/);
+      const result = await refusal(storage.read("f"));
+      expect(result).toMatchObject({ kind: "hostConnect", exitCode: 49, retryable: true });
+      expect(result.message).toMatch(/^unable to reach '\S+': connect ECONNREFUSED \S+ \(after \d attempts\)$/);
     });
 
     test("that comes back is waited for", async () => {

@@ -35,9 +35,9 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     const folder = (): string => `suite/f${++folderCount}`;
     const text = async (path: string, range?: ByteRange): Promise<string> => textOf(await collect(await storage.read(path, range), MIB));
     const list = async (path: string, options?: ListOptions): Promise<string[]> => {
-      const found: string[] = [];
-      for await (const info of storage.list(path, options)) found.push(`${info.type} ${info.path}`);
-      return found.sort();
+      const result: string[] = [];
+      for await (const info of storage.list(path, options)) result.push(`${info.type} ${info.path}`);
+      return result.sort();
     };
 
     beforeAll(async () => {
@@ -85,14 +85,14 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       const gates: (() => void)[] = [];
       const write = (client: Storage, content: string): { readonly began: Promise<void>; readonly ended: Promise<void> } => {
         const gate = new Promise<void>((resolve) => void gates.push(resolve));
-        let tellBegan = (): void => {};
+        let resolveBegan = (): void => {};
         const began = new Promise<void>((resolve) => {
-          tellBegan = resolve;
+          resolveBegan = resolve;
         });
         const source = async function* (): ByteStream {
           // More than the pieces that a driver gathers, so that the file has begun.
           yield Buffer.alloc(MIB, content);
-          tellBegan();
+          resolveBegan();
           await gate;
           yield utf8(content);
         };
@@ -354,8 +354,8 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         const { partSizeBytes } = get();
         await storage.putStream(path, () => source(2 * partSizeBytes));
         const expected = (await collect(source(2 * partSizeBytes), 1024 * MIB)).subarray(partSizeBytes - 10, partSizeBytes + 10);
-        const found = await collect(await storage.read(path, { offsetBytes: partSizeBytes - 10, sizeBytes: 20 }), MIB);
-        expect(Buffer.from(found)).toEqual(Buffer.from(expected));
+        const result = await collect(await storage.read(path, { offsetBytes: partSizeBytes - 10, sizeBytes: 20 }), MIB);
+        expect(Buffer.from(result)).toEqual(Buffer.from(expected));
       });
 
       test("that fail keep the old file, leave nothing new, and pass their error on unchanged", async () => {

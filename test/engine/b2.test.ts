@@ -25,7 +25,7 @@ const RULE = {
 };
 
 let server: B2ServerDouble;
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let built: Package;
 let config: Record<string, { value: string; secret?: boolean }>;
 /** Everything that the engine printed, for the search for secrets at the end. */
@@ -35,9 +35,9 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await B2ServerDouble.start();
-  place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-b2-")), { cli, passphrase: "state passphrase of the test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-b2-")), { cli, passphrase: "state passphrase of the test" });
   // The built package, as a user's program finds it: its dynamic resources are serialized as they are.
-  built = createRequire(join(place.folder, "program.cjs"))("pgbackstop") as Package;
+  built = createRequire(join(programFolder.folder, "program.cjs"))("pgbackstop") as Package;
   config = {
     "b2:applicationKeyId": { value: server.admin.applicationKeyId },
     "b2:applicationKey": { value: server.admin.applicationKey, secret: true },
@@ -45,12 +45,12 @@ beforeAll(async () => {
   };
 });
 afterAll(async () => {
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
   await server?.stop();
 });
 
 async function open(args: B2RepositoryArgs = ARGS, opts: ComponentResourceOptions = {}, stackName = "prod"): Promise<Stack> {
-  const stack = await openStack(place, stackName, async () => {
+  const stack = await openStack(programFolder, stackName, async () => {
     const repository = new built.B2Repository("orders-b2", args, opts);
     return {
       location: repository.location,
@@ -216,8 +216,8 @@ test("an existing bucket is refused unless it is adopted, and a destroy leaves i
 test("neither the state nor the engine's output contains a key or a token", () => {
   const secrets = server.secrets();
   expect(secrets.length).toBeGreaterThan(8);
-  expect(findSecrets(join(place.folder, "state"), secrets)).toEqual([]);
+  expect(findSecrets(join(programFolder.folder, "state"), secrets)).toEqual([]);
   expect(holdsSecret(printed.join("\n"), secrets)).toBe(false);
   // The search sees what is there: the state names the bucket.
-  expect(findSecrets(join(place.folder, "state"), [NAME]).length).toBeGreaterThan(0);
+  expect(findSecrets(join(programFolder.folder, "state"), [NAME]).length).toBeGreaterThan(0);
 });

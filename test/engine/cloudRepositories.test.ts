@@ -63,7 +63,7 @@ interface Changed {
 let server: S3Server;
 let aws: ProviderDouble;
 let cloudflare: ProviderDouble;
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 /** Everything that the engine printed, and every secret that there was, for the search at the end. */
 const printed: string[] = [];
 const secrets = new Set<string>([CIPHER]);
@@ -75,17 +75,17 @@ beforeAll(async () => {
   aws = await ProviderDouble.start(AWS, { live: liveAws(server) });
   cloudflare = await ProviderDouble.start(CLOUDFLARE);
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cloud-")), { cli, passphrase: "state passphrase of the test" });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
 });
 afterAll(async () => {
   aws?.stop();
   cloudflare?.stop();
   await server?.remove();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 function openS3(args: S3RepositoryArgs = S3, opts: pulumi.ComponentResourceOptions = {}, stackName = "amazon"): Promise<Stack> {
-  return openStack(place, stackName, async () => {
+  return openStack(programFolder, stackName, async () => {
     const repository = new S3Repository("orders-s3", args, opts);
     const { location, monthlyCostUsd, pricesAsOf, readerCredentials, recoveryCredentials, restoreEndpoint, roleArn, target, writerPolicy } =
       repository;
@@ -105,7 +105,7 @@ function openS3(args: S3RepositoryArgs = S3, opts: pulumi.ComponentResourceOptio
 }
 
 function openR2(args: R2RepositoryArgs = R2, opts: pulumi.ComponentResourceOptions = {}, stackName = "cloudflare"): Promise<Stack> {
-  return openStack(place, stackName, async () => {
+  return openStack(programFolder, stackName, async () => {
     const { location, monthlyCostUsd, pricesAsOf, readerCredentials, restoreEndpoint, target } = new R2Repository("orders-r2", args, opts);
     const keys = { ...keyOutputs("writer", target.s3?.credentials), ...keyOutputs("reader", readerCredentials) };
     return { location, restoreEndpoint, monthlyCostUsd, pricesAsOf, target: target.s3, ...keys };
@@ -417,12 +417,12 @@ test("R2: the bucket stays when everything else goes, and is adopted by import",
 
 test("no finding contains a secret name or prefix, even if it is the fault", async () => {
   secrets.add("Planted_Bucket").add("planted-prefix/");
-  const place_ = { endpoint: "s3.lab.example", region: "lab" };
+  const location_ = { endpoint: "s3.lab.example", region: "lab" };
   const failing = async (program: () => unknown): Promise<string> =>
-    failureOf((await openStack(place, "secretive", async () => void program())).preview(), printed);
+    failureOf((await openStack(programFolder, "secretive", async () => void program())).preview(), printed);
   const host = await failing(() => {
     const credentials = { accessKeyId: "id", secretAccessKey: "key" };
-    const lab = new S3CompatibleRepository("lab", { ...place_, bucket: { existing: { name: pulumi.secret("Planted_Bucket"), credentials } } });
+    const lab = new S3CompatibleRepository("lab", { ...location_, bucket: { existing: { name: pulumi.secret("Planted_Bucket"), credentials } } });
     new PostgresHost("ledger", { connection: { local: {} }, dataDirectory: "/data", repositories: { repo1: { at: lab.target, keepDays: 7 } } });
   });
   expect(host).toContain("PB020 repositories.repo1.at.s3.bucket: the value is secret, so this shows only the rule");
@@ -434,8 +434,8 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
 test("neither the states nor the engine's output contain a key, a token or a passphrase", () => {
   const all = [...secrets];
   expect(all.length).toBeGreaterThan(8);
-  expect(findSecrets(join(place.folder, "state"), all)).toEqual([]);
+  expect(findSecrets(join(programFolder.folder, "state"), all)).toEqual([]);
   expect(holdsSecret(printed.join("\n"), all)).toBe(false);
   // The search sees what is there: the states name the bucket.
-  expect(findSecrets(join(place.folder, "state"), [NAME]).length).toBeGreaterThan(0);
+  expect(findSecrets(join(programFolder.folder, "state"), [NAME]).length).toBeGreaterThan(0);
 });

@@ -34,7 +34,7 @@ const SECRET = "kubernetes:core/v1:Secret";
 const RULES = "kubernetes:monitoring.coreos.com/v1:PrometheusRule";
 const MARKERS = { accessKeyId: "marker-access-key-id-51", secretAccessKey: "marker-secret-access-key-52" };
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 const printed: string[] = [];
 
@@ -43,11 +43,11 @@ beforeAll(async () => {
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), { cli, passphrase: "only for this test" });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 function bucket(name: string, endpoint: string, region: string, cipher: CipherPassphrase): S3CompatibleRepository {
@@ -61,7 +61,7 @@ function bucket(name: string, endpoint: string, region: string, cipher: CipherPa
 }
 
 function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise<Stack> {
-  return openStack(place, "orders", async () => {
+  return openStack(programFolder, "orders", async () => {
     const key = new CipherPassphrase("orders-key", {}, { protect: false });
     const b2 = bucket("orders-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
     const r2 = bucket("orders-r2", "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", "auto", key);
@@ -87,15 +87,15 @@ function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise
 }
 
 function specOf(type: string, id: string): Values {
-  const found = kubernetes.find(type, id);
-  if (found === null)
+  const result = kubernetes.find(type, id);
+  if (result === null)
     throw new Error(
       `no ${type} ${id} among ${kubernetes
         .all(type)
         .map((each) => each.id)
         .join(", ")}`,
     );
-  return found.inputs["spec"] as Values;
+  return result.inputs["spec"] as Values;
 }
 
 test("a preview shows the cluster, its plugin and its schedules, and creates nothing", async () => {
@@ -192,7 +192,7 @@ test("a newer package's runtime arrives on request, and not before", async () =>
 });
 
 function openWatched(maxRepositoryGB: number): Promise<Stack> {
-  return openStack(place, "watched", async () => {
+  return openStack(programFolder, "watched", async () => {
     const key = new CipherPassphrase("ledger-key", {}, { protect: false });
     const ledger = new CnpgCluster(
       "ledger",
@@ -262,7 +262,7 @@ test("the preview shows a changed objective as the change of its own rule, and o
 });
 
 function openMove(image: string, until: MigrationStage): Promise<Stack> {
-  return openStack(place, "move", async () => {
+  return openStack(programFolder, "move", async () => {
     new Migration("move", {
       source: { address: "old.example.net", password: pulumi.secret(MARKERS.secretAccessKey) },
       target: { cluster: { namespace: "db", clusterName: pulumi.output("orders"), backups: {} } },
@@ -303,7 +303,7 @@ test("a migration accepts a corrected image until its applications use the targe
 });
 
 test("neither output nor state contains a key or a passphrase", () => {
-  const texts = { printed: printed.join("\n"), state: stateTexts(place.folder).join("\n") };
+  const texts = { printed: printed.join("\n"), state: stateTexts(programFolder.folder).join("\n") };
   for (const [where, text] of Object.entries(texts)) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of Object.values(MARKERS)) expect(text.includes(marker), `${marker} in ${where}`).toBe(false);

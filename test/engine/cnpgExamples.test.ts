@@ -21,7 +21,7 @@ import { KUBERNETES } from "../harness/providerSchemas";
 import { type Difference, differencesOf, publishedObjects } from "../harness/published";
 import { textOf, type Values } from "../harness/providerValues";
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 
 beforeAll(async () => {
@@ -29,17 +29,17 @@ beforeAll(async () => {
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpgx-")), { cli, passphrase: "only for this test" });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 /** Objects of a namespace by `Kind name`, without what this package notes down for itself. */
 function objectsOf(namespace: string): Map<string, Values> {
-  const found = kubernetes.all().filter(({ id }) => id.startsWith(`${namespace}/`));
-  return new Map(found.map(({ id, inputs }) => [`${textOf(inputs["kind"])} ${id.slice(namespace.length + 1)}`, inputs]));
+  const result = kubernetes.all().filter(({ id }) => id.startsWith(`${namespace}/`));
+  return new Map(result.map(({ id, inputs }) => [`${textOf(inputs["kind"])} ${id.slice(namespace.length + 1)}`, inputs]));
 }
 
 function specOf(objects: ReadonlyMap<string, Values>, name: string): Values {
@@ -65,14 +65,14 @@ function asDifferences(corrections: readonly Correction[]): Record<string, Diffe
 function placed(objects: ReadonlyMap<string, Values>, renamed: Readonly<Record<string, string>>): { ours: (kind: string, name: string) => Values } {
   return {
     ours: (kind, name) => {
-      const found = objects.get(`${kind} ${renamed[name] ?? name}`);
-      if (found === undefined) throw new Error(`no ${kind} for ${name} among ${[...objects.keys()].join(", ")}`);
-      return found;
+      const result = objects.get(`${kind} ${renamed[name] ?? name}`);
+      if (result === undefined) throw new Error(`no ${kind} for ${name} among ${[...objects.keys()].join(", ")}`);
+      return result;
     },
   };
 }
 
-const IMMICH_WORDS = {
+const IMMICH_PLACEHOLDERS = {
   "immich-cnpg-secret": "cnpg-secret",
   immich18: "postgres18-immich",
   "${IMMICH_PG_BACKUP_B2_BUCKET}": SETTINGS.buckets.immich,
@@ -90,7 +90,7 @@ const REPOSITORIES = ["immich", "cluster"].map((short) => `Repository postgres18
 const DAILY = ["b2", "r2"].map((short) => `ScheduledBackup postgres18-immich-daily-${short}`);
 const MAIN = "Cluster postgres18-cluster";
 const KEYS = "ExternalSecret cnpg-secret";
-const EACH_PLACE = REPOSITORIES.flatMap((name) => [0, 1].map((index) => `${name} spec.repoConfiguration.s3Repositories.${index}`));
+const EACH_REPOSITORY = REPOSITORIES.flatMap((name) => [0, 1].map((index) => `${name} spec.repoConfiguration.s3Repositories.${index}`));
 const MANAGED = "metadata.labels.app.kubernetes.io/managed-by";
 
 /** All that differs from `test/vectors/published/cnpg-b2-r2.yaml`. */
@@ -110,8 +110,8 @@ const DALIBO_CORRECTIONS: readonly Correction[] = [
     undefined,
     "PB079: WAL was thrown away for both buckets",
   ],
-  [EACH_PLACE.map((where) => `${where}.verifyTLS`), undefined, true, "PB088: certificates are checked"],
-  [EACH_PLACE.map((where) => `${where}.uriStyle`), undefined, "path", "as both vendors take it whatever the bucket is called"],
+  [EACH_REPOSITORY.map((where) => `${where}.verifyTLS`), undefined, true, "PB088: certificates are checked"],
+  [EACH_REPOSITORY.map((where) => `${where}.uriStyle`), undefined, "path", "as both vendors take it whatever the bucket is called"],
   [[`${MAIN} spec.plugins.pgbackrest.dalibo.com.isWALArchiver`], undefined, true, "PB074: without its sidecar WAL counted as archived"],
   [[`${MAIN} spec.backup.target`], undefined, "primary", "PB050: what asks for no target gets the primary too"],
   [[`${MAIN} spec.enableSuperuserAccess`], undefined, false, "CloudNativePG's default, said"],
@@ -164,8 +164,8 @@ const MINIO_CORRECTIONS: readonly Correction[] = [
 ];
 
 test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes", async () => {
-  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
-  const stack = await openStack(place, "dalibo", async () => program({ ...SETTINGS, engine: "pgbackrest", stanzaKind: "Repository" }));
+  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(programFolder, "cnpg-b2-r2");
+  const stack = await openStack(programFolder, "dalibo", async () => program({ ...SETTINGS, engine: "pgbackrest", stanzaKind: "Repository" }));
   await stack.up();
   const objects = objectsOf("database");
   const published = REPOSITORY["spec"] as { repoConfiguration: { s3Repositories: readonly object[] } };
@@ -214,14 +214,14 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
     bootstrap: { initdb: { database: "postgres", owner: "postgres" } },
   });
   const { ours } = placed(objects, RENAMED);
-  expect(differencesOf(publishedObjects("cnpg-b2-r2", IMMICH_WORDS), ours)).toEqual(asDifferences(DALIBO_CORRECTIONS));
+  expect(differencesOf(publishedObjects("cnpg-b2-r2", IMMICH_PLACEHOLDERS), ours)).toEqual(asDifferences(DALIBO_CORRECTIONS));
   // What is left is said of the old kind alone, which has no field for a passphrase.
   expect(new Set(checkManifests([...objects.values()]).map(({ code }) => code))).toEqual(new Set(["PB007", "PB089"]));
 });
 
 test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(place, "cnpg-b2-r2");
-  const { stdout, changeSummary } = await (await openStack(place, "runtime", async () => program(SETTINGS))).preview({ diff: true });
+  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(programFolder, "cnpg-b2-r2");
+  const { stdout, changeSummary } = await (await openStack(programFolder, "runtime", async () => program(SETTINGS))).preview({ diff: true });
   expect(Object.keys(changeSummary)).toEqual(["create"]);
   expect(stdout).not.toMatch(/PB\d{3} /);
   for (const text of [
@@ -234,8 +234,8 @@ test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", as
 });
 
 test("Barman over MinIO: the published set-up without its mistakes", async () => {
-  const { program } = await loadExample<{ program: (settings: MinioSettings) => MinioOutputs }>(place, "cnpg-barman-minio");
-  const stack = await openStack(place, "minio", async () => program({ app: "app", namespace: "app", clusterName: "app-db" }));
+  const { program } = await loadExample<{ program: (settings: MinioSettings) => MinioOutputs }>(programFolder, "cnpg-barman-minio");
+  const stack = await openStack(programFolder, "minio", async () => program({ app: "app", namespace: "app", clusterName: "app-db" }));
   const { stdout } = await stack.up();
   expect(stdout).not.toMatch(/(error|warning): /);
   const objects = objectsOf("app");
@@ -261,18 +261,18 @@ test("Barman over MinIO: the published set-up without its mistakes", async () =>
     immediate: false,
   });
   const { ours } = placed(objects, { "app-minio-store": "app-db-store", "app-db-backup": "app-db-full", unnamed: "app-db" });
-  const words = { "<app>": "app", "<namespace>": "app", "<cluster-name>": "app-db" };
-  expect(differencesOf(publishedObjects("cnpg-barman-minio", words), ours)).toEqual(asDifferences(MINIO_CORRECTIONS));
+  const args = { "<app>": "app", "<namespace>": "app", "<cluster-name>": "app-db" };
+  expect(differencesOf(publishedObjects("cnpg-barman-minio", args), ours)).toEqual(asDifferences(MINIO_CORRECTIONS));
   // One bucket, and it is MinIO's own to encrypt.
   expect(checkManifests([...objects.values()]).filter(({ severity }) => severity === "error")).toEqual([]);
 });
 
 test("an existing cluster gets its archiver last, and a copy starts at a point in time", async () => {
-  const { program } = await loadExample<{ program: (settings: AttachSettings) => AttachOutputs }>(place, "cnpg-attach");
+  const { program } = await loadExample<{ program: (settings: AttachSettings) => AttachOutputs }>(programFolder, "cnpg-attach");
   const keys = { accessKeyId: "id", secretAccessKey: "secret" };
   const before = kubernetes.calls.length;
   const open = (restoreTo?: string) =>
-    openStack(place, "attach", async () =>
+    openStack(programFolder, "attach", async () =>
       program({ namespace: "db", clusterName: "legacy", keys, ...(restoreTo === undefined ? {} : { restoreTo }) }),
     );
   await (await open()).up();
@@ -294,7 +294,7 @@ test("an existing cluster gets its archiver last, and a copy starts at a point i
 });
 
 test("an existing server moves into a cluster: the preview has each step of the stage, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(place, "migration");
+  const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(programFolder, "migration");
   const secret = "never-to-be-seen-0123456789";
   const settings: MoveSettings = {
     oldAddress: "db.example.net",
@@ -304,7 +304,7 @@ test("an existing server moves into a cluster: the preview has each step of the 
     keys: { accessKeyId: "0123456789abcdef", secretAccessKey: secret },
     until: "retire",
   };
-  const { stdout, changeSummary } = await (await openStack(place, "move", async () => program(settings))).preview({ diff: true });
+  const { stdout, changeSummary } = await (await openStack(programFolder, "move", async () => program(settings))).preview({ diff: true });
   expect(Object.keys(changeSummary)).toEqual(["create"]);
   for (const role of ["plan", "stop-workloads", "copy", "verify", "repoint-secrets", "start-workloads", "first-drill", "finish"])
     expect(stdout).toContain(`"to-cluster-${role}"`);

@@ -24,7 +24,7 @@ const MARKERS = { accessKeyId: "marker-access-key-id-41", secretAccessKey: "mark
 
 const TRIGGER = "marker-of-a-trigger-91";
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 const printed: string[] = [];
 
@@ -33,15 +33,15 @@ beforeAll(async () => {
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), { cli, passphrase: "only for this test" });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 function openSecrets(secretAccessKey = MARKERS.secretAccessKey): Promise<Stack> {
-  return openStack(place, "secrets", async () => {
+  return openStack(programFolder, "secrets", async () => {
     const b2 = new S3CompatibleRepository("b2", {
       endpoint: "s3.eu-central-003.backblazeb2.com",
       region: "eu-central-003",
@@ -124,7 +124,7 @@ test("Secrets and ExternalSecrets are created once, changed in place, and the pr
 });
 
 test("neither output nor state contains a key or a passphrase", () => {
-  const texts = { printed: printed.join("\n"), state: stateTexts(place.folder).join("\n") };
+  const texts = { printed: printed.join("\n"), state: stateTexts(programFolder.folder).join("\n") };
   for (const [where, text] of Object.entries(texts)) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of [...Object.values(MARKERS), "marker-secret-access-key-rotated"])
@@ -134,7 +134,7 @@ test("neither output nor state contains a key or a passphrase", () => {
 
 test("no choice, two choices or an empty one are refused before any change", async () => {
   const refusalOf = async (args: ConstructorParameters<typeof RepositorySecret>[1]): Promise<string> => {
-    const stack = await openStack(place, "wrong", async () => void new RepositorySecret("Wrong_Name", args));
+    const stack = await openStack(programFolder, "wrong", async () => void new RepositorySecret("Wrong_Name", args));
     return stack.preview().then(
       () => "no error",
       (error: unknown) => String(error),
@@ -149,7 +149,7 @@ test("no choice, two choices or an empty one are refused before any change", asy
 });
 
 test("a one-shot backup runs once, again when a trigger changes, and not when only the command's spelling changes", async () => {
-  const runtime = join(place.folder, "runtime.sh");
+  const runtime = join(programFolder.folder, "runtime.sh");
   const count = `${runtime}.count`;
   const calls = `${runtime}.calls`;
   const lines = [
@@ -160,9 +160,9 @@ test("a one-shot backup runs once, again when a trigger changes, and not when on
   ];
   writeFileSync(runtime, `${lines.join("\n")}\n`, { mode: 0o755 });
   const called = (): string[] => (existsSync(calls) ? readFileSync(calls, "utf8").trim().split("\n") : []);
-  const open = (args: Partial<BackupNowArgs>, word = "--stanza=main"): Promise<Stack> =>
-    openStack(place, "now", async () => {
-      const host = { connection: { local: {} }, user: userInfo().username, runtimeArgv: pulumi.output([runtime, word]) };
+  const open = (args: Partial<BackupNowArgs>, arg = "--stanza=main"): Promise<Stack> =>
+    openStack(programFolder, "now", async () => {
+      const host = { connection: { local: {} }, user: userInfo().username, runtimeArgv: pulumi.output([runtime, arg]) };
       const triggers = args.triggers === undefined ? {} : { triggers: [...args.triggers, pulumi.secret(TRIGGER)] };
       return { label: new BackupNow("now", { host, ...args, ...triggers }).label };
     });
@@ -191,7 +191,7 @@ test("a one-shot backup runs once, again when a trigger changes, and not when on
       .slice(1)
       .map((line) => line.split(" ").at(-1)),
   ).toEqual(["--repo=2", "--repo=2", "--repo=3"]);
-  expect(stateTexts(place.folder).join("\n")).not.toContain(TRIGGER);
+  expect(stateTexts(programFolder.folder).join("\n")).not.toContain(TRIGGER);
   await (await open(again)).destroy();
   expect(called()).toHaveLength(4);
 });

@@ -22,7 +22,7 @@ const printed: string[] = [];
 
 beforeAll(async () => {
   host = await LocalHost.create();
-  pgbackstop = createRequire(join(host.place.folder, "program.cjs"))("pgbackstop") as typeof Package;
+  pgbackstop = createRequire(join(host.programFolder.folder, "program.cjs"))("pgbackstop") as typeof Package;
 });
 afterAll(async () => {
   await host?.remove();
@@ -39,7 +39,7 @@ interface Wanted {
 function open({ second = true, firstBackup = true, passphrase = PASSPHRASE, keyName = "key", backupNow = false }: Wanted): Promise<Stack> {
   const { BackupNow, CipherPassphrase, PosixRepository, PostgresHost, S3CompatibleRepository, UriStyle } = pgbackstop;
   const { bucket, dataDirectory, host: own } = host.settings();
-  return openStack(host.place, "destinations", async () => {
+  return openStack(host.programFolder, "destinations", async () => {
     const key = new CipherPassphrase(keyName, { existing: passphrase }, { protect: false });
     const nas = new PosixRepository("nas", { path: host.nasPath });
     const { accessKeyId, caFile = "", endpoint, name, port = 443, region, secretAccessKey } = bucket;
@@ -82,15 +82,15 @@ async function up(wanted: Wanted): Promise<{ text: string; rows: Row[]; firstBac
 /** What the host's resource has as its output now. */
 function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
   const { resources } = deployment as { readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[] };
-  const found = resources.find(({ type }) => type.endsWith("HostState"));
-  return JSON.parse(String((found?.outputs?.["status"] as { destinations?: string } | undefined)?.destinations)) as Row[];
+  const result = resources.find(({ type }) => type.endsWith("HostState"));
+  return JSON.parse(String((result?.outputs?.["status"] as { destinations?: string } | undefined)?.destinations)) as Row[];
 }
 
 /** `check` as somebody runs it on the host. */
 async function check(): Promise<{ exitCode: number; text: string }> {
   const argv = [host.path("lib", "runtime.cjs"), `--config=${host.path("etc", "pgbackrest.conf")}`];
-  const words = [`--config-include-path=${host.path("etc", "conf.d")}`, "--stanza=main", "--log-level-console=info", "check"];
-  const { exitCode, stdout, stderr } = await run(host.nodePath, [...argv, ...words], { user: host.cluster.user });
+  const args = [`--config-include-path=${host.path("etc", "conf.d")}`, "--stanza=main", "--log-level-console=info", "check"];
+  const { exitCode, stdout, stderr } = await run(host.nodePath, [...argv, ...args], { user: host.cluster.user });
   return { exitCode, text: stdout + stderr };
 }
 
@@ -115,9 +115,9 @@ test("a second repository with WAL and no full backup is reported loudly, and fa
   expect(text).toContain("WARN: repo2 holds no full backup: nothing can be restored from there; set firstBackup, or take one with");
   expect(rows[0]?.newestFull).not.toBeNull();
   expect(rows[1]).toMatchObject({ repository: "repo2", newestFull: null, newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) } });
-  const { exitCode, text: said } = await check();
-  expect(said).toContain("repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository");
-  expect(said).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
+  const { exitCode, text: printed } = await check();
+  expect(printed).toContain("repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository");
+  expect(printed).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
   expect(exitCode).toBe(104);
 });
 
@@ -165,7 +165,7 @@ test("another passphrase is refused: in the preview if it is known, otherwise be
 });
 
 test("neither output nor state contains a passphrase, a fingerprint or a key", () => {
-  for (const text of [stateTexts(host.place.folder).join("\n"), printed.join("\n")]) {
+  for (const text of [stateTexts(host.programFolder.folder).join("\n"), printed.join("\n")]) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"]) expect(text.includes(marker), marker).toBe(false);
   }

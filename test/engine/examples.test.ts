@@ -14,22 +14,22 @@ import { B2ServerDouble } from "../harness/b2Server";
 const SECRET = "never-to-be-seen-0123456789";
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl backup";
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let server: B2ServerDouble;
 
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-examples-")), { cli, passphrase: "state passphrase of the test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-examples-")), { cli, passphrase: "state passphrase of the test" });
   server = await B2ServerDouble.start();
 });
 afterAll(async () => {
   await server?.stop();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 test("NAS and R2: files, timers and an encrypted second repository, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(place, "vps-nas-r2");
+  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(programFolder, "vps-nas-r2");
   const settings: NasR2Settings = {
     accountId: "21ee32956d11b5baf662d186bd0b4ab4",
     bucket: "nix-homelab-prod-servers",
@@ -37,7 +37,7 @@ test("NAS and R2: files, timers and an encrypted second repository, and no findi
     secretAccessKey: SECRET,
     host: { nodePath: await ensureNode() },
   };
-  const { stdout } = await (await openStack(place, "nas-r2", async () => program(settings))).preview({ diff: true });
+  const { stdout } = await (await openStack(programFolder, "nas-r2", async () => program(settings))).preview({ diff: true });
   for (const location of ["/mnt/nas-backup/pgbackrest", "s3://nix-homelab-prod-servers/forge/pgbackrest"]) expect(stdout).toContain(`"${location}"`);
   expect(stdout).toMatch(/provider *: "r2"/);
   for (const type of ["full", "diff", "incr"]) expect(stdout).toContain(`/etc/systemd/system/pgbackstop-main-${type}.timer`);
@@ -47,13 +47,13 @@ test("NAS and R2: files, timers and an encrypted second repository, and no findi
 });
 
 test("a backup host and B2: the bucket and its key are included, and there is no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: B2Settings) => B2Outputs }>(place, "vps-b2");
+  const { program } = await loadExample<{ program: (settings: B2Settings) => B2Outputs }>(programFolder, "vps-b2");
   const settings: B2Settings = {
     bucket: "acme-pg-backups",
     backupHost: { host: "backup.example.net", user: "pgbackrest", hostKey: HOST_KEY, privateKey: SECRET },
     host: { nodePath: await ensureNode() },
   };
-  const stack = await openStack(place, "b2", async () => program(settings));
+  const stack = await openStack(programFolder, "b2", async () => program(settings));
   await stack.setAllConfig({
     "b2:applicationKeyId": { value: server.admin.applicationKeyId },
     "b2:applicationKey": { value: server.admin.applicationKey, secret: true },
@@ -70,7 +70,7 @@ test("a backup host and B2: the bucket and its key are included, and there is no
 });
 
 test("a sidecar for a few tables: the backups are the same with and without it, and there is no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: SidecarSettings) => SidecarOutputs }>(place, "logical-sidecar");
+  const { program } = await loadExample<{ program: (settings: SidecarSettings) => SidecarOutputs }>(programFolder, "logical-sidecar");
   const settings: SidecarSettings = {
     directory: "/mnt/nas/pgbackrest",
     endpoint: "s3.eu-central-003.backblazeb2.com",
@@ -80,7 +80,7 @@ test("a sidecar for a few tables: the backups are the same with and without it, 
     sourceAddress: "db.example.net",
     host: { nodePath: await ensureNode() },
   };
-  const { stdout } = await (await openStack(place, "sidecar", async () => program(settings))).preview({ diff: true });
+  const { stdout } = await (await openStack(programFolder, "sidecar", async () => program(settings))).preview({ diff: true });
   for (const location of ["/mnt/nas/pgbackrest", "s3://acme-shop-pg/shop"]) expect(stdout).toContain(`"${location}"`);
   expect(stdout).toContain("max_slot_wal_keep_size = '4096MB'");
   expect(stdout).not.toMatch(/PB\d{3} /);

@@ -24,12 +24,12 @@ const printed: string[] = [];
 beforeAll(async () => {
   host = await LocalHost.create();
   await host.cluster.alterSystem({ archive_command: PREVIOUS_COMMAND });
-  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.place, "local"));
+  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.programFolder, "local"));
 });
 afterAll(() => host?.remove());
 
 function open(settings = host.settings()): Promise<Stack> {
-  return openStack(host.place, "test", async () => program(settings));
+  return openStack(host.programFolder, "test", async () => program(settings));
 }
 
 /** What a preview prints, counts, and tells about the host's files: path to mode, owner and text. */
@@ -166,7 +166,7 @@ test("a refresh shows a manual change, and an update repairs it", async () => {
     `changed by hand: ${host.path("units", "pgbackstop-main-full.service")}: missing`,
     "changed by hand: archive_command: another value",
   ]);
-  expect(stateTexts(host.place.folder).join("\n")).not.toContain("marker-by-hand");
+  expect(stateTexts(host.programFolder.folder).join("\n")).not.toContain("marker-by-hand");
   const shown = await preview(stack, true);
   expect(shown.changes).toEqual({ same: 6, update: 1 });
   expect(shown.text).toContain(`changed by hand: ${conf}: content changed`);
@@ -218,10 +218,10 @@ test("all mistakes in the arguments are reported at once", async () => {
 });
 
 /** Stopped and started by others too: a child of this process would be missed. */
-async function pgCtl(...words: readonly string[]): Promise<void> {
+async function pgCtl(...args: readonly string[]): Promise<void> {
   const { binaries, dataPath, port, socketPath, user } = host.cluster;
   const options = ["-o", `-c unix_socket_directories=${socketPath} -c port=${port} -c listen_addresses=`, "-l", host.path("server.log")];
-  await runOk(join(binaries.folder, "pg_ctl"), [...words, "-D", dataPath, "-w", ...(words[0] === "start" ? options : [])], {
+  await runOk(join(binaries.folder, "pg_ctl"), [...args, "-D", dataPath, "-w", ...(args[0] === "start" ? options : [])], {
     user,
     cwd: host.folder,
   });
@@ -232,22 +232,22 @@ test("the runbook of this machine, command by command, ends with every row and f
   const { outputs } = await up(await open());
   const { scenarios } = runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
   /** What the commands print. There is no sudo in between: what it would lead to is started as that account. */
-  const carryOut = async (id: string, words: Readonly<Record<string, string>> = {}): Promise<string> => {
+  const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
     const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
-    const said: string[] = [];
+    const printed: string[] = [];
     for (const command of steps.filter(({ isOptional }) => isOptional !== true).flatMap(({ commands }) => commands)) {
-      const line = Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), command);
+      const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       const [, account, rest = line] = /^sudo (?:-u (\S+) )?(.*)$/.exec(line) ?? [];
       if (line === "pulumi up") await up(await open());
       else {
-        const options = line.startsWith("pulumi ") ? { env: host.place.env, cwd: host.place.folder } : { cwd: "/" };
+        const options = line.startsWith("pulumi ") ? { env: host.programFolder.env, cwd: host.programFolder.folder } : { cwd: "/" };
         const user = account === undefined ? {} : { user: cluster.user };
         const ended = await run("sh", ["-c", / recover/.test(rest) ? `${rest} --yes` : rest], { ...options, ...user });
         expect([line, ended.exitCode, ended.exitCode === 0 ? "" : ended.stdout + ended.stderr]).toEqual([line, 0, ""]);
-        said.push(ended.stdout);
+        printed.push(ended.stdout);
       }
     }
-    return said.join("\n");
+    return printed.join("\n");
   };
   await cluster.stop();
   await pgCtl("start");
@@ -259,9 +259,9 @@ test("the runbook of this machine, command by command, ends with every row and f
 
   // Backups are known by the second: the newest has to be older than the moment.
   await cluster.sql("SELECT pg_sleep(1.1)");
-  const moment = await cluster.value("SELECT clock_timestamp()::text");
+  const time = await cluster.value("SELECT clock_timestamp()::text");
   await cluster.sql("SELECT pg_sleep(1.1); DELETE FROM ledger");
-  await carryOut("time", { TIME: moment });
+  await carryOut("time", { TIME: time });
   expect(await cluster.value("SELECT count(*) FROM ledger")).toBe("1000");
   expect(await carryOut("keys-lost")).toContain(passphrase);
   await pgCtl("stop");
@@ -276,20 +276,20 @@ test("the state, the engine's output, the topology, the readable files and the l
   const logs = readdirSync(host.path("log")).map((name) => readFileSync(host.path("log", name), "utf8"));
   const postgresLog = readFileSync(host.cluster.logFile, "utf8");
   const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
-  const places = {
-    state: stateTexts(host.place.folder).join("\n"),
+  const locations = {
+    state: stateTexts(host.programFolder.folder).join("\n"),
     printed: printed.join("\n"),
     files: openFiles.join("\n"),
     logs: logs.join("\n"),
     postgresLog,
     autoConf,
   };
-  for (const [place, text] of Object.entries(places)) {
-    expect(text.length, place).toBeGreaterThan(0);
+  for (const [programFolder, text] of Object.entries(locations)) {
+    expect(text.length, programFolder).toBeGreaterThan(0);
     for (const [name, secret] of Object.entries(secrets)) {
       expect(secret.length).toBeGreaterThan(15);
-      expect(text.includes(secret), `${name} in ${place}`).toBe(false);
-      expect(text.includes(Buffer.from(secret).toString("base64")), `${name} as base64 in ${place}`).toBe(false);
+      expect(text.includes(secret), `${name} in ${programFolder}`).toBe(false);
+      expect(text.includes(Buffer.from(secret).toString("base64")), `${name} as base64 in ${programFolder}`).toBe(false);
     }
   }
 });

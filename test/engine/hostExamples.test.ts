@@ -19,22 +19,22 @@ const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabg
 
 const SECRET = "never-to-be-seen-0123456789";
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let server: B2ServerDouble;
 
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hostx-")), { cli, passphrase: "state passphrase of the test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hostx-")), { cli, passphrase: "state passphrase of the test" });
   server = await B2ServerDouble.start();
 });
 afterAll(async () => {
   await server?.stop();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 async function nasR2(): Promise<{ host: DeclaredHost; printed: string }> {
-  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(place, "vps-nas-r2");
+  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(programFolder, "vps-nas-r2");
   const settings: NasR2Settings = {
     accountId: "21ee32956d11b5baf662d186bd0b4ab4",
     bucket: "nix-homelab-prod-servers",
@@ -42,17 +42,17 @@ async function nasR2(): Promise<{ host: DeclaredHost; printed: string }> {
     secretAccessKey: SECRET,
     host: { nodePath: await ensureNode(), engine: "pgbackrest" },
   };
-  return previewHost(await openStack(place, "nas-r2", async () => program(settings)));
+  return previewHost(await openStack(programFolder, "nas-r2", async () => program(settings)));
 }
 
 async function b2(): Promise<{ host: DeclaredHost; printed: string }> {
-  const { program } = await loadExample<{ program: (settings: B2Settings) => B2Outputs }>(place, "vps-b2");
+  const { program } = await loadExample<{ program: (settings: B2Settings) => B2Outputs }>(programFolder, "vps-b2");
   const settings: B2Settings = {
     bucket: "acme-pg-backups",
     backupHost: { host: "backup.example.net", user: "pgbackrest", hostKey: HOST_KEY, privateKey: SECRET },
     host: { nodePath: await ensureNode(), engine: "pgbackrest" },
   };
-  const stack = await openStack(place, "b2", async () => program(settings));
+  const stack = await openStack(programFolder, "b2", async () => program(settings));
   await stack.setAllConfig({
     "b2:applicationKeyId": { value: server.admin.applicationKeyId },
     "b2:applicationKey": { value: server.admin.applicationKey, secret: true },
@@ -80,7 +80,7 @@ function confDifferences(published: string, host: DeclaredHost, stanza: string):
 }
 
 /** What neither text says and ours does, in both examples. */
-const SAID: readonly Correction[] = [
+const CORRECTIONS: readonly Correction[] = [
   ["lock-path", undefined, "/var/spool/pgbackrest/lock", "stock's default lies in /tmp, where every account may be first"],
   ["log-path", undefined, "/var/log/pgbackrest", "stock's default, said"],
   ["spool-path", undefined, "/var/spool/pgbackrest", "stock's default, said"],
@@ -92,7 +92,7 @@ const SAID: readonly Correction[] = [
 ];
 
 const NAS_R2: readonly Correction[] = [
-  ...SAID,
+  ...CORRECTIONS,
   ["delta", "y", undefined, "every backup would read all files again; stock turns it on by itself where a clock or a prior backup is in doubt"],
   ["repo1-type", undefined, "posix", "stock's default, said"],
   [
@@ -137,7 +137,7 @@ test("a NAS and R2: every difference from the published configuration, option by
 });
 
 const B2: readonly Correction[] = [
-  ...SAID,
+  ...CORRECTIONS,
   ["log-level-console", "info", undefined, "the units say so; in the file it is two lines of PostgreSQL's log for each segment"],
   ["log-level-file", "detail", undefined, "one line for each file of the database; stock's default tells of each run"],
   ["pg1-user", "postgres", undefined, "the account that it runs as"],

@@ -17,14 +17,14 @@ import { installLanguageHost } from "../harness/languageHostDouble";
 import { LocalHost } from "./localHost";
 
 let host: LocalHost;
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 
 beforeAll(async () => {
   host = await LocalHost.create();
   writePackageSchema();
-  const language = join(host.place.folder, "language");
+  const language = join(host.programFolder.folder, "language");
   if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
-  place = { ...host.place, env: { ...host.place.env, PATH: [language, host.place.env["PATH"]].join(delimiter) } };
+  programFolder = { ...host.programFolder, env: { ...host.programFolder.env, PATH: [language, host.programFolder.env["PATH"]].join(delimiter) } };
 });
 afterAll(() => host?.remove());
 
@@ -40,7 +40,7 @@ class Foreign extends pulumi.ComponentResource {
 }
 
 function open(declare: () => Record<string, unknown>): Promise<Stack> {
-  return openStack(place, "foreign", async () => declare(), {
+  return openStack(programFolder, "foreign", async () => declare(), {
     packages: { pgbackstop: "./node_modules/pgbackstop/plugin" },
   });
 }

@@ -16,16 +16,16 @@ export class LocalHost {
   readonly s3: S3Server;
   /** Where the host's directories, the NAS and the logs are. */
   readonly folder: string;
-  readonly place: ProgramFolder;
+  readonly programFolder: ProgramFolder;
   readonly nodePath: string;
   #restarts = 0;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(cluster: TestCluster, s3: S3Server, folder: string, place: ProgramFolder, nodePath: string) {
+  private constructor(cluster: TestCluster, s3: S3Server, folder: string, programFolder: ProgramFolder, nodePath: string) {
     this.cluster = cluster;
     this.s3 = s3;
     this.folder = folder;
-    this.place = place;
+    this.programFolder = programFolder;
     this.nodePath = nodePath;
     this.#timer = setInterval(() => void this.#serveRestart(), 100);
   }
@@ -36,9 +36,9 @@ export class LocalHost {
     if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
     const cluster = await TestCluster.create({ binaries: binaries ?? (await ensurePostgres()), settings });
     const s3 = await S3Server.create({ kind: "s3rver" });
-    const place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), { cli, passphrase: "state passphrase of the test" });
+    const programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), { cli, passphrase: "state passphrase of the test" });
     await cluster.start();
-    return new LocalHost(cluster, s3, makeUserFolder("pgb-host-"), place, reachable(await ensureNode(), cluster.user));
+    return new LocalHost(cluster, s3, makeUserFolder("pgb-host-"), programFolder, reachable(await ensureNode(), cluster.user));
   }
 
   get nasPath(): string {
@@ -91,11 +91,11 @@ export class LocalHost {
 
   /** Inode, time of change, mode and content of every file that an update may write. */
   fingerprint(): Record<string, string> {
-    const found: Record<string, string> = {};
+    const result: Record<string, string> = {};
     for (const directory of ["etc", "lib", "units"]) {
-      if (existsSync(this.path(directory))) this.#fingerprintBelow(this.path(directory), found);
+      if (existsSync(this.path(directory))) this.#fingerprintBelow(this.path(directory), result);
     }
-    return found;
+    return result;
   }
 
   async remove(): Promise<void> {
@@ -103,16 +103,16 @@ export class LocalHost {
     await this.cluster.remove();
     await this.s3.remove();
     rmSync(this.folder, { recursive: true, force: true });
-    rmSync(this.place.folder, { recursive: true, force: true });
+    rmSync(this.programFolder.folder, { recursive: true, force: true });
   }
 
-  #fingerprintBelow(directory: string, found: Record<string, string>): void {
+  #fingerprintBelow(directory: string, result: Record<string, string>): void {
     for (const name of readdirSync(directory)) {
       const path = join(directory, name);
       const info = lstatSync(path, { bigint: true });
-      if (info.isDirectory()) this.#fingerprintBelow(path, found);
+      if (info.isDirectory()) this.#fingerprintBelow(path, result);
       else
-        found[path.slice(this.folder.length + 1)] =
+        result[path.slice(this.folder.length + 1)] =
           `${info.ino} ${info.mtimeNs} ${info.ctimeNs} ${info.mode.toString(8)} ${readFileSync(path).length}`;
     }
   }

@@ -30,7 +30,9 @@ const printed: string[] = [];
 /** Texts of files for steps that are there, of other tests on this machine too: those may go at any time. */
 function filesLeft(): string[] {
   const isOurs = (name: string): boolean => name.startsWith("pgbackstop-migration.");
-  const folders = ["/dev/shm", "/tmp"].flatMap((place) => readdirSync(place).flatMap((name) => (isOurs(name) ? [join(place, name)] : [])));
+  const folders = ["/dev/shm", "/tmp"].flatMap((programFolder) =>
+    readdirSync(programFolder).flatMap((name) => (isOurs(name) ? [join(programFolder, name)] : [])),
+  );
   return folders.flatMap((folder) => {
     try {
       return readdirSync(folder).map((name) => readFileSync(join(folder, name), "utf8"));
@@ -41,15 +43,15 @@ function filesLeft(): string[] {
 }
 
 beforeAll(async () => {
-  const found = await findPostgres(17);
+  const result = await findPostgres(17);
   // The one from npm has no pg_dump.
-  if ("missing" in found) throw new Error(found.missing);
-  host = await LocalHost.create({ log_statement: "all" }, found.binaries);
+  if ("missing" in result) throw new Error(result.missing);
+  host = await LocalHost.create({ log_statement: "all" }, result.binaries);
   // Those that run here: another one would have to be told where its libraries are.
   mkdirSync(host.path("programs"));
   for (const name of ["pg_controldata", "pg_ctl", "pg_dump", "postgres", "psql"])
-    symlinkSync(join(found.binaries.folder, name), host.path("programs", name));
-  old = await TestCluster.create({ binaries: found.binaries, settings: { log_statement: "all" } });
+    symlinkSync(join(result.binaries.folder, name), host.path("programs", name));
+  old = await TestCluster.create({ binaries: result.binaries, settings: { log_statement: "all" } });
   const access = join(old.dataPath, "pg_hba.conf");
   writeFileSync(access, `local all mover scram-sha-256\n${readFileSync(access, "utf8")}`);
   await old.start();
@@ -62,7 +64,7 @@ beforeAll(async () => {
       name,
     );
   }
-  built = createRequire(join(host.place.folder, "program.cjs"))("pgbackstop") as Package;
+  built = createRequire(join(host.programFolder.folder, "program.cjs"))("pgbackstop") as Package;
   await (await open(null)).up();
 }, 600_000);
 afterAll(async () => {
@@ -72,7 +74,7 @@ afterAll(async () => {
 
 /** @param migration null: the host alone */
 function open(migration: Partial<MigrationArgs> | null): Promise<Stack> {
-  return openStack(host.place, "test", async () => {
+  return openStack(host.programFolder, "test", async () => {
     const { bucket, host: settings } = host.settings();
     const nas = new built.PosixRepository("nas", { path: host.nasPath });
     const remote = new built.S3CompatibleRepository("s3", {
@@ -91,7 +93,7 @@ function open(migration: Partial<MigrationArgs> | null): Promise<Stack> {
       ...settings,
     });
     if (migration === null) return {};
-    const { secret } = createRequire(join(host.place.folder, "program.cjs"))("@pulumi/pulumi") as typeof import("@pulumi/pulumi");
+    const { secret } = createRequire(join(host.programFolder.folder, "program.cjs"))("@pulumi/pulumi") as typeof import("@pulumi/pulumi");
     const { mayRetireSource, reports, steps } = new built.Migration("move", {
       source: { address: old.socketPath, user: "mover", password: secret(PASSWORD) },
       target: { host: made.access },
@@ -235,10 +237,14 @@ test("the return restores the source as it was", async () => {
 });
 
 test("neither the state, nor the engine's output, nor the host contains a password", async () => {
-  const places = { state: stateTexts(host.place.folder).join("\n"), printed: printed.join("\n"), log: readFileSync(host.cluster.logFile, "utf8") };
-  for (const [place, text] of Object.entries(places)) {
-    expect(text.length, place).toBeGreaterThan(0);
-    for (const word of [PASSWORD, ROLE_PASSWORD, "SCRAM-SHA-256$"]) expect(text.includes(word), `${word} in ${place}`).toBe(false);
+  const locations = {
+    state: stateTexts(host.programFolder.folder).join("\n"),
+    printed: printed.join("\n"),
+    log: readFileSync(host.cluster.logFile, "utf8"),
+  };
+  for (const [programFolder, text] of Object.entries(locations)) {
+    expect(text.length, programFolder).toBeGreaterThan(0);
+    for (const arg of [PASSWORD, ROLE_PASSWORD, "SCRAM-SHA-256$"]) expect(text.includes(arg), `${arg} in ${programFolder}`).toBe(false);
   }
   expect(filesLeft().filter((text) => text.includes(PASSWORD))).toEqual([]);
 });

@@ -22,7 +22,7 @@ const OBJECT: ResourceSchema = {
   id: ({ metadata }) => textOf((metadata as Values)["name"]),
 };
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 let pack: string;
 
@@ -44,15 +44,15 @@ beforeAll(async () => {
   writeFileSync(join(pack, "package.json"), '{ "name": "pack", "version": "0.0.1", "main": "index.js" }\n');
   writeFileSync(join(pack, "index.js"), 'require("pgbackstop/policy").backupPolicyPack();\n');
   const env = { ...prepared.env, ...engineEnvironment([kubernetes]) };
-  place = { ...prepared, env: { ...env, PATH: [programs, env["PATH"] ?? ""].join(delimiter) } };
+  programFolder = { ...prepared, env: { ...env, PATH: [programs, env["PATH"] ?? ""].join(delimiter) } };
 });
 afterAll(() => {
   kubernetes?.stop();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 async function preview(objects: readonly Record<string, unknown>[]): Promise<string> {
-  const stack = await openStack(place, "prod", async () => {
+  const stack = await openStack(programFolder, "prod", async () => {
     for (const { apiVersion, kind, ...props } of objects) {
       const { name } = props["metadata"] as { name: string };
       const version = String(apiVersion);

@@ -25,7 +25,7 @@ const USER = "aws:iam/user:User";
 const KEY = "aws:iam/accessKey:AccessKey";
 const TOKEN = "cloudflare:index/accountToken:AccountToken";
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let server: S3Server;
 let aws: ProviderDouble;
 let cloudflare: ProviderDouble;
@@ -37,13 +37,13 @@ beforeAll(async () => {
   aws = await ProviderDouble.start(AWS, { live: { [BUCKET]: liveBucket(server, "bucket") } });
   cloudflare = await ProviderDouble.start(CLOUDFLARE);
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), { cli, passphrase: "only for this test" });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
 });
 afterAll(async () => {
   aws?.stop();
   cloudflare?.stop();
   await server?.remove();
-  rmSync(place?.folder ?? "", { recursive: true, force: true });
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
 interface Wanted {
@@ -66,7 +66,7 @@ function declare(
 }
 
 function open(wanted: Wanted): Promise<Stack> {
-  return openStack(place, "cloud", async () => {
+  return openStack(programFolder, "cloud", async () => {
     const bucket = declare(
       BUCKET,
       "backups",
@@ -104,7 +104,7 @@ test("an update creates the resources; secrets are secret in outputs and state, 
   for (const marker of [secret, "named in secret", textOf(cloudflare.only(TOKEN).outputs["value"])]) {
     expect(marker.length).toBeGreaterThan(10);
     expect(stdout).not.toContain(marker);
-    expect(stateTexts(place.folder).join("\n")).not.toContain(marker);
+    expect(stateTexts(programFolder.folder).join("\n")).not.toContain(marker);
   }
   // What ours writes lands in the bucket that the program declared.
   const deps = { clock: systemClock, random: systemRandom, signal: new AbortController().signal, ioTimeoutMs: 10_000, readFile: readFileSync };
@@ -143,7 +143,7 @@ test("a refresh shows manual changes and deletions, and the next update corrects
 });
 
 test("a missing or unknown input is an error before any change", async () => {
-  const stack = await openStack(place, "wrong", async () => {
+  const stack = await openStack(programFolder, "wrong", async () => {
     declare(KEY, "key", { usr: "typo" });
   });
   const failure = await failureOf(stack.preview());

@@ -9,13 +9,13 @@ let program: (settings: LocalSettings) => LocalOutputs;
 
 beforeAll(async () => {
   host = await LocalHost.create();
-  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.place, "local"));
+  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.programFolder, "local"));
 });
 afterAll(() => host?.remove());
 
 test("without allowRestart the update waits for the user's restart, and the next one continues from there", async () => {
   const settings = host.settings({ allowRestart: false, restartCommand: [] });
-  const stack = await openStack(host.place, "test", async () => program(settings));
+  const stack = await openStack(host.programFolder, "test", async () => program(settings));
   const first = await stack.up();
   expect(first.outputs.pendingRestart?.value).toBe(true);
   expect(first.outputs.firstBackup?.value).toBe("waiting");
@@ -38,7 +38,7 @@ test("without allowRestart the update waits for the user's restart, and the next
 
 test("the program of Pulumi.yaml does the same, with the stack's configuration", async () => {
   const { bucket, dataDirectory, nasPath } = host.settings();
-  const stack = await openStack(host.place, "configured", () => loadExample<LocalOutputs>(host.place, "local", "index"));
+  const stack = await openStack(host.programFolder, "configured", () => loadExample<LocalOutputs>(host.programFolder, "local", "index"));
   const { name, endpoint, region, port, caFile } = bucket;
   const plain = { dataDirectory, nasPath, bucket: name, endpoint, region, port, caFile, nodePath: host.nodePath };
   for (const [key, value] of Object.entries(plain)) await stack.setConfig(key, { value: String(value) });

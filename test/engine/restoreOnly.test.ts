@@ -32,7 +32,7 @@ const printed: string[] = [];
 beforeAll(async () => {
   host = await LocalHost.create();
   server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
-  built = createRequire(join(host.place.folder, "program.cjs"))("pgbackstop") as Package;
+  built = createRequire(join(host.programFolder.folder, "program.cjs"))("pgbackstop") as Package;
   const aws = liveAws(server);
   await aws["aws:iam/user:User"]?.create?.({ name: "reader" });
   const policy = accessPolicy("reader", { bucketArn: `arn:aws:s3:::${server.bucket}`, path: PATH });
@@ -59,14 +59,14 @@ function repository(): InstanceType<Package["S3CompatibleRepository"]> {
 }
 
 function openSource(): Promise<Stack> {
-  return openStack(host.place, "source", async () => {
+  return openStack(host.programFolder, "source", async () => {
     const repositories = { repo1: { at: repository().target, keepDays: 7 } };
     new built.PostgresHost("ledger", { connection: { local: {} }, dataDirectory: host.cluster.dataPath, repositories, ...host.settings().host });
   });
 }
 
 function openRestoring(which: "target" | "readerTarget" = "readerTarget", restoreOnly = true): Promise<Stack> {
-  return openStack(host.place, "restoring", async () => {
+  return openStack(host.programFolder, "restoring", async () => {
     const { nodePath, user } = host.settings().host ?? {};
     const at = repository()[which];
     if (at === undefined || nodePath === undefined || user === undefined) throw new Error("there is no such target");

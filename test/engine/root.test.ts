@@ -34,7 +34,7 @@ beforeAll(async () => {
   // As the build leaves it: the engine's process for dynamic resources finds this package by its name.
   symlinkSync("..", join(root, "node_modules", "pgbackstop"));
   const official = (await findPulumiCli())?.hasLanguageHost === true;
-  if (!official) await installLanguageHost(join(host.place.folder, "language"), host.nodePath);
+  if (!official) await installLanguageHost(join(host.programFolder.folder, "language"), host.nodePath);
 });
 afterAll(async () => {
   await host?.remove();
@@ -42,14 +42,14 @@ afterAll(async () => {
 });
 
 /** The user's own command, at the root. @throws Error with what it printed when it fails */
-async function pulumi(...words: string[]): Promise<string> {
-  const path = [join(host.place.folder, "language"), host.place.env.PATH].join(delimiter);
-  const argv = [...words, "--non-interactive", "--color=never"];
-  const { exitCode, stdout, stderr } = await run(join(host.place.folder, "cli", "bin", "pulumi"), argv, {
+async function pulumi(...args: string[]): Promise<string> {
+  const path = [join(host.programFolder.folder, "language"), host.programFolder.env.PATH].join(delimiter);
+  const argv = [...args, "--non-interactive", "--color=never"];
+  const { exitCode, stdout, stderr } = await run(join(host.programFolder.folder, "cli", "bin", "pulumi"), argv, {
     cwd: root,
-    env: { ...host.place.env, PATH: path },
+    env: { ...host.programFolder.env, PATH: path },
   });
-  expect(exitCode, `pulumi ${words[0] ?? ""}\n${stdout}${stderr}`).toBe(0);
+  expect(exitCode, `pulumi ${args[0] ?? ""}\n${stdout}${stderr}`).toBe(0);
   return stdout;
 }
 
@@ -85,8 +85,8 @@ function namesOf(urns: readonly string[]): string[] {
 }
 
 async function inlineResources(settings: LocalSettings): Promise<string[]> {
-  const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.place, "local");
-  const stack = await openStack(host.place, "inline", async () => program(settings));
+  const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.programFolder, "local");
+  const stack = await openStack(host.programFolder, "inline", async () => program(settings));
   const urns: string[] = [];
   await stack.preview({
     onEvent: (event) => {

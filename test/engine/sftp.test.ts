@@ -32,19 +32,21 @@ test("up, a second up, drift, a wrong host key and destroy", async (context) => 
   const marker = privateKey.split("\n")[2] ?? "";
   const directory = join(box.folder, "backups");
   // By its name, as a program has it: the built package.
-  const { CipherPassphrase, PostgresHost, SftpRepository } = createRequire(join(machine.place.folder, "program.cjs"))("pgbackstop") as typeof Package;
+  const { CipherPassphrase, PostgresHost, SftpRepository } = createRequire(join(machine.programFolder.folder, "program.cjs"))(
+    "pgbackstop",
+  ) as typeof Package;
   const program =
     (hostKey: string): PulumiFn =>
     async () => {
       const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
-      const place = { host: box.host, port: box.port, user: box.user.name, path: directory };
-      const repository = new SftpRepository("box", { ...place, hostKey, privateKey, cipher });
+      const programFolder = { host: box.host, port: box.port, user: box.user.name, path: directory };
+      const repository = new SftpRepository("box", { ...programFolder, hostKey, privateKey, cipher });
       const { dataDirectory, host: own } = machine.settings();
       const repositories = { repo1: { at: repository.target, keepDays: 7 } };
       const database = new PostgresHost("db", { connection: { local: {} }, dataDirectory, repositories, ...own });
       return { firstBackup: database.firstBackup, location: repository.location, topology: database.topology };
     };
-  const open = (hostKey = box.hostKey("ecdsa")) => openStack(machine.place, "sftp", program(hostKey));
+  const open = (hostKey = box.hostKey("ecdsa")) => openStack(machine.programFolder, "sftp", program(hostKey));
 
   const first = await (await open()).up();
   expect(first.outputs["firstBackup"]?.value).toBe("taken");
@@ -76,6 +78,6 @@ test("up, a second up, drift, a wrong host key and destroy", async (context) => 
   const gone = await (await open()).destroy();
   expect(existsSync(keyFile)).toBe(false);
   expect(readdirSync(join(directory, "backup", "main"))).toContain("backup.info");
-  const states = stateTexts(machine.place.folder);
+  const states = stateTexts(machine.programFolder.folder);
   for (const text of [...states, first.stdout, second.stdout, wrong, gone.stdout]) expect(text.includes(marker)).toBe(false);
 });

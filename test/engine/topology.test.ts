@@ -46,23 +46,26 @@ host("audit", { repo1: { at: late.target, keepDays: 30 } });
 `;
 const WRONG = `${HEAD}\nhost("ledger", { repo1: { at: nas.target, keepDays: 14 } }, { schedules: { full: { cron: "0 3 * *" } } });\n`;
 
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 let env: Record<string, string>;
 let nodePath: string;
 /** Everything that the command said or wrote. */
-const said: string[] = [];
+const printed: string[] = [];
 
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   nodePath = await ensureNode();
-  place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-topology-")), { cli, passphrase: "only for this test" });
-  const language = join(place.folder, "node_modules", "language");
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-topology-")), { cli, passphrase: "only for this test" });
+  const language = join(programFolder.folder, "node_modules", "language");
   await installLanguageHost(language, nodePath);
-  mkdirSync(join(place.folder, "node_modules", ".bin"));
-  symlinkSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), join(place.folder, "node_modules", ".bin", "pgbackstop"));
+  mkdirSync(join(programFolder.folder, "node_modules", ".bin"));
+  symlinkSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), join(programFolder.folder, "node_modules", ".bin", "pgbackstop"));
   chmodSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), 0o755);
-  env = { ...place.env, PATH: [join(place.folder, "stubs"), language, join(place.folder, "cli", "bin"), place.env.PATH].join(delimiter) };
+  env = {
+    ...programFolder.env,
+    PATH: [join(programFolder.folder, "stubs"), language, join(programFolder.folder, "cli", "bin"), programFolder.env.PATH].join(delimiter),
+  };
   writeFileSync(file("Pulumi.yaml"), "name: shop\nruntime:\n  name: nodejs\n  options: { typescript: false }\nmain: program.cjs\n");
   writeFileSync(file("package.json"), '{ "private": true }\n');
   await pulumi(BEFORE, "stack", "init", "prod");
@@ -73,24 +76,24 @@ beforeAll(async () => {
   writeFileSync(file("before.json"), (await pulumi(BEFORE, "stack", "export")).stdout);
   writeFileSync(file("preview.json"), (await pulumi(AFTER, "preview", "--json")).stdout);
 });
-afterAll(() => rmSync(place?.folder ?? "", { recursive: true, force: true }));
+afterAll(() => rmSync(programFolder?.folder ?? "", { recursive: true, force: true }));
 
-const file = (name: string): string => join(place.folder, name);
+const file = (name: string): string => join(programFolder.folder, name);
 
-async function pulumi(program: string, ...words: string[]): Promise<RunResult> {
+async function pulumi(program: string, ...args: string[]): Promise<RunResult> {
   writeFileSync(file("program.cjs"), program);
-  return run(file("cli/bin/pulumi"), [...words, "--non-interactive", "--color=never"], { cwd: place.folder, env });
+  return run(file("cli/bin/pulumi"), [...args, "--non-interactive", "--color=never"], { cwd: programFolder.folder, env });
 }
 
-async function topology(...words: string[]): Promise<RunResult> {
-  const result = await run(nodePath, [join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), "topology", ...words], {
-    cwd: place.folder,
+async function topology(...args: string[]): Promise<RunResult> {
+  const result = await run(nodePath, [join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), "topology", ...args], {
+    cwd: programFolder.folder,
   });
-  said.push(result.stdout, result.stderr);
+  printed.push(result.stdout, result.stderr);
   return result;
 }
 
-interface Told {
+interface Printed {
   readonly summary: Record<string, number>;
   readonly databases: readonly { readonly name: string; readonly copiesBefore: string | null; readonly copiesAfter: string | null }[];
   readonly changes: readonly {
@@ -105,8 +108,8 @@ interface Told {
 test("a preview of a changed stack: weakened, strengthened, acknowledged, unknown and secret", async () => {
   const { exitCode, stdout } = await topology("diff", "preview.json", "--format=json");
   expect(exitCode).toBe(1);
-  const told = JSON.parse(stdout) as Told;
-  const lines = told.changes.map(
+  const reported = JSON.parse(stdout) as Printed;
+  const lines = reported.changes.map(
     ({ after, database, effect, path, uncertain }) => `${database} ${uncertain ? "uncertain" : effect} ${path}: ${after}`,
   );
   expect(lines).toEqual([
@@ -118,11 +121,12 @@ test("a preview of a changed stack: weakened, strengthened, acknowledged, unknow
     "orders weakened repositories.repo2: removed",
     "orders strengthened repositories.repo3: s3://audit/pgbackrest",
   ]);
-  expect(told.summary).toEqual({ weakened: 1, acknowledged: 1, strengthened: 3, neutral: 0, uncertain: 2 });
+  expect(reported.summary).toEqual({ weakened: 1, acknowledged: 1, strengthened: 3, neutral: 0, uncertain: 2 });
 });
 
 test("two exports, or a saved document, show the same as the preview", async () => {
-  const known = (text: string): string[] => (JSON.parse(text) as Told).changes.map(({ database, effect, path }) => `${database} ${effect} ${path}`);
+  const known = (text: string): string[] =>
+    (JSON.parse(text) as Printed).changes.map(({ database, effect, path }) => `${database} ${effect} ${path}`);
   const fromPreview = known((await topology("diff", "preview.json", "--format=json")).stdout);
   expect(known((await topology("diff", "before.json", "preview.json", "--format=json")).stdout)).toEqual(fromPreview);
   const shown = await topology("show", "before.json", "--format=json", "--output=saved.json");
@@ -170,7 +174,7 @@ test("the workflow for GitHub previews, compares, comments once, and fails at th
   });
   writeFileSync(file("comments"), "");
   writeFileSync(file("program.cjs"), AFTER);
-  const temp = join(place.folder, "runner");
+  const temp = join(programFolder.folder, "runner");
   mkdirSync(temp);
   const variables = {
     RUNNER_TEMP: temp,
@@ -181,7 +185,7 @@ test("the workflow for GitHub previews, compares, comments once, and fails at th
     NUMBER: "7",
   };
   const play = (name: string): Promise<RunResult> =>
-    run("bash", ["-e", "-o", "pipefail", "-c", script(name)], { cwd: place.folder, env: { ...env, ...variables } });
+    run("bash", ["-e", "-o", "pipefail", "-c", script(name)], { cwd: programFolder.folder, env: { ...env, ...variables } });
   for (const name of ["Preview", "Compare", "Comment"]) expect(await play(name), name).toMatchObject({ exitCode: 0 });
   expect(readFileSync(variables.GITHUB_OUTPUT, "utf8")).toBe("code=1\n");
   expect(readFileSync(variables.GITHUB_STEP_SUMMARY, "utf8")).toContain("▼ Backup topology: 1 weakened");
@@ -196,7 +200,7 @@ test("the workflow for GitHub previews, compares, comments once, and fails at th
   ]);
   expect(steps.find((step) => step.name === "Verdict")?.if).toBe("steps.compare.outputs.code == '1'");
   expect(await play("Verdict")).toMatchObject({ exitCode: 1 });
-  said.push(...["topology.md", "topology.html"].map((name) => readFileSync(join(temp, name), "utf8")));
+  printed.push(...["topology.md", "topology.html"].map((name) => readFileSync(join(temp, name), "utf8")));
 });
 
 test("the job for GitLab does the same with a note", async () => {
@@ -223,7 +227,7 @@ test("the job for GitLab does the same with a note", async () => {
   // The preview is the one of above: its line is the same command.
   const [preview, ...rest] = script;
   expect(preview).toBe('pulumi preview --json --non-interactive --stack "$PULUMI_STACK" > preview.json');
-  const play = (): Promise<RunResult> => run("bash", ["-e", "-c", rest.join("\n")], { cwd: place.folder, env: { ...env, ...variables } });
+  const play = (): Promise<RunResult> => run("bash", ["-e", "-c", rest.join("\n")], { cwd: programFolder.folder, env: { ...env, ...variables } });
   expect(await play()).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("the backups get weaker") as string });
   expect(await play()).toMatchObject({ exitCode: 1 });
   server.close();
@@ -246,6 +250,6 @@ test("neither output nor files contain a secret", async () => {
   expect(plain.stdout).toContain("planted-bucket");
   writeFileSync(file("plain.json"), plain.stdout);
   for (const format of ["markdown", "json", "html", "svg"]) await topology("diff", "plain.json", "preview.json", `--format=${format}`);
-  expect(said.join("\n").length).toBeGreaterThan(10_000);
-  for (const secret of SECRETS) expect(said.join("\n").includes(secret), secret).toBe(false);
+  expect(printed.join("\n").length).toBeGreaterThan(10_000);
+  for (const secret of SECRETS) expect(printed.join("\n").includes(secret), secret).toBe(false);
 });

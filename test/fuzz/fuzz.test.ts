@@ -23,8 +23,8 @@ async function check(target: Target): Promise<void> {
     process.stdout.write(
       `${target.name}: ${runs} runs, ${features} features, ${kept} inputs kept, ${accepted} accepted, ${findings.length} findings\n`,
     );
-  const told = findings.map(({ message, input }) => `${message}\ninput (base64): ${Buffer.from(input).toString("base64")}`);
-  expect(told).toEqual([]);
+  const reported = findings.map(({ message, input }) => `${message}\ninput (base64): ${Buffer.from(input).toString("base64")}`);
+  expect(reported).toEqual([]);
 }
 
 it.each([...FORMAT_TARGETS, ...WAL_TARGETS].map((target) => [target.name, target] as const))(

@@ -341,14 +341,14 @@ function vectorText0(path: string): Uint8Array {
 
 /** Some records of each version, by resource manager and kind one of each. */
 function recordSeeds(): Uint8Array[] {
-  const found = new Map<string, Uint8Array>();
+  const result = new Map<string, Uint8Array>();
   for (const major of WAL_MAJORS) {
     for (const { resourceManager, info, bytes } of new WalReader().read(vectorText0(`wal/pg${major}.segment.gz`))) {
       const key = `${major} ${resourceManager} ${info & 0x70}`;
-      if (!found.has(key) && bytes.length < 4096) found.set(key, Buffer.from(bytes));
+      if (!result.has(key) && bytes.length < 4096) result.set(key, Buffer.from(bytes));
     }
   }
-  return [...found.values()];
+  return [...result.values()];
 }
 
 /** As `find` reads a record, with everything in it. */
@@ -483,17 +483,17 @@ export const WAL_TARGETS: readonly Target[] = [
 
 /** Parsers of files want one: all of a run lie in this folder, one after the other. */
 export function localTargets(folder: string): readonly Target[] {
-  const place = (name: string): string => {
+  const location = (name: string): string => {
     const path = join(folder, name);
     mkdirSync(join(path, ".."), { recursive: true });
     return path;
   };
   const paths = {
-    lock: place("demo-backup-1.lock"),
-    run: place("pgbackstop/demo/runs/backup.json"),
-    stream: place("pgbackstop/demo/stream.json"),
-    ok: place("archive/demo/out/000000010000000000000013.ok"),
-    error: place("archive/demo/in/000000010000000000000013.error"),
+    lock: location("demo-backup-1.lock"),
+    run: location("pgbackstop/demo/runs/backup.json"),
+    stream: location("pgbackstop/demo/stream.json"),
+    ok: location("archive/demo/out/000000010000000000000013.ok"),
+    error: location("archive/demo/in/000000010000000000000013.error"),
   };
   const cluster = {
     spec: { plugins: [{ name: "pgbackstop.dev", parameters: { a: "b" } }], replica: { source: "x" }, externalClusters: [{ name: "x" }] },

@@ -20,7 +20,7 @@ for (;;) {
   open(P, ">>", $pids); print P "$child\\n"; close P; waitpid($child, 0);
 }`;
 
-export interface AgentPlace {
+export interface AgentPaths {
   /** Folder of the socket. */
   readonly folder: string;
   readonly socket: string;
@@ -28,18 +28,18 @@ export interface AgentPlace {
 }
 
 /** Where an agent will listen, with the client: known before the cluster is made, so that its archive_command can name both. */
-export function agentPlace(user: OsUser = serverUser()): AgentPlace {
+export function agentPaths(user: OsUser = serverUser()): AgentPaths {
   const folder = makeUserFolder("pgb-agent-", user);
   return { folder, socket: join(folder, "agent.sock"), client: reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"), user) };
 }
 
 /** `archive_command` for a place. */
-export function archiveCommandOf({ client, socket }: AgentPlace): string {
+export function archiveCommandOf({ client, socket }: AgentPaths): string {
   return `${client} ${socket} archive-push %p`;
 }
 
 export interface AgentOptions {
-  readonly place: AgentPlace;
+  readonly paths: AgentPaths;
   readonly runtime: RuntimeProgram;
   readonly configPath: string;
   readonly stanza: string;
@@ -64,7 +64,7 @@ export class AgentProcess {
   }
 
   get #pidFile(): string {
-    return join(this.#options.place.folder, "pids");
+    return join(this.#options.paths.folder, "pids");
   }
 
   /** Of the agent, or of what holds its socket. */
@@ -73,7 +73,7 @@ export class AgentProcess {
   }
 
   get logFile(): string {
-    return join(this.#options.place.folder, "agent.log");
+    return join(this.#options.paths.folder, "agent.log");
   }
 
   log(): string {
@@ -82,19 +82,19 @@ export class AgentProcess {
 
   /** Starts it (again) and waits until it listens. */
   async start(): Promise<void> {
-    const { place, runtime, configPath, stanza, activated, args = [] } = this.#options;
+    const { paths, runtime, configPath, stanza, activated, args = [] } = this.#options;
     const own = [runtime.file, `--config-path=${configPath}`, `--stanza=${stanza}`, "--log-level-console=detail", ...args, "agent"];
-    const options = { user: this.#user, cwd: place.folder, logFile: this.logFile };
+    const options = { user: this.#user, cwd: paths.folder, logFile: this.logFile };
     writeFileSync(this.logFile, "", { flag: "a" });
     const before = this.log().length;
     giveTo(this.logFile, this.#user);
     this.#process =
       activated === true
-        ? await start("perl", ["-MSocket", "-MPOSIX", "-e", ACTIVATE, place.socket, this.#pidFile, runtime.node, ...own], options)
-        : await start(runtime.node, [...own.slice(0, -1), `--agent-socket=${place.socket}`, "agent"], options);
+        ? await start("perl", ["-MSocket", "-MPOSIX", "-e", ACTIVATE, paths.socket, this.#pidFile, runtime.node, ...own], options)
+        : await start(runtime.node, [...own.slice(0, -1), `--agent-socket=${paths.socket}`, "agent"], options);
     const started = this.#process;
     // The socket of a killed one is there still.
-    const listens = (): boolean => (activated === true ? existsSync(place.socket) : this.log().includes("agent listens on", before));
+    const listens = (): boolean => (activated === true ? existsSync(paths.socket) : this.log().includes("agent listens on", before));
     await waitFor("the agent's socket", 90_000, async () => {
       if (!started.isRunning()) throw new Error(`the agent ended while starting\n${this.log().slice(-2000)}`);
       return listens() ? true : null;
@@ -123,8 +123,8 @@ export class AgentProcess {
   }
 
   /** Runs the client once, in `cwd` as PostgreSQL does. */
-  ask(cwd: string, words: readonly string[]): Promise<RunResult> {
-    const { place } = this.#options;
-    return run(place.client, [place.socket, ...words], { user: this.#user, cwd, timeoutMs: 120_000 });
+  ask(cwd: string, args: readonly string[]): Promise<RunResult> {
+    const { paths } = this.#options;
+    return run(paths.client, [paths.socket, ...args], { user: this.#user, cwd, timeoutMs: 120_000 });
   }
 }

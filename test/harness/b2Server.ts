@@ -212,9 +212,9 @@ export class B2ServerDouble {
 
   /** The bucket of that name. @throws Error when there is none */
   bucket(name: string): B2Bucket {
-    const found = this.buckets.find((bucket) => bucket.bucketName === name);
-    if (found === undefined) throw new Error(`there is no bucket "${name}": ${this.buckets.map((bucket) => bucket.bucketName).join(", ")}`);
-    return found;
+    const result = this.buckets.find((bucket) => bucket.bucketName === name);
+    if (result === undefined) throw new Error(`there is no bucket "${name}": ${this.buckets.map((bucket) => bucket.bucketName).join(", ")}`);
+    return result;
   }
 
   /** As somebody does in the console. */
@@ -364,13 +364,13 @@ function listBuckets(server: B2ServerDouble, call: Call): object {
   if (key.bucketIds !== null && body["bucketId"] === undefined && body["bucketName"] === undefined) {
     throw new Refusal(401, "unauthorized", "a key of single buckets must name the bucket");
   }
-  const found = server.buckets.filter(
+  const result = server.buckets.filter(
     (bucket) =>
       (body["bucketId"] === undefined || bucket.bucketId === body["bucketId"]) &&
       (body["bucketName"] === undefined || bucket.bucketName === body["bucketName"]),
   );
-  for (const bucket of found) needBucket(call, bucket.bucketId);
-  return { buckets: found.map((bucket) => bucketAnswer(server, call, bucket)) };
+  for (const bucket of result) needBucket(call, bucket.bucketId);
+  return { buckets: result.map((bucket) => bucketAnswer(server, call, bucket)) };
 }
 
 function createKey(server: B2ServerDouble, call: Call): object {

@@ -195,14 +195,14 @@ export class FaultyStorage implements Storage {
     await this.#inner.close();
   }
 
-  async #call<T>(method: StorageMethod, path: string, ways: CallWays<T>): Promise<T> {
+  async #call<T>(method: StorageMethod, path: string, variants: CallVariants<T>): Promise<T> {
     this.#record(method, path);
     this.#dieAtCrashPoint(method, path);
     const fault = this.#take(method, path);
-    if (!WRITES.has(method)) return this.#meet(method, fault, ways);
+    if (!WRITES.has(method)) return this.#meet(method, fault, variants);
     let happened = fault?.kind !== "lie";
     try {
-      return await this.#meet(method, fault, ways);
+      return await this.#meet(method, fault, variants);
     } catch (error) {
       happened = fault?.kind === "errorAfter";
       throw error;
@@ -214,29 +214,29 @@ export class FaultyStorage implements Storage {
     }
   }
 
-  async #meet<T>(method: StorageMethod, fault: Fault | undefined, ways: CallWays<T>): Promise<T> {
+  async #meet<T>(method: StorageMethod, fault: Fault | undefined, variants: CallVariants<T>): Promise<T> {
     switch (fault?.kind) {
       case undefined:
-        return ways.run();
+        return variants.run();
       case "error":
         throw fault.error;
       case "errorAfter":
-        await ways.run();
+        await variants.run();
         throw fault.error;
       case "delay":
         if (this.#clock === undefined) throw new Error("a storage with delays needs a clock");
         await this.#clock.sleep(fault.durationMs, new AbortController().signal);
-        return ways.run();
+        return variants.run();
       case "truncate":
-        if (ways.truncate === undefined) throw new Error(`nothing to truncate in ${method}`);
-        return ways.truncate(fault.sizeBytes);
+        if (variants.truncate === undefined) throw new Error(`nothing to truncate in ${method}`);
+        return variants.truncate(fault.sizeBytes);
       case "break":
-        if (ways.break === undefined) throw new Error(`nothing to break in ${method}`);
-        return ways.break(fault.sizeBytes, fault.error);
+        if (variants.break === undefined) throw new Error(`nothing to break in ${method}`);
+        return variants.break(fault.sizeBytes, fault.error);
       case "hang":
         return hang(fault.signal);
       case "lie":
-        return ways.lie === undefined ? (undefined as T) : ways.lie();
+        return variants.lie === undefined ? (undefined as T) : variants.lie();
     }
   }
 
@@ -253,11 +253,11 @@ export class FaultyStorage implements Storage {
   }
 
   #take(method: StorageMethod, path: string): Fault | undefined {
-    const found = this.#planned.get(method)?.find((planned) => planned.left > 0 && (planned.path?.test(path) ?? true));
-    if (found === undefined) return undefined;
-    found.left--;
-    found.met++;
-    return found.fault;
+    const planned = this.#planned.get(method)?.find((planned) => planned.left > 0 && (planned.path?.test(path) ?? true));
+    if (planned === undefined) return undefined;
+    planned.left--;
+    planned.met++;
+    return planned.fault;
   }
 
   #add(method: StorageMethod, planned: Planned): void {
@@ -265,7 +265,7 @@ export class FaultyStorage implements Storage {
   }
 }
 
-interface CallWays<T> {
+interface CallVariants<T> {
   readonly run: () => Promise<T>;
   /** What is answered when nothing is done; undefined (as value) when absent. */
   readonly lie?: () => T | Promise<T>;

@@ -1,5 +1,5 @@
 /**
- * Ways between this process and the network of a {@link Place}: a program on the far side (`forwarder.ts`) and a socket in the file system,
+ * Ways between this process and the network of a {@link TestNetwork}: a program on the far side (`forwarder.ts`) and a socket in the file system,
  * which both sides see.
  */
 import { existsSync } from "node:fs";
@@ -8,23 +8,23 @@ import { join } from "node:path";
 import { build as bundle } from "esbuild";
 import { projectFolder } from "../../tools/parts/cache";
 import { waitFor } from "../../tools/parts/process";
-import type { Place } from "./place";
+import type { TestNetwork } from "./testNetwork";
 
 /** How long a way may take to be there. */
-const WAY_MS = 120_000;
+const ROUTE_MS = 120_000;
 
 /** Leads a port of the place's own address to the same port of this machine's loopback. Close the server to end it. */
-export async function forwardIn(place: Place, runFolder: string, port: number): Promise<Server> {
+export async function forwardIn(network: TestNetwork, runFolder: string, port: number): Promise<Server> {
   const socketPath = join(runFolder, `in-${port}`);
   const server = await listen(socketPath, () => connect(port, "127.0.0.1"));
-  const forwarder = await place.start(`forward-${port}`, process.execPath, [
+  const forwarder = await network.start(`forward-${port}`, process.execPath, [
     await forwarderProgram(runFolder),
-    `${place.address}:${port}`,
+    `${network.address}:${port}`,
     socketPath,
   ]);
-  await waitFor(`the way to port ${port}`, WAY_MS, async () => {
+  await waitFor(`the way to port ${port}`, ROUTE_MS, async () => {
     if (!forwarder.isRunning()) throw new Error(`port ${port} cannot be forwarded: ${forwarder.log()}`);
-    const result = await place.run("bash", ["-c", `exec 3<>/dev/tcp/${place.address}/${port}`]);
+    const result = await network.run("bash", ["-c", `exec 3<>/dev/tcp/${network.address}/${port}`]);
     return result.exitCode === 0 ? true : null;
   });
   return server;
@@ -35,14 +35,14 @@ export async function forwardIn(place: Place, runFolder: string, port: number): 
  * closed, or hangs, as that one does.
  */
 export async function forwardOut(
-  place: Place,
+  network: TestNetwork,
   runFolder: string,
   to: { readonly address: string; readonly port: number },
 ): Promise<{ readonly server: Server; readonly port: number }> {
   const socketPath = join(runFolder, `out-${to.address}-${to.port}`);
   const name = `forward-${to.address}-${to.port}`;
-  const forwarder = await place.start(name, process.execPath, [await forwarderProgram(runFolder), socketPath, `${to.address}:${to.port}`]);
-  await waitFor(`the way to ${to.address}`, WAY_MS, async () => {
+  const forwarder = await network.start(name, process.execPath, [await forwarderProgram(runFolder), socketPath, `${to.address}:${to.port}`]);
+  await waitFor(`the way to ${to.address}`, ROUTE_MS, async () => {
     if (!forwarder.isRunning()) throw new Error(`${to.address} cannot be reached: ${forwarder.log()}`);
     return existsSync(socketPath) ? true : null;
   });

@@ -3,11 +3,11 @@ import { rmSync } from "node:fs";
 import type { Server } from "node:net";
 import { onEnd } from "../../tools/parts/process";
 import { forwardIn, forwardOut } from "./forward";
-import { namespacePlace, type Place } from "./place";
+import { namespaceNetwork, type TestNetwork } from "./testNetwork";
 
 interface Ground {
-  readonly place: Place;
-  /** Makes a server on this machine's loopback one at {@link Place.address}, at its own port. */
+  readonly network: TestNetwork;
+  /** Makes a server on this machine's loopback one at {@link TestNetwork.address}, at its own port. */
   expose(port: number): Promise<void>;
   /** A port of this machine's loopback that leads to one in there. */
   reach(address: string, port: number): Promise<number>;
@@ -24,10 +24,10 @@ export async function startOnGround<T extends object>(
   begin: (ground: Ground) => Promise<T>,
 ): Promise<T & { stop(): Promise<void> }> {
   const servers: Server[] = [];
-  let place: Place | null = null;
+  let network: TestNetwork | null = null;
   const remove = async (): Promise<void> => {
     for (const server of servers) server.close();
-    await place?.stop();
+    await network?.stop();
     rmSync(runFolder, { recursive: true, force: true, maxRetries: 5 });
   };
   const forget = onEnd(remove);
@@ -36,15 +36,15 @@ export async function startOnGround<T extends object>(
     await remove();
   };
   try {
-    const made = await namespacePlace(runFolder, logFolder);
-    place = made;
+    const made = await namespaceNetwork(runFolder, logFolder);
+    network = made;
     const ground: Ground = {
-      place: made,
+      network: made,
       expose: async (port) => void servers.push(await forwardIn(made, runFolder, port)),
       reach: async (address, port) => {
-        const way = await forwardOut(made, runFolder, { address, port });
-        servers.push(way.server);
-        return way.port;
+        const route = await forwardOut(made, runFolder, { address, port });
+        servers.push(route.server);
+        return route.port;
       },
     };
     return { ...(await begin(ground)), stop };

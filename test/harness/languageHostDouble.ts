@@ -26,7 +26,7 @@ import language, {
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
 
 /** `@pulumi/pulumi/cmd/run` ended after it had told the user what is wrong: nothing is to be added. */
-const EXIT_CODE_TOLD = 32;
+const EXIT_CODE_REPORTED = 32;
 /** How often the double looks whether the engine is still there. */
 const PARENT_CHECK_MS = 500;
 
@@ -116,7 +116,7 @@ class LanguageHostDouble {
     this.#programs.add(child);
     const exitCode = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("exit", resolve));
     this.#programs.delete(child);
-    if (exitCode === EXIT_CODE_TOLD) response.setBail(true);
+    if (exitCode === EXIT_CODE_REPORTED) response.setBail(true);
     else if (exitCode !== 0) response.setError(`Program exited with non-zero exit code: ${exitCode ?? -1}`);
     return response;
   }
@@ -132,17 +132,17 @@ class LanguageHostDouble {
       env: { ...Object.fromEntries(environment), PULUMI_NODEJS_TYPESCRIPT: "true" },
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const tell = (fill: (message: RunPluginResponse) => void): void => {
+    const send = (fill: (message: RunPluginResponse) => void): void => {
       const message = new language.RunPluginResponse();
       fill(message);
       stream.write(message);
     };
-    child.stdout.on("data", (bytes: Buffer) => tell((message) => message.setStdout(bytes)));
-    child.stderr.on("data", (bytes: Buffer) => tell((message) => message.setStderr(bytes)));
+    child.stdout.on("data", (bytes: Buffer) => send((message) => message.setStdout(bytes)));
+    child.stderr.on("data", (bytes: Buffer) => send((message) => message.setStderr(bytes)));
     this.#programs.add(child);
     child.on("close", (exitCode) => {
       this.#programs.delete(child);
-      tell((message) => message.setExitcode(exitCode ?? -1));
+      send((message) => message.setExitcode(exitCode ?? -1));
       stream.end();
     });
     stream.on("cancelled", () => child.kill());

@@ -7,12 +7,12 @@ import { createHash, createHmac } from "node:crypto";
 import type { S3Server } from "../../tools/parts/s3Server";
 import type { LiveAnswer, LiveResource } from "./providerDouble";
 import { textOf, type Value, type Values } from "./providerValues";
-import { askS3, tellS3 } from "./s3Requests";
+import { askS3, callS3 } from "./s3Requests";
 
 /** `nameInput` is the input with the bucket's name: `bucket` of Amazon, `name` of Cloudflare. */
 export function liveBucket(server: S3Server, nameInput: string): LiveResource {
   const request = async (method: "PUT" | "DELETE", inputs: Values): Promise<void> => {
-    await tellS3(server, { method, bucket: textOf(inputs[nameInput]) });
+    await callS3(server, { method, bucket: textOf(inputs[nameInput]) });
   };
   const remove = async (inputs: Values): Promise<void> => {
     if (inputs["forceDestroy"] === true) await emptyBucket(server, textOf(inputs[nameInput]));
@@ -25,11 +25,11 @@ export function liveBucket(server: S3Server, nameInput: string): LiveResource {
 async function emptyBucket(server: S3Server, bucket: string): Promise<void> {
   for (;;) {
     const { text } = await askS3(server, { method: "GET", bucket, query: { versions: "" } });
-    const found = [...text.matchAll(/<(Version|DeleteMarker)>(.*?)<\/\1>/gs)].map((match) => match[2] ?? "");
-    if (found.length === 0) return;
-    for (const entry of found) {
+    const result = [...text.matchAll(/<(Version|DeleteMarker)>(.*?)<\/\1>/gs)].map((match) => match[2] ?? "");
+    if (result.length === 0) return;
+    for (const entry of result) {
       const read = (tag: string): string => new RegExp(`<${tag}>([^<]*)</${tag}>`).exec(entry)?.[1] ?? "";
-      await tellS3(server, { method: "DELETE", bucket, key: read("Key"), query: { versionId: read("VersionId") } });
+      await callS3(server, { method: "DELETE", bucket, key: read("Key"), query: { versionId: read("VersionId") } });
     }
   }
 }
@@ -50,17 +50,17 @@ export function liveAws(server: S3Server): Record<string, LiveResource> {
     }),
     "aws:s3/bucketPolicy:BucketPolicy": setting(server, "policy", (inputs) => textOf(inputs["policy"])),
     "aws:iam/user:User": {
-      create: async (inputs) => void (await tellUsers(server, "CreateUser", { UserName: inputs["name"] })),
-      delete: async (inputs) => void (await tellUsers(server, "DeleteUser", { UserName: inputs["name"] })),
+      create: async (inputs) => void (await askUsers(server, "CreateUser", { UserName: inputs["name"] })),
+      delete: async (inputs) => void (await askUsers(server, "DeleteUser", { UserName: inputs["name"] })),
     },
     "aws:iam/userPolicy:UserPolicy": {
       create: (inputs) => putPolicy(server, inputs),
       update: (inputs) => putPolicy(server, inputs),
-      delete: async ({ name, user }) => void (await tellUsers(server, "DeleteUserPolicy", { UserName: user, PolicyName: name })),
+      delete: async ({ name, user }) => void (await askUsers(server, "DeleteUserPolicy", { UserName: user, PolicyName: name })),
     },
     "aws:iam/accessKey:AccessKey": {
       create: ({ user }) => createKey(server, user),
-      delete: async ({ user }, id) => void (await tellUsers(server, "DeleteAccessKey", { UserName: user, AccessKeyId: id })),
+      delete: async ({ user }, id) => void (await askUsers(server, "DeleteAccessKey", { UserName: user, AccessKeyId: id })),
     },
   };
 }
@@ -68,7 +68,7 @@ export function liveAws(server: S3Server): Record<string, LiveResource> {
 /** A setting of a bucket; destroying it leaves it, as the versions of a bucket cannot be switched off under its locks. */
 function setting(server: S3Server, name: string, bodyFor: (inputs: Values) => string): LiveResource {
   const put = async (inputs: Values): Promise<void> => {
-    await tellS3(server, { method: "PUT", bucket: textOf(inputs["bucket"]), query: { [name]: "" }, body: bodyFor(inputs) });
+    await callS3(server, { method: "PUT", bucket: textOf(inputs["bucket"]), query: { [name]: "" }, body: bodyFor(inputs) });
   };
   return { create: put, update: put, delete: () => Promise.resolve() };
 }
@@ -78,17 +78,17 @@ function xml(root: string, content: string): string {
 }
 
 async function putPolicy(server: S3Server, { name, policy, user }: Values): Promise<void> {
-  await tellUsers(server, "PutUserPolicy", { UserName: user, PolicyName: name, PolicyDocument: policy });
+  await askUsers(server, "PutUserPolicy", { UserName: user, PolicyName: name, PolicyDocument: policy });
 }
 
 async function createKey(server: S3Server, user: Value | undefined): Promise<LiveAnswer> {
-  const text = await tellUsers(server, "CreateAccessKey", { UserName: user });
+  const text = await askUsers(server, "CreateAccessKey", { UserName: user });
   const read = (tag: string): string => new RegExp(`<${tag}>([^<]+)</${tag}>`).exec(text)?.[1] ?? "";
   return { id: read("AccessKeyId"), outputs: { secret: read("SecretAccessKey") } };
 }
 
 /** One call of Amazon's interface for users, signed by the server's administrator. @throws Error with the server's words */
-async function tellUsers(server: S3Server, action: string, parameters: Readonly<Record<string, Value | undefined>>): Promise<string> {
+async function askUsers(server: S3Server, action: string, parameters: Readonly<Record<string, Value | undefined>>): Promise<string> {
   const pairs = Object.entries(parameters).map(([name, value]): [string, string] => [name, textOf(value)]);
   const body = new URLSearchParams([["Action", action], ["Version", "2010-05-08"], ...pairs]).toString();
   const host = `127.0.0.1:${server.usersPort}`;

@@ -56,7 +56,7 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
     const pass = repo.cipherPass === null ? null : "sub-passphrase";
     await repo.storage.put(`backup/${repo.stanza}/${backup.label}/pg_data/PG_VERSION`, Buffer.from("15\n"));
     if (backup.unfinished === true) await saveManifestCopy(repo, manifest, pass, ctx);
-    else await placeBackup(repo, manifest, pass);
+    else await putBackup(repo, manifest, pass);
   }
   for (const [archiveId, names] of Object.entries(stanza.wal)) {
     for (const name of names) {
@@ -70,7 +70,7 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
 }
 
 /** Lists a backup as it is, whole or not. */
-export async function placeBackup(repo: Repository, manifest: Manifest, pass: string | null): Promise<void> {
+export async function putBackup(repo: Repository, manifest: Manifest, pass: string | null): Promise<void> {
   const ctx = testContext();
   const packed = await saveManifest(repo, manifest, pass, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);

@@ -113,36 +113,36 @@ class SmtpDialogue {
 
   async serve(socket: Socket, isEncrypted: boolean, greet = true): Promise<void> {
     const lines = linesOf(socket.on("error", () => {}));
-    const say = (text: string): void => void socket.write(text.replaceAll(/\r?\n/g, "\r\n").replace(/$/, "\r\n"));
-    if (greet) say("220 mail.test ESMTP");
+    const send = (text: string): void => void socket.write(text.replaceAll(/\r?\n/g, "\r\n").replace(/$/, "\r\n"));
+    if (greet) send("220 mail.test ESMTP");
     for (let line = await lines(); line !== null; line = await lines()) {
       this.#commands.push(line.split(" ")[0] ?? "");
       const verb = line.split(" ")[0]?.toUpperCase() ?? "";
       const at = this.#plan.refusals?.findIndex(([command]) => command === verb) ?? -1;
       if (at >= 0) {
-        say(this.#plan.refusals?.splice(at, 1)[0]?.[1] ?? "");
+        send(this.#plan.refusals?.splice(at, 1)[0]?.[1] ?? "");
         continue;
       }
-      if (verb === "EHLO") say(this.#offers(isEncrypted));
+      if (verb === "EHLO") send(this.#offers(isEncrypted));
       else if (verb === "STARTTLS") {
         socket.write(`220 go\r\n${this.#plan.behindStartTls ?? ""}`);
         socket.removeAllListeners("data");
         return this.serve(this.#encrypted(socket), true, false);
-      } else if (verb === "AUTH") say(await this.#authenticate(line, lines, say));
+      } else if (verb === "AUTH") send(await this.#authenticate(line, lines, send));
       else if (verb === "MAIL") {
         this.#from = addressIn(line);
-        say("250 ok");
+        send("250 ok");
       } else if (verb === "RCPT") {
         this.#to.push(addressIn(line));
-        say("250 ok");
+        send("250 ok");
       } else if (verb === "DATA") {
-        say("354 go on");
+        send("354 go on");
         this.#letters.push({ isEncrypted, login: this.#login, from: this.#from, to: this.#to, ...(await letterIn(lines)) });
-        say("250 queued");
+        send("250 queued");
       } else if (verb === "QUIT") {
-        say("221 bye");
+        send("221 bye");
         socket.end();
-      } else say("502 what?");
+      } else send("502 what?");
     }
   }
 
@@ -152,15 +152,15 @@ class SmtpDialogue {
     return ["250-mail.test", ...starttls, ...auth, "250 8BITMIME"].join("\n");
   }
 
-  async #authenticate(line: string, lines: () => Promise<string | null>, say: (text: string) => void): Promise<string> {
+  async #authenticate(line: string, lines: () => Promise<string | null>, send: (text: string) => void): Promise<string> {
     const decoded = (text: string | null): string => Buffer.from(text ?? "", "base64").toString("utf8");
     if (line.startsWith("AUTH PLAIN ")) {
       const [, user, password] = decoded(line.slice("AUTH PLAIN ".length)).split("\0");
       this.#login = `${user}:${password}`;
     } else {
-      say("334 VXNlcm5hbWU6");
+      send("334 VXNlcm5hbWU6");
       const user = decoded(await lines());
-      say("334 UGFzc3dvcmQ6");
+      send("334 UGFzc3dvcmQ6");
       this.#login = `${user}:${decoded(await lines())}`;
     }
     return this.#plan.password === undefined || this.#login.endsWith(`:${this.#plan.password}`) ? "235 welcome" : "535 5.7.8 wrong password";

@@ -12,14 +12,14 @@ import { S3Server, type S3ServerOptions } from "../../tools/parts/s3Server";
 
 /** Stock pgBackRest of a version; the test is skipped when this machine cannot have it. */
 export async function stockOrSkip(test: TestContext, version: StockVersion): Promise<StockPgbackrest> {
-  const found = await findStockPgbackrest(version);
-  return "missing" in found ? test.skip(found.missing) : found.pgbackrest;
+  const result = await findStockPgbackrest(version);
+  return "missing" in result ? test.skip(result.missing) : result.pgbackrest;
 }
 
 /** PostgreSQL of a major version; the test is skipped when this machine cannot have it. */
 export async function postgresOrSkip(test: TestContext, major: number): Promise<PostgresBinaries> {
-  const found = await findPostgres(major);
-  return "missing" in found ? test.skip(found.missing) : found.binaries;
+  const result = await findPostgres(major);
+  return "missing" in result ? test.skip(result.missing) : result.binaries;
 }
 
 /** A started S3 server; the test is skipped when it asks for versitygw and that is not built. */
@@ -30,6 +30,6 @@ export async function s3ServerOrSkip(test: TestContext, options: S3ServerOptions
 
 /** Prometheus' tool; the test is skipped when this machine cannot have it. */
 export async function promtoolOrSkip(test: TestContext): Promise<string> {
-  const found = await ensurePromtool();
-  return "missing" in found ? test.skip(found.missing) : found.promtool;
+  const result = await ensurePromtool();
+  return "missing" in result ? test.skip(result.missing) : result.promtool;
 }

@@ -171,9 +171,9 @@ export class ProviderDouble {
 
   /** The one resource of a type. @throws Error when there are none or several */
   only(type: string): HeldResource {
-    const found = this.all(type);
-    const [first] = found;
-    if (found.length !== 1 || first === undefined) throw new Error(`${found.length} resources of type ${type}`);
+    const result = this.all(type);
+    const [first] = result;
+    if (result.length !== 1 || first === undefined) throw new Error(`${result.length} resources of type ${type}`);
     return first;
   }
 
@@ -411,13 +411,13 @@ function read(double: ProviderDouble, request: ReadRequest): Promise<object> {
   return double.serve("read", type, async () => {
     const response = new provider.ReadResponse();
     const schema = double.resource(type);
-    const found = double.find(type, request.getId()) ?? double.find(type, schema.idOfImport?.(request.getId()) ?? "");
+    const result = double.find(type, request.getId()) ?? double.find(type, schema.idOfImport?.(request.getId()) ?? "");
     // No id: it is gone.
-    if (found === null) return response;
+    if (result === null) return response;
     const before = valuesOf(request.getInputs());
-    response.setId(found.id);
-    response.setInputs(Struct.fromJavaScript(markAs(found.inputs, before)));
-    response.setProperties(Struct.fromJavaScript(withMarks(markAs(found.outputs, valuesOf(request.getProperties())), schema)));
+    response.setId(result.id);
+    response.setInputs(Struct.fromJavaScript(markAs(result.inputs, before)));
+    response.setProperties(Struct.fromJavaScript(withMarks(markAs(result.outputs, valuesOf(request.getProperties())), schema)));
     return response;
   });
 }

@@ -34,8 +34,8 @@ export function plain(value: Value): Value {
 
 /** A text without its mark; JSON for what is no text, empty for what is not there. */
 export function textOf(value: Value | undefined): string {
-  const found = value === undefined || value === null ? "" : plain(value);
-  return typeof found === "string" ? found : JSON.stringify(found);
+  const result = value === undefined || value === null ? "" : plain(value);
+  return typeof result === "string" ? result : JSON.stringify(result);
 }
 
 /** Marks make no difference. */

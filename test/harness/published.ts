@@ -9,25 +9,25 @@ import { textOf, type Values } from "./providerValues";
 export type Difference = readonly [published: unknown, ours: unknown];
 
 /** The objects of `test/vectors/published/NAME.yaml`, after words of the text are replaced: what its author left open or renamed. */
-export function publishedObjects(name: string, words: Readonly<Record<string, string>>): Values[] {
+export function publishedObjects(name: string, placeholders: Readonly<Record<string, string>>): Values[] {
   const text = readFileSync(join(projectFolder(), "test", "vectors", "published", `${name}.yaml`), "utf8");
-  const filled = Object.entries(words).reduce((result, [word, value]) => result.replaceAll(word, value), text);
+  const filled = Object.entries(placeholders).reduce((result, [placeholder, value]) => result.replaceAll(placeholder, value), text);
   const yaml = createRequire(__filename)("js-yaml") as { loadAll(text: string): unknown };
   return yaml.loadAll(filled) as Values[];
 }
 
 /** By `Kind name field.of.it`, with the published name (`unnamed` where a fragment has none); `ours` has the object that stands in its place. */
 export function differencesOf(published: readonly Values[], ours: (kind: string, name: string) => Values): Record<string, Difference> {
-  const found: Record<string, Difference> = {};
+  const result: Record<string, Difference> = {};
   for (const object of published) {
     const kind = textOf(object["kind"]);
     const name = textOf((object["metadata"] as Values | undefined)?.["name"]) || "unnamed";
     const [there, here] = [leavesOf(object), leavesOf(ours(kind, name))];
     for (const path of new Set([...there.keys(), ...here.keys()])) {
-      if (there.get(path) !== here.get(path)) found[`${kind} ${name} ${path}`] = [there.get(path), here.get(path)];
+      if (there.get(path) !== here.get(path)) result[`${kind} ${name} ${path}`] = [there.get(path), here.get(path)];
     }
   }
-  return found;
+  return result;
 }
 
 /** Entries of lists go by their name where they have one: another place in the list is no difference. */
@@ -42,6 +42,6 @@ function leavesOf(value: unknown, path = ""): Map<string, unknown> {
 
 function nameOf(entry: unknown): string | undefined {
   const { name, secretKey } = (entry ?? {}) as Values;
-  const found = secretKey ?? name;
-  return typeof found === "string" ? found : undefined;
+  const result = secretKey ?? name;
+  return typeof result === "string" ? result : undefined;
 }

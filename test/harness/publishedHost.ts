@@ -31,21 +31,21 @@ export function publishedText(name: string): string {
 
 /** `[section] option` to value, of pgbackrest.conf. */
 export function optionsOf(text: string): Map<string, string> {
-  const found = new Map<string, string>();
+  const result = new Map<string, string>();
   let section = "";
   for (const line of text.split("\n")) {
     const [, name] = /^\[(.+)\]$/.exec(line) ?? [];
     const [, option, value] = /^([a-z0-9-]+)=(.*)$/.exec(line) ?? [];
     if (name !== undefined) section = name;
-    if (option !== undefined && value !== undefined) found.set(`[${section}] ${option}`, value);
+    if (option !== undefined && value !== undefined) result.set(`[${section}] ${option}`, value);
   }
-  return found;
+  return result;
 }
 
 /** `name = 'value'` or `name = "value";` of postgresql.conf and of Nix. */
 export function settingsOf(text: string): Map<string, string> {
-  const found = [...text.matchAll(/^([a-z_]+) = (?:'([^']*)'|"([^"]*)";|(\S+))/gm)];
-  return new Map(found.map(([, name = "", single, double, bare]) => [name, single ?? double ?? bare ?? ""]));
+  const result = [...text.matchAll(/^([a-z_]+) = (?:'([^']*)'|"([^"]*)";|(\S+))/gm)];
+  return new Map(result.map(([, name = "", single, double, bare]) => [name, single ?? double ?? bare ?? ""]));
 }
 
 /** Name to what is there and here, where that is not the same. */

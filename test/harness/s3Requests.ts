@@ -57,7 +57,7 @@ export async function askS3(server: S3Server, question: S3Question, keys?: S3Key
 }
 
 /** The same; every refusal is an error with the server's words. */
-export async function tellS3(server: S3Server, question: S3Question): Promise<S3Reply> {
+export async function callS3(server: S3Server, question: S3Question): Promise<S3Reply> {
   const reply = await askS3(server, question);
   if (reply.status >= 300) throw new Error(`${question.method} ${question.bucket}: ${reply.status} ${reply.text}`);
   return reply;

@@ -4,18 +4,18 @@ import { join } from "node:path";
 
 /** Files below `folder` (paths relative to it) whose bytes hold one of `secrets`; links are not followed. */
 export function findSecrets(folder: string, secrets: readonly string[]): string[] {
-  const found: string[] = [];
+  const result: string[] = [];
   const visit = (path: string): void => {
     const full = join(folder, path);
     const info = lstatSync(full);
     if (info.isDirectory()) {
       for (const name of readdirSync(full)) visit(join(path, name));
     } else if (info.isFile() && holdsSecret(readFileSync(full), secrets)) {
-      found.push(path);
+      result.push(path);
     }
   };
   visit("");
-  return found.sort();
+  return result.sort();
 }
 
 /** True when `content` holds one of `secrets`, as it is or in base64. */

@@ -23,8 +23,8 @@ export async function writeSegments(bed: TestBed, count: number): Promise<string
 /** The file of a segment in a repository that is a directory; null while it is not there. */
 export function findStoredSegment(bed: TestBed, key: number, name: string): string | null {
   const folder = join(bed.repoPath(key), "archive", bed.stanza, `${bed.cluster.binaries.major}-1`, name.slice(0, 16));
-  const found = existsSync(folder) ? readdirSync(folder).find((file) => file.startsWith(`${name}-`) && !file.endsWith(".tmp")) : undefined;
-  return found === undefined ? null : join(folder, found);
+  const result = existsSync(folder) ? readdirSync(folder).find((file) => file.startsWith(`${name}-`) && !file.endsWith(".tmp")) : undefined;
+  return result === undefined ? null : join(folder, result);
 }
 
 /** Seconds from "ready" to "stored in repo1", by the times of the files: renaming keeps both. @throws Error when one is missing */

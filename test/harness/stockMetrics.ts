@@ -32,10 +32,10 @@ export function exporterOf(text: string): Map<string, number> {
       readonly backup: readonly StockBackup[];
     },
   ];
-  const found = new Map<string, number>();
+  const result = new Map<string, number>();
   const add = (name: string, labels: Record<string, string>, value: number): void => {
-    const pairs = Object.entries(labels).map(([label, word]) => `${label}="${word}"`);
-    found.set(`${name}{${pairs.join(",")}}`, value);
+    const pairs = Object.entries(labels).map(([label, arg]) => `${label}="${arg}"`);
+    result.set(`${name}{${pairs.join(",")}}`, value);
   };
   const { name } = stanza;
   const versionOf = (id: number, key: number): string => stanza.db.find((row) => row.id === id && row["repo-key"] === key)?.version ?? "";
@@ -110,5 +110,5 @@ export function exporterOf(text: string): Map<string, number> {
     add("pgbackrest_backup_last_repo_delta_bytes", labels, stored.delta);
     add("pgbackrest_backup_last_error_status", labels, error ? 1 : 0);
   }
-  return found;
+  return result;
 }

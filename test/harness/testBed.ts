@@ -214,9 +214,9 @@ export class TestBed {
 
   /** Restores into a directory of its own and gives that directory; tablespaces go beside it. */
   async restoreAside(options: RestoreOptions): Promise<{ readonly result: RunResult; readonly dataPath: string }> {
-    const place = join(this.folder, "side", String(++this.#sideCount));
-    const dataPath = join(place, "data");
-    for (const path of [place, dataPath, join(place, "space")]) {
+    const directory = join(this.folder, "side", String(++this.#sideCount));
+    const dataPath = join(directory, "data");
+    for (const path of [directory, dataPath, join(directory, "space")]) {
       mkdirSync(path, { mode: 0o700 });
       giveTo(path, this.cluster.user);
     }
@@ -224,7 +224,7 @@ export class TestBed {
       "restore",
       `--pg1-path=${dataPath}`,
       // A map that names nothing of the backup is refused; a backup of a server that is down does not know the name.
-      ...this.#tablespaces().map((oid) => `--tablespace-map=${oid}=${join(place, "space")}`),
+      ...this.#tablespaces().map((oid) => `--tablespace-map=${oid}=${join(directory, "space")}`),
       "--archive-mode=off",
       ...(options.repo === undefined ? [] : [`--repo=${options.repo}`]),
       ...(options.args ?? []),

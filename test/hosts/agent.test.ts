@@ -63,7 +63,7 @@ describe("files and units on a host", async () => {
   let server: S3Server;
   let hooks: WebServer;
   let hookUrl: string;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   let secrets: readonly string[];
   let topology: string;
   let streamed = false;
@@ -83,13 +83,13 @@ describe("files and units on a host", async () => {
     // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
     await host.runOk(["sh", "-c", `systemctl stop ${CLUSTER_UNIT} && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`]);
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
     await host?.stop();
     await server?.remove();
     await hooks?.close();
-    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
   /**
@@ -97,7 +97,7 @@ describe("files and units on a host", async () => {
    * @param isLost as the runbook has it for a new machine: it restores, and nothing else
    */
   const open = (keepDays = 7, isOnHost = false, isLost = false): Promise<Stack> =>
-    openStack(place, "agent", async () => {
+    openStack(programFolder, "agent", async () => {
       const bucket = new S3CompatibleRepository("bucket", {
         bucket: {
           existing: {
@@ -153,7 +153,7 @@ describe("files and units on a host", async () => {
   const writeSegments = (count: number): Promise<string> =>
     sql(`${"INSERT INTO ledger DEFAULT VALUES; SELECT pg_switch_wal() IS NULL;\n".repeat(count)}`);
   const expectNowhere = async (): Promise<void> => {
-    const places = {
+    const locations = {
       "command lines": "cat /proc/[0-9]*/cmdline",
       environments: "cat /proc/[0-9]*/environ",
       journal: "journalctl --no-pager -o verbose",
@@ -161,11 +161,11 @@ describe("files and units on a host", async () => {
       files: "cat /usr/local/bin/pgbackstop /etc/pgbackstop/*.conf /etc/pgbackstop/*.json /var/log/pgbackrest/* /var/log/postgresql/* 2>/dev/null",
       server: `cat ${DATA}/postgresql.auto.conf; find /tmp /var/spool /run/pgbackstop -type f -exec cat {} +`,
     };
-    for (const [name, command] of Object.entries(places)) {
+    for (const [name, command] of Object.entries(locations)) {
       const { stdout } = await host.run(["sh", "-c", command]);
       expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
     }
-    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+    expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
   };
   const rowCount = async (): Promise<number> => Number(await sql("SELECT count(*) FROM ledger"));
   /** While something still writes there. */
@@ -224,8 +224,8 @@ describe("files and units on a host", async () => {
     const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of names.filter((unit) => unit.endsWith(".service"))) {
-      const said = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(said.stdout)?.[1];
+      const printed = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
       console.log(`${host.suite} ${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
@@ -320,15 +320,15 @@ describe("files and units on a host", async () => {
     await shell(`mv /srv/first /srv/away; systemctl start ${VERIFY}; mv /srv/away /srv/first`);
     return shell(`systemctl show -p Result -p ExecMainStatus ${VERIFY}`);
   };
-  const told = (): RecordedRequest[] => hooks.requests.filter(({ body }) => body.includes(VERIFY));
+  const reported = (): RecordedRequest[] => hooks.requests.filter(({ body }) => body.includes(VERIFY));
   const eventsOf = (requests: readonly RecordedRequest[]): string[] => requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
-  const failures = (): RecordedRequest[] => told().filter((request) => eventsOf([request])[0] === "failure");
+  const failures = (): RecordedRequest[] => reported().filter((request) => eventsOf([request])[0] === "failure");
 
   test("start and end of a run are notified, in this order and with one run id", async () => {
-    const before = told().length;
+    const before = reported().length;
     await shell(`systemctl start ${VERIFY}`);
-    await waitFor("the end", 180_000, async () => (eventsOf(told().slice(before)).includes("success") ? true : null));
-    const notices = told().slice(before);
+    await waitFor("the end", 180_000, async () => (eventsOf(reported().slice(before)).includes("success") ? true : null));
+    const notices = reported().slice(before);
     expect(eventsOf(notices)).toEqual(["start", "success"]);
     const runs = notices.map(({ body }) => (JSON.parse(body) as { unitFacts: { invocationId: string } }).unitFacts.invocationId);
     expect(runs[0]).toMatch(/^[0-9a-f]{32}$/);
@@ -433,7 +433,7 @@ describe("files and units on a host", async () => {
   test("stock reads the bucket and finds no fault", async (context) => {
     const stock = await findStockPgbackrest("2.60");
     if ("missing" in stock) return context.skip(stock.missing);
-    const file = join(place.folder, "stock.conf");
+    const file = join(programFolder.folder, "stock.conf");
     const options = {
       "repo1-type": "s3",
       "repo1-path": "/agent",
@@ -447,7 +447,7 @@ describe("files and units on a host", async () => {
       "repo1-storage-ca-file": server.caFile,
       "repo1-cipher-type": "aes-256-cbc",
       "repo1-cipher-pass": passphrase,
-      "lock-path": join(place.folder, "lock"),
+      "lock-path": join(programFolder.folder, "lock"),
     };
     writeFileSync(
       file,
@@ -455,10 +455,10 @@ describe("files and units on a host", async () => {
         .map(([name, value]) => `${name}=${value}\n`)
         .join("")}`,
     );
-    const words = [`--config=${file}`, "--allow-root", "--stanza=main", "--log-level-file=off", "--log-level-console=info"];
-    const said = await stock.pgbackrest.runOk([...words, "--output=text", "--verbose", "verify"]);
-    expect(said).toMatch(/status: ok/);
-    expect(said).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
+    const args = [`--config=${file}`, "--allow-root", "--stanza=main", "--log-level-file=off", "--log-level-console=info"];
+    const printed = await stock.pgbackrest.runOk([...args, "--output=text", "--verbose", "verify"]);
+    expect(printed).toMatch(/status: ok/);
+    expect(printed).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
   });
 
   test("a restore here gets its WAL through the agent, with every row", async () => {
@@ -479,8 +479,8 @@ describe("files and units on a host", async () => {
   test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
     streamed = true;
     topology = String((await up(9, true))["topology"]);
-    const said = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
-    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(said)?.[1]);
+    const printed = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
+    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
     console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
     expect(score).toBeLessThanOrEqual(2);
     await sql("CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES");
@@ -522,25 +522,25 @@ describe("files and units on a host", async () => {
   const scenarioOf = (id: string): RunbookScenario =>
     runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
   /** As the account of an operator, who says yes. */
-  const carryOut = async (scenario: RunbookScenario, words: Readonly<Record<string, string>> = {}): Promise<void> => {
+  const carryOut = async (scenario: RunbookScenario, args: Readonly<Record<string, string>> = {}): Promise<void> => {
     for (const command of scenario.steps.flatMap(({ commands }) => commands)) {
       // Nothing in the program is another.
       if (command === "pulumi up") continue;
-      const line = Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), command);
+      const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       expect(line).not.toMatch(/<[A-Z]+>/);
-      const said = await runOverSsh(host, "deploy", / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line);
-      expect([line, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([line, 0, ""]);
+      const printed = await runOverSsh(host, "deploy", / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line);
+      expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([line, 0, ""]);
     }
   };
 
   test.each(RECOVERIES)("the runbook's scenario %s, command by command, ends with the promised data", async (id) => {
     await waitForArchive();
     const rows = await rowCount();
-    const moment = await sql("SELECT now()");
+    const time = await sql("SELECT now()");
     const set = (await shell("ls /srv/first/backup/main | grep -E '^[0-9]{8}-[0-9]{6}F$' | tail -n 1")).trim();
     await sql("SELECT pg_sleep(1.1); DELETE FROM ledger;");
     await writeSegments(1);
-    await carryOut(scenarioOf(id), { TIME: moment, LABEL: set });
+    await carryOut(scenarioOf(id), { TIME: time, LABEL: set });
     expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
     expect(await rowCount()).toBe(id === "time" ? rows : 1);
     // Found again for the next one; without the old directories there would be no way back.
@@ -551,8 +551,8 @@ describe("files and units on a host", async () => {
   test("the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes", async () => {
     await sql("CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10");
     const rows = await rowCount();
-    const said = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
-    const target = /^ {2}just before it: (.*)$/m.exec(said.stdout)?.[1] ?? expect.fail(said.stdout + said.stderr);
+    const printed = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
+    const target = /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
     await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
     expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
     expect(await rowCount()).toBe(rows);
@@ -593,14 +593,19 @@ describe("files and units on a host", async () => {
         await up(7, false, isRestoring.shift());
       } else if (command.startsWith("pulumi ")) {
         const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
-        const said = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], { env: place.env, cwd: place.folder });
-        expect([line, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([line, 0, ""]);
-        printedLast = said.stdout;
+        const printed = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
+          env: programFolder.env,
+          cwd: programFolder.folder,
+        });
+        expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([line, 0, ""]);
+        printedLast = printed.stdout;
       } else {
         const isRecover = / recover/.test(command);
-        const said = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
-        const isRight = isRecover ? [103, 104].includes(said.exitCode ?? 0) && said.stdout.includes("is open, on timeline") : said.exitCode === 0;
-        expect([command, isRight, isRight ? "" : said.stdout + said.stderr]).toEqual([command, true, ""]);
+        const printed = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
+        const isRight = isRecover
+          ? [103, 104].includes(printed.exitCode ?? 0) && printed.stdout.includes("is open, on timeline")
+          : printed.exitCode === 0;
+        expect([command, isRight, isRight ? "" : printed.stdout + printed.stderr]).toEqual([command, true, ""]);
       }
     }
     expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
@@ -620,6 +625,6 @@ describe("files and units on a host", async () => {
     );
     expect(left).toBe("");
     expect(await shell("ls /srv/first/backup/main")).toContain("backup.info");
-    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+    expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
   });
 });

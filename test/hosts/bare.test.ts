@@ -32,8 +32,8 @@ const LIB = "/usr/local/lib/pgbackstop";
 const STATE_PASSPHRASE = "state passphrase of the test";
 
 /** A program with one host that has nothing but Debian; `over` is declared in the place of what it is otherwise. */
-function openBare(place: ProgramFolder, host: DebianHost, version: number, over: Partial<PostgresHostArgs> = {}): Promise<Stack> {
-  return openStack(place, "bare", async () => {
+function openBare(programFolder: ProgramFolder, host: DebianHost, version: number, over: Partial<PostgresHostArgs> = {}): Promise<Stack> {
+  return openStack(programFolder, "bare", async () => {
     const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
     const db = new PostgresHost("db", {
       connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
@@ -85,8 +85,8 @@ describe("a bare Debian 12", async () => {
     const packages = await startPackageProxy();
     try {
       await packages.allow(host);
-      const place = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
-      await checkFirstUpdate(await openBare(place, host, 15), host, 15, "Debian GNU/Linux 12 (bookworm)");
+      const programFolder = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
+      await checkFirstUpdate(await openBare(programFolder, host, 15), host, 15, "Debian GNU/Linux 12 (bookworm)");
     } finally {
       packages.stop();
       await host.stop();
@@ -104,26 +104,26 @@ describe("a bare host", async () => {
   }
   let host: DebianHost;
   let packages: PackageProxy;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   let connection: Connection;
-  const said: string[] = [];
-  const tell = (line: string): void => void said.push(line);
+  const printed: string[] = [];
+  const report = (line: string): void => void printed.push(line);
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie-bare", name: "bare", node: false });
     packages = await startPackageProxy();
     await packages.allow(host);
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), { cli, passphrase: STATE_PASSPHRASE });
-    const way = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
-    connection = await connectOverSsh({ ...way, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), { cli, passphrase: STATE_PASSPHRASE });
+    const route = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
+    connection = await connectOverSsh({ ...route, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
   });
   afterAll(async () => {
     await connection?.close();
     packages?.stop();
     await host?.stop();
-    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
-  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> => openBare(place, host, 17, over);
+  const open = (over: Partial<PostgresHostArgs> = {}): Promise<Stack> => openBare(programFolder, host, 17, over);
 
   describe("gets Node.js", () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-node-"));
@@ -159,7 +159,7 @@ describe("a bare host", async () => {
       if (input === undefined) throw new Error(findings.map(({ message }) => message).join(", "));
       return input;
     };
-    const bring = (input: NodeInput): Promise<string[]> => bringNode(connection, input, "x86_64", connection.login, tell);
+    const bring = (input: NodeInput): Promise<string[]> => bringNode(connection, input, "x86_64", connection.login, report);
     const left = (): Promise<string> => host.runOk(["ls", "-A", LIB]);
 
     test("with its own programs, and only the intended release", async () => {
@@ -180,7 +180,7 @@ describe("a bare host", async () => {
       const { input } = chooseNode({}, LIB);
       if (input === undefined) throw new Error("nothing is brought");
       await expect(bring(input)).rejects.toThrow(/download Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/);
-      await expect(bringNode(connection, input, "riscv64", connection.login, tell)).rejects.toThrow("there is no Node.js to download for riscv64");
+      await expect(bringNode(connection, input, "riscv64", connection.login, report)).rejects.toThrow("there is no Node.js to download for riscv64");
       await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v18.19.0\\n' > /usr/local/bin/node; chmod 755 /usr/local/bin/node"]);
       await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v22.15.1\\n' > /usr/bin/node; chmod 755 /usr/bin/node"]);
       expect(await bring(input)).toEqual([`${LIB}/node`]);
@@ -190,7 +190,7 @@ describe("a bare host", async () => {
 
     test("over the connection, completely or not at all, for its own architecture", async () => {
       const input = chosen({ upload: process.execPath });
-      await expect(bringNode(connection, input, "aarch64", connection.login, tell)).rejects.toThrow(
+      await expect(bringNode(connection, input, "aarch64", connection.login, report)).rejects.toThrow(
         "is a Node.js for x86_64, but 127.0.0.1 is aarch64",
       );
       const [path, upload] = [`${LIB}/node-cut`, input.upload];
@@ -206,7 +206,7 @@ describe("a bare host", async () => {
     const facts = await readState(connection, { user: "postgres", paths: [], mounts: [], units: [], dataDirectory: DATA, ask: {} });
     const stranger = { ...facts, osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n' };
     const config = { user: "postgres", dataDirectory: DATA, config: "/etc/pgbackstop" };
-    await expect(bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, tell)).rejects.toThrow(
+    await expect(bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, report)).rejects.toThrow(
       "pgbackstop does not install PostgreSQL on Fedora Linux 42 (Server Edition) (127.0.0.1): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported",
     );
     expect((await host.run(["id", "postgres"])).exitCode).toBe(1);

@@ -35,8 +35,8 @@ describe("a host behind SSH", async () => {
   }
   let host: DebianHost;
   let wire: Wire;
-  const said: string[] = [];
-  const tell = (line: string): void => void said.push(line);
+  const printed: string[] = [];
+  const report = (line: string): void => void printed.push(line);
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "converge" });
     await host.runOk(["sh", "-c", "echo 'MaxStartups 100' > /etc/ssh/sshd_config.d/many.conf; systemctl reload ssh"]);
@@ -48,8 +48,8 @@ describe("a host behind SSH", async () => {
   });
 
   const reach = (): Promise<Connection> => {
-    const way = { host: "127.0.0.1", port: wire.port, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
-    return connectOverSsh({ ...way, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
+    const route = { host: "127.0.0.1", port: wire.port, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
+    return connectOverSsh({ ...route, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
   };
   const withHost = async <T>(work: (connection: Connection) => Promise<T>): Promise<T> => {
     const connection = await reach();
@@ -74,7 +74,7 @@ describe("a host behind SSH", async () => {
     };
     const plan = resolveHost("db", settings, node.path);
     const plain = plainInputs(plan, runtimeBundleSha256(), node.input);
-    const { dataDirectory, ...late } = deferredInputs(plan);
+    const { dataDirectory, ...overdue } = deferredInputs(plan);
     const files = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)].map(({ path, mode, owner, text }) => [
       path,
       { mode, owner, text, secret: false },
@@ -83,14 +83,14 @@ describe("a host behind SSH", async () => {
     return desiredOf({
       connection: { ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] } },
       dataDirectory,
-      desired: { ...plain.desired, directories: { ...plain.desired.directories, ...late } },
+      desired: { ...plain.desired, directories: { ...plain.desired.directories, ...overdue } },
       files: Object.fromEntries([...files, client]) as never,
       ciphers: {},
       settings: plain.settings,
     });
   };
   const converge = (desired: Desired, before: HostOutcome | null = null): Promise<HostOutcome> =>
-    withHost((connection) => convergeHost(connection, desired, before, tell));
+    withHost((connection) => convergeHost(connection, desired, before, report));
   const traces = (): Promise<string> =>
     host.runOk([
       "sh",
@@ -101,11 +101,11 @@ describe("a host behind SSH", async () => {
   /** As it was before the first update, but for what is never removed. */
   const reset = async (desired: Desired): Promise<void> => {
     const facts = Object.fromEntries(desired.files.map(({ path }) => [path, "missing"]));
-    const before = await withHost(async (connection) => readHost(connection, desired, emptyOutcome(), owners(desired), tell));
+    const before = await withHost(async (connection) => readHost(connection, desired, emptyOutcome(), owners(desired), report));
     const made = desired.directoriesToMake.map(({ path }) => path).filter((path) => path.includes("pgbackstop"));
     const previous = { archive_mode: null, archive_command: null };
     const all = { ...before, fileFacts: facts, madeDirectories: made, nodePaths: [`${LIB}/node`], previousSettings: previous };
-    await withHost((connection) => removeHost(connection, desired, all, tell));
+    await withHost((connection) => removeHost(connection, desired, all, report));
     await host.runOk(["systemctl", "restart", "postgresql@17-main"]);
     await host.runOk(["sh", "-c", "umount /srv/second 2>/dev/null; rm -rf /srv/first /srv/second"]);
   };
@@ -173,12 +173,12 @@ describe("a host behind SSH", async () => {
         null,
         /^there is no account postgresql on 127\.0\.0\.1: set user to the account that PostgreSQL runs as, or postgres to install it$/,
       ],
-    ])("%s: the update reports it, and the next one succeeds", async (_what, desired, prepare, mend, words) => {
+    ])("%s: the update reports it, and the next one succeeds", async (_what, desired, prepare, mend, args) => {
       if (prepare !== null) await host.runOk(["sh", "-c", prepare]);
       const failure = await failureOf(converge(desired()));
       const written = await host.runOk(["sh", "-c", "find /srv -mindepth 2"]);
       if (mend !== null) await host.runOk(["sh", "-c", mend]);
-      expect(failure.message).toMatch(words);
+      expect(failure.message).toMatch(args);
       expect(written).toBe("");
     });
 
@@ -211,7 +211,7 @@ describe("a host behind SSH", async () => {
         exec: (argv, options) => count(connection.exec(argv, options)),
         hold: (argv) => count(connection.hold(argv)),
       };
-      const failure = await convergeHost(cutting, desired, before, tell).then(
+      const failure = await convergeHost(cutting, desired, before, report).then(
         () => null,
         (error: unknown) => error as Error,
       );
@@ -285,7 +285,7 @@ describe("a host behind SSH", async () => {
       const begin = performance.now();
       const connection = await reach();
       const middle = performance.now();
-      await convergeHost(connection, desired, outcome, tell);
+      await convergeHost(connection, desired, outcome, report);
       const end = performance.now();
       await connection.close();
       return [middle - begin, end - middle];
@@ -298,11 +298,11 @@ describe("a host behind SSH", async () => {
     const allMs = performance.now() - begin;
     const { system, user } = process.cpuUsage(cpu);
     const ownMs = Math.round((user + system) / 1000);
-    const words = [
+    const args = [
       `an unchanged host: ${Math.round(workMs)} ms after ${Math.round(handshakeMs)} ms to sign in`,
       `ten at a time: ${Math.round(allMs)} ms (${(allMs / (workMs + handshakeMs)).toFixed(1)} times one) with ${ownMs} ms of this side's processor`,
     ];
-    for (const line of words) console.log(line);
+    for (const line of args) console.log(line);
     // Loose: the machine has other work.
     expect(workMs).toBeLessThan(20_000);
     // Here all ten are one host, whose processors are this machine's too: hosts of their own share this side's alone.

@@ -55,7 +55,7 @@ describe("fire drills on a host", async () => {
   let server: S3Server;
   let hooks: WebServer;
   let hookUrl: string;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   let secrets: readonly string[];
   const printed: string[] = [];
   let drillCommand = "";
@@ -75,7 +75,7 @@ describe("fire drills on a host", async () => {
       });
     }
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", FIRST]);
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-drill-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-drill-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
     await far?.stop();
@@ -83,12 +83,12 @@ describe("fire drills on a host", async () => {
     await network?.stop();
     await server?.remove();
     await hooks?.close();
-    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
   const reach = (to: DebianHost) => ({ ssh: { ...to.ssh, user: "deploy", hostKeys: [...to.hostKeys], privateKey: to.keys.deploy } });
   const open = (isDrilledElsewhere = true): Promise<Stack> =>
-    openStack(place, "drill", async () => {
+    openStack(programFolder, "drill", async () => {
       const { target } = new S3CompatibleRepository("bucket", {
         bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
         endpoint: SERVER_NAME,
@@ -148,7 +148,7 @@ describe("fire drills on a host", async () => {
   const newestRecord = async (on = host): Promise<DrillRecord> =>
     JSON.parse(await shell(`cat ${SPOOLED}/$(ls ${SPOOLED} | tail -n 1)`, on)) as DrillRecord;
   /** Of the webhook: what was told of a unit since it was last asked. */
-  const takeTold = (unit: string): { readonly event: string; readonly ok: boolean; readonly lines: readonly string[] }[] =>
+  const takeMessages = (unit: string): { readonly event: string; readonly ok: boolean; readonly lines: readonly string[] }[] =>
     hooks.requests.splice(0).flatMap(({ body }) => (body.includes(`"${unit}"`) ? [JSON.parse(body) as never] : []));
   const metric = async (name: string, key: number, on = host): Promise<number> => {
     const line = (await shell(`cat ${METRICS} 2>/dev/null || true`, on))
@@ -160,7 +160,7 @@ describe("fire drills on a host", async () => {
   const drill = async (
     name: string,
     on = host,
-  ): Promise<{ readonly code: number; readonly record: DrillRecord; readonly told: ReturnType<typeof takeTold> }> => {
+  ): Promise<{ readonly code: number; readonly record: DrillRecord; readonly messages: ReturnType<typeof takeMessages> }> => {
     const unit = unitOf(name);
     hooks.requests.splice(0);
     const before = (await on.run(["sh", "-c", `ls ${SPOOLED} | wc -l`])).stdout.trim();
@@ -168,37 +168,38 @@ describe("fire drills on a host", async () => {
     const code = Number(await shell(`systemctl show -p ExecMainStatus --value ${unit}`, on));
     expect(Number(await shell(`ls ${SPOOLED} | wc -l`, on))).toBe(Number(before) + 1);
     const record = await newestRecord(on);
-    const isTold = (event: string): boolean => hooks.requests.some(({ body }) => body.includes(`"event":"${event}"`) && body.includes(`"${unit}"`));
+    const isReported = (event: string): boolean =>
+      hooks.requests.some(({ body }) => body.includes(`"event":"${event}"`) && body.includes(`"${unit}"`));
     const events = code === 0 ? ["drill"] : ["drill", "failure"];
-    await waitFor("its messages", 180_000, async () => (events.every(isTold) ? true : null));
+    await waitFor("its messages", 180_000, async () => (events.every(isReported) ? true : null));
     await waitFor("its metrics", 180_000, async () =>
       (await metric("pgbackstop_drill_timestamp_seconds", record.repo, on)) === record.endedAtS ? true : null,
     );
     await waitFor("its end", 180_000, async () => ((await shell("systemctl list-jobs --no-legend 'pgbackstop-*'", on)) === "" ? true : null));
     await on.run(["systemctl", "reset-failed"]);
-    return { code, record, told: takeTold(unit) };
+    return { code, record, messages: takeMessages(unit) };
   };
   const leftOvers = async (path: string, on = host): Promise<string> =>
     (await shell(`find ${path} -mindepth 1 -maxdepth 1 -name 'main-*'; pgrep -af '^/usr/lib/postgresql/.* -D ${path}/' || true`, on)).trim();
   /** A fault is found by the unit itself, and said in every place. */
-  const expectFound = async (name: string, key: number, where: string, codes: readonly number[]): Promise<DrillRecord> => {
-    const { code, record, told } = await drill(name);
+  const expectDetected = async (name: string, key: number, where: string, codes: readonly number[]): Promise<DrillRecord> => {
+    const { code, record, messages } = await drill(name);
     expect([record.repo, record.ok, record.failures[0]?.where, codes.includes(code)]).toEqual([key, false, where, true]);
     expect(record.failures[0]?.code).toBe(code);
-    expect(told.map(({ event, ok }) => `${event} ${ok}`).sort()).toEqual(["drill false", "failure false"]);
-    expect(told.find(({ event }) => event === "drill")?.lines).toContain(`failed: ${where}, ${record.failures[0]?.error} (${code})`);
+    expect(messages.map(({ event, ok }) => `${event} ${ok}`).sort()).toEqual(["drill false", "failure false"]);
+    expect(messages.find(({ event }) => event === "drill")?.lines).toContain(`failed: ${where}, ${record.failures[0]?.error} (${code})`);
     expect(await metric("pgbackstop_drill_ok", key)).toBe(0);
     expect(await leftOvers(BESIDE)).toBe("");
     return record;
   };
   const expectNowhere = async (on: DebianHost): Promise<void> => {
-    const places = {
+    const locations = {
       "command lines": "cat /proc/[0-9]*/cmdline",
       journal: "journalctl --no-pager -o verbose",
       units: "systemctl cat 'pgbackstop-*'",
       files: `cat /etc/pgbackstop/*.conf /etc/pgbackstop/*.json ${SPOOLED}/* ${METRICS} /var/log/pgbackrest/* 2>/dev/null`,
     };
-    for (const [name, command] of Object.entries(places)) {
+    for (const [name, command] of Object.entries(locations)) {
       const { stdout } = await on.run(["sh", "-c", command]);
       expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
     }
@@ -234,8 +235,8 @@ describe("fire drills on a host", async () => {
     const verified = await of().run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of())).trim().split("\n")) {
-      const said = await of().run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(said.stdout)?.[1];
+      const printed = await of().run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
       console.log(`${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
@@ -301,9 +302,9 @@ describe("fire drills on a host", async () => {
     ]).toEqual([agent, "0"]);
     await waitFor("its message", 180_000, async () => (hooks.requests.some(({ body }) => body.includes('"event":"drill"')) ? true : null));
     await waitFor("its metrics", 180_000, async () => ((await metric("pgbackstop_drill_timestamp_seconds", 1)) === record.endedAtS ? true : null));
-    const told = takeTold(unit);
-    expect(told.map(({ event, ok }) => [event, ok])).toContainEqual(["drill", true]);
-    expect(told.find(({ event }) => event === "drill")?.lines.join("\n")).toMatch(
+    const messages = takeMessages(unit);
+    expect(messages.map(({ event, ok }) => [event, ok])).toContainEqual(["drill", true]);
+    expect(messages.find(({ event }) => event === "drill")?.lines.join("\n")).toMatch(
       /time to the first connection: \d+ s\nlost: \d+ s \(by heartbeat\)/,
     );
     expect(await metric("pgbackstop_drill_ok", 1)).toBe(1);
@@ -313,20 +314,20 @@ describe("fire drills on a host", async () => {
   });
 
   test("root's command runs the declared one at once, also from the encrypted bucket", async () => {
-    const said = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
-    expect([said.exitCode, /^main: drill \S+ of repo2: passed$/m.test(said.stdout)]).toEqual([0, true]);
+    const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
+    expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
     expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual([37, true]);
     expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
   });
 
   test("a host without any of production's files runs one with the keys alone, and reports it", async () => {
-    const { code, record, told } = await drill("away", far);
+    const { code, record, messages } = await drill("away", far);
     expect([code, record.failures, record.repo]).toEqual([0, [], 2]);
     expect(record.checks.map(({ name, verdict }) => [name, verdict])).toContainEqual(["production", "skipped"]);
     expect(record.checks.map(({ name, verdict }) => [name, verdict])).toContainEqual(["amcheck", "ok"]);
     expect([record.rpo?.method, await metric("pgbackstop_drill_ok", 2, far)]).toEqual(["heartbeat", 1]);
-    expect(told.map(({ event }) => event)).toEqual(["drill"]);
+    expect(messages.map(({ event }) => event)).toEqual(["drill"]);
     expect(await leftOvers(AWAY, far)).toBe("");
     // The keys are root's, lent by systemd for as long as a drill takes; there is no agent that would have them always.
     expect(await shell("stat -c '%U %a' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*", far)).toBe("root 700\nroot 600\nroot 600\n");
@@ -362,18 +363,18 @@ describe("fire drills on a host", async () => {
   };
 
   test("a corrupted block in a file of the repository", async () => {
-    const found = `find ${FIRST}/backup/main -name '*.zst' -path '*pg_data/base*' -printf '%s %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2`;
-    const file = (await shell(found)).trim();
+    const result = `find ${FIRST}/backup/main -name '*.zst' -path '*pg_data/base*' -printf '%s %p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2`;
+    const file = (await shell(result)).trim();
     const damage = `printf 'xxxxxxxxxxxxxxxx' | dd of=${file} bs=1 seek=$(($(stat -c %s ${file}) / 2)) conv=notrunc status=none`;
     await withFault(`cp -p ${file} /root/whole; ${damage}`, `cp -p /root/whole ${file}`, async () => {
-      await expectFound("quick", 1, "restore", [26, 29]);
+      await expectDetected("quick", 1, "restore", [26, 29]);
     });
   });
 
   test("a missing WAL segment", async () => {
     const segment = (await shell(`find ${FIRST}/archive/main -name '*-*.zst' | sort | tail -n 2 | head -n 1`)).trim();
     await withFault(`mv ${segment} /root/segment`, `mv /root/segment ${segment}`, async () => {
-      const record = await expectFound("quick", 1, "recovery", [82]);
+      const record = await expectDetected("quick", 1, "recovery", [82]);
       expect(record.failures[0]?.message).toContain(/\/([0-9A-F]{24})-/.exec(segment)?.[1]);
     });
   });
@@ -382,7 +383,7 @@ describe("fire drills on a host", async () => {
     const file = "/etc/pgbackstop/credentials/repo2.conf";
     const change = `sed -i 's/^repo2-cipher-pass=.*/repo2-cipher-pass=not this one/' ${file}`;
     await withFault(`cp -p ${file} /root/repo2.conf; ${change}`, `cp -p /root/repo2.conf ${file}`, async () => {
-      await expectFound("bucket", 2, "choose", [95]);
+      await expectDetected("bucket", 2, "choose", [95]);
     });
   });
 
@@ -390,7 +391,7 @@ describe("fire drills on a host", async () => {
     const file = "/etc/pgbackstop/pgbackstop.json";
     const change = `sed -i 's/"expectBackupWithinS": [0-9]*/"expectBackupWithinS": 1/' ${file}`;
     await withFault(`cp -p ${file} /root/settings; ${change}`, `cp -p /root/settings ${file}`, async () => {
-      await expectFound("quick", 1, "objective:backupAge", [104]);
+      await expectDetected("quick", 1, "objective:backupAge", [104]);
     });
   });
 
@@ -400,7 +401,7 @@ describe("fire drills on a host", async () => {
     await sql("INSERT INTO ledger VALUES (1000000, 'in no index')");
     await sql(`UPDATE pg_index SET indisready = true, indisvalid = true WHERE ${index}`);
     await archived();
-    const record = await expectFound("weekly", 1, "amcheck", [26]);
+    const record = await expectDetected("weekly", 1, "amcheck", [26]);
     expect(record.failures[0]?.message).toContain("ledger_pkey");
     await sql("REINDEX INDEX ledger_pkey");
   });
@@ -410,7 +411,7 @@ describe("fire drills on a host", async () => {
     const plant = `mv ${FIRST} ${FIRST}.full; install -d -o postgres -m 0750 ${FIRST}; 
       for each in 1 2 3 4 5 6 7 8 9; do /usr/local/bin/pgbackstop stanza-create && break; sleep 1; done`;
     await withFault(plant, `rm -r ${FIRST} || rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`, async () => {
-      const record = await expectFound("quick", 1, "choose", [75]);
+      const record = await expectDetected("quick", 1, "choose", [75]);
       expect(record.failures[0]?.message).toBe("repo1 has no backup: nothing can be restored from it");
     });
   });
@@ -431,7 +432,7 @@ describe("fire drills on a host", async () => {
     await onOld("CREATE TABLE goods AS SELECT i, md5(i::text) FROM generate_series(1, 1000) i", "shop");
     await sql("CREATE ROLE mover SUPERUSER; INSERT INTO beat VALUES (clock_timestamp())");
     const access = { connection: reach(host), user: "root", databaseUser: "postgres", runtimeArgv: ["/usr/local/bin/pgbackstop"] };
-    const stack = await openStack(place, "move", async () => {
+    const stack = await openStack(programFolder, "move", async () => {
       const { mayRetireSource, reports } = new Migration("move", {
         source: { address: "127.0.0.1", port: 5433, user: "mover", sslMode: MigrationSslMode.Disable, password: pulumi.secret(password) },
         target: { host: access },
@@ -450,13 +451,13 @@ describe("fire drills on a host", async () => {
     expect([outputs["mayRetireSource"]?.value, JSON.parse(reports["finish"] ?? "")]).toMatchObject([true, { missing: [], databases: 1 }]);
     const journal = await shell(`journalctl --sync; journalctl -u shop.service --since=@${since.trim()} -o cat`);
     expect([journal.match(/Stopped/g)?.length, await shell("systemctl is-active shop.service")]).toEqual([1, "active\n"]);
-    const places = [
+    const locations = [
       stdout,
-      ...stateTexts(place.folder),
+      ...stateTexts(programFolder.folder),
       // From then on: what made the old server had it on its command line.
       await shell(`journalctl --no-pager -o verbose --since=@${since.trim()}; cat /dev/shm/* /tmp/pgb* 2>/dev/null || true`),
     ];
-    expect(places.some((text) => text.includes(password))).toBe(false);
+    expect(locations.some((text) => text.includes(password))).toBe(false);
     expect(await shell("ls -d /dev/shm/pgbackstop* /tmp/pgbackstop* 2>/dev/null || true")).toBe("");
     await shell(`runuser -u postgres -- ${binaries}/pg_ctl -D ${old} -m fast -w stop`);
   });
@@ -469,12 +470,12 @@ describe("fire drills on a host", async () => {
     const { stdout } = await (await open()).destroy();
     printed.push(stdout);
     for (const each of [host, far]) expect(await shell("ls -d /etc/systemd/system/pgbackstop* /etc/pgbackstop 2>/dev/null || true", each)).toBe("");
-    expect([...printed, ...stateTexts(place.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+    expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
   });
 });
 
 /** A tenth, or what a busy machine's scheduler takes from either clock. @param measured one time, or the two between which it was */
-function isWithinTenth(told: number, measured: readonly number[]): boolean {
+function isWithinTenth(messages: number, measured: readonly number[]): boolean {
   const [least, most] = [Math.min(...measured), Math.max(...measured)];
-  return told >= least - Math.max(least / 10, 500) && told <= most + Math.max(most / 10, 500);
+  return messages >= least - Math.max(least / 10, 500) && messages <= most + Math.max(most / 10, 500);
 }

@@ -27,17 +27,17 @@ describe("a host behind SSH", async () => {
     return;
   }
   let host: DebianHost;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   /** Everything that the engine printed. */
   const printed: string[] = [];
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
     await host?.stop();
-    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
   const reach = (over: Partial<SshConnection> = {}): SshConnection => ({
@@ -61,7 +61,7 @@ describe("a host behind SSH", async () => {
     });
   };
   const open = (ssh: SshConnection, keepDays?: number): Promise<Stack> =>
-    openStack(place, "over-ssh", async () => {
+    openStack(programFolder, "over-ssh", async () => {
       const { destinations, firstBackup, pendingRestart, timersEnabled } = program(ssh, keepDays);
       return { destinations, firstBackup, pendingRestart, timersEnabled };
     });
@@ -87,10 +87,10 @@ describe("a host behind SSH", async () => {
       "nosudo cannot become root on 127.0.0.1 by sudo without a password",
     ],
     ["where the login is unknown", () => ({ user: "stranger" }), "does not let stranger sign in"],
-  ])("%s is refused, and nothing is written there", async (_title, over, words) => {
+  ])("%s is refused, and nothing is written there", async (_title, over, args) => {
     const stack = await open(reach(over()));
     const failure = await failureOf(stack.up(), printed);
-    expect(failure).toContain(words);
+    expect(failure).toContain(args);
     expect(await files()).toBe("");
     await stack.destroy();
   });
@@ -132,7 +132,7 @@ describe("a host behind SSH", async () => {
   });
 
   test("is reached by another login and key without being recreated", async () => {
-    const key = join(place.folder, "root-key");
+    const key = join(programFolder.folder, "root-key");
     writeFileSync(key, host.keys.root, { mode: 0o600 });
     const { privateKey: _key, ...others } = reach();
     const { changes } = await up(await open({ ...others, user: "root", privateKeyFile: key }, 9));
@@ -142,7 +142,7 @@ describe("a host behind SSH", async () => {
 
   test("gets a backup when an update requests one, with its progress, and with the reason if it fails", async () => {
     const now = (trigger: string, repositories: string[]): Promise<Stack> =>
-      openStack(place, "over-ssh", async () => {
+      openStack(programFolder, "over-ssh", async () => {
         const db = program(reach(), 9);
         return { label: new BackupNow("now", { host: db.access, type: "incr", repositories, triggers: [trigger] }).label };
       });
@@ -174,7 +174,7 @@ describe("a host behind SSH", async () => {
   test("has no trace of its login's key in output, state or files", async () => {
     const line = host.keys.deploy.split("\n")[2] ?? "";
     expect(line.length).toBeGreaterThan(30);
-    expect([...printed, ...stateTexts(place.folder)].filter((text) => text.includes(line))).toEqual([]);
+    expect([...printed, ...stateTexts(programFolder.folder)].filter((text) => text.includes(line))).toEqual([]);
     expect((await host.run(["grep", "-rlF", line, "/etc", "/usr/local", "/var/lib", "/tmp"])).stdout).toBe("");
   });
 });

@@ -54,7 +54,7 @@ describe("a backup host", async () => {
   let network: HostNetwork;
   let db: DebianHost;
   let vault: DebianHost;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   let keys: Record<string, string> = {};
   let restoreCommand = "";
   let isKeyOnHost = false;
@@ -63,20 +63,20 @@ describe("a backup host", async () => {
     network = await startHostNetwork("repository-host");
     vault = await startDebianHost(parts, { suite: "bookworm-bare", name: "vault", network, node: false });
     db = await startDebianHost(parts, { suite: "trixie", name: "db", network });
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
     await db?.stop();
     await vault?.stop();
     await network?.stop();
-    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
   const reach = (host: DebianHost) => ({
     ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
   });
   const open = (trigger = "", immutableDays = 7, standby = false): Promise<Stack> =>
-    openStack(place, "vault", async () => {
+    openStack(programFolder, "vault", async () => {
       const cipher = new CipherPassphrase("key", {}, { protect: false }).ref;
       const host = new RepositoryHost("vault", {
         connection: reach(vault),
@@ -137,11 +137,11 @@ describe("a backup host", async () => {
     db.runOk(["runuser", "-u", "postgres", "--", "psql", "-p", String(port), "-AtXc", query]);
   /** Everything that a StandbyHost may have written, and what it may have changed of the cluster. */
   const standbyState = (): Promise<string> => {
-    const places = [...Object.values(STANDBY_DIRECTORIES), "/etc/systemd/system", "/etc/postgresql", `${STANDBY_DATA}/postgresql.auto.conf`];
-    return db.runOk(["sh", "-c", `find ${places.join(" ")} -exec stat -c '%n %i %Y %a %U' {} + 2>/dev/null | sort`]);
+    const locations = [...Object.values(STANDBY_DIRECTORIES), "/etc/systemd/system", "/etc/postgresql", `${STANDBY_DATA}/postgresql.auto.conf`];
+    return db.runOk(["sh", "-c", `find ${locations.join(" ")} -exec stat -c '%n %i %Y %a %U' {} + 2>/dev/null | sort`]);
   };
   const isStreaming = (): Promise<true | null> =>
-    sql("SELECT state FROM pg_stat_replication WHERE usename = 'replicator'").then((said) => (said === "streaming\n" ? true : null));
+    sql("SELECT state FROM pg_stat_replication WHERE usename = 'replicator'").then((printed) => (printed === "streaming\n" ? true : null));
   const signIn = <T>(work: (client: Client) => Promise<T>, reader = false): Promise<T> =>
     connected(vault, reader ? `${ACCOUNT}-r` : ACCOUNT, keys[reader ? "reader" : "writer"] ?? "", work);
   /** `done`, or what an SFTP request of the account is refused with. */
@@ -319,7 +319,7 @@ describe("a backup host", async () => {
     expect(await runOverSsh(vault, "deploy", "sudo -n id -un")).toMatchObject({ stdout: "root\n" });
     const marker = (keys["writer"] ?? "").split("\n")[2] ?? "";
     expect(marker.length).toBeGreaterThan(30);
-    expect([...printed, ...stateTexts(place.folder)].filter((text) => text.includes(marker))).toEqual([]);
+    expect([...printed, ...stateTexts(programFolder.folder)].filter((text) => text.includes(marker))).toEqual([]);
   });
 });
 
@@ -346,9 +346,9 @@ function runIn(client: Client, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     client.exec(command, (error, channel) => {
       if (error !== undefined) return resolve(error.message);
-      let said = "";
-      channel.on("data", (bytes: Buffer) => void (said += bytes.toString("latin1")));
-      channel.on("close", () => resolve(said));
+      let printed = "";
+      channel.on("data", (bytes: Buffer) => void (printed += bytes.toString("latin1")));
+      channel.on("close", () => resolve(printed));
       channel.on("error", reject);
       setTimeout(() => channel.end(), 1000);
     });

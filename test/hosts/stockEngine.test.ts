@@ -22,7 +22,7 @@ import { hostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 
 const DATA = "/var/lib/postgresql/15/main";
-const PLACES = ["/srv/first", "/srv/second"] as const;
+const FOLDERS = ["/srv/first", "/srv/second"] as const;
 /** As Debian's package brings it: the update's own configuration comes before it. */
 const OF_THE_PACKAGE = "[global]\\nrepo1-path=/var/lib/pgbackrest\\n\\n#[main]\\n#pg1-path=/var/lib/postgresql/15/main\\n";
 
@@ -39,34 +39,34 @@ done
 describe("stock pgBackRest as the engine of a host", async () => {
   const parts = await hostParts("stock pgBackRest on a host", ["bookworm"]);
   const cli = await findPulumiCli();
-  const found = await findStockPgbackrest("2.45");
-  if (parts === null || cli === null || "missing" in found) {
+  const result = await findStockPgbackrest("2.45");
+  if (parts === null || cli === null || "missing" in result) {
     test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
     return;
   }
-  const { pgbackrest: stock } = found;
+  const { pgbackrest: stock } = result;
   let host: DebianHost;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   beforeAll(async () => {
     const shown = { [stock.folder]: stock.folder, "/usr/bin/pgbackrest": stock.path };
     host = await startDebianHost(parts, { suite: "bookworm", name: "stock", shown });
     await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
-    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...PLACES]);
+    await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...FOLDERS]);
     // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
     await host.runOk(["sh", "-c", `systemctl stop postgresql@15-main && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`]);
     await host.runOk(["systemctl", "start", "postgresql@15-main"]);
-    place = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), { cli, passphrase: "state passphrase of the test" });
   });
   afterAll(async () => {
     await host?.stop();
-    if (place !== undefined) rmSync(place.folder, { recursive: true, force: true });
+    if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
   const open = (engine: Engine, over: Partial<PostgresHostArgs> = {}): Promise<Stack> =>
-    openStack(place, "stock", async () => {
+    openStack(programFolder, "stock", async () => {
       const key = new CipherPassphrase("key", {}, { protect: false });
-      const first = new PosixRepository("first", { path: PLACES[0] });
-      const second = new PosixRepository("second", { path: PLACES[1], cipher: key.ref });
+      const first = new PosixRepository("first", { path: FOLDERS[0] });
+      const second = new PosixRepository("second", { path: FOLDERS[1], cipher: key.ref });
       const { destinations, firstBackup, restoreCommand } = new PostgresHost("db", {
         connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
         dataDirectory: DATA,
@@ -91,26 +91,26 @@ describe("stock pgBackRest as the engine of a host", async () => {
   };
   const shell = (line: string): Promise<string> => host.runOk(["sh", "-c", line]);
   const sql = async (query: string): Promise<string> => (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atqc", query])).trim();
-  const asPostgres = (...words: string[]): Promise<string> => host.runOk(["sudo", "-u", "postgres", ...words]);
+  const asPostgres = (...args: string[]): Promise<string> => host.runOk(["sudo", "-u", "postgres", ...args]);
   const files = (): Promise<string> =>
     shell(
       "find /etc/pgbackrest /etc/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop* -type f -exec stat -c '%n %i %Y %a %U %G' {} + 2>/dev/null | sort",
     );
   /** Labels in a repository, oldest first. */
   const labels = async (key: 1 | 2): Promise<string[]> =>
-    (await shell(`ls ${PLACES[key - 1] ?? ""}/backup/main`))
+    (await shell(`ls ${FOLDERS[key - 1] ?? ""}/backup/main`))
       .split("\n")
       .filter((name) => /^\d{8}-\d{6}F/.test(name))
       .sort();
 
   /** Names of segments in a repository, in order. */
   const segments = async (key: 1 | 2): Promise<string[]> => {
-    const paths = await shell(`find ${PLACES[key - 1] ?? ""}/archive/main -type f`);
+    const paths = await shell(`find ${FOLDERS[key - 1] ?? ""}/archive/main -type f`);
     return [...new Set(paths.match(/[0-9A-F]{24}(?=-)/g) ?? [])].sort();
   };
 
   test("a version that does not support the declaration is refused before anything is created", async () => {
-    const blocks = { at: { name: "first", path: PLACES[0] }, keepDays: 7, bundle: true, blockIncremental: true };
+    const blocks = { at: { name: "first", path: FOLDERS[0] }, keepDays: 7, bundle: true, blockIncremental: true };
     const stack = await open("pgbackrest", { repositories: { repo1: blocks } });
     expect(await failureOf(stack.up())).toContain("PB048 repositories.repo1: with pgBackRest 2.45 block increments came with 2.46");
     expect(await files()).toBe("");
@@ -170,10 +170,10 @@ describe("stock pgBackRest as the engine of a host", async () => {
   });
 
   test("a failing repository does not keep the other from its backup, and the unit reports it", async () => {
-    await shell(`chmod 000 ${PLACES[0]}/backup/main`);
+    await shell(`chmod 000 ${FOLDERS[0]}/backup/main`);
     const before = await labels(2);
     const { exitCode } = await host.run(["systemctl", "start", "pgbackstop-main-incr.service"]);
-    await shell(`chmod 750 ${PLACES[0]}/backup/main`);
+    await shell(`chmod 750 ${FOLDERS[0]}/backup/main`);
     expect(exitCode).not.toBe(0);
     expect((await labels(2)).length).toBe(before.length + 1);
     expect(await shell("journalctl --sync; journalctl -u pgbackstop-main-incr --no-pager | grep pgbackrest-each")).toMatch(/repo1: exit code \d+/);
@@ -262,10 +262,10 @@ describe("stock pgBackRest as the engine of a host", async () => {
     const target = `/var/lib/postgresql/restored-${key}`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0700", target]);
     await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, `--pg1-path=${target}`, "--archive-mode=off", "restore");
-    const program = (words: string): string => `runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D ${target} -w -t 120 ${words}`;
-    const places = "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/15/main/pg_hba.conf";
+    const program = (args: string): string => `runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D ${target} -w -t 120 ${args}`;
+    const locations = "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/15/main/pg_hba.conf";
     await shell(
-      `${program(`-l /tmp/restored-${key}.log -o '${places} -c data_directory=${target} -c port=5500 -c external_pid_file='`)} start >/dev/null`,
+      `${program(`-l /tmp/restored-${key}.log -o '${locations} -c data_directory=${target} -c port=5500 -c external_pid_file='`)} start >/dev/null`,
     );
     const query = (text: string): Promise<string> => shell(`runuser -u postgres -- psql -p 5500 -Atqc '${text}'`).then((answer) => answer.trim());
     await waitForRecovery(query);

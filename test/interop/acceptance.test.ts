@@ -181,8 +181,8 @@ describe("the promises beside stock", async () => {
     let names: string[] = [];
     const run = (...args: string[]): Promise<RunResult> => bed.ours(args);
     const archiver = (column: "archived_count" | "failed_count"): Promise<string> => bed.cluster.value(`SELECT ${column} FROM pg_stat_archiver`);
-    const told = async (): Promise<InfoStanza["repo"]> => parseInfo((await run("info", "--output=json")).stdout).repo;
-    const missingWal = async (): Promise<number[]> => (await told()).map((repo) => repo["wal-debt"] ?? 0);
+    const reported = async (): Promise<InfoStanza["repo"]> => parseInfo((await run("info", "--output=json")).stdout).repo;
+    const missingWal = async (): Promise<number[]> => (await reported()).map((repo) => repo["wal-debt"] ?? 0);
 
     beforeAll(() => {
       bed = bedAt(1);
@@ -293,9 +293,9 @@ describe("the promises beside stock", async () => {
     test("(c) heal copies from repo1 what repo2 lacks, without pg_wal", async () => {
       bringBack(bed.repoPath(2));
       expect(storedIn(bed, 2, names.slice(SEGMENTS))).toEqual([]);
-      const owed = (await missingWal())[1] ?? 0;
+      const missing = (await missingWal())[1] ?? 0;
       const healed = await bed.oursOk(["heal"]);
-      expect(healed.stdout).toContain(`repo2: ${owed} missing WAL file(s) copied, 0 no longer missing, 0 could not be copied`);
+      expect(healed.stdout).toContain(`repo2: ${missing} missing WAL file(s) copied, 0 no longer missing, 0 could not be copied`);
       expect(storedIn(bed, 2, names)).toEqual(names);
       expect(await missingWal()).toEqual([0, 0]);
       for (const key of [1, 2]) {
@@ -333,8 +333,8 @@ describe("the promises beside stock", async () => {
       const waiting = (): string[] => names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)));
       await waitFor("a shorter queue", WAIT_MS, async () => ((await nudge(bed), waiting().length) <= 6 ? true : null), 500);
       expect(storedIn(bed, 1, names)).toEqual(names);
-      expect((await told())[1]).toMatchObject({ "wal-debt": expect.any(Number) });
-      expect(await told()).not.toContainEqual(expect.objectContaining({ "wal-dropped": expect.any(Number) }));
+      expect((await reported())[1]).toMatchObject({ "wal-debt": expect.any(Number) });
+      expect(await reported()).not.toContainEqual(expect.objectContaining({ "wal-dropped": expect.any(Number) }));
       bringBack(bed.repoPath(2));
       await nudge(bed);
       await bed.archiveAll();
@@ -353,14 +353,14 @@ describe("the promises beside stock", async () => {
       await bed.archiveAll();
       const dropped = names.filter((name) => findStoredSegment(bed, 1, name) === null);
       expect(dropped.length).toBeGreaterThan(0);
-      for (const repo of await told()) expect(repo).toMatchObject({ "wal-dropped": dropped.length });
+      for (const repo of await reported()) expect(repo).toMatchObject({ "wal-dropped": dropped.length });
       expect((await run("info")).exitCode).toBe(103);
       expect((await run("check")).exitCode).toBe(103);
       const verified = await run("verify", "--output=text");
       expect(verified.exitCode).toBe(26);
       expect(verified.stdout).toContain(`WAL gap: ${dropped[0]} to ${dropped.at(-1)}`);
       await bed.oursOk(["backup", "--type=full"]);
-      for (const repo of await told()) expect(repo).not.toHaveProperty("wal-dropped");
+      for (const repo of await reported()) expect(repo).not.toHaveProperty("wal-dropped");
       await bed.oursOk(["info"]);
       await bed.oursOk(["check"]);
     });

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
-import { agentPlace, AgentProcess, archiveCommandOf } from "../harness/agentProcess";
+import { agentPaths, AgentProcess, archiveCommandOf } from "../harness/agentProcess";
 import { parseInfo } from "../harness/infoJson";
 import { findParts, s3Kind } from "../harness/interopParts";
 import { TestBed } from "../harness/testBed";
@@ -24,16 +24,16 @@ describe("the agent", async () => {
     test.skip("a part is missing", () => undefined);
     return;
   }
-  const place = agentPlace();
+  const paths = agentPaths();
   let server: S3Server;
   let bed: TestBed;
   let agent: AgentProcess;
 
   const startAgent = (activated: boolean): Promise<AgentProcess> =>
-    AgentProcess.start({ place, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza, activated });
+    AgentProcess.start({ paths, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza, activated });
   const archived = async (): Promise<number> => Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
   const failed = async (): Promise<number> => Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
-  const debts = async (): Promise<number[]> => {
+  const missingCounts = async (): Promise<number[]> => {
     const result = await bed.ours(["info", "--output=json"]);
     return parseInfo(result.stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
   };
@@ -45,7 +45,7 @@ describe("the agent", async () => {
       repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
       acknowledge: "any",
       walSegmentSizeMb: 1,
-      settings: { archive_command: archiveCommandOf(place), wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "32MB" },
+      settings: { archive_command: archiveCommandOf(paths), wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "32MB" },
       global: { "archive-timeout": "20", "io-timeout": "10", "process-max": "3" },
     });
     agent = await startAgent(false);
@@ -59,13 +59,13 @@ describe("the agent", async () => {
     await agent.stop("SIGKILL");
     await bed.remove();
     await server.remove();
-    rmSync(place.folder, { recursive: true, force: true });
+    rmSync(paths.folder, { recursive: true, force: true });
   });
 
   test("archives for check and backup of both programs, and its socket is closed to others", async () => {
     await bed.oursOk(["check"]);
     await bed.stockOk(parts.stock, ["check"]);
-    expect(statSync(place.socket).mode & 0o777).toBe(0o600);
+    expect(statSync(paths.socket).mode & 0o777).toBe(0o600);
     expect(await failed()).toBe(0);
     const asked = await agent.ask(bed.cluster.dataPath, ["status"]);
     expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
@@ -79,15 +79,15 @@ describe("the agent", async () => {
     const second = await writeSegments(bed, SEGMENTS / 2);
     await agent.start();
     await waitFor("acknowledgement of all segments", 90_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
-    const owed = await debts();
-    expect(owed[0]).toBe(0);
-    expect(owed[1]).toBeGreaterThanOrEqual(SEGMENTS);
+    const missing = await missingCounts();
+    expect(missing[0]).toBe(0);
+    expect(missing[1]).toBeGreaterThanOrEqual(SEGMENTS);
     // Part of it is gone from pg_wal by now: it comes from repo1.
     await bed.cluster.sql("CHECKPOINT");
     expect([...first, ...second].filter((name) => existsSync(bed.walFile(name))).length).toBeLessThan(SEGMENTS);
 
     await server.start();
-    await waitFor("the debt to be paid", 120_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor("the debt to be paid", 120_000, async () => ((await missingCounts()).every((count) => count === 0) ? true : null), 500);
     await bed.archiveAll();
     for (const key of [1, 2]) {
       const verified = await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
@@ -110,7 +110,7 @@ describe("the agent", async () => {
   test("archive-push-queue-max: a backup of its own follows the drop, and check passes again", { timeout: 600_000 }, async () => {
     await agent.stop();
     const configPath = bed.variant("drop", { global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" } });
-    agent = await AgentProcess.start({ place, runtime: bed.runtime, configPath, stanza: bed.stanza });
+    agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath, stanza: bed.stanza });
     const info = async (): Promise<ReturnType<typeof parseInfo>> => parseInfo((await bed.ours(["info", "--output=json"])).stdout);
     const droppedCounts = async (): Promise<number[]> => (await info()).repo.map((repo) => repo["wal-dropped"] ?? 0);
     const backups = (await info()).backup.length;
@@ -150,7 +150,7 @@ describe("the agent", async () => {
     await bed.archiveAll();
     const before = await failed();
     expect(await agent.stop()).toBe(0);
-    expect(existsSync(place.socket)).toBe(false);
+    expect(existsSync(paths.socket)).toBe(false);
     const away = await agent.ask(bed.cluster.dataPath, ["archive-push", "pg_wal/x"]);
     expect(away).toMatchObject({ exitCode: 49, stderr: expect.stringContaining("unable to connect") });
     agent = await startAgent(true);
@@ -166,19 +166,19 @@ describe("the agent", async () => {
     expect(agent.activatedPids().length).toBeGreaterThanOrEqual(4);
     expect(await failed()).toBe(base);
     // What one repository had acknowledged alone when its agent ended is the next one's to bring to the other.
-    await waitFor("the debt to be paid", 120_000, async () => ((await debts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor("the debt to be paid", 120_000, async () => ((await missingCounts()).every((count) => count === 0) ? true : null), 500);
   });
 
   test("a recovery gets its WAL through an agent that fetches ahead, from any repository that answers", async () => {
     await writeSegments(bed, SEGMENTS);
     await bed.archiveAll();
     const expected = await bed.cluster.tableChecksums();
-    const recovery = agentPlace();
+    const recovery = agentPaths();
     const command = `${recovery.client} ${recovery.socket} archive-get %f %p`;
     const dataPath = join(recovery.folder, "data");
     await bed.oursOk(["restore", `--pg1-path=${dataPath}`, "--archive-mode=off", `--recovery-option=restore_command=${command}`]);
     const config = bed.variant("recovery", { stanza: { "pg1-path": dataPath }, global: { "spool-path": join(recovery.folder, "spool") } });
-    const second = await AgentProcess.start({ place: recovery, runtime: bed.runtime, configPath: config, stanza: bed.stanza });
+    const second = await AgentProcess.start({ paths: recovery, runtime: bed.runtime, configPath: config, stanza: bed.stanza });
     const restored = TestCluster.adopt({ binaries: parts.binaries, dataPath });
     try {
       await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
@@ -205,17 +205,17 @@ describe("the agent with WAL segments of 64 MiB", async () => {
   }
 
   test("pushes them in bounded memory, and they are restored intact", async (context) => {
-    const place = agentPlace();
-    context.onTestFinished(() => rmSync(place.folder, { recursive: true, force: true }));
+    const paths = agentPaths();
+    context.onTestFinished(() => rmSync(paths.folder, { recursive: true, force: true }));
     const bed = await TestBed.create({
       binaries: parts.binaries,
       repos: [{ compressType: "gz" }, { compressType: "zst", encrypted: true }],
       walSegmentSizeMb: 64,
-      settings: { archive_command: archiveCommandOf(place), max_wal_size: "1GB", wal_keep_size: "1GB" },
+      settings: { archive_command: archiveCommandOf(paths), max_wal_size: "1GB", wal_keep_size: "1GB" },
       global: { "process-max": "2" },
     });
     context.onTestFinished(() => bed.remove());
-    const agent = await AgentProcess.start({ place, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza });
+    const agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza });
     context.onTestFinished(() => void agent.stop("SIGKILL"));
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -225,7 +225,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     const peakMib = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${agent.pid}/status`, "utf8"))?.[1]) / 1024;
     process.stdout.write(`agent with four segments of 64 MiB into two repositories: ${peakMib.toFixed(0)} MiB at most\n`);
     expect(peakMib).toBeLessThan(300);
-    const got = join(place.folder, "got");
+    const got = join(paths.folder, "got");
     for (const key of [1, 2]) {
       await bed.stockOk(parts.stock, [`--repo=${key}`, "archive-get", names[0] ?? "", got]);
       expect(readFileSync(got).equals(readFileSync(bed.walFile(names[0] ?? "")))).toBe(true);

@@ -33,8 +33,8 @@ describe("archive-async", async () => {
       settings: { wal_keep_size: "256MB", max_wal_size: "512MB" },
       global: { "archive-async": "y", "archive-timeout": "30", "archive-get-queue-max": "8MiB" },
     });
-    const words = (program: string): string => `${program} --config-path=${bed.configPath} --stanza=${bed.stanza} archive-push %p # pgbackrest`;
-    command = { ours: words(`${bed.runtime.node} ${bed.runtime.file}`), stock: words(stock.path) };
+    const args = (program: string): string => `${program} --config-path=${bed.configPath} --stanza=${bed.stanza} archive-push %p # pgbackrest`;
+    command = { ours: args(`${bed.runtime.node} ${bed.runtime.file}`), stock: args(stock.path) };
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
@@ -102,13 +102,13 @@ describe("archive-async", async () => {
 
   test("archive-get fills the queue ahead, and asks every repository for what the queue reports as missing", async () => {
     const names = storedSegments(bed, 1).slice(-8);
-    const place = join(bed.folder, "side", "got");
-    mkdirSync(place);
-    giveTo(place, bed.cluster.user);
+    const location = join(bed.folder, "side", "got");
+    mkdirSync(location);
+    giveTo(location, bed.cluster.user);
     const inPath = join(bed.folder, "spool", "archive", bed.stanza, "in");
     const get = (name: string, by: "ours" | "stock" = "ours") => {
-      const words = ["archive-get", name, join(place, name)];
-      return by === "ours" ? bed.ours(words) : bed.stock(stock, words);
+      const args = ["archive-get", name, join(location, name)];
+      return by === "ours" ? bed.ours(args) : bed.stock(stock, args);
     };
     expect(await get(names[0] ?? "")).toMatchObject({ exitCode: 0 });
     await waitFor("segments ahead", 120_000, async () =>
@@ -128,7 +128,7 @@ describe("archive-async", async () => {
     renameSync(bed.repoPath(2), hidden);
     try {
       const config = bed.variant("short", { global: { "archive-timeout": "1" } });
-      const doubt = await bed.ours(["archive-get", "00000001000000FF00000002", join(place, "x")], { config });
+      const doubt = await bed.ours(["archive-get", "00000001000000FF00000002", join(location, "x")], { config });
       expect(doubt.exitCode).not.toBe(1);
       expect(doubt.exitCode).not.toBe(0);
       expect(doubt.exitCode).toBeLessThanOrEqual(125);

@@ -100,10 +100,10 @@ describe("bad input", async () => {
       const got = await bed.ours(["archive-get", "--repo=2", segment, join(bed.folder, "side", "got")], { config });
       const doubt = `[095]: unable to determine whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_PASSPHRASE}\n${HINT_GET}`;
       expect(outcomeOf(got)).toEqual([95, doubt]);
-      const told = await bed.ours(["info", "--output=json"], { config });
+      const reported = await bed.ours(["info", "--output=json"], { config });
       // One repository satisfies this bed's policy.
-      expect(told.exitCode).toBe(0);
-      expect(parseInfo(told.stdout).repo.map((repo) => repo.status.code)).toEqual([0, 99]);
+      expect(reported.exitCode).toBe(0);
+      expect(parseInfo(reported.stdout).repo.map((repo) => repo.status.code)).toEqual([0, 99]);
       // The other repository gets its backup all the same.
       const half = await bed.ours(FULL, { config });
       expect(half.exitCode).toBe(104);
@@ -122,9 +122,9 @@ describe("bad input", async () => {
 
     test("a wrong access key, a wrong secret, a wrong bucket", async () => {
       const refusal =
-        (said: string) =>
+        (printed: string) =>
         (_kind: InfoKind, file: string): string =>
-          `AccessError: unable to get 's3://pgbackstop/repo/${file}': [403] ${said}`;
+          `AccessError: unable to get 's3://pgbackstop/repo/${file}': [403] ${printed}`;
       const key = await backup2("key", { "repo2-s3-key": "AKIA0000000000000000" });
       const unknownKey = refusal("InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.");
       const keyHint = "HINT: The service does not know this access key: check repo2-s3-key and repo2-s3-endpoint.";
@@ -132,9 +132,9 @@ describe("bad input", async () => {
       if (server.kind === "versitygw") {
         // s3rver takes any secret.
         const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
-        const said = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+        const printed = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
         const secretHint = "HINT: The secret does not match the access key: check repo2-s3-key-secret, then repo2-s3-region.";
-        expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${said}`), () => [secretHint])).toContain(secret);
+        expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${printed}`), () => [secretHint])).toContain(secret);
       }
       const bucket = await backup2("bucket", { "repo2-s3-bucket": "no-such-bucket" });
       const noBucket = (_kind: InfoKind, file: string): string =>
@@ -190,8 +190,8 @@ describe("bad input", async () => {
         await expired.stop();
         const away = await backup2("away", { "repo2-storage-port": port, "io-timeout": "3" });
         const gone = refusal(port, `[ECONNREFUSED] connect ECONNREFUSED 127.0.0.1:${port} (after N attempts)`);
-        const way = "HINT: Check repo2-s3-endpoint (and repo2-storage-host, -port if set), and the network.";
-        expect(eitherInfo("049", gone, () => [way])).toContain(away.replaceAll(/\(after \d attempts\)/g, "(after N attempts)"));
+        const route = "HINT: Check repo2-s3-endpoint (and repo2-storage-host, -port if set), and the network.";
+        expect(eitherInfo("049", gone, () => [route])).toContain(away.replaceAll(/\(after \d attempts\)/g, "(after N attempts)"));
       } finally {
         await expired.remove();
       }
@@ -205,10 +205,10 @@ describe("bad input", async () => {
       const { uid, gid } = bed.cluster.user;
       const denied = `[13] Permission denied: '${closed}' has mode 0700, user 0, group 0; this process is user ${uid}, group ${gid}`;
       const right = "HINT: Give the user of this process the right to do this, or run as the user who has it.";
-      const place = join(closed, "repo", "archive", "main", "archive.info");
+      const location = join(closed, "repo", "archive", "main", "archive.info");
       expect(outcomeOf(created)).toEqual([
         104,
-        `[104]: stanza-create command encountered error(s):\nrepo1: [FileInfoError] unable to get info for path/file '${place}': ${denied}\n${right}`,
+        `[104]: stanza-create command encountered error(s):\nrepo1: [FileInfoError] unable to get info for path/file '${location}': ${denied}\n${right}`,
       ]);
       const half = await bed.ours(FULL, { config });
       expect(half.exitCode).toBe(104);
@@ -338,14 +338,14 @@ describe("bad input", async () => {
       expect(outcomeOf(running)).toEqual([38, `${exists}\n${onlyIf}`]);
       expect(bed.cluster.isRunning()).toBe(true);
 
-      const place = join(bed.folder, "side", "not-empty");
-      mkdirSync(place, { mode: 0o700 });
-      writeFileSync(join(place, "precious"), "keep me");
-      for (const path of [place, join(place, "precious")]) giveTo(path, bed.cluster.user);
-      const full = await bed.ours(["restore", `--pg1-path=${place}`, `--tablespace-map=space=${place}-space`]);
-      const contains = `[040]: unable to restore to path '${place}' because it contains files`;
+      const location = join(bed.folder, "side", "not-empty");
+      mkdirSync(location, { mode: 0o700 });
+      writeFileSync(join(location, "precious"), "keep me");
+      for (const path of [location, join(location, "precious")]) giveTo(path, bed.cluster.user);
+      const full = await bed.ours(["restore", `--pg1-path=${location}`, `--tablespace-map=space=${location}-space`]);
+      const contains = `[040]: unable to restore to path '${location}' because it contains files`;
       expect(outcomeOf(full)).toEqual([40, `${contains}\nHINT: try using --delta if this is what you intended.`]);
-      expect(readdirSync(place)).toEqual(["precious"]);
+      expect(readdirSync(location)).toEqual(["precious"]);
     });
 
     test("a backup that does not exist", async () => {
@@ -412,9 +412,9 @@ describe("damaged repositories", async () => {
       await damaged(bed, path, damage, async () => {
         const verified = await bed.ours(["verify", "--output=text"]);
         expect(outcomeOf(verified)).toEqual([26, `[026]: verify found errors in repo1\n${HINT_VERIFY}`]);
-        const told = verified.stdout.replaceAll(/[0-9a-f]{40}/g, "SHA1");
-        expect(told).toContain(`WARN: repo1: invalid checksum '${path}': actual SHA1, expected SHA1\n`);
-        expect(told).toContain(`backup: ${label}, status: invalid`);
+        const reported = verified.stdout.replaceAll(/[0-9a-f]{40}/g, "SHA1");
+        expect(reported).toContain(`WARN: repo1: invalid checksum '${path}': actual SHA1, expected SHA1\n`);
+        expect(reported).toContain(`backup: ${label}, status: invalid`);
 
         expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
         expect(bed.printed.join("\n")).toMatch(/WARN: repo1: \[\w+Error\]/);

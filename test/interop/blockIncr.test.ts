@@ -32,10 +32,10 @@ const MAJORS = LONG ? [18, 15] : [18];
 describe.each(MAJORS)("block incrementals with PostgreSQL %i and stock 2.60", async (major) => {
   const parts = await findParts(`block incrementals with PostgreSQL ${major}`, major, "2.60");
   if (parts === null) test.skip("a part is missing", () => undefined);
-  else bothWays(parts);
+  else bothDirections(parts);
 });
 
-function bothWays({ binaries, stock }: InteropParts): void {
+function bothDirections({ binaries, stock }: InteropParts): void {
   let bed: TestBed;
   let full: string;
 

@@ -80,8 +80,8 @@ describe("interrupted backups", async () => {
       await sleep(random() * PHASE_MS);
     }
     const killed = (await backup.stop("SIGKILL")) !== 0;
-    const moment = `${Math.round(performance.now() - startedAtMs)} ms${phase === undefined ? "" : ` (${phase})`}`;
-    if (killed) process.stdout.write(`crash: kill ${kill + 1} after ${moment}, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`);
+    const time = `${Math.round(performance.now() - startedAtMs)} ms${phase === undefined ? "" : ` (${phase})`}`;
+    if (killed) process.stdout.write(`crash: kill ${kill + 1} after ${time}, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`);
     else if (phase === undefined) backupMs = Math.min(backupMs, performance.now() - startedAtMs);
     return killed;
   };

@@ -19,9 +19,9 @@ const MAJOR = 15;
 const HEARTBEAT = "SELECT max(at) FROM beat";
 
 describe("fire drills", async () => {
-  const found = await findPostgres(MAJOR);
-  if ("missing" in found) {
-    loud("fire drills", found.missing);
+  const result = await findPostgres(MAJOR);
+  if ("missing" in result) {
+    loud("fire drills", result.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
@@ -29,9 +29,9 @@ describe("fire drills", async () => {
   let committedMs = 0;
 
   const drillPath = (): string => join(bed.folder, "drill");
-  const words = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${found.binaries.folder}`, ...args];
+  const argv = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${result.binaries.folder}`, ...args];
   const drill = async (args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
-    const { exitCode, stdout } = await bed.ours(words(["--output=json", ...args]), config === undefined ? {} : { config });
+    const { exitCode, stdout } = await bed.ours(argv(["--output=json", ...args]), config === undefined ? {} : { config });
     return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
   };
   /** A configuration whose repo1 is a copy of the bed's, for a fault to be planted in. */
@@ -44,7 +44,7 @@ describe("fire drills", async () => {
   const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries: found.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    bed = await TestBed.create({ binaries: result.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
@@ -102,9 +102,9 @@ describe("fire drills", async () => {
     expect(verdictOf(second.record, "dump")).toBeUndefined();
     const third = await drill(["--level=quick"]);
     expect([third.code, third.record.repo, third.record.pick, third.record.target, third.record.rpo]).toEqual([0, 1, "oldest", "immediate", null]);
-    const moment = await drill(["--level=quick", "--pick=moment", "--repo=2"]);
-    expect([moment.code, moment.record.failures]).toEqual([0, []]);
-    expect(moment.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
+    const time = await drill(["--level=quick", "--pick=moment", "--repo=2"]);
+    expect([time.code, time.record.failures]).toEqual([0, []]);
+    expect(time.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
   }, 300_000);
 
   test("a failed assertion and every missed objective are failures, in the report and by the exit code", async () => {
@@ -113,7 +113,7 @@ describe("fire drills", async () => {
       assertions: [{ name: "all there", database: "shop", sql: "SELECT count(*) = 60002 FROM orders" }],
     };
     const config = bed.variant("promised", { settings: { drill: drillSettings } });
-    const { exitCode, stdout } = await bed.ours(words(["--repo=1", "--pick=newest", "--level=quick"]), { config });
+    const { exitCode, stdout } = await bed.ours(argv(["--repo=1", "--pick=newest", "--level=quick"]), { config });
     expect(exitCode).toBe(57);
     expect(stdout).toMatch(/^main: drill \S+ of repo1: FAILED$/m);
     for (const name of ["rto", "rpo", "backupAge"])
@@ -179,7 +179,7 @@ describe("fire drills", async () => {
     }
     // Somebody else's marker is not ours.
     writeFileSync(join(drillPath(), "main-0badcafe/pgbackstop-drill.json"), JSON.stringify({ stanza: "main", directory: "main-11111111" }));
-    const command = bed.oursCommand(words(["--repo=1", "--pick=newest", "--level=quick"]));
+    const command = bed.oursCommand(argv(["--repo=1", "--pick=newest", "--level=quick"]));
     const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
     const left = await waitFor(
       "the server of a drill",
@@ -229,25 +229,25 @@ describe("fire drills", async () => {
 });
 
 describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket", async (major) => {
-  const found = await findWholePostgres(major);
-  if ("missing" in found) {
-    loud(`fire drills of PostgreSQL ${major}`, found.missing);
+  const result = await findWholePostgres(major);
+  if ("missing" in result) {
+    loud(`fire drills of PostgreSQL ${major}`, result.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
   let server: S3Server;
   let bed: TestBed;
   const drillPath = (): string => join(bed.folder, "drill");
-  const words = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${found.binaries.folder}`, ...args];
+  const argv = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${result.binaries.folder}`, ...args];
   const drill = async (args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
-    const { exitCode, stdout } = await bed.ours(words(["--output=json", ...args]), config === undefined ? {} : { config });
+    const { exitCode, stdout } = await bed.ours(argv(["--output=json", ...args]), config === undefined ? {} : { config });
     return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
   };
   const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind() });
-    bed = await TestBed.create({ binaries: found.binaries, repos: [{ s3: server, encrypted: true, compressType: "zst" }] });
+    bed = await TestBed.create({ binaries: result.binaries, repos: [{ s3: server, encrypted: true, compressType: "zst" }] });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE orders AS SELECT i AS id, repeat('x', 200) AS filler FROM generate_series(1, 20000) i");
@@ -271,7 +271,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
     for (const name of ["recovery", "collations", "production", "assertion:orders", "amcheck", "dump", "control", "checksums"])
       expect(verdicts).toContain(`${name}: ok`);
     expect([record.rpo?.method, record.pick, leftOvers()]).toEqual(["commit", "newest", []]);
-    const unknown = await bed.ours(words(["--name=monthly"]), { config });
+    const unknown = await bed.ours(argv(["--name=monthly"]), { config });
     expect([unknown.exitCode, unknown.stdout + unknown.stderr]).toEqual([32, expect.stringContaining("declared are weekly")]);
     const bounded = bed.variant("bounded", { settings: { drill: { declared: { weekly: { ...declared.weekly, maxBytes: 1024 ** 2 } } } } });
     expect((await drill(["--name=weekly"], bounded)).code).toBe(122);
@@ -287,7 +287,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
       expect([made.code, made.record.failures, backup.exitCode]).toEqual([0, [], 0]);
       const running = drill(["--level=standard", "--pick=newest"]);
       await waitFor("it", 120_000, async () => (leftOvers().length > 0 ? true : null));
-      expect((await bed.ours(words(["--level=quick"]))).exitCode).toBe(50);
+      expect((await bed.ours(argv(["--level=quick"]))).exitCode).toBe(50);
       expect((await running).code).toBe(0);
     },
     300_000,
@@ -296,7 +296,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   test.runIf(major === 17)(
     "one that is stopped removes everything, reports it by its exit code, and keeps a record",
     async () => {
-      const command = bed.oursCommand(words(["--pick=newest", "--output=json"]));
+      const command = bed.oursCommand(argv(["--pick=newest", "--output=json"]));
       const logFile = join(bed.folder, "ended.log");
       const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile });
       const name = await waitFor(
@@ -330,8 +330,8 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
 });
 
 /** A tenth, or what a busy machine's scheduler takes from either clock. */
-function isWithinTenth(told: number, measured: number): boolean {
-  return Math.abs(told - measured) <= Math.max(measured / 10, 300);
+function isWithinTenth(reported: number, measured: number): boolean {
+  return Math.abs(reported - measured) <= Math.max(measured / 10, 300);
 }
 
 /** Knocks at the socket of whatever drill runs until it is let in; milliseconds since `beganMs`. */

@@ -187,13 +187,13 @@ const CASES: readonly Case[] = [
 for (const version of ["2.60", "2.45"] as const) {
   const title = `expire of ours and of stock ${version}`;
   describe(title, async () => {
-    const found = await findStockPgbackrest(version);
-    if ("missing" in found) {
-      loud(title, found.missing);
+    const result = await findStockPgbackrest(version);
+    if ("missing" in result) {
+      loud(title, result.missing);
       test.skip("a part is missing", () => undefined);
       return;
     }
-    compareExpire(found.pgbackrest, version === "2.45");
+    compareExpire(result.pgbackrest, version === "2.45");
   });
 }
 
@@ -240,7 +240,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
 
   async function runStock(options: readonly string[]): Promise<{ exitCode: number; log: string[] }> {
     const result = await stock.run(argv("stock", options), { user, cwd: folder });
-    return { exitCode: result.exitCode, log: said(result.stdout, made("stock")) };
+    return { exitCode: result.exitCode, log: printed(result.stdout, made("stock")) };
   }
 
   async function runOurs(options: readonly string[]): Promise<{ exitCode: number; log: string[] }> {
@@ -262,7 +262,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
     });
     return {
       exitCode,
-      log: said([...warnings.map((text) => `WARN: ${config.dryRun ? "[DRY-RUN] " : ""}${text}`), ...lines].join("\n"), made("ours")),
+      log: printed([...warnings.map((text) => `WARN: ${config.dryRun ? "[DRY-RUN] " : ""}${text}`), ...lines].join("\n"), made("ours")),
     };
   }
 
@@ -373,7 +373,7 @@ function anyOptions(): fc.Arbitrary<string[]> {
 }
 
 /** Log lines without process and path; what both say about their own begin and end is left out. */
-function said(text: string, path: string): string[] {
+function printed(text: string, path: string): string[] {
   return text
     .replaceAll(/^P00 +/gm, "")
     .replaceAll(/^ +HINT/gm, "HINT")

@@ -14,9 +14,9 @@ const MAJOR = 15;
 const CONTENT = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM ${table} t`;
 
 describe("extract-table", async () => {
-  const found = await findPostgres(MAJOR);
-  if ("missing" in found) {
-    loud("extract-table", found.missing);
+  const result = await findPostgres(MAJOR);
+  if ("missing" in result) {
+    loud("extract-table", result.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
@@ -25,13 +25,13 @@ describe("extract-table", async () => {
   const targets = new Map<string, readonly string[]>();
   const before = new Map<string, string>();
   const shop = (sql: string): Promise<string> => bed.cluster.value(sql, [], "shop");
-  const words = (args: readonly string[]): string[] => ["extract-table", "--database=shop", `--bin-path=${found.binaries.folder}`, ...args];
+  const argv = (args: readonly string[]): string[] => ["extract-table", "--database=shop", `--bin-path=${result.binaries.folder}`, ...args];
   const schemas = (): Promise<string> =>
     shop("SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information'");
   const leftOvers = (): string[] => readdirSync(`${bed.cluster.dataPath}-drill`).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries: found.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    bed = await TestBed.create({ binaries: result.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
     const { cluster } = bed;
     await cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -81,7 +81,7 @@ describe("extract-table", async () => {
 
   test("a dry run shows the plan and changes nothing", async () => {
     const kept = await schemas();
-    const { stdout } = await bed.oursOk(words(["--table=public.orders", "--swap", "--dry-run", ...(targets.get("public.orders") ?? [])]));
+    const { stdout } = await bed.oursOk(argv(["--table=public.orders", "--swap", "--dry-run", ...(targets.get("public.orders") ?? [])]));
     expect(stdout).toMatch(/^extract-table: table public\.orders of database shop$/m);
     expect(stdout).toContain("1 foreign keys of other tables are created again for it, NOT VALID");
     expect(stdout).toContain("these views keep reading the old version: public.large");
@@ -95,7 +95,7 @@ describe("extract-table", async () => {
 
   test("killed at each step, production is what it was, and the next run brings the table back equal", async () => {
     const kept = await schemas();
-    const args = words(["--table=orders", ...(targets.get("public.orders") ?? [])]);
+    const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
     for (const step of ["restoring the backup", "recovering to the target", "copying"]) {
       const logFile = join(bed.folder, `killed-${step.split(" ")[0]}.log`);
       const killed = await start(bed.runtime.node, bed.oursCommand(args), { user: bed.cluster.user, cwd: bed.folder, logFile });
@@ -127,12 +127,12 @@ describe("extract-table", async () => {
   }, 300_000);
 
   test("the swap puts it in place, with its dependent objects, and keeps the old one", async () => {
-    const refused = await bed.ours(words(["--table=orders", "--swap", ...(targets.get("public.orders") ?? [])]));
+    const refused = await bed.ours(argv(["--table=orders", "--swap", ...(targets.get("public.orders") ?? [])]));
     expect([refused.exitCode, refused.stdout + refused.stderr]).toEqual([
       37,
       expect.stringContaining("needs confirmation, but there is no terminal"),
     ]);
-    const { stdout } = await bed.oursOk(words(["--table=public.orders", "--swap", "--yes", "--repo=2", ...(targets.get("public.orders") ?? [])]));
+    const { stdout } = await bed.oursOk(argv(["--table=public.orders", "--swap", "--yes", "--repo=2", ...(targets.get("public.orders") ?? [])]));
     const kept = /the old version is in schema (orders_before_\d+)/.exec(stdout)?.[1] ?? "";
     expect(await shop(`SELECT count(*) FROM ${kept}.orders`)).toBe("10");
     expect(await shop(CONTENT("public.orders"))).toBe(before.get("orders"));
@@ -153,15 +153,15 @@ describe("extract-table", async () => {
 
   test("a dropped table with partitions, a whole schema, and a file for pg_restore", async () => {
     const args = targets.get("sales.events") ?? [];
-    await bed.oursOk(words(["--table=sales.events", "--as=back", "--swap", "--yes", ...args]));
+    await bed.oursOk(argv(["--table=sales.events", "--as=back", "--swap", "--yes", ...args]));
     expect(await shop(CONTENT("sales.events"))).toBe(before.get("sales.events"));
     expect(await shop("SELECT count(*) FROM sales.events_2")).not.toBe("0");
-    await bed.oursOk(words(["--schema=sales", ...args]));
+    await bed.oursOk(argv(["--schema=sales", ...args]));
     expect(await shop(CONTENT("sales_restored.events"))).toBe(before.get("sales.events"));
     const file = join(bed.folder, "side", "events.dump");
-    await bed.oursOk(words(["--table=sales.events", `--to-file=${file}`, ...args]));
+    await bed.oursOk(argv(["--table=sales.events", `--to-file=${file}`, ...args]));
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    const listed = await runOk(join(found.binaries.folder, "pg_restore"), ["--list", file]);
+    const listed = await runOk(join(result.binaries.folder, "pg_restore"), ["--list", file]);
     for (const name of ["events", "events_1", "events_2"]) expect(listed).toMatch(new RegExp(`TABLE sales ${name} `));
     expect(leftOvers()).toEqual([]);
   }, 300_000);
@@ -171,14 +171,14 @@ describe("extract-table", async () => {
     const { stdout } = await bed.oursOk(["find", "--kind=drop", "--database=other", "--output=json"]);
     const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
     const args = transactions[0]?.targets[0]?.args ?? expect.fail(stdout);
-    const run = ["extract-table", "--database=other", `--bin-path=${found.binaries.folder}`, ...args];
+    const run = ["extract-table", "--database=other", `--bin-path=${result.binaries.folder}`, ...args];
     const gone = await bed.ours([...run, "--schema=public"]);
     expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([32, expect.stringContaining("production has no database other")]);
     const content = CONTENT("filler");
     const rows = `1000 ${await bed.cluster.value("SELECT sum(hashtextextended(ROW(i)::text, 0)::numeric) FROM generate_series(1, 1000) i")}`;
     const file = join(bed.folder, "side", "other.dump");
     await bed.oursOk([...run, `--to-file=${file}`]);
-    await runOk(join(found.binaries.folder, "pg_restore"), [
+    await runOk(join(result.binaries.folder, "pg_restore"), [
       "--create",
       "--dbname=postgres",
       `--host=${bed.cluster.socketPath}`,
@@ -196,10 +196,10 @@ describe("extract-table", async () => {
 
   test("a target before the table existed, or one that is never reached", async () => {
     const args = targets.get("sales.events") ?? [];
-    const early = await bed.ours(words(["--table=public.never", ...args]));
+    const early = await bed.ours(argv(["--table=public.never", ...args]));
     expect([early.exitCode, early.stdout + early.stderr]).toEqual([32, expect.stringContaining("table public.never does not exist at this target")]);
-    const late = await bed.ours(words(["--table=public.orders", "--as=late", "--type=xid", "--target=4000000"]));
-    expect([late.exitCode, late.stdout + late.stderr]).toEqual([
+    const overdue = await bed.ours(argv(["--table=public.orders", "--as=late", "--type=xid", "--target=4000000"]));
+    expect([overdue.exitCode, overdue.stdout + overdue.stderr]).toEqual([
       56,
       expect.stringContaining("recovery ended before configured recovery target was reached"),
     ]);

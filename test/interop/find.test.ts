@@ -22,7 +22,7 @@ const IS_LONG = process.env["PGBACKSTOP_LONG"] !== undefined;
 const INCIDENTS = 50;
 const NOISE_SESSIONS = 3;
 
-interface FoundDocument {
+interface FindDocument {
   readonly committed: number;
   readonly leftOut: number;
   readonly transactions: readonly {
@@ -43,7 +43,7 @@ interface FoundDocument {
 }
 
 interface Incident {
-  readonly way: string;
+  readonly method: string;
   readonly kind: string;
   readonly object: string;
   readonly database: string;
@@ -70,7 +70,7 @@ function randomOf(seed: number): () => number {
 const CONTENT = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(hashtext(t::text)::bigint), 0) AS content FROM ${table} t`;
 
 /** Everything that may happen to a table by mistake; `$T` is the table. */
-const WAYS: Readonly<Record<string, { readonly kind: string; readonly sql: readonly string[] }>> = {
+const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: readonly string[] }>> = {
   drop: { kind: "drop", sql: ["DROP TABLE $T"] },
   truncate: { kind: "truncate", sql: ["TRUNCATE $T"] },
   delete: { kind: "delete", sql: ["DELETE FROM $T"] },
@@ -89,9 +89,9 @@ const WAYS: Readonly<Record<string, { readonly kind: string; readonly sql: reado
 };
 
 describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
-  const found = await findPostgres(major);
-  if ("missing" in found) {
-    loud("finding the moment", found.missing);
+  const postgres = await findPostgres(major);
+  if ("missing" in postgres) {
+    loud("finding the moment", postgres.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
@@ -100,14 +100,14 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
   const random = randomOf(SEED + major);
   const incidents: Incident[] = [];
   let bed: TestBed;
-  let document: FoundDocument;
+  let document: FindDocument;
   let fromTime = "";
 
-  const find = async (args: readonly string[], config?: string): Promise<FoundDocument> => {
+  const find = async (args: readonly string[], config?: string): Promise<FindDocument> => {
     const { stdout } = await bed.oursOk(["find", "--output=json", ...args], config === undefined ? {} : { config });
-    return JSON.parse(stdout) as FoundDocument;
+    return JSON.parse(stdout) as FindDocument;
   };
-  const of = (incident: Incident, among: FoundDocument = document): FoundDocument["transactions"] =>
+  const of = (incident: Incident, among: FindDocument = document): FindDocument["transactions"] =>
     among.transactions.filter(({ markers }) =>
       markers.some(
         ({ database, kind, name, object }) =>
@@ -130,7 +130,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
       log_min_messages: "fatal",
     };
     bed = await TestBed.create({
-      binaries: found.binaries,
+      binaries: postgres.binaries,
       repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }],
       walSegmentSizeMb: 4,
       settings,
@@ -163,24 +163,24 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     expect(document.committed).toBeGreaterThan(count * 3);
     expect(incidents).toHaveLength(count);
     for (const incident of incidents) {
-      const told = of(incident);
-      expect(told, `${incident.way} of ${incident.name}`).toHaveLength(1);
-      const [only] = told;
-      if (incident.xid !== null) expect([incident.way, only?.xid]).toEqual([incident.way, incident.xid]);
+      const reported = of(incident);
+      expect(reported, `${incident.method} of ${incident.name}`).toHaveLength(1);
+      const [only] = reported;
+      if (incident.xid !== null) expect([incident.method, only?.xid]).toEqual([incident.method, incident.xid]);
       const atMs = Date.parse((only?.at ?? "").replace(" ", "T").replace(/(\.\d{3})\d*\+00$/, "$1Z"));
-      expect(atMs, incident.way).toBeGreaterThanOrEqual(incident.beganMs - 1);
-      expect(atMs, incident.way).toBeLessThanOrEqual(incident.endedMs + 1);
+      expect(atMs, incident.method).toBeGreaterThanOrEqual(incident.beganMs - 1);
+      expect(atMs, incident.method).toBeLessThanOrEqual(incident.endedMs + 1);
       expect(only?.preparedAs).toBe(incident.gid);
       if (incident.rows !== null) expect(only?.markers.find(({ name }) => name === incident.name)?.rows).toBe(incident.rows);
-      expect(only?.targets[0]?.type).toBe(incident.way === "dropDatabase" ? "lsn" : "xid");
+      expect(only?.targets[0]?.type).toBe(incident.method === "dropDatabase" ? "lsn" : "xid");
     }
   });
 
   test("rewritten and temporary tables, rolled back mistakes and catalogs are no incidents", () => {
-    const told = document.transactions.flatMap(({ markers }) => markers.filter(({ kind }) => kind === "drop" || kind === "truncate"));
+    const reported = document.transactions.flatMap(({ markers }) => markers.filter(({ kind }) => kind === "drop" || kind === "truncate"));
     const known = new Set(incidents.map(({ name }) => name));
     // A schema's tables are told beside it.
-    expect(told.map(({ name }) => name).filter((name) => !known.has(name) && !known.has(name.split(".")[0] ?? ""))).toEqual([]);
+    expect(reported.map(({ name }) => name).filter((name) => !known.has(name) && !known.has(name.split(".")[0] ?? ""))).toEqual([]);
   });
 
   test("one table, kind or database alone, and the largest of many", async () => {
@@ -199,8 +199,8 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
   });
 
   test("a recovery to the target has the table with its rows", async () => {
-    const ways = major === 15 ? ["dropPrepared", "dropDatabase", "dropSchema"] : ["dropDatabase"];
-    const proven = IS_LONG ? incidents : ways.flatMap((way) => incidents.find((each) => each.way === way) ?? []);
+    const routes = major === 15 ? ["dropPrepared", "dropDatabase", "dropSchema"] : ["dropDatabase"];
+    const proven = IS_LONG ? incidents : routes.flatMap((method) => incidents.find((each) => each.method === method) ?? []);
     expect(proven.length).toBeGreaterThan(0);
     const types = new Map<string, number>();
     for (const [index, incident] of proven.entries()) {
@@ -209,13 +209,13 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
       types.set(type, (types.get(type) ?? 0) + 1);
       const { dataPath, result } = await bed.restoreAside({ by: null, args: [...args, "--target-action=promote"] });
       expect(result.exitCode, result.stderr).toBe(0);
-      const restored = TestCluster.adopt({ binaries: found.binaries, dataPath });
+      const restored = TestCluster.adopt({ binaries: postgres.binaries, dataPath });
       try {
         await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
         await restored.waitForValue("SELECT pg_is_in_recovery()", "false");
         if (incident.gid !== null) await restored.sql(`ROLLBACK PREPARED '${incident.gid}'`);
         const table = incident.object === "table" ? incident.name : incident.object === "schema" ? `${incident.name}.t` : "t";
-        expect(await restored.value(CONTENT(table), [], incident.database), incident.way).toBe(incident.content);
+        expect(await restored.value(CONTENT(table), [], incident.database), incident.method).toBe(incident.content);
       } finally {
         await restored.remove();
         rmSync(join(dataPath, ".."), { recursive: true, force: true });
@@ -261,15 +261,15 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
   });
 
   test.runIf(major === 15)("records equal those that pg_waldump reads", async () => {
-    const program = [join(found.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
+    const program = [join(postgres.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
     if (program === undefined) throw new Error("pg_waldump comes with these binaries");
     // The one with most in it.
     const [fullest = ""] = segmentsOf(1).sort((left, right) => statSync(right).size - statSync(left).size);
     const name = /\/([0-9A-F]{24})-/.exec(fullest)?.[1] ?? "";
     const path = join(bed.folder, "side", name);
     await bed.oursOk(["archive-get", name, path]);
-    const told = await runOk(program, ["--path", join(bed.folder, "side"), name, name]);
-    const expected = told.split("\n").flatMap((line) => {
+    const reported = await runOk(program, ["--path", join(bed.folder, "side"), name, name]);
+    const expected = reported.split("\n").flatMap((line) => {
       const match = /tot\): +\d+\/ *(\d+), tx: +(\d+), lsn: ([0-9A-F]+)\/([0-9A-F]+),.*?desc: (.*)$/.exec(line);
       if (match === null) return [];
       const refs = [...(match[5] ?? "").matchAll(/blkref #\d+: rel (\d+\/\d+\/\d+)(?: \w+)? (?:fork \w+ )?blk (\d+)( \(?FPW\)?| FPW)?/g)];
@@ -340,13 +340,13 @@ async function makeTurn(client: Client, session: number, turn: number): Promise<
 
 /** Makes a table, or takes an old one, and destroys it. */
 async function cause(cluster: TestCluster, index: number, random: () => number): Promise<Incident> {
-  const names = Object.keys(WAYS);
-  const way = index < names.length ? (names[index] as string) : (names[Math.floor(random() * names.length)] as string);
-  const { kind, sql } = WAYS[way] as (typeof WAYS)[string];
-  if (way === "dropDatabase") return dropDatabase(cluster, index);
-  const isOld = index % 2 === 0 && way !== "dropSchema";
+  const names = Object.keys(METHODS);
+  const method = index < names.length ? (names[index] as string) : (names[Math.floor(random() * names.length)] as string);
+  const { kind, sql } = METHODS[method] as (typeof METHODS)[string];
+  if (method === "dropDatabase") return dropDatabase(cluster, index);
+  const isOld = index % 2 === 0 && method !== "dropSchema";
   const schema = isOld ? "old" : `s${index}`;
-  const table = isOld ? `old.t${index}` : way === "dropSchema" ? `${schema}.t` : `${schema}.t${index}`;
+  const table = isOld ? `old.t${index}` : method === "dropSchema" ? `${schema}.t` : `${schema}.t${index}`;
   if (!isOld) {
     await cluster.sql(`CREATE SCHEMA ${schema}`);
     await makeTable(cluster, table, 20 + Math.floor(random() * 300));
@@ -366,9 +366,9 @@ async function cause(cluster: TestCluster, index: number, random: () => number):
     const beganMs = await nowMs(cluster);
     await client.query(isPrepared ? `COMMIT PREPARED '${table}'` : "COMMIT");
     const endedMs = await nowMs(cluster);
-    const object = way === "dropSchema" ? "schema" : "table";
+    const object = method === "dropSchema" ? "schema" : "table";
     const name = object === "schema" ? schema : table;
-    return { way, kind, object, database: "postgres", name, xid, rows, beganMs, endedMs, content, gid: isPrepared ? table : null };
+    return { method, kind, object, database: "postgres", name, xid, rows, beganMs, endedMs, content, gid: isPrepared ? table : null };
   } finally {
     await client.end();
   }
@@ -382,7 +382,19 @@ async function dropDatabase(cluster: TestCluster, index: number): Promise<Incide
   const beganMs = await nowMs(cluster);
   await cluster.sql(`DROP DATABASE ${name} WITH (FORCE)`);
   const endedMs = await nowMs(cluster);
-  return { way: "dropDatabase", kind: "drop", object: "database", database: name, name, xid: null, rows: null, beganMs, endedMs, content, gid: null };
+  return {
+    method: "dropDatabase",
+    kind: "drop",
+    object: "database",
+    database: name,
+    name,
+    xid: null,
+    rows: null,
+    beganMs,
+    endedMs,
+    content,
+    gid: null,
+  };
 }
 
 async function nowMs(cluster: TestCluster): Promise<number> {

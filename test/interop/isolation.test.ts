@@ -42,7 +42,7 @@ const SILENT: Outage = {
   end: async (server) => server.resume(),
 };
 
-interface Scene {
+interface Setting {
   readonly bed: TestBed;
   readonly server: S3Server;
   readonly stock: StockPgbackrest;
@@ -57,7 +57,7 @@ describe.concurrent("a repository that is down", async () => {
     return;
   }
 
-  const open = async (context: TestContext, acknowledge: "all" | "any", keepWal: boolean): Promise<Scene> => {
+  const open = async (context: TestContext, acknowledge: "all" | "any", keepWal: boolean): Promise<Setting> => {
     const server = await S3Server.create({ kind: await s3Kind() });
     context.onTestFinished(() => server.remove());
     const bed = await TestBed.create({
@@ -84,8 +84,8 @@ describe.concurrent("a repository that is down", async () => {
   ])(
     "policy any, server $outage.name: every segment is acknowledged and recorded as missing WAL; heal copies it",
     async ({ outage, keepWal }, context) => {
-      const scene = await open(context, "any", keepWal);
-      const { bed, server } = scene;
+      const setting = await open(context, "any", keepWal);
+      const { bed, server } = setting;
       await outage.begin(server);
       const before = Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
       const names = await writeSegments(bed, SEGMENTS);
@@ -107,13 +107,13 @@ describe.concurrent("a repository that is down", async () => {
       await outage.end(server);
       const healed = await bed.oursOk(["heal"]);
       expect(healed.stdout).toMatch(new RegExp(`repo2: ${SEGMENTS} WAL file\\(s\\) copied`));
-      await expectEqual(scene, names);
+      await expectEqual(setting, names);
     },
   );
 
   test("policy all, server stopped: PostgreSQL keeps trying, repo1 stays current, and everything works when the server is back", async (context) => {
-    const scene = await open(context, "all", true);
-    const { bed, server } = scene;
+    const setting = await open(context, "all", true);
+    const { bed, server } = setting;
     await STOPPED.begin(server);
     const before = await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver");
     const names = await writeSegments(bed, SEGMENTS);
@@ -126,20 +126,20 @@ describe.concurrent("a repository that is down", async () => {
     );
     expect(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")).toBe(before);
     expect(names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)))).toEqual(names);
-    const told = await bed.ours(["info", "--output=json"]);
-    expect(told.exitCode).toBe(104);
-    expect(parseInfo(told.stdout).repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 0]);
+    const reported = await bed.ours(["info", "--output=json"]);
+    expect(reported.exitCode).toBe(104);
+    expect(parseInfo(reported.stdout).repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, 0]);
 
     await STOPPED.end(server);
     await bed.archiveAll(180_000);
     expect(names.filter((name) => !existsSync(bed.walFile(`archive_status/${name}.done`)))).toEqual([]);
     await bed.oursOk(["heal"]);
-    await expectEqual(scene, names);
+    await expectEqual(setting, names);
   });
 });
 
 /** Both repositories hold `names` with the same content, owe nothing, and stock finds nothing wrong. */
-async function expectEqual({ bed, server, stock }: Scene, names: readonly string[]): Promise<void> {
+async function expectEqual({ bed, server, stock }: Setting, names: readonly string[]): Promise<void> {
   const [first, second] = await walContents(bed, server);
   expect([...(first?.keys() ?? [])].filter((name) => names.includes(name))).toEqual([...names]);
   expect(second).toEqual(first);

@@ -67,8 +67,8 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     expect((await labels(1)).length).toBe(2);
     expect((await labels(2)).length).toBe(1);
     for (const repo of [1, 2]) {
-      const told = await bed.stockOk(stock, ["expire", `--repo=${repo}`, "--dry-run"]);
-      expect(told.stdout).not.toMatch(/(expire (full|diff)|remove (expired backup|archive,))/);
+      const reported = await bed.stockOk(stock, ["expire", `--repo=${repo}`, "--dry-run"]);
+      expect(reported.stdout).not.toMatch(/(expire (full|diff)|remove (expired backup|archive,))/);
       await bed.stockOk(stock, ["verify", `--repo=${repo}`]);
     }
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
@@ -144,8 +144,8 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     const label = (await labels(2)).at(-1) ?? "";
     // What the tests before have stopped may still be letting go of its lock, and a file of a backup be on its way.
     await waitFor("nothing to go on", 120_000, async () => {
-      const words = ["info", "--output=json"];
-      return (await bed.ours(words)).stdout === (await bed.stock(stock, words)).stdout ? true : null;
+      const args = ["info", "--output=json"];
+      return (await bed.ours(args)).stdout === (await bed.stock(stock, args)).stdout ? true : null;
     });
     await same("info");
     await same("info", "--type=full", "--output=json");

@@ -33,8 +33,8 @@ describe("an account's bucket", async () => {
 
   function environment(prefix: string, over: Readonly<Record<string, string>> = {}): Record<string, string> {
     const { accessKey, bucket, caFile, host, port, region, secretKey } = server;
-    const words = { BUCKET: bucket, ENDPOINT: host, PORT: String(port), REGION: region, KEY_ID: accessKey, KEY: secretKey, CA_FILE: caFile, ...over };
-    return Object.fromEntries(Object.entries(words).map(([word, value]) => [`${prefix}_${word}`, value]));
+    const args = { BUCKET: bucket, ENDPOINT: host, PORT: String(port), REGION: region, KEY_ID: accessKey, KEY: secretKey, CA_FILE: caFile, ...over };
+    return Object.fromEntries(Object.entries(args).map(([arg, value]) => [`${prefix}_${arg}`, value]));
   }
 
   test("doctor, backups, WAL, verify, an equal restore, and nothing left; another account's wrong key fails alone", async () => {

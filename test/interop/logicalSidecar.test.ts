@@ -28,7 +28,7 @@ describe("a sidecar", async () => {
   let copy: TestCluster;
   let sidecar: Sidecar;
 
-  const tell = async (server: TestCluster, statements: readonly string[]): Promise<void> => {
+  const execute = async (server: TestCluster, statements: readonly string[]): Promise<void> => {
     for (const statement of statements) await server.sql(statement);
   };
   const rows = (server: TestCluster): Promise<string> =>
@@ -48,11 +48,11 @@ describe("a sidecar", async () => {
       keepWalMegabytes: 32,
     };
     await Promise.all([source.start(), copy.start()]);
-    await tell(source, [TABLE, "INSERT INTO orders VALUES (1, 'apples'), (2, 'pears')", ...sourceSettings(sidecar)]);
+    await execute(source, [TABLE, "INSERT INTO orders VALUES (1, 'apples'), (2, 'pears')", ...sourceSettings(sidecar)]);
     await source.restart();
-    await tell(source, publish(sidecar));
+    await execute(source, publish(sidecar));
     await copy.sql(TABLE);
-    await tell(copy, subscribe(sidecar));
+    await execute(copy, subscribe(sidecar));
   });
   afterAll(async () => {
     await copy?.remove();
@@ -61,7 +61,7 @@ describe("a sidecar", async () => {
 
   test("gets existing and new rows", async () => {
     await arrives("1 apples, 2 pears");
-    await tell(source, [
+    await execute(source, [
       "INSERT INTO orders VALUES (3, 'plums')",
       "UPDATE orders SET what = 'quinces' WHERE id = 2",
       "DELETE FROM orders WHERE id = 1",
@@ -70,7 +70,7 @@ describe("a sidecar", async () => {
   });
 
   test("keeps rows deleted and dropped at the source, which can get them back from it", async () => {
-    await tell(source, ["TRUNCATE orders", "INSERT INTO orders VALUES (4, 'figs')"]);
+    await execute(source, ["TRUNCATE orders", "INSERT INTO orders VALUES (4, 'figs')"]);
     // The row behind it is there, so the TRUNCATE was passed over.
     await arrives("2 quinces, 3 plums, 4 figs");
     await source.sql("DROP TABLE orders");
@@ -80,14 +80,14 @@ describe("a sidecar", async () => {
     for (const row of kept) await source.sql("INSERT INTO orders VALUES ($1, $2)", [row["id"], row["what"]]);
     expect(await rows(source)).toBe(await rows(copy));
     const again = takeUpAgain(sidecar);
-    await tell(source, [...again.source, `GRANT SELECT ON orders TO ${sidecar.role}`]);
-    await tell(copy, again.sidecar);
+    await execute(source, [...again.source, `GRANT SELECT ON orders TO ${sidecar.role}`]);
+    await execute(copy, again.sidecar);
     await source.sql("INSERT INTO orders VALUES (5, 'dates')");
     await arrives("2 quinces, 3 plums, 4 figs, 5 dates");
   });
 
   test("stops at a column that it lacks, and continues once it has it", async () => {
-    await tell(source, ["ALTER TABLE orders ADD COLUMN price int", "INSERT INTO orders VALUES (6, 'limes', 7)"]);
+    await execute(source, ["ALTER TABLE orders ADD COLUMN price int", "INSERT INTO orders VALUES (6, 'limes', 7)"]);
     await copy.waitForValue("SELECT apply_error_count > 0 FROM pg_stat_subscription_stats", "true", 120_000);
     expect(await rows(copy)).not.toContain("limes");
     await copy.sql("ALTER TABLE orders ADD COLUMN price int");
@@ -95,7 +95,7 @@ describe("a sidecar", async () => {
   });
 
   test("makes updates of a table without a key fail at the source", async () => {
-    await tell(source, ["CREATE TABLE notes (text text)", "INSERT INTO notes VALUES ('a')", "ALTER PUBLICATION precious ADD TABLE notes"]);
+    await execute(source, ["CREATE TABLE notes (text text)", "INSERT INTO notes VALUES ('a')", "ALTER PUBLICATION precious ADD TABLE notes"]);
     await expect(source.sql("UPDATE notes SET text = 'b'")).rejects.toThrow(
       'cannot update table "notes" because it does not have a replica identity and publishes updates',
     );
@@ -120,9 +120,9 @@ describe("a sidecar", async () => {
     const lost = await numbers();
     expect(lost).toContain('logical_sidecar_lost{slot="precious"} 1');
 
-    await tell(copy, ["ALTER SUBSCRIPTION precious SET (slot_name = NONE)", "DROP SUBSCRIPTION precious", "TRUNCATE orders"]);
+    await execute(copy, ["ALTER SUBSCRIPTION precious SET (slot_name = NONE)", "DROP SUBSCRIPTION precious", "TRUNCATE orders"]);
     await source.sql("SELECT pg_drop_replication_slot('precious')");
-    await tell(copy, subscribe(sidecar));
+    await execute(copy, subscribe(sidecar));
     await arrives("2 quinces, 3 plums, 4 figs, 5 dates, 6 limes");
 
     await firesFor(await promtoolOrSkip(context), { SidecarBehind: behind, SidecarDisconnected: behind, SidecarLost: lost, SidecarUnknown: [] });

@@ -45,13 +45,13 @@ describe("memory", async () => {
     expect(backup.log).toMatch(/repo2: full backup size = 2\.\dGB/);
     expect(backup.peakMib).toBeLessThan(PEAK_MIB_MAX);
 
-    const place = join(bed.folder, "side", "restored");
-    mkdirSync(place, { mode: 0o700 });
-    giveTo(place, bed.cluster.user);
-    const restore = await measured(bed, ["restore", "--repo=2", `--pg1-path=${place}`, "--process-max=2"]);
+    const location = join(bed.folder, "side", "restored");
+    mkdirSync(location, { mode: 0o700 });
+    giveTo(location, bed.cluster.user);
+    const restore = await measured(bed, ["restore", "--repo=2", `--pg1-path=${location}`, "--process-max=2"]);
     report("restore", restore);
     expect(restore.exitCode).toBe(0);
-    expect(statSync(join(place, "noise.bin")).size).toBe(256 * MIB);
+    expect(statSync(join(location, "noise.bin")).size).toBe(256 * MIB);
     expect(restore.peakMib).toBeLessThan(PEAK_MIB_MAX);
   });
 });
@@ -70,10 +70,10 @@ describe("memory for files", async () => {
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     addSmallFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
-    const place = join(bed.folder, "side", "restored");
-    mkdirSync(place, { mode: 0o700 });
-    giveTo(place, bed.cluster.user);
-    const restore = ["restore", "--repo=2", `--pg1-path=${place}`, "--process-max=2"];
+    const location = join(bed.folder, "side", "restored");
+    mkdirSync(location, { mode: 0o700 });
+    giveTo(location, bed.cluster.user);
+    const restore = ["restore", "--repo=2", `--pg1-path=${location}`, "--process-max=2"];
     const commands = [
       ["backup", "--process-max=2", "--type=full"],
       ["backup", "--process-max=2", "--type=incr"],

@@ -33,7 +33,7 @@ const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 describe("migrate", async () => {
   const [old, young] = [await findPostgres(15), await findPostgres(17)];
   if ("missing" in old || "missing" in young) {
-    loud("migrate", [old, young].flatMap((found) => ("missing" in found ? [found.missing] : [])).join("; "));
+    loud("migrate", [old, young].flatMap((result) => ("missing" in result ? [result.missing] : [])).join("; "));
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
@@ -41,18 +41,18 @@ describe("migrate", async () => {
   let bed: TestBed;
   let names: string[] = [];
 
-  const words = (step: string, args: readonly string[] = []): string[] => [
+  const argv = (step: string, args: readonly string[] = []): string[] => [
     "migrate",
     `--from-server=host=${source.socketPath} user=mover`,
     `--from-password-file=${join(bed.folder, "password")}`,
     "--process-max=3",
     // Both clusters have one, with passwords of their own.
     "--keep-role=mover",
-    ...(args.some((word) => word.startsWith("--bin-path")) || step !== "copy" ? [] : [`--bin-path=${young.binaries.folder}`]),
+    ...(args.some((arg) => arg.startsWith("--bin-path")) || step !== "copy" ? [] : [`--bin-path=${young.binaries.folder}`]),
     ...args,
     step,
   ];
-  const migrate = (step: string, args: readonly string[] = []): Promise<RunResult> => bed.ours(words(step, args));
+  const migrate = (step: string, args: readonly string[] = []): Promise<RunResult> => bed.ours(argv(step, args));
   const asked = async <S extends keyof Reports>(
     step: S,
     args: readonly string[] = [],
@@ -132,10 +132,10 @@ describe("migrate", async () => {
     ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', undefined, "pg_dump was ended by SIGKILL"],
     ["is complete, and fails at the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
     ["is loaded by a program that fails at the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],
-  ])("a dump that %s does not count as complete, and the source accepts writes again", async (name, dump, load, told) => {
+  ])("a dump that %s does not count as complete, and the source accepts writes again", async (name, dump, load, reported) => {
     const only = "--db-include=app_05";
     const { exitCode, stdout } = await migrate("copy", [programs(name, dump, load), only]);
-    expect([exitCode, stdout]).toEqual([102, expect.stringContaining(`database 'app_05' is not copied: ${told}`)]);
+    expect([exitCode, stdout]).toEqual([102, expect.stringContaining(`database 'app_05' is not copied: ${reported}`)]);
     expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname = 'app_05'")).toBe("0");
     expect(await guarded()).toBe("0");
   });
@@ -164,7 +164,7 @@ describe("migrate", async () => {
     const before = await guarded();
     const began = join(bed.folder, "began");
     const slow = programs("slower", `[ "$PGDATABASE" = app_30 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`);
-    const command = bed.oursCommand(words("copy", [slow, ...only]));
+    const command = bed.oursCommand(argv("copy", [slow, ...only]));
     const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "ended.log") });
     const copied = (): Promise<string> => bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname IN ('app_30', 'app_31', 'app_32')");
     await waitFor("the others, and the beginning of the slow one", 180_000, async () =>
@@ -188,7 +188,7 @@ describe("migrate", async () => {
       "slow",
       `echo $$ >> ${pids}\n[ "$PGDATABASE" = app_20 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`,
     );
-    const command = bed.oursCommand(words("copy", [slow]));
+    const command = bed.oursCommand(argv("copy", [slow]));
     const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
     const copied = (): Promise<string> => bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
     const isReached = async (): Promise<boolean> => existsSync(began) && (await copied())?.split(",").length === DATABASE_COUNT - 1;
@@ -264,11 +264,11 @@ describe("migrate", async () => {
         ),
     );
     for (const [where, sql, what, which] of tampered) {
-      const isTold = report.differences.some(
+      const isReported = report.differences.some(
         ({ database, kind, name }) =>
           what === kind && (database === null || database === where) && (typeof which === "string" ? which === name : which.test(name)),
       );
-      expect([sql, isTold]).toEqual([sql, true]);
+      expect([sql, isReported]).toEqual([sql, true]);
     }
     // What belongs to the same changes: of another owner, of a primary key, of an extension.
     expect(left.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual([
@@ -323,7 +323,7 @@ describe("migrate", async () => {
     async () => {
       const [clients, newest] = [await findClients18(), await findPostgres(18)];
       if ("missing" in clients || "missing" in newest) {
-        loud("migrate to PostgreSQL 18", [clients, newest].flatMap((found) => ("missing" in found ? [found.missing] : [])).join("; "));
+        loud("migrate to PostgreSQL 18", [clients, newest].flatMap((result) => ("missing" in result ? [result.missing] : [])).join("; "));
         return;
       }
       const target = await TestCluster.create({ binaries: newest.binaries });

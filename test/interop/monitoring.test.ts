@@ -227,10 +227,10 @@ describe("promtool", () => {
     const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopDrill")) };
     writeFileSync(join(folder, "rules.yml"), renderAlertFile([group]));
     const series = { 'pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="2"}': `0x${(240 * HOUR) / STEP}` };
-    const late = { what: "late", series, at: 220 * HOUR, firing: ["PgbackstopDrillTooOld 2"] };
+    const overdue = { what: "late", series, at: 220 * HOUR, firing: ["PgbackstopDrillTooOld 2"] };
     // Eight days are allowed, and an hour to be sure.
     const early = { what: "not yet", series, at: 192 * HOUR, firing: [] };
-    const tests = [early, late].map((each) => testOf(group, each, each.at));
+    const tests = [early, overdue].map((each) => testOf(group, each, each.at));
     writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests }));
     const { stderr, stdout } = await run(promtool, ["test", "rules", join(folder, "tests.json")]);
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
@@ -336,14 +336,14 @@ describe("metrics of real repositories", async () => {
   let bed: TestBed;
   let well: Scrape;
   let waiting: Scrape;
-  let owed: Scrape;
+  let missing: Scrape;
   const scrape = async (config?: string): Promise<Scrape> => {
     const atS = Math.floor(Date.now() / 1000);
     return { atS, text: (await bed.oursOk(["metrics"], config === undefined ? {} : { config })).stdout };
   };
   const drill = (config?: string): Promise<unknown> => {
-    const words = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${binaries.folder}`, "--repo=1", "--pick=newest", "--level=quick"];
-    return bed.oursOk(["drill", ...words], config === undefined ? {} : { config });
+    const args = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${binaries.folder}`, "--repo=1", "--pick=newest", "--level=quick"];
+    return bed.oursOk(["drill", ...args], config === undefined ? {} : { config });
   };
   const ownedFolder = (name: string): string => {
     const path = join(bed.folder, name);
@@ -412,8 +412,8 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, well)).toEqual([]);
     const strict = groupOf({ ...DECLARED, objectives: { ...DECLARED.objectives, rtoMinutes: 0.01, rpoSeconds: 0.01 } });
     expect(await firingIn(promtool, well, { group: strict })).toEqual(["PgbackstopRpoMissed 1", "PgbackstopRtoMissed 1"]);
-    expect(await firingIn(promtool, well, { laterS: 26 * HOUR_S })).toEqual(both((key) => [`BackupTooOld ${key} full`, `BackupTooOld ${key} incr`]));
-    expect(await firingIn(promtool, well, { laterS: 10 * 24 * HOUR_S })).toContain("PgbackstopDrillTooOld 1");
+    expect(await firingIn(promtool, well, { afterS: 26 * HOUR_S })).toEqual(both((key) => [`BackupTooOld ${key} full`, `BackupTooOld ${key} incr`]));
+    expect(await firingIn(promtool, well, { afterS: 10 * 24 * HOUR_S })).toContain("PgbackstopDrillTooOld 1");
   });
 
   test("fire when they stop, or never change", async (context) => {
@@ -477,11 +477,11 @@ describe("metrics of real repositories", async () => {
     const global = { "repo2-path": join(bed.folder, "no-directory"), "spool-path": ownedFolder("owed-spool") };
     const any = bed.variant("owed", { global, settings: { acknowledge: "any" } });
     await bed.oursOk(["archive-push", join(bed.cluster.dataPath, "pg_wal", segment)], { config: any });
-    owed = await scrape(any);
+    missing = await scrape(any);
     await bed.cluster.sql("ALTER SYSTEM RESET archive_command");
     await bed.cluster.sql("SELECT pg_reload_conf()");
     expect(await firingIn(promtool, waiting)).toEqual(["PgbackstopWalNotArchived"]);
-    expect(await firingIn(promtool, owed)).toContain("PgbackstopWalOwed 2");
+    expect(await firingIn(promtool, missing)).toContain("PgbackstopWalOwed 2");
   });
 
   test("fire for the second repository when only the first one is fresh and the second was forgotten for a day", async (context) => {
@@ -490,7 +490,7 @@ describe("metrics of real repositories", async () => {
     // The backup waited for its WAL in the first repository only: that PostgreSQL has not been told yet would fire too.
     await bed.archiveAll();
     const fresh = await scrape();
-    const forgotten = { laterS: 26 * HOUR_S, since: well };
+    const forgotten = { afterS: 26 * HOUR_S, since: well };
     expect(await firingIn(promtool, fresh, forgotten)).toEqual(["PgbackstopBackupTooOld 2 full", "PgbackstopBackupTooOld 2 incr"]);
   });
 
@@ -498,7 +498,7 @@ describe("metrics of real repositories", async () => {
     const promtool = await promtoolOrSkip(context);
     const { panels } = dashboardOf([DECLARED]) as { panels: readonly { title: string; targets?: readonly { expr: string }[] }[] };
     const exprs = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr.replaceAll(/\$(stanza|repo_key)/g, ".*")));
-    const drawn = new Set((await Promise.all([well, waiting, owed].map((each) => answeredIn(promtool, exprs, each)))).flat());
+    const drawn = new Set((await Promise.all([well, waiting, missing].map((each) => answeredIn(promtool, exprs, each)))).flat());
     // What only queues of an agent and sidecars know.
     expect(exprs.filter((expr) => !drawn.has(expr) && !expr.includes("pgbackstop_repo_wal_waiting_files"))).toEqual([]);
     expect(exprs.length).toBeGreaterThan(20);
@@ -510,10 +510,10 @@ interface Scrape {
   readonly atS: number;
 }
 
-interface Told {
+interface ScrapeOptions {
   readonly group?: AlertGroup;
   /** So long after the recording, with nothing that has happened since. */
-  readonly laterS?: number;
+  readonly afterS?: number;
   /** What was the same in this recording is that much older; what has changed since is fresh. */
   readonly since?: Scrape;
   /** Nothing gathers any more: the same text for ever. */
@@ -521,29 +521,32 @@ interface Told {
 }
 
 /** A recorded scrape as promtool's series: its moments as far from promtool's beginning as they were from the scrape; that of the gathering goes on. */
-function seriesOf({ atS, text }: Scrape, { isStill = false, laterS = 0, since }: Told): { readonly series: string; readonly values: string }[] {
+function seriesOf(
+  { atS, text }: Scrape,
+  { isStill = false, afterS = 0, since }: ScrapeOptions,
+): { readonly series: string; readonly values: string }[] {
   const before = since === undefined ? null : valuesOf(since.text);
   return [...valuesOf(text)].map(([series, value]) => {
     if (series.startsWith("pgbackstop_collected") && !isStill) return { series, values: `0+${STEP * 60}x20` };
     const isOld = before === null || before.get(series) === value;
-    return { series, values: `${/_timestamp_seconds\{/.test(series) ? value - atS - (isOld ? laterS : 0) : value}x20` };
+    return { series, values: `${/_timestamp_seconds\{/.test(series) ? value - atS - (isOld ? afterS : 0) : value}x20` };
   });
 }
 
 /** Alerts that fire after an hour and a half of a recorded state, as `name repo_key backup_type`; promtool tells them where none is expected. */
-async function firingIn(promtool: string, scraped: Scrape, told: Told = {}): Promise<string[]> {
-  const { group = groupOf(DECLARED) } = told;
+async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOptions = {}): Promise<string[]> {
+  const { group = groupOf(DECLARED) } = options;
   const names = [...new Set(group.rules.map(({ alert }) => alert))];
   const { exitCode, stderr, stdout } = await promtoolTest(promtool, group, {
     interval: `${STEP}m`,
-    input_series: seriesOf(scraped, told),
+    input_series: seriesOf(scraped, options),
     alert_rule_test: names.map((alertname) => ({ eval_time: `${LOOK_MINUTES}m`, alertname, exp_alerts: [] })),
   });
   expect(exitCode === 0 || stdout.includes("Labels:") || stderr.includes("Labels:"), `${stdout}${stderr}`).toBe(true);
-  const labels = [...`${stdout}${stderr}`.matchAll(/Labels:\{([^}]*)\}/g)].map(([, words]) => words ?? "");
-  const word = (words: string, label: string): string => new RegExp(`${label}="([^"]*)"`).exec(words)?.[1] ?? "";
+  const labels = [...`${stdout}${stderr}`.matchAll(/Labels:\{([^}]*)\}/g)].map(([, args]) => args ?? "");
+  const labelOf = (args: string, label: string): string => new RegExp(`${label}="([^"]*)"`).exec(args)?.[1] ?? "";
   return labels
-    .map((words) => [word(words, "alertname"), word(words, "repo_key"), word(words, "backup_type")].join(" ").trim())
+    .map((args) => [labelOf(args, "alertname"), labelOf(args, "repo_key"), labelOf(args, "backup_type")].join(" ").trim())
     .sort((a, b) => (a < b ? -1 : 1));
 }
 

@@ -51,8 +51,8 @@ describe("a standby from a repository", async () => {
     await bed.oursOk(["backup", "--type=full"]);
     await bed.cluster.stop();
     const [client, peer] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
-    const words = { "listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peer, "initial-advertise-peer-urls": peer };
-    const args = Object.entries({ ...words, "initial-cluster": `default=${peer}`, "data-dir": join(bed.folder, "etcd") });
+    const settings = { "listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peer, "initial-advertise-peer-urls": peer };
+    const args = Object.entries({ ...settings, "initial-cluster": `default=${peer}`, "data-dir": join(bed.folder, "etcd") });
     processes.push(
       await start(
         patroni.etcd,
@@ -73,8 +73,8 @@ describe("a standby from a repository", async () => {
     // What is not archived yet no checkpoint lets go of.
     const switched = await ask(leader.port, "SELECT pg_walfile_name(pg_switch_wal()) AS name");
     await waitFor("the archive", WAIT_MS, async () => {
-      const [told] = await ask(leader.port, "SELECT coalesce(last_archived_wal, '') AS name FROM pg_stat_archiver");
-      return String(told?.["name"]) >= String(switched[0]?.["name"]) ? true : null;
+      const [reported] = await ask(leader.port, "SELECT coalesce(last_archived_wal, '') AS name FROM pg_stat_archiver");
+      return String(reported?.["name"]) >= String(switched[0]?.["name"]) ? true : null;
     });
     await ask(leader.port, "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT");
   }, WAIT_MS * 5);

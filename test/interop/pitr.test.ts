@@ -56,13 +56,13 @@ interface Target {
 }
 
 describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (major) => {
-  const found = await findPostgres(major);
-  if ("missing" in found) {
-    loud(`point-in-time recovery of PostgreSQL ${major}`, found.missing);
+  const result = await findPostgres(major);
+  if ("missing" in result) {
+    loud(`point-in-time recovery of PostgreSQL ${major}`, result.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
-  const { binaries } = found;
+  const { binaries } = result;
   const history = new History();
   let bed: TestBed;
 
@@ -192,17 +192,17 @@ class History {
       .slice(0, type === "name" ? undefined : -1);
     const at = candidates[random(candidates.length)] as Mark;
     const exclusive = type !== "name" && random(2) === 0;
-    const place = all.indexOf(at);
+    const location = all.indexOf(at);
     const stamps = (end: number): string[] => all.slice(0, end).flatMap((mark) => mark.stamp ?? []);
     if (type !== "time") {
       const target = type === "lsn" ? textOf(at.lsn) : type === "xid" ? at.xid : (at.name ?? "");
-      return { type, target, exclusive, timeline, at, expected: stamps(exclusive ? place : place + 1) };
+      return { type, target, exclusive, timeline, at, expected: stamps(exclusive ? location : location + 1) };
     }
     // Exactly on a commit, or a little after it; recovery ends at the first commit that is later, whatever comes after it.
-    const lateUs = (at.committedUs ?? 0n) + BigInt(random(2) === 0 ? 0 : random(3000));
+    const afterUs = (at.committedUs ?? 0n) + BigInt(random(2) === 0 ? 0 : random(3000));
     // A time behind the last commit would not be reached.
     const lastUs = all.reduce((latest, mark) => (mark.committedUs !== null && mark.committedUs > latest ? mark.committedUs : latest), 0n);
-    const targetUs = lateUs < lastUs ? lateUs : lastUs - 1n;
+    const targetUs = afterUs < lastUs ? afterUs : lastUs - 1n;
     const ends = all.findIndex((mark) => mark.committedUs !== null && (exclusive ? mark.committedUs >= targetUs : mark.committedUs > targetUs));
     return { type, target: timeText(targetUs), exclusive, timeline, at, expected: stamps(ends === -1 ? all.length : ends) };
   }
@@ -270,8 +270,8 @@ async function restoreTo(bed: TestBed, history: History, target: Target): Promis
 
 function difference(expected: readonly string[], rows: readonly Row[]): { readonly missing: string[]; readonly tooMany: string[] } {
   const wanted = new Set(expected);
-  const found = new Set(rows.map((row) => findText(row, "stamp") ?? ""));
-  return { missing: expected.filter((stamp) => !found.has(stamp)), tooMany: [...found].filter((stamp) => !wanted.has(stamp)) };
+  const result = new Set(rows.map((row) => findText(row, "stamp") ?? ""));
+  return { missing: expected.filter((stamp) => !result.has(stamp)), tooMany: [...result].filter((stamp) => !wanted.has(stamp)) };
 }
 
 function findText(row: Row, column: string): string | null {

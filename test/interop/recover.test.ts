@@ -17,13 +17,13 @@ import { TestCluster } from "../../tools/parts/testCluster";
 const AS_ROOT = isRoot() ? { user: { name: "root", uid: 0, gid: 0, group: "root" } } : {};
 
 describe("recover", async () => {
-  const found = await findPostgres(17);
-  if ("missing" in found) {
-    loud("recover", found.missing);
+  const result = await findPostgres(17);
+  if ("missing" in result) {
+    loud("recover", result.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
-  const { binaries } = found;
+  const { binaries } = result;
   let bed: TestBed;
   let sql: TestCluster["sql"];
   let first = "";
@@ -172,10 +172,10 @@ function labelOf(result: RunResult): string {
   return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
 }
 
-async function pgCtl(bed: TestBed, words: readonly string[]): Promise<RunResult> {
+async function pgCtl(bed: TestBed, args: readonly string[]): Promise<RunResult> {
   const { cluster } = bed;
   const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
-  const start = words[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
-  const all = [...words, "-D", cluster.dataPath, "-w", ...start];
-  return requireOk(`pg_ctl ${words.join(" ")}`, await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }));
+  const start = args[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
+  const all = [...args, "-D", cluster.dataPath, "-w", ...start];
+  return requireOk(`pg_ctl ${args.join(" ")}`, await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }));
 }

@@ -114,7 +114,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect(readFileSync(join(data, "old.conf"), "utf8")).toMatch(
       /^# Removed by pgBackRest restore on .{19} # recovery_target_name = 'long ago'\nwork_mem = '5MB'$/m,
     );
-    const found = await adopted(
+    const result = await adopted(
       data,
       async (cluster) => {
         await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
@@ -123,7 +123,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
       },
       {},
     );
-    expect(found).toEqual(["before first second", []]);
+    expect(result).toEqual(["before first second", []]);
   });
 
   test.each([
@@ -197,19 +197,19 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   });
 
   test("links and tablespaces go to the given paths", async () => {
-    const args = (place: string): string[] => [
+    const args = (location: string): string[] => [
       "--type=immediate",
-      `--tablespace-map-all=${join(place, "all")}`,
-      `--link-map=pg_wal=${join(place, "wal")}`,
-      `--link-map=pg_hba.conf=${join(place, "hba/pg_hba.conf")}`,
+      `--tablespace-map-all=${join(location, "all")}`,
+      `--link-map=pg_wal=${join(location, "wal")}`,
+      `--link-map=pg_hba.conf=${join(location, "hba/pg_hba.conf")}`,
     ];
-    const place = (name: string): string => {
+    const location = (name: string): string => {
       const path = join(bed.folder, "side", name);
       mkdirSync(path);
       giveTo(path, bed.cluster.user);
       return path;
     };
-    const [ours, theirs] = [place("ours"), place("theirs")];
+    const [ours, theirs] = [location("ours"), location("theirs")];
     const own = await bed.oursOk(["restore", "--repo=2", `--pg1-path=${join(ours, "data")}`, ...args(ours)]);
     await bed.stockOk(stock, ["restore", "--repo=2", `--pg1-path=${join(theirs, "data")}`, ...args(theirs)]);
     expect(own.stdout).toContain(`link 'pg_wal' to '${join(ours, "wal")}'`);
@@ -237,20 +237,27 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   });
 
   test.skipIf(!isRoot())("root restores every original owner", async () => {
-    const place = join(bed.folder, "side", "root");
-    mkdirSync(place, { mode: 0o755 });
+    const location = join(bed.folder, "side", "root");
+    mkdirSync(location, { mode: 0o755 });
     // Of root alone, as a new directory is: the server must be able to enter it afterwards.
-    mkdirSync(join(place, "space"), { mode: 0o700 });
-    const own = ["lock", "log", "spool"].map((name) => `--${name}-path=${join(place, name)}`);
-    for (const name of ["lock", "log", "spool"]) mkdirSync(join(place, name));
+    mkdirSync(join(location, "space"), { mode: 0o700 });
+    const own = ["lock", "log", "spool"].map((name) => `--${name}-path=${join(location, name)}`);
+    for (const name of ["lock", "log", "spool"]) mkdirSync(join(location, name));
     const result = await bed.ours(
-      ["restore", "--repo=2", `--pg1-path=${join(place, "data")}`, `--tablespace-map=space=${join(place, "space")}`, "--archive-mode=off", ...own],
+      [
+        "restore",
+        "--repo=2",
+        `--pg1-path=${join(location, "data")}`,
+        `--tablespace-map=space=${join(location, "space")}`,
+        "--archive-mode=off",
+        ...own,
+      ],
       { user: { name: "root", uid: 0, gid: 0, group: "root" } },
     );
     requireOk("restore", result);
     const { dataPath } = await restored({ by: null, repo: 2 });
-    expect(differences(tree(dataPath), tree(join(place, "data")))).toEqual([]);
-    await adopted(join(place, "data"), async (cluster) => {
+    expect(differences(tree(dataPath), tree(join(location, "data")))).toEqual([]);
+    await adopted(join(location, "data"), async (cluster) => {
       await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
       expect(await cluster.value("SELECT count(*) FROM history", [], "shop")).toBe("2000");
     });
@@ -258,14 +265,14 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
 
   test("a repository that fails in the middle is replaced by the other one", async () => {
     let stopped: Promise<void> | undefined;
-    const place = join(bed.folder, "side", "outage");
-    mkdirSync(place);
-    giveTo(place, bed.cluster.user);
+    const location = join(bed.folder, "side", "outage");
+    mkdirSync(location);
+    giveTo(location, bed.cluster.user);
     const result = await bed.ours(
       [
         "restore",
-        `--pg1-path=${join(place, "data")}`,
-        `--tablespace-map=space=${join(place, "space")}`,
+        `--pg1-path=${join(location, "data")}`,
+        `--tablespace-map=space=${join(location, "space")}`,
         "--archive-mode=off",
         "--log-level-console=detail",
       ],
@@ -280,18 +287,18 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     requireOk("restore", result);
     expect(result.stdout).toContain("repo1: restore backup set");
     expect(result.stdout).toContain("repo1 is now the last choice");
-    await adopted(join(place, "data"), async (cluster) => {
+    await adopted(join(location, "data"), async (cluster) => {
       await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
       expect(compareChecksums(await bed.cluster.tableChecksums(), await cluster.tableChecksums())).toEqual([]);
     });
   });
 
   test("a killed restore does not start, and continues with --delta", async () => {
-    const place = join(bed.folder, "side", "killed");
-    mkdirSync(place);
-    giveTo(place, bed.cluster.user);
-    const path = join(place, "data");
-    const options = ["restore", "--repo=2", `--pg1-path=${path}`, `--tablespace-map=space=${join(place, "space")}`, "--archive-mode=off"];
+    const location = join(bed.folder, "side", "killed");
+    mkdirSync(location);
+    giveTo(location, bed.cluster.user);
+    const path = join(location, "data");
+    const options = ["restore", "--repo=2", `--pg1-path=${path}`, `--tablespace-map=space=${join(location, "space")}`, "--archive-mode=off"];
     const abort = new AbortController();
     let lines = 0;
     const killed = await bed
@@ -388,7 +395,7 @@ function damage(data: string, bed: TestBed): void {
 
 /** Every file, directory and link below a folder, without what tells times and programs. */
 function tree(root: string): Map<string, string> {
-  const found = new Map<string, string>();
+  const result = new Map<string, string>();
   for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     const info = lstatSync(path);
@@ -396,21 +403,21 @@ function tree(root: string): Map<string, string> {
     // Node goes through links; what a tablespace holds is looked at where it is.
     if (/(^|\/)pg_tblspc\/\d+\//.test(name)) continue;
     const owner = `${(info.mode & 0o7777).toString(8)} ${info.uid}:${info.gid}`;
-    if (info.isSymbolicLink()) found.set(name, `link ${name.includes("pg_tblspc") ? "" : readlinkSync(path)}`);
-    else if (info.isDirectory()) found.set(name, `directory ${owner}`);
-    else if (entry.name === "postgresql.auto.conf" || entry.name === "old.conf" || entry.name.endsWith(".signal")) found.set(name, `file ${owner}`);
-    else found.set(name, `file ${owner} ${Math.floor(info.mtimeMs / 1000)} ${createHash("sha1").update(readFileSync(path)).digest("hex")}`);
+    if (info.isSymbolicLink()) result.set(name, `link ${name.includes("pg_tblspc") ? "" : readlinkSync(path)}`);
+    else if (info.isDirectory()) result.set(name, `directory ${owner}`);
+    else if (entry.name === "postgresql.auto.conf" || entry.name === "old.conf" || entry.name.endsWith(".signal")) result.set(name, `file ${owner}`);
+    else result.set(name, `file ${owner} ${Math.floor(info.mtimeMs / 1000)} ${createHash("sha1").update(readFileSync(path)).digest("hex")}`);
   }
-  return found;
+  return result;
 }
 
 function renamed(files: ReadonlyMap<string, string>, from: string, to: string): Map<string, string> {
   return new Map([...files].map(([name, text]) => [name, text.replaceAll(from, to)]));
 }
 
-function differences(expected: ReadonlyMap<string, string>, found: ReadonlyMap<string, string>): string[] {
-  return [...new Set([...expected.keys(), ...found.keys()])].sort().flatMap((name) => {
-    const [there, here] = [expected.get(name), found.get(name)];
+function differences(expected: ReadonlyMap<string, string>, result: ReadonlyMap<string, string>): string[] {
+  return [...new Set([...expected.keys(), ...result.keys()])].sort().flatMap((name) => {
+    const [there, here] = [expected.get(name), result.get(name)];
     if (there === here) return [];
     return [there === undefined ? `${name}: only here` : here === undefined ? `${name}: only there` : `${name}: ${there} there, ${here} here`];
   });

@@ -12,13 +12,13 @@ import { run, type RunResult } from "../../tools/parts/process";
 import { giveTo } from "../../tools/parts/users";
 
 describe("rollback", async () => {
-  const found = await findPostgres(15);
-  if ("missing" in found) {
-    loud("rollback", found.missing);
+  const result = await findPostgres(15);
+  if ("missing" in result) {
+    loud("rollback", result.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
-  const { binaries } = found;
+  const { binaries } = result;
   let bed: TestBed;
   let zfs: Zfs;
 
@@ -47,8 +47,8 @@ describe("rollback", async () => {
     await bed?.remove();
   });
 
-  const rollback = (...words: string[]): Promise<RunResult> =>
-    bed.ours(["rollback", ...words], { env: { PATH: `${zfs.bin}:${process.env["PATH"] ?? ""}` } });
+  const rollback = (...args: string[]): Promise<RunResult> =>
+    bed.ours(["rollback", ...args], { env: { PATH: `${zfs.bin}:${process.env["PATH"] ?? ""}` } });
 
   test("shows the fate of newer snapshots, and refuses impossible requests, with the server running", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
@@ -113,8 +113,8 @@ describe("rollback", async () => {
       giveTo(this.#stateFile, user);
     }
 
-    async run(words: readonly string[]): Promise<void> {
-      requireOk(`zfs ${words.join(" ")}`, await run(join(this.bin, "zfs"), [...words], { user: bed.cluster.user, cwd: bed.folder }));
+    async run(args: readonly string[]): Promise<void> {
+      requireOk(`zfs ${args.join(" ")}`, await run(join(this.bin, "zfs"), [...args], { user: bed.cluster.user, cwd: bed.folder }));
     }
 
     state(): { readonly datasets: Record<string, object>; readonly snapshots: { readonly name: string }[] } {

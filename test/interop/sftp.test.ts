@@ -30,7 +30,7 @@ describe("a repository on an SFTP server", async () => {
   /** The same repositories, repo2 as the directory that it is on the server. */
   let local: string;
 
-  const debts = async (): Promise<unknown[]> =>
+  const missingCounts = async (): Promise<unknown[]> =>
     parseInfo((await bed.oursOk(["info", "--output=json"])).stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
   const archived = async (): Promise<number> => Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
 
@@ -80,10 +80,10 @@ describe("a repository on an SFTP server", async () => {
     await writeSegments(bed, SEGMENTS);
     await waitFor("acknowledgement of all segments", 180_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
     expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
-    expect(await debts()).toEqual([0, SEGMENTS]);
+    expect(await missingCounts()).toEqual([0, SEGMENTS]);
     await server.start();
     expect((await bed.oursOk(["heal"])).stdout).toContain(`repo2: ${SEGMENTS} WAL file(s) copied`);
-    expect(await debts()).toEqual([0, 0]);
+    expect(await missingCounts()).toEqual([0, 0]);
   });
 
   test("is extended by stock and by ours in turns, and restored by either", async () => {

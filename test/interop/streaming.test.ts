@@ -13,7 +13,7 @@ import { formatLsn, lsnOfSegment, parseLsn } from "../../runtime/format/wal/walS
 import { sleep, waitFor } from "../../tools/parts/process";
 import { S3Server } from "../../tools/parts/s3Server";
 import { TestCluster } from "../../tools/parts/testCluster";
-import { agentPlace, AgentProcess, archiveCommandOf } from "../harness/agentProcess";
+import { agentPaths, AgentProcess, archiveCommandOf } from "../harness/agentProcess";
 import { seededRandom } from "../harness/context";
 import { findParts, s3Kind } from "../harness/interopParts";
 import { requireOk, type RestoreOptions, TestBed } from "../harness/testBed";
@@ -37,13 +37,13 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     test.skip("a part is missing", () => undefined);
     return;
   }
-  const place = agentPlace();
+  const paths = agentPaths();
   let server: S3Server;
   let bed: TestBed;
   let agent: AgentProcess;
 
-  const startAgent = (configPath = bed.configPath, at = place): Promise<AgentProcess> =>
-    AgentProcess.start({ place: at, runtime: bed.runtime, configPath, stanza: bed.stanza });
+  const startAgent = (configPath = bed.configPath, at = paths): Promise<AgentProcess> =>
+    AgentProcess.start({ paths: at, runtime: bed.runtime, configPath, stanza: bed.stanza });
   /** Positions up to which the repositories have everything, by the agent's word; 0 for nothing. */
   const streamed = async (asked = agent): Promise<bigint[]> => {
     const { stdout, stderr } = await asked.ask(bed.cluster.dataPath, ["status"]);
@@ -56,7 +56,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       binaries: parts.binaries,
       repos: [{ compressType: "zst" }, { s3: server, compressType: "lz4", encrypted: true }],
       acknowledge: "any",
-      settings: { archive_command: archiveCommandOf(place) },
+      settings: { archive_command: archiveCommandOf(paths) },
       global: { "archive-timeout": "20", "io-timeout": "10" },
     });
     bed.writeVariant(bed.configPath, { settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } } });
@@ -71,7 +71,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await agent?.stop("SIGKILL");
     await bed?.remove();
     await server?.remove();
-    rmSync(place.folder, { recursive: true, force: true });
+    rmSync(paths.folder, { recursive: true, force: true });
   });
 
   test(`${kills} primaries die with their disks: the lost time never exceeds the interval and the upload`, {
@@ -158,8 +158,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       return (JSON.parse(stdout) as { repos: { key: number; stream: { at: number; behind: number; lsn: string } | null }[] }).repos;
     };
     const repos = await waitFor("what the agent tells", 60_000, async () => {
-      const found = await state();
-      return found.every(({ stream }) => stream !== null && parseLsn(stream.lsn) >= lsn) ? found : null;
+      const result = await state();
+      return result.every(({ stream }) => stream !== null && parseLsn(stream.lsn) >= lsn) ? result : null;
     });
     for (const { stream } of repos) expect(Math.abs(Date.now() / 1000 - (stream?.at ?? 0))).toBeLessThan(60);
     const [info] = JSON.parse((await bed.oursOk(["info", "--output=json"])).stdout) as { repo: { "wal-stream"?: { lsn: string } }[] }[];
@@ -198,9 +198,9 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await agent.stop();
     const before = agent.log().length;
     agent = await startAgent(plain);
-    const told = (): string => agent.log().slice(before);
-    await waitFor("the agent's word", 60_000, async () => (/WARN: WAL is not streamed: .*permission denied/.test(told()) ? true : null));
-    expect(told()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+    const reported = (): string => agent.log().slice(before);
+    await waitFor("the agent's word", 60_000, async () => (/WARN: WAL is not streamed: .*permission denied/.test(reported()) ? true : null));
+    expect(reported()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
     await bed.archiveAll();
     const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
     expect(`${stdout}${stderr}`.match(/ streamed=none stream-error=056 /g)).toHaveLength(2);
@@ -254,7 +254,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   // The last one: it takes the primary away.
   test.runIf(isWhole)("a standby is streamed from only once it is promoted, and then at once", async () => {
     const standby = await bed.cluster.createStandby({ archive_command: "false" });
-    const second = agentPlace();
+    const second = agentPaths();
     const config = bed.variant("standby", {
       settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } },
       stanza: { "pg1-path": standby.dataPath, "pg1-socket-path": standby.socketPath, "pg1-port": String(standby.port) },
@@ -320,7 +320,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   async function loadUntilKilled(
     firstId: number,
     durationMs: number,
-    moment: number,
+    time: number,
   ): Promise<{ readonly commits: Commit[]; readonly delaysMs: number[]; readonly idleMs: number; readonly killedAtMs: number }> {
     await waitFor("the stream", 120_000, async () => ((await streamed()).filter((lsn) => lsn > 0n).length === 2 ? true : null));
     // When nothing has come for an interval, what comes is shipped at once: that takes what an upload takes.
@@ -356,7 +356,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     // A machine that is busy with other things ships slowly: how slowly has to be known.
     await waitFor("two measured delays", 60_000, async () => (delaysMs.length >= 2 ? true : null), 10);
     // Not always right behind a shipment.
-    await sleep(moment * INTERVAL_MS);
+    await sleep(time * INTERVAL_MS);
     const killedAtMs = performance.now();
     // What is on its way takes at least so long; the long form wants a machine that has nothing else to do, and does without.
     if (!LONG) delaysMs.push(Math.min(killedAtMs - pendingSinceMs, 10_000));

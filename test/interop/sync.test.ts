@@ -118,8 +118,8 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
 
   test("a dry run lists the missing files and writes nothing", async () => {
     if (server === undefined) for (const name of ["archive", "backup", "pgbackstop"]) rmSync(join(bed.repoPath(2), name), { recursive: true });
-    const told = await bed.oursOk([...SYNC, "--dry-run"]);
-    for (const label of await labels(1)) expect(told.stdout).toContain(`[DRY-RUN] repo2: copied backup ${label} from repo1`);
+    const reported = await bed.oursOk([...SYNC, "--dry-run"]);
+    for (const label of await labels(1)) expect(reported.stdout).toContain(`[DRY-RUN] repo2: copied backup ${label} from repo1`);
     if (server !== undefined) expect(await labels(2)).toEqual([]);
     else expect(readdirSync(bed.repoPath(2))).toEqual([]);
   });

@@ -19,7 +19,7 @@ const SELF = "test/interop/troubleshooting.test.ts";
 const ENTRIES = readGuide().filter(({ shownBy }) => shownBy.some(({ file }) => file === SELF));
 
 /** One entry under way: the configuration that commands see, and what the guide's `<placeholders>` stand for beyond its message. */
-interface Scene {
+interface Setting {
   readonly bed: TestBed;
   /** Null is the bed's own. */
   config: string | null;
@@ -28,26 +28,26 @@ interface Scene {
 
 interface Reproduction {
   /** Makes the fault; gives all that a user would look at. */
-  fault(scene: Scene): Promise<string>;
+  fault(setting: Setting): Promise<string>;
   /** What the prose of the fix asks for, before its commands. */
-  mend?(scene: Scene): void | Promise<void>;
+  mend?(setting: Setting): void | Promise<void>;
   /** Throws when it does not work now. */
-  works?(scene: Scene, printed: string): void | Promise<void>;
+  works?(setting: Setting, printed: string): void | Promise<void>;
 }
 
 const printedBy = (result: RunResult): string => `${result.stdout}\n${result.stderr}`;
-const useOwn = (scene: Scene): void => void (scene.config = null);
+const useOwn = (setting: Setting): void => void (setting.config = null);
 
 /** A run with a changed configuration, which the commands of the guide see too until it is mended. */
 const changed =
   (name: string, variant: Variant, args: readonly string[]) =>
-  async (scene: Scene): Promise<string> => {
-    scene.config = scene.bed.variant(name, variant);
-    return printedBy(await scene.bed.ours(args, { config: scene.config }));
+  async (setting: Setting): Promise<string> => {
+    setting.config = setting.bed.variant(name, variant);
+    return printedBy(await setting.bed.ours(args, { config: setting.config }));
   };
 
 /** A backup that waits for PostgreSQL's next regular checkpoint; it goes on while others work. */
-async function waitingBackup({ bed }: Scene): Promise<{ readonly seen: string; readonly end: Promise<RunResult> }> {
+async function waitingBackup({ bed }: Setting): Promise<{ readonly seen: string; readonly end: Promise<RunResult> }> {
   await bed.cluster.sql("CREATE TABLE dirty AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 60000) g");
   await bed.cluster.sql("DROP TABLE IF EXISTS dirty_before");
   await bed.cluster.sql("ALTER TABLE dirty RENAME TO dirty_before");
@@ -57,7 +57,7 @@ async function waitingBackup({ bed }: Scene): Promise<{ readonly seen: string; r
   return { seen, end };
 }
 
-const labels = async ({ bed }: Scene, key: number): Promise<string[]> => {
+const labels = async ({ bed }: Setting, key: number): Promise<string[]> => {
   const info = parseInfo((await bed.ours(["info", "--output=json"])).stdout) as {
     backup: readonly { label: string; database: { "repo-key": number } }[];
   };
@@ -119,11 +119,11 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
       bed.writeVariant(bed.configPath, { global: { "repo1-path": empty } });
       return printedBy(await bed.ours(["backup", "--type=full", "--repo=1"]));
     },
-    works: async (scene) => {
-      expect(await labels(scene, 1)).toHaveLength(1);
-      scene.bed.writeVariant(scene.bed.configPath, {});
+    works: async (setting) => {
+      expect(await labels(setting, 1)).toHaveLength(1);
+      setting.bed.writeVariant(setting.bed.configPath, {});
       // What went to the other directory is missing in the bed's own.
-      await scene.bed.oursOk(["heal"]);
+      await setting.bed.oursOk(["heal"]);
     },
   },
   "permission-denied": {
@@ -147,48 +147,48 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
     },
   },
   "lock-held": {
-    fault: async (scene) => {
-      held = (await waitingBackup(scene)).end;
-      return printedBy(await scene.bed.ours(["backup"]));
+    fault: async (setting) => {
+      held = (await waitingBackup(setting)).end;
+      return printedBy(await setting.bed.ours(["backup"]));
     },
     works: async () => expect((await held)?.exitCode).not.toBe(0),
   },
   "checkpoint-wait": {
-    fault: async (scene) => {
-      const { seen, end } = await waitingBackup(scene);
+    fault: async (setting) => {
+      const { seen, end } = await waitingBackup(setting);
       held = end;
       return seen;
     },
     works: async () => expect((await held)?.exitCode).toBe(0),
   },
   "backup-kept": {
-    fault: async (scene) => {
-      await scene.bed.oursOk(["backup", "--type=incr"]);
-      scene.values.set("label", (await labels(scene, 1)).at(-1) ?? "");
-      return changed("by-time", { global: { "repo1-retention-full-type": "time", "repo1-retention-full": "7" } }, ["expire"])(scene);
+    fault: async (setting) => {
+      await setting.bed.oursOk(["backup", "--type=incr"]);
+      setting.values.set("label", (await labels(setting, 1)).at(-1) ?? "");
+      return changed("by-time", { global: { "repo1-retention-full-type": "time", "repo1-retention-full": "7" } }, ["expire"])(setting);
     },
-    works: async (scene) => expect(await labels(scene, 1)).not.toContain(scene.values.get("label")),
+    works: async (setting) => expect(await labels(setting, 1)).not.toContain(setting.values.get("label")),
   },
   "wal-kept": {
     fault: async ({ bed }) => printedBy(await bed.ours(["expire"])),
-    mend: (scene) => void (scene.config = scene.bed.variant("kept", { global: { "repo1-retention-full": "1", "repo2-retention-full": "2" } })),
+    mend: (setting) => void (setting.config = setting.bed.variant("kept", { global: { "repo1-retention-full": "1", "repo2-retention-full": "2" } })),
     works: async (_, printed) => expect(printed).toMatch(/repo1: 18-1 remove archive, start = /),
   },
   "repository-grows": {
     fault: async ({ bed }) => printedBy(await bed.ours(["expire"])),
-    mend: (scene) => void (scene.config = scene.bed.variant("grown", { global: { "repo1-retention-full": "1", "repo2-retention-full": "1" } })),
-    works: async (scene, printed) => {
-      expect(await labels(scene, 1)).toHaveLength(1);
+    mend: (setting) => void (setting.config = setting.bed.variant("grown", { global: { "repo1-retention-full": "1", "repo2-retention-full": "1" } })),
+    works: async (setting, printed) => {
+      expect(await labels(setting, 1)).toHaveLength(1);
       expect(printed).not.toContain("may run out of space");
     },
   },
   "slow-restore": {
-    fault: async (scene) => {
-      const side = join(scene.bed.folder, "side", "slow");
+    fault: async (setting) => {
+      const side = join(setting.bed.folder, "side", "slow");
       mkdirSync(side, { mode: 0o700 });
-      giveTo(side, scene.bed.cluster.user);
-      scene.values.set("side", side);
-      return printedBy(await scene.bed.ours(["restore", `--pg1-path=${side}`, "--archive-mode=off", "--process-max=1"]));
+      giveTo(side, setting.bed.cluster.user);
+      setting.values.set("side", side);
+      return printedBy(await setting.bed.ours(["restore", `--pg1-path=${side}`, "--archive-mode=off", "--process-max=1"]));
     },
     works: async ({ values }, printed) => {
       expect(existsSync(join(values.get("side") ?? "", "global", "pg_control"))).toBe(true);
@@ -196,17 +196,17 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
     },
   },
   "metrics-stale": {
-    fault: async (scene) => {
-      const directory = join(scene.bed.folder, "side", "node-exporter");
-      scene.values.set("directory", directory);
-      return printedBy(await scene.bed.ours(["metrics", `--output-file=${directory}/pgbackstop.prom`]));
+    fault: async (setting) => {
+      const directory = join(setting.bed.folder, "side", "node-exporter");
+      setting.values.set("directory", directory);
+      return printedBy(await setting.bed.ours(["metrics", `--output-file=${directory}/pgbackstop.prom`]));
     },
     works: ({ values }) => expect(readFileSync(`${values.get("directory") ?? ""}/pgbackstop.prom`, "utf8")).toContain("pgbackrest_"),
   },
 };
 
 /** One line as people type it: `pgbackstop …` and `psql -c "…"` of this bed, and anything else by a shell, as PostgreSQL's account. */
-async function shell({ bed, config }: Scene, line: string): Promise<RunResult> {
+async function shell({ bed, config }: Setting, line: string): Promise<RunResult> {
   const sql = /^psql -c "(.*)"$/.exec(line)?.[1];
   if (sql !== undefined) {
     const rows = await bed.cluster.sql(sql);
@@ -214,8 +214,8 @@ async function shell({ bed, config }: Scene, line: string): Promise<RunResult> {
     const stdout = rows.map((row) => Object.values(row).map(shown).join(" | ")).join("\n");
     return { exitCode: 0, stdout, stderr: "", elapsedMs: 0 };
   }
-  const words = line.split(" ");
-  if (words[0] === "pgbackstop") return bed.ours(words.slice(1), config === null ? {} : { config });
+  const args = line.split(" ");
+  if (args[0] === "pgbackstop") return bed.ours(args.slice(1), config === null ? {} : { config });
   return run("/bin/sh", ["-c", line], { user: bed.cluster.user, cwd: bed.folder, timeoutMs: 60_000 });
 }
 
@@ -224,11 +224,11 @@ function filled(line: string, values: ReadonlyMap<string, string>): string {
 }
 
 /** What was printed by the fix. */
-async function applyFix(scene: Scene, entry: GuideEntry): Promise<string> {
+async function applyFix(setting: Setting, entry: GuideEntry): Promise<string> {
   let printed = "";
   for (const line of entry.fix) {
-    const command = filled(line, scene.values);
-    const result = requireOk(command, await shell(scene, command));
+    const command = filled(line, setting.values);
+    const result = requireOk(command, await shell(setting, command));
     printed += printedBy(result);
   }
   return printed;
@@ -269,22 +269,22 @@ describe("the troubleshooting guide", async () => {
   test.each(ENTRIES.map((entry) => [entry.anchor, entry] as const))("each entry: %s", async (anchor, entry) => {
     const reproduction = REPRODUCTIONS[anchor];
     if (reproduction === undefined) throw new Error(`nothing reproduces ${anchor}`);
-    const scene: Scene = { bed, config: null, values: new Map() };
-    const seen = await reproduction.fault(scene);
+    const setting: Setting = { bed, config: null, values: new Map() };
+    const seen = await reproduction.fault(setting);
     for (const { text } of entry.quotes) {
-      const found = findQuote(seen, text);
-      expect(found === null ? seen : text, `${anchor} quotes`).toBe(text);
-      for (const [name, value] of found ?? []) scene.values.set(name, value);
+      const result = findQuote(seen, text);
+      expect(result === null ? seen : text, `${anchor} quotes`).toBe(text);
+      for (const [name, value] of result ?? []) setting.values.set(name, value);
     }
     if (TROUBLESHOOTING_ANCHORS.includes(anchor)) expect(seen).toContain("HINT: see troubleshooting: ");
     for (const line of entry.look) {
-      const command = filled(line, scene.values);
+      const command = filled(line, setting.values);
       // A fault may end it; words that nobody knows may not.
-      expect([127, 30, 31, 32, 48], command).not.toContain((await shell(scene, command)).exitCode);
+      expect([127, 30, 31, 32, 48], command).not.toContain((await shell(setting, command)).exitCode);
     }
-    await reproduction.mend?.(scene);
-    const printed = await applyFix(scene, entry);
-    await reproduction.works?.(scene, printed);
+    await reproduction.mend?.(setting);
+    const printed = await applyFix(setting, entry);
+    await reproduction.works?.(setting, printed);
     if (!entry.fix.includes("pgbackstop check")) await bed.oursOk(["check"]);
   });
 });

@@ -90,8 +90,8 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     const lease = join(bed.repoPath(1), "pgbackstop/main/lease");
     const isHeld = (name: string): boolean => /"verb":"backup".*"held"/.test(readFileSync(join(lease, name), "utf8"));
     await waitFor("a lease", 30_000, async () => (readdirSync(lease).some((name) => /^\d+\.json$/.test(name) && isHeld(name)) ? true : null));
-    const words = ["backup", "--no-online", "--force", "--type=full", "--repo=1"];
-    const refused = await bed.ours(words, { config: other });
+    const args = ["backup", "--no-online", "--force", "--type=full", "--repo=1"];
+    const refused = await bed.ours(args, { config: other });
     expect(first.isRunning(), first.log()).toBe(true);
     expect(refused.exitCode).toBe(50);
     expect(refused.stdout).toMatch(
@@ -99,7 +99,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     );
     expect(refused.elapsedMs).toBeLessThan(30_000);
     await first.stop("SIGTERM");
-    const next = await bed.oursOk([...words, "--no-expire-auto"], { config: other });
+    const next = await bed.oursOk([...args, "--no-expire-auto"], { config: other });
     expect(next.stdout).not.toContain("waiting up to");
   }, 120_000);
 

@@ -14,7 +14,7 @@ import { barmanImages } from "../harness/kubernetes/images";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
-import { createStores, exposeStores, placeIn } from "../harness/kubernetes/stores";
+import { createStores, exposeStores, repositoryIn } from "../harness/kubernetes/stores";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const SEGMENTS = 300;
@@ -68,7 +68,7 @@ describe.skipIf(!LONG)("a backlog of WAL", { timeout: ENGINE_MS }, async () => {
             storageGiB: 10,
             parameters: { shared_buffers: "32MB", max_wal_size: "8GB" },
             archiveTimeoutSeconds: 3600,
-            repositories: { repo1: placeIn(server, `/${name}`, 7) },
+            repositories: { repo1: repositoryIn(server, `/${name}`, 7) },
             schedules: { full: { cron: "0 3 * * 0", immediate: false } },
             silence: { PB003: "one place to measure", PB042: "no drill here" },
           }),

@@ -43,7 +43,7 @@ describe("a cluster's backup as part of an update", async () => {
   }
   const { api, cli, provider } = parts;
   let server: ApiServer;
-  let place: ProgramFolder;
+  let programFolder: ProgramFolder;
   let outcome: object;
   const ended = new AbortController();
   let operator: Promise<void>;
@@ -70,18 +70,18 @@ describe("a cluster's backup as part of an update", async () => {
     await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } }]);
     const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-now-")), { cli, passphrase: "only for this test" });
     const path = [prepared.env["PATH"], dirname(provider)].join(delimiter);
-    place = { ...prepared, env: { ...prepared.env, PATH: path, KUBECONFIG: server.kubeconfig } };
+    programFolder = { ...prepared, env: { ...prepared.env, PATH: path, KUBECONFIG: server.kubeconfig } };
     operator = endBackups();
   });
   afterAll(async () => {
     ended.abort();
     await operator;
     await server?.stop();
-    rmSync(place?.folder ?? "", { recursive: true, force: true });
+    rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
   });
 
   function openBackup(version: string): Promise<Stack> {
-    return openStack(place, "now", async () => {
+    return openStack(programFolder, "now", async () => {
       const spec = { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "pgbackstop.example.net" } };
       const cluster = { namespace: NAMESPACE, clusterName: "orders", backups: { full: [spec] } };
       return { label: new BackupNow("before", { cluster, triggers: [version] }).label };

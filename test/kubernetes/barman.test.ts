@@ -22,7 +22,7 @@ import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubect
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
-import { createStores, exposeStores, placeIn, segmentsOf } from "../harness/kubernetes/stores";
+import { createStores, exposeStores, repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
 
 /** Of the cluster that moves. */
 const ARCHIVE_TIMEOUT_S = 5;
@@ -51,7 +51,7 @@ describe("a cluster with Barman's plugin", async () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const barmanPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo1: placeIn(old, path, 30) });
+  const barmanRepositories = (path: string): CnpgClusterArgs["repositories"] => ({ repo1: repositoryIn(old, path, 30) });
   const silence = (engine: CnpgClusterArgs["engine"]): Record<string, string> =>
     engine === "runtime"
       ? { PB007: "no encryption here", PB030: "no off-site copy here", PB042: "no drill here" }
@@ -60,7 +60,7 @@ describe("a cluster with Barman's plugin", async () => {
     namespace: "default",
     engine: "barman-cloud",
     operatorVersion: "1.30.0",
-    repositories: barmanPlaces("/barman"),
+    repositories: barmanRepositories("/barman"),
     schedules: { full: { cron: "0 3 * * 0" } },
     storageGiB: 1,
     parameters: { shared_buffers: "32MB" },
@@ -104,14 +104,14 @@ describe("a cluster with Barman's plugin", async () => {
         for (const command of commands) {
           if (command === "pulumi up") {
             await apply(() => {
-              const { at: target, ca } = placeIn(old, "/restored", 30);
-              const words = { CnpgRestore, orders: orders(), other: { target }, ca };
-              (runInThisContext(`({ ${Object.keys(words).join(", ")} }) => { ${text} }`) as (given: typeof words) => void)(words);
+              const { at: target, ca } = repositoryIn(old, "/restored", 30);
+              const args = { CnpgRestore, orders: orders(), other: { target }, ca };
+              (runInThisContext(`({ ${Object.keys(args).join(", ")} }) => { ${text} }`) as (given: typeof args) => void)(args);
             });
             continue;
           }
-          const said = await lab.shell(command, { timeoutMs: 400_000 });
-          expect([command, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([command, 0, ""]);
+          const output = await lab.shell(command, { timeoutMs: 400_000 });
+          expect([command, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([command, 0, ""]);
         }
     }
   };
@@ -128,7 +128,10 @@ describe("a cluster with Barman's plugin", async () => {
 
   describe("moves to our engine under writes", () => {
     /** Keys that Barman's place does not have: its Secret stays as it is while instances still use it. */
-    const ourPlaces = (path: string): CnpgClusterArgs["repositories"] => ({ repo2: placeIn(first, path, 14), repo3: placeIn(second, path, 14) });
+    const ourRepositories = (path: string): CnpgClusterArgs["repositories"] => ({
+      repo2: repositoryIn(first, path, 14),
+      repo3: repositoryIn(second, path, 14),
+    });
     const segmentsHeld = (server: S3Server): string[] => segmentsOf(server, "ours");
     const fullBackupsOf = (server: S3Server): string[] =>
       readdirSync(join(server.bucketPath, "ours", "backup", "orders")).filter((name) =>
@@ -176,7 +179,7 @@ describe("a cluster with Barman's plugin", async () => {
     test("to two repositories, without losing a segment between the two archives", async () => {
       await installPlugin(lab, OPERATOR_NAMESPACE);
       const before = (await renderedObjects(() => orders())) as KubernetesObject[];
-      const after = await apply(() => orders({ engine: "runtime", repositories: ourPlaces("/ours") }));
+      const after = await apply(() => orders({ engine: "runtime", repositories: ourRepositories("/ours") }));
       // As an update does at its end, while instances are still replaced.
       const nameOf = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.name}`;
       const gone = before.map(nameOf).filter((name) => !after.map(nameOf).includes(name));
@@ -222,9 +225,9 @@ describe("a cluster with Barman's plugin", async () => {
         await runOk(join(parts.barman.programs, "barman-cloud-wal-archive"), [...to, join(folder, name)], { env: { ...env, PATH: path } });
       }
       await apply(() => {
-        const from = { engine: "barman-cloud", stanza: "orders", repositories: barmanPlaces("/barman") } as const;
+        const from = { engine: "barman-cloud", stanza: "orders", repositories: barmanRepositories("/barman") } as const;
         const source = { ...from, target: { time: window.time } };
-        void new CnpgRestore("between", { ...common({ engine: "runtime", repositories: ourPlaces("/between") }), source });
+        void new CnpgRestore("between", { ...common({ engine: "runtime", repositories: ourRepositories("/between") }), source });
       });
       await lab.kubectl.waitForCondition(CLUSTERS, "between", "Ready");
       const ids = await salesOf("between-1");
@@ -246,8 +249,8 @@ describe("a cluster with Barman's plugin", async () => {
       for (const server of [first, second]) await expect.poll(() => segmentsHeld(server), { timeout: 180_000 }).toContain(last);
       expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
       await apply(() => {
-        const source = { stanza: "orders", repositories: ourPlaces("/ours"), from: ["repo3"] };
-        void new CnpgRestore("moved", { ...common({ engine: "runtime", repositories: ourPlaces("/moved") }), source });
+        const source = { stanza: "orders", repositories: ourRepositories("/ours"), from: ["repo3"] };
+        void new CnpgRestore("moved", { ...common({ engine: "runtime", repositories: ourRepositories("/moved") }), source });
       });
       await lab.kubectl.waitForCondition(CLUSTERS, "moved", "Ready");
       expect(await sql("moved-1", sum)).toBe(await sql(pod, sum));
@@ -261,8 +264,8 @@ describe("a cluster with Barman's plugin", async () => {
       const isBarmans = async (): Promise<boolean> => barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);
       await expect.poll(isBarmans, { timeout: 240_000 }).toBe(true);
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
-      const found = await lab.kubectl.find(CLUSTERS, "orders");
-      expect(conditionOf(found ?? {}, "ContinuousArchiving")?.status).toBe("True");
+      const result = await lab.kubectl.find(CLUSTERS, "orders");
+      expect(conditionOf(result ?? {}, "ContinuousArchiving")?.status).toBe("True");
       const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { name: "back", namespace: "default" } };
       const spec = { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io" } };
       await lab.kubectl.apply([{ ...backup, spec }]);
@@ -276,7 +279,7 @@ describe("a cluster with Barman's plugin", async () => {
 function gapsIn(segments: readonly string[], from: string): string[] {
   const numberOf = (name: string): number => Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
   const there = new Set(segments.map(numberOf));
-  const found: string[] = [];
-  for (let number = numberOf(from); number <= Math.max(...there); number++) if (!there.has(number)) found.push(number.toString(16));
-  return found;
+  const result: string[] = [];
+  for (let number = numberOf(from); number <= Math.max(...there); number++) if (!there.has(number)) result.push(number.toString(16));
+  return result;
 }

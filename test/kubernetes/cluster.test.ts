@@ -11,11 +11,11 @@ import { conditionOf } from "../harness/kubernetes/kubectl";
 import { labParts } from "../harness/kubernetes/parts";
 
 const CNPG = "postgresql.cnpg.io/v1";
-const place = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
+const metadata = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
 const cluster = (name: string, more: object = {}): object => ({
   apiVersion: CNPG,
   kind: "Cluster",
-  metadata: place(name),
+  metadata: metadata(name),
   spec: {
     instances: 1,
     imageName: POSTGRES_IMAGE,
@@ -64,7 +64,7 @@ describe("CloudNativePG", async () => {
     const backup = (schedule: string): object => ({
       apiVersion: CNPG,
       kind: "ScheduledBackup",
-      metadata: place("nightly"),
+      metadata: metadata("nightly"),
       spec: { schedule, cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "toy.example" } },
     });
     const archivers = [
@@ -81,14 +81,14 @@ describe("CloudNativePG", async () => {
   test("the kubelet's double runs sidecars, renews secrets, and lets pods reach a server of the test", async () => {
     const address = await lab.expose("outside", (outside.address() as AddressInfo).port);
     const url = `http://${address}:${(outside.address() as AddressInfo).port}/`;
-    const secret = (text: string): object => ({ apiVersion: "v1", kind: "Secret", metadata: place("words"), stringData: { word: text } });
+    const secret = (text: string): object => ({ apiVersion: "v1", kind: "Secret", metadata: metadata("words"), stringData: { word: text } });
     const program = `process.on("SIGTERM", () => process.exit(0)); fetch("${url}").then((r) => r.text()).then((t) => { console.log(t); setInterval(() => 0, 1000); })`;
     await lab.kubectl.apply([
       secret("first"),
       {
         apiVersion: "v1",
         kind: "Pod",
-        metadata: place("reader"),
+        metadata: metadata("reader"),
         spec: {
           terminationGracePeriodSeconds: 1,
           securityContext: { runAsUser: 26, fsGroup: 26 },

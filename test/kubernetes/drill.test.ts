@@ -62,7 +62,7 @@ describe("drills of a cluster", async () => {
     stack = await startComponentLab(parts, "drill");
     lab = stack.lab;
     hooks = await startWebServer();
-    await tellTo(hooks);
+    await notifyAt(hooks);
     await stack.declare(() => declared());
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
     await sql("create table heartbeat (at timestamptz)");
@@ -75,7 +75,7 @@ describe("drills of a cluster", async () => {
   });
 
   /** As a user lays it down: a Secret, and whoever listens as a Service. */
-  const tellTo = async ({ origin }: WebServer): Promise<void> => {
+  const notifyAt = async ({ origin }: WebServer): Promise<void> => {
     const port = Number(new URL(origin).port);
     await lab.expose("hooks", port);
     const at = `http://hooks.default.svc:${port}`;
@@ -86,7 +86,7 @@ describe("drills of a cluster", async () => {
     const metadata = { name: "whom", namespace: "default" };
     await lab.kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata, stringData: { "notify.json": JSON.stringify({ version: 1, targets }) } }]);
   };
-  interface Told {
+  interface Message {
     readonly event: string;
     readonly ok: boolean;
     readonly unit: string;
@@ -94,9 +94,9 @@ describe("drills of a cluster", async () => {
     readonly lines: readonly string[];
   }
   /** What was told since it was last asked, of one drill. */
-  const takeTold = (drill: string): { readonly messages: readonly Told[]; readonly pings: readonly string[] } => {
+  const takeMessages = (drill: string): { readonly messages: readonly Message[]; readonly pings: readonly string[] } => {
     const taken = hooks.requests.splice(0);
-    const messages = taken.flatMap(({ body, path }) => (path.startsWith("/hook/") ? [JSON.parse(body) as Told] : []));
+    const messages = taken.flatMap(({ body, path }) => (path.startsWith("/hook/") ? [JSON.parse(body) as Message] : []));
     const pings = taken.flatMap(({ path }) => (path.startsWith("/ping/") ? [path.slice(`/ping/${ADDRESS}`.length)] : []));
     return { messages: messages.filter(({ unit }) => unit === `orders-drill-${drill}`), pings };
   };
@@ -143,14 +143,14 @@ describe("drills of a cluster", async () => {
     return endOf(job, repo);
   };
   const leftOf = async (cluster: string): Promise<string[]> => {
-    const found = await Promise.all(
+    const result = await Promise.all(
       [CLUSTERS, "pods", "persistentvolumeclaims", "jobs", "secrets"].map(async (kind) =>
         (await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>(kind, "default")).filter(
           ({ metadata }) => metadata.labels?.["cnpg.io/cluster"] === cluster || (kind === CLUSTERS && metadata.name === cluster),
         ),
       ),
     );
-    return found.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    return result.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`);
   };
 
   /** Knocks at the throw-away's Service from a pod, and notes when somebody was let in. */
@@ -214,8 +214,8 @@ describe("drills of a cluster", async () => {
       ),
     ).toBe("as measured");
     expect(await leftOf(HEALTHY)).toEqual([]);
-    const { messages, pings } = takeTold("healthy");
-    expect(messages.map((told) => `${told.event} ${told.ok} ${told.host}`).sort()).toEqual([
+    const { messages, pings } = takeMessages("healthy");
+    expect(messages.map((message) => `${message.event} ${message.ok} ${message.host}`).sort()).toEqual([
       "drill true default/orders",
       "start true default/orders",
       "success true default/orders",
@@ -230,17 +230,16 @@ describe("drills of a cluster", async () => {
   });
 
   test("its account has the rights that a drill needs, by object name if Kubernetes supports that", async () => {
-    const may = async (...words: readonly string[]): Promise<boolean> =>
-      (await lab.kubectl.run(["auth", "can-i", ...words, "-n", "default", "--as=system:serviceaccount:default:orders-drill"])).stdout.trim() ===
-      "yes";
-    for (const words of [
+    const may = async (...args: readonly string[]): Promise<boolean> =>
+      (await lab.kubectl.run(["auth", "can-i", ...args, "-n", "default", "--as=system:serviceaccount:default:orders-drill"])).stdout.trim() === "yes";
+    for (const args of [
       ["create", CLUSTERS],
       ["delete", `${CLUSTERS}/${HEALTHY}`],
       ["get", `secrets/${HEALTHY}-superuser`],
       ["get", `${CLUSTERS}/orders`],
     ])
-      expect([words, await may(...words)]).toEqual([words, true]);
-    for (const words of [
+      expect([args, await may(...args)]).toEqual([args, true]);
+    for (const args of [
       ["delete", `${CLUSTERS}/orders`],
       ["update", `${CLUSTERS}/${HEALTHY}`],
       ["patch", `${CLUSTERS}/orders`],
@@ -251,21 +250,21 @@ describe("drills of a cluster", async () => {
       ["get", "pods"],
       ["create", "pods/exec"],
     ])
-      expect([words, await may(...words)]).toEqual([words, false]);
+      expect([args, await may(...args)]).toEqual([args, false]);
   });
 
   test("one that costs more than allowed does not start", async () => {
     const lines = documentedLines("small", "small-1");
-    const said = await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS });
-    expect([said.exitCode, said.stdout]).toEqual([1, expect.stringMatching(/drill \S+ of repo\d: FAILED/)]);
+    const output = await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS });
+    expect([output.exitCode, output.stdout]).toEqual([1, expect.stringMatching(/drill \S+ of repo\d: FAILED/)]);
     // The last line tells one that has passed, too.
     expect((await lab.shell(["job=healthy-1", lines.at(-1)].join("\n"))).exitCode).toBe(0);
     const { ok, record } = await endOf("small-1", 1);
     expect(ok).toBe(false);
     expect(record.failures).toEqual([expect.objectContaining({ where: "choose", code: 122, message: expect.stringContaining("allowed are") })]);
     expect(record.phases.map(({ name }) => name)).not.toContain("restore");
-    const { messages, pings } = takeTold("small");
-    expect(messages.map((told) => `${told.event} ${told.ok}`).sort()).toEqual(["drill false", "failure false", "start true"]);
+    const { messages, pings } = takeMessages("small");
+    expect(messages.map((message) => `${message.event} ${message.ok}`).sort()).toEqual(["drill false", "failure false", "start true"]);
     expect(messages.find(({ event }) => event === "failure")?.lines).toContain("log: kubectl logs -n default job/small-1");
     // Somebody else's business.
     expect(pings).toEqual([]);
@@ -305,11 +304,11 @@ describe("drills of a cluster", async () => {
     const { ok, record } = await drill("faults", "faults-1", 2);
     expect(ok).toBe(false);
     // On a slow machine RPO may be missed besides.
-    const found = record.failures.map(({ where }) => where).filter((where) => where !== "objective:rpo");
-    expect(found.sort()).toEqual(["amcheck", "assertion:goods", "objective:backupAge", "recovery"]);
-    const words = (where: string): string | undefined => record.failures.find((each) => each.where === where)?.message;
-    expect(words("amcheck")).toContain("goods_pkey");
-    expect(words("recovery")).toContain(gone);
+    const result = record.failures.map(({ where }) => where).filter((where) => where !== "objective:rpo");
+    expect(result.sort()).toEqual(["amcheck", "assertion:goods", "objective:backupAge", "recovery"]);
+    const args = (where: string): string | undefined => record.failures.find((each) => each.where === where)?.message;
+    expect(args("amcheck")).toContain("goods_pkey");
+    expect(args("recovery")).toContain(gone);
     expect(await leftOf("orders-drill-faults")).toEqual([]);
   });
 
@@ -361,10 +360,10 @@ describe("drills of a cluster", async () => {
 });
 
 /** Within a tenth of what was measured, from the least to the most that it may have been; or what a scheduler takes from either clock. */
-function measuredWithinTenth(toldMs: number, measuredMs: readonly number[]): string {
+function measuredWithinTenth(reportedMs: number, measuredMs: readonly number[]): string {
   const [least, most] = [Math.min(...measuredMs), Math.max(...measuredMs)];
-  const isNear = toldMs >= least - Math.max(least / 10, 300) && toldMs <= most + Math.max(most / 10, 300);
-  return isNear ? "as measured" : `told ${toldMs} ms, measured ${least} to ${most}`;
+  const isNear = reportedMs >= least - Math.max(least / 10, 300) && reportedMs <= most + Math.max(most / 10, 300);
+  return isNear ? "as measured" : `told ${reportedMs} ms, measured ${least} to ${most}`;
 }
 
 /** How docs/drills.md has a drill of a cluster made in CI. */

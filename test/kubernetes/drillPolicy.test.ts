@@ -74,7 +74,7 @@ const sourceWith = (parameters: object): object => ({
 });
 
 /** What is laid over the Cluster of a drill, and the words with which it is refused. */
-const REFUSED: readonly (readonly [what: string, over: object, words: RegExp])[] = [
+const REFUSED: readonly (readonly [what: string, over: object, pattern: RegExp])[] = [
   ["another name", { metadata: { name: "orders-2" } }, /makes Clusters of these names/],
   ["an annotation that changes pods", { metadata: { annotations: { "cnpg.io/podPatch": "[]" } } }, /without annotations/],
   ["another image", { spec: { imageName: "registry.example.net/own:18" } }, /image, pods and volumes as production's/],
@@ -179,10 +179,10 @@ describe("the account of a cluster's drills", async () => {
     expect(await refusal(own(FILLED_IN))).toBe("");
   });
 
-  test.each(REFUSED)("is refused %s", async (_what, over, words) => {
-    const told = await refusal(own(over));
-    expect(told).toMatch(/ValidatingAdmissionPolicy 'pgbackstop-drill(-scope)?\.orders\.orders'/);
-    expect(told).toMatch(words);
+  test.each(REFUSED)("is refused %s", async (_what, over, pattern) => {
+    const printed = await refusal(own(over));
+    expect(printed).toMatch(/ValidatingAdmissionPolicy 'pgbackstop-drill(-scope)?\.orders\.orders'/);
+    expect(printed).toMatch(pattern);
   });
 
   test("follows another image of production, and does not restrict other accounts", async () => {

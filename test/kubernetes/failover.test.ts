@@ -208,7 +208,7 @@ describe("a failover under write load", async () => {
           objectives: { rpoSeconds: 600 },
           storageGiB: 1,
           parameters: { shared_buffers: "32MB" },
-          source: { stanza: "orders", repositories: stack.places("/orders"), from: ["repo2"] },
+          source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), from: ["repo2"] },
         }),
     );
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
@@ -234,8 +234,8 @@ describe("a failover under write load", async () => {
     const conf = join(folder, "stock.conf");
     writeFileSync(conf, `${[...lines, "[orders]", `pg1-path=${folder}`].join("\n")}\n`, { mode: 0o600 });
     for (const key of ["1", "2"]) {
-      const words = [`--config=${conf}`, "--allow-root", "--stanza=orders", `--repo=${key}`, "verify", "--output=text", "--verbose"];
-      const verified = await stock.pgbackrest.run(words);
+      const args = [`--config=${conf}`, "--allow-root", "--stanza=orders", `--repo=${key}`, "verify", "--output=text", "--verbose"];
+      const verified = await stock.pgbackrest.run(args);
       expect(`${verified.stdout}${verified.stderr}`).toContain("status: ok");
       const labels = readdirSync(join(stack.first.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
       expect(verified.stdout.match(/status: valid/g)?.length).toBe(labels.length);

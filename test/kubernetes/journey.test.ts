@@ -68,14 +68,14 @@ describe("a stack of the components", async () => {
   });
 
   test("answers on its sidecar's command line", async () => {
-    const command = (...words: string[]): Promise<RunResult> => stack.verb("orders-1", ...words);
+    const command = (...args: string[]): Promise<RunResult> => stack.verb("orders-1", ...args);
     const info = await command("info");
     expect(info.stderr).toBe("");
     expect(info.stdout).toContain("status: ok");
     expect(info.stdout).toMatch(/repo1: none\n\s+repo2: aes-256-cbc/);
-    const words = /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
+    const args = /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
     const status = (): Promise<RunResult> => command("status");
-    await expect.poll(status, { timeout: 60_000, interval: 1000 }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(words) });
+    await expect.poll(status, { timeout: 60_000, interval: 1000 }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(args) });
     expect(await command("verify", "--repo=2")).toMatchObject({ exitCode: 0 });
     const check = await command("check");
     expect(`${check.stdout}${check.stderr}`).not.toContain("ERROR");
@@ -90,7 +90,7 @@ describe("a stack of the components", async () => {
     await lab.kubectl.apply(again);
     expect(await generation()).toBe(was);
     const kept7Days = (): ClusterBackupArgs["repositories"] =>
-      Object.fromEntries(Object.entries(stack.places("/orders")).map(([key, place]) => [key, { ...place, keepDays: 7 }]));
+      Object.fromEntries(Object.entries(stack.repositoriesAt("/orders")).map(([key, location]) => [key, { ...location, keepDays: 7 }]));
     const other = (await renderedObjects(() => void orders({ repositories: kept7Days() }))) as KubernetesObject[];
     const changed = other.filter((object, index) => JSON.stringify(object) !== JSON.stringify(again[index])).map(({ kind }) => kind);
     expect(changed).toEqual(["ConfigMap"]);
@@ -217,7 +217,7 @@ describe("a stack of the components", async () => {
       new CnpgRestore("follower", {
         ...stack.common("/follower"),
         ...volumes,
-        source: { stanza: "orders", repositories: stack.places("/orders"), from: ["repo2"] },
+        source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), from: ["repo2"] },
         replica: { enabled },
       });
     await stack.declare(() => follower(true));
@@ -267,8 +267,8 @@ describe("a stack of the components", async () => {
     expect((await stack.verb("legacy-1", "check")).exitCode).toBe(0);
     expect(segmentsOf(stack.first, "legacy")).toContain(last);
     expect(segmentsOf(stack.second, "legacy")).toContain(last);
-    const annotate = (word: string): Promise<string> =>
-      lab.kubectl.runOk(["annotate", CLUSTERS, "legacy", "-n", "default", "--overwrite", `cnpg.io/hibernation=${word}`]);
+    const annotate = (arg: string): Promise<string> =>
+      lab.kubectl.runOk(["annotate", CLUSTERS, "legacy", "-n", "default", "--overwrite", `cnpg.io/hibernation=${arg}`]);
     await annotate("on");
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "cnpg.io/hibernation");
     await expect.poll(() => podsOf("legacy"), { timeout: 120_000 }).toEqual([]);
@@ -277,10 +277,10 @@ describe("a stack of the components", async () => {
   });
 
   describe("bad input", () => {
-    const message = async (name: string, words: string): Promise<string> => {
+    const message = async (name: string, args: string): Promise<string> => {
       const cluster = await lab.kubectl.waitUntil({ kind: CLUSTERS, name }, (object) => {
         const { status } = object as { status?: object };
-        return JSON.stringify(status ?? {}).includes(words);
+        return JSON.stringify(status ?? {}).includes(args);
       });
       return conditionOf(cluster, "ContinuousArchiving")?.message ?? (cluster as { status?: { phaseReason?: string } }).status?.phaseReason ?? "";
     };
@@ -290,7 +290,7 @@ describe("a stack of the components", async () => {
       (objects as KubernetesObject[]).find(({ kind }) => kind === "Cluster") as KubernetesObject;
 
     const missing = (): ClusterBackupArgs["repositories"] => {
-      const { repo1, repo2 } = stack.places("/nowhere");
+      const { repo1, repo2 } = stack.repositoriesAt("/nowhere");
       if (repo1?.at.s3 === undefined || repo2 === undefined) throw new Error("no bucket");
       return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
     };

@@ -78,8 +78,8 @@ function processesOf(stanza: string): number[] {
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
-      const words = read(`/proc/${pid}/cmdline`).split("\0");
-      return words.includes(`--stanza=${stanza}`) && words.some((word) => word.endsWith("/runtime.cjs"));
+      const args = read(`/proc/${pid}/cmdline`).split("\0");
+      return args.includes(`--stanza=${stanza}`) && args.some((arg) => arg.endsWith("/runtime.cjs"));
     });
 }
 

@@ -74,15 +74,15 @@ describe("a migration into a cluster", async () => {
   };
   const sql = (text: string, database = "shop"): Promise<string> => stack.sql("orders-1", text, database);
   const sqlOld = async (text: string, database = "shop"): Promise<string> => {
-    const words = ["env", `PGPASSWORD=${PASSWORD}`, "psql", "-XAtd", database, "-h", "/tmp", "-U", "postgres", "-c", text];
-    const { exitCode, stderr, stdout } = await lab.kubectl.exec("legacy", "main", words);
+    const args = ["env", `PGPASSWORD=${PASSWORD}`, "psql", "-XAtd", database, "-h", "/tmp", "-U", "postgres", "-c", text];
+    const { exitCode, stderr, stdout } = await lab.kubectl.exec("legacy", "main", args);
     if (exitCode !== 0) throw new Error(stderr);
     return stdout.trim();
   };
   const web = async (): Promise<{ readonly replicas: number; readonly pods: number }> => {
-    const found = await lab.kubectl.find<{ spec: { replicas: number } }>("deployment", "web");
+    const result = await lab.kubectl.find<{ spec: { replicas: number } }>("deployment", "web");
     const pods = (await lab.kubectl.list("pods", "default")).filter(({ metadata }) => metadata.name.startsWith("web-"));
-    return { replicas: found?.spec.replicas ?? -1, pods: pods.length };
+    return { replicas: result?.spec.replicas ?? -1, pods: pods.length };
   };
   const isSuspended = async (): Promise<boolean | undefined> =>
     (await lab.kubectl.find<{ spec: { suspend?: boolean } }>("cronjob", "nightly"))?.spec.suspend;
@@ -118,9 +118,9 @@ describe("a migration into a cluster", async () => {
     const made: string[] = [];
     for (const step of objects.filter(isStep)) {
       const { name } = step.metadata;
-      const found = await lab.kubectl.find(step.kind === "Job" ? "jobs" : BACKUPS, name);
-      if (found !== null && conditionOf(found, "Failed")?.status === "True") await lab.kubectl.runOk(["delete", "job", name, "-n", "default"]);
-      else if (found !== null) continue;
+      const result = await lab.kubectl.find(step.kind === "Job" ? "jobs" : BACKUPS, name);
+      if (result !== null && conditionOf(result, "Failed")?.status === "True") await lab.kubectl.runOk(["delete", "job", name, "-n", "default"]);
+      else if (result !== null) continue;
       await lab.kubectl.apply([step]);
       const end = step.kind === "Job" ? await jobEnd(name) : (await backupResult(lab, name)).phase;
       made.push(`${name}${end === "Complete" || end === "completed" ? "" : ` ${end}`}`);
@@ -213,16 +213,16 @@ describe("a migration into a cluster", async () => {
   });
 
   test("its account has these rights and no others", async () => {
-    const may = async (...words: readonly string[]): Promise<string> =>
-      (await lab.kubectl.run(["auth", "can-i", ...words, "-n", "default", "--as=system:serviceaccount:default:move"])).stdout.trim();
-    for (const words of [
+    const may = async (...args: readonly string[]): Promise<string> =>
+      (await lab.kubectl.run(["auth", "can-i", ...args, "-n", "default", "--as=system:serviceaccount:default:move"])).stdout.trim();
+    for (const args of [
       ["get", "deployments/web"],
       ["patch", "deployments/web", "--subresource=scale"],
       ["patch", "secrets/web-database"],
       ["patch", "cronjobs/nightly"],
     ])
-      expect([words, await may(...words)]).toEqual([words, "yes"]);
-    for (const words of [
+      expect([args, await may(...args)]).toEqual([args, "yes"]);
+    for (const args of [
       ["patch", "deployments/web"],
       ["list", "secrets"],
       ["get", "secrets/legacy"],
@@ -231,7 +231,7 @@ describe("a migration into a cluster", async () => {
       ["create", "jobs"],
       ["patch", "cronjobs/weekly"],
     ])
-      expect([words, await may(...words)]).toEqual([words, "no"]);
+      expect([args, await may(...args)]).toEqual([args, "no"]);
     const texts = JSON.stringify(await lab.kubectl.list("configmaps", "default")) + JSON.stringify(await lab.kubectl.list("jobs", "default"));
     for (const secret of [PASSWORD, "of a shopkeeper"]) expect(texts.includes(secret)).toBe(false);
   });

@@ -19,7 +19,7 @@ import { certificates, installPlugin, PLUGIN_SERVICE, RUNTIME_MAP } from "../har
 const CLUSTERS = "clusters.postgresql.cnpg.io";
 const CNPG = "postgresql.cnpg.io/v1";
 const PASSPHRASE = "a passphrase of the second repository";
-const place = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
+const metadata = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
 
 type BackupFields = Readonly<Record<string, unknown>> & { readonly error?: string };
 
@@ -67,7 +67,7 @@ describe("the plugin of CloudNativePG", async () => {
   const configMap = (name: string, lines: readonly string[]): object => ({
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: place(name),
+    metadata: metadata(name),
     data: {
       "pgbackrest.conf": `${["[global]", ...lines, "compress-type=zst", "start-fast=y", "archive-timeout=2m"].join("\n")}\n`,
       "pgbackstop.json": '{"version":1,"acknowledge":"any"}\n',
@@ -78,7 +78,7 @@ describe("the plugin of CloudNativePG", async () => {
   const secret = (name: string, server: S3Server, more: object = {}): object => ({
     apiVersion: "v1",
     kind: "Secret",
-    metadata: place(name),
+    metadata: metadata(name),
     stringData: { ACCESS_KEY_ID: server.accessKey, ACCESS_SECRET_KEY: server.secretKey, ...more },
   });
   const plugin = (parameters: object): object => ({ name: "pgbackstop", parameters: { bundle: RUNTIME_MAP, ...parameters } });
@@ -86,7 +86,7 @@ describe("the plugin of CloudNativePG", async () => {
   const cluster = (name: string, more: object = {}): object => ({
     apiVersion: CNPG,
     kind: "Cluster",
-    metadata: place(name),
+    metadata: metadata(name),
     spec: {
       instances: 1,
       imageName: POSTGRES_IMAGE,
@@ -106,7 +106,7 @@ describe("the plugin of CloudNativePG", async () => {
   };
   const backup = async (name: string, more: object): Promise<BackupFields> => {
     const spec = { method: "plugin", cluster: { name: "orders" }, pluginConfiguration: { name: "pgbackstop" }, ...more };
-    await lab.kubectl.apply([{ apiVersion: CNPG, kind: "Backup", metadata: place(name), spec }]);
+    await lab.kubectl.apply([{ apiVersion: CNPG, kind: "Backup", metadata: metadata(name), spec }]);
     return (await backupResult(lab, name)) as BackupFields;
   };
   /** Names of WAL segments in a bucket, without checksums and suffixes. */
@@ -138,9 +138,9 @@ describe("the plugin of CloudNativePG", async () => {
     expect(log).toContain("TYPE_EVALUATE Pod orders-1");
     expect(log).not.toContain("TYPE_CREATE Pod");
     // `archive_timeout` closes a segment every 5 seconds: only those of one moment can be asked for in the other repository.
-    const atOneMoment = segmentsOf(second);
-    expect(atOneMoment.length).toBeGreaterThan(0);
-    await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toEqual(expect.arrayContaining(atOneMoment));
+    const atOnce = segmentsOf(second);
+    expect(atOnce.length).toBeGreaterThan(0);
+    await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toEqual(expect.arrayContaining(atOnce));
   });
 
   test("takes backups from the primary and from a standby into both repositories", async () => {
@@ -168,8 +168,8 @@ describe("the plugin of CloudNativePG", async () => {
     }
     const waiting = (): Promise<string> => sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
     await expect.poll(waiting, { timeout: 120_000 }).toBe("0");
-    const found = await lab.kubectl.find(CLUSTERS, "orders");
-    expect(conditionOf(found ?? {}, "ContinuousArchiving")?.status).toBe("True");
+    const result = await lab.kubectl.find(CLUSTERS, "orders");
+    expect(conditionOf(result ?? {}, "ContinuousArchiving")?.status).toBe("True");
     await expect.poll(() => segmentsOf(second).length - segmentsOf(first).length, { timeout: 60_000 }).toBeGreaterThanOrEqual(4);
     await first.start();
     await expect.poll(() => segmentsOf(second).filter((name) => !segmentsOf(first).includes(name)), { timeout: 120_000 }).toEqual([]);

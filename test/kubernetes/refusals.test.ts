@@ -39,11 +39,11 @@ describe("refusals", async () => {
   const small = { storageGiB: 1, parameters: { shared_buffers: "32MB" } };
   /** Of the second cluster's archive, with another way into the first repository. */
   const withFirst = (name: string, keys: object): ClusterBackupArgs["repositories"] => {
-    const { repo1, repo2 } = stack.places(`/${name}`);
+    const { repo1, repo2 } = stack.repositoriesAt(`/${name}`);
     if (repo1 === undefined || repo2 === undefined) throw new Error("two repositories are expected");
     const { bucket, port, region } = stack.first;
-    const place = { endpoint: "first.default.svc", port, region, uriStyle: "path", path: `/${name}` } as const;
-    const at = new S3CompatibleRepository(name, { ...place, bucket: { existing: { name: bucket, ...keys } } });
+    const location = { endpoint: "first.default.svc", port, region, uriStyle: "path", path: `/${name}` } as const;
+    const at = new S3CompatibleRepository(name, { ...location, bucket: { existing: { name: bucket, ...keys } } });
     return { repo1: { ...repo1, at: at.target }, repo2 };
   };
   const objectsOf = async (
@@ -55,9 +55,9 @@ describe("refusals", async () => {
   };
   const refusalOf = (object: object, spec: object): Promise<string> =>
     stack.lab.kubectl.refusal([{ ...object, spec: { ...(object as { spec: object }).spec, ...spec } }]);
-  const archivingOf = async (name: string, words: string): Promise<string> => {
-    const isTold = (object: object): boolean => (conditionOf(object, "ContinuousArchiving")?.message ?? "").includes(words);
-    const cluster = await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, isTold);
+  const archivingOf = async (name: string, args: string): Promise<string> => {
+    const isReported = (object: object): boolean => (conditionOf(object, "ContinuousArchiving")?.message ?? "").includes(args);
+    const cluster = await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, isReported);
     return conditionOf(cluster, "ContinuousArchiving")?.message ?? "";
   };
   const isArchiving = (name: string): Promise<unknown> => stack.lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
@@ -106,9 +106,9 @@ describe("refusals", async () => {
     await stack.declare(() =>
       one("wrongkey", { repositories: withFirst("wrongkey", { credentials: { accessKeyId: accessKey, secretAccessKey: "wrong" } }) }),
     );
-    const told = await archivingOf("wrongkey", "repo1: [AccessError]");
-    expect(told).toMatch(/\[403\] SignatureDoesNotMatch/);
-    expect(told).toMatch(/\nHINT: The secret does not match the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/);
+    const printed = await archivingOf("wrongkey", "repo1: [AccessError]");
+    expect(printed).toMatch(/\[403\] SignatureDoesNotMatch/);
+    expect(printed).toMatch(/\nHINT: The secret does not match the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/);
     // The other one has it already.
     await expect.poll(() => stack.segmentsOf(stack.second, "wrongkey"), { timeout: 60_000 }).toContain("000000010000000000000001");
     await remove("wrongkey");
@@ -118,8 +118,8 @@ describe("refusals", async () => {
     const existingSecret = { name: "nobody", accessKeyIdKey: "id", secretAccessKeyKey: "key" };
     await stack.declare(() => one("nosecret", { repositories: withFirst("nosecret", { existingSecret }) }));
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "nosecret", "Ready");
-    const told = await archivingOf("nosecret", "repo1: [");
-    expect(told).toContain("OptionRequiredError: cnpg-instance command requires option: repo1-s3-key");
+    const printed = await archivingOf("nosecret", "repo1: [");
+    expect(printed).toContain("OptionRequiredError: cnpg-instance command requires option: repo1-s3-key");
     const { accessKey, secretKey } = stack.first;
     await stack.lab.kubectl.apply([
       { apiVersion: "v1", kind: "Secret", metadata: { name: "nobody", namespace: "default" }, stringData: { id: accessKey, key: secretKey } },
@@ -132,7 +132,7 @@ describe("refusals", async () => {
         ...stack.common("/copies"),
         ...small,
         ...over,
-        source: { stanza: "orders", repositories: stack.places("/orders"), ...(time === undefined ? {} : { target: { time } }) },
+        source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), ...(time === undefined ? {} : { target: { time } }) },
       });
 
     test("of two recovered from one archive, the second is refused in a repository where the first took the timeline", async () => {
@@ -174,8 +174,8 @@ describe("refusals", async () => {
   });
 
   test("a renamed cluster continues its archive on a new timeline", async () => {
-    const annotate = (word: string): Promise<string> =>
-      stack.lab.kubectl.runOk(["annotate", CLUSTERS, "orders", "-n", "default", "--overwrite", `cnpg.io/hibernation=${word}`]);
+    const annotate = (arg: string): Promise<string> =>
+      stack.lab.kubectl.runOk(["annotate", CLUSTERS, "orders", "-n", "default", "--overwrite", `cnpg.io/hibernation=${arg}`]);
     await stack.sql("orders-1", "insert into goods values (1002)");
     expect((await stack.verb("orders-1", "check")).exitCode).toBe(0);
     await annotate("on");
@@ -185,7 +185,7 @@ describe("refusals", async () => {
         ...stack.common("/orders"),
         ...small,
         stanza: "orders",
-        source: { stanza: "orders", repositories: stack.places("/orders"), continueArchive: true },
+        source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), continueArchive: true },
       });
     await stack.declare(shop);
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "shop", "Ready");

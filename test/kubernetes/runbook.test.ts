@@ -21,7 +21,7 @@ import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
-import { placeIn, segmentsOf } from "../harness/kubernetes/stores";
+import { repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
 
 const NAMESPACE = "shop";
 const SUM = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
@@ -33,7 +33,7 @@ const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 
 /** What the incident tells, and which of the optional steps it asks for. */
 interface Incident {
-  readonly words?: Readonly<Record<string, string>>;
+  readonly placeholders?: Readonly<Record<string, string>>;
   /** By words of their texts. */
   readonly optional?: readonly string[];
   /** In the place of a time. */
@@ -62,7 +62,7 @@ describe("the runbook of a cluster", async () => {
     ...stack.common("/orders"),
     ...(second === "/orders"
       ? {}
-      : { repositories: { repo1: placeIn(stack.first, "/orders", 14), repo3: placeIn(stack.second, second, 90, "another one") } }),
+      : { repositories: { repo1: repositoryIn(stack.first, "/orders", 14), repo3: repositoryIn(stack.second, second, 90, "another one") } }),
     namespace: NAMESPACE,
     storageGiB: 1,
     parameters: { shared_buffers: "32MB" },
@@ -71,12 +71,14 @@ describe("the runbook of a cluster", async () => {
   /** The program of the stack: what the double of `pulumi up` applies. */
   const program = (): CnpgCluster | null => {
     const orders = isDeclared ? new CnpgCluster("orders", ordersArgs()) : null;
-    const { at: target, ca } = placeIn(stack.first, `/restored-${restores}`, 14);
+    const { at: target, ca } = repositoryIn(stack.first, `/restored-${restores}`, 14);
     for (const text of programs) {
       // The authority of these servers is nobody else's.
-      const words = { CnpgRestore, plugin: { ref: { name: "pgbackstop" } }, orders, ordersArgs: ordersArgs(), other: { target }, ca };
-      const made = runInThisContext(`({ ${Object.keys(words).join(", ")} }) => { ${text.replace("at: other.target", "at: other.target, ca")} }`);
-      (made as (given: typeof words) => void)(words);
+      const placeholders = { CnpgRestore, plugin: { ref: { name: "pgbackstop" } }, orders, ordersArgs: ordersArgs(), other: { target }, ca };
+      const made = runInThisContext(
+        `({ ${Object.keys(placeholders).join(", ")} }) => { ${text.replace("at: other.target", "at: other.target, ca")} }`,
+      );
+      (made as (given: typeof placeholders) => void)(placeholders);
     }
     return orders;
   };
@@ -100,8 +102,8 @@ describe("the runbook of a cluster", async () => {
     "pulumi refresh": async () => {
       for (const [key, text] of state) {
         const { kind, metadata } = JSON.parse(text) as KubernetesObject;
-        const found = await shell(`kubectl get ${kind} ${metadata.name} -n ${metadata.namespace} --ignore-not-found -o name`);
-        if (found === "") state.delete(key);
+        const result = await shell(`kubectl get ${kind} ${metadata.name} -n ${metadata.namespace} --ignore-not-found -o name`);
+        if (result === "") state.delete(key);
       }
     },
     // Tells what the program has as outputs: this one has none.
@@ -129,23 +131,23 @@ describe("the runbook of a cluster", async () => {
     await lab.kubectl.apply([namespace, secretOf(stack.first), secretOf(stack.second)]);
   };
   const shell = async (script: string): Promise<string> => {
-    const said = await lab.shell(script, { cwd: folder, timeoutMs: 400_000 });
-    expect([script, said.exitCode, said.exitCode === 0 ? "" : said.stdout + said.stderr]).toEqual([script, 0, ""]);
-    return said.stdout.trim();
+    const output = await lab.shell(script, { cwd: folder, timeoutMs: 400_000 });
+    expect([script, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([script, 0, ""]);
+    return output.stdout.trim();
   };
   const sql = (cluster: string, text: string): Promise<string> =>
     shell(`kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c postgres -- psql -XAtd app -v ON_ERROR_STOP=1 -c ${quoted(text)}`);
   /** What it prints, whatever it thinks of it. */
-  const verb = async (cluster: string, words: string): Promise<string> => {
-    const command = `kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${words}`;
+  const verb = async (cluster: string, placeholders: string): Promise<string> => {
+    const command = `kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${placeholders}`;
     const { stderr, stdout } = await lab.shell(command);
     return stdout + stderr;
   };
   const primary = (): Promise<string> => shell(`kubectl get -n ${NAMESPACE} cluster orders -o 'jsonpath={.status.currentPrimary}'`);
   const archived = async (): Promise<void> => {
     // Of the record, not of the switch: archive_timeout may have been quicker, and an empty segment is archived by nobody.
-    const said = await sql("orders", "select pg_walfile_name(pg_create_restore_point('archived')); select pg_switch_wal()");
-    const last = said.split("\n")[0];
+    const output = await sql("orders", "select pg_walfile_name(pg_create_restore_point('archived')); select pg_switch_wal()");
+    const last = output.split("\n")[0];
     for (const [server, path] of [
       [stack.first, "/orders"],
       [stack.second, second],
@@ -161,7 +163,7 @@ describe("the runbook of a cluster", async () => {
   };
 
   /** @returns what each step printed */
-  const carryOut = async (id: string, { optional = [], target = TIME_TARGET, words = {} }: Incident = {}): Promise<string[]> => {
+  const carryOut = async (id: string, { optional = [], target = TIME_TARGET, placeholders = {} }: Incident = {}): Promise<string[]> => {
     const scenario = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
     const printed: string[] = [];
     restores++;
@@ -169,7 +171,7 @@ describe("the runbook of a cluster", async () => {
       if (step.isOptional === true && !optional.some((part) => step.text.includes(part))) continue;
       printed.push(
         await carryOutStep(step, (line) =>
-          Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), line.replace(TIME_TARGET, target)),
+          Object.entries(placeholders).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), line.replace(TIME_TARGET, target)),
         ),
       );
     }
@@ -220,7 +222,7 @@ describe("the runbook of a cluster", async () => {
     await shell(`kubectl delete pod -n ${NAMESPACE} ${old} --wait=false`);
     const ends = `kubectl get pod -n ${NAMESPACE} ${old} -o 'jsonpath={.metadata.deletionTimestamp}'`;
     expect(await shell(ends)).not.toBe("");
-    await carryOut("failover", { words: { POD: old }, optional: ["stays in Terminating"] });
+    await carryOut("failover", { placeholders: { POD: old }, optional: ["stays in Terminating"] });
     expect(await primary()).not.toBe(old);
     expect(await sql("orders", SUM)).toBe(before);
     // The one backup is of the timeline before it.
@@ -236,7 +238,7 @@ describe("the runbook of a cluster", async () => {
     const old = (await pods()).replace("pod/", "");
     const volumes = (): Promise<string> => shell(`kubectl get pvc -n ${NAMESPACE} -l cnpg.io/cluster=orders -o 'jsonpath={.items[*].metadata.uid}'`);
     const before = (await volumes()).split(" ");
-    await carryOut("instance-lost", { words: { POD: old } });
+    await carryOut("instance-lost", { placeholders: { POD: old } });
     await expect.poll(async () => (await volumes()).split(" ").filter((uid) => before.includes(uid)).length, { timeout: 180_000 }).toBe(1);
     const streaming = "select count(*) from pg_stat_replication where application_name like 'orders-%' and state = 'streaming'";
     await expect.poll(() => sql("orders", streaming), { timeout: 180_000 }).toBe("1");
@@ -247,9 +249,9 @@ describe("the runbook of a cluster", async () => {
     await sql("orders", "insert into sales default values; select pg_switch_wal()");
     await expect.poll(() => verb("orders", "status"), { timeout: 180_000 }).toMatch(/needs? attention/);
     const { steps } = scenarios.find(({ id }) => id === "archiving") ?? expect.fail("there is no archiving");
-    const [why, which, room, , ...mend] = steps;
+    const [why, which, lines, , ...mend] = steps;
     const fill = (line: string): string => line;
-    for (const step of [why, room]) await carryOutStep(step ?? expect.fail("a step is missing"), fill);
+    for (const step of [why, lines]) await carryOutStep(step ?? expect.fail("a step is missing"), fill);
     // It says that something needs attention with its exit code.
     expect((await lab.shell(which?.commands[0] ?? "")).exitCode).not.toBe(0);
     await stack.second.start();
@@ -275,14 +277,14 @@ describe("the runbook of a cluster", async () => {
     const made = (steps: readonly RunbookStep[] = []): readonly RunbookStep[] =>
       steps.filter(({ commands, isOptional }) => commands.length > 0 && isOptional !== true);
     expect(made(whole)).toEqual(made(part).slice(0, made(whole).length));
-    const words = { DATABASE: "app", SCHEMA: "public", TABLE: "goods" };
-    const fill = (line: string): string => Object.entries(words).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), line);
+    const placeholders = { DATABASE: "app", SCHEMA: "public", TABLE: "goods" };
+    const fill = (line: string): string => Object.entries(placeholders).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), line);
     const seek = scenarios.find(({ id }) => id === "table")?.steps.find(({ text }) => text.includes("nobody knows the time"));
     // Behind a failover, since which there may have been no backup: the timeline of the one before is followed.
-    const told = await carryOutStep(seek ?? expect.fail("there is no step that finds it"), fill);
-    expect(told).toContain("drop table app: public.goods\n");
-    const target = /just before it: (target: \{ lsn: .* \})$/m.exec(told)?.[1] ?? expect.fail(told);
-    const printed = await carryOut("table", { words, target, optional: ["production has lost the table"] });
+    const stepOutput = await carryOutStep(seek ?? expect.fail("there is no step that finds it"), fill);
+    expect(stepOutput).toContain("drop table app: public.goods\n");
+    const target = /just before it: (target: \{ lsn: .* \})$/m.exec(stepOutput)?.[1] ?? expect.fail(stepOutput);
+    const printed = await carryOut("table", { placeholders, target, optional: ["production has lost the table"] });
     const compared = printed.find((text) => text.startsWith("5000|"))?.split("\n") ?? [];
     expect([compared.length, compared[0]]).toEqual([2, compared[1]]);
     expect(await sql("orders", SUM)).toBe(before);

@@ -101,13 +101,13 @@ describe("a real API server", async () => {
   /** The words of the CronJob, with the address that a pod would get and the account that it would find. */
   const expire = (...more: readonly string[]): Promise<RunResult> => {
     const { hostname, port } = new URL(server.url);
-    const words = containerOf(objects).args.map((word) =>
-      word.replace("$(KUBERNETES_SERVICE_HOST)", hostname).replace("$(KUBERNETES_SERVICE_PORT)", port),
+    const args = containerOf(objects).args.map((arg) =>
+      arg.replace("$(KUBERNETES_SERVICE_HOST)", hostname).replace("$(KUBERNETES_SERVICE_PORT)", port),
     );
-    return run(program.node, [program.file, `--kubernetes-account-path=${account}`, ...more, ...words], { timeoutMs: 60_000 });
+    return run(program.node, [program.file, `--kubernetes-account-path=${account}`, ...more, ...args], { timeoutMs: 60_000 });
   };
-  const may = async (...words: readonly string[]): Promise<boolean> =>
-    (await server.kubectl.run(["auth", "can-i", ...words, "--as=system:serviceaccount:default:orders-expire"])).stdout.trim() === "yes";
+  const may = async (...args: readonly string[]): Promise<boolean> =>
+    (await server.kubectl.run(["auth", "can-i", ...args, "--as=system:serviceaccount:default:orders-expire"])).stdout.trim() === "yes";
 
   test("accepts the components' objects, alone, beside an archiver, and beside an existing Cluster, and no unknown field", async () => {
     const at = (): CnpgClusterArgs["repositories"] => ({
@@ -229,8 +229,8 @@ describe("a real API server", async () => {
   });
 
   test("that is down, or another one, ends it with the reason", async () => {
-    const words = ["--snapshot-cluster=orders", "--snapshot-schedule=orders-full", "--snapshot-keep-days=7", "--log-level-file=off", "cnpg-expire"];
-    const call = (...more: readonly string[]): Promise<RunResult> => run(program.node, [program.file, ...more, ...words], { timeoutMs: 60_000 });
+    const args = ["--snapshot-cluster=orders", "--snapshot-schedule=orders-full", "--snapshot-keep-days=7", "--log-level-file=off", "cnpg-expire"];
+    const call = (...more: readonly string[]): Promise<RunResult> => run(program.node, [program.file, ...more, ...args], { timeoutMs: 60_000 });
     const { hostname, port } = new URL(server.url);
     const away = await call(`--kubernetes-account-path=${account}`, "--kubernetes-host=127.0.0.1", "--kubernetes-port=1");
     expect([away.exitCode, away.stdout]).toEqual([49, expect.stringContaining("unable to reach the API server at 127.0.0.1:1")]);
@@ -281,8 +281,8 @@ describe("a Job of the CronJob", async () => {
     await kubectl.runOk(["create", "job", "--from=cronjob/orders-expire", "now"]);
     await kubectl.waitForCondition("jobs", "now", "Complete", { timeoutMs: 240_000 });
     expect(await namesOf(kubectl, BACKUPS)).toEqual([names[0]]);
-    const told = hooks.requests.map(({ body }) => JSON.parse(body) as { readonly event: string; readonly unit: string });
-    expect(told.map(({ event, unit }) => `${event} ${unit}`)).toEqual(["start orders-expire", "success orders-expire"]);
+    const printed = hooks.requests.map(({ body }) => JSON.parse(body) as { readonly event: string; readonly unit: string });
+    expect(printed.map(({ event, unit }) => `${event} ${unit}`)).toEqual(["start orders-expire", "success orders-expire"]);
     await expect.poll(() => namesOf(kubectl, SNAPSHOTS), { timeout: 240_000 }).toEqual([names[0], `${names[0]}-wal`]);
   });
 });

@@ -75,9 +75,9 @@ class World {
   }
 
   storageOf(repoIndex: number): FaultyStorage {
-    const found = this.storages.get(repoIndex);
-    if (found === undefined) throw new Error(`no repo${repoIndex}`);
-    return found;
+    const result = this.storages.get(repoIndex);
+    if (result === undefined) throw new Error(`no repo${repoIndex}`);
+    return result;
   }
 
   async start(): Promise<void> {

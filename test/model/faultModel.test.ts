@@ -20,7 +20,7 @@ import { s3Kind } from "../harness/interopParts";
 import { OUTAGES, policy, type Step, stepsOf } from "./faultSteps";
 import { FaultWorld, KEYS, type Key } from "./faultWorld";
 import { HAS_NO_CHECKSUM } from "./faultFiles";
-import { S3Place } from "./s3Place";
+import { S3Bucket } from "./s3Bucket";
 import type { Damage } from "./weather";
 
 const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
@@ -60,7 +60,7 @@ const OFTEN = [
 ];
 const OFTEN_MIN = 3;
 
-async function play(acknowledge: AcknowledgePolicy, todo: readonly Step[], s3: S3Place | null): Promise<void> {
+async function play(acknowledge: AcknowledgePolicy, todo: readonly Step[], s3: S3Bucket | null): Promise<void> {
   const world = new FaultWorld({ policy: acknowledge, s3 });
   try {
     await world.start();
@@ -82,7 +82,7 @@ function tally(name: string, count: number): void {
   TALLY.set(name, (TALLY.get(name) ?? 0) + count);
 }
 
-async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<void> {
+async function take(world: FaultWorld, one: Step, s3: S3Bucket | null): Promise<void> {
   switch (one.kind) {
     case "wal":
       for (let no = 0; no < one.count; no++) world.cluster.finishSegment();
@@ -126,7 +126,7 @@ async function take(world: FaultWorld, one: Step, s3: S3Place | null): Promise<v
 type Trouble = Extract<Step, { kind: "up" | "down" | "slow" | "torn" | "lost" | "locked" | "full" | "corrupt" | "outage" }>;
 
 /** Of one repository, or its end. */
-async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Promise<void> {
+async function trouble(world: FaultWorld, one: Trouble, s3: S3Bucket | null): Promise<void> {
   if (one.kind === "up") return world.calm(one.key);
   if (one.kind === "outage") {
     world.troubled.add(2);
@@ -136,18 +136,18 @@ async function trouble(world: FaultWorld, one: Trouble, s3: S3Place | null): Pro
   const weather = world.weather(one.key);
   switch (one.kind) {
     case "down":
-      return weather.later(one.later, () => weather.breakDown());
+      return weather.after(one.afterCalls, () => weather.breakDown());
     case "locked":
-      return weather.later(one.later, () => weather.lockArchive());
+      return weather.after(one.afterCalls, () => weather.lockArchive());
     case "full":
-      return weather.later(one.later, () => weather.fill(one.roomBytes));
+      return weather.after(one.afterCalls, () => weather.fill(one.freeBytes));
     case "corrupt":
       return world.damage(one.key, one.damage, one.part);
     case "slow":
     case "torn":
     case "lost": {
       const { kind } = one;
-      return weather.later(one.later, () => weather.pass(kind, 3));
+      return weather.after(one.afterCalls, () => weather.pass(kind, 3));
     }
   }
 }
@@ -157,12 +157,12 @@ async function look(world: FaultWorld, repoIndex: Key, what: Damage): Promise<vo
   await world.withDamage(repoIndex, what, async (path) => {
     const [repo] = world.bare().filter((candidate) => candidate.key === repoIndex);
     if (repo === undefined) return;
-    const told = await world.verify(repo, true).then(
+    const reported = await world.verify(repo, true).then(
       (verdict) => verdict.problems.length > 0,
       () => true,
     );
-    world.count(told ? "damages told by verify" : `damages of no consequence in ${kindOf(path)}`);
-    if (told || HAS_NO_CHECKSUM.test(path)) return;
+    world.count(reported ? "damages told by verify" : `damages of no consequence in ${kindOf(path)}`);
+    if (reported || HAS_NO_CHECKSUM.test(path)) return;
     const label = /^backup\/demo\/([^/]+)\/backup\.manifest/.exec(path)?.[1];
     const isNeeded = label === undefined ? /\.info(\.copy)?$/.test(path) : (await world.labels(repo)).includes(label);
     expect(isNeeded, `verify overlooked the damage of ${path}`).toBe(false);
@@ -193,16 +193,16 @@ async function fetch(world: FaultWorld, pick: number | null): Promise<void> {
   if (answer === "absent") expect(await world.isGivenUp(name), `archive-get does not find ${name}`).toBe(true);
 }
 
-function tell(text: string): void {
+function print(text: string): void {
   const counts = [...TALLY].sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, count]) => `${name} ${count}`);
   process.stdout.write(`fault model: ${text}\n  ${counts.join(", ")}\n`);
 }
 
 describe("random faults", () => {
-  let s3: S3Place;
+  let s3: S3Bucket;
   const stirring = setInterval(() => void stat(tmpdir()).catch(() => undefined), STIR_MS);
   beforeAll(async () => {
-    s3 = await S3Place.create(await s3Kind());
+    s3 = await S3Bucket.create(await s3Kind());
   });
   afterAll(async () => {
     clearInterval(stirring);
@@ -215,7 +215,7 @@ describe("random faults", () => {
     `keeps the promises in ${RUNS} worlds`,
     async () => {
       await fc.assert(property(false), { numRuns: RUNS, seed: SEED, endOnFailure: true });
-      tell(`${RUNS} worlds`);
+      print(`${RUNS} worlds`);
     },
     600_000,
   );
@@ -224,7 +224,7 @@ describe("random faults", () => {
     `keeps the promises over an S3 server in ${S3_RUNS} worlds`,
     async () => {
       await fc.assert(property(true), { numRuns: S3_RUNS, seed: SEED, endOnFailure: true });
-      tell(`${RUNS} worlds and ${S3_RUNS} with S3`);
+      print(`${RUNS} worlds and ${S3_RUNS} with S3`);
     },
     600_000,
   );
@@ -242,11 +242,11 @@ describe("random faults", () => {
         if (hasS3) withS3++;
         if (details.failed) failures.push(`seed ${seed}: ${reasonOf(details.errorInstance)}\n${fc.stringify(details.counterexample)}`);
         if (details.failed || seed % 20 === 0)
-          tell(`${seed - SEED + 1} seeds, ${failures.length} failures${details.failed ? `\n${failures.at(-1)}` : ""}`);
+          print(`${seed - SEED + 1} seeds, ${failures.length} failures${details.failed ? `\n${failures.at(-1)}` : ""}`);
       }
       for (const [name, count] of s3.met) tally(`met S3 ${name}`, count);
       const never = [...KINDS, ...FAULTS].filter((name) => !TALLY.has(name));
-      tell(`ran ${seed - SEED} worlds (seeds ${SEED} to ${seed - 1}), ${withS3} with S3, in ${MINUTES} minutes: ${failures.length} failures`);
+      print(`ran ${seed - SEED} worlds (seeds ${SEED} to ${seed - 1}), ${withS3} with S3, in ${MINUTES} minutes: ${failures.length} failures`);
       const seldom = OFTEN.filter((name) => (TALLY.get(name) ?? 0) < OFTEN_MIN);
       expect(failures).toEqual([]);
       expect(never, "what never happened").toEqual([]);

@@ -10,7 +10,7 @@ import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/ack
 import type { DamagedPart } from "./faultFiles";
 import { KEYS, type Key } from "./faultWorld";
 import type { Death } from "./mortal";
-import type { Outage } from "./s3Place";
+import type { Outage } from "./s3Bucket";
 import type { Damage } from "./weather";
 
 export type Step =
@@ -23,8 +23,8 @@ export type Step =
   | { readonly kind: "sync"; readonly from: Key; readonly to: Key; readonly all: boolean; readonly death: Death | null }
   | { readonly kind: "up"; readonly key: Key }
   /** `later`: calls to the repository that still go well. */
-  | { readonly kind: "down" | "slow" | "torn" | "lost" | "locked"; readonly key: Key; readonly later: number }
-  | { readonly kind: "full"; readonly key: Key; readonly later: number; readonly roomBytes: number }
+  | { readonly kind: "down" | "slow" | "torn" | "lost" | "locked"; readonly key: Key; readonly afterCalls: number }
+  | { readonly kind: "full"; readonly key: Key; readonly afterCalls: number; readonly freeBytes: number }
   | { readonly kind: "corrupt"; readonly key: Key; readonly damage: Damage; readonly part: DamagedPart }
   | { readonly kind: "damage" | "spoil"; readonly key: Key; readonly damage: Damage }
   | { readonly kind: "outage"; readonly outage: Outage; readonly times: number }
@@ -40,7 +40,7 @@ interface BackupStep {
   readonly keys: readonly Key[];
   readonly death: Death | null;
   /** A repository whose archive takes no files any more from a call of this backup on. */
-  readonly locked: { readonly key: Key; readonly later: number } | null;
+  readonly locked: { readonly key: Key; readonly afterCalls: number } | null;
 }
 
 /** Evenly: the usual leaning to the ends would kill most processes at once or never. */
@@ -48,11 +48,11 @@ const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
 const key = fc.constantFrom(...KEYS);
 /** A policy of one repository, or of all. */
 const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
-const locked: fc.Arbitrary<{ key: Key; later: number } | null> = fc.option(fc.record({ key, later: even(50) }), { freq: 2 });
+const locked: fc.Arbitrary<{ key: Key; afterCalls: number } | null> = fc.option(fc.record({ key, afterCalls: even(50) }), { freq: 2 });
 const type = fc.constantFrom<BackupType>("full", "diff", "incr");
 /** Mostly one pass into all repositories. */
 const into: fc.Arbitrary<Key[]> = fc.oneof({ weight: 4, arbitrary: fc.constant<Key[]>([...KEYS]) }, { weight: 1, arbitrary: fc.tuple(key) });
-const later = fc.oneof(fc.constant(0), even(120));
+const afterCalls = fc.oneof(fc.constant(0), even(120));
 const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 2 });
 const damage: fc.Arbitrary<Damage> = fc.record({ kind: fc.constantFrom("flip" as const, "cut" as const), pick: even(1_000_000) });
 
@@ -86,9 +86,12 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
         .map(([[from = 1, to = 2], all, died]): Step => ({ kind: "sync", from, to, all, death: died })),
     },
     { weight: 3, arbitrary: fc.record({ kind: kind("up"), key }) },
-    { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key, later }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("locked"), key, later }) },
-    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, later, roomBytes: even(300_000) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key, afterCalls }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: kind("locked"), key, afterCalls }) },
+    { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, afterCalls, freeBytes: even(300_000) }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("corrupt"), key, damage, part: fc.constantFrom<DamagedPart>("any", "segment", "backup") }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("damage"), key, damage }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("spoil"), key, damage }) },
@@ -116,7 +119,7 @@ const backupOf = (one: BackupType, repoIndexes: readonly Key[], died: Death | nu
   locked: null,
 });
 const allUp: readonly Step[] = KEYS.map((one) => ({ kind: "up", key: one }));
-const down = (one: Key): Step => ({ kind: "down", key: one, later: 0 });
+const down = (one: Key): Step => ({ kind: "down", key: one, afterCalls: 0 });
 const up = (one: Key): Step => ({ kind: "up", key: one });
 const order = fc.shuffledSubarray([...KEYS], { minLength: KEYS.length, maxLength: KEYS.length });
 /** A run that dies, or not: half of them. */
@@ -167,15 +170,15 @@ const spoiledAttempt: fc.Arbitrary<Step[]> = fc
   ]);
 
 /** WAL that a repository owes, that pg_wal has no more, and that the first source has damaged. */
-const damagedDebt: fc.Arbitrary<Step[]> = fc
-  .record({ owing: fc.constantFrom<Key>(2, 3), damages: fc.array(damage, { minLength: 1, maxLength: 2 }) })
-  .map(({ owing, damages }) => [
+const damagedRecords: fc.Arbitrary<Step[]> = fc
+  .record({ behind: fc.constantFrom<Key>(2, 3), damages: fc.array(damage, { minLength: 1, maxLength: 2 }) })
+  .map(({ behind, damages }) => [
     ...allUp,
-    down(owing),
+    down(behind),
     { kind: "wal", count: 1, death: null },
     { kind: "checkpoint" },
-    up(owing),
-    ...damages.map((each, index): Step => ({ kind: "corrupt", key: index === 0 ? 1 : owing === 2 ? 3 : 2, damage: each, part: "segment" })),
+    up(behind),
+    ...damages.map((each, index): Step => ({ kind: "corrupt", key: index === 0 ? 1 : behind === 2 ? 3 : 2, damage: each, part: "segment" })),
     { kind: "heal", death: null },
   ]);
 
@@ -194,10 +197,10 @@ const absentHolder: fc.Arbitrary<Step[]> = fc
     up(holder),
   ]);
 
-const scene: fc.Arbitrary<Step[]> = fc.oneof(
+const scenario: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 3, arbitrary: lackingBackup },
   { weight: 2, arbitrary: spoiledAttempt },
-  { weight: 2, arbitrary: damagedDebt },
+  { weight: 2, arbitrary: damagedRecords },
   { weight: 2, arbitrary: absentHolder },
 );
 
@@ -206,9 +209,9 @@ const past: fc.Arbitrary<Step[]> = fc
   .constantFrom<BackupType[]>([], ["full"], ["full", "incr"], ["full", "full"], ["full", "diff", "full", "incr"])
   .map((types) => types.flatMap((one, index): Step[] => [{ kind: "write", seed: 1 + index }, backupOf(one, KEYS)]));
 /** Of so many steps that follow the past one is a scene. */
-const SCENE_EVERY = 9;
+const SCENARIO_EVERY = 9;
 export const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> => {
   const single = stepOf(hasS3).map((step) => [step]);
-  const next = fc.oneof({ weight: SCENE_EVERY - 1, arbitrary: single }, { weight: 1, arbitrary: scene });
+  const next = fc.oneof({ weight: SCENARIO_EVERY - 1, arbitrary: single }, { weight: 1, arbitrary: scenario });
   return fc.tuple(past, fc.array(next, { minLength: 8, maxLength: 30, size: "max" })).map(([before, then]) => [...before, ...then.flat()]);
 };

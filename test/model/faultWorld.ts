@@ -44,7 +44,7 @@ import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES } from "../runtime/reposit
 import { type DamagedPart, findOfAttempt, findVictim, listFiles, spoil } from "./faultFiles";
 import { ModelCluster, type Snapshot, snapshotOf } from "./modelCluster";
 import { type Death, Mortal } from "./mortal";
-import type { S3Place } from "./s3Place";
+import type { S3Bucket } from "./s3Bucket";
 import { type Damage, Weather } from "./weather";
 
 export const KEYS = [1, 2, 3] as const;
@@ -83,7 +83,7 @@ export class SteppedClock implements Clock {
 export interface WorldOptions {
   readonly policy: AcknowledgePolicy;
   /** Holds repo2; null keeps it in memory. */
-  readonly s3: S3Place | null;
+  readonly s3: S3Bucket | null;
 }
 
 export class FaultWorld {
@@ -92,8 +92,8 @@ export class FaultWorld {
   readonly ctx = testContext({ clock: this.clock });
   readonly cluster = new ModelCluster(this.folder, this.clock);
   readonly policy: AcknowledgePolicy;
-  readonly #s3: { readonly place: S3Place; readonly faced: Storage } | null;
-  readonly #debt = openMissingWal(join(this.folder, "spool"), "demo");
+  readonly #s3: { readonly bucket: S3Bucket; readonly faced: Storage } | null;
+  readonly #missingWal = openMissingWal(join(this.folder, "spool"), "demo");
   /** Below all faults. */
   readonly #bare = new Map<Key, Repository>();
   readonly #weather = new Map<Key, Weather>();
@@ -118,7 +118,7 @@ export class FaultWorld {
     const posix = new PosixStorage({ root, syncDirectories: false, symlinks: true, signal: this.ctx.signal });
     const memory = (): Storage => new MemoryStorage({ nowMs: () => this.clock.nowMs() });
     const inBucket = s3?.storages(`/world${++worlds}`, this.ctx.signal);
-    this.#s3 = s3 === null || inBucket === undefined ? null : { place: s3, faced: inBucket.faced };
+    this.#s3 = s3 === null || inBucket === undefined ? null : { bucket: s3, faced: inBucket.faced };
     const second = memory();
     const plans: [Key, { bare: Storage; faced: Storage }, Parameters<typeof repository>[1]][] = [
       [1, { bare: posix, faced: posix }, { compress: { type: "none", level: 0 }, latestLink: true }],
@@ -141,7 +141,7 @@ export class FaultWorld {
   }
 
   async remove(): Promise<void> {
-    await this.#s3?.place.calm();
+    await this.#s3?.bucket.calm();
     await this.#s3?.faced.close();
     for (const repo of this.bare()) await repo.storage.close();
     rmSync(this.folder, { recursive: true, force: true });
@@ -159,7 +159,7 @@ export class FaultWorld {
   /** Everything works again. */
   async calm(key: Key): Promise<void> {
     this.weather(key).calm();
-    if (key === 2) await this.#s3?.place.calm();
+    if (key === 2) await this.#s3?.bucket.calm();
     this.troubled.delete(key);
   }
 
@@ -204,7 +204,7 @@ export class FaultWorld {
       timeoutMs: 600_000,
     };
     try {
-      const outcome = await archivePush(this.#repos(mortal), mortal.missingWal(this.#debt), options, this.ctx);
+      const outcome = await archivePush(this.#repos(mortal), mortal.missingWal(this.#missingWal), options, this.ctx);
       if (mortal.dead || !outcome.accepted) return false;
       const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoIndex));
       expect(isSatisfied(this.policy, KEYS, holding)).toBe(true);
@@ -320,7 +320,7 @@ export class FaultWorld {
     const mortal = new Mortal(death);
     const local = openLocalWal(this.cluster.walDirectory, CLUSTER, true);
     try {
-      const results = await this.#until(heal(this.#repos(mortal), mortal.missingWal(this.#debt), CLUSTER, local, this.ctx));
+      const results = await this.#until(heal(this.#repos(mortal), mortal.missingWal(this.#missingWal), CLUSTER, local, this.ctx));
       this.count(mortal.dead ? "heals killed" : "heals");
       if (mortal.dead || this.troubled.size > 0) return;
       this.count("heals without trouble");
@@ -463,8 +463,8 @@ export class FaultWorld {
   async fetch(walFile: string, repos: readonly Repository[] = this.#repos(new Mortal())): Promise<"found" | "absent" | BackupError> {
     const destination = join(this.folder, "fetched");
     try {
-      const found = await this.#until(archiveGet(repos, { walName: walFile, destination, cluster: CLUSTER }, this.ctx));
-      if (!found) return "absent";
+      const isFetched = await this.#until(archiveGet(repos, { walName: walFile, destination, cluster: CLUSTER }, this.ctx));
+      if (!isFetched) return "absent";
       expect(sha1Hex(readFileSync(destination)), `content of ${walFile}`).toBe(sha1Hex(required(this.cluster.wal.get(walFile))()));
       return "found";
     } catch (error) {
@@ -502,13 +502,13 @@ export class FaultWorld {
     for (const repo of this.bare()) {
       const neededFrom = await this.neededFrom(repo);
       const held = await this.#heldBy(repo);
-      const owed = new Set(this.#debt.list(repo.key));
+      const missing = new Set(this.#missingWal.list(repo.key));
       for (const name of this.acknowledged) {
         const isIn = held.has(name);
         // Older than its oldest backup: retention has let go of it, or will.
         const isGivenUp = neededFrom !== null && name < neededFrom;
         if (isIn || isGivenUp) holding.set(name, (holding.get(name) ?? new Set()).add(repo.key));
-        else expect(owed.has(name) || (await this.#isLetGo(name, repo)), `${repo.name} lacks ${name} and does not owe it`).toBe(true);
+        else expect(missing.has(name) || (await this.#isLetGo(name, repo)), `${repo.name} lacks ${name} and does not owe it`).toBe(true);
       }
     }
     for (const name of this.acknowledged) {
@@ -522,7 +522,7 @@ export class FaultWorld {
     for (const repo of this.bare()) {
       const verdict = await this.verify(repo, afresh);
       for (const one of verdict.backups) expect(one.status, `${repo.name} ${one.label}: ${verdict.problems.join("; ")}`).toBe("valid");
-      const owed = new Set(this.#debt.list(repo.key));
+      const missing = new Set(this.#missingWal.list(repo.key));
       const held = await this.#heldBy(repo);
       for (const { label, archiveStart, archiveStop } of (await loadBackupInfo(repo)).backups) {
         for (const name of this.cluster.wal.keys()) {
@@ -533,7 +533,7 @@ export class FaultWorld {
       for (const archive of verdict.archives) {
         expect(archive.counts.valid, `${repo.name}: ${verdict.problems.join("; ")}`).toBe(archive.counts.total);
         for (const [first, last] of archive.gaps) {
-          const lacking = [...this.acknowledged].filter((name) => name >= first && name <= last && !owed.has(name));
+          const lacking = [...this.acknowledged].filter((name) => name >= first && name <= last && !missing.has(name));
           for (const name of lacking) expect(await this.#isLetGo(name, repo), `${repo.name}: gap from ${first} to ${last}`).toBe(true);
         }
       }
@@ -585,8 +585,8 @@ export class FaultWorld {
     for (const result of await this.backup("full", null)) if (!result.ok) throw result.error;
     expect(await this.archive()).toBe(true);
     await this.heal(null);
-    const owed = new Map(KEYS.map((key) => [key as number, new Set(this.#debt.list(key))]));
-    for (const [key, names] of owed)
+    const missing = new Map(KEYS.map((key) => [key as number, new Set(this.#missingWal.list(key))]));
+    for (const [key, names] of missing)
       for (const name of names) expect(await this.#isGivenUpElsewhere(name, key), `repo${key} owes ${name}`).toBe(true);
     await this.checkWal(true);
     await this.checkAgreement(true);
@@ -605,12 +605,12 @@ export class FaultWorld {
     await this.checkRepositories(afresh);
     const isArchived = (await listReady(this.cluster.walDirectory, 1)).length === 0;
     for (const repo of this.bare()) {
-      const owed = this.#debt.list(repo.key);
+      const missing = this.#missingWal.list(repo.key);
       const from = await this.neededFrom(repo);
       const held = await this.#heldBy(repo);
       const lacking = from === null ? [] : [...this.acknowledged].filter((name) => name >= from && !held.has(name));
       for (const name of lacking) expect(await this.#isGivenUpElsewhere(name, repo.key), `${repo.name} lacks ${name} after heal`).toBe(true);
-      if (lacking.length === 0 && owed.length === 0 && isArchived) expect((await this.verify(repo)).problems).toEqual([]);
+      if (lacking.length === 0 && missing.length === 0 && isArchived) expect((await this.verify(repo)).problems).toEqual([]);
     }
   }
 
@@ -691,7 +691,8 @@ export class FaultWorld {
     if (repoIndex === undefined ? this.troubled.size > 0 : this.troubled.has(repoIndex as Key)) return;
     if (this.clock.skewMs < 0 && what === "backup") return;
     // PostgreSQL went on when the policy was satisfied, before this repository had the segment: it owes it.
-    if (what === "backup" && isError(error, "archiveTimeout") && this.#debt.list(repoIndex ?? 0).some((name) => error.message.includes(name))) return;
+    if (what === "backup" && isError(error, "archiveTimeout") && this.#missingWal.list(repoIndex ?? 0).some((name) => error.message.includes(name)))
+      return;
     // A repository that could not get the segments fails with the archiver of another one's trouble under policy all.
     if (what === "backup" && isError(error, "archiveTimeout") && this.troubled.size > 0) return;
     throw fail(

@@ -282,7 +282,7 @@ class MortalStorage implements Storage {
   }
 
   #noteName(path: string, options: PutOptions | undefined): void {
-    if (this.#isInPlace(options)) this.#unsynced.add(path);
+    if (this.#isDirect(options)) this.#unsynced.add(path);
     // An atomic write ends with a sync of its directory.
     else this.#noteSynced(path.slice(0, path.lastIndexOf("/")));
   }
@@ -291,15 +291,15 @@ class MortalStorage implements Storage {
     for (const file of this.#unsynced) if (file.slice(0, file.lastIndexOf("/")) === directory) this.#unsynced.delete(file);
   }
 
-  #isInPlace(options: PutOptions | undefined): boolean {
+  #isDirect(options: PutOptions | undefined): boolean {
     return options?.atomic === false && this.features.directories;
   }
 
   /** What a cut-off write leaves where directories are: a part under the name itself, or under the temporary one. */
   async #leave(path: string, bytes: Uint8Array, options: PutOptions | undefined): Promise<void> {
     if (!this.features.directories) return;
-    await this.#inner.putStream(this.#isInPlace(options) ? path : `${path}${TEMP_SUFFIX}`, () => streamOf(bytes), { atomic: false });
-    if (this.#isInPlace(options)) this.#unsynced.add(path);
+    await this.#inner.putStream(this.#isDirect(options) ? path : `${path}${TEMP_SUFFIX}`, () => streamOf(bytes), { atomic: false });
+    if (this.#isDirect(options)) this.#unsynced.add(path);
   }
 
   async #write(what: string, run: () => Promise<void>, half: () => Promise<void> = async () => {}): Promise<void> {

@@ -54,7 +54,7 @@ export class Weather implements Storage {
   readonly #coming: { calls: number; readonly begin: () => void }[] = [];
   #isDown = false;
   #isArchiveLocked = false;
-  #roomBytes: number | null = null;
+  #freeBytes: number | null = null;
 
   constructor(inner: Storage, clock: Clock) {
     this.#inner = inner;
@@ -77,13 +77,13 @@ export class Weather implements Storage {
   }
 
   /** Begins a fault in the middle of whatever goes on then. */
-  later(calls: number, begin: () => void): void {
+  after(calls: number, begin: () => void): void {
     this.#coming.push({ calls, begin });
   }
 
   /** Only so many bytes can still be written. */
-  fill(roomBytes: number): void {
-    this.#roomBytes = roomBytes;
+  fill(freeBytes: number): void {
+    this.#freeBytes = freeBytes;
   }
 
   pass(kind: Passing, times: number): void {
@@ -98,15 +98,15 @@ export class Weather implements Storage {
     this.#coming.length = 0;
     this.#isDown = false;
     this.#isArchiveLocked = false;
-    this.#roomBytes = null;
+    this.#freeBytes = null;
     this.#passing.clear();
     this.#damages.clear();
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
     await this.#enter();
-    const found = await this.#run(() => this.#inner.stat(path));
-    return found === null ? null : this.#seen(found);
+    const result = await this.#run(() => this.#inner.stat(path));
+    return result === null ? null : this.#seen(result);
   }
 
   async *list(path: string, options?: ListOptions): AsyncIterable<ObjectInfo> {
@@ -143,7 +143,7 @@ export class Weather implements Storage {
 
   async #create(run: () => Promise<boolean>): Promise<boolean> {
     await this.#enter("slow");
-    if (this.#roomBytes === 0) throw this.#met("full", FULL);
+    if (this.#freeBytes === 0) throw this.#met("full", FULL);
     const isCreated = await this.#run(run);
     if (this.#take("lost")) throw LOST;
     return isCreated;
@@ -208,9 +208,9 @@ export class Weather implements Storage {
           inner.write(bytes.subarray(0, taken));
           throw TORN;
         }
-        const roomBytes = this.#occupy(bytes.length);
-        inner.write(bytes.subarray(0, roomBytes));
-        if (roomBytes < bytes.length) throw this.#met("full", FULL);
+        const freeBytes = this.#occupy(bytes.length);
+        inner.write(bytes.subarray(0, freeBytes));
+        if (freeBytes < bytes.length) throw this.#met("full", FULL);
       },
       finish: async () => {
         await this.#run(() => inner.finish());
@@ -226,7 +226,7 @@ export class Weather implements Storage {
     if (this.#isArchiveLocked && path.startsWith("archive/")) throw this.#met("locked", LOCKED);
     this.#damages.delete(path);
     if (this.#take("torn")) return this.#run(() => this.#inner.putStream(path, () => cut(open(), TORN_AFTER_BYTES, TORN), options));
-    if (this.#roomBytes === null) await this.#run(run);
+    if (this.#freeBytes === null) await this.#run(run);
     else await this.#run(() => this.#inner.putStream(path, () => this.#limited(open()), options));
     if (this.#take("lost")) throw LOST;
   }
@@ -276,9 +276,9 @@ export class Weather implements Storage {
         const next = await chunks.next().finally(() => this.inFlight++);
         if (next.done === true) return;
         if (this.#isDown) throw this.#met("down", AWAY);
-        const roomBytes = this.#occupy(next.value.length);
-        yield next.value.subarray(0, roomBytes);
-        if (roomBytes < next.value.length) throw this.#met("full", FULL);
+        const freeBytes = this.#occupy(next.value.length);
+        yield next.value.subarray(0, freeBytes);
+        if (freeBytes < next.value.length) throw this.#met("full", FULL);
       }
     } finally {
       await chunks.return?.(undefined);
@@ -287,9 +287,9 @@ export class Weather implements Storage {
 
   /** How many of the bytes there is room for. */
   #occupy(sizeBytes: number): number {
-    if (this.#roomBytes === null) return sizeBytes;
-    const taken = Math.min(sizeBytes, this.#roomBytes);
-    this.#roomBytes -= taken;
+    if (this.#freeBytes === null) return sizeBytes;
+    const taken = Math.min(sizeBytes, this.#freeBytes);
+    this.#freeBytes -= taken;
     return taken;
   }
 

@@ -43,7 +43,7 @@ interface Result {
 
 let folder: string;
 let host: LocalHost;
-let place: ProgramFolder;
+let programFolder: ProgramFolder;
 /** Stands in for the cloud that the platform team has its buckets from. */
 let aws: ProviderDouble;
 
@@ -63,7 +63,7 @@ beforeAll(async () => {
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   aws = await ProviderDouble.start(AWS, { live: { "aws:s3/bucket:Bucket": liveBucket(host.s3, "bucket") } });
   const prepared = await prepareProgramFolder(folder, { cli, passphrase: "passphrase of acme", link: false });
-  place = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws]) } };
 });
 afterAll(async () => {
   aws?.stop();
@@ -86,7 +86,11 @@ async function pulumi(action: string, protect: boolean | null): Promise<Result> 
       protect,
     }),
   );
-  const { stdout } = await run(await ensureNode(), [join(folder, "run.js"), action], { cwd: folder, env: { ...place.env }, timeoutMs: 300_000 });
+  const { stdout } = await run(await ensureNode(), [join(folder, "run.js"), action], {
+    cwd: folder,
+    env: { ...programFolder.env },
+    timeoutMs: 300_000,
+  });
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as Result;
 }
 

@@ -77,7 +77,7 @@ export interface TraceLine {
 const LATENCY_MS = 15;
 const RESTART_MS = 2000;
 /** Less than the time after which a silent holder of a lease counts as dead. */
-const LATE_MS = 100_000;
+const OVERDUE_MS = 100_000;
 export const STARTED_AT_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
 
 /** One writer on a host of its own: its verbs one after the other, each as a program that starts and ends. */
@@ -189,7 +189,7 @@ export class Engine {
   nowMs = STARTED_AT_MS;
   steps = 0;
   /** The last step was a call that its process sent so long ago that another one may have taken its place, or that nobody waits for. */
-  isLate = false;
+  isOverdue = false;
   readonly processes: readonly SimProcess[];
   readonly #hooks: EngineHooks;
   readonly #chooser: Chooser;
@@ -293,7 +293,7 @@ export class Engine {
     if (orphan === undefined) return false;
     this.#orphans = this.#orphans.filter((other) => other !== orphan);
     this.steps++;
-    this.isLate = true;
+    this.isOverdue = true;
     this.note(orphan.who, "note", () => `lands late: ${orphan.call.text}`);
     quietly(() => orphan.call.apply(null));
     return true;
@@ -329,7 +329,7 @@ export class Engine {
     process.count++;
     this.steps++;
     this.nowMs += LATENCY_MS;
-    this.isLate = this.nowMs - call.issuedAtMs > LATE_MS;
+    this.isOverdue = this.nowMs - call.issuedAtMs > OVERDUE_MS;
     this.note(process.name, "step", () => call.text);
     this.#answer(process, call, fault);
   }

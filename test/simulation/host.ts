@@ -11,8 +11,8 @@ import { OPTIONS, server } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, OTHER_CONTROL, walBytes, walName } from "../runtime/repository/support";
 import { type Life, STARTED_AT_MS } from "./engine";
 import { contentOf, makeDirectory, ROOT, removeFile, writeFile } from "./files";
-import { type Bucket, type Conditions, sha1Of } from "./place";
-import type { Moment, Truth } from "./truth";
+import { type Bucket, type Conditions, sha1Of } from "./bucket";
+import type { State, Truth } from "./truth";
 
 export interface Scenario {
   readonly name: string;
@@ -32,7 +32,7 @@ export interface Scenario {
 /** What all hosts have in common. */
 export interface Shared {
   readonly scenario: Scenario;
-  readonly moments: Moment[];
+  readonly moments: State[];
   readonly buckets: readonly Bucket[];
   readonly truth: Truth;
   /** Of the segment that is being written. */
@@ -70,7 +70,7 @@ export class Host {
   readonly isStandby: boolean;
   readonly dataDirectory: string;
   readonly walDirectory: string;
-  readonly missingWal = memoryDebt();
+  readonly missingWal = memoryMissingWal();
   readonly events: HostEvent[] = [];
   /** A host has one: kept in its lock folder. */
   readonly domain: string;
@@ -164,12 +164,12 @@ export const BACKUP_OPTIONS: BackupOptions = {
 };
 export const FACTS = { cluster: CLUSTER, control: CONTROL, otherControl: OTHER_CONTROL, users: USERS };
 
-function memoryDebt(): MissingWalStore {
+function memoryMissingWal(): MissingWalStore {
   const names = new Map<number, Set<string>>();
   const of = (repoIndex: number): Set<string> => {
-    const found = names.get(repoIndex) ?? new Set();
-    names.set(repoIndex, found);
-    return found;
+    const result = names.get(repoIndex) ?? new Set();
+    names.set(repoIndex, result);
+    return result;
   };
   return {
     add: (repoIndex, name) => void of(repoIndex).add(name),

@@ -8,7 +8,7 @@ import type { Guard } from "./weak";
 import type { Scenario } from "./host";
 import { type Outcome, World } from "./world";
 
-export interface Found {
+export interface Violation {
   readonly scenario: Scenario;
   readonly violation: string;
   readonly choices: readonly Choice[];
@@ -20,7 +20,7 @@ export interface Found {
 export class Figures {
   steps = 0;
   runs = 0;
-  lateLists = 0;
+  staleLists = 0;
   readonly faults = new Map<FaultKind, number>();
   readonly states = new Set<string>();
   readonly ends = new Map<string, number>();
@@ -28,7 +28,7 @@ export class Figures {
   add(scenario: Scenario, outcome: Outcome, choices: readonly Choice[]): void {
     this.steps += outcome.steps;
     this.runs++;
-    this.lateLists += outcome.lateLists;
+    this.staleLists += outcome.staleLists;
     for (const { fault } of choices) this.faults.set(fault.kind, (this.faults.get(fault.kind) ?? 0) + 1);
     for (const state of outcome.states) this.states.add(`${scenario.name}${state}`);
     for (const end of outcome.ends) {
@@ -43,7 +43,7 @@ export class Figures {
         .sort(([left], [right]) => (left < right ? -1 : 1))
         .map(([name, count]) => `${name} ${count}`)
         .join(", ");
-    return `${this.steps} steps in ${this.runs} runs, ${this.states.size} distinct states of the repositories, ${this.lateLists} lists landed late\n  faults: ${list(this.faults)}\n  ends: ${list(this.ends)}`;
+    return `${this.steps} steps in ${this.runs} runs, ${this.states.size} distinct states of the repositories, ${this.staleLists} lists landed late\n  faults: ${list(this.faults)}\n  ends: ${list(this.ends)}`;
   }
 }
 
@@ -72,7 +72,7 @@ export class Replay implements Chooser {
 const HOUR_MS = 3_600_000;
 const PAUSES_MS = [null, null, HOUR_MS, HOUR_MS, 5000, 150_000];
 /** A request does not outlive its driver's time limits, which are shorter than the time after which a holder counts as dead. */
-const LATE_MS = [20, 500, 5000, 60_000];
+const DELAYS_MS = [20, 500, 5000, 60_000];
 /** A server ends what it has heard in full; the next program of the same host begins later. */
 const LANDING_MS = [20, 500, 1500];
 const MIXES = [0, 0.02, 0.1, 0.4];
@@ -123,9 +123,9 @@ export class RandomChooser implements Chooser {
       case "hide":
         return call === "list" ? { kind, pick: Math.floor(this.#next() * 20) } : null;
       case "repeat":
-        return call === "write" ? { kind, ms: this.#pick(LATE_MS) } : null;
+        return call === "write" ? { kind, ms: this.#pick(DELAYS_MS) } : null;
       case "defer":
-        return { kind, ms: this.#pick(LATE_MS) };
+        return { kind, ms: this.#pick(DELAYS_MS) };
       case "jump":
         return { kind, ms: Math.floor((this.#next() - 0.5) * 4 * HOUR_MS) };
       case "yield":
@@ -156,7 +156,13 @@ export async function play(scenario: Scenario, chooser: Chooser, off: readonly G
 export const ALL_KINDS: readonly FaultKind[] = ["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump"];
 
 /** One run by a seed; null when every promise was kept. */
-export async function tryRandom(scenario: Scenario, seed: number, off: readonly Guard[], figures: Figures, kinds = ALL_KINDS): Promise<Found | null> {
+export async function tryRandom(
+  scenario: Scenario,
+  seed: number,
+  off: readonly Guard[],
+  figures: Figures,
+  kinds = ALL_KINDS,
+): Promise<Violation | null> {
   const chooser = new RandomChooser(seed, kinds);
   const outcome = await play(scenario, chooser, off);
   figures.add(scenario, outcome, chooser.choices);
@@ -169,17 +175,17 @@ export async function trySystematic(
   off: readonly Guard[],
   figures: Figures,
   { depth, stride = 1, kinds = ALL_KINDS }: { readonly depth: 1 | 2; readonly stride?: number; readonly kinds?: readonly FaultKind[] },
-): Promise<Found | null> {
-  const placesOf = (choices: readonly Choice[]): ReturnType<typeof findPlaces> => findPlaces(scenario, choices, kinds, off, figures);
-  const first = await placesOf([]);
+): Promise<Violation | null> {
+  const choicesOf = (choices: readonly Choice[]): ReturnType<typeof findChoices> => findChoices(scenario, choices, kinds, off, figures);
+  const first = await choicesOf([]);
   if (first.violation !== null) return shrink(scenario, [], off);
-  for (const one of first.places) {
-    const second = await placesOf([one]);
+  for (const one of first.candidates) {
+    const second = await choicesOf([one]);
     if (second.violation !== null) return shrink(scenario, [one], off);
     if (depth === 1) continue;
-    for (const [index, two] of second.places.entries()) {
+    for (const [index, two] of second.candidates.entries()) {
       if (index % stride !== 0) continue;
-      const outcome = await placesOf([one, two]);
+      const outcome = await choicesOf([one, two]);
       if (outcome.violation !== null) return shrink(scenario, [one, two], off);
     }
   }
@@ -187,39 +193,45 @@ export async function trySystematic(
 }
 
 /** Disturbances at `depth` places, each anywhere after the one before: what neither one place nor plain chance reaches. */
-export async function tryPlaces(scenario: Scenario, seed: number, off: readonly Guard[], figures: Figures, depth: number): Promise<Found | null> {
+export async function tryChoices(
+  scenario: Scenario,
+  seed: number,
+  off: readonly Guard[],
+  figures: Figures,
+  depth: number,
+): Promise<Violation | null> {
   const next = randomOf(seed);
   let choices: readonly Choice[] = [];
   for (let level = 0; level <= depth; level++) {
-    const { places, violation } = await findPlaces(scenario, choices, ALL_KINDS, off, figures);
+    const { candidates, violation } = await findChoices(scenario, choices, ALL_KINDS, off, figures);
     if (violation !== null) return shrink(scenario, choices, off);
-    const place = places[Math.floor(next() * places.length)];
-    if (place === undefined) return null;
-    choices = [...choices, place];
+    const choice = candidates[Math.floor(next() * candidates.length)];
+    if (choice === undefined) return null;
+    choices = [...choices, choice];
   }
   return null;
 }
 
 /** Where a run can be disturbed after its last choice, and how it went. */
-async function findPlaces(
+async function findChoices(
   scenario: Scenario,
   choices: readonly Choice[],
   kinds: readonly FaultKind[],
   off: readonly Guard[],
   figures: Figures,
-): Promise<{ readonly places: readonly Choice[]; readonly violation: string | null }> {
-  const places: Choice[] = [];
+): Promise<{ readonly candidates: readonly Choice[]; readonly violation: string | null }> {
+  const candidates: Choice[] = [];
   const last = choices.at(-1);
   let isAfter = last === undefined;
   const replay = new Replay(choices, ({ process, call }) => {
     if (isAfter)
       for (const fault of faultsFor(call.kind).filter(({ kind }) => kinds.includes(kind)))
-        places.push({ who: process.name, at: process.count, fault });
+        candidates.push({ who: process.name, at: process.count, fault });
     if (last !== undefined && process.name === last.who && process.count === last.at) isAfter = true;
   });
   const outcome = await play(scenario, replay, off);
   figures.add(scenario, outcome, choices);
-  return { places, violation: outcome.violation };
+  return { candidates, violation: outcome.violation };
 }
 
 function faultsFor(call: "read" | "list" | "write"): Fault[] {
@@ -245,7 +257,7 @@ export async function replayText(schedule: string): Promise<{ readonly text: str
 const SHRINKS_MAX = 2000;
 
 /** Leaves out what is not needed, then makes pauses shorter, as long as some promise is still broken. */
-export async function shrink(scenario: Scenario, all: readonly Choice[], off: readonly Guard[]): Promise<Found> {
+export async function shrink(scenario: Scenario, all: readonly Choice[], off: readonly Guard[]): Promise<Violation> {
   let runs = 0;
   const breaks = async (choices: readonly Choice[], smaller: Scenario): Promise<boolean> =>
     runs++ < SHRINKS_MAX && (await play(smaller, new Replay(choices), off)).violation !== null;

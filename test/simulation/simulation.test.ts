@@ -6,9 +6,9 @@
  */
 import { describe, expect, it, vi } from "vitest";
 import { FINDINGS } from "./findings";
-import type { Conditions } from "./place";
+import type { Conditions } from "./bucket";
 import { CROWDS, PAUSED, SCENARIOS } from "./scenarios";
-import { Figures, type Found, play, RandomChooser, Replay, replayText, tryPlaces, tryRandom, trySystematic, ALL_KINDS } from "./search";
+import { Figures, type Violation, play, RandomChooser, Replay, replayText, tryChoices, tryRandom, trySystematic, ALL_KINDS } from "./search";
 
 vi.mock("node:fs", async (original) => (await import("./files.js")).overFiles(await original()));
 vi.mock("node:fs/promises", async (original) => (await import("./files.js")).overPromises(await original()));
@@ -55,13 +55,13 @@ const TIMEOUT_MS = IS_LONG ? 6 * 3_600_000 : 600_000;
 /** Failures after which a long run has told enough. */
 const FAILURES_MAX = 10;
 
-function tell(text: string): void {
+function print(text: string): void {
   process.stdout.write(`simulation: ${text}\n`);
 }
 
 it.runIf(SCHEDULE !== undefined)("replays one schedule", async () => {
   const { text, violation } = await replayText(SCHEDULE ?? "");
-  tell(text);
+  print(text);
   expect(violation).toBeNull();
 });
 
@@ -87,23 +87,23 @@ it("repeats a seed's run by its choices", async () => {
 describe("without its guard, the simulation detects that", () => {
   it.each(FINDINGS)("$title", { timeout: TIMEOUT_MS }, async ({ scenario, kinds, off, breaks }) => {
     const figures = new Figures();
-    const found = await trySystematic(scenario, off, figures, { depth: 1, kinds });
-    if (IS_LONG) tell(`${found?.schedule}\n${figures.text()}`);
-    expect(found?.violation).toMatch(breaks);
+    const result = await trySystematic(scenario, off, figures, { depth: 1, kinds });
+    if (IS_LONG) print(`${result?.schedule}\n${figures.text()}`);
+    expect(result?.violation).toMatch(breaks);
   });
 });
 
 describe("every promise holds", () => {
   it.runIf(IS_LONG).each([...SCENARIOS, ...PAUSED])("in '$name' with a disturbance at every point", { timeout: TIMEOUT_MS }, async (scenario) => {
     const figures = new Figures();
-    const found = await trySystematic(scenario, [], figures, { depth: 1 });
-    tell(`'${scenario.name}' at every place: ${figures.text()}`);
-    expect(found?.schedule ?? null).toBeNull();
+    const result = await trySystematic(scenario, [], figures, { depth: 1 });
+    print(`'${scenario.name}' at every place: ${figures.text()}`);
+    expect(result?.schedule ?? null).toBeNull();
   });
 
   it.each(PAUSED)("in '$name' with a pause at every point", { timeout: TIMEOUT_MS }, async (scenario) => {
-    const found = await trySystematic(scenario, [], new Figures(), { depth: 1, kinds: ["pause"] });
-    expect(found?.schedule ?? null).toBeNull();
+    const result = await trySystematic(scenario, [], new Figures(), { depth: 1, kinds: ["pause"] });
+    expect(result?.schedule ?? null).toBeNull();
   });
 
   it(`in ${STEPS} steps`, { timeout: TIMEOUT_MS }, async () => {
@@ -113,12 +113,12 @@ describe("every promise holds", () => {
     let seed = SEED;
     for (; figures.steps < STEPS && failures.length < (IS_LONG ? FAILURES_MAX : 1); seed++) {
       const conditions = CONDITIONS[Math.floor(seed / (all.length * DEPTHS)) % CONDITIONS.length] as Conditions;
-      const found = await tryOne({ conditions, ...(all[seed % all.length] as (typeof all)[number]) }, seed, figures);
-      if (found === null) continue;
-      failures.push(`seed ${seed}: ${found.schedule}`);
-      tell(failures.at(-1) ?? "");
+      const result = await tryOne({ conditions, ...(all[seed % all.length] as (typeof all)[number]) }, seed, figures);
+      if (result === null) continue;
+      failures.push(`seed ${seed}: ${result.schedule}`);
+      print(failures.at(-1) ?? "");
     }
-    tell(`seeds ${SEED} to ${seed - 1}: ${figures.text()}`);
+    print(`seeds ${SEED} to ${seed - 1}: ${figures.text()}`);
     expect(failures).toEqual([]);
   });
 });
@@ -127,7 +127,7 @@ const CONDITIONS: readonly Conditions[] = ["versions", "creation", "none"];
 const DEPTHS = 4;
 
 /** By chance, or at one, two or three places. */
-function tryOne(scenario: (typeof SCENARIOS)[number], seed: number, figures: Figures): Promise<Found | null> {
+function tryOne(scenario: (typeof SCENARIOS)[number], seed: number, figures: Figures): Promise<Violation | null> {
   const depth = Math.floor(seed / 20) % DEPTHS;
-  return depth === 0 ? tryRandom(scenario, seed, [], figures) : tryPlaces(scenario, seed, [], figures, depth);
+  return depth === 0 ? tryRandom(scenario, seed, [], figures) : tryChoices(scenario, seed, [], figures, depth);
 }

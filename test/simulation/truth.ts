@@ -9,10 +9,10 @@ import { fullLabelOf } from "../../runtime/format/repository/label";
 import { type Manifest, type ManifestFile, parseManifest } from "../../runtime/format/repository/manifest";
 import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtime/format/repository/repoPath";
 import { STANZA } from "../runtime/repository/support";
-import { type Bucket, sha1Of, type StoredFile } from "./place";
+import { type Bucket, sha1Of, type StoredFile } from "./bucket";
 
 /** Manifest name → SHA-1 of the relations that a server had at one moment. */
-export interface Moment {
+export interface State {
   readonly server: string;
   readonly sha1s: ReadonlyMap<string, string>;
 }
@@ -33,7 +33,7 @@ const contents = new WeakMap<StoredFile, string>();
 
 export class Truth {
   readonly #buckets: readonly Bucket[];
-  readonly #moments: readonly Moment[];
+  readonly #moments: readonly State[];
   readonly #hasVersions: boolean;
   readonly #seenVersions = new Map<number, number>();
   readonly #infos = new Map<number, Read<BackupInfo>>();
@@ -48,15 +48,15 @@ export class Truth {
   /** `<repository>:<name>` of WAL that was lost with a repository after it was acknowledged. */
   readonly #excused = new Set<string>();
   /** Lists of backups that landed late. */
-  lateLists = 0;
+  staleLists = 0;
   readonly #excusedLists = new Set<number>();
-  readonly #lateLists = new Set<number>();
+  readonly #staleLists = new Set<number>();
   /** `<repository>:<label>` of backups that ended with exit 0. */
   readonly #done = new Set<string>();
-  isOwed: (repoIndex: number, walName: string) => boolean = () => false;
+  isMissing: (repoIndex: number, walName: string) => boolean = () => false;
 
   /** With `hasVersions` no list of backups is excused for landing late. */
-  constructor(buckets: readonly Bucket[], moments: readonly Moment[], hasVersions: boolean) {
+  constructor(buckets: readonly Bucket[], moments: readonly State[], hasVersions: boolean) {
     this.#buckets = buckets;
     this.#hasVersions = hasVersions;
     this.#moments = moments;
@@ -78,19 +78,19 @@ export class Truth {
    * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that landed late may be an old one: where the
    * storage has no versions, no process can keep that from happening between its last check and its call. Then what is listed counts again when a later writer has been there.
    */
-  check(isLate = false): string | null {
+  check(isOverdue = false): string | null {
     for (const bucket of this.#buckets) {
       if (this.#seenVersions.get(bucket.key) === bucket.version) continue;
       this.#seenVersions.set(bucket.key, bucket.version);
-      if (isLate && !this.#hasVersions && bucket.lastPath.includes("backup.info")) {
-        this.lateLists++;
+      if (isOverdue && !this.#hasVersions && bucket.lastPath.includes("backup.info")) {
+        this.staleLists++;
         this.#excusedLists.add(bucket.key);
-        this.#lateLists.add(bucket.key);
+        this.#staleLists.add(bucket.key);
       }
       const isExcused = this.#excusedLists.has(bucket.key);
       const broken = this.#checkListed(bucket);
-      const found = (isExcused ? null : broken) ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
-      if (found !== null) return `repo${bucket.key}: ${found}`;
+      const result = (isExcused ? null : broken) ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
+      if (result !== null) return `repo${bucket.key}: ${result}`;
     }
     return null;
   }
@@ -119,7 +119,7 @@ export class Truth {
     for (const bucket of this.#buckets) {
       const listed = new Set(this.#list(bucket)?.backups.map(({ label }) => label));
       for (const label of this.#kept(bucket.key))
-        if (!listed.has(label) && this.#isTold(bucket, label)) return `repo${bucket.key}: ${label} is whole, kept and not listed at the end`;
+        if (!listed.has(label) && this.#isReported(bucket, label)) return `repo${bucket.key}: ${label} is whole, kept and not listed at the end`;
     }
     return null;
   }
@@ -154,7 +154,7 @@ export class Truth {
 
   #checkKept(bucket: Bucket): string | null {
     for (const label of this.#kept(bucket.key)) {
-      if (!this.#isTold(bucket, label)) continue;
+      if (!this.#isReported(bucket, label)) continue;
       const problem = this.#problemOf(bucket, label);
       if (problem !== null) return `${label}, which retention keeps, was removed: ${problem}`;
     }
@@ -162,8 +162,8 @@ export class Truth {
   }
 
   /** An old list that landed late may have taken out what nobody was told is there. */
-  #isTold(bucket: Bucket, label: string): boolean {
-    return !this.#lateLists.has(bucket.key) || this.#done.has(`${bucket.key}:${label}`);
+  #isReported(bucket: Bucket, label: string): boolean {
+    return !this.#staleLists.has(bucket.key) || this.#done.has(`${bucket.key}:${label}`);
   }
 
   /** Of what was ever listed, the newest full backups and all that builds on them. */
@@ -209,13 +209,13 @@ export class Truth {
       if (RELATION.test(file.name)) sha1s.set(file.name, sha1);
     }
     if (missing.length > 0) return `${missing.length} of ${manifest.files.length} files are missing, '${missing[0]}' first`;
-    if (this.#moments.some((moment) => isEqual(moment.sha1s, sha1s))) return null;
+    if (this.#moments.some((state) => isEqual(state.sha1s, sha1s))) return null;
     const origins = [...sha1s].map(([name, sha1]) => `${name.slice(name.lastIndexOf("/") + 1)}: ${this.#originOf(name, sha1)}`);
     return `its files are those of no server at no moment (${origins.join(", ")})`;
   }
 
   #originOf(name: string, sha1: string): string {
-    return this.#moments.find((moment) => moment.sha1s.get(name) === sha1)?.server ?? "nobody";
+    return this.#moments.find((state) => state.sha1s.get(name) === sha1)?.server ?? "nobody";
   }
 
   /** The first segment that a backup needs which retention keeps. */
@@ -232,7 +232,7 @@ export class Truth {
       const held = [...bucket.files].filter(([path]) => path.startsWith(`archive/${STANZA}/`) && path.includes(`/${name}`));
       if (held.some(([, file]) => sha1OfStored(file) === sha1)) continue;
       if (held.length > 0) return `acknowledged ${name} has other bytes`;
-      if (this.#excused.has(`${bucket.key}:${name}`) || this.isOwed(bucket.key, name)) continue;
+      if (this.#excused.has(`${bucket.key}:${name}`) || this.isMissing(bucket.key, name)) continue;
       return `acknowledged ${name} is neither here nor recorded as missing`;
     }
     return null;

@@ -54,8 +54,8 @@ function ownToken({ random }: Pick<Context, "random">): Lease {
 type Stage = BareStage & { leaseOf(repo: Repository): Promise<Lease> };
 
 async function run(text: string, stage: Stage): Promise<string> {
-  const [word = "", ...rest] = text.split(" ");
-  const [verb = "", only] = word.split("@");
+  const [arg = "", ...rest] = text.split(" ");
+  const [verb = "", only] = arg.split("@");
   const keys = only === undefined ? stage.world.buckets.map(({ key }) => key) : [Number(only)];
   const repos = stage.repositories(keys);
   switch (verb) {

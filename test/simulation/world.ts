@@ -14,8 +14,8 @@ import { repository } from "../runtime/repository/support";
 import { type Chooser, type Ending, Engine, type Life, SimProcess, STARTED_AT_MS, type TraceLine } from "./engine";
 import { clearFiles } from "./files";
 import { Host, type HostEvent, type Scenario, type Shared } from "./host";
-import { Bucket, SimStorage, type StoredFile } from "./place";
-import { type Moment, Truth } from "./truth";
+import { Bucket, SimStorage, type StoredFile } from "./bucket";
+import { type State, Truth } from "./truth";
 import { verbs } from "./verbs";
 import { type Guard, switchOff } from "./weak";
 
@@ -25,7 +25,7 @@ export interface Outcome extends Ending {
   /** What the verbs came to, in the order of their ends. */
   readonly ends: readonly string[];
   /** Lists of backups that landed late, and may have stood for old ones until somebody else came. */
-  readonly lateLists: number;
+  readonly staleLists: number;
 }
 
 const STEPS_MAX = 6000;
@@ -47,7 +47,7 @@ const pasts = new Map<string, Past>();
 
 export class World implements Shared {
   readonly scenario: Scenario;
-  readonly moments: Moment[] = [];
+  readonly moments: State[] = [];
   readonly buckets: readonly Bucket[];
   readonly truth: Truth;
   readonly states = new Set<number>();
@@ -68,7 +68,7 @@ export class World implements Shared {
     this.truth = new Truth(this.buckets, this.moments, hasVersions);
     const names = [...Object.keys(scenario.writers), "z"];
     for (const [index, name] of names.entries()) this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
-    this.truth.isOwed = (repoIndex, walFile) => [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
+    this.truth.isMissing = (repoIndex, walFile) => [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
   }
 
   /** The past, the writers as `chooser` disturbs them, and then a writer that finds everything quiet. */
@@ -80,8 +80,8 @@ export class World implements Shared {
     const writers = Object.entries(this.scenario.writers).map(([name, all], index) => new SimProcess(name, all, before.nowMs + 5000 + index));
     const main = await this.#run(writers, chooser, before.nowMs + 5000, isTraced);
     const ends = [...this.ends];
-    const { lateLists } = this.truth;
-    if (main.violation !== null) return { ...main, states: this.states, ends, lateLists };
+    const { staleLists } = this.truth;
+    if (main.violation !== null) return { ...main, states: this.states, ends, staleLists };
     const expire = `expire ${keeps ?? KEEPS_ALL}`;
     const trace: TraceLine[] = [...main.trace];
     // Labels go by the hosts' clocks: the last one is behind none of them.
@@ -100,7 +100,7 @@ export class World implements Shared {
     }
     const stuck = this.ends.slice(ends.length).find((end) => !end.includes(": ok"));
     const violation = wrong ?? (stuck === undefined ? this.truth.checkEnd() : `when everything was quiet: ${stuck}`);
-    return { violation, trace, steps, states: this.states, ends, lateLists: this.truth.lateLists };
+    return { violation, trace, steps, states: this.states, ends, staleLists: this.truth.staleLists };
   }
 
   /** The past, lived through or remembered. */
@@ -131,7 +131,7 @@ export class World implements Shared {
   async #run(processes: readonly SimProcess[], chooser: Chooser, nowMs: number, isTraced: boolean): Promise<Ending & { nowMs: number }> {
     const engine: Engine = new Engine(processes, chooser, {
       start: (life, verb) => this.#start(life, verb, engine),
-      check: () => this.#check(engine.isLate),
+      check: () => this.#check(engine.isOverdue),
       isTraced,
     });
     engine.nowMs = nowMs;
@@ -139,11 +139,11 @@ export class World implements Shared {
     return { ...ending, nowMs: engine.nowMs };
   }
 
-  #check(isLate: boolean): string | null {
+  #check(isOverdue: boolean): string | null {
     let state = 0;
     for (const bucket of this.buckets) state = (Math.imul(state, 31) + bucket.state) | 0;
     this.states.add(state);
-    return this.#violation ?? this.truth.check(isLate);
+    return this.#violation ?? this.truth.check(isOverdue);
   }
 
   async #start(life: Life, verb: string, engine: Engine): Promise<string> {

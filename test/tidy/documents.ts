@@ -5,16 +5,16 @@ import type { TextFile } from "./sources";
 export function checkDocument(file: TextFile, read: (path: string) => string | null): string[] {
   const lines = withoutFences(file.text).split("\n");
   const titles = lines.filter((line) => /^# \S/.test(line)).length;
-  const found = titles === 1 ? [] : [`${file.path}: ${titles} titles instead of one`];
-  if (!/^# \S/.test(lines[0] ?? "")) found.push(`${file.path}: the first line is not its title`);
+  const result = titles === 1 ? [] : [`${file.path}: ${titles} titles instead of one`];
+  if (!/^# \S/.test(lines[0] ?? "")) result.push(`${file.path}: the first line is not its title`);
   for (const match of withoutCode(lines.join("\n")).matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)/g)) {
     const [, link = "", anchor] = match;
     const target = link === "" ? file.path : resolve(file.path, link);
     const text = link === "" ? file.text : read(target);
-    if (text === null) found.push(`${file.path}: the link to ${link} leads nowhere`);
-    else if (anchor !== undefined && !anchorsOf(text).has(anchor)) found.push(`${file.path}: ${target} has no heading #${anchor}`);
+    if (text === null) result.push(`${file.path}: the link to ${link} leads nowhere`);
+    else if (anchor !== undefined && !anchorsOf(text).has(anchor)) result.push(`${file.path}: ${target} has no heading #${anchor}`);
   }
-  return found;
+  return result;
 }
 
 /** Sections of the specification of the format, by number, that `file` cites and `specification` does not have. */
@@ -33,8 +33,8 @@ export function checkCitations(file: TextFile, specification: string): string[] 
 function anchorsOf(text: string): Set<string> {
   const anchors = new Set<string>();
   for (const [, heading = ""] of withoutFences(text).matchAll(/^#{1,6} (.+)$/gm)) {
-    const words = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase();
-    const anchor = words.replace(/[^\p{L}\p{N}\p{M} _-]/gu, "").replaceAll(" ", "-");
+    const args = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").toLowerCase();
+    const anchor = args.replace(/[^\p{L}\p{N}\p{M} _-]/gu, "").replaceAll(" ", "-");
     let unique = anchor;
     for (let count = 1; anchors.has(unique); count += 1) unique = `${anchor}-${count}`;
     anchors.add(unique);

@@ -2,12 +2,12 @@
 import { existsSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import ts from "typescript";
-import { placeOf, type Source, walk } from "./sources";
+import { positionOf, type Source, walk } from "./sources";
 
 export interface Import {
   readonly from: string;
   /** `path:line` of the import. */
-  readonly place: string;
+  readonly position: string;
   /** A project path (`runtime/base/errors`), a built-in (`node:fs`) or a package (`@pulumi/pulumi`). */
   readonly to: string;
   readonly kind: "project" | "builtin" | "package";
@@ -239,10 +239,10 @@ export const ROOMS: readonly Room[] = [
 
 /** Every import, re-export, dynamic import and require of a source. */
 export function importsOf(source: Source, root: string): Import[] {
-  const found: Import[] = [];
+  const result: Import[] = [];
   const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean): void => {
     if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return;
-    found.push({ from: source.path, place: placeOf(source, node), typeOnly, ...resolveImport(source.path, specifier.text, root) });
+    result.push({ from: source.path, position: positionOf(source, node), typeOnly, ...resolveImport(source.path, specifier.text, root) });
   };
   walk(source, (node) => {
     if (ts.isImportDeclaration(node)) add(node, node.moduleSpecifier, isTypeImport(node));
@@ -250,16 +250,16 @@ export function importsOf(source: Source, root: string): Import[] {
     else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node, node.argument.literal, true);
     else if (ts.isCallExpression(node) && isLoad(node)) add(node, node.arguments[0], false);
   });
-  return found;
+  return result;
 }
 
 /** Imports that the table does not allow, one message each. */
 export function checkImports(imports: readonly Import[]): string[] {
   return imports.flatMap((each) => {
     const room = roomOf(each.from);
-    if (room === undefined) return [`${each.place}: ${each.from} is in no room of the house plan`];
+    if (room === undefined) return [`${each.position}: ${each.from} is in no room of the house plan`];
     const reason = refusal(room, each);
-    return reason === null ? [] : [`${each.place}: ${room.prefix} must not import ${each.to}${reason}`];
+    return reason === null ? [] : [`${each.position}: ${room.prefix} must not import ${each.to}${reason}`];
   });
 }
 

@@ -1,10 +1,10 @@
 /** The project's own rules about single files: banned words with their replacement, lengths, documents, private names of machines. */
 import ts from "typescript";
-import { placeOf, type Source, type TextFile, walk } from "./sources";
+import { positionOf, type Source, type TextFile, walk } from "./sources";
 
 interface Ban {
   /** What is written, as the code spells it. */
-  readonly word: string;
+  readonly text: string;
   readonly instead: string;
   /** Folders or files (prefixes) in which it is banned. */
   readonly where: readonly string[];
@@ -20,42 +20,42 @@ const MAIN = "runtime/main.ts";
 const CLOCK = "runtime/base/clock.ts";
 
 export const BANS: readonly Ban[] = [
-  { word: "Date.now", instead: "ctx.clock.nowMs()", where: PURE, except: [CLOCK], matches: (node) => isMember(node, "Date", "now") },
-  { word: "new Date()", instead: "new Date(ctx.clock.nowMs())", where: PURE, except: [CLOCK], matches: isDateOfNow },
+  { text: "Date.now", instead: "ctx.clock.nowMs()", where: PURE, except: [CLOCK], matches: (node) => isMember(node, "Date", "now") },
+  { text: "new Date()", instead: "new Date(ctx.clock.nowMs())", where: PURE, except: [CLOCK], matches: isDateOfNow },
   {
-    word: "performance.now",
+    text: "performance.now",
     instead: "ctx.clock.monotonicMs()",
     where: PURE,
     except: [CLOCK],
     matches: (node) => isMember(node, "performance", "now"),
   },
   {
-    word: "console",
+    text: "console",
     instead: "ctx.log or a result",
     where: PRODUCT,
     except: [MAIN, "components/bin/"],
     matches: (node) => isMember(node, "console"),
   },
-  { word: "process.env", instead: "config", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "env") },
-  { word: "process.argv", instead: "arguments passed by main", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "argv") },
-  { word: "process.exit", instead: "an error of a kind", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "exit") },
-  { word: "process.on", instead: "ctx.signal", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "on") },
-  { word: "Math.random", instead: "ctx.random", where: [...PRODUCT, "tools"], except: [], matches: (node) => isMember(node, "Math", "random") },
-  { word: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK, MAIN], matches: (node) => isCall(node, "setTimeout") },
-  { word: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [MAIN], matches: (node) => isCall(node, "setInterval") },
-  { word: "fetch", instead: "the storage driver's client", where: PURE, except: [], matches: (node) => isCall(node, "fetch") },
-  { word: "any", instead: "unknown and a check", where: EVERYWHERE, except: [], matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword },
-  { word: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
-  { word: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
-  { word: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
+  { text: "process.env", instead: "config", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "env") },
+  { text: "process.argv", instead: "arguments passed by main", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "argv") },
+  { text: "process.exit", instead: "an error of a kind", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "exit") },
+  { text: "process.on", instead: "ctx.signal", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "on") },
+  { text: "Math.random", instead: "ctx.random", where: [...PRODUCT, "tools"], except: [], matches: (node) => isMember(node, "Math", "random") },
+  { text: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK, MAIN], matches: (node) => isCall(node, "setTimeout") },
+  { text: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [MAIN], matches: (node) => isCall(node, "setInterval") },
+  { text: "fetch", instead: "the storage driver's client", where: PURE, except: [], matches: (node) => isCall(node, "fetch") },
+  { text: "any", instead: "unknown and a check", where: EVERYWHERE, except: [], matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword },
+  { text: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
+  { text: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
+  { text: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
   {
-    word: 'import "fast-check"',
+    text: 'import "fast-check"',
     instead: "test/harness/properties.ts, which fixes the seed",
     where: EVERYWHERE,
     except: ["test/harness/properties.ts"],
     matches: (node) => ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier) && node.moduleSpecifier.text === "fast-check",
   },
-  { word: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
+  { text: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
 
 /** The types of a package's file (`declare module "…"`) are none. */
@@ -66,11 +66,11 @@ function isNamespace(node: ts.Node): boolean {
 /** Uses of banned words. */
 export function checkBans(source: Source): string[] {
   const bans = BANS.filter((ban) => startsWithAny(source.path, ban.where.map(asFolder)) && !startsWithAny(source.path, ban.except));
-  const found: string[] = [];
+  const result: string[] = [];
   walk(source, (node) => {
-    for (const ban of bans) if (ban.matches(node)) found.push(`${placeOf(source, node)}: ${ban.word} is banned, use ${ban.instead}`);
+    for (const ban of bans) if (ban.matches(node)) result.push(`${positionOf(source, node)}: ${ban.text} is banned, use ${ban.instead}`);
   });
-  return found;
+  return result;
 }
 
 /** Lines that a file may have: tables are data and have no limit. */
@@ -115,28 +115,28 @@ export function checkNames(paths: readonly string[]): string[] {
 
 /** Functions over the limit; `path#name` in `allowed` may have the number of lines that stands there. */
 export function checkFunctionLength(source: Source, allowed: Readonly<Record<string, number>>): string[] {
-  const found: string[] = [];
+  const result: string[] = [];
   walk(source, (node) => {
     if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return;
     const lineOf = (position: number): number => source.tree.getLineAndCharacterOfPosition(position).line;
     const lineCount = lineOf(node.getEnd()) - lineOf(node.getStart(source.tree)) + 1;
     const key = `${source.path}#${functionName(node)}`;
     if (lineCount > (allowed[key] ?? FUNCTION_LINES_MAX)) {
-      found.push(`${placeOf(source, node)}: ${functionName(node)} has ${lineCount} lines, the limit is ${allowed[key] ?? FUNCTION_LINES_MAX}`);
+      result.push(`${positionOf(source, node)}: ${functionName(node)} has ${lineCount} lines, the limit is ${allowed[key] ?? FUNCTION_LINES_MAX}`);
     }
   });
-  return found;
+  return result;
 }
 
 /** Notes to do without a number that says where they are kept. */
 export function checkNotes(file: TextFile): string[] {
-  const words = [
+  const args = [
     ["TO", "DO"],
     ["FIX", "ME"],
     ["XX", "X"],
   ].map((pieces) => pieces.join(""));
-  const word = new RegExp(`\\b(${words.join("|")})\\b(?! ?\\(?#\\d+)`);
-  return linesMatching(file, word, (line) => `a note without an issue number: ${line}`);
+  const text = new RegExp(`\\b(${args.join("|")})\\b(?! ?\\(?#\\d+)`);
+  return linesMatching(file, text, (line) => `a note without an issue number: ${line}`);
 }
 
 /** Written in pieces, because this file is checked too. */
@@ -151,13 +151,13 @@ const REGISTRY_HOSTS = [
   ["pythonhosted", "org"],
   ["crates", "io"],
   ["maven", "org"],
-].map((words) => words.join("\\."));
+].map((args) => args.join("\\."));
 const MACHINE_PATHS = [
   ["work", "main"],
   ["work", "shared"],
   ["root", "\\.cache"],
   ["root", "go"],
-].map((words) => ["", ...words].join("/"));
+].map((args) => ["", ...args].join("/"));
 
 /** Sources that a document or a line of comment names and that are not there. A name is the end of a path. */
 export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] {
@@ -180,8 +180,8 @@ export function checkListed(file: TextFile, exists: (path: string) => boolean): 
 }
 
 function expandBraces(pattern: string): string[] {
-  const [, before = "", words = "", after = ""] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(pattern) ?? [];
-  return words === "" ? [pattern] : words.split(",").flatMap((word) => expandBraces(`${before}${word}${after}`));
+  const [, before = "", args = "", after = ""] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(pattern) ?? [];
+  return args === "" ? [pattern] : args.split(",").flatMap((text) => expandBraces(`${before}${text}${after}`));
 }
 
 /** Every end of each path, the last name alone included. */
@@ -195,10 +195,10 @@ export function checkPrivateNames(file: TextFile): string[] {
   return linesMatching(file, pattern, (_line, match) => `${match} does not belong into the project`);
 }
 
-function linesMatching(file: TextFile, pattern: RegExp, tell: (line: string, match: string) => string): string[] {
+function linesMatching(file: TextFile, pattern: RegExp, textOf: (line: string, match: string) => string): string[] {
   return file.text.split("\n").flatMap((line, position) => {
     const match = pattern.exec(line)?.[0];
-    return match === undefined ? [] : [`${file.path}:${position + 1}: ${tell(line.trim(), match)}`];
+    return match === undefined ? [] : [`${file.path}:${position + 1}: ${textOf(line.trim(), match)}`];
   });
 }
 

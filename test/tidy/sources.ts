@@ -49,7 +49,7 @@ export function readTextFiles(root: string): TextFile[] {
 }
 
 /** `path:line` of a node, for messages. */
-export function placeOf(source: Source, node: ts.Node): string {
+export function positionOf(source: Source, node: ts.Node): string {
   return `${source.path}:${source.tree.getLineAndCharacterOfPosition(node.getStart(source.tree)).line + 1}`;
 }
 

@@ -10,9 +10,9 @@ const reference = readFileSync(join(projectFolder(), "docs", "reference", "metri
 
 test("describes every metric of ours, and no other", () => {
   const own = DEFINITIONS.map(({ name }) => name).filter((name) => name.startsWith("pgbackstop_"));
-  const told = (page: string): Set<string> => new Set([...page.matchAll(/`(pgbackstop_[a-z_]*[a-z])`/g)].map(([, name = ""]) => name));
-  expect(told(reference)).toEqual(new Set(own));
-  expect([...told(text)].filter((name) => !own.includes(name))).toEqual([]);
+  const reported = (page: string): Set<string> => new Set([...page.matchAll(/`(pgbackstop_[a-z_]*[a-z])`/g)].map(([, name = ""]) => name));
+  expect(reported(reference)).toEqual(new Set(own));
+  expect([...reported(text)].filter((name) => !own.includes(name))).toEqual([]);
 });
 
 test("the labels of its table are those of the metrics", () => {

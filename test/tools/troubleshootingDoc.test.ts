@@ -36,25 +36,25 @@ const SOURCES = ["runtime", "components"].map(sourcesBelow).join("\n");
 
 /** What an entry promises that is not there. */
 function missingOf({ anchor, labels, quotes, shownBy }: GuideEntry): string[] {
-  const say = (what: string): string => `${anchor}: ${what}`;
-  const wrong = labels.join() === "Symptom,Look,Cause,Fix,Shown by" ? [] : [say(`has ${labels.join()}`)];
-  if (quotes.length === 0) wrong.push(say("quotes nothing"));
-  if (shownBy.length === 0) wrong.push(say("is shown by nothing"));
+  const line = (what: string): string => `${anchor}: ${what}`;
+  const wrong = labels.join() === "Symptom,Look,Cause,Fix,Shown by" ? [] : [line(`has ${labels.join()}`)];
+  if (quotes.length === 0) wrong.push(line("quotes nothing"));
+  if (shownBy.length === 0) wrong.push(line("is shown by nothing"));
   const texts = shownBy.map(({ file, titles }) => {
     const text = existsSync(join(ROOT, file)) ? readFileSync(join(ROOT, file), "utf8") : null;
-    if (text === null) wrong.push(say(`${file} is gone`));
-    else wrong.push(...titles.filter((title) => !text.includes(title)).map((title) => say(`${file} has no "${title}"`)));
+    if (text === null) wrong.push(line(`${file} is gone`));
+    else wrong.push(...titles.filter((title) => !text.includes(title)).map((title) => line(`${file} has no "${title}"`)));
     return text ?? "";
   });
   if (shownBy.some(({ file }) => file === REPRODUCED_BY)) return wrong;
-  const said = [SOURCES, ...texts].join("\n");
-  const unknown = quotes.filter(({ by }) => by === "text").flatMap(({ text }) => fragmentsOf(text).filter((fragment) => !knows(said, fragment)));
-  return [...wrong, ...unknown.map((fragment) => say(`nobody says "${fragment}"`))];
+  const printed = [SOURCES, ...texts].join("\n");
+  const unknown = quotes.filter(({ by }) => by === "text").flatMap(({ text }) => fragmentsOf(text).filter((fragment) => !knows(printed, fragment)));
+  return [...wrong, ...unknown.map((fragment) => line(`nobody says "${fragment}"`))];
 }
 
 /** Sources put some messages together: what is around a fragment may stand elsewhere. */
-function knows(said: string, fragment: string): boolean {
-  return said.includes(fragment.replace(/^['.:\s]+|['.:\s]+$/g, ""));
+function knows(printed: string, fragment: string): boolean {
+  return printed.includes(fragment.replace(/^['.:\s]+|['.:\s]+$/g, ""));
 }
 
 test("every entry is complete, and its tests exist", () => {

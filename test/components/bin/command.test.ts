@@ -63,6 +63,6 @@ test.each([
   [["diff", "-", "-"], "only one of the files can be stdin"],
   [["show", "FILE", "--format=pdf"], "--format takes markdown, json, html, svg, found 'pdf'"],
 ])("wrong arguments of topology exit with 2: %j", (argv, message) => {
-  expect(topologyMain(argv.map((word) => (word === "FILE" ? file : word)))).toBe(2);
+  expect(topologyMain(argv.map((arg) => (arg === "FILE" ? file : arg)))).toBe(2);
   expect(printed.join("")).toContain(`pgbackstop topology: ${message}`);
 });

@@ -3,23 +3,23 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { explainMain } from "../../../components/bin/explain";
 import { readGuide } from "../../harness/troubleshootingGuide";
 
-const said: string[] = [];
+const printed: string[] = [];
 beforeEach(() => {
-  said.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => said.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(String(text)) > 0);
+  printed.length = 0;
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
 });
 afterEach(() => vi.restoreAllMocks());
 
 test("an entry is printed alone, from its name to its symptom", () => {
   expect(explainMain(["lock-held"])).toBe(0);
-  expect(said.join("")).toMatch(/^lock-held\n\n\*\*Symptom\.\*\*[^]*\*\*Shown by\*\* .*\n$/);
-  expect(said.join("")).not.toContain("checkpoint-wait");
+  expect(printed.join("")).toMatch(/^lock-held\n\n\*\*Symptom\.\*\*[^]*\*\*Shown by\*\* .*\n$/);
+  expect(printed.join("")).not.toContain("checkpoint-wait");
 });
 
 test("every entry is listed with its symptom", () => {
   expect(explainMain([])).toBe(0);
-  const lines = said
+  const lines = printed
     .join("")
     .split("\n")
     .filter((line) => line.startsWith("  "));
@@ -29,5 +29,5 @@ test("every entry is listed with its symptom", () => {
 
 test("an unknown name is reported", () => {
   expect(explainMain(["nothing"])).toBe(2);
-  expect(said.join("")).toBe("pgbackstop explain: there is no entry 'nothing'; pgbackstop explain lists all\n");
+  expect(printed.join("")).toBe("pgbackstop explain: there is no entry 'nothing'; pgbackstop explain lists all\n");
 });

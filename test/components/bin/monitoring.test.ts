@@ -9,14 +9,14 @@ import { topology } from "../topologies";
 
 let folder: string;
 let file: string;
-const said: string[] = [];
+const printed: string[] = [];
 beforeEach(() => {
   folder = temporaryFolder();
   file = join(folder, "topology.json");
   writeFileSync(file, renderTopology(topology()));
-  said.length = 0;
-  vi.spyOn(process.stdout, "write").mockImplementation((text) => said.push(String(text)) > 0);
-  vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(String(text)) > 0);
+  printed.length = 0;
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => printed.push(String(text)) > 0);
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => printed.push(String(text)) > 0);
 });
 afterEach(() => vi.restoreAllMocks());
 
@@ -24,14 +24,14 @@ test("rules are written as a file, and as an object with its namespace and label
   expect(monitoringMain("alerts", [file, "--size-limit-gb=100", `--output=${folder}/rules.yml`])).toBe(0);
   expect(readFileSync(join(folder, "rules.yml"), "utf8")).toMatch(/^groups:\n {2}- name: "pgbackstop-ledger"\n[\s\S]*> 100000000000"/);
   expect(monitoringMain("alerts", [file, "--format=kubernetes", "--namespace=watch", "--label=release=prometheus"])).toBe(0);
-  expect(said.join("")).toMatch(
+  expect(printed.join("")).toMatch(
     /^apiVersion: monitoring\.coreos\.com\/v1\nkind: PrometheusRule\n[\s\S]*namespace: "watch"\n {2}labels:\n {4}"release": "prometheus"/,
   );
 });
 
 test("a dashboard has its title", () => {
   expect(monitoringMain("dashboard", [file, "--title=Ledger"])).toBe(0);
-  expect((JSON.parse(said.join("")) as { title: string }).title).toBe("Ledger");
+  expect((JSON.parse(printed.join("")) as { title: string }).title).toBe("Ledger");
 });
 
 test("a database whose engine has no metrics of this package is reported", () => {
@@ -41,8 +41,8 @@ test("a database whose engine has no metrics of this package is reported", () =>
     renderTopology({ ...topology(), databases: database === undefined ? [] : [{ ...database, kind: "cnpg", engine: "barman-cloud" }] }),
   );
   expect(monitoringMain("alerts", [file])).toBe(0);
-  expect(said.join("")).toContain("warning: ledger: no rules, because its engine has no pgbackstop metrics");
-  expect(said.join("")).toContain("groups: []");
+  expect(printed.join("")).toContain("warning: ledger: no rules, because its engine has no pgbackstop metrics");
+  expect(printed.join("")).toContain("groups: []");
 });
 
 test.each([
@@ -55,8 +55,8 @@ test.each([
   expect(
     monitoringMain(
       "alerts",
-      argv.map((word) => (word === "FILE" ? file : word)),
+      argv.map((arg) => (arg === "FILE" ? file : arg)),
     ),
   ).toBe(2);
-  expect(said.join("")).toContain(text);
+  expect(printed.join("")).toContain(text);
 });

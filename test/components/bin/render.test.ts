@@ -91,7 +91,11 @@ test("an invalid declaration is reported with its position in the file, and noth
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB052 plugin.serviceName"]);
   expect(manifests).toEqual([]);
   const orders = file().clusters?.["orders"];
-  const late = renderGitops({ clusters: { orders: { ...orders, namespace: "orders", schedules: { full: { cron: "0 0 3 * * 0" } } } } }, BUNDLE, true);
-  expect(late.findings.map(({ code, path }) => `${code} ${path}`)).toContain("PB011 clusters.orders.schedules.full.cron");
-  expect(late.manifests).toEqual([]);
+  const overdue = renderGitops(
+    { clusters: { orders: { ...orders, namespace: "orders", schedules: { full: { cron: "0 0 3 * * 0" } } } } },
+    BUNDLE,
+    true,
+  );
+  expect(overdue.findings.map(({ code, path }) => `${code} ${path}`)).toContain("PB011 clusters.orders.schedules.full.cron");
+  expect(overdue.manifests).toEqual([]);
 });

@@ -128,8 +128,8 @@ test("no message contains a key or a token, not even one that the service repeat
   const client = open();
   await list(client);
   const basic = Buffer.from(`${server.admin.applicationKeyId}:${server.admin.applicationKey}`).toString("base64");
-  const said = [...server.secrets(), basic].join(" and ");
-  server.plan("b2_list_buckets", { kind: "refuse", status: 400, code: "bad_request", message: `you sent ${said}` });
+  const printed = [...server.secrets(), basic].join(" and ");
+  server.plan("b2_list_buckets", { kind: "refuse", status: 400, code: "bad_request", message: `you sent ${printed}` });
   const error = await failureOf(list(client));
   expect(error.message).toContain("you sent *** and ***");
   expect(holdsSecret(`${error.message}\n${error.stack}\n${JSON.stringify(error)}`, server.secrets())).toBe(false);

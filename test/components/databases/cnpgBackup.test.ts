@@ -34,7 +34,7 @@ test.each([
   ["CnpgCluster", () => new CnpgCluster("orders", { ...common(), storageGiB: 1 })],
 ])("%s names every ScheduledBackup that it creates, including that of snapshots", async (_name, make) => {
   let names: readonly string[] = [];
-  const objects = (await renderedObjects(() => void make().scheduleNames.apply((found) => (names = found)))) as KubernetesObject[];
+  const objects = (await renderedObjects(() => void make().scheduleNames.apply((result) => (names = result)))) as KubernetesObject[];
   const made = objects.filter(({ kind }) => kind === "ScheduledBackup").map(({ metadata }) => metadata.name);
   expect(made).toContain("orders-snapshot");
   expect([...names].sort()).toEqual(made.sort());
@@ -47,7 +47,7 @@ test("its access has a Job's inputs for verbs, by the names of Secrets, and its 
     const { snapshots: _snapshots, ...given } = common();
     const drills = { weekly: { cron: "0 5 * * 6", from: "repo1" } };
     const made = new CnpgBackup("orders", { ...given, drills, namespace: pulumi.output("db") });
-    pulumi.output(made.access.verbs as object).apply((found) => (verbs = found));
+    pulumi.output(made.access.verbs as object).apply((result) => (verbs = result));
     const barman = {
       ...given,
       schedules: { full: { cron: "0 3 * * 0" } },

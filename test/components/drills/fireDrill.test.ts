@@ -43,8 +43,8 @@ test("the database passes on its drills elsewhere, and its schedules' limit for 
     drillChecks: { backupAgeHours: 7 * 24 + 2 },
     objectives: { rtoMinutes: 30 },
   });
-  const said = drilledDatabase(plan(), { drills: {}, drillChecks: { backupAgeHours: 5, assertions: [] } });
-  expect(said.drillChecks).toEqual({ backupAgeHours: 5, assertions: [] });
+  const printed = drilledDatabase(plan(), { drills: {}, drillChecks: { backupAgeHours: 5, assertions: [] } });
+  expect(printed.drillChecks).toEqual({ backupAgeHours: 5, assertions: [] });
 });
 
 test("a duplicate or missing declaration is refused by its name", () => {

@@ -40,14 +40,14 @@ const wanted: BucketInputs = { bucketName: "acme-orders", owner: OWNER, lifecycl
 const locked: BucketInputs = { ...wanted, fileLockEnabled: true, defaultRetention: { mode: "governance", days: 14 } };
 
 let server: B2ServerDouble;
-let told: string;
+let reported: string;
 
 beforeEach(async () => {
   server = await B2ServerDouble.start();
   await signIn(server.admin);
-  told = "";
+  reported = "";
   vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-    told += String(text);
+    reported += String(text);
     return true;
   });
 });
@@ -177,13 +177,13 @@ describe("a bucket", () => {
     });
     const read = await bucketRead(id, outs);
     expect(read.inputs).toMatchObject({ lifecycleRules: [{ ...RULE, hideUploadedAfterDays: 1 }], defaultRetention: { mode: "governance", days: 1 } });
-    expect(told).toContain('changed by hand: bucket acme-orders: lifecycleRules [{"prefix":"","deleteHiddenAfterDays":14');
-    expect(told).toContain('defaultRetention {"mode":"governance","days":14} → {"mode":"governance","days":1}');
-    expect(told).toContain("it is public");
-    expect(told).toContain("its mark is gone");
-    const found = read.props as BucketOutputs;
-    expect(await bucketDiff(id, found, locked)).toMatchObject({ changes: true, replaces: [] });
-    const { outs: repaired } = await bucketUpdate(id, found, locked);
+    expect(reported).toContain('changed by hand: bucket acme-orders: lifecycleRules [{"prefix":"","deleteHiddenAfterDays":14');
+    expect(reported).toContain('defaultRetention {"mode":"governance","days":14} → {"mode":"governance","days":1}');
+    expect(reported).toContain("it is public");
+    expect(reported).toContain("its mark is gone");
+    const result = read.props as BucketOutputs;
+    expect(await bucketDiff(id, result, locked)).toMatchObject({ changes: true, replaces: [] });
+    const { outs: repaired } = await bucketUpdate(id, result, locked);
     expect(server.bucket("acme-orders")).toMatchObject({
       bucketType: "allPrivate",
       bucketInfo: { team: "shop", "pgbackstop-owner": OWNER },
@@ -196,10 +196,10 @@ describe("a bucket", () => {
   test("is not reported as changed where this key may not read", async () => {
     const { id, outs } = await bucketCreate(locked);
     await signIn(server.addKey({ capabilities: ["listBuckets"] }));
-    told = "";
+    reported = "";
     const { props } = await bucketRead(id, outs);
     expect(props).toEqual(outs);
-    expect(told).toBe("");
+    expect(reported).toBe("");
   });
 
   test("with another name is another one; unknown values in a preview are not judged", async () => {
@@ -284,7 +284,7 @@ describe("deleting a bucket", () => {
     for (let index = 0; index < 120; index++) server.addFile(bucket, { action: "start" });
     await bucketDelete(id, outs);
     expect(server.buckets).toEqual([]);
-    expect(told).toContain("deleted 1020 versions from bucket acme-orders");
+    expect(reported).toContain("deleted 1020 versions from bucket acme-orders");
   });
 
   test("stops at a locked file, at a lost mark and at another owner's mark", async () => {
@@ -394,7 +394,7 @@ describe("a key", () => {
     const { outs } = await keyCreate(key);
     expect(outs.apiVersion).toBe(4);
     expect(server.keys.at(-1)).toMatchObject({ isMultiBucket: true, bucketIds: key.bucketIds });
-    expect(told).toContain("the console does not show it");
+    expect(reported).toContain("the console does not show it");
     expect(await failureOf(keyCreate({ ...key, bucketIds: ["0123456789abcdef01234567"] }))).toContain("bad_bucket_id");
   });
 
@@ -434,7 +434,7 @@ describe("a key", () => {
     await keyDelete(id);
     expect(server.keys).toEqual([server.admin]);
     expect(await keyRead(id, outs)).toEqual({ id: "" });
-    expect(told).toContain(`key ${outs.fullKeyName} is gone`);
+    expect(reported).toContain(`key ${outs.fullKeyName} is gone`);
     server.listsAllKeysAtV4 = true;
     const second = await keyCreate(key);
     await keyDelete(second.id);

@@ -57,7 +57,7 @@ async function handshake(
   });
   await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
   const { port } = listener.address() as AddressInfo;
-  const told = new Promise<string>((resolve) => {
+  const reported = new Promise<string>((resolve) => {
     const socket = connect({
       host: "127.0.0.1",
       port,
@@ -71,7 +71,7 @@ async function handshake(
     socket.on("close", () => resolve("closed"));
     socket.resume();
   });
-  const answer = await Promise.race([seen, told.then((text) => (text === "closed" ? seen : text))]);
+  const answer = await Promise.race([seen, reported.then((text) => (text === "closed" ? seen : text))]);
   listener.close();
   return answer;
 }

@@ -126,7 +126,7 @@ test("another data directory is another host; the old one is undone first", asyn
 test("another passphrase for a location is refused with the remedy, whatever its present key; a new location accepts any", async () => {
   const location = "s3://backups/ledger at s3.example.net:443";
   const known = { ...outputs, cipherFingerprints: rememberPassphrases({ repo2: { location, passphrase: "the first passphrase" } }, {}) };
-  const wanting = (passphrase: string, place = location): HostInputs => ({ ...inputs, ciphers: { repo3: { location: place, passphrase } } });
+  const wanting = (passphrase: string, at = location): HostInputs => ({ ...inputs, ciphers: { repo3: { location: at, passphrase } } });
   expect((await diff("local/main", known, wanting("the first passphrase"))).changes).toBe(false);
   for (const passphrase of ["the second passphrase", ""]) {
     const refusal = diff("local/main", known, wanting(passphrase));

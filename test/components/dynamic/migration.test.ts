@@ -34,9 +34,9 @@ function inputs(script: string, given: Partial<MigrationInputs> = {}): Migration
 test("files belong to their account alone, have the given content, and are removed afterwards", async () => {
   const script = `printf '{"words":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
   const { outs } = await migrationCreate(inputs(script));
-  const told = JSON.parse(outs.report) as Record<string, string>;
-  expect(told).toMatchObject({ mode: "700 600", text: SECRET, words: `--from-password-file=${told["directory"]}/from-password` });
-  expect(existsSync(told["directory"] ?? "")).toBe(false);
+  const reported = JSON.parse(outs.report) as Record<string, string>;
+  expect(reported).toMatchObject({ mode: "700 600", text: SECRET, words: `--from-password-file=${reported["directory"]}/from-password` });
+  expect(existsSync(reported["directory"] ?? "")).toBe(false);
 });
 
 test("a failing step fails with the obstacle, and leaves no file either", async () => {

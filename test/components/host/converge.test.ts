@@ -30,8 +30,8 @@ const refusal = (mounts: readonly string[]): Promise<string> => {
     mounts,
     firstBackup: false,
   };
-  const told = convergeHost(connectLocally(), desired, null, () => undefined);
-  return told.then(
+  const reported = convergeHost(connectLocally(), desired, null, () => undefined);
+  return reported.then(
     () => "nothing",
     (error: unknown) => String(error),
   );

@@ -112,7 +112,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
   /**
    * A program of this name first runs `script` in the directory where root works, as the account could at that time.
    */
-  const atThatMoment = (program: string, script: string): string => {
+  const during = (program: string, script: string): string => {
     const programs = mkdtempSync(join(tmpdir(), "pgb-moment-"));
     const real = process.env["PATH"] ?? "";
     writeFileSync(join(programs, program), `#!/bin/sh\nPATH='${real}'\n${script}\n`, { mode: 0o755 });
@@ -142,7 +142,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     writeFileSync(join(roots, "precious"), "precious", { mode: 0o600 });
     const theirs = join(folder, "theirs");
     // A .pgbackstop.* file there becomes a link just before it is written, given away, and opened to all.
-    const programs = atThatMoment(
+    const programs = during(
       "mktemp",
       `made=$(mktemp "$@"); case $made in *pgbackstop*) mv "$made" "${theirs}/aside"; ln -s "${roots}/precious" "$made"; chown -h ${STRANGER} "$made";; esac; echo "$made"`,
     );
@@ -159,7 +159,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
 
   test("by a link that replaces a directory during its creation", async () => {
     const theirs = join(folder, "theirs");
-    const programs = atThatMoment(
+    const programs = during(
       "mkdir",
       `mkdir "$@" || exit; case $* in *spool*) rmdir "${theirs}/spool"; ln -s "${roots}" "${theirs}/spool"; chown -h ${STRANGER} "${theirs}/spool";; esac`,
     );

@@ -57,8 +57,8 @@ test.each([
   [{ node: { url: "https://mirror.example/n", sha256: "abc" } }, "it is not a SHA-256"],
   [{ node: { upload: "/no/such/file" } }, "it cannot be read: ENOENT"],
   [{ node: { upload: __filename } }, "is not a program for Linux on x64 or arm64"],
-])("%j is refused", (settings, words) => {
-  expect(chooseNode(settings, LIB).findings.map(({ message }) => message)).toEqual([expect.stringContaining(words)]);
+])("%j is refused", (settings, args) => {
+  expect(chooseNode(settings, LIB).findings.map(({ message }) => message)).toEqual([expect.stringContaining(args)]);
 });
 
 test("an existing one is brought again only for a reason", () => {

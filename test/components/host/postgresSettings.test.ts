@@ -17,15 +17,15 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A runtime whose first answers are failures. @param says text that the server writes into its file after each */
-const runtimeThatFails = (count: number, says: string): RuntimeOnHost => {
+/** A runtime whose first answers are failures. @param message text that the server writes into its file after each */
+const runtimeThatFails = (count: number, message: string): RuntimeOnHost => {
   const connection = connectLocally();
   const asked = join(folder, "asked");
   writeFileSync(asked, "");
   writeFileSync(join(folder, "postmaster.pid"), "");
-  const pid = [process.pid, folder, 0, 5432, folder, "*", "0 0", says].join("\\n");
+  const pid = [process.pid, folder, 0, 5432, folder, "*", "0 0", message].join("\\n");
   const script = `echo asked >> ${asked}
-    [ $(wc -l < ${asked}) -gt ${count} ] || { ${says === "" ? "rm -f" : `printf '${pid}\\n' >`} ${folder}/postmaster.pid; echo no answer >&2; exit 2; }
+    [ $(wc -l < ${asked}) -gt ${count} ] || { ${message === "" ? "rm -f" : `printf '${pid}\\n' >`} ${folder}/postmaster.pid; echo no answer >&2; exit 2; }
     echo '{"settings":[],"serverVersion":170000,"dataDirectory":"${folder}"}'`;
   return { connection, account: connection.login, argv: ["/bin/sh", "-c", script], onLine: () => undefined };
 };
@@ -36,8 +36,8 @@ test.each([
   ["stops", "stopping", 2],
   ["has come up since", "ready   ", 1],
   ["is unavailable for a short time", "", 2],
-])("a server that %s is asked again", async (_what, says, count) => {
-  expect(await askServer(runtimeThatFails(count, says), folder)).toMatchObject({ serverVersion: 170_000 });
+])("a server that %s is asked again", async (_what, message, count) => {
+  expect(await askServer(runtimeThatFails(count, message), folder)).toMatchObject({ serverVersion: 170_000 });
   expect(timesAsked()).toBe(count + 1);
   expect(pausesMs.splice(0)).toEqual([250, 500, 1000].slice(0, count));
 });

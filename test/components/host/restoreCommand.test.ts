@@ -25,10 +25,10 @@ afterEach(() => {
 const write = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o600 });
 const read = (name: string): string => readFileSync(join(folder, name), "utf8");
 const takeBack = async (): Promise<string[]> => {
-  const said: string[] = [];
+  const printed: string[] = [];
   const connection = connectLocally();
-  await takeBackRestoreCommand(connection, connection.login, { dataDirectory: folder, program: PROGRAM }, (line) => said.push(line));
-  return said;
+  await takeBackRestoreCommand(connection, connection.login, { dataDirectory: folder, program: PROGRAM }, (line) => printed.push(line));
+  return printed;
 };
 
 test("a restore_command that calls the program is removed, and nothing else", async () => {

@@ -14,7 +14,7 @@ function valueOf(output: pulumi.Output<unknown>): Promise<unknown> {
   return (output as pulumi.Output<unknown> & { promise(withUnknowns: boolean): Promise<unknown> }).promise(true);
 }
 
-async function told(over: object): Promise<string[]> {
+async function reported(over: object): Promise<string[]> {
   const args = { ...settings(), ...over };
   const check = (values: unknown): ReturnType<typeof checkHost> => checkHost(resolveHost("ledger", values as HostSettings, "/usr/bin/node"));
   const [real, hidden] = await Promise.all([valueOf(pulumi.output(args)), valueOf(withoutSecrets(splitKnown(args)))]);
@@ -26,7 +26,7 @@ const withBucket = (bucket: pulumi.Input<string>, base = BUCKET): object => ({
 });
 
 test("a bucket's secret name is not in the finding about it", async () => {
-  const [text = "", ...others] = await told(withBucket(pulumi.secret(PLANTED)));
+  const [text = "", ...others] = await reported(withBucket(pulumi.secret(PLANTED)));
   expect(text).toBe(
     "PB020 repositories.repo2.at.s3.bucket: the value is secret, so this shows only the rule: an invalid address; give host name, bucket, port and path separately",
   );
@@ -34,7 +34,7 @@ test("a bucket's secret name is not in the finding about it", async () => {
 });
 
 test("a late name that is not secret is", async () => {
-  expect((await told(withBucket(pulumi.output(PLANTED)))).join("\n")).toContain(PLANTED);
+  expect((await reported(withBucket(pulumi.output(PLANTED)))).join("\n")).toContain(PLANTED);
 });
 
 test.each([
@@ -51,12 +51,12 @@ test.each([
     },
   ],
 ])("%s that is secret is in no finding", async (_what, over) => {
-  const texts = await told(over);
+  const texts = await reported(over);
   expect(texts.join("\n")).toContain("the value is secret");
   expect(texts.join("\n")).not.toMatch(/planted|0\.123/i);
 });
 
 test("findings about values that are not secret are complete, even beside a secret", async () => {
-  const texts = await told({ ...withBucket(pulumi.secret("ledger-backups")), port: pulumi.output(0) });
+  const texts = await reported({ ...withBucket(pulumi.secret("ledger-backups")), port: pulumi.output(0) });
   expect(texts).toEqual([expect.stringContaining("PB014 port: 0 is not a port")]);
 });

@@ -43,7 +43,7 @@ afterAll(() => vi.restoreAllMocks());
 async function declare(
   args: MigrationArgs,
 ): Promise<{ readonly mayGo: boolean | undefined; readonly steps: readonly string[]; readonly report: string }> {
-  const told: { mayGo?: boolean; steps: string[]; report: string } = { steps: [], report: "" };
+  const reported: { mayGo?: boolean; steps: string[]; report: string } = { steps: [], report: "" };
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
@@ -63,17 +63,17 @@ async function declare(
   );
   try {
     const made = new Migration("to-18", args);
-    made.mayRetireSource.apply((value) => (told.mayGo = value));
-    made.steps.apply((value) => (told.steps = value));
-    made.report.apply((value) => (told.report = value));
+    made.mayRetireSource.apply((value) => (reported.mayGo = value));
+    made.steps.apply((value) => (reported.steps = value));
+    made.report.apply((value) => (reported.report = value));
   } finally {
     await pulumi.runtime.disconnect();
   }
-  return { mayGo: told.mayGo, steps: told.steps, report: told.report };
+  return { mayGo: reported.mayGo, steps: reported.steps, report: reported.report };
 }
 
 const ofKind = (kind: string): Declared[] => declared.filter(({ inputs }) => inputs["kind"] === kind);
-const namesOf = (found: readonly Declared[]): string[] => found.map(({ inputs }) => inputs.metadata?.name ?? "");
+const namesOf = (result: readonly Declared[]): string[] => result.map(({ inputs }) => inputs.metadata?.name ?? "");
 const args = (given: Partial<MigrationArgs> = {}): MigrationArgs => ({
   source: { address: "old.example.net", password: pulumi.secret(SECRET), ca: "PEM" },
   target: { cluster: CLUSTER },
@@ -144,9 +144,9 @@ describe("into a cluster", () => {
     expect(text).toContain('"name":"orders-superuser"');
     expect(text).toContain("--stanza=orders");
     expect(text).toContain('"name":"orders-pgbackstop"');
-    const words = ofKind("ConfigMap").find(({ inputs }) => inputs.metadata?.name === "to-18-words")?.inputs["data"] as Record<string, string>;
-    expect(Object.keys(words).sort()).toEqual(["copy", "finish", "plan", "verify"]);
-    expect(words["finish"]).toContain("--to-server=host=orders-rw.db user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/to-ca.pem\n");
+    const texts = ofKind("ConfigMap").find(({ inputs }) => inputs.metadata?.name === "to-18-words")?.inputs["data"] as Record<string, string>;
+    expect(Object.keys(texts).sort()).toEqual(["copy", "finish", "plan", "verify"]);
+    expect(texts["finish"]).toContain("--to-server=host=orders-rw.db user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/to-ca.pem\n");
   });
 });
 
@@ -164,7 +164,7 @@ describe("into a host", () => {
     });
     expect(JSON.stringify(copy?.inputs["argv"])).not.toContain(SECRET);
     expect(copy?.inputs["argv"]).toEqual(expect.arrayContaining(["--from-password-file={files}/from-password", "migrate", "copy"]));
-    const [stop, start] = ["stop", "start"].map((word) => declared.find(({ name }) => name === `to-18-${word}-units`)?.inputs);
+    const [stop, start] = ["stop", "start"].map((arg) => declared.find(({ name }) => name === `to-18-${arg}-units`)?.inputs);
     expect(stop).toMatchObject({ argv: ["systemctl", "stop", "--"], runs: [["shop.timer"], ["shop.service"]] });
     expect(start).toMatchObject({ argv: ["systemctl", "start", "--"], runs: [["shop.service"], ["shop.timer"]] });
     expect(mayGo).toBe(true);

@@ -11,8 +11,8 @@ const R2: R2Settings = { accountId: ACCOUNT, bucket: { create: { name: "acme-ord
 const OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
 const FOREIGN = { existing: { name: "acme-shared" } };
 
-const s3 = (over: Partial<S3RepositorySettings>): string[] => checkS3Repository({ ...S3, ...over }).map((found) => `${found.code} ${found.path}`);
-const r2 = (over: Partial<R2Settings>): string[] => checkR2({ ...R2, ...over }).map((found) => `${found.code} ${found.path}`);
+const s3 = (over: Partial<S3RepositorySettings>): string[] => checkS3Repository({ ...S3, ...over }).map((result) => `${result.code} ${result.path}`);
+const r2 = (over: Partial<R2Settings>): string[] => checkR2({ ...R2, ...over }).map((result) => `${result.code} ${result.path}`);
 
 test("S3: a bucket and a region are enough; no rule is about what nothing has replaced", () => {
   expect(s3({})).toEqual([]);
@@ -128,10 +128,10 @@ test.each<[string, Partial<R2Settings>, string[]]>([
 });
 
 test("R2: a lock is refused with the reason and what to use", () => {
-  const [found] = checkR2({ ...R2, immutableDays: 30 });
-  expect(found?.severity).toBe("error");
-  expect(found?.message).toContain("backup.info cannot be updated, a repeated archive_command fails forever");
-  expect(found?.hint).toContain("use B2 or S3 for the immutable copy");
+  const [result] = checkR2({ ...R2, immutableDays: 30 });
+  expect(result?.severity).toBe("error");
+  expect(result?.message).toContain("backup.info cannot be updated, a repeated archive_command fails forever");
+  expect(result?.hint).toContain("use B2 or S3 for the immutable copy");
 });
 
 test.each([

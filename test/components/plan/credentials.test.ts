@@ -39,9 +39,9 @@ test.each<[string, Partial<S3Settings>, string[]]>([
   );
 });
 
-const PLACE = { ...R2.at, encrypted: false };
+const LOCATION = { ...R2.at, encrypted: false };
 const onHost = (secretFiles: object, over: object = {}) =>
-  plan({ repositories: { repo1: NAS, repo2: { ...R2, at: { ...PLACE, ...over }, secretFiles } } });
+  plan({ repositories: { repo1: NAS, repo2: { ...R2, at: { ...LOCATION, ...over }, secretFiles } } });
 
 test.each<[string, object, object, string[]]>([
   ["a file of options", { options: "/run/secrets/r2.conf", encrypted: true }, {}, []],
@@ -57,12 +57,12 @@ test.each<[string, object, object, string[]]>([
   ],
   ["an invalid path", { options: "secrets/r2.conf", encrypted: true }, {}, ["PB014 repositories.repo2.secretFiles"]],
 ])("secrets on the host: %s", (_what, secretFiles, over, expected) => {
-  const found = checkHost(onHost(secretFiles, over)).filter(({ path }) => path.includes("secretFiles"));
-  expect(found.map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
+  const result = checkHost(onHost(secretFiles, over)).filter(({ path }) => path.includes("secretFiles"));
+  expect(result.map(({ code, path }) => `${code} ${path}`)).toEqual(expected);
 });
 
 test("only systemd hands over secrets on the host", () => {
-  const repo2 = { ...R2, at: PLACE, secretFiles: { options: "/run/secrets/r2.conf" } };
+  const repo2 = { ...R2, at: LOCATION, secretFiles: { options: "/run/secrets/r2.conf" } };
   expect(checkHost(plan({ agent: false, repositories: { repo1: NAS, repo2 } })).map(({ code }) => code)).toContain("PB103");
 });
 
@@ -77,6 +77,6 @@ test.each<[string, boolean | undefined, object | undefined, string[]]>([
 ])("the private key for an SFTP server: %s", (_what, hasKey, secretFiles, expected) => {
   const sftp = { host: "h", user: "u", hostFingerprint: "0".repeat(64), hasKey };
   const at = { name: "box", path: "/srv/orders", encrypted: true, sftp };
-  const found = checkHost(plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles } } }));
-  expect(found.flatMap(({ code, path, severity }) => (severity === "error" ? [`${code} ${path}`] : []))).toEqual(expected);
+  const result = checkHost(plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles } } }));
+  expect(result.flatMap(({ code, path, severity }) => (severity === "error" ? [`${code} ${path}`] : []))).toEqual(expected);
 });

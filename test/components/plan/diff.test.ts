@@ -199,10 +199,10 @@ describe("unknown values", () => {
   const known = topology();
 
   test("is shown as unknown, never guessed", () => {
-    const later = withUnknown(known, (path) =>
+    const next = withUnknown(known, (path) =>
       ["keepFullCount", "location", "provider", "failureDomain"].some((field) => path.endsWith(`repositories.1.${field}`)),
     );
-    expect(brief(diff(known, later))).toEqual([
+    expect(brief(diff(known, next))).toEqual([
       "uncertain copies.providers: 2 → 1 to 2",
       "uncertain repositories.repo2.location: s3://ledger-backups/ledger → not known yet",
       "uncertain repositories.repo2.provider: b2 → not known yet",
@@ -211,9 +211,9 @@ describe("unknown values", () => {
   });
 
   test("do not hide certain facts: fewer copies than before, whatever the location turns out to be", () => {
-    const later = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) => path.endsWith("repositories.0.failureDomain"));
-    expect(brief(diff(known, later))).toContain("weakened copies.copies: 3 → 2");
-    expect(brief(diff(known, later))).toContain("weakened copies.providers: 2 → 1");
+    const next = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) => path.endsWith("repositories.0.failureDomain"));
+    expect(brief(diff(known, next))).toContain("weakened copies.copies: 3 → 2");
+    expect(brief(diff(known, next))).toContain("weakened copies.providers: 2 → 1");
   });
 
   test("in an unknown topology are reported as such, and nothing else", () => {
@@ -230,16 +230,16 @@ describe("acknowledgement", () => {
   const entry = { "repositories.repo1.keepDays=3": "the NAS is full" };
 
   test("by path and value, with a reason", () => {
-    const found = diff(shorter(7), shorter(3, entry));
-    expect(found.changes).toMatchObject([{ acknowledgeAs: "repositories.repo1.keepDays=3", acknowledged: "the NAS is full", effect: "weakened" }]);
-    expect(weakenedOf(found)).toEqual([]);
-    expect(found.unused).toEqual([]);
+    const result = diff(shorter(7), shorter(3, entry));
+    expect(result.changes).toMatchObject([{ acknowledgeAs: "repositories.repo1.keepDays=3", acknowledged: "the NAS is full", effect: "weakened" }]);
+    expect(weakenedOf(result)).toEqual([]);
+    expect(result.unused).toEqual([]);
   });
 
   test("another value is another change", () => {
-    const found = diff(shorter(7), shorter(2, entry));
-    expect(weakenedOf(found)).toHaveLength(1);
-    expect(found.unused).toEqual([{ database: "ledger", change: "repositories.repo1.keepDays=3" }]);
+    const result = diff(shorter(7), shorter(2, entry));
+    expect(weakenedOf(result)).toHaveLength(1);
+    expect(result.unused).toEqual([{ database: "ledger", change: "repositories.repo1.keepDays=3" }]);
   });
 
   test("an entry is used up by the change that brought it", () => {
@@ -259,7 +259,7 @@ describe("acknowledgement", () => {
 });
 
 describe("over any two topologies", () => {
-  const BEGINS_ANEW = /^stanza$|\.location$|\.format$/;
+  const STARTS_OVER = /^stanza$|\.location$|\.format$/;
   const opposite = (change: Change): string =>
     change.effect === "weakened" ? "strengthened" : change.effect === "strengthened" ? "weakened" : "neutral";
 
@@ -275,7 +275,7 @@ describe("over any two topologies", () => {
   test("a change that weakens one way strengthens the other", () => {
     fc.assert(
       fc.property(anyTopology, anyTopology, (one, other) => {
-        const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) => changes.filter(({ path }) => !BEGINS_ANEW.test(path)));
+        const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) => changes.filter(({ path }) => !STARTS_OVER.test(path)));
         const texts = (changes: readonly Change[] | undefined, effectOf: (change: Change) => string): string[] =>
           (changes ?? []).map((change) => `${change.path} ${effectOf(change)}`).sort();
         expect(texts(back, (change) => change.effect)).toEqual(texts(there, opposite));
@@ -286,11 +286,11 @@ describe("over any two topologies", () => {
 
   test("a removed repository always weakens", () => {
     fc.assert(
-      fc.property(anyTopology, fc.nat(), (one, place) => {
-        const gone = one.repositories[place % one.repositories.length];
+      fc.property(anyTopology, fc.nat(), (one, location) => {
+        const gone = one.repositories[location % one.repositories.length];
         const repositories = one.repositories.filter((repository) => repository !== gone);
-        const found = diff(one, { ...one, repositories });
-        expect(weakenedOf(found).map(({ path }) => path)).toContain(`repositories.${gone?.name ?? ""}`);
+        const result = diff(one, { ...one, repositories });
+        expect(weakenedOf(result).map(({ path }) => path)).toContain(`repositories.${gone?.name ?? ""}`);
       }),
       { numRuns: NUM_RUNS },
     );
@@ -302,8 +302,8 @@ describe("over any two topologies", () => {
         anyTopology,
         fc.constantFrom("keepDays", "keepFullCount", "location", "immutableDays", "stanza", "worstCaseRpoSeconds"),
         (one, field) => {
-          const later = withUnknown(one, (path) => path.endsWith(`.${field}`));
-          for (const change of diff(one, later).changes) expect([change.path, change.uncertain]).toEqual([change.path, true]);
+          const next = withUnknown(one, (path) => path.endsWith(`.${field}`));
+          for (const change of diff(one, next).changes) expect([change.path, change.uncertain]).toEqual([change.path, true]);
         },
       ),
       { numRuns: NUM_RUNS },

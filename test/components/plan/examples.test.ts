@@ -12,12 +12,12 @@ import * as vpsNasR2 from "../published/vpsNasR2";
 
 function host(settings: HostSettings): { codes: string[]; text: string } {
   const plan = resolveHost("seed", settings, "/usr/bin/node");
-  return { codes: checkHost(plan).map((found) => `${found.code} ${found.path}`), text: copiesText(topologyOf(plan).copies) };
+  return { codes: checkHost(plan).map((result) => `${result.code} ${result.path}`), text: copiesText(topologyOf(plan).copies) };
 }
 
 function cluster(settings: DeclaredClusterDatabase): { codes: string[]; text: string } {
   const plan = resolveClusterDatabase("seed", settings);
-  return { codes: checkCluster(plan).map((found) => `${found.code} ${found.path}`), text: copiesText(topologyOf(plan).copies) };
+  return { codes: checkCluster(plan).map((result) => `${result.code} ${result.path}`), text: copiesText(topologyOf(plan).copies) };
 }
 
 test("a homelab with NAS and R2, as published", () => {

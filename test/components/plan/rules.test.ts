@@ -12,7 +12,7 @@ import { BUCKET, clusterPlan, NAS, plan, R2 } from "../plans";
 const UNKNOWN_TEXT = unknownMarker(0);
 
 function findings(over: Partial<HostSettings>): string[] {
-  return checkHost(plan(over)).map((found: Finding) => `${found.code} ${found.path}`);
+  return checkHost(plan(over)).map((result: Finding) => `${result.code} ${result.path}`);
 }
 
 function repository(over: Partial<RepositorySettings>, at: Partial<RepositorySettings["at"]> = {}): Partial<HostSettings> {
@@ -24,7 +24,7 @@ function bucket(s3: object, at: Partial<RepositorySettings["at"]> = {}): Partial
 }
 
 function clusterFindings(over: Partial<DeclaredClusterDatabase>): string[] {
-  return checkCluster(clusterPlan(over)).map((found: Finding) => `${found.code} ${found.path}`);
+  return checkCluster(clusterPlan(over)).map((result: Finding) => `${result.code} ${result.path}`);
 }
 
 function schedules(over: SchedulesSettings): Partial<HostSettings> {
@@ -145,9 +145,9 @@ test("unknown values have no finding", () => {
 });
 
 test("every code has one severity, and messages are no sentences", () => {
-  const found = [{ stanza: "a b", user: "root", repositories: { x: NAS } }, { repositories: {} }].flatMap((over) => checkHost(plan(over)));
-  expect(found.length).toBeGreaterThan(4);
-  for (const one of found) {
+  const result = [{ stanza: "a b", user: "root", repositories: { x: NAS } }, { repositories: {} }].flatMap((over) => checkHost(plan(over)));
+  expect(result.length).toBeGreaterThan(4);
+  for (const one of result) {
     expect(one.severity).toBe(RULES[one.code as keyof typeof RULES].severity);
     expect(one.message).toMatch(/^[^A-Z].*[^.]$/);
   }

@@ -23,7 +23,7 @@ const PROPERTIES: Record<string, TypeSpec> = {
 };
 
 /** An output's value, or a text for any other value. */
-async function told(value: unknown): Promise<{ value: unknown; secret: boolean } | string> {
+async function reported(value: unknown): Promise<{ value: unknown; secret: boolean } | string> {
   if (!pulumi.Output.isInstance(value)) return "plain";
   return { value: await new Promise((resolve) => value.apply(resolve)), secret: await pulumi.isSecret(value) };
 }
@@ -34,16 +34,16 @@ test("an output of an object is unwrapped: plain parts are values, the others ar
   expect({ missing, unknownNames }).toEqual({ missing: [], unknownNames: [] });
   expect(value).toMatchObject({ repositories: { repo1: { name: "nas", requireMount: true } } });
   const { repo1 } = value["repositories"] as { repo1: { path: unknown; cipher: { passphrase: unknown } } };
-  expect(await told(repo1.path)).toEqual({ value: "/mnt/nas", secret: true });
-  expect(await told(repo1.cipher)).toBe("plain");
-  expect(await told(repo1.cipher.passphrase)).toEqual({ value: "planted", secret: true });
+  expect(await reported(repo1.path)).toEqual({ value: "/mnt/nas", secret: true });
+  expect(await reported(repo1.cipher)).toBe("plain");
+  expect(await reported(repo1.cipher.passphrase)).toEqual({ value: "planted", secret: true });
 });
 
 test("plain arguments stay, outputs for plain ones are awaited, others stay outputs", async () => {
   const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), words: [pulumi.output("a"), "b"] };
   const { value } = await settleInputs(inputs, PROPERTIES, TYPES);
   expect({ kind: value["kind"], words: value["words"] }).toEqual({ kind: "fast", words: ["a", "b"] });
-  expect(await told(value["days"])).toEqual({ value: 7, secret: false });
+  expect(await reported(value["days"])).toEqual({ value: 7, secret: false });
   expect((await settleInputs({ days: 7, kind: "slow" }, PROPERTIES, TYPES)).value).toEqual({ days: 7, kind: "slow" });
 });
 

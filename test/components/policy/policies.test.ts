@@ -15,7 +15,7 @@ function resource(manifest: Record<string, unknown>): { type: string; name: stri
 }
 
 function codesOf(manifest: Record<string, unknown>): string[] {
-  return checkResource(resource(manifest), []).map((found) => found.code);
+  return checkResource(resource(manifest), []).map((result) => result.code);
 }
 
 function levels(options: BackupPolicyOptions): Record<string, EnforcementLevel | undefined> {
@@ -25,20 +25,20 @@ function levels(options: BackupPolicyOptions): Record<string, EnforcementLevel |
 test("an object is judged by its resource's content, with or without kind and version", () => {
   expect(codesOf(seeds.SERVICE)).toEqual(["PB052"]);
   const { apiVersion: _version, kind: _kind, ...props } = seeds.SERVICE;
-  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props }, []).map((found) => found.code)).toEqual(["PB052"]);
-  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props: {} }, []).map((found) => found.code)).toEqual(["PB052"]);
+  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props }, []).map((result) => result.code)).toEqual(["PB052"]);
+  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props: {} }, []).map((result) => result.code)).toEqual(["PB052"]);
   expect(codesOf(seeds.FROM_A_STANDBY)).toEqual(["PB070", "PB050"]);
 });
 
 test("a stack is judged as a whole", () => {
   const stack = [seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP, seeds.BARMAN_CONTROLLER, seeds.CONTROLLER].map(resource);
-  expect(checkStack(stack).map((found) => found.code)).toEqual(["PB028", "PB086"]);
+  expect(checkStack(stack).map((result) => result.code)).toEqual(["PB028", "PB086"]);
 });
 
 test("only buckets with backups are judged", () => {
   const props = { bucket: "acme-pg-backups", rules: [{ status: "Enabled", expiration: { days: 30 } }] };
   const codes = (over: object, names: string[]): string[] =>
-    checkResource({ type: LIFECYCLE, name: "rules", props: { ...props, ...over } }, names).map((found) => found.code);
+    checkResource({ type: LIFECYCLE, name: "rules", props: { ...props, ...over } }, names).map((result) => result.code);
   expect(codes({}, ["backup"])).toEqual(["PB058"]);
   expect(codes({ bucket: "acme-website" }, ["backup"])).toEqual([]);
   expect(codes({ bucket: "acme-website" }, ["website"])).toEqual(["PB058"]);

@@ -45,9 +45,9 @@ function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T> {
 }
 
 function inputsOf(name: string): Record<string, unknown> {
-  const found = declared.find((each) => each.name === name);
-  if (found === undefined) throw new Error(`${name} was not declared: ${declared.map((each) => each.name).join(", ")}`);
-  return found.inputs;
+  const result = declared.find((each) => each.name === name);
+  if (result === undefined) throw new Error(`${name} was not declared: ${declared.map((each) => each.name).join(", ")}`);
+  return result.inputs;
 }
 
 test("the shortest form: a bucket with its rule, a writer's key, a target with its endpoint", async () => {

@@ -28,7 +28,7 @@ function boxPlan(sftp: Partial<SftpSettings> = {}, at: Partial<TargetSettings> =
 
 function findings(sftp: Partial<SftpSettings>, at: Partial<TargetSettings> = {}): string[] {
   return checkHost(boxPlan(sftp, at))
-    .filter((found) => found.path.startsWith("repositories.repo2"))
+    .filter((result) => result.path.startsWith("repositories.repo2"))
     .map(findingText);
 }
 
@@ -55,9 +55,9 @@ describe("the plan", () => {
     expect(findings({ hostKey: undefined }).join()).toContain("neither hostKey nor hostFingerprint is set");
     expect(findings({ hostFingerprint: SHA256 }).join()).toContain("hostKey and hostFingerprint are both set");
     for (const wrong of ["-----BEGIN OPENSSH PRIVATE KEY-----\nmarker", "ssh-rsa marker", "marker"]) {
-      const found = findings({ hostKey: wrong }).join();
-      expect(found).toContain("the value is not a public key");
-      expect(found).not.toContain("marker");
+      const result = findings({ hostKey: wrong }).join();
+      expect(result).toContain("the value is not a public key");
+      expect(result).not.toContain("marker");
     }
     expect(findings({ hostKey: undefined, hostFingerprint: "MD5:marker" }).join()).toContain("the value is not a SHA-256");
   });
@@ -69,8 +69,8 @@ describe("the plan", () => {
   test("refuses two repositories in one directory of a server", () => {
     const at: TargetSettings = { name: "box", path: "/srv", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY } };
     const other = { ...at, path: "/srv/orders" };
-    const found = checkHost(plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } })).map(findingText);
-    expect(found.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 are one inside the other');
+    const result = checkHost(plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } })).map(findingText);
+    expect(result.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 are one inside the other');
   });
 
   test("shows it as a separate location", () => {
@@ -103,11 +103,11 @@ test("pgbackrest.conf has the same meaning for stock and the runtime, without a 
 test("units get a private key that the host already has, at its path", () => {
   const at = { name: "box", path: "/srv/orders", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false } };
   const of = (files: object) => plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles: files } } });
-  const said = (found: ReturnType<typeof of>) => checkHost(found).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
-  const keyLines = (found: ReturnType<typeof of>) => credentialLines(found).filter((line) => line.includes("sftp-private-key"));
+  const printed = (result: ReturnType<typeof of>) => checkHost(result).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
+  const keyLines = (result: ReturnType<typeof of>) => credentialLines(result).filter((line) => line.includes("sftp-private-key"));
 
   const there = of({ privateKey: "/run/secrets/box", privateKeyPassphrase: "/run/secrets/phrase" });
-  expect(said(there)).toEqual([]);
+  expect(printed(there)).toEqual([]);
   expect(keyLines(there)).toEqual([
     "LoadCredential=repo2-sftp-private-key-file:/run/secrets/box",
     "LoadCredential=repo2-sftp-private-key-passphrase:/run/secrets/phrase",
@@ -116,7 +116,7 @@ test("units get a private key that the host already has, at its path", () => {
 
   // A file of options may have other values, which are not read here.
   const options = of({ options: "/run/secrets/box.conf" });
-  expect([said(options), keyLines(options)]).toEqual([[], []]);
+  expect([printed(options), keyLines(options)]).toEqual([[], []]);
   expect(renderPgbackrestConf(options)).not.toContain("sftp-private-key-file");
 });
 

@@ -154,7 +154,7 @@ class Machine {
     const files = `${machine.#layer}-files`;
     writeHostFiles(files, { name: options.name, address: machine.address, files: machine.#files });
     mkdirSync(machine.#layer);
-    const laid = await network.place.run("sh", [script("layer.sh"), machine.#layer, files, tree]);
+    const laid = await network.network.run("sh", [script("layer.sh"), machine.#layer, files, tree]);
     if (laid.exitCode !== 0) throw new Error(`the layer of ${options.name} cannot be mounted: ${laid.stderr.trim()}`);
     if (!options.suite.endsWith("-bare")) machine.#renewCluster();
     return machine;
@@ -162,12 +162,12 @@ class Machine {
 
   /** Two hosts of one tree must not have the same cluster. */
   #renewCluster(): void {
-    const clusters = `/proc/${this.#network.place.pid}/root${join(this.#layer, "root", CLUSTERS)}`;
+    const clusters = `/proc/${this.#network.network.pid}/root${join(this.#layer, "root", CLUSTERS)}`;
     for (const major of readdirSync(clusters).filter((name) => /^\d+$/.test(name))) renewSystemId(join(clusters, major, "main"));
   }
 
   async powerOn(): Promise<void> {
-    this.#started = await this.#network.place.start(this.#name, "sh", [script("boot.sh"), this.#group, ...this.#command]);
+    this.#started = await this.#network.network.start(this.#name, "sh", [script("boot.sh"), this.#group, ...this.#command]);
     await this.#waitForSystem(0);
   }
 
@@ -189,7 +189,7 @@ class Machine {
   }
 
   async setLink(state: "up" | "down"): Promise<void> {
-    const result = await this.#network.place.run("ip", ["link", "set", `vb-${this.#label}`, state]);
+    const result = await this.#network.network.run("ip", ["link", "set", `vb-${this.#label}`, state]);
     if (result.exitCode !== 0) throw new Error(`the link of ${this.#name} cannot be set ${state}: ${result.stderr.trim()}`);
   }
 
@@ -213,7 +213,7 @@ class Machine {
     }
     // What the kernel has not ended yet keeps its groups busy.
     await waitFor("the end of its groups", END_MS, async () => (removeGroup(this.#group) ? true : null)).catch(() => undefined);
-    await this.#network.place.run("umount", ["-R", this.#layer]);
+    await this.#network.network.run("umount", ["-R", this.#layer]);
   }
 
   async #saveJournal(): Promise<void> {

@@ -4,11 +4,11 @@
  */
 import { startOnGround } from "../ground";
 import { makeLogFolder } from "../logs";
-import type { Place } from "../place";
+import type { TestNetwork } from "../testNetwork";
 import { makeRunFolder, removeLeftovers } from "./leftovers";
 
 export interface HostNetwork {
-  readonly place: Place;
+  readonly network: TestNetwork;
   /** Gone when the network is stopped. */
   readonly runFolder: string;
   /** Kept after the end, until the next network of the same name. */
@@ -29,21 +29,21 @@ export async function startHostNetwork(name: string): Promise<HostNetwork> {
   const runFolder = makeRunFolder();
   const logFolder = makeLogFolder("hosts", name);
   let hostCount = 0;
-  return startOnGround(runFolder, logFolder, async ({ expose, place, reach }) => {
+  return startOnGround(runFolder, logFolder, async ({ expose, network, reach }) => {
     // systemd-nspawn keeps notes there by the names of hosts.
-    const result = await place.run("mount", ["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]);
+    const result = await network.run("mount", ["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]);
     if (result.exitCode !== 0) throw new Error(`/run cannot be covered: ${result.stderr.trim()}`);
     return {
-      place,
+      network,
       runFolder,
       logFolder,
       nextAddress: () => {
         hostCount += 1;
-        return { address: place.address.replace(/\d+$/, String(hostCount + 1)), number: hostCount };
+        return { address: network.address.replace(/\d+$/, String(hostCount + 1)), number: hostCount };
       },
       expose: async (port: number) => {
         await expose(port);
-        return place.address;
+        return network.address;
       },
       reach,
     };

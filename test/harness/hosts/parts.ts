@@ -4,6 +4,6 @@ import { loud } from "../interopParts";
 
 /** For `startDebianHost`; null, with a loud line that names `title`, when this machine cannot have them. */
 export async function hostParts(title: string, systems: readonly HostSystem[]): Promise<HostParts | null> {
-  const found = await findHostParts(systems);
-  return "missing" in found ? loud(title, found.missing) : found;
+  const result = await findHostParts(systems);
+  return "missing" in result ? loud(title, result.missing) : result;
 }

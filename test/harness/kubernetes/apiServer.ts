@@ -8,7 +8,7 @@ import type { DefinitionSource } from "../../../tools/parts/kubernetesManifests"
 import type { ApiServerParts } from "../../../tools/parts/kubernetesPrograms";
 import { onEnd, sleep } from "../../../tools/parts/process";
 import { makeLogFolder } from "../logs";
-import { loopbackPlace } from "../place";
+import { loopbackNetwork } from "../testNetwork";
 import { startControlPlane } from "./controlPlane";
 import type { Kubectl } from "./kubectl";
 
@@ -33,14 +33,14 @@ const ESTABLISHED_MS = 60_000;
 export async function startApiServer(parts: ApiServerParts, name = "api-server"): Promise<ApiServer> {
   const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
   const logFolder = makeLogFolder("kubernetes", name);
-  const place = loopbackPlace(logFolder);
+  const testNetwork = loopbackNetwork(logFolder);
   const stop = async (): Promise<void> => {
-    await place.stop();
+    await testNetwork.stop();
     rmSync(runFolder, { recursive: true, force: true });
   };
   const forget = onEnd(stop);
   try {
-    const { caFile, kubeconfig, kubectl, url } = await startControlPlane(parts, place, runFolder);
+    const { caFile, kubeconfig, kubectl, url } = await startControlPlane(parts, testNetwork, runFolder);
     return {
       kubectl,
       url,

@@ -55,8 +55,8 @@ export async function sqlIn({ kubectl }: Lab, pod: string, text: string, databas
  * an empty segment, which nobody archives.
  */
 export async function endSegment(lab: Lab, pod: string, database?: string): Promise<string> {
-  const told = await sqlIn(lab, pod, "select pg_walfile_name(pg_create_restore_point('the end')); select pg_switch_wal()", database);
-  return told.split("\n")[0] ?? "";
+  const output = await sqlIn(lab, pod, "select pg_walfile_name(pg_create_restore_point('the end')); select pg_switch_wal()", database);
+  return output.split("\n")[0] ?? "";
 }
 
 /** Waits until a cluster has a Backup that has ended, well or not: the first one of the list that reached its instance. */
@@ -77,20 +77,20 @@ async function repeatBackup({ kubectl }: Lab, { apiVersion, kind, metadata: { na
 /** The same for a Backup by its name. */
 export function backupResult(lab: Lab, name: string, namespace = "default"): Promise<BackupStatus> {
   return hurried(lab, namespace, async () => {
-    const found = await lab.kubectl.find<BackupObject>(BACKUPS, name, namespace);
-    return ENDED.test(found?.status?.phase ?? "") ? found : undefined;
+    const result = await lab.kubectl.find<BackupObject>(BACKUPS, name, namespace);
+    return ENDED.test(result?.status?.phase ?? "") ? result : undefined;
   });
 }
 
 async function hurried(lab: Lab, namespace: string, look: () => Promise<BackupObject | null | undefined>): Promise<BackupStatus> {
-  let found: BackupObject | null | undefined;
+  let result: BackupObject | null | undefined;
   const isEnded = async (): Promise<boolean> => {
-    found = await look();
-    if (!found) await hurryBackups(lab, namespace);
-    return Boolean(found);
+    result = await look();
+    if (!result) await hurryBackups(lab, namespace);
+    return Boolean(result);
   };
   await expect.poll(isEnded, { timeout: BACKUP_MS, interval: 1000, message: "a Backup that has ended" }).toBe(true);
-  return found?.status ?? {};
+  return result?.status ?? {};
 }
 
 /**

@@ -11,7 +11,7 @@ import { type BackupStatus, endedBackup, endSegment, installPlugin, pluginObject
 import type { KubernetesObject } from "./kubectl";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "./lab";
 import { renderedObjects } from "./rendered";
-import { createStores, exposeStores, placeIn, segmentsOf } from "./stores";
+import { createStores, exposeStores, repositoryIn, segmentsOf } from "./stores";
 
 export const PASSPHRASE = "a passphrase of the second one";
 
@@ -25,7 +25,7 @@ export interface ComponentLab {
   readonly first: S3Server;
   readonly second: S3Server;
   /** Both repositories below `path`. */
-  places(path: string): ClusterBackupArgs["repositories"];
+  repositoriesAt(path: string): ClusterBackupArgs["repositories"];
   /** What every cluster here has, with its archive below `path`. */
   common(path: string): ClusterBackupArgs;
   /** Applies what a program declares. */
@@ -33,7 +33,7 @@ export interface ComponentLab {
   /** @throws Error with what PostgreSQL said */
   sql(pod: string, text: string, database?: string): Promise<string>;
   /** A verb on the command line of a pod's sidecar. */
-  verb(pod: string, ...words: readonly string[]): Promise<RunResult>;
+  verb(pod: string, ...args: readonly string[]): Promise<RunResult>;
   /** Takes the plugin out of one namespace and installs it in another. */
   movePlugin(from: string, to: string): Promise<void>;
   /** Waits until a cluster's first backup has ended. */
@@ -56,19 +56,19 @@ export async function startComponentLab(parts: LabParts, name: string, options: 
 
   // Backups that were not asked for would be counted.
   const hour = (new Date().getUTCHours() + 12) % 24;
-  const places = (path: string): ClusterBackupArgs["repositories"] => ({
-    repo1: placeIn(first, path, 14),
-    repo2: placeIn(second, path, 90, PASSPHRASE),
+  const repositoriesAt = (path: string): ClusterBackupArgs["repositories"] => ({
+    repo1: repositoryIn(first, path, 14),
+    repo2: repositoryIn(second, path, 90, PASSPHRASE),
   });
   return {
     lab,
     first,
     second,
-    places,
+    repositoriesAt,
     common: (path) => ({
       namespace: "default",
       operatorVersion: "1.30.0",
-      repositories: places(path),
+      repositories: repositoriesAt(path),
       schedules: { full: { cron: `0 ${hour} * * 0` }, incr: { cron: `0 ${hour} * * 1-6` } },
       objectives: { rpoSeconds: 90 },
       archiveTimeoutSeconds: 5,
@@ -76,7 +76,7 @@ export async function startComponentLab(parts: LabParts, name: string, options: 
     }),
     declare: async (program) => lab.kubectl.apply(await renderedObjects(() => void program())),
     sql: (pod, text, database) => sqlIn(lab, pod, text, database),
-    verb: (pod, ...words) => lab.kubectl.exec(pod, "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", ...words]),
+    verb: (pod, ...args) => lab.kubectl.exec(pod, "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", ...args]),
     movePlugin: async (from, to) => {
       const there = (await pluginObjects(from)) as KubernetesObject[];
       for (const object of there) await lab.kubectl.runOk(["delete", object.kind, object.metadata.name, "-n", from, "--ignore-not-found"]);

@@ -6,14 +6,14 @@ import { makeCertificates } from "../../../tools/parts/certificates";
 import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetesPrograms";
 import { type RunOptions, type RunResult, sleep, type Started } from "../../../tools/parts/process";
 import { freePort } from "../../../tools/parts/s3Server";
-import type { Place } from "../place";
+import type { TestNetwork } from "../testNetwork";
 import { Kubectl } from "./kubectl";
 
 export interface ControlPlane {
   readonly kubectl: Kubectl;
   /** A script of bash in which `kubectl` is that of the lab; it stops at the first failure. */
   shell(script: string, options?: RunOptions): Promise<RunResult>;
-  readonly place: Place;
+  readonly testNetwork: TestNetwork;
   /** `https://10.244.0.1:6443` */
   readonly url: string;
   /** Of the admin. */
@@ -51,12 +51,12 @@ const CONTROLLERS = [
 ];
 
 /** Starts etcd and the API server; ready when it says so. @throws Error with the end of its log */
-export async function startControlPlane(parts: ApiServerParts, place: Place, runFolder: string): Promise<ControlPlane> {
-  const onLoopback = place.address === "127.0.0.1";
+export async function startControlPlane(parts: ApiServerParts, testNetwork: TestNetwork, runFolder: string): Promise<ControlPlane> {
+  const onLoopback = testNetwork.address === "127.0.0.1";
   const apiPort = onLoopback ? await freePort() : API_PORT;
   const [etcdUrl, peerUrl] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
-  const files = await writeFiles(runFolder, `https://${place.address}:${apiPort}`, place.address);
-  const etcd = await place.start(
+  const files = await writeFiles(runFolder, `https://${testNetwork.address}:${apiPort}`, testNetwork.address);
+  const etcd = await testNetwork.start(
     "etcd",
     parts.etcd,
     flags({
@@ -70,13 +70,13 @@ export async function startControlPlane(parts: ApiServerParts, place: Place, run
       "initial-cluster": `default=${peerUrl}`,
     }),
   );
-  const server = await place.start(
+  const server = await testNetwork.start(
     "kube-apiserver",
     parts.kubeApiserver,
     flags({
       "etcd-servers": etcdUrl,
       "service-cluster-ip-range": CLUSTER_ADDRESSES,
-      "bind-address": place.address,
+      "bind-address": testNetwork.address,
       "secure-port": apiPort,
       "tls-cert-file": files.certFile,
       "tls-private-key-file": files.keyFile,
@@ -99,12 +99,13 @@ export async function startControlPlane(parts: ApiServerParts, place: Place, run
   );
   const { kubeconfig } = files;
   const kubectl = new Kubectl((args, options) =>
-    place.run(parts.kubectl, ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args], options),
+    testNetwork.run(parts.kubectl, ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args], options),
   );
   await waitUntilReady(kubectl, [etcd, server]);
   const kubectlFunction = `kubectl() { '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;
-  const shell: ControlPlane["shell"] = (script, options) => place.run("bash", ["-c", `set -euo pipefail\n${kubectlFunction}\n${script}`], options);
-  return { kubectl, shell, place, ...files };
+  const shell: ControlPlane["shell"] = (script, options) =>
+    testNetwork.run("bash", ["-c", `set -euo pipefail\n${kubectlFunction}\n${script}`], options);
+  return { kubectl, shell, testNetwork, ...files };
 }
 
 /** Starts the controllers over a control plane. */
@@ -118,7 +119,7 @@ export async function startControllers(plane: ControlPlane, parts: LabParts): Pr
     "bind-address": "127.0.0.1",
     controllers: CONTROLLERS.join(","),
   };
-  return plane.place.start("kube-controller-manager", parts.kubeControllerManager, flags(settings));
+  return plane.testNetwork.start("kube-controller-manager", parts.kubeControllerManager, flags(settings));
 }
 
 function flags(settings: Readonly<Record<string, string | number | boolean>>): string[] {
@@ -129,17 +130,17 @@ async function waitUntilReady(kubectl: Kubectl, servers: readonly Started[]): Pr
   const endMs = performance.now() + START_MS;
   for (;;) {
     const dead = servers.find((server) => !server.isRunning());
-    const told = dead === undefined ? await kubectl.run(["get", "--raw", "/readyz"]) : null;
-    if (told?.exitCode === 0) return;
+    const answer = dead === undefined ? await kubectl.run(["get", "--raw", "/readyz"]) : null;
+    if (answer?.exitCode === 0) return;
     if (dead !== undefined || performance.now() > endMs) {
       const logs = servers.map((server) => server.log().split("\n").slice(-12).join("\n")).join("\n");
-      throw new Error(`the API server is not ready: ${told?.stderr.trim() ?? "a program ended"}\n${logs}`);
+      throw new Error(`the API server is not ready: ${answer?.stderr.trim() ?? "a program ended"}\n${logs}`);
     }
     await sleep(200);
   }
 }
 
-interface Files extends Omit<ControlPlane, "kubectl" | "place" | "shell"> {
+interface Files extends Omit<ControlPlane, "kubectl" | "testNetwork" | "shell"> {
   readonly tokens: string;
 }
 

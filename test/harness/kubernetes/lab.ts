@@ -13,7 +13,7 @@ import type { LabParts } from "../../../tools/parts/kubernetesPrograms";
 import { bundleProgram } from "../forward";
 import { startOnGround } from "../ground";
 import { makeLogFolder } from "../logs";
-import { NODE_ADDRESS } from "../place";
+import { NODE_ADDRESS } from "../testNetwork";
 import { type ControlPlane, startControlPlane, startControllers } from "./controlPlane";
 import { imageDoubles } from "./images";
 import type { Kubectl } from "./kubectl";
@@ -61,8 +61,8 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
   chmodSync(runFolder, 0o755);
   const logFolder = makeLogFolder("kubernetes", options.name ?? "lab");
   try {
-    return await startOnGround(runFolder, logFolder, async ({ expose, place }) => {
-      const plane = await startControlPlane(parts, place, runFolder);
+    return await startOnGround(runFolder, logFolder, async ({ expose, network }) => {
+      const plane = await startControlPlane(parts, network, runFolder);
       await startControllers(plane, parts);
       await startProcklet(plane, parts, runFolder, options.images ?? []);
       if (options.operator !== false) await installOperator(plane.kubectl, parts);
@@ -90,7 +90,7 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
 }
 
 async function startProcklet(plane: ControlPlane, parts: LabParts, runFolder: string, images: readonly ImageDouble[]): Promise<void> {
-  const folders = { stateFolder: join(runFolder, "node"), logFolder: join(plane.place.logFolder, "pods"), hostFolder: join(runFolder, "host") };
+  const folders = { stateFolder: join(runFolder, "node"), logFolder: join(plane.testNetwork.logFolder, "pods"), hostFolder: join(runFolder, "host") };
   for (const path of Object.values(folders)) mkdirSync(path, { recursive: true });
   const config: ProckletConfig = {
     nodeAddress: NODE_ADDRESS,
@@ -108,7 +108,7 @@ async function startProcklet(plane: ControlPlane, parts: LabParts, runFolder: st
   const configFile = join(runFolder, "procklet.json");
   writeFileSync(configFile, JSON.stringify(config), { mode: 0o600 });
   const program = await bundleProgram("kubernetes/procklet/procklet.ts", runFolder);
-  await plane.place.start("procklet", process.execPath, ["--enable-source-maps", program, configFile]);
+  await plane.testNetwork.start("procklet", process.execPath, ["--enable-source-maps", program, configFile]);
 }
 
 /** A path that procklet serves beside the kubelet's own, by way of the API server. */

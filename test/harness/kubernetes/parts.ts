@@ -5,14 +5,14 @@ import { loud } from "../interopParts";
 
 /** For `startApiServer`; null, with a loud line that names `title`, when this machine cannot have them. */
 export async function apiServerParts(title: string): Promise<ApiServerParts | null> {
-  const found = await findApiServerParts();
-  return "missing" in found ? loud(title, found.missing) : found;
+  const result = await findApiServerParts();
+  return "missing" in result ? loud(title, result.missing) : result;
 }
 
 /** For `startLab`, likewise. */
 export async function labParts(title: string): Promise<LabParts | null> {
-  const found = await findLabParts();
-  return "missing" in found ? loud(title, found.missing) : found;
+  const result = await findLabParts();
+  return "missing" in result ? loud(title, result.missing) : result;
 }
 
 /** For `startLab` and Barman's plugin in it, likewise. */

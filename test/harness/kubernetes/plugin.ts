@@ -42,21 +42,9 @@ export async function certificate({ commonName, secretName, usage }: Leaf): Prom
   const folder = mkdtempSync(join(tmpdir(), "pgb-leaf-"));
   try {
     const extensions = [`subjectAltName=DNS:${commonName}`, "basicConstraints=critical,CA:FALSE", `extendedKeyUsage=${usage}`];
-    const words = [
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-days",
-      "30",
-      "-subj",
-      `/CN=${commonName}`,
-    ];
+    const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", `/CN=${commonName}`];
     const files = ["-keyout", join(folder, "key"), "-out", join(folder, "crt")];
-    const made = await run("openssl", [...words, ...files, ...extensions.flatMap((text) => ["-addext", text])]);
+    const made = await run("openssl", [...args, ...files, ...extensions.flatMap((text) => ["-addext", text])]);
     if (made.exitCode !== 0) throw new Error(`openssl: ${made.stderr}`);
     const text = (file: string): string => readFileSync(join(folder, file), "base64");
     return {

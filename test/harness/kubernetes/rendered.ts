@@ -8,12 +8,12 @@ import { plain, type Value } from "../providerValues";
  * the engine would have them made; other resources give back what they got.
  */
 export async function renderedObjects(program: () => void): Promise<readonly object[]> {
-  const found: object[] = [];
+  const result: object[] = [];
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
       newResource: async ({ type, name, inputs }) => {
-        if (type.startsWith("kubernetes:")) found.push(plain(inputs as Value) as object);
+        if (type.startsWith("kubernetes:")) result.push(plain(inputs as Value) as object);
         return { id: name, state: await outputsOf(type, inputs as object) };
       },
     },
@@ -26,7 +26,7 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
     // What was declared before an error is still on its way.
     await pulumi.runtime.disconnect();
   }
-  return found;
+  return result;
 }
 
 async function outputsOf(type: string, inputs: object): Promise<object> {

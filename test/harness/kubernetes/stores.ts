@@ -27,7 +27,7 @@ export async function exposeStores(lab: Lab, stores: readonly S3Server[]): Promi
 }
 
 /** A repository below `path` for a cluster; encrypted with a passphrase. */
-export function placeIn(server: S3Server, path: string, keepDays: number, passphrase?: string): ClusterBackupArgs["repositories"][string] {
+export function repositoryIn(server: S3Server, path: string, keepDays: number, passphrase?: string): ClusterBackupArgs["repositories"][string] {
   const { accessKey, bucket, port, region, secretKey } = server;
   const repository = new S3CompatibleRepository(`${bucket}${path.replaceAll("/", "-")}`, {
     endpoint: `${bucket}.default.svc`,

@@ -61,8 +61,8 @@ afterEach(async () => {
   expect(await agent.ended).toBe(0);
 });
 
-function ask(...words: readonly string[]): { readonly caller: Socket; readonly answer: Promise<string> } {
-  const caller = connect(socket, () => void caller.write(`${[data, ...words].join("\0")}\0\n`));
+function ask(...args: readonly string[]): { readonly caller: Socket; readonly answer: Promise<string> } {
+  const caller = connect(socket, () => void caller.write(`${[data, ...args].join("\0")}\0\n`));
   const answer = new Promise<string>((resolve) => {
     let text = "";
     caller.setEncoding("utf8").on("data", (chunk: string) => void (text += chunk));

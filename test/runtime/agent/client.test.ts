@@ -13,7 +13,7 @@ describe("the client without an agent", async () => {
 
   it.skipIf(perl === null)("exits 49, but stops an archive recovery, which would take that for the end of the archive", async () => {
     const cwd = temporaryFolder();
-    const code = async (...words: string[]): Promise<number> => (await run(perl ?? "", [CLIENT, join(cwd, "no.sock"), ...words], { cwd })).exitCode;
+    const code = async (...args: string[]): Promise<number> => (await run(perl ?? "", [CLIENT, join(cwd, "no.sock"), ...args], { cwd })).exitCode;
     const get = ["archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
     expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
     expect(await code(...get)).toBe(49);

@@ -28,7 +28,7 @@ function ask(path: string, bytes: string): Promise<string> {
   });
 }
 
-const echo: Handler = async (workingDirectory, words): Promise<Answer> => ({ exitCode: 7, lines: [workingDirectory, ...words, "two\nlines"] });
+const echo: Handler = async (workingDirectory, args): Promise<Answer> => ({ exitCode: 7, lines: [workingDirectory, ...args, "two\nlines"] });
 
 describe("the agent's socket", () => {
   it("is closed to others, answers in lines and ends with the code", async () => {

@@ -14,7 +14,7 @@ const STOCK = `AssertError 25 ChecksumError 26 ConfigError 27 FileInvalidError 2
   RepoInvalidError 103 CommandError 104 AccessError 105 ClockError 106 RuntimeError 122 UnhandledError 124`
   .split(/\s+/)
   .reduce<[string, number][]>(
-    (rows, word, index) => (index % 2 === 0 ? [...rows, [word, 0]] : [...rows.slice(0, -1), [rows.at(-1)?.[0] ?? "", Number(word)]]),
+    (rows, arg, index) => (index % 2 === 0 ? [...rows, [arg, 0]] : [...rows.slice(0, -1), [rows.at(-1)?.[0] ?? "", Number(arg)]]),
     [],
   );
 

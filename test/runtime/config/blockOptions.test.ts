@@ -63,8 +63,8 @@ describe("block incremental", () => {
     ["repo1-block-age-map=1=x", "x"],
     ["repo1-block-checksum-size-map=16KiB=5", "5"],
     ["repo1-block-checksum-size-map=16KiB=17", "17"],
-  ])("refuses %s", (line, word) => {
+  ])("refuses %s", (line, arg) => {
     const name = line.slice(0, line.indexOf("="));
-    expect(failure(() => loadWith([...ON, line]))).toContain(`'${word}' is not valid for '${name}' option`);
+    expect(failure(() => loadWith([...ON, line]))).toContain(`'${arg}' is not valid for '${name}' option`);
   });
 });

@@ -20,11 +20,11 @@ const FILES: Readonly<Record<string, string>> = {
 
 function read(argv: readonly string[], files: Readonly<Record<string, string>> = FILES): [readonly string[], string | undefined] {
   const { entries } = parseCommandLine(["check", ...argv]);
-  const found = readConfigFiles(entries, {
+  const result = readConfigFiles(entries, {
     readFile: (path) => files[path] ?? null,
     listDirectory: (path) => Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
   });
-  return [found.entries.map((entry) => entry.value), found.directory];
+  return [result.entries.map((entry) => entry.value), result.directory];
 }
 
 describe("which files are read", () => {

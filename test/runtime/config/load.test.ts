@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { failure, load, type Machine, MAIN_FILE } from "./support";
 
 /** Each place that can say process-max, strongest first, and a value of its own. */
-const PLACES: readonly (readonly [string, string])[] = [
+const SOURCES: readonly (readonly [string, string])[] = [
   ["command line", "9"],
   ["environment", "8"],
   ["main:backup", "7"],
@@ -12,11 +12,11 @@ const PLACES: readonly (readonly [string, string])[] = [
   ["global", "4"],
 ];
 
-function machineWith(places: readonly (readonly [string, string])[]): Machine {
-  const text = places
-    .filter(([place]) => !place.includes(" ") && place !== "environment")
+function machineWith(sources: readonly (readonly [string, string])[]): Machine {
+  const text = sources
+    .filter(([source]) => !source.includes(" ") && source !== "environment")
     .map(([section, value]) => `[${section}]\nprocess-max=${value}\n`);
-  const has = (place: string): readonly string[] => places.flatMap(([name, value]) => (name === place ? [value] : []));
+  const has = (source: string): readonly string[] => sources.flatMap(([name, value]) => (name === source ? [value] : []));
   return {
     argv: ["backup", "--stanza=main", "--pg1-path=/pg", ...has("command line").map((value) => `--process-max=${value}`)],
     env: Object.fromEntries(has("environment").map((value) => ["PGBACKREST_PROCESS_MAX", value])),
@@ -28,8 +28,8 @@ function machineWith(places: readonly (readonly [string, string])[]): Machine {
 }
 
 describe("strength", () => {
-  test.each(PLACES.map(([place, value], index) => ({ place, value, index })))("$place has priority over all below it", ({ value, index }) => {
-    expect(load(machineWith(PLACES.slice(index))).config.processMax).toBe(Number(value));
+  test.each(SOURCES.map(([source, value], index) => ({ source, value, index })))("$place has priority over all below it", ({ value, index }) => {
+    expect(load(machineWith(SOURCES.slice(index))).config.processMax).toBe(Number(value));
   });
 
   test("without any of them the default applies", () => {
@@ -37,9 +37,9 @@ describe("strength", () => {
   });
 
   test("every subset of places yields the strongest", () => {
-    for (let bits = 0; bits < 2 ** PLACES.length; bits++) {
-      const places = PLACES.filter((_, index) => (bits & (1 << index)) !== 0);
-      expect(load(machineWith(places)).config.processMax).toBe(Number(places[0]?.[1] ?? "1"));
+    for (let bits = 0; bits < 2 ** SOURCES.length; bits++) {
+      const sources = SOURCES.filter((_, index) => (bits & (1 << index)) !== 0);
+      expect(load(machineWith(sources)).config.processMax).toBe(Number(sources[0]?.[1] ?? "1"));
     }
   });
 
@@ -97,7 +97,7 @@ describe("what commands need", () => {
   });
 
   test("a target for the kinds of restore that need one", () => {
-    const restore = (...words: string[]): Machine => ({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", ...words] });
+    const restore = (...args: string[]): Machine => ({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", ...args] });
     expect(failure(() => load(restore("--type=time")))).toBe(
       "optionRequired: restore command requires option: target\nHINT: it is needed when type is lsn or name or time or xid.",
     );
@@ -160,7 +160,7 @@ describe("help and version", () => {
 });
 
 describe("timeouts", () => {
-  const dbTimeoutMs = (...words: string[]): number => load({ argv: ["check", "--stanza=main", "--pg1-path=/pg", ...words] }).config.dbTimeoutMs;
+  const dbTimeoutMs = (...args: string[]): number => load({ argv: ["check", "--stanza=main", "--pg1-path=/pg", ...args] }).config.dbTimeoutMs;
 
   test("protocol-timeout must exceed db-timeout", () => {
     expect(dbTimeoutMs()).toBe(30 * 60_000);
@@ -208,8 +208,8 @@ describe("the settings file", () => {
     [["--config=/d/x.conf"], { "/d/x.conf": "", "/d/pgbackstop.json": text }],
     [["--settings=/s.json"], { "/s.json": text, "/etc/pgbackrest/pgbackstop.json": "broken" }],
     [["--no-config", "--settings=/s.json"], { "/s.json": text }],
-  ])("with %j", (words, files) => {
-    expect(load({ argv: [...argv, ...words], files }).config.settings.acknowledge.mode).toBe("any");
+  ])("with %j", (args, files) => {
+    expect(load({ argv: [...argv, ...args], files }).config.settings.acknowledge.mode).toBe("any");
   });
 
   test("may be missing if it is not named, and only then", () => {

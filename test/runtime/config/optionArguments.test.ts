@@ -29,13 +29,13 @@ function recorded(): readonly Recorded[] {
 
 /** The same options again: what may stand in a file from the file, the rest on the command line. */
 function replay({ command, line }: Recorded): string {
-  const [head = "", ...words] = ` ${line}`.split(/ (?=--[a-z])/);
+  const [head = "", ...args] = ` ${line}`.split(/ (?=--[a-z])/);
   const params = head.trim() === "" ? [] : head.trim().slice(1, -1).split(", ");
   const argv = [command, ...params];
   const lines: string[] = [];
   let config = CONFIG;
-  for (const word of words) {
-    const [, name = "", value] = /^--([a-z0-9-]+)(?:=(.*))?$/.exec(word) ?? [];
+  for (const arg of args) {
+    const [, name = "", value] = /^--([a-z0-9-]+)(?:=(.*))?$/.exec(arg) ?? [];
     const plain = value?.replace(/^"(.*)"$/, "$1");
     const row = findOption(name)?.row;
     if (name === "config") config = plain ?? config;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { findOption, optionName, rowOf, similarNames } from "../../../runtime/config/optionName";
 import { failure } from "./support";
 
-function found(text: string): string {
+function result(text: string): string {
   const option = findOption(text);
   return option === null ? "none" : `${option.negate ? "no-" : ""}${option.reset ? "reset-" : ""}${optionName(option.row, option.key)}`;
 }
@@ -37,7 +37,7 @@ describe("names of options", () => {
     ["repo1-", "none"],
     ["proc", "none"],
     ["constructor", "none"],
-  ])("%j is %s", (text, name) => expect(found(text)).toBe(name));
+  ])("%j is %s", (text, name) => expect(result(text)).toBe(name));
 
   test.each([
     ["repo0-path", "option 'repo0-path' key must be between 1 and 256"],

@@ -7,7 +7,7 @@ import type { Config } from "../../../runtime/config/types";
 import { parseNumber } from "../../../runtime/config/values";
 import { failure, load, MAIN_FILE } from "./support";
 
-type Place = "command-line" | "file" | "environment";
+type Source = "command-line" | "file" | "environment";
 
 const WORKING: readonly CommandName[] = COMMANDS.filter((command) => command !== "help" && command !== "version");
 const S3 = { "repo1-s3-bucket": "b", "repo1-s3-endpoint": "e", "repo1-s3-region": "r", "repo1-s3-key": "k", "repo1-s3-key-secret": "s" };
@@ -72,7 +72,7 @@ function isBeyondReach(row: OptionRow, command: CommandName): boolean {
 }
 
 /** Loads with `row` set to `value` (undefined: not at all) and everything else that `command` needs. */
-function run(row: OptionRow, command: CommandName, value: string | undefined, place: Place, companions = companionsOf(row, command)): Config {
+function run(row: OptionRow, command: CommandName, value: string | undefined, source: Source, companions = companionsOf(row, command)): Config {
   const needed: Record<string, string> = { stanza: "main", "pg1-path": "/pg", "repo1-path": "/repo", "repo1-cipher-pass": "pass", ...companions };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
   if (needed["repo1-type"] === "sftp") Object.assign(needed, SFTP);
@@ -92,9 +92,9 @@ function run(row: OptionRow, command: CommandName, value: string | undefined, pl
     else if (other.commands.includes(command)) argv.push(`--${name}=${text}`);
   }
   const env: Record<string, string> = {};
-  if (value !== undefined && place === "file") lines.push(`${nameOf(row)}=${value}`);
-  if (value !== undefined && place === "environment") env[`PGBACKREST_${nameOf(row).toUpperCase().replaceAll("-", "_")}`] = value;
-  if (value !== undefined && place === "command-line") argv.push(`--${nameOf(row)}=${value}`);
+  if (value !== undefined && source === "file") lines.push(`${nameOf(row)}=${value}`);
+  if (value !== undefined && source === "environment") env[`PGBACKREST_${nameOf(row).toUpperCase().replaceAll("-", "_")}`] = value;
+  if (value !== undefined && source === "command-line") argv.push(`--${nameOf(row)}=${value}`);
   return load({ argv, env, files: { [MAIN_FILE]: `[main]\n${lines.join("\n")}\n` } }).config;
 }
 
@@ -119,11 +119,11 @@ describe("the option table", () => {
   });
 
   test("puts each value in a field of its own, and no group in place of a value", () => {
-    const places = OPTIONS.flatMap((row) => row.config ?? []);
-    expect(places).toEqual([...new Set(places)]);
-    expect(places.map((place) => place.split(".").length).every((depth) => depth <= 2)).toBe(true);
-    const groups = new Set(places.flatMap((place) => (place.includes(".") ? [place.split(".")[0]] : [])));
-    expect(places.filter((place) => groups.has(place))).toEqual([]);
+    const paths = OPTIONS.flatMap((row) => row.config ?? []);
+    expect(paths).toEqual([...new Set(paths)]);
+    expect(paths.map((source) => source.split(".").length).every((depth) => depth <= 2)).toBe(true);
+    const groups = new Set(paths.flatMap((source) => (source.includes(".") ? [source.split(".")[0]] : [])));
+    expect(paths.filter((source) => groups.has(source))).toEqual([]);
     expect(OPTIONS.filter((row) => row.config !== undefined && (!row.acted || row.group !== undefined))).toEqual([]);
   });
 
@@ -175,11 +175,11 @@ describe("the option table", () => {
     const other = last ?? (row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other");
     const changed = row.commands.filter((command) => {
       const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
-      const place = row.section === "command-line" ? "command-line" : "file";
-      if (row.name === "stanza") return run(row, "info", "main", place).stanza !== run(row, "info", undefined, place).stanza;
-      if (row.name === "repo-cipher-pass") return run(row, command, "x", place).repos[0]?.cipherPass !== undefined;
-      if (place === "file" && !WORKING.includes(command)) return false;
-      const [set, unset] = [sampleOf(row, command), without].map((value) => heeded(run(row, command, value, place)));
+      const source = row.section === "command-line" ? "command-line" : "file";
+      if (row.name === "stanza") return run(row, "info", "main", source).stanza !== run(row, "info", undefined, source).stanza;
+      if (row.name === "repo-cipher-pass") return run(row, command, "x", source).repos[0]?.cipherPass !== undefined;
+      if (source === "file" && !WORKING.includes(command)) return false;
+      const [set, unset] = [sampleOf(row, command), without].map((value) => heeded(run(row, command, value, source)));
       return set !== unset;
     });
     expect(changed).not.toEqual([]);
@@ -187,18 +187,18 @@ describe("the option table", () => {
 
   const hasRange = (row: OptionRow): boolean => [row, ...Object.values(row.forDepend ?? {})].some((rule) => rule.range !== undefined);
   test.each(OPTIONS.filter(hasRange))("$name accepts the ends of its range and nothing beyond", (row) => {
-    const place = row.section === "command-line" ? "command-line" : "file";
+    const source = row.section === "command-line" ? "command-line" : "file";
     const write = (value: number): string => (row.type === "time" ? `${value}ms` : String(value));
     for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name) && row.name !== "repo")) {
       const [least, most] = (ruleOf(row, command).range ?? ["", ""]).map((text) => parseNumber(row.type, text) ?? Number.NaN) as [number, number];
       for (const value of [least, most])
         expect(
-          failure(() => run(row, command, write(value), place)),
+          failure(() => run(row, command, write(value), source)),
           `${command} ${value}`,
         ).toBe("no error");
       for (const value of [least - 1, most + 1].filter((end) => end >= 0 || row.type === "integer")) {
         expect(
-          failure(() => run(row, command, write(value), place)),
+          failure(() => run(row, command, write(value), source)),
           `${command} ${value}`,
         ).toContain(`optionInvalidValue: '${write(value)}' is out of range for '${nameOf(row)}' option`);
       }
@@ -206,11 +206,11 @@ describe("the option table", () => {
   });
 
   test.each(OPTIONS.filter((row) => row.type === "enum"))("$name accepts each allowed value and no other", (row) => {
-    const place = row.section === "command-line" ? "command-line" : "file";
+    const source = row.section === "command-line" ? "command-line" : "file";
     for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name))) {
       for (const value of ruleOf(row, command).allowed ?? []) {
         const result = failure(() =>
-          run(row, command, value, place, { ...companionsOf(row, command), ...(row.name === "type" ? { target: "x" } : {}) }),
+          run(row, command, value, source, { ...companionsOf(row, command), ...(row.name === "type" ? { target: "x" } : {}) }),
         );
         const refused = row.refusedValues?.[value];
         const accepted = /^(no error$|optionRequired: |optionInvalid: option 'target' not valid without)/;
@@ -219,7 +219,7 @@ describe("the option table", () => {
         );
       }
       expect(
-        failure(() => run(row, command, "markerWrong", place)),
+        failure(() => run(row, command, "markerWrong", source)),
         command,
       ).toContain(`optionInvalidValue: 'markerWrong' is not allowed for '${nameOf(row)}' option\nHINT: allowed values are '`);
     }
@@ -237,10 +237,10 @@ describe("the option table", () => {
   test.each(OPTIONS.filter((row) => row.section !== "command-line"))("$name is ignored by commands that do not know it", (row) => {
     for (const command of WORKING.filter((name) => !row.commands.includes(name))) {
       expect(heeded(run(row, command, sampleOf(row, command), "file", {})), command).toBe(heeded(run(row, command, undefined, "file", {})));
-      const word = `--${nameOf(row)}=${row.type === "boolean" ? "y" : "1"}`;
+      const arg = `--${nameOf(row)}=${row.type === "boolean" ? "y" : "1"}`;
       const message = row.secret === true ? "is not allowed on the command-line" : `option '${nameOf(row)}' not valid for command '${command}'`;
       expect(
-        failure(() => load({ argv: [command, "--stanza=main", word] })),
+        failure(() => load({ argv: [command, "--stanza=main", arg] })),
         command,
       ).toContain(message);
     }

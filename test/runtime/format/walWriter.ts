@@ -201,9 +201,9 @@ export function endOf(parts: CommitParts, major = 15): { readonly main: Uint8Arr
     [0x10, twoPhaseXid === undefined ? null : pack([4, twoPhaseXid])],
     [0x80, name === undefined ? null : pack(`${name}\0`)],
   ];
-  const told = bits.filter(([, bytes]) => bytes !== null);
+  const reported = bits.filter(([, bytes]) => bytes !== null);
   const time = pack(pgTime(atUs));
-  if (told.length === 0) return { main: time, flag: 0 };
-  const flags = told.reduce((sum, [bit]) => sum | bit, 0);
-  return { main: Buffer.concat([time, pack([4, flags]), ...told.map(([, bytes]) => bytes as Uint8Array)]), flag: 0x80 };
+  if (reported.length === 0) return { main: time, flag: 0 };
+  const flags = reported.reduce((sum, [bit]) => sum | bit, 0);
+  return { main: Buffer.concat([time, pack([4, flags]), ...reported.map(([, bytes]) => bytes as Uint8Array)]), flag: 0x80 };
 }

@@ -53,8 +53,8 @@ test("a killed holder's number may be another process's by now: it counts if tha
 });
 
 test("a file whose holder's number is another process's by now blocks no process", () => {
-  const place = { lockPath, stanza: "main", kind: "archive", repoIndexes: [1] } as const;
-  const locked = (): boolean => isLocked(place, SELF, () => true);
+  const location = { lockPath, stanza: "main", kind: "archive", repoIndexes: [1] } as const;
+  const locked = (): boolean => isLocked(location, SELF, () => true);
   expect(locked()).toBe(false);
   // After a reboot another process has the number.
   const left = join(lockPath, "main-archive.lock");

@@ -40,7 +40,7 @@ beforeEach(async () => {
 });
 afterEach(() => web.close());
 
-const tell = (
+const report = (
   target: object,
   input: Partial<NotificationInput> = {},
   readFile = async (): Promise<Uint8Array | null> => null,
@@ -52,24 +52,24 @@ const json = (index = 0): Record<string, unknown> => JSON.parse(web.requests[ind
 
 describe("each service gets its documented format", () => {
   test("Slack: a text, with its three characters escaped", async () => {
-    expect(await tell({ type: "slack", url: `${web.origin}/services/T/B/secret` }, { unit: "a<b>&c" })).toEqual([{ target: "slack", error: null }]);
+    expect(await report({ type: "slack", url: `${web.origin}/services/T/B/secret` }, { unit: "a<b>&c" })).toEqual([{ target: "slack", error: null }]);
     expect(web.requests[0]).toMatchObject({ method: "POST", path: "/services/T/B/secret", headers: { "content-type": "application/json" } });
     expect(json()["text"]).toContain("*a&lt;b&gt;&amp;c failed on db1*");
     expect(json()["text"]).toContain("result: exit-code, status 50 (LockAcquireError)");
   });
 
   test("ntfy: JSON to the root of the server, with a token", async () => {
-    await tell({ type: "ntfy", url: web.origin, topic: "backups", token: "tk_secret" });
+    await report({ type: "ntfy", url: web.origin, topic: "backups", token: "tk_secret" });
     expect(web.requests[0]).toMatchObject({ path: "/", headers: { authorization: "Bearer tk_secret" } });
     expect(json()).toMatchObject({ topic: "backups", title: `${UNIT} failed on db1`, priority: 4, tags: ["rotating_light"] });
-    await tell({ type: "ntfy", url: web.origin, topic: "backups", user: "me", password: "word" }, { event: "test" });
+    await report({ type: "ntfy", url: web.origin, topic: "backups", user: "me", password: "word" }, { event: "test" });
     expect(web.requests[1]?.headers.authorization).toBe(`Basic ${Buffer.from("me:word").toString("base64")}`);
     expect(json(1)).toMatchObject({ priority: 3 });
   });
 
   test("healthchecks.io: start, end and failure of one run belong together, a test is a line of its log", async () => {
     const target = { type: "healthchecks", url: `${web.origin}/ping/uuid` };
-    for (const event of ["start", "success", "failure", "test"] as const) await tell(target, { event });
+    for (const event of ["start", "success", "failure", "test"] as const) await report(target, { event });
     const rid = "rid=01234567-89ab-cdef-0123-456789abcdef";
     expect(web.requests.map(({ path }) => path)).toEqual([
       `/ping/uuid/start?${rid}`,
@@ -82,8 +82,8 @@ describe("each service gets its documented format", () => {
 
   test("Alertmanager: a failure raises an alert that a success of the same unit resolves", async () => {
     const target = { type: "alertmanager", url: `${web.origin}/` };
-    await tell(target);
-    await tell(target, { event: "success", atMs: TEST_TIME_MS + 60_000 });
+    await report(target);
+    await report(target, { event: "success", atMs: TEST_TIME_MS + 60_000 });
     expect(web.requests.map(({ path }) => path)).toEqual(["/api/v2/alerts", "/api/v2/alerts"]);
     const [[begun], [ended]] = web.requests.map(({ body }) => JSON.parse(body)) as [[Record<string, string>], [Record<string, string>]];
     expect(begun["labels"]).toEqual({ alertname: "PgbackstopUnitFailed", instance: "db1", severity: "critical", stanza: "main", unit: UNIT });
@@ -93,7 +93,7 @@ describe("each service gets its documented format", () => {
   });
 
   test("a webhook: fields, and a signature over the time and the body", async () => {
-    await tell({ type: "webhook", url: `${web.origin}/hook`, hmacSecret: "shared" });
+    await report({ type: "webhook", url: `${web.origin}/hook`, hmacSecret: "shared" });
     const [request] = web.requests;
     const timestamp = request?.headers["x-pgbackstop-timestamp"];
     expect(timestamp).toBe(String(TEST_TIME_MS / 1000));
@@ -105,7 +105,7 @@ describe("each service gets its documented format", () => {
   });
 
   test("a name and a password in an address sign in", async () => {
-    await tell({ type: "webhook", url: `${web.origin.replace("://", "://me:s%40cret@")}/hook` });
+    await report({ type: "webhook", url: `${web.origin.replace("://", "://me:s%40cret@")}/hook` });
     expect(web.requests[0]).toMatchObject({ path: "/hook", headers: { authorization: `Basic ${Buffer.from("me:s@cret").toString("base64")}` } });
   });
 });
@@ -113,7 +113,7 @@ describe("each service gets its documented format", () => {
 describe("faults", () => {
   test("are retried three times, with pauses, and reported without the address", async () => {
     web.planned.push({ status: 500 }, { status: 429 }, { status: 503, body: "cannot route /services/T/B/geheim" });
-    const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/T/B/geheim` });
+    const [delivery] = await report({ type: "slack", url: `${web.origin}/services/T/B/geheim` });
     expect(web.requests).toHaveLength(3);
     expect(sleeps).toEqual([1000, 2000]);
     expect(delivery?.error).toMatchObject({ kind: "service", message: `${web.origin}/…: answer 503: cannot route ******` });
@@ -121,21 +121,21 @@ describe("faults", () => {
 
   test("a refusal is not retried", async () => {
     web.planned.push({ status: 403, body: "invalid_token" });
-    const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/x` });
+    const [delivery] = await report({ type: "slack", url: `${web.origin}/services/x` });
     expect(web.requests).toHaveLength(1);
     expect(delivery?.error?.message).toContain("answer 403: invalid_token");
   });
 
   test("a redirect is not followed", async () => {
     web.planned.push({ status: 302, headers: { location: `${web.origin}/elsewhere` } });
-    const [delivery] = await tell({ type: "slack", url: `${web.origin}/services/x` });
+    const [delivery] = await report({ type: "slack", url: `${web.origin}/services/x` });
     expect(web.requests.map(({ path }) => path)).toEqual(["/services/x"]);
     expect(delivery?.error?.message).toContain("answer 302");
   });
 
   test("a server that never answers is abandoned each time", async () => {
     web.planned.push("hang", "hang");
-    expect(await tell({ type: "slack", url: `${web.origin}/services/x` })).toEqual([{ target: "slack", error: null }]);
+    expect(await report({ type: "slack", url: `${web.origin}/services/x` })).toEqual([{ target: "slack", error: null }]);
     expect(web.requests).toHaveLength(3);
   });
 
@@ -155,10 +155,10 @@ describe("faults", () => {
 
   test("only targets with the event and the unit are notified; a test goes to each unit's target", async () => {
     const target = { type: "healthchecks", url: `${web.origin}/ping`, units: ["other.service"] };
-    expect(await tell(target)).toEqual([]);
-    expect(await tell(target, { event: "test" })).toHaveLength(1);
-    expect(await tell({ type: "slack", url: web.origin }, { event: "success" })).toEqual([]);
-    expect(await tell({ type: "slack", url: web.origin, events: ["success"] }, { event: "success" })).toHaveLength(1);
+    expect(await report(target)).toEqual([]);
+    expect(await report(target, { event: "test" })).toHaveLength(1);
+    expect(await report({ type: "slack", url: web.origin }, { event: "success" })).toEqual([]);
+    expect(await report({ type: "slack", url: web.origin, events: ["success"] }, { event: "success" })).toHaveLength(1);
   });
 });
 
@@ -168,8 +168,8 @@ describe("over TLS", () => {
     const secure = await startWebServer(files);
     try {
       const target = { type: "webhook", url: `${secure.origin}/hook`, caFile: files.caFile };
-      expect(await tell(target, {}, async () => readFileSync(files.caFile))).toEqual([{ target: "webhook", error: null }]);
-      const [refused] = await tell(target, {}, async () => readFileSync(files.otherCaFile));
+      expect(await report(target, {}, async () => readFileSync(files.caFile))).toEqual([{ target: "webhook", error: null }]);
+      const [refused] = await report(target, {}, async () => readFileSync(files.otherCaFile));
       expect(refused?.error?.kind).toBe("hostConnect");
       expect(secure.requests).toHaveLength(1);
     } finally {
@@ -199,7 +199,7 @@ describe("email", () => {
       ...more,
     };
     try {
-      const [delivery] = await tell(target, input, async () => authority);
+      const [delivery] = await report(target, input, async () => authority);
       return { ...server, error: delivery?.error ?? null };
     } finally {
       await server.close();
@@ -231,16 +231,16 @@ describe("email", () => {
   test("a host name with other characters is encoded in valid header words", async () => {
     const { letters } = await mail({ security: "none" }, {}, { host: "datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen" });
     const subject = letters[0]?.headers.get("Subject") ?? "";
-    const words = subject.split(" ");
-    expect(words.every((word) => /^=\?utf-8\?B\?[A-Za-z0-9+/=]+\?=$/.test(word) && word.length <= 75)).toBe(true);
-    const text = words.map((word) => Buffer.from(word.slice(10, -2), "base64").toString("utf8")).join("");
+    const args = subject.split(" ");
+    expect(args.every((arg) => /^=\?utf-8\?B\?[A-Za-z0-9+/=]+\?=$/.test(arg) && arg.length <= 75)).toBe(true);
+    const text = args.map((arg) => Buffer.from(arg.slice(10, -2), "base64").toString("utf8")).join("");
     expect(text).toContain("datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen");
   });
 
   test("a server without STARTTLS never sees the password", async () => {
     const server = await startSmtpServer({ security: "none", auth: "PLAIN" });
     const target = { type: "email", host: "127.0.0.1", port: server.port, from: "a@b", to: ["c@d"], ...LOGIN };
-    const [delivery] = await tell(target);
+    const [delivery] = await report(target);
     await server.close();
     expect(delivery?.error?.message).toContain("does not offer STARTTLS");
     expect(server.commands).toEqual(["EHLO"]);
@@ -279,8 +279,8 @@ describe("email", () => {
 
 test("a drill reports its result", () => {
   const drill = { ok: false, title: "fire drill of repo2 failed", lines: ["failed: amcheck, DbQueryError (57)"] };
-  const told: Notification = notificationOf({ ...FAILURE, event: "drill", drill });
-  expect(told).toMatchObject({
+  const reported: Notification = notificationOf({ ...FAILURE, event: "drill", drill });
+  expect(reported).toMatchObject({
     ok: false,
     title: "fire drill of repo2 failed on db1",
     lines: ["stanza: main", "failed: amcheck, DbQueryError (57)"],

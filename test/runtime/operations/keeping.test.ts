@@ -107,12 +107,12 @@ describe("repo-ls and repo-get", () => {
     expect(repoPathOf("", "/repo")).toBe("");
     expect(repoPathOf("archive/", "/repo")).toBe("archive");
     expect(repoPathOf("/repo/archive/./demo", "/repo/")).toBe("archive/demo");
-    for (const [word, message] of [
+    for (const [arg, message] of [
       ["/repository", "absolute path '/repository' is not in base path '/repo'"],
       ["a//b", "path 'a//b' cannot contain //"],
       ["a/../../etc", "path 'a/../../etc' cannot contain .."],
     ] as const) {
-      expect(() => repoPathOf(word, "/repo")).toThrow(message);
+      expect(() => repoPathOf(arg, "/repo")).toThrow(message);
     }
   });
 

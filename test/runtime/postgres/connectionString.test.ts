@@ -25,8 +25,8 @@ describe("connection keywords", () => {
     ["host=a sslmode=verify-full", "no sslrootcert"],
     ["user=a", "names no host"],
     ["host", "is no list"],
-  ])("%s is refused, without showing a password", (text, words) => {
-    expect(() => parse(text)).toThrow(words);
+  ])("%s is refused, without showing a password", (text, args) => {
+    expect(() => parse(text)).toThrow(args);
     expect(() => parse(text)).not.toThrow("geheim");
   });
 

@@ -120,7 +120,7 @@ describe("the files of a data directory", () => {
     const kept = ["pg_internal.initx", "t3", "t_16384", "t3_16384_init", "tx3_16384", "pg_internal.init.x"];
     makeTree(
       data,
-      Object.fromEntries([...gone, ...kept].flatMap((name) => ["base/1", "global", "base", "."].map((place) => [`${place}/${name}`, "x"]))),
+      Object.fromEntries([...gone, ...kept].flatMap((name) => ["base/1", "global", "base", "."].map((location) => [`${location}/${name}`, "x"]))),
     );
     const expected = [
       ...kept.flatMap((name) => [`base/1/${name}`, `global/${name}`]),
@@ -203,20 +203,20 @@ describe("tablespaces and links", () => {
 
   it("of this version's catalog are walked under their number", async () => {
     symlinkSync(space("ts1"), join(data, "pg_tblspc/16384"));
-    const found = await scan();
-    expect(found.files.map((file) => file.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
+    const result = await scan();
+    expect(result.files.map((file) => file.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
       `pg_tblspc/16384/${CONTENT}/5/16400`,
       `pg_tblspc/16384/${CONTENT}/5/16401_init`,
     ]);
-    expect(found.files.find((file) => file.name.endsWith("16400"))?.sourcePath).toBe(join(data, `pg_tblspc/16384/${CONTENT}/5/16400`));
-    expect(found.paths.map((path) => path.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
+    expect(result.files.find((file) => file.name.endsWith("16400"))?.sourcePath).toBe(join(data, `pg_tblspc/16384/${CONTENT}/5/16400`));
+    expect(result.paths.map((path) => path.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
       "pg_tblspc",
       "pg_tblspc/16384",
       `pg_tblspc/16384/${CONTENT}`,
       `pg_tblspc/16384/${CONTENT}/5`,
     ]);
-    expect(found.targets[1]).toEqual({ name: "pg_tblspc/16384", type: "link", path: space("ts1"), tablespaceId: "16384", tablespaceName: "ts1" });
-    expect(found.links).toEqual([{ name: "pg_data/pg_tblspc/16384", destination: space("ts1"), user: "postgres", group: null }]);
+    expect(result.targets[1]).toEqual({ name: "pg_tblspc/16384", type: "link", path: space("ts1"), tablespaceId: "16384", tablespaceName: "ts1" });
+    expect(result.links).toEqual([{ name: "pg_data/pg_tblspc/16384", destination: space("ts1"), user: "postgres", group: null }]);
   });
 
   it("without a name are our bug online, and named by their number offline", async () => {

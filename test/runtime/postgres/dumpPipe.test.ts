@@ -45,8 +45,8 @@ test.each([
     "psql ended with exit code 3: no space left",
   ],
   ["is refused", `${WHOLE}; yes | head -c 10000000`, "echo 'syntax error' >&2; exit 3", "psql ended with exit code 3: syntax error"],
-])("a dump that %s is incomplete", async (_what, dump, load, told) => {
-  await expect(pipe(dump, load)).rejects.toThrow(told);
+])("a dump that %s is incomplete", async (_what, dump, load, reported) => {
+  await expect(pipe(dump, load)).rejects.toThrow(reported);
 });
 
 test("the loading program sees the end of its input only after a complete dump", async () => {

@@ -35,11 +35,11 @@ describe("the attempt file of a backup", () => {
     const lease = testLease();
     for (const pass of [null, "pass"]) {
       await repo.storage.put(PATH, Buffer.from("garbage"));
-      const found = await findAttempt(repo, LABEL, pass);
-      expect(found).toMatchObject({ token: "", source: null });
-      if (found === null) throw new Error("no attempt was found");
-      expect(isOfDomain(found, lease)).toBe(false);
-      expect(isOfDomain(found, { domain: "" })).toBe(false);
+      const result = await findAttempt(repo, LABEL, pass);
+      expect(result).toMatchObject({ token: "", source: null });
+      if (result === null) throw new Error("no attempt was found");
+      expect(isOfDomain(result, lease)).toBe(false);
+      expect(isOfDomain(result, { domain: "" })).toBe(false);
     }
   });
 });

@@ -11,7 +11,7 @@ import {
 } from "../../../runtime/repository/backupStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
-import { placeBackup } from "../../harness/madeRepository";
+import { putBackup } from "../../harness/madeRepository";
 import { MemoryStorage } from "../../harness/storages";
 import { vectorText } from "../format/vectors";
 import { CONTROL, repository } from "./support";
@@ -31,7 +31,7 @@ describe("a manifest", () => {
   it("comes from its copy when the main file is damaged", async () => {
     const storage = new MemoryStorage();
     const repo = await stanza({ storage });
-    await placeBackup(repo, GOLDEN, null);
+    await putBackup(repo, GOLDEN, null);
     await storage.put(`backup/demo/${LABEL}/backup.manifest`, Buffer.from("[backrest]\n"));
     expect((await loadManifest(repo, LABEL, null)).files.length).toBe(GOLDEN.files.length);
     await storage.put(`backup/demo/${LABEL}/backup.manifest.copy`, Buffer.from("nothing"));
@@ -62,7 +62,7 @@ describe("an unfinished backup", () => {
   it("can be removed, a finished one cannot", async () => {
     const storage = new MemoryStorage();
     const repo = await stanza({ storage });
-    await placeBackup(repo, GOLDEN, null);
+    await putBackup(repo, GOLDEN, null);
     await saveManifestCopy(repo, withLabel("20261130-000000F"), null, ctx);
     await storage.put("backup/demo/20261130-000000F/pg_data/base/1/1", Buffer.from("x"));
     await removeUnfinished(repo, "20261130-000000F");

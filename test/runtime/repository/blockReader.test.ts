@@ -54,7 +54,7 @@ describe("reading a block incremental", () => {
 
   it("keeps backups apart whose offsets happen to be adjacent", () => {
     const superBlock = { reference: 0, bundleId: 1, offsetBytes: 0, sizeRepoBytes: 100, sizeBytes: BLOCK };
-    const blocks = [0, 1, 1].map((reference, place) => ({ superBlock: { ...superBlock, reference, offsetBytes: place * 100 }, index: 0 }));
+    const blocks = [0, 1, 1].map((reference, location) => ({ superBlock: { ...superBlock, reference, offsetBytes: location * 100 }, index: 0 }));
     const map = { blockSizeBytes: BLOCK, checksumSizeBytes: 6, blocks, checksums: new Uint8Array(18) };
     expect(planReads(map, everything).map((read) => read.map(({ superBlock: { offsetBytes } }) => offsetBytes))).toEqual([[0], [100, 200]]);
   });

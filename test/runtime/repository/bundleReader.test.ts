@@ -10,8 +10,8 @@ it("returns the bytes of each extent, whatever is between them", async () => {
   await storage.put("bundle", content);
   const cuts = fc.uniqueArray(fc.integer({ min: 0, max: 3000 }), { minLength: 2, maxLength: 20 });
   await fc.assert(
-    fc.asyncProperty(cuts, async (places) => {
-      const edges = places.toSorted((left, right) => left - right);
+    fc.asyncProperty(cuts, async (locations) => {
+      const edges = locations.toSorted((left, right) => left - right);
       const extents = edges.slice(1).flatMap((end, index): Extent[] => {
         const offsetBytes = edges[index] ?? 0;
         return index % 3 === 2 ? [] : [{ offsetBytes, sizeBytes: end - offsetBytes }];

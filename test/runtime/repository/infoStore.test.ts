@@ -132,14 +132,14 @@ describe("info files", () => {
     });
 
     it("suggest a wrong passphrase when it does not fit", async () => {
-      for (const [pass, found] of [
+      for (const [pass, result] of [
         ["right", "planted-wrong"],
         [undefined, "planted-needless"],
       ] as const) {
         const storage = await stored(pass);
-        const error = await loadArchiveInfo(repository(1, { storage, pass: found })).catch((thrown: unknown) => thrown);
+        const error = await loadArchiveInfo(repository(1, { storage, pass: result })).catch((thrown: unknown) => thrown);
         expect(error).toMatchObject({ kind: "crypto", exitCode: 95, hints: [HINT_PASSPHRASE] });
-        expect(JSON.stringify([error, (error as Error).message])).not.toContain(found);
+        expect(JSON.stringify([error, (error as Error).message])).not.toContain(result);
       }
     });
 
@@ -186,13 +186,13 @@ describe("info files", () => {
       const storage = await stored();
       const repo = repository(1, { storage });
       const replace = storage.replace;
-      const late = Object.assign(storage, {
+      const overdue = Object.assign(storage, {
         replace: async (path: string, bytes: Uint8Array, version: string) => {
           if ((await loadArchiveInfo(repo)).currentId === 1) await saveArchiveInfo(repo, withId(INFO, 2), ctx);
           return (await replace?.(path, bytes, version)) ?? false;
         },
       });
-      await updateArchiveInfo(repository(1, { storage: late }), (info) => (info.currentId === 2 ? info : withId(info, 9)), ctx);
+      await updateArchiveInfo(repository(1, { storage: overdue }), (info) => (info.currentId === 2 ? info : withId(info, 9)), ctx);
       expect((await loadArchiveInfo(repo)).currentId).toBe(2);
     });
 
@@ -202,12 +202,12 @@ describe("info files", () => {
       const path = "backup/demo/backup.info";
       await storage.put(path, vectorBytes("v2.45/plain/backup.info"));
       const before = (await storage.stat(path))?.version ?? "";
-      const info = await fenceBackupInfo(repo, (found) => found, ctx);
+      const info = await fenceBackupInfo(repo, (result) => result, ctx);
       expect(await loadBackupInfo(repo)).toEqual(info);
       expect(await storage.replace?.(path, utf8("of a process that slept"), before)).toBe(false);
       const directory = new MemoryStorage({ replaces: false });
       await directory.put(path, vectorBytes("v2.45/plain/backup.info"));
-      await fenceBackupInfo(repository(1, { storage: directory }), (found) => found, ctx);
+      await fenceBackupInfo(repository(1, { storage: directory }), (result) => result, ctx);
       expect(directory.text(path)).toBe(vectorText("v2.45/plain/backup.info"));
     });
 

@@ -19,11 +19,11 @@ let seeds = 0;
 /** A process on its own host; processes that live at the same time share `time`. */
 function host(name: string, storage: Storage, time: HeldClock, more: Partial<LeaseRequest> = {}) {
   const ctx = testContext({ clock: time, seed: ++seeds });
-  const place = { key: 1, name: "repo1", stanza: "demo", storage };
+  const location = { key: 1, name: "repo1", stanza: "demo", storage };
   const request: LeaseRequest = { domain: name, holder: { host: name, pid: 12, verb: "backup" }, ...more };
   return {
     ctx,
-    acquire: (): Promise<Lease> => acquireLease(place, request, ctx),
+    acquire: (): Promise<Lease> => acquireLease(location, request, ctx),
     texts: (level: string) => ctx.lines.filter((line) => line.level === level).map((line) => line.text),
   };
 }
@@ -62,8 +62,8 @@ describe.each([
       await lease.check();
       await lease.release();
     }
-    const found = names(storage).map((name) => content(storage, name));
-    expect(found.map(({ term, state }) => [term, state])).toEqual([1, 2, 3].map((term) => [term, "released"]));
+    const result = names(storage).map((name) => content(storage, name));
+    expect(result.map(({ term, state }) => [term, state])).toEqual([1, 2, 3].map((term) => [term, "released"]));
   });
 
   test("reports a living holder within seconds of its next beat, and changes nothing", async () => {
@@ -397,6 +397,6 @@ test("a server that ignores the condition of a creation leaves one holder, and t
   const checks = await Promise.allSettled(both.map((lease) => lease.check()));
   expect(checks.filter((check) => check.status === "fulfilled")).toHaveLength(1);
   await time.advance(100_000);
-  const later = await Promise.allSettled(both.map((lease) => lease.check()));
-  expect(later.map((check) => check.status)).toEqual(checks.map((check) => check.status));
+  const next = await Promise.allSettled(both.map((lease) => lease.check()));
+  expect(next.map((check) => check.status)).toEqual(checks.map((check) => check.status));
 });

@@ -239,7 +239,7 @@ describe("a backup that another process has harmed", () => {
     storage.plan("put", { kind: "errorAfter", error }, { path: /\.manifest\.gz$/ });
     await expect(finishBackup({ ...repo, storage }, FEW, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "hostConnect" });
     expect(await hasManifest(repo, LABEL)).toBe(true);
-    const found = await loadReconstructedInfo(repo, testLease(), ctx);
-    expect(found.adopted.map((entry) => entry.label)).toEqual([LABEL]);
+    const result = await loadReconstructedInfo(repo, testLease(), ctx);
+    expect(result.adopted.map((entry) => entry.label)).toEqual([LABEL]);
   });
 });

@@ -38,9 +38,9 @@ async function forget(...labels: string[]): Promise<void> {
 }
 
 async function mend(): Promise<string[]> {
-  const found = await loadReconstructedInfo(repo, lease, ctx);
-  await saveAdopted(repo, lease, found, ctx);
-  return found.adopted.map((entry) => entry.label);
+  const result = await loadReconstructedInfo(repo, lease, ctx);
+  await saveAdopted(repo, lease, result, ctx);
+  return result.adopted.map((entry) => entry.label);
 }
 
 describe("a complete backup that is not listed", () => {
@@ -118,12 +118,12 @@ describe("a listed backup", () => {
     expect(doubtful).toMatchObject({ lost: [], doubts: [expect.stringContaining("of a listed backup is gone, but its copy exists")] });
     expect(doubtful.info).toBe(doubtful.loaded);
     await storage.remove(`backup/demo/${FULL}/backup.manifest.copy`);
-    const found = await loadReconstructedInfo(repo, lease, ctx);
-    expect(found.lost).toEqual([
+    const result = await loadReconstructedInfo(repo, lease, ctx);
+    expect(result.lost).toEqual([
       { label: FULL, reason: "its manifest is gone" },
       { label: DIFF, reason: `its prior backup '${FULL}' is gone` },
     ]);
-    expect(found.info.backups.map((entry) => entry.label)).toEqual([NEXT]);
+    expect(result.info.backups.map((entry) => entry.label)).toEqual([NEXT]);
     expect(await labelsOf()).toEqual([FULL, DIFF, NEXT]);
   });
 

@@ -23,9 +23,9 @@ async function put(
 }
 
 async function names(list: AsyncIterable<{ fileName: string }>): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { fileName } of list) found.push(fileName);
-  return found.sort();
+  const result: string[] = [];
+  for await (const { fileName } of list) result.push(fileName);
+  return result.sort();
 }
 
 describe("the WAL archive", () => {

@@ -288,12 +288,12 @@ test("an abandoned writer removes its file, and an abort ends both", async () =>
   expect(() => writer.write(utf8("more"))).toThrow("is written after its end");
   expect(() => storage.openReader("x")).toThrow("unable to open missing file");
 
-  const late = await storage.openWriter("late");
+  const overdue = await storage.openWriter("late");
   const reader = storage.openReader("late");
   controller.abort();
-  expect(() => late.write(utf8("more"))).toThrow("terminated while writing");
+  expect(() => overdue.write(utf8("more"))).toThrow("terminated while writing");
   expect(() => reader.read(Buffer.alloc(1))).toThrow("terminated while working");
-  late.abandon();
+  overdue.abandon();
   reader.close();
 });
 

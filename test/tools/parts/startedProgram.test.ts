@@ -22,11 +22,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-async function makeProgram(word = "first"): Promise<void> {
+async function makeProgram(arg = "first"): Promise<void> {
   const texts = new Map([
     [
       "program",
-      `/* a comment */const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log("${word}",other.name,__filename===require("node:path").resolve(process.argv[1]),process.argv.slice(2).join())`,
+      `/* a comment */const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log("${arg}",other.name,__filename===require("node:path").resolve(process.argv[1]),process.argv.slice(2).join())`,
     ],
     ["other", `exports.name=/a*/.test("other")&&"other";`],
   ]);
@@ -41,7 +41,7 @@ function run(options: { readonly uid?: number; readonly node?: string } = {}): s
 }
 
 /** A program that does something to its own file before it needs its package. */
-async function makeLateProgram(act: string): Promise<void> {
+async function makeSlowProgram(act: string): Promise<void> {
   const program = `const fs=require("node:fs");${act};const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log(other.name)`;
   writeFileSync(
     file,
@@ -56,14 +56,14 @@ async function makeLateProgram(act: string): Promise<void> {
 }
 
 test("a package is loaded from the started file, whatever has replaced it since", async () => {
-  await makeLateProgram('fs.renameSync(__filename,__filename+".old");fs.writeFileSync(__filename,"x".repeat(5000))');
+  await makeSlowProgram('fs.renameSync(__filename,__filename+".old");fs.writeFileSync(__filename,"x".repeat(5000))');
   expect(run()).toBe("other\n");
-  await makeLateProgram("fs.rmSync(__filename)");
+  await makeSlowProgram("fs.rmSync(__filename)");
   expect(run()).toBe("other\n");
 });
 
 test("a file that was overwritten while it ran is not mistaken for the old one", async () => {
-  await makeLateProgram('fs.writeFileSync(__filename,"x".repeat(5000))');
+  await makeSlowProgram('fs.writeFileSync(__filename,"x".repeat(5000))');
   expect(() => run()).toThrow(/was changed while it ran: start it again/);
 });
 

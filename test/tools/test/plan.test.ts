@@ -71,9 +71,9 @@ describe("a run of tests", () => {
   });
 
   test("passes other options to vitest, and then runs everything", () => {
-    const wish = parseArguments(["-t", "a title", "--serial"], "/project", () => false);
-    expect(wish.vitestArgs).toEqual(["-t", "a title"]);
-    expect(planRuns(wish, TIERS).quick).toBe(false);
+    const request = parseArguments(["-t", "a title", "--serial"], "/project", () => false);
+    expect(request.vitestArgs).toEqual(["-t", "a title"]);
+    expect(planRuns(request, TIERS).quick).toBe(false);
   });
 
   test("of a missing tier or path is refused", () => {

@@ -19,8 +19,8 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const way = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.public], knownHostsFiles: [] };
-  connection = await connectOverSsh({ ...way, privateKey: key.private, passphrase: undefined, agent: undefined, jump: undefined });
+  const route = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.public], knownHostsFiles: [] };
+  connection = await connectOverSsh({ ...route, privateKey: key.private, passphrase: undefined, agent: undefined, jump: undefined });
 });
 afterAll(async () => {
   await connection?.close();

@@ -5,20 +5,20 @@ import { BUCKET, NAS, plan } from "../../plans";
 const WELL = plan({ repositories: { repo1: NAS, repo2: { ...BUCKET, blockIncremental: true } } });
 
 /** What is said of a version, by repository. */
-function said(version: string, repositories = WELL.repositories): string[] {
+function printed(version: string, repositories = WELL.repositories): string[] {
   return stockLimits(repositories)
     .filter((limit) => isInRange(limit, version))
     .map(({ code, path, fact }) => `${code} ${path}: ${fact.split(" (")[0] ?? ""}`);
 }
 
 test("each version has its own faults", () => {
-  expect(said("2.45")).toEqual([
+  expect(printed("2.45")).toEqual([
     "PB048 repositories.repo2: block increments came with 2.46",
     "PB049 repositories.repo2: a stored file of more than 10,000 chunks aborts the backup",
     "PB049 repositories.repo2: a file that shrinks to nothing during a backup gets an empty block map, which breaks later increments",
   ]);
-  expect(said("2.58.0")[0]).toBe("PB049 repositories.repo2: multipart uploads can hang forever");
-  expect(said("2.60.0")).toEqual([]);
+  expect(printed("2.58.0")[0]).toBe("PB049 repositories.repo2: multipart uploads can hang forever");
+  expect(printed("2.60.0")).toEqual([]);
 });
 
 test("a range includes its first version, and not its last", () => {
@@ -41,8 +41,8 @@ test("2.46 introduced SFTP, and 2.39 bundles", () => {
   const { sftp: _none, ...at } = NAS.at;
   const server = { ...NAS, at: { ...at, sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } } };
   const { repositories } = plan({ repositories: { repo1: server } });
-  expect(said("2.45", repositories)).toEqual(["PB048 repositories.repo1: repositories over SFTP came with 2.46"]);
-  expect(said("2.38", repositories)).toHaveLength(2);
+  expect(printed("2.45", repositories)).toEqual(["PB048 repositories.repo1: repositories over SFTP came with 2.46"]);
+  expect(printed("2.38", repositories)).toHaveLength(2);
 });
 
 test.each([

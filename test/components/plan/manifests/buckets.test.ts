@@ -6,7 +6,7 @@ const RULES = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 const R2 = "cloudflare:index/r2Bucket";
 
 function codes(type: string, properties: object): string[] {
-  return checkCloudResource({ type, name: "backups", properties }).map((found) => `${found.code} ${found.path}`);
+  return checkCloudResource({ type, name: "backups", properties }).map((result) => `${result.code} ${result.path}`);
 }
 
 test.each<[string, string, object, string[]]>([

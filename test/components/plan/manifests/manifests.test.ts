@@ -11,7 +11,7 @@ const BARMAN = "barman-cloud.cloudnative-pg.io";
 const DALIBO = "pgbackrest.dalibo.com";
 
 function codes(...objects: Json[]): string[] {
-  return checkManifests(objects).map((found) => `${found.code} ${found.path}`);
+  return checkManifests(objects).map((result) => `${result.code} ${result.path}`);
 }
 
 function object(kind: string, name: string, spec: Json, apiVersion = "postgresql.cnpg.io/v1"): Json {
@@ -56,8 +56,8 @@ function daliboBackup(parameters: Json, over: Json = {}, name = "daily"): Json {
 
 test("correct objects have no finding", () => {
   expect(codes(barmanCluster(), store({}), scheduled())).toEqual([]);
-  const later = daliboBackup({ selectedRepository: "2" }, { schedule: "0 0 4 * * *" }, "daily-r2");
-  expect(codes(DALIBO_CLUSTER, stanza([B2, R2]), daliboBackup({ selectedRepository: "1" }), later)).toEqual([]);
+  const next = daliboBackup({ selectedRepository: "2" }, { schedule: "0 0 4 * * *" }, "daily-r2");
+  expect(codes(DALIBO_CLUSTER, stanza([B2, R2]), daliboBackup({ selectedRepository: "1" }), next)).toEqual([]);
   expect(codes({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "pgbackrest" } }, {}, { kind: 3 })).toEqual([]);
 });
 
@@ -97,8 +97,8 @@ test("the parameter is selectedRepository, not repo", () => {
 });
 
 test("WAL goes to both repositories, the full backup only to the first", () => {
-  const found = codes(seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP);
-  expect(found).toContain("PB028 Repository database/immich18-repository s3Repositories[1]");
+  const result = codes(seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP);
+  expect(result).toContain("PB028 Repository database/immich18-repository s3Repositories[1]");
   expect(codes(seeds.REPOSITORY, seeds.CLUSTER, ...seeds.FINAL_BACKUPS).filter((text) => text.startsWith("PB028"))).toEqual([]);
 });
 
@@ -115,10 +115,10 @@ test("the final configuration of the set-up still has mistakes of its own", () =
 });
 
 test("five fields run every hour: 24 backups a day in the place of one", () => {
-  const [found] = checkManifests([seeds.FINAL_BACKUPS[0]]);
-  expect(found?.message).toContain('"0 3 * * *" has five fields');
-  expect(found?.message).toContain("runs 24 times a day, at minute 3 of every hour");
-  expect(found?.hint).toBe('put the seconds first: "0 0 3 * * *"');
+  const [result] = checkManifests([seeds.FINAL_BACKUPS[0]]);
+  expect(result?.message).toContain('"0 3 * * *" has five fields');
+  expect(result?.message).toContain("runs 24 times a day, at minute 3 of every hour");
+  expect(result?.hint).toBe('put the seconds first: "0 0 3 * * *"');
 });
 
 test("an ExternalSecret of a removed version", () => {

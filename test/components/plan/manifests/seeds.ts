@@ -17,13 +17,13 @@ export const TWO_OBJECT_STORES: readonly Json[] = [
       plugins: [{ name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "immich-b2" } }],
     },
   },
-  ...["b2", "r2"].map((place, index) =>
-    backup(`immich-daily-${place}`, {
+  ...["b2", "r2"].map((location, index) =>
+    backup(`immich-daily-${location}`, {
       schedule: `0 ${index} 3 * * *`,
       backupOwnerReference: "self",
       method: "plugin",
       cluster: { name: "immich" },
-      pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io", parameters: { barmanObjectName: `immich-${place}` } },
+      pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io", parameters: { barmanObjectName: `immich-${location}` } },
     }),
   ),
 ];

@@ -90,7 +90,7 @@ describe("steps", () => {
 });
 
 describe("command lines", () => {
-  const words = (verb: "copy" | "finish" | "release", given: Partial<MigrationSettings> = {}): string[] => {
+  const args = (verb: "copy" | "finish" | "release", given: Partial<MigrationSettings> = {}): string[] => {
     const made = settings(given);
     return migrateArgs(
       made,
@@ -102,7 +102,7 @@ describe("command lines", () => {
   };
 
   test("are those that the program reads, with files in place of secrets", () => {
-    const [from = "", fromPassword, to = "", toPassword, ...more] = words("copy", {
+    const [from = "", fromPassword, to = "", toPassword, ...more] = args("copy", {
       source: { ...OLD, user: "it's me", port: 5433 },
       databases: ["Shop one"],
       rolePasswords: false,
@@ -137,12 +137,12 @@ describe("command lines", () => {
   });
 
   test("name the side that the step contacts, and always state the encryption", () => {
-    expect(words("finish").filter((word) => word.startsWith("--from"))).toEqual([]);
-    expect(words("release").filter((word) => word.startsWith("--to"))).toEqual([]);
-    expect(words("release", { source: { ...OLD, hasCa: false } })[0]).toContain("sslmode=require");
+    expect(args("finish").filter((arg) => arg.startsWith("--from"))).toEqual([]);
+    expect(args("release").filter((arg) => arg.startsWith("--to"))).toEqual([]);
+    expect(args("release", { source: { ...OLD, hasCa: false } })[0]).toContain("sslmode=require");
     const own = settings({ target: HOST });
     const atHome = migrateArgs(own, "copy", { address: "old", settings: OLD }, { address: undefined, settings: HOST }, "/files");
-    expect(atHome.filter((word) => word.startsWith("--to"))).toEqual([]);
+    expect(atHome.filter((arg) => arg.startsWith("--to"))).toEqual([]);
   });
 });
 

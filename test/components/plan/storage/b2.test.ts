@@ -6,7 +6,7 @@ import { BUCKET_CAPABILITIES } from "../../../../components/dynamic/b2";
 const settings: B2Settings = { bucket: { create: { name: "acme-orders-pg" } } };
 
 function findings(over: Partial<B2Settings>): string[] {
-  return checkB2({ ...settings, ...over }).map((found) => `${found.code} ${found.path}`);
+  return checkB2({ ...settings, ...over }).map((result) => `${result.code} ${result.path}`);
 }
 
 test("a bucket alone is enough", () => {

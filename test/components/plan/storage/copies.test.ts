@@ -26,6 +26,6 @@ test("a directory on another site counts as off-site when the user says so", () 
 test("unknown locations are not counted", () => {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
-  const later = { ...BUCKET, at: { ...BUCKET.at, s3: { ...s3, endpoint: unknownMarker(0) } } };
-  expect(copiesOf(plan({ repositories: { repo1: NAS, repo2: later } }))).toEqual({ copies: 3, providers: 1, offSite: 0, known: false });
+  const next = { ...BUCKET, at: { ...BUCKET.at, s3: { ...s3, endpoint: unknownMarker(0) } } };
+  expect(copiesOf(plan({ repositories: { repo1: NAS, repo2: next } }))).toEqual({ copies: 3, providers: 1, offSite: 0, known: false });
 });

@@ -185,9 +185,9 @@ test("a restore from a named repository knows no other one", () => {
   const over = { bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo2"] } } };
   const { source } = resolved(over);
   if (source === null) throw new Error("no source");
-  const found = recoverySource(context(over), source);
-  expect(Object.keys(found?.plugin.parameters ?? {}).filter((name) => name.startsWith("repo"))).toEqual(["repo2SecretKeys"]);
-  const data = found?.objects[0]?.manifest["data"] as Record<string, string>;
+  const result = recoverySource(context(over), source);
+  expect(Object.keys(result?.plugin.parameters ?? {}).filter((name) => name.startsWith("repo"))).toEqual(["repo2SecretKeys"]);
+  const data = result?.objects[0]?.manifest["data"] as Record<string, string>;
   expect(data["pgbackrest.conf"]).toContain("repo2-s3-bucket=orders-backups");
   expect(data["pgbackrest.conf"]).not.toContain("repo1-");
 });
@@ -243,8 +243,8 @@ test("an attachment has the archiver and the target of backups", () => {
   const settingsOf = (rendered: typeof objects): unknown =>
     JSON.parse((objectOf(rendered, "config")["data"] as Record<string, string>)["pgbackstop.json"] ?? "");
   expect(settingsOf(objects)).toMatchObject({ firstBackup: true });
-  const later = renderAttachment(context({ schedules: { full: { cron: "0 3 * * *", immediate: false } } }));
-  expect(settingsOf(later)).not.toHaveProperty("firstBackup");
+  const next = renderAttachment(context({ schedules: { full: { cron: "0 3 * * *", immediate: false } } }));
+  expect(settingsOf(next)).not.toHaveProperty("firstBackup");
 });
 
 test("single backups reach every repository, with any schedules", () => {

@@ -17,11 +17,11 @@ test("archive_command names pgbackrest, because stock's check and backup require
 });
 
 test("a shell returns each argument unchanged", () => {
-  const word = fc.string({ minLength: 1 }).filter((text) => !text.includes("\0"));
+  const arg = fc.string({ minLength: 1 }).filter((text) => !text.includes("\0"));
   fc.assert(
-    fc.property(fc.array(word, { minLength: 1, maxLength: 5 }), (words) => {
-      const output = execFileSync("/bin/sh", ["-c", `printf '%s\\n\\001' ${words.map(shellArgument).join(" ")}`], { encoding: "utf8" });
-      expect(output.split("\n\u0001").slice(0, -1)).toEqual(words);
+    fc.property(fc.array(arg, { minLength: 1, maxLength: 5 }), (args) => {
+      const output = execFileSync("/bin/sh", ["-c", `printf '%s\\n\\001' ${args.map(shellArgument).join(" ")}`], { encoding: "utf8" });
+      expect(output.split("\n\u0001").slice(0, -1)).toEqual(args);
     }),
     { numRuns: 30 },
   );

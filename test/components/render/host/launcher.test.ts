@@ -10,7 +10,7 @@ import { BUCKET, NAS, plan } from "../../plans";
 const BOTH: HostSettings["repositories"] = { repo1: NAS, repo2: BUCKET };
 let folder: string;
 /** Runs the text with fake root and systemd programs: records its calls, and the result of their answers. */
-const run = (words: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {}) => {
+const run = (args: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {}) => {
   const program = (name: string, text: string): void => {
     writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
     chmodSync(join(folder, name), 0o755);
@@ -20,7 +20,7 @@ const run = (words: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/lo
   program("node", 'echo "direct $*"');
   const file = launcherFile(plan({ nodePath: join(folder, "node"), directories: { config: folder, bin }, repositories }));
   writeFileSync(join(folder, "launcher"), file?.text ?? "");
-  return spawnSync("/bin/sh", [join(folder, "launcher"), ...words], {
+  return spawnSync("/bin/sh", [join(folder, "launcher"), ...args], {
     encoding: "utf8",
     input: "from the caller",
     env: { PATH: `${folder}:${process.env["PATH"] ?? ""}` },
@@ -92,8 +92,8 @@ test("a signal stops the unit, and its exit code is still the caller's", () => {
     PATH=$PWD:$PATH sh launcher info & pid=$!
     while [ ! -e begun ]; do sleep 0.05; done
     kill -TERM $pid; wait $pid; echo "code $?"; cat stopped`;
-  const said = execFileSync("/bin/sh", ["-c", script], { cwd: folder, encoding: "utf8" });
-  expect(said).toMatch(/^code 63\nstop --no-block pgbackstop-main-run-\d+\.service\n$/);
+  const printed = execFileSync("/bin/sh", ["-c", script], { cwd: folder, encoding: "utf8" });
+  expect(printed).toMatch(/^code 63\nstop --no-block pgbackstop-main-run-\d+\.service\n$/);
 });
 
 test("without an agent there is no launcher", () => {

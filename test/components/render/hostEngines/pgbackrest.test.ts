@@ -41,7 +41,7 @@ test("a backup goes into each repository of its schedule", () => {
 });
 
 /** Runs the script with a fake stock that records its arguments and fails for repo1 with 41. */
-function runEach(keys: string, ...words: string[]): { status: number | null; calls: string[]; stderr: string } {
+function runEach(keys: string, ...args: string[]): { status: number | null; calls: string[]; stderr: string } {
   const folder = mkdtempSync(join(tmpdir(), "pgb-each-"));
   try {
     const [each, program] = [join(folder, "each"), join(folder, "program")];
@@ -50,7 +50,7 @@ function runEach(keys: string, ...words: string[]): { status: number | null; cal
     writeFileSync(each, text);
     writeFileSync(program, '#!/bin/sh\necho "$*"\ncase "$*" in *--repo=1) exit 41 ;; *--repo=3) exit 82 ;; esac\n');
     for (const path of [each, program]) chmodSync(path, 0o755);
-    const { status, stdout, stderr } = spawnSync(each, [keys, program, ...words], { encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync(each, [keys, program, ...args], { encoding: "utf8" });
     return { status, calls: stdout.trim().split("\n"), stderr };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -83,9 +83,9 @@ test("pgbackstop is the same command as with the other engine: backups are stock
     const directories = { lib: folder, bin: folder };
     const made = stockParts(plan({ ...STOCK, directories, nodePath: join(folder, "node") })).files;
     writeFileSync(join(folder, "launcher"), made.find(({ path }) => path === join(folder, "pgbackstop"))?.text ?? "");
-    const run = (words: readonly string[], uid = "0", name = "root") => {
+    const run = (args: readonly string[], uid = "0", name = "root") => {
       program("id", `case "$*" in -un) echo ${name} ;; -u) echo ${uid} ;; *) echo 105 ;; esac`);
-      return spawnSync("/bin/sh", [join(folder, "launcher"), ...words], {
+      return spawnSync("/bin/sh", [join(folder, "launcher"), ...args], {
         encoding: "utf8",
         env: { PATH: `${folder}:${process.env["PATH"] ?? ""}` },
       });

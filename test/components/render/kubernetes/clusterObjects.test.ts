@@ -163,8 +163,8 @@ test("overrides are applied to the Cluster: merged, replaced, removed", () => {
 function shuffled(value: unknown, order: () => number): unknown {
   if (Array.isArray(value)) return value.map((item) => shuffled(item, order));
   if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, item]) => ({ key, item: shuffled(item, order), place: order() }));
-  return Object.fromEntries(entries.sort((left, right) => left.place - right.place).map(({ item, key }) => [key, item]));
+  const entries = Object.entries(value).map(([key, item]) => ({ key, item: shuffled(item, order), rank: order() }));
+  return Object.fromEntries(entries.sort((left, right) => left.rank - right.rank).map(({ item, key }) => [key, item]));
 }
 
 test("1,000 renders with shuffled arguments are the same bytes", () => {

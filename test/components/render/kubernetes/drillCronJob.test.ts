@@ -37,11 +37,11 @@ test("one CronJob each, except for drills elsewhere, for new and existing cluste
     "drill-monthly CronJob orders-drill-monthly",
     "drill-weekly CronJob orders-drill-weekly",
   ];
-  const told = (objects: readonly RenderedObject[]): string[] =>
+  const reported = (objects: readonly RenderedObject[]): string[] =>
     objects.map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`).filter((text) => text.startsWith("drill-"));
-  expect(told(rendered())).toEqual(all);
-  expect(told(renderAttachment(context(clusterFile({ drills }))))).toEqual(all);
-  expect(told(renderCluster(context(), null))).toEqual([]);
+  expect(reported(rendered())).toEqual(all);
+  expect(reported(renderAttachment(context(clusterFile({ drills }))))).toEqual(all);
+  expect(reported(renderCluster(context(), null))).toEqual([]);
 });
 
 test("a CronJob runs once at a time, in its zone, and within its limit", () => {

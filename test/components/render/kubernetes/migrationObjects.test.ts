@@ -48,13 +48,13 @@ interface Pod {
 }
 const podOf = (job: object): Pod => (job as { spec: { template: { spec: Pod } } }).spec.template.spec;
 const copy = { role: "copy", action: "migrate", verb: "copy", text: "" } as const;
-const WORDS = ["--from-server=host=old user=postgres sslmode=require", "--from-password-file=/pgbackstop/servers/from-password", "--process-max=2"];
+const ARGS = ["--from-server=host=old user=postgres sslmode=require", "--from-password-file=/pgbackstop/servers/from-password", "--process-max=2"];
 const copyPod = (): Pod => podOf(renderMigrateJob(OBJECTS, copy, null));
-const COPY_WORDS = [...WORDS, '--db-include=it\'s  \\an "odd" $name', "--output=json", "migrate", "copy"];
+const COPY_ARGS = [...ARGS, '--db-include=it\'s  \\an "odd" $name', "--output=json", "migrate", "copy"];
 
 const read = (argv: readonly string[]) =>
   loadConfig({
-    argv: argv.map((word) => word.replace("$(KUBERNETES_SERVICE_HOST)", "10.0.0.1").replace("$(KUBERNETES_SERVICE_PORT)", "443")),
+    argv: argv.map((arg) => arg.replace("$(KUBERNETES_SERVICE_HOST)", "10.0.0.1").replace("$(KUBERNETES_SERVICE_PORT)", "443")),
     env: {},
     readFile: () => null,
     listDirectory: () => [],
@@ -62,7 +62,7 @@ const read = (argv: readonly string[]) =>
 
 test("the program reads the arguments of every container", () => {
   const [, step] = copyPod().initContainers ?? [];
-  const { config, warnings } = read(["--bin-path=/usr/lib/postgresql/18/bin", ...(step?.args ?? []), ...COPY_WORDS]);
+  const { config, warnings } = read(["--bin-path=/usr/lib/postgresql/18/bin", ...(step?.args ?? []), ...COPY_ARGS]);
   expect(config).toMatchObject({
     binPath: "/usr/lib/postgresql/18/bin",
     migrate: { fromPasswordFile: "/pgbackstop/servers/from-password" },
@@ -92,9 +92,9 @@ test("the program reads the arguments of every container", () => {
     "repoint-secrets": "repoint",
     "restore-secrets": "restore",
   };
-  for (const [role, word] of Object.entries(changes)) {
+  for (const [role, arg] of Object.entries(changes)) {
     const action = role.replace("-again", "") as "stop-workloads";
-    expect(read(podOf(renderChangeJob(OBJECTS, { role, action, text: "" })).containers[0]?.args ?? []).config.params).toEqual([word]);
+    expect(read(podOf(renderChangeJob(OBJECTS, { role, action, text: "" })).containers[0]?.args ?? []).config.params).toEqual([arg]);
   }
 });
 
@@ -131,7 +131,7 @@ test("the containers' shells combine program and node, keep answer and exit code
     for (const name of ["bundle", "run", "words", "postgresql/9/bin", "postgresql/17/bin"]) mkdirSync(join(folder, name), { recursive: true });
     const program = "console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 58;";
     writeFileSync(join(folder, "bundle", "runtime.cjs.gz"), gzipSync(program));
-    writeFileSync(join(folder, "words", "copy"), argsText(COPY_WORDS));
+    writeFileSync(join(folder, "words", "copy"), argsText(COPY_ARGS));
     const [node, step] = copyPod().initContainers ?? [];
     const environment = { ...process.env, PATH: `${join(process.execPath, "..")}:${process.env["PATH"] ?? ""}` };
     for (const { command, args } of [node, step].flatMap((container) => container ?? []))
@@ -139,15 +139,15 @@ test("the containers' shells combine program and node, keep answer and exit code
     expect(JSON.parse(readFileSync(join(folder, "run/report.json"), "utf8"))).toEqual([
       `--bin-path=${folder}/postgresql/17/bin`,
       ...(step?.args ?? []),
-      ...COPY_WORDS,
+      ...COPY_ARGS,
     ]);
     expect(readFileSync(join(folder, "run/code"), "utf8")).toBe("58\n");
     writeFileSync(
       join(folder, "run", "runtime.cjs"),
       `process.on("SIGTERM", () => process.exit(63)); require("fs").writeFileSync(${JSON.stringify(join(folder, "began"))}, ""); setInterval(() => {}, 1000);`,
     );
-    const [shell = "", ...words] = [...(step?.command ?? []).map(here), ...(step?.args ?? [])];
-    const child = spawn(shell, words, { env: environment, stdio: "ignore" });
+    const [shell = "", ...args] = [...(step?.command ?? []).map(here), ...(step?.args ?? [])];
+    const child = spawn(shell, args, { env: environment, stdio: "ignore" });
     const ended = once(child, "exit");
     await waitFor("its beginning", 30_000, async () => (existsSync(join(folder, "began")) ? true : null));
     child.kill("SIGTERM");

@@ -4,9 +4,9 @@ import { externalKeysOf, externalSourceOf, refOf } from "../../../../components/
 import { renderExternalSecret, renderSecret } from "../../../../components/render/kubernetes/secrets";
 
 test("our plugin, Dalibo's and Barman's read the same Secret of a repository", () => {
-  const place = { name: "orders-b2", namespace: "orders", labels: { team: "shop" } };
+  const location = { name: "orders-b2", namespace: "orders", labels: { team: "shop" } };
   const parts = { accessKeyId: "id", secretAccessKey: "key", passphrase: "pass", region: "eu-central-003", sessionToken: undefined };
-  expect(renderSecret<string>(place, parts)).toEqual({
+  expect(renderSecret<string>(location, parts)).toEqual({
     apiVersion: "v1",
     kind: "Secret",
     metadata: { name: "orders-b2", namespace: "orders", labels: { "cnpg.io/reload": "true", team: "shop" } },
@@ -31,9 +31,9 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
     },
     "r2-",
   );
-  const place = { name: "cnpg-secret", namespace: "database", labels: {} };
-  const found = renderExternalSecret(place, externalSourceOf(store), [...Object.values(b2), ...Object.values(r2)]);
-  expect(found).toMatchObject({
+  const location = { name: "cnpg-secret", namespace: "database", labels: {} };
+  const result = renderExternalSecret(location, externalSourceOf(store), [...Object.values(b2), ...Object.values(r2)]);
+  expect(result).toMatchObject({
     apiVersion: "external-secrets.io/v1",
     kind: "ExternalSecret",
     metadata: { name: "cnpg-secret", namespace: "database" },
@@ -49,7 +49,7 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
     },
   });
   // States the operator's defaults: an hour, and keys that outlive an empty store.
-  expect(found.spec).toMatchObject({
+  expect(result.spec).toMatchObject({
     refreshPolicy: "Periodic",
     refreshInterval: "1h",
     target: { creationPolicy: "Owner", deletionPolicy: "Retain", template: { metadata: { labels: { "cnpg.io/reload": "true" } } } },

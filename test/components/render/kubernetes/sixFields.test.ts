@@ -25,7 +25,7 @@ const BOUNDS: readonly (readonly [min: number, max: number, names: readonly stri
 function robfig(text: string): readonly Field[] {
   return text.split(" ").map((field, index) => {
     const [min, max, names] = BOUNDS[index] ?? [0, 0, []];
-    const valueOf = (word: string): number => (names.includes(word.toLowerCase()) ? names.indexOf(word.toLowerCase()) : Number(word));
+    const valueOf = (arg: string): number => (names.includes(arg.toLowerCase()) ? names.indexOf(arg.toLowerCase()) : Number(arg));
     const values = new Set<number>();
     let star = false;
     for (const part of field.split(",")) {
@@ -62,7 +62,7 @@ function fieldOf(min: number, max: number): fc.Arbitrary<string> {
 const DAYS = Array.from({ length: 400 }, (_item, day) => new Date(Date.UTC(2027, 0, 1) + day * 86_400_000));
 
 test("schedules keep their days and minutes", () => {
-  const schedules = fc.tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7)).map((words) => words.join(" "));
+  const schedules = fc.tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7)).map((args) => args.join(" "));
   fc.assert(
     fc.property(schedules, (text) => {
       const parsed = parseCron(text);

@@ -77,12 +77,12 @@ describe("thresholds", () => {
       ...SEED,
       drills: [{ name: "weekly", cron: "0 5 * * 0", timeZone: "UTC", from: undefined, maxMinutes: undefined, ...over }],
     });
-    const late = (of: Topology): string[] =>
+    const overdue = (of: Topology): string[] =>
       exprs(groupOf(of), "PgbackstopDrillTooOld").map((expr) => expr.replace(/.*(repo_key="\d").* > /, "$1 > "));
     const [one, two] = [7 * 86_400 + 86_400, 14 * 86_400 + 14 * 8_640];
-    expect(late(drills({ from: "repo2" }))).toEqual([`repo_key="2" > ${one}`]);
-    expect(late(drills({ repositories: ["repo1"] }))).toEqual([`repo_key="1" > ${one}`]);
-    expect(late(drills({}))).toEqual([`repo_key="1" > ${two}`, `repo_key="2" > ${two}`]);
+    expect(overdue(drills({ from: "repo2" }))).toEqual([`repo_key="2" > ${one}`]);
+    expect(overdue(drills({ repositories: ["repo1"] }))).toEqual([`repo_key="1" > ${one}`]);
+    expect(overdue(drills({}))).toEqual([`repo_key="1" > ${two}`, `repo_key="2" > ${two}`]);
   });
 
   test("without a declared drill there are no drill alerts", () => {
@@ -173,9 +173,9 @@ describe("clusters", () => {
 
 test("the file and the object of Prometheus' operator are equal", () => {
   const groups = [groupOf(DRILLED, { labels: { team: 'a "b"\\c' }, runbookUrl: "https://example.org/runbook", selector: 'instance="db1:9100"' })];
-  const place = { name: "backups", namespace: "monitoring", labels: { release: "prometheus" } };
+  const location = { name: "backups", namespace: "monitoring", labels: { release: "prometheus" } };
   expect(load(renderAlertFile(groups))).toEqual({ groups });
-  expect(load(renderPrometheusRule(groups, place))).toEqual(prometheusRule(groups, place));
+  expect(load(renderPrometheusRule(groups, location))).toEqual(prometheusRule(groups, location));
   expect(groups[0]?.rules[0]?.annotations["runbook_url"]).toBe("https://example.org/runbook#pgbackstopmetricsstale");
   expect(groups[0]?.rules.every(({ expr }) => expr.includes('instance="db1:9100"'))).toBe(true);
   expect(load(renderAlertFile([]))).toEqual({ groups: [] });

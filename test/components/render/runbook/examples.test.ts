@@ -108,8 +108,8 @@ describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
       }
       const text = renderRunbook(own, DEFAULT_PEOPLE, "Made of an example.");
       expect(text).not.toContain(KEYS.secretAccessKey);
-      const words = book.scenarios.flatMap((scenario) => commandsOf(scenario)).flatMap((line) => line.match(/<[A-Z]+>/g) ?? []);
-      for (const word of words) expect(text).toContain(`- \`${word}\`: `);
+      const args = book.scenarios.flatMap((scenario) => commandsOf(scenario)).flatMap((line) => line.match(/<[A-Z]+>/g) ?? []);
+      for (const arg of args) expect(text).toContain(`- \`${arg}\`: `);
     }
   });
 });
@@ -132,12 +132,12 @@ describe("the commands that other tests run", () => {
     const ours = runbookOf(JSON.parse(JSON.stringify(topologyOf(resolved({ instances: 2, namespace: "lab" }).database))) as Topology);
     for (const book of booksOf(name)) {
       const namespace = /namespace (\S+),/.exec(book.what)?.[1] ?? "";
-      const general = (lines: readonly string[], cluster: string, place: string): string[] =>
+      const general = (lines: readonly string[], cluster: string, location: string): string[] =>
         lines.map((line) =>
           line
             .replaceAll(cluster, "CLUSTER")
-            .replaceAll(`-n ${place} `, "-n PLACE ")
-            .replaceAll(`"${place}"`, '"PLACE"')
+            .replaceAll(`-n ${location} `, "-n PLACE ")
+            .replaceAll(`"${location}"`, '"PLACE"')
             .replace(/(-n|namespace) (?:lab|database|db)$/, "$1 PLACE"),
         );
       const cluster = /Cluster (\S+) of/.exec(book.what)?.[1] ?? "";

@@ -123,8 +123,8 @@ describe("a runbook", () => {
           expect(text).not.toContain("undefined");
           // Every placeholder is explained.
           const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
-          const words = commands.flatMap((command) => command.match(/<[A-Z]+>/g) ?? []);
-          expect(words.filter((word) => !book.placeholders.some((each) => each.name === word))).toEqual([]);
+          const args = commands.flatMap((command) => command.match(/<[A-Z]+>/g) ?? []);
+          expect(args.filter((arg) => !book.placeholders.some((each) => each.name === arg))).toEqual([]);
         }
       }),
       { numRuns: 100 },
@@ -307,8 +307,8 @@ describe("drills' measurements", () => {
       ["orders", cluster()],
     ]);
     const drill = { ended: AT_S, ok: true, rtoMs: 1000, rpo: null };
-    const found = runbooksOf({ ...file, after }, [{ name: "a.json", text: status("orders", drill) }]);
-    expect(found.map(({ measured }) => measured?.[0]?.drill)).toEqual([undefined, "passed 2026-11-18 05:04 UTC"]);
+    const result = runbooksOf({ ...file, after }, [{ name: "a.json", text: status("orders", drill) }]);
+    expect(result.map(({ measured }) => measured?.[0]?.drill)).toEqual([undefined, "passed 2026-11-18 05:04 UTC"]);
     expect(() => runbooksOf({ ...file, after }, [{ name: "a.json", text: status("other", drill) }])).toThrow("which no database here has");
     const twins = new Map([
       ["ledger", topology()],

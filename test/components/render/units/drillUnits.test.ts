@@ -6,7 +6,7 @@ import { plan } from "../../plans";
 type Over = Parameters<typeof plan>[0];
 const WEEKLY = { weekly: { cron: "30 4 * * 6", timeZone: "Europe/Berlin", maxMinutes: 90 } };
 const text = (name: string, over: Over = { drills: WEEKLY }): string => unitsOf(plan(over)).find((unit) => unit.name === name)?.text ?? "";
-const linesOf = (of: string, word: string): string[] => of.split("\n").filter((line) => line.startsWith(word));
+const linesOf = (of: string, arg: string): string[] => of.split("\n").filter((line) => line.startsWith(arg));
 const PROGRAM = "/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --stanza=main";
 const LENT = "--config-include-path=${CREDENTIALS_DIRECTORY}";
 

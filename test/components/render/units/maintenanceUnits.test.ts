@@ -6,7 +6,7 @@ import { plan } from "../../plans";
 
 type Over = Parameters<typeof plan>[0];
 const text = (name: string, over: Over = {}): string => unitsOf(plan(over)).find((unit) => unit.name === name)?.text ?? "";
-const lineOf = (of: string, word: string): string => of.split("\n").find((line) => line.startsWith(word)) ?? "";
+const lineOf = (of: string, arg: string): string => of.split("\n").find((line) => line.startsWith(arg)) ?? "";
 
 test("under systemd, expiry, verification, repair and metrics have their times", () => {
   const timers = maintenanceUnits(plan()).filter(({ enabled }) => enabled);
@@ -60,29 +60,29 @@ test("a failure is logged to the journal and sent to the plan's targets", () => 
 });
 
 describe("notices besides failures", () => {
-  const told = (over: Over): string[] =>
+  const reported = (over: Over): string[] =>
     unitsOf(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "30 * * * *" } }, drills: {}, ...over })).flatMap((unit) =>
       unit.text.split("\n").flatMap((line) => {
-        const [, word, value] = /^(Wants|OnSuccess)=(?!network)(.*)$/.exec(line) ?? [];
-        return word === undefined ? [] : [`${unit.name.replace(/^pgbackstop-main-|\.service$/g, "")} ${word} ${value}`];
+        const [, arg, value] = /^(Wants|OnSuccess)=(?!network)(.*)$/.exec(line) ?? [];
+        return arg === undefined ? [] : [`${unit.name.replace(/^pgbackstop-main-|\.service$/g, "")} ${arg} ${value}`];
       }),
     );
   const names = (over: Over): string[] => unitsOf(plan(over)).flatMap(({ name }) => (name.includes("@") ? [name] : []));
   const ping = { type: "healthchecks", units: ["pgbackstop-main-full.service"] };
 
   test("are absent without a target, and exist for the units that a target wants", () => {
-    expect(told({})).toEqual([]);
-    expect(told({ notify: { targets: [{ type: "slack" }] } })).toEqual([]);
+    expect(reported({})).toEqual([]);
+    expect(reported({ notify: { targets: [{ type: "slack" }] } })).toEqual([]);
     expect(names({ notify: { targets: [{ type: "slack" }] } })).toEqual(["pgbackstop-main-failed@.service", "pgbackstop-main-drilled@.service"]);
-    expect(told({ notify: { targets: [ping] } })).toEqual([
+    expect(reported({ notify: { targets: [ping] } })).toEqual([
       "full Wants pgbackstop-main-started@%n.service",
       "full OnSuccess pgbackstop-main-succeeded@%n.service",
     ]);
-    const all = told({ notify: { targets: [{ type: "alertmanager" }] } });
+    const all = reported({ notify: { targets: [{ type: "alertmanager" }] } });
     expect(all).toEqual(["full", "incr", "expire", "verify", "heal"].map((name) => `${name} OnSuccess pgbackstop-main-succeeded@%n.service`));
-    expect(told({ notify: { targets: [{ type: "alertmanager", events: ["failure"] }] } })).toEqual([]);
-    expect(told({ notify: { existingFile: "/run/secrets/notify.json" } })).toHaveLength(10);
-    expect(told({ directories: { units: "/srv/units" }, notify: { targets: [ping] } })).toEqual([]);
+    expect(reported({ notify: { targets: [{ type: "alertmanager", events: ["failure"] }] } })).toEqual([]);
+    expect(reported({ notify: { existingFile: "/run/secrets/notify.json" } })).toHaveLength(10);
+    expect(reported({ directories: { units: "/srv/units" }, notify: { targets: [ping] } })).toEqual([]);
   });
 
   test("use separate units that nothing waits for, and an end never comes before its start", () => {

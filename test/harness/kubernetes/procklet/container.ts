@@ -64,7 +64,7 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
     log(metadata.name, spec.name, "exit", code, signalName);
     const always = (podSpec.restartPolicy ?? "Always") === "Always" && !isInit;
     const onFailure = podSpec.restartPolicy === "OnFailure" && code !== 0 && !isInit;
-    if (always || onFailure || spec.restartPolicy === "Always") restartLater(pod, container);
+    if (always || onFailure || spec.restartPolicy === "Always") scheduleRestart(pod, container);
     updateStatus(pod).catch(logError);
   });
   // Until then its first process still has this machine's files: nobody may look into it.
@@ -79,7 +79,7 @@ function hasText(file: string): boolean {
   return existsSync(file) && statSync(file).size > 0;
 }
 
-function restartLater(pod: Pod, { spec, isInit, exitCode, startedAt, finishedAt }: Container): void {
+function scheduleRestart(pod: Pod, { spec, isInit, exitCode, startedAt, finishedAt }: Container): void {
   if (pod.stopping) return;
   const restarts = pod.restarts.get(spec.name) ?? 0;
   pod.restarts.set(spec.name, restarts + 1);

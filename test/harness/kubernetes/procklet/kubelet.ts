@@ -46,11 +46,11 @@ function serveRequest(request: IncomingMessage, response: ServerResponse): void 
   }
 }
 
-function signalOne(pod: Pod, name: string, word: NodeJS.Signals): boolean {
+function signalOne(pod: Pod, name: string, signalName: NodeJS.Signals): boolean {
   const container = pod.containers.get(name);
-  log(pod.object.metadata.name, name, word);
+  log(pod.object.metadata.name, name, signalName);
   if (container?.running !== true) return false;
-  signal(container, word);
+  signal(container, signalName);
   return true;
 }
 

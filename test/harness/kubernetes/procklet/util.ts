@@ -1,8 +1,8 @@
 /** Small functions of procklet. */
 import { execFileSync } from "node:child_process";
 
-export function log(...words: readonly unknown[]): void {
-  process.stdout.write(`${new Date().toISOString().slice(11, 23)} ${words.map(String).join(" ")}\n`);
+export function log(...values: readonly unknown[]): void {
+  process.stdout.write(`${new Date().toISOString().slice(11, 23)} ${values.map(String).join(" ")}\n`);
 }
 
 export function logError(error: unknown): void {

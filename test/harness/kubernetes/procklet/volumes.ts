@@ -79,10 +79,10 @@ async function awaitObject<T>(namespace: string, kind: string, name: string, opt
 
 /** Writes the keys of a secret or config map as files, each replaced at once and only when it differs. */
 async function fill(pod: Pod, folder: string, kind: "secrets" | "configmaps", source: FileSource): Promise<void> {
-  const found = await awaitObject<DataObject>(pod.object.metadata.namespace, kind, source.secretName ?? source.name ?? "", source.optional);
+  const result = await awaitObject<DataObject>(pod.object.metadata.namespace, kind, source.secretName ?? source.name ?? "", source.optional);
   const data = new Map<string, string | Buffer>();
-  for (const [key, value] of Object.entries(found?.data ?? {})) data.set(key, kind === "secrets" ? Buffer.from(value, "base64") : value);
-  for (const [key, value] of Object.entries(found?.binaryData ?? {})) data.set(key, Buffer.from(value, "base64"));
+  for (const [key, value] of Object.entries(result?.data ?? {})) data.set(key, kind === "secrets" ? Buffer.from(value, "base64") : value);
+  for (const [key, value] of Object.entries(result?.binaryData ?? {})) data.set(key, Buffer.from(value, "base64"));
   const wanted = source.items?.map(({ path, key }): [string, string | Buffer | undefined] => [path, data.get(key)]) ?? [...data];
   for (const [path, content] of wanted) if (content !== undefined) writeChanged(pod, join(folder, path), content, source.defaultMode);
 }

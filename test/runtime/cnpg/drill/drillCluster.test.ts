@@ -4,7 +4,7 @@ import { readThrowAway, throwAwayCluster, type ThrowAwayRequest } from "../../..
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 
 const backup = { label: "20261121-010000F" } as BackupInfoEntry;
-const WISH: ThrowAwayRequest = {
+const REQUEST: ThrowAwayRequest = {
   name: "orders-drill-weekly",
   drillId: "20261121-051347Z-1a2b3c4d",
   job: { name: "orders-drill-weekly-29", uid: "job-uid" },
@@ -29,14 +29,15 @@ function production(spec: JsonObject = {}): JsonObject {
     },
   };
 }
-const specOf = (of: JsonObject, wish: Partial<ThrowAwayRequest> = {}): JsonObject => throwAwayCluster(of, { ...WISH, ...wish })["spec"] as JsonObject;
+const specOf = (of: JsonObject, request: Partial<ThrowAwayRequest> = {}): JsonObject =>
+  throwAwayCluster(of, { ...REQUEST, ...request })["spec"] as JsonObject;
 
 describe("the throw-away Cluster of a drill", () => {
   test("is recovered from one backup of one repository, and knows no newer WAL", () => {
     const spec = specOf(production());
     expect(spec["bootstrap"]).toEqual({ recovery: { source: "source", recoveryTarget: { backupID: backup.label } } });
     expect(spec["externalClusters"]).toEqual([
-      { name: "source", plugin: { name: "pgbackstop", parameters: { ...PARAMETERS, repo: "2", newestWal: WISH.newestWal } } },
+      { name: "source", plugin: { name: "pgbackstop", parameters: { ...PARAMETERS, repo: "2", newestWal: REQUEST.newestWal } } },
     ]);
     const target = (picked: ThrowAwayRequest["picked"]): unknown => at(specOf(production(), { picked }), "bootstrap", "recovery", "recoveryTarget");
     expect(target({ backup, type: "immediate" })).toEqual({ backupID: backup.label, targetImmediate: true });
@@ -105,17 +106,17 @@ describe("the throw-away Cluster of a drill", () => {
   });
 
   test("belongs to its Job, and names it for the next drill", () => {
-    const made = throwAwayCluster(production(), WISH);
+    const made = throwAwayCluster(production(), REQUEST);
     expect(at(made, "metadata", "ownerReferences")).toEqual([
       { apiVersion: "batch/v1", kind: "Job", name: "orders-drill-weekly-29", uid: "job-uid", controller: false, blockOwnerDeletion: false },
     ]);
     const stored = { ...made, metadata: { ...(made["metadata"] as JsonObject), uid: "made-uid" } };
-    expect(readThrowAway(stored)).toEqual({ uid: "made-uid", of: "orders", jobUid: "job-uid", untilMs: WISH.untilMs });
+    expect(readThrowAway(stored)).toEqual({ uid: "made-uid", of: "orders", jobUid: "job-uid", untilMs: REQUEST.untilMs });
     expect(readThrowAway(production())).toBeNull();
-    expect(at(throwAwayCluster(production(), { ...WISH, job: null }), "metadata", "ownerReferences")).toBeUndefined();
+    expect(at(throwAwayCluster(production(), { ...REQUEST, job: null }), "metadata", "ownerReferences")).toBeUndefined();
   });
 
   test("is refused for a Cluster that archives by another engine", () => {
-    expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), WISH)).toThrow("does not archive with pgbackstop");
+    expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), REQUEST)).toThrow("does not archive with pgbackstop");
   });
 });

@@ -23,7 +23,7 @@ afterEach(async () => {
 
 const realTime = () => testContext({ clock: systemClock });
 
-interface Told {
+interface Reported {
   readonly code: grpc.status;
   readonly details: string;
   readonly answer: unknown;
@@ -35,11 +35,11 @@ function call(
   path: "Probe" | "Archive" | "Restore",
   credentials = grpc.credentials.createInsecure(),
   options: object = {},
-): Promise<Told> {
+): Promise<Reported> {
   const method = serviceOf(path === "Probe" ? "identity" : "wal")[path];
   if (method === undefined) throw new Error(path);
   const client = new grpc.Client(address, credentials, { "grpc.use_local_subchannel_pool": 1, ...options });
-  return new Promise<Told>((resolve) => {
+  return new Promise<Reported>((resolve) => {
     client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
@@ -155,10 +155,10 @@ describe("the heartbeat", () => {
 /** A pair in the operator's form: self-signed, or signed by the pair in `authority`. With `isCa` it may sign others. */
 function makePair(folder: string, name: string, { authority, isCa = false }: { readonly authority?: string; readonly isCa?: boolean } = {}): void {
   mkdirSync(folder, { recursive: true });
-  const words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
+  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
   const extensions = ["-addext", `subjectAltName=DNS:${name}`, "-addext", `basicConstraints=critical,CA:${isCa ? "TRUE" : "FALSE"}`];
   const signer = authority === undefined ? [] : ["-CA", join(authority, "tls.crt"), "-CAkey", join(authority, "tls.key")];
-  execFileSync("openssl", [...words, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions, ...signer], {
+  execFileSync("openssl", [...args, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions, ...signer], {
     stdio: "ignore",
   });
 }
@@ -180,7 +180,7 @@ describe("the port for the operator", () => {
     const read = (path: string, file: string): Buffer => readFileSync(join(path, file));
     const operator = (clientPath = paths.clientPath): grpc.ChannelCredentials =>
       grpc.credentials.createSsl(read(paths.serverPath, "tls.crt"), read(clientPath, "tls.key"), read(clientPath, "tls.crt"));
-    const probe = (shown: grpc.ChannelCredentials): Promise<Told> => call(address, "Probe", shown, { "grpc.ssl_target_name_override": NAME });
+    const probe = (shown: grpc.ChannelCredentials): Promise<Reported> => call(address, "Probe", shown, { "grpc.ssl_target_name_override": NAME });
     return { folder, paths, ctx, credentials, address, operator, probe };
   };
 

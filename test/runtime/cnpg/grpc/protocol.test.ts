@@ -25,9 +25,9 @@ const METHODS: Readonly<Record<ServiceName, readonly string[]>> = {
 };
 
 function methodOf(service: ServiceName, method: string) {
-  const found = serviceOf(service)[method];
-  if (found === undefined) throw new Error(`no ${service}.${method}`);
-  return found;
+  const result = serviceOf(service)[method];
+  if (result === undefined) throw new Error(`no ${service}.${method}`);
+  return result;
 }
 
 /** The answer as the caller receives it. */

@@ -42,8 +42,8 @@ let dies = "";
 let server: Server;
 
 beforeAll(async () => {
-  const wish = { commonName: "api", dnsNames: ["localhost"], usage: "server", validDays: 2, renewDays: 1, rotation: "" } as const;
-  const { outs: certificate } = await certificateCreate(wish);
+  const request = { commonName: "api", dnsNames: ["localhost"], usage: "server", validDays: 2, renewDays: 1, rotation: "" } as const;
+  const { outs: certificate } = await certificateCreate(request);
   server = createServer({ key: certificate?.privateKeyPem ?? "", cert: certificate?.certificatePem ?? "" }, (request, response) => {
     let body = "";
     request.on("data", (chunk: Buffer) => (body += chunk.toString()));
@@ -88,18 +88,18 @@ function serve(method: string, url: string, type: string, body: string): [number
   if (path.endsWith("/pods")) return [200, { items: [{ status: { phase: "Succeeded" } }] }];
   const isScale = path.endsWith("/scale");
   const key = isScale ? path.slice(0, -"/scale".length) : path;
-  const found = objects.get(key);
-  if (found === undefined) return [404, { message: "not found" }];
-  if (method === "GET") return [200, found];
+  const result = objects.get(key);
+  if (result === undefined) return [404, { message: "not found" }];
+  if (method === "GET") return [200, result];
   if (type !== "application/merge-patch+json") return [415, { message: type }];
   const patch = JSON.parse(body) as Fields;
-  const metadata = found["metadata"] as Fields;
+  const metadata = result["metadata"] as Fields;
   const asked = (patch["metadata"] as Fields | undefined)?.["resourceVersion"];
   if (conflicts > 0 || (asked !== undefined && asked !== metadata["resourceVersion"])) {
     conflicts--;
     return [409, { message: "changed" }];
   }
-  const merged = merge(found, { ...patch, metadata: { resourceVersion: String(Number(metadata["resourceVersion"]) + 1) } }) as Fields;
+  const merged = merge(result, { ...patch, metadata: { resourceVersion: String(Number(metadata["resourceVersion"]) + 1) } }) as Fields;
   objects.set(key, merged);
   return [200, merged];
 }
@@ -146,12 +146,12 @@ describe("workloads", () => {
   });
 
   test("a stop that is killed anywhere and run again remembers the first state", async () => {
-    for (const place of [
+    for (const location of [
       "PATCH /apis/apps/v1/namespaces/shop/deployments/web/scale",
       "GET /apis/apps/v1/namespaces/db/statefulsets",
       "GET /api/v1/namespaces/shop/pods",
     ]) {
-      dies = place;
+      dies = location;
       await expect(run(["stop"])).rejects.toThrow(/killed/);
       dies = "";
     }

@@ -4,8 +4,9 @@ import { sidecarPatch, type SidecarRequest, stableJson } from "../../../../runti
 import { seededRandom } from "../../../harness/context";
 import { applyPatch, cluster, job, PARAMETERS, pod } from "../support";
 
-const WISH: SidecarRequest = { mode: "instance", parameters: PARAMETERS, source: null, image: "node@sha256:0123" };
-const patchOf = (object: JsonObject = pod(), wish: SidecarRequest = WISH, mainName = "postgres") => sidecarPatch(cluster(), object, mainName, wish);
+const REQUEST: SidecarRequest = { mode: "instance", parameters: PARAMETERS, source: null, image: "node@sha256:0123" };
+const patchOf = (object: JsonObject = pod(), request: SidecarRequest = REQUEST, mainName = "postgres") =>
+  sidecarPatch(cluster(), object, mainName, request);
 const sidecarIn = (object: JsonObject): Json | undefined =>
   listAt(object, "spec", "initContainers").find((container) => textAt(container, "name") === "plugin-pgbackstop");
 
@@ -25,8 +26,8 @@ function shuffled(value: Json, next: () => number, key = ""): Json {
 
 function inOtherOrder<T>(list: readonly T[], next: () => number): T[] {
   return list
-    .map((value) => ({ value, place: next() }))
-    .sort((a, b) => a.place - b.place)
+    .map((value) => ({ value, order: next() }))
+    .sort((a, b) => a.order - b.order)
     .map(({ value }) => value);
 }
 
@@ -93,7 +94,7 @@ describe("the patch of a pod", () => {
   });
 
   test("replaces a different sidecar in place", () => {
-    const newer = patchOf(applyPatch(pod(), patchOf()), { ...WISH, image: "node@sha256:4567" });
+    const newer = patchOf(applyPatch(pod(), patchOf()), { ...REQUEST, image: "node@sha256:4567" });
     expect(newer.map(({ op, path }) => `${op} ${path}`)).toEqual(["replace /spec/initContainers/1"]);
   });
 
@@ -104,7 +105,7 @@ describe("the patch of a pod", () => {
     for (let turn = 0; turn < 1000; turn++) {
       const input = shuffled(cluster(), next) as JsonObject;
       const parameters = shuffled(PARAMETERS, next) as Record<string, string>;
-      texts.add(stableJson(sidecarPatch(input, shuffled(pod(), next) as JsonObject, "postgres", { ...WISH, parameters })));
+      texts.add(stableJson(sidecarPatch(input, shuffled(pod(), next) as JsonObject, "postgres", { ...REQUEST, parameters })));
     }
     expect(texts.size).toBe(1);
   });
@@ -135,7 +136,7 @@ describe("the patch of a pod", () => {
   test("adds the source of a replica cluster, and nothing but that", () => {
     const source = { ...PARAMETERS, configMap: "orders-source", stanza: "origin", claims: "vault,other", secretConf: "more" };
     const without = sidecarIn(applyPatch(pod(), patchOf()));
-    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, source })));
+    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...REQUEST, source })));
     const more = (...path: string[]): Json[] =>
       listAt(sidecar, ...path).filter((each) => !listAt(without, ...path).some((other) => stableJson(other) === stableJson(each)));
     expect(more("volumeMounts").map((mount) => textAt(mount, "mountPath"))).toEqual([
@@ -158,14 +159,14 @@ describe("the patch of a pod", () => {
 
   test("passes resources on unchanged", () => {
     const parameters = { ...PARAMETERS, memoryLimit: "1024Mi", memoryRequest: "128Mi", cpuRequest: "50m" };
-    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...WISH, parameters })));
+    const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...REQUEST, parameters })));
     expect(at(sidecar, "resources")).toEqual({ requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "1024Mi" } });
   });
 
   test("refuses invalid parameters", () => {
     const refused = (parameters: Record<string, string>): string => {
       try {
-        patchOf(pod(), { ...WISH, parameters });
+        patchOf(pod(), { ...REQUEST, parameters });
         return "";
       } catch (error) {
         return String(error);
@@ -176,13 +177,13 @@ describe("the patch of a pod", () => {
     expect(refused({ ...PARAMETERS, repo1Secret: "No Name" })).toContain("'No Name' is not allowed for plugin parameter 'repo1Secret'");
     expect(refused({ ...PARAMETERS, backupType: "weekly" })).toContain("allowed: auto, full, diff, incr");
     expect(refused({ ...PARAMETERS, stanza: "a/b" })).toContain("'a/b' is not allowed for plugin parameter 'stanza'");
-    expect(() => patchOf(pod(), { ...WISH, image: undefined })).toThrow("plugin parameter 'image' is required");
-    expect(() => patchOf(pod(), WISH, "mysql")).toThrow("the pod has no container 'mysql'");
+    expect(() => patchOf(pod(), { ...REQUEST, image: undefined })).toThrow("plugin parameter 'image' is required");
+    expect(() => patchOf(pod(), REQUEST, "mysql")).toThrow("the pod has no container 'mysql'");
   });
 });
 
 test("the patch of a recovery job goes to its pod's template", () => {
-  const patch = patchOf(job("full-recovery"), { ...WISH, mode: "restore" }, "full-recovery");
+  const patch = patchOf(job("full-recovery"), { ...REQUEST, mode: "restore" }, "full-recovery");
   expect(patch.every(({ path }) => path.startsWith("/spec/template/spec/"))).toBe(true);
   const sidecar = patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value;
   expect(listAt(sidecar, "args").at(-1)).toBe("cnpg-restore");
@@ -191,11 +192,11 @@ test("the patch of a recovery job goes to its pod's template", () => {
 
 test("a recovery may be limited to one repository and a newest segment, an instance is not", () => {
   const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1" };
-  const wordsOf = (mode: SidecarRequest["mode"], object: JsonObject, main: string): readonly Json[] => {
-    const patch = patchOf(object, { ...WISH, mode, parameters }, main);
+  const argsOf = (mode: SidecarRequest["mode"], object: JsonObject, main: string): readonly Json[] => {
+    const patch = patchOf(object, { ...REQUEST, mode, parameters }, main);
     return listAt(patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value, "args");
   };
   const bounds = ["--repo=2", "--plugin-newest-wal=0000000100000000000000A1"];
-  expect(wordsOf("restore", job("full-recovery"), "full-recovery")).toEqual(expect.arrayContaining(bounds));
-  for (const word of bounds) expect(wordsOf("instance", pod(), "postgres")).not.toContain(word);
+  expect(argsOf("restore", job("full-recovery"), "full-recovery")).toEqual(expect.arrayContaining(bounds));
+  for (const arg of bounds) expect(argsOf("instance", pod(), "postgres")).not.toContain(arg);
 });

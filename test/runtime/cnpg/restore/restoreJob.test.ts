@@ -28,8 +28,8 @@ describe("the selected backup", () => {
     ],
     [{ targetName: "before", backupID: "L" }, ["restore", "--delta", "--set=L"]],
     [{ targetImmediate: true, backupID: "L" }, ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"]],
-  ])("for %j", (target, words) => {
-    expect(restoreArgs(withTarget(target))).toEqual(words);
+  ])("for %j", (target, args) => {
+    expect(restoreArgs(withTarget(target))).toEqual(args);
   });
 
   test.each([{ targetName: "before" }, { targetXID: "777" }, { targetImmediate: true }])("for %j must be named", (target) => {
@@ -41,20 +41,20 @@ describe("a restore for a job", () => {
   /** Files that the program's `restore` leaves. */
   function setUp(exitCode = 0) {
     const dataDirectory = join(temporaryFolder(), "pgdata");
-    const run = async (_words: readonly string[], _signal: AbortSignal, told: (text: string) => void): Promise<number> => {
+    const run = async (_args: readonly string[], _signal: AbortSignal, onOutput: (text: string) => void): Promise<number> => {
       mkdirSync(join(dataDirectory, "pg_wal", "archive_status"), { recursive: true });
       const lines = ["work_mem = '8MB'", "restore_command = 'other %f %p'", "recovery_target_time = '2026-11-20'", "primary_conninfo = 'host=old'"];
       writeFileSync(join(dataDirectory, "postgresql.auto.conf"), `${lines.join("\n")}\n`);
       for (const name of ["recovery.signal", "standby.signal", "backup_label"]) writeFileSync(join(dataDirectory, name), "");
-      if (exitCode !== 0) told("ERROR: [075]: no backup set found to restore\n");
+      if (exitCode !== 0) onOutput("ERROR: [075]: no backup set found to restore\n");
       return exitCode;
     };
-    const told: { ok: boolean; message: string }[] = [];
-    const report = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void told.push(outcome);
+    const reports: { ok: boolean; message: string }[] = [];
+    const report = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void reports.push(outcome);
     const { methods } = restoreJobService({ dataDirectory, run, report }, testContext());
     const restore = (of: JsonObject): Promise<unknown> =>
       Promise.resolve(methods["Restore"]?.({ cluster_definition: bytesOf(of) } as never, new AbortController().signal));
-    return { dataDirectory, restore, told };
+    return { dataDirectory, restore, reports };
   }
 
   test("removes an earlier recovery's settings, and returns the operator's own command", async () => {
@@ -71,8 +71,8 @@ describe("a restore for a job", () => {
   });
 
   test("fails with the program's message", async () => {
-    const { restore, told } = setUp(75);
+    const { restore, reports } = setUp(75);
     await expect(restore(withTarget())).rejects.toThrow("no backup set found to restore");
-    expect(told).toEqual([{ ok: false, message: "ERROR: [075]: no backup set found to restore" }]);
+    expect(reports).toEqual([{ ok: false, message: "ERROR: [075]: no backup set found to restore" }]);
   });
 });

@@ -38,11 +38,11 @@ async function store(uid: string, into = repos, label = LABEL): Promise<void> {
 }
 
 function service(more: Partial<BackupParts> = {}) {
-  const run: BackupParts["run"] = async (words) => {
-    runs.push(words);
+  const run: BackupParts["run"] = async (args) => {
+    runs.push(args);
     await store(
-      words
-        .find((word) => word.includes(BACKUP_UID_NOTE))
+      args
+        .find((arg) => arg.includes(BACKUP_UID_NOTE))
         ?.split("=")
         .at(-1) ?? "",
     );
@@ -80,33 +80,33 @@ describe("a Backup", () => {
     const answers = [50, 104, 0];
     const busy = "P00  ERROR: [104]: backup command encountered error(s):\nrepo2: [LockAcquireError] unable to acquire the lease of stanza 'demo'";
     const take = service({
-      run: async (words, _signal, told) => {
-        runs.push(words);
+      run: async (args, _signal, output) => {
+        runs.push(args);
         const code = answers.shift() ?? 1;
         if (code === 104) {
           await store(UID, repos.slice(0, 1));
-          told(busy);
+          output(busy);
         }
         if (code === 0) await store(UID, repos.slice(1));
         return code;
       },
     });
     expect(await take()).toMatchObject({ metadata: { repo1: LABEL, repo2: LABEL } });
-    expect(runs.map((words) => words.filter((word) => word.startsWith("--repo")))).toEqual([[], [], ["--repo=2"]]);
+    expect(runs.map((args) => args.filter((arg) => arg.startsWith("--repo")))).toEqual([[], [], ["--repo=2"]]);
     expect(ctx.clock.sleeps).toEqual([30_000, 30_000]);
   });
 
   test("waits for another pod for six hours, not longer, and for no other error", async () => {
-    let told = "P00  ERROR: [050]: unable to acquire the lease of stanza 'demo': held by host 'orders-2'";
-    const run: BackupParts["run"] = async (words, _signal, tell) => {
-      runs.push(words);
-      tell(told);
-      return told.includes("[050]") ? 50 : 56;
+    let output = "P00  ERROR: [050]: unable to acquire the lease of stanza 'demo': held by host 'orders-2'";
+    const run: BackupParts["run"] = async (args, _signal, emit) => {
+      runs.push(args);
+      emit(output);
+      return output.includes("[050]") ? 50 : 56;
     };
     await expect(service({ run })()).rejects.toMatchObject({ message: expect.stringContaining("held by host 'orders-2'") });
     expect(ctx.clock.sleeps.reduce((sum, sleptMs) => sum + sleptMs, 0)).toBe(6 * 3_600_000);
     runs.length = 0;
-    told = "P00  ERROR: [056]: no connection";
+    output = "P00  ERROR: [056]: no connection";
     await expect(service({ run })()).rejects.toMatchObject({ message: "no connection" });
     expect(runs).toHaveLength(1);
   });
@@ -119,8 +119,8 @@ describe("a Backup", () => {
 
   test("that only one repository holds is taken again", async () => {
     await store(UID, repos.slice(0, 1), "20261120-050000F");
-    const run: BackupParts["run"] = async (words) => {
-      runs.push(words);
+    const run: BackupParts["run"] = async (args) => {
+      runs.push(args);
       await store(UID, repos.slice(1));
       return 0;
     };
@@ -130,8 +130,8 @@ describe("a Backup", () => {
 
   test("requested twice while it runs is taken once, and ends when no request waits", async () => {
     let signalOf: AbortSignal | null = null;
-    const run: BackupParts["run"] = (words, signal) => {
-      runs.push(words);
+    const run: BackupParts["run"] = (args, signal) => {
+      runs.push(args);
       signalOf = signal;
       return new Promise((resolve) => signal.addEventListener("abort", () => resolve(63), { once: true }));
     };
@@ -151,8 +151,8 @@ describe("a Backup", () => {
   });
 
   test("that fails has the program's message", async () => {
-    const run: BackupParts["run"] = async (_words, _signal, told) => {
-      told("ERROR: [104]: backup command encountered error(s):\nrepo2: [HostConnectError] no route\n");
+    const run: BackupParts["run"] = async (_args, _signal, output) => {
+      output("ERROR: [104]: backup command encountered error(s):\nrepo2: [HostConnectError] no route\n");
       return 104;
     };
     await expect(service({ run })()).rejects.toThrow("backup command encountered error(s):\nrepo2: [HostConnectError] no route");
@@ -170,14 +170,14 @@ describe("a Backup", () => {
 
   test("from a standby passes that to the program, and waits for the segment that only the primary can end", async () => {
     const of = cluster({ postgresql: { parameters: { archive_timeout: "15min" } }, plugins: [{ name: "pgbackstop", parameters: PARAMETERS }] });
-    const run: BackupParts["run"] = async (words) => {
-      runs.push(words);
+    const run: BackupParts["run"] = async (args) => {
+      runs.push(args);
       return 1;
     };
     const take = service({ run, isStandby: async () => true });
     await expect(take({ type: "incr" })).rejects.toThrow("ended with code 1");
     await expect(take({ type: "incr" }, undefined, UID, of)).rejects.toThrow("ended with code 1");
-    expect(runs.map((words) => words.slice(2, 4))).toEqual([
+    expect(runs.map((args) => args.slice(2, 4))).toEqual([
       ["--backup-standby=y", "--archive-timeout=360"],
       ["--backup-standby=y", "--archive-timeout=960"],
     ]);

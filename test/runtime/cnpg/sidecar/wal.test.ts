@@ -42,29 +42,29 @@ function restore(
 const never = (): never => {
   throw new Error("not to be called");
 };
-const found: Get = async (name, path, wish) => {
-  asked.push(wish);
+const fetched: Get = async (name, path, request) => {
+  asked.push(request);
   writeFileSync(path, name);
   return true;
 };
 
 describe("a restore", () => {
   test("puts the complete file under the requested name, and nothing else", async () => {
-    expect(await restore(found)).toEqual({});
+    expect(await restore(fetched)).toEqual({});
     expect(files()).toEqual(["RECOVERYXLOG"]);
     expect(readFileSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"), "utf8")).toBe(walName(1));
   });
 
   test("of a rewind fetches nothing ahead; every other mode does", async () => {
     asked.length = 0;
-    for (const mode of ["MODE_REWIND", "MODE_RECOVERY", "MODE_UNSPECIFIED", "MODE_OF_TOMORROW"]) await restore(found, { mode });
+    for (const mode of ["MODE_REWIND", "MODE_RECOVERY", "MODE_UNSPECIFIED", "MODE_OF_TOMORROW"]) await restore(fetched, { mode });
     expect(asked).toMatchObject([{ ahead: false }, { ahead: true }, { ahead: true }, { ahead: true }]);
   });
 
   test("of a job retries while there is doubt; a standby gets an answer soon", async () => {
     asked.length = 0;
-    await restore(found, { job: true });
-    await restore(found);
+    await restore(fetched, { job: true });
+    await restore(fetched);
     const [job, standby] = asked as { timeoutMs: number }[];
     expect(job?.timeoutMs).toBeGreaterThanOrEqual(3600_000);
     expect(standby?.timeoutMs).toBeLessThan(10_000);
@@ -72,12 +72,12 @@ describe("a restore", () => {
 
   test("of a drill sees nothing that was written after it began", async () => {
     const newestWal = walName(3);
-    expect(await restore(found, { job: true, newestWal, name: newestWal })).toEqual({});
-    await expect(restore(found, { job: true, newestWal, name: walName(4) })).rejects.toBeInstanceOf(NotFound);
-    await expect(restore(found, { job: true, newestWal, name: "00000002.history" })).rejects.toBeInstanceOf(NotFound);
+    expect(await restore(fetched, { job: true, newestWal, name: newestWal })).toEqual({});
+    await expect(restore(fetched, { job: true, newestWal, name: walName(4) })).rejects.toBeInstanceOf(NotFound);
+    await expect(restore(fetched, { job: true, newestWal, name: "00000002.history" })).rejects.toBeInstanceOf(NotFound);
     // The histories that lead to the newest segment's own timeline are of the past.
     const second = `00000002${newestWal.slice(8)}`;
-    expect(await restore(found, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
+    expect(await restore(fetched, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
   });
 
   test("reports not found only when every repository said so", async () => {
@@ -91,14 +91,14 @@ describe("a restore", () => {
 
   test("that takes too long beside a standby ends, and a late file is not put in place", async () => {
     let arrive = (): void => {};
-    const late: Get = async (_name, path) => {
+    const overdue: Get = async (_name, path) => {
       await new Promise<void>((resolve) => {
         arrive = resolve;
       });
       writeFileSync(path, "late");
       return true;
     };
-    const answer = expect(restore(late)).rejects.toMatchObject({ kind: "archiveTimeout", retryable: true });
+    const answer = expect(restore(overdue)).rejects.toMatchObject({ kind: "archiveTimeout", retryable: true });
     await ctx.clock.advance(10_000);
     await answer;
     arrive();
@@ -109,7 +109,7 @@ describe("a restore", () => {
   describe("beside a standby while no repository answers", () => {
     /** Requests to one sidecar: each pending until `settle` is called with its number. */
     const asking = () => {
-      const settles: ((found: boolean) => void)[] = [];
+      const settles: ((fetched: boolean) => void)[] = [];
       const get: Get = () => new Promise((resolve) => void settles.push(resolve));
       const service = walService({ dataDirectory, push: null, isJob: false, gets: () => ({ get }) }, ctx);
       const ask = (): Promise<unknown> => {
@@ -145,27 +145,27 @@ describe("a restore", () => {
     /** A sidecar with one empty repository. */
     const asking = () => {
       const repos = [repository(1, { storage: new MemoryStorage({ name: "memory1" }) })];
-      const get: Get = (name, destination, wish) =>
-        archiveGet(repos, { walName: name, destination, cluster: CLUSTER, mayLackStanza: wish?.mayLackStanza ?? false }, ctx);
+      const get: Get = (name, destination, request) =>
+        archiveGet(repos, { walName: name, destination, cluster: CLUSTER, mayLackStanza: request?.mayLackStanza ?? false }, ctx);
       return (isJob: boolean) => walService({ dataDirectory, push: null, isJob, gets: () => ({ get }) }, ctx);
     };
     const ask = (service: ReturnType<ReturnType<typeof asking>>): Promise<unknown> => {
       const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
       return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal));
     };
-    const told = (): string[] => ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
+    const reported = (): string[] => ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
 
     test("a standby reports it once, and asks again", async () => {
       const service = asking()(false);
       for (let turn = 0; turn < 3; turn++) await expect(ask(service)).rejects.toBeInstanceOf(NotYet);
-      expect(told()).toEqual(["info the archive does not exist yet: the primary creates it with its first WAL"]);
+      expect(reported()).toEqual(["info the archive does not exist yet: the primary creates it with its first WAL"]);
     });
 
     test("a stanza still missing after minutes is an error, and at once for a recovery", async () => {
       const service = asking()(false);
       await ctx.clock.advance(11 * 60_000);
       await expect(ask(service)).rejects.toMatchObject({ kind: "repoInvalid", retryable: true });
-      expect(told().join("\n")).toContain("archive.info");
+      expect(reported().join("\n")).toContain("archive.info");
       await expect(ask(asking()(true))).rejects.toMatchObject({ kind: "repoInvalid" });
     });
   });
@@ -178,11 +178,11 @@ describe("a restore", () => {
   });
 
   test.each(["../x", "/etc/passwd", "pg_wal/../../x"])("does not write to %s", async (path) => {
-    await expect(restore(found, { path })).rejects.toThrow("is not in the data directory");
+    await expect(restore(fetched, { path })).rejects.toThrow("is not in the data directory");
   });
 
   test.each(["", "postgresql.conf", "../00000001.history", `${walName(1)}.gz`])("does not ask for '%s'", async (name) => {
-    await expect(restore(found, { name })).rejects.toThrow("is not the name of a WAL file");
+    await expect(restore(fetched, { name })).rejects.toThrow("is not the name of a WAL file");
   });
 });
 

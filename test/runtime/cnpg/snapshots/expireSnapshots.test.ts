@@ -13,7 +13,7 @@ import { TEST_TIME_MS, type TestContext, testContext } from "../../../harness/co
 import type { KubernetesObject } from "../../../harness/kubernetes/kubectl";
 import { type TakenSnapshot, takenSnapshot } from "../../../harness/kubernetes/snapshotObjects";
 
-const WISH: SnapshotPolicy = { cluster: "orders", schedules: ["orders-full"], keepDays: 7, keepCount: undefined, dryRun: false };
+const POLICY: SnapshotPolicy = { cluster: "orders", schedules: ["orders-full"], keepDays: 7, keepCount: undefined, dryRun: false };
 const day = (date: string): string => `${date}T03:00:00Z`;
 const daily = (date: string, over: Partial<TakenSnapshot> = {}): TakenSnapshot => ({
   schedule: "orders-full",
@@ -40,18 +40,18 @@ class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
   list: KubernetesApi["list"] = async ({ plural }, selector, read) => {
     const kind = plural === "backups" ? "Backup" : "VolumeSnapshot";
     const [label = "", value] = selector?.split("=") ?? [];
-    const found = [...this.objects.values()].filter(
+    const result = [...this.objects.values()].filter(
       ({ kind: own, metadata }) => own === kind && (selector === null || (metadata["labels"] as Record<string, string>)[label] === value),
     );
-    return { items: found.map((object) => read(object as Json)), serverMs: this.serverMs };
+    return { items: result.map((object) => read(object as Json)), serverMs: this.serverMs };
   };
 
   remove: KubernetesApi["remove"] = async ({ plural }, { name, uid }) => {
     const key = `${plural === "backups" ? "Backup" : "VolumeSnapshot"} ${name}`;
     this.before(key, this.removals.length);
     this.removals.push(key);
-    const found = this.objects.get(key);
-    if (found?.metadata["uid"] !== uid) return;
+    const result = this.objects.get(key);
+    if (result?.metadata["uid"] !== uid) return;
     this.objects.delete(key);
     for (const [ownedKey, { metadata }] of this.objects) {
       if (((metadata["ownerReferences"] ?? []) as { uid: string }[]).some((owner) => owner.uid === uid)) this.objects.delete(ownedKey);
@@ -64,7 +64,7 @@ class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
 }
 
 const run = (api: MemoryApi, over: Partial<SnapshotPolicy> = {}, ctx: TestContext = testContext()): Promise<void> =>
-  expireSnapshots(api, { ...WISH, ...over }, ctx);
+  expireSnapshots(api, { ...POLICY, ...over }, ctx);
 
 describe("a group of volumes", () => {
   test("is removed with its Backup first and the data volume before the others", async () => {
@@ -222,7 +222,7 @@ test.each([
   ["snapshot-schedule", { schedules: [] }],
   ["snapshot-keep-days or snapshot-keep-count", { keepDays: undefined }],
 ])("without %s nothing is done", async (option, over) => {
-  const snapshots = { host: "", port: 0, accountPath: "/nowhere", ...WISH, ...over };
+  const snapshots = { host: "", port: 0, accountPath: "/nowhere", ...POLICY, ...over };
   const host: object = { config: { snapshots, dryRun: false }, ctx: testContext() };
   await expect(expireSnapshotsCommand(host as CommandHost)).rejects.toMatchObject({
     kind: "optionRequired",

@@ -41,8 +41,8 @@ describe("of a week of daily snapshots", () => {
   });
 
   test("each one has a reason", () => {
-    const told = judgeSnapshots([group(0, "running"), group(1), group(8), group(9), group(9, "unusable")], { keepDays: 7, keepCount: 2 }, NOW_MS);
-    expect(told.map(({ group: { name }, reason, remove }) => `${remove ? "-" : "+"} ${name}: ${reason}`)).toEqual([
+    const reported = judgeSnapshots([group(0, "running"), group(1), group(8), group(9), group(9, "unusable")], { keepDays: 7, keepCount: 2 }, NOW_MS);
+    expect(reported.map(({ group: { name }, reason, remove }) => `${remove ? "-" : "+"} ${name}: ${reason}`)).toEqual([
       "+ running-0: not finished",
       "+ whole-1: younger than 7 days",
       "+ whole-8: one of the newest 2",

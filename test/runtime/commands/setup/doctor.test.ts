@@ -35,10 +35,10 @@ test("one failing repository is an error with its reason, and the other one is r
     exitCode: 104,
     message: expect.stringContaining("repo2: [AccessError] the key may not write"),
   });
-  const { repos: told } = JSON.parse(asked.printed.join("")) as { repos: { key: number; ok: boolean; facts: object[] }[] };
-  expect(told.map(({ key, ok }) => [key, ok])).toEqual([
+  const { repos: reported } = JSON.parse(asked.printed.join("")) as { repos: { key: number; ok: boolean; facts: object[] }[] };
+  expect(reported.map(({ key, ok }) => [key, ok])).toEqual([
     [1, true],
     [2, false],
   ]);
-  expect(told[1]?.facts).toContainEqual({ name: "write", verdict: "fail", text: "the key may not write" });
+  expect(reported[1]?.facts).toContainEqual({ name: "write", verdict: "fail", text: "the key may not write" });
 });

@@ -28,32 +28,32 @@ async function run(argv: readonly string[], environment: Environment = {}, shown
   const machine = { hostName: "db1", environment: { CREDENTIALS_DIRECTORY: folder, ...environment }, showUnit: async () => shown };
   return notifyCommand({ ...base, config, machine, readFile: (path) => readFile(path).catch(() => null) });
 }
-const told = (): Record<string, unknown> => JSON.parse(web.requests.at(-1)?.body ?? "null");
+const reported = (): Record<string, unknown> => JSON.parse(web.requests.at(-1)?.body ?? "null");
 
 test("systemd's facts about the failed unit are sent; the file is read from the credentials", async () => {
   const environment = { MONITOR_UNIT: UNIT, MONITOR_SERVICE_RESULT: "exit-code", MONITOR_EXIT_STATUS: "49", MONITOR_INVOCATION_ID: "ab".repeat(16) };
   expect(await run(["--event=failure"], environment)).toBe(0);
-  expect(told()).toMatchObject({ event: "failure", unit: UNIT, unitFacts: { result: "exit-code", status: "49", invocationId: "ab".repeat(16) } });
-  expect(told()["lines"]).toContain("result: exit-code, status 49 (HostConnectError)");
+  expect(reported()).toMatchObject({ event: "failure", unit: UNIT, unitFacts: { result: "exit-code", status: "49", invocationId: "ab".repeat(16) } });
+  expect(reported()["lines"]).toContain("result: exit-code, status 49 (HostConnectError)");
 });
 
 test("an older systemd is queried", async () => {
   expect(
     await run(["--event=failure", `--unit=${UNIT}`], { INVOCATION_ID: "cd".repeat(16) }, { result: "timeout", status: "15", invocationId: "" }),
   ).toBe(0);
-  expect(told()).toMatchObject({ unitFacts: { result: "timeout" } });
+  expect(reported()).toMatchObject({ unitFacts: { result: "timeout" } });
 });
 
 test("a run's own start and end carry its invocation", async () => {
   expect(await run(["--event=start", `--unit=${UNIT}`], { INVOCATION_ID: "cd".repeat(16) })).toBe(0);
-  expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "cd".repeat(16) } });
+  expect(reported()).toMatchObject({ event: "start", unitFacts: { invocationId: "cd".repeat(16) } });
 });
 
 test("another run's start and end carry that one's invocation, and not this process's own", async () => {
   const environment = { INVOCATION_ID: "cd".repeat(16) };
   const shown = { result: "success", status: "0", invocationId: "ef".repeat(16) };
   expect(await run(["--event=start", `--unit=${UNIT}`], environment, shown)).toBe(0);
-  expect(told()).toMatchObject({ event: "start", unitFacts: { invocationId: "ef".repeat(16) } });
+  expect(reported()).toMatchObject({ event: "start", unitFacts: { invocationId: "ef".repeat(16) } });
 });
 
 test("a drill is reported by its newest record", async () => {
@@ -63,12 +63,12 @@ test("a drill is reported by its newest record", async () => {
   const made = record("20261121-051347Z-1a2b3c4d", { ok: false, failures });
   writeFileSync(join(drills, drillFileName(made)), JSON.stringify(made));
   expect(await run(["--event=drill"])).toBe(0);
-  expect(told()).toMatchObject({ ok: false, title: `fire drill of repo${made.repo} failed on db1` });
-  expect(told()["lines"]).toContain("failed: amcheck, DbQueryError (57)");
-  expect(JSON.stringify(told())).not.toContain("secret words");
+  expect(reported()).toMatchObject({ ok: false, title: `fire drill of repo${made.repo} failed on db1` });
+  expect(reported()["lines"]).toContain("failed: amcheck, DbQueryError (57)");
+  expect(JSON.stringify(reported())).not.toContain("secret words");
   // Of a unit that came to no record the last one is that of another run.
   expect(await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" })).toBe(0);
-  expect(told()).toMatchObject({ ok: false, title: "fire drill on db1: no record", unitFacts: { status: "50" } });
+  expect(reported()).toMatchObject({ ok: false, title: "fire drill on db1: no record", unitFacts: { status: "50" } });
 });
 
 test("failed deliveries set the exit code, and are reported without the address", async () => {

@@ -83,8 +83,8 @@ describe.each(KINDS)("a one-shot decompressor of %s contents", (type, compressor
     const content = sampleBytes(300_000);
     const stored = await run(new HandleCodec(compressor), content, 100_000);
     for (const end of [0, 1, 5, 1000, stored.length - 9, stored.length - 4, stored.length - 3, stored.length - 2, stored.length - 1]) {
-      for (const room of [1, 300_000])
-        expect(() => create().unpack(stored.subarray(0, end), target.subarray(0, 300_000 + room)), `cut at ${end}`).toThrow("mapped");
+      for (const freeBytes of [1, 300_000])
+        expect(() => create().unpack(stored.subarray(0, end), target.subarray(0, 300_000 + freeBytes)), `cut at ${end}`).toThrow("mapped");
     }
     expect(() => create().unpack(sampleBytes(1000), target)).toThrow("mapped");
   });

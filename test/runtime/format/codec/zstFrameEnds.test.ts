@@ -83,12 +83,12 @@ test("finds the end of each frame, in any pieces", () => {
       let expected = 0;
       const wanted = frames.map((frame) => (expected += frame.stored.length));
       const ends = new ZstFrameEnds();
-      const found: number[] = [];
+      const result: number[] = [];
       for (let begin = 0; begin < stored.length; begin += pieceSize) {
         const piece = stored.subarray(begin, begin + pieceSize);
-        for (let end = ends.next(piece, 0); end !== null; end = end < piece.length ? ends.next(piece, end) : null) found.push(begin + end);
+        for (let end = ends.next(piece, 0); end !== null; end = end < piece.length ? ends.next(piece, end) : null) result.push(begin + end);
       }
-      expect(found).toEqual(wanted);
+      expect(result).toEqual(wanted);
     }),
     { numRuns: 60 },
   );

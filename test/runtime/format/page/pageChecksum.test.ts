@@ -14,12 +14,13 @@ function reference(page: Uint8Array, blockNo: number): number {
   const sums = seeds.split(" ").map((seed) => BigInt(`0x${seed}`));
   const copy = Buffer.from(page);
   copy.writeUInt16LE(0, 8);
-  const mix = (lane: number, value: bigint): void => {
-    const mixed = (sums[lane] as bigint) ^ value;
-    sums[lane] = ((mixed * 16777619n) & 0xffffffffn) ^ (mixed >> 17n);
+  const mix = (column: number, value: bigint): void => {
+    const mixed = (sums[column] as bigint) ^ value;
+    sums[column] = ((mixed * 16777619n) & 0xffffffffn) ^ (mixed >> 17n);
   };
-  for (let row = 0; row < copy.length / 128; row++) for (let lane = 0; lane < 32; lane++) mix(lane, BigInt(copy.readUInt32LE(row * 128 + lane * 4)));
-  for (let round = 0; round < 2; round++) for (let lane = 0; lane < 32; lane++) mix(lane, 0n);
+  for (let row = 0; row < copy.length / 128; row++)
+    for (let column = 0; column < 32; column++) mix(column, BigInt(copy.readUInt32LE(row * 128 + column * 4)));
+  for (let round = 0; round < 2; round++) for (let column = 0; column < 32; column++) mix(column, 0n);
   const folded = sums.reduce((all, sum) => all ^ sum, BigInt(blockNo));
   return Number((folded % 65535n) + 1n);
 }

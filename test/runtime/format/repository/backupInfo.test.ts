@@ -63,7 +63,7 @@ describe("backup.info", () => {
     ["v2.60/block-lz4", "incr.manifest.gz", 2],
   ] as const)("has the row that the manifest %s/%s implies", (folder, file, index) => {
     const { backups } = parseBackupInfo(vectorText(`${folder}/backup.info`), "backup.info");
-    const { annotations: _late, ...expected } = backups[index] as (typeof backups)[number];
+    const { annotations: _notes, ...expected } = backups[index] as (typeof backups)[number];
     const { annotations: _own, ...entry } = backupInfoEntryOf(parseManifest(vectorText(`${folder}/${file}`), file));
     expect(entry).toEqual(expected);
   });

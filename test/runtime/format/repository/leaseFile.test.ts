@@ -65,9 +65,9 @@ describe("a term", () => {
 
   test("shows no control characters from its writer", () => {
     const holder = { host: "a\u001b[31m\nred", pid: 1, verb: "x".repeat(1000) };
-    const found = parseLeaseTerm(renderLeaseTerm({ ...TERM, holder }));
-    expect(found?.holder.host).toBe("a?[31m?red");
-    expect(found?.holder.verb).toHaveLength(200);
+    const result = parseLeaseTerm(renderLeaseTerm({ ...TERM, holder }));
+    expect(result?.holder.host).toBe("a?[31m?red");
+    expect(result?.holder.verb).toHaveLength(200);
   });
 });
 

@@ -124,14 +124,14 @@ describe("a manifest is refused", () => {
     ["target", (name) => [target(name, { path: "/x" })]],
   ];
   const bases = ["pg_data/", `${CONTENT}/`];
-  const places = [
+  const locations = [
     ..."x /x /etc/passwd ../pg_data/x pg_database/x pg_dat pg_data_/x pg_tblspc/x pg_tblspc/../x pg_tblspc/16384/x pg_tblspc/99999".split(" "),
     ..."pg_tblspc/16384/PG_16_202307071 pg_tblspc/16384/PG_15_202209061x pg_tblspc/016384 pg_tblspc/99999999999".split(" "),
     ...`pg_data/pg_tblspc/16384/x pg_data/pg_tblspc/x pg_data/${"x".repeat(4100)}`.split(" "),
   ];
 
   it.each(kinds)("for a %s whose name leads elsewhere", (_kind, rowsOf) => {
-    for (const name of [...bases.flatMap((base) => moving.map((end) => `${base}${end}`)), ...places])
+    for (const name of [...bases.flatMap((base) => moving.map((end) => `${base}${end}`)), ...locations])
       expect([name, refusalOf(() => parseManifest(changed(INCR, rowsOf(name)), "m"))?.kind]).toEqual([name, "format"]);
   });
 

@@ -91,7 +91,7 @@ describe("chunks of WAL", () => {
   });
 
   it("of different sessions are kept apart, the latest first", () => {
-    const [old, later] = ["000000000001", "000000000002"];
-    expect(bySession([chunk(0, 5, old), chunk(0, 3, later), chunk(5, 9, old)])).toEqual([[chunk(0, 3, later)], [chunk(0, 5, old), chunk(5, 9, old)]]);
+    const [old, next] = ["000000000001", "000000000002"];
+    expect(bySession([chunk(0, 5, old), chunk(0, 3, next), chunk(5, 9, old)])).toEqual([[chunk(0, 3, next)], [chunk(0, 5, old), chunk(5, 9, old)]]);
   });
 });

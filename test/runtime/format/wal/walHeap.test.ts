@@ -85,8 +85,8 @@ describe("row changes in WAL", () => {
 describe("columns of rows in WAL", () => {
   const text = (columns: Uint8Array | null): string | null => (columns === null ? null : Buffer.from(columns).toString("latin1"));
   const updated = (data: Uint8Array, flags: number, old: string | null): string | null => {
-    const told = change(0x40, update(1, 2, flags), [block(0, data)]);
-    return text(updatedColumns(told as Extract<RowChange, { kind: "update" }>, old === null ? null : Buffer.from(old)));
+    const reported = change(0x40, update(1, 2, flags), [block(0, data)]);
+    return text(updatedColumns(reported as Extract<RowChange, { kind: "update" }>, old === null ? null : Buffer.from(old)));
   };
 
   it("of inserted rows, after a header of any length", () => {

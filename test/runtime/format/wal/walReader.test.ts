@@ -21,13 +21,13 @@ function readAll(segments: Iterable<Uint8Array>): { readonly records: Expected[]
   const records: Expected[] = [];
   const problems: (string | null)[] = [];
   for (const segment of segments) {
-    for (const record of reader.read(segment)) records.push(told(record));
+    for (const record of reader.read(segment)) records.push(reported(record));
     problems.push(reader.problem);
   }
   return { records, problems };
 }
 
-function told({ bytes, lsn, xid }: WalRecord): Expected {
+function reported({ bytes, lsn, xid }: WalRecord): Expected {
   return { lsn, xid, body: Buffer.from(bytes.subarray(24)).toString("latin1") };
 }
 
@@ -83,7 +83,7 @@ describe("WAL as records", () => {
     const reader = new WalReader();
     expect([...reader.read(segments[0] as Uint8Array)].some(({ xid }) => xid === 100)).toBe(false);
     expect([reader.problem, reader.position]).toEqual([null, BigInt(2 * SEGMENT_BYTES)]);
-    expect([...reader.read(segments[1] as Uint8Array)].map(told)).toEqual([expected]);
+    expect([...reader.read(segments[1] as Uint8Array)].map(reported)).toEqual([expected]);
     expect(reader.problem).toMatch(/^there is no record at /);
   });
 
@@ -105,7 +105,7 @@ describe("WAL as records", () => {
     const reader = new WalReader();
     expect([...reader.read(first)]).toEqual([]);
     reader.forget();
-    expect([...reader.read(segments[1] as Uint8Array)].map(told)).toEqual([expected[1]]);
+    expect([...reader.read(segments[1] as Uint8Array)].map(reported)).toEqual([expected[1]]);
   });
 
   it("after a switch the rest of the segment is ignored, and the next one follows", () => {

@@ -165,13 +165,13 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
   const records = [...reader.read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))];
 
   it("has the records that pg_waldump shows", () => {
-    const told = records.map((record) => {
+    const reported = records.map((record) => {
       const refs = parseRecord(record, major).blocks.map(
         ({ block, file, image }) => `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
       );
       return `${formatLsn(record.lsn)} ${record.xid} ${record.bytes.length} ${refs.join(" ")}`.trimEnd();
     });
-    expect(told).toEqual(vectorText(`wal/pg${major}.waldump.txt`).trimEnd().split("\n"));
+    expect(reported).toEqual(vectorText(`wal/pg${major}.waldump.txt`).trimEnd().split("\n"));
     expect(reader.problem).toBeNull();
   });
 

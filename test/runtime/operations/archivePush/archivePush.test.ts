@@ -54,14 +54,14 @@ function push(no: number, more: Partial<ArchivePushOptions> = {}): Promise<Archi
 /** Numbers of the segments that a repository holds with the right content. */
 async function held(repo: Repository, nos: readonly number[]): Promise<number[]> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
-  const found: number[] = [];
+  const result: number[] = [];
   for (const no of nos) {
     for (const stored of await findWal(repo, "15-1", walName(no))) {
       const bytes = await collect(await openWal(repo, "15-1", stored, pass), 1 << 24);
-      if (sha1Hex(bytes) === sha1Hex(walBytes(no))) found.push(no);
+      if (sha1Hex(bytes) === sha1Hex(walBytes(no))) result.push(no);
     }
   }
-  return found;
+  return result;
 }
 
 const away = fail("hostConnect", "unreachable", { retryable: true });
@@ -271,13 +271,13 @@ describe("archive-push with a repository that hangs", () => {
   });
 
   it("leaves no unhandled rejection when it fails after the call is over", async () => {
-    const late = new AbortController();
-    second.plan("putStream", { kind: "hang", signal: late.signal }, { path: WRITES });
+    const overdue = new AbortController();
+    second.plan("putStream", { kind: "hang", signal: overdue.signal }, { path: WRITES });
     const unhandled: unknown[] = [];
     const note = (reason: unknown): void => void unhandled.push(reason);
     process.on("unhandledRejection", note);
     await ctx.clock.until(push(1, { acknowledge: { mode: "any", repoIndexes: [] } }));
-    late.abort();
+    overdue.abort();
     await pause(20);
     process.off("unhandledRejection", note);
     expect(unhandled).toEqual([]);

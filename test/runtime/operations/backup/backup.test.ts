@@ -76,12 +76,12 @@ async function restoreFrom(from: readonly Repository[], to: string, more: Partia
 
 /** Relative paths of all files with their content. */
 function tree(root: string): Map<string, string> {
-  const found = new Map<string, string>();
+  const result = new Map<string, string>();
   for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
-    if (entry.isFile()) found.set(path.slice(root.length + 1), readFileSync(path).toString("latin1"));
+    if (entry.isFile()) result.set(path.slice(root.length + 1), readFileSync(path).toString("latin1"));
   }
-  return found;
+  return result;
 }
 
 describe("a backup", () => {
@@ -224,15 +224,15 @@ describe("a backup with a repository that fails", () => {
       const storage = new FaultyStorage(memory).crashAfter(writes);
       const healthy = repository(1);
       await stanzaCreate([healthy], CONTROL, ctx);
-      const later = testContext({ startedAtMs: ctx.clock.nowMs() + 10_000 });
-      const outcome = await runBackup([healthy, { ...repos[1], storage }], data, later);
+      const following = testContext({ startedAtMs: ctx.clock.nowMs() + 10_000 });
+      const outcome = await runBackup([healthy, { ...repos[1], storage }], data, following);
       expect(outcome.results[0], `after ${writes} writes`).toMatchObject({ ok: true });
       const repo = { ...repos[1], storage: memory };
       expect((await labelsOf(repo))[0]).toBe(old);
       await requireWhole(repo);
       if (!storage.crashed) break;
       crashes++;
-      const next = await runBackup([repo], data, testContext({ startedAtMs: later.clock.nowMs() + 10_000 }));
+      const next = await runBackup([repo], data, testContext({ startedAtMs: following.clock.nowMs() + 10_000 }));
       expect(next.results).toMatchObject([{ ok: true }]);
       await requireWhole(repo);
     }

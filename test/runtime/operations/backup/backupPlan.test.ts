@@ -21,15 +21,15 @@ describe("the label of a new backup", () => {
   it("is later than every known one, at most a second away, or refused", () => {
     fc.assert(
       fc.property(known, (labels) => {
-        const later = (second: number): boolean => labels.every((label) => formatLabel("full", second) > label);
-        if (!later(NOW) && !later(NOW + 1)) {
+        const next = (second: number): boolean => labels.every((label) => formatLabel("full", second) > label);
+        if (!next(NOW) && !next(NOW + 1)) {
           expect(() => chooseFullLabel(NOW, labels)).toThrow(expect.objectContaining({ kind: "clock", exitCode: 106 }));
           return;
         }
         const { label, waitSeconds } = chooseFullLabel(NOW, labels);
         expect(isLabel(label)).toBe(true);
         expect(label).toBe(formatLabel("full", NOW + waitSeconds));
-        expect(waitSeconds).toBe(later(NOW) ? 0 : 1);
+        expect(waitSeconds).toBe(next(NOW) ? 0 : 1);
         for (const other of labels) expect(label > other).toBe(true);
       }),
     );

@@ -52,23 +52,23 @@ export class BlockChain {
     this.labels.push(label);
     const cutter = new BlockCutter({ ...settings, priorChecksums: this.#prior?.checksums ?? null }, hash);
     const store = new BlockStore({ reference: this.labels.length - 1, cipherPass, prior: this.#prior }, this.#ctx);
-    const place = { bundleId, offsetBytes: bundleId === 0 ? 0 : offsetBytes };
-    const stored = await all(store.through(cutter.through(pieces(bytes, chunkBytes)), cutter, place));
+    const location = { bundleId, offsetBytes: bundleId === 0 ? 0 : offsetBytes };
+    const stored = await all(store.through(cutter.through(pieces(bytes, chunkBytes)), cutter, location));
     const result = store.result();
     if (result === null) {
       if (stored.length > 0) throw new Error("bytes without a map");
       return null;
     }
     const path = `backup/demo/${label}/${bundleId === 0 ? `${FILE_NAME}.pgbi` : `bundle/${bundleId}`}`;
-    await this.repo.storage.put(path, concatBytes([new Uint8Array(place.offsetBytes).fill(7), stored, Buffer.from("other files")]));
+    await this.repo.storage.put(path, concatBytes([new Uint8Array(location.offsetBytes).fill(7), stored, Buffer.from("other files")]));
     this.#prior = result.map;
     this.#source = {
       ...settings,
       name: FILE_NAME,
       references: [...this.labels],
-      extentOffsetBytes: place.offsetBytes,
+      extentOffsetBytes: location.offsetBytes,
       mapPath: path,
-      mapOffsetBytes: place.offsetBytes + result.sizeRepoBytes - result.mapSizeBytes,
+      mapOffsetBytes: location.offsetBytes + result.sizeRepoBytes - result.mapSizeBytes,
       mapSizeBytes: result.mapSizeBytes,
       compressType: settings.compress.type,
       cipherPass,

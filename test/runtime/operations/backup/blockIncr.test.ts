@@ -184,12 +184,12 @@ describe("a cutter", () => {
     const cutter = new BlockCutter(SETTINGS, hash);
     const packed = [...cutter.add(bytes), ...cutter.end()];
     const stored = [
-      { cipherPass: null, place: { bundleId: 0, offsetBytes: 0 } },
-      { cipherPass: "one", place: { bundleId: 4, offsetBytes: 12 } },
-    ].map(({ cipherPass, place }) => {
+      { cipherPass: null, location: { bundleId: 0, offsetBytes: 0 } },
+      { cipherPass: "one", location: { bundleId: 4, offsetBytes: 12 } },
+    ].map(({ cipherPass, location }) => {
       const store = new BlockStore({ reference: 0, cipherPass, prior: null }, testRandom());
       const sizes = packed.map((each) => store.add(each).length);
-      return { sizes, map: [...store.end(cutter, place)], result: store.result() };
+      return { sizes, map: [...store.end(cutter, location)], result: store.result() };
     });
     expect(stored[0]?.result?.map.blocks[8]?.superBlock.offsetBytes).toBe((stored[0]?.sizes[0] ?? 0) + (stored[0]?.sizes[1] ?? 0));
     expect(stored[1]?.result?.map.blocks[0]?.superBlock).toMatchObject({ bundleId: 4, offsetBytes: 12 });

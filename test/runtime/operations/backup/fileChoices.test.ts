@@ -105,7 +105,7 @@ describe("times are not trusted", () => {
   });
 
   it("between servers", () => {
-    const told = `file times may come from another server than those of the ${LABEL} backup`;
+    const reported = `file times may come from another server than those of the ${LABEL} backup`;
     const since = (times: DeltaInput["times"], backupStandby: boolean): string | null => {
       const before = prior([]);
       return findDeltaReason({
@@ -115,9 +115,9 @@ describe("times are not trusted", () => {
         times,
       });
     };
-    expect(since("standby alone", true)).toBe(told);
-    expect(since("primary", true)).toBe(told);
-    expect(since("primary with standby", false)).toBe(told);
+    expect(since("standby alone", true)).toBe(reported);
+    expect(since("primary", true)).toBe(reported);
+    expect(since("primary with standby", false)).toBe(reported);
     expect(since("primary with standby", true)).toBeNull();
   });
 

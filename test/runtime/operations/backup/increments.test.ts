@@ -128,9 +128,9 @@ describe("an increment", () => {
     expect(warnings()).toContain("repo2: no prior backup exists, incr backup has been changed to full");
     expect(rowOf(manifests[0], "base/5/large")).toHaveProperty("reference");
     expect(rowOf(manifests[1], "base/5/large")).not.toHaveProperty("reference");
-    const later = await run("diff");
-    expect(later.manifests.map((manifest) => manifest.label.slice(-1))).toEqual(["D", "D"]);
-    expect(later.manifests[0]?.label).not.toBe(later.manifests[1]?.label);
+    const next = await run("diff");
+    expect(next.manifests.map((manifest) => manifest.label.slice(-1))).toEqual(["D", "D"]);
+    expect(next.manifests[0]?.label).not.toBe(next.manifests[1]?.label);
     await requireWhole(...repos);
   });
 
@@ -235,13 +235,13 @@ describe("block increments", () => {
     expect(other?.sizeRepoBytes).toBeGreaterThan(300_000);
     touch(2 * MIB);
     utimesSync(large, nowS - 800, nowS - 800);
-    const later = await run("incr", {}, {}, both);
-    for (const manifest of later.manifests) expect(rowOf(manifest, "base/5/large")?.sizeRepoBytes).toBeLessThan(30_000);
+    const next = await run("incr", {}, {}, both);
+    for (const manifest of next.manifests) expect(rowOf(manifest, "base/5/large")?.sizeRepoBytes).toBeLessThan(30_000);
     // Touched, but no block differs: nothing is stored.
     utimesSync(large, nowS - 700, nowS - 700);
     const same = await run("incr", {}, {}, both);
     for (const [index, manifest] of same.manifests.entries()) {
-      expect(rowOf(manifest, "base/5/large")).toMatchObject({ reference: later.manifests[index]?.label, modifiedAtS: nowS - 700 });
+      expect(rowOf(manifest, "base/5/large")).toMatchObject({ reference: next.manifests[index]?.label, modifiedAtS: nowS - 700 });
     }
     await requireWhole(...both);
   });

@@ -47,7 +47,7 @@ async function expectWhole(): Promise<void> {
   ).toEqual([]);
 }
 
-const later = (): TestContext => testContext({ startedAtMs: ctx.clock.nowMs() + 60_000, seed: 7 });
+const next = (): TestContext => testContext({ startedAtMs: ctx.clock.nowMs() + 60_000, seed: 7 });
 const errorOf = async (run: Promise<BackupOutcome>): Promise<unknown> =>
   run.then(
     (outcome) => outcome.results,
@@ -60,7 +60,7 @@ describe("a backup beside another writer", () => {
     writeFileSync(join(data, "base/5/16384"), "changed");
     ctx.clock.advance(60_000);
     const otherHost = async (): Promise<void> => {
-      const other = later();
+      const other = next();
       await runBackup([repo], data, other);
       await expireRepository(repo, { full: 1, fullType: "count", archiveType: "full" }, REQUEST, testLease(), other);
     };

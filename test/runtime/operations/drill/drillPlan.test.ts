@@ -77,8 +77,8 @@ describe("which backup", () => {
   });
 
   test("is ordered by end times, not by labels", () => {
-    const late = backupEntry("20261031-020000F", { stoppedAtS: (backups[2] as BackupInfoEntry).stoppedAtS + 1 });
-    expect(picked({ backups: [late, ...backups] })).toBe("20261031-020000F default");
+    const overdue = backupEntry("20261031-020000F", { stoppedAtS: (backups[2] as BackupInfoEntry).stoppedAtS + 1 });
+    expect(picked({ backups: [overdue, ...backups] })).toBe("20261031-020000F default");
   });
 
   test("for a point in time: it lies after the chosen backup and before the newest segment", () => {

@@ -43,7 +43,7 @@ describe("the history of drills", () => {
   test("an unreadable or read-only repository is reported, and the others have it", async () => {
     const log: string[] = [];
     const ctx = testContext();
-    const told = { ...ctx, log: { ...ctx.log, warn: (text: string) => void log.push(text) } };
+    const reported = { ...ctx, log: { ...ctx.log, warn: (text: string) => void log.push(text) } };
     class Closed extends MemoryStorage {
       override async put(): Promise<void> {
         throw new Error("the key may only read");
@@ -51,7 +51,7 @@ describe("the history of drills", () => {
     }
     const repos = [repository(1), repository(2, { storage: new Closed({ name: "closed" }) })];
     const spool = temporaryFolder();
-    await saveDrill(repos, spool, record(ID(1)), told);
+    await saveDrill(repos, spool, record(ID(1)), reported);
     expect(log).toEqual([expect.stringContaining("repo2: the drill could not be recorded")]);
     expect(await loadDrillHistory(repos, ctx)).toHaveLength(1);
   });

@@ -12,7 +12,7 @@ import { repository, temporaryFolder, walName } from "../../repository/support";
 const HOUR_MS = 60 * 60 * 1000;
 const LABEL = "20260101-000000F";
 /** Where a repository's writers are killed. */
-const PLACES = [
+const PATHS = [
   "archive/demo/archive.info",
   "archive/demo/15-1/00000002.history",
   `archive/demo/15-1/${walName(2).slice(0, 16)}/${walName(2)}-${"a".repeat(40)}.gz`,
@@ -37,9 +37,9 @@ test("expire removes leftovers of killed writers after a day, and nothing that m
     utimesSync(join(root, path), atS, atS);
     return path;
   };
-  const old = PLACES.map((place) => leave(temporaryName(place, random), 25 * HOUR_MS));
-  const ofStock = PLACES.map((place) => leave(`${place}.pgbackrest.tmp`, 25 * HOUR_MS));
-  const fresh = PLACES.map((place) => leave(temporaryName(place, random), 23 * HOUR_MS));
+  const old = PATHS.map((path) => leave(temporaryName(path, random), 25 * HOUR_MS));
+  const ofStock = PATHS.map((path) => leave(`${path}.pgbackrest.tmp`, 25 * HOUR_MS));
+  const fresh = PATHS.map((path) => leave(temporaryName(path, random), 23 * HOUR_MS));
   const alike = [
     leave(`archive/demo/15-1/${walName(2).slice(0, 16)}/notes.tmp`, 25 * HOUR_MS),
     leave(`backup/demo/${LABEL}/pg_data/x.pgbackrest.tmp`, 25 * HOUR_MS),
@@ -51,8 +51,8 @@ test("expire removes leftovers of killed writers after a day, and nothing that m
 
   const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
   await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, testLease(), ctx);
-  expect(there([...old, ...ofStock])).toHaveLength(2 * PLACES.length);
-  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PLACES.length + 1);
+  expect(there([...old, ...ofStock])).toHaveLength(2 * PATHS.length);
+  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PATHS.length + 1);
   await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, testLease(), ctx);
   expect(there([...old, ...ofStock])).toEqual([]);
   expect(readdirSync(join(root, "backup/demo"))).not.toContain(basename(link));

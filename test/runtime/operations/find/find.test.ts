@@ -150,21 +150,21 @@ describe("WAL after the archive's end", () => {
     await stream(repos[0], walName(5), story.segment(5), 0, 100);
     // It ends within the first record of 704.
     await stream(repos[0], walName(5), story.segment(5), 100, seen + 20);
-    const found = await look();
-    expect(xids(found)).toEqual([
+    const result = await look();
+    expect(xids(result)).toEqual([
       [700, "archive"],
       [701, "archive"],
       [702, "stream"],
       [703, "stream"],
     ]);
-    expect(found.unknown).toEqual([]);
-    expect(found.toLsn).toBe(BigInt(5 * WAL_SIZE_BYTES + seen));
-    const text = findText(found);
+    expect(result.unknown).toEqual([]);
+    expect(result.toLsn).toBe(BigInt(5 * WAL_SIZE_BYTES + seen));
+    const text = findText(result);
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(streamed\)$/gm)).toHaveLength(2);
     expect(text).toContain("NOTE: pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot.\n");
     expect(text).toContain("NOTE: the server's pg_wal is not on this machine: later commits than 0/50");
-    expect(findText(found, "cluster")).not.toContain("--target");
-    expect((findJson(found) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
+    expect(findText(result, "cluster")).not.toContain("--target");
+    expect((findJson(result) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
   });
 
   it("a damaged chunk comes from another repository, a later session's before an earlier one's", async () => {
@@ -176,8 +176,8 @@ describe("WAL after the archive's end", () => {
     await stream(repos[1], walName(5), story.segment(5), 0, end, "000000000100");
     for await (const { path } of repos[0].storage.list("pgbackstop/demo/stream", { recursive: true }))
       if (path.includes(`${walName(4)}-`)) await repos[0].storage.put(path, Buffer.from("damaged"));
-    const found = await look();
-    expect(xids(found).slice(2)).toEqual([
+    const result = await look();
+    expect(xids(result).slice(2)).toEqual([
       [702, "stream"],
       [703, "stream"],
     ]);
@@ -200,23 +200,23 @@ describe("WAL after the archive's end", () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 64, 4096);
     await stream(repos[0], walName(5), story.segment(5), 0, offset(story.wal.lsn));
-    const found = await look();
-    expect(xids(found)).toEqual([
+    const result = await look();
+    expect(xids(result)).toEqual([
       [700, "archive"],
       [701, "archive"],
       [703, "stream"],
     ]);
-    expect(found.unknown).toMatchObject([{ fromSegment: walName(4), toSegment: walName(4), reason: "missing" }]);
-    expect(found.transactions.map(({ isCut }) => isCut)).toEqual([false, false, true]);
+    expect(result.unknown).toMatchObject([{ fromSegment: walName(4), toSegment: walName(4), reason: "missing" }]);
+    expect(result.transactions.map(({ isCut }) => isCut)).toEqual([false, false, true]);
   });
 
   it("a partly streamed segment is unknown from its end when a later one exists", async () => {
     const story = await lostHost();
     await stream(repos[0], walName(4), story.segment(4), 0, 48);
     await stream(repos[0], walName(5), story.segment(5), 0, offset(story.wal.lsn), "0000000000ff");
-    const found = await look();
-    expect(xids(found).slice(2)).toEqual([[703, "stream"]]);
-    expect(found.unknown).toMatchObject([
+    const result = await look();
+    expect(xids(result).slice(2)).toEqual([[703, "stream"]]);
+    expect(result.unknown).toMatchObject([
       { fromSegment: walName(4), toSegment: walName(4), reason: expect.stringMatching(/^there is no record at|checksum|ends/) },
     ]);
   });
@@ -226,12 +226,12 @@ describe("WAL after the archive's end", () => {
     mkdirSync(walDirectory);
     for (const no of [4, 5]) writeFileSync(join(walDirectory, walName(no)), story.segment(no));
     await stream(repos[0], walName(4), story.segment(4), 0, 100);
-    const found = await look();
-    expect(xids(found).slice(2)).toEqual([
+    const result = await look();
+    expect(xids(result).slice(2)).toEqual([
       [702, "pg_wal"],
       [703, "pg_wal"],
     ]);
-    const text = findText(found);
+    const text = findText(result);
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(not archived yet\)$/gm)).toHaveLength(2);
     expect(text.match(/pgbackstop check archives it now/g)).toHaveLength(1);
     expect(text).not.toContain("the server's pg_wal");
@@ -248,8 +248,8 @@ describe("WAL after the archive's end", () => {
     const next = { name: walName(4), lsn: BigInt(4 * WAL_SIZE_BYTES), copies: [] };
     expect(await wal.look(next)).toBeNull();
     await archive(story, [4], 1, [repos[1]]);
-    const late = await wal.look(next);
-    expect(late === null ? null : (await wal.read(late)).problem).toBeNull();
+    const archived = await wal.look(next);
+    expect(archived === null ? null : (await wal.read(archived)).problem).toBeNull();
   });
 });
 
@@ -287,44 +287,44 @@ describe("timelines", () => {
   const promoted = async (timeline: number, text: string): Promise<void> => {
     for (const repo of repos) await store(repo, [`${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`, Buffer.from(text)]);
   };
-  const told = ({ transactions }: SearchResult): unknown[] =>
+  const reported = ({ transactions }: SearchResult): unknown[] =>
     transactions.map(({ atUs, targets, xid }) => [xid, Number((atUs - FROM_US) / SECOND_US), targets[0]?.set]);
 
   it("the latest is followed through its history, and a backup of an earlier one leads to it", async () => {
-    const found = await look();
-    expect(found.timeline).toBe(2);
+    const result = await look();
+    expect(result.timeline).toBe(2);
     // The later backup is on the part of timeline 1 that timeline 2 left.
-    expect(told(found)).toEqual([
+    expect(reported(result)).toEqual([
       [700, 10, "20260101-000000F"],
       [701, 20, "20260101-000000F"],
       [702, 35, "20260101-000000F"],
       [710, 45, "20260101-000000F"],
     ]);
-    expect(found.transactions.every(({ targets }) => targets[0]?.args.every((arg) => !arg.startsWith("--target-timeline")))).toBe(true);
-    expect(found.unknown).toEqual([]);
+    expect(result.transactions.every(({ targets }) => targets[0]?.args.every((arg) => !arg.startsWith("--target-timeline")))).toBe(true);
+    expect(result.unknown).toEqual([]);
   });
 
   it("the user can name another one, and the recovery follows it", async () => {
-    const found = await look({ timeline: 1 });
-    expect(told(found)).toEqual([
+    const result = await look({ timeline: 1 });
+    expect(reported(result)).toEqual([
       [700, 10, "20260101-000000F"],
       [701, 20, "20260101-000000F"],
       [702, 30, "20260102-000000F"],
       [703, 40, "20260102-000000F"],
     ]);
-    expect(found.transactions[3]?.targets[0]?.args).toContain("--target-timeline=1");
-    expect(findText(found)).toContain("read WAL of timeline 1 from 0/200000 to 0/500000");
+    expect(result.transactions[3]?.targets[0]?.args).toContain("--target-timeline=1");
+    expect(findText(result)).toContain("read WAL of timeline 1 from 0/200000 to 0/500000");
   });
 
   it("a third one follows from the second, also if the newest has only a history", async () => {
     const second = branch.wal.lsn;
     await promoted(3, `1\t${formatLsn(switchLsn)}\tx\n2\t${formatLsn(second)}\ty\n`);
-    const found = await look();
-    expect(found.timeline).toBe(3);
-    expect(told(found).map((each) => (each as unknown[])[0])).toEqual([700, 701, 702, 710]);
-    const late = new Story(5, 3);
-    late.incident(720, 60);
-    await stream(repos[1], walName(5, 3), late.segment(5), 0, offset(late.wal.lsn));
+    const result = await look();
+    expect(result.timeline).toBe(3);
+    expect(reported(result).map((each) => (each as unknown[])[0])).toEqual([700, 701, 702, 710]);
+    const archived = new Story(5, 3);
+    archived.incident(720, 60);
+    await stream(repos[1], walName(5, 3), archived.segment(5), 0, offset(archived.wal.lsn));
     // WAL of timelines off the path is ignored.
     await stream(repos[0], walName(5, 1), main.segment(4), 0, 4096);
     await stream(repos[0], walName(7, 1), main.segment(4), 0, 4096);
@@ -335,12 +335,12 @@ describe("timelines", () => {
 
   it("without its history only the timeline itself is read, which is reported", async () => {
     await archive(branch, [4], 4);
-    const found = await look({ timeline: 4 });
-    expect(found.timeline).toBe(4);
-    expect(told(found).map((each) => (each as unknown[])[0])).toEqual([710]);
+    const result = await look({ timeline: 4 });
+    expect(result.timeline).toBe(4);
+    expect(reported(result).map((each) => (each as unknown[])[0])).toEqual([710]);
     expect(ctx.lines.map(({ text }) => text)).toContain("00000004.history does not exist: WAL before timeline 4 is not read");
-    expect(findText(found)).toContain("NOTE: no repository has a backup on timeline 4 or its ancestors, so recovery is impossible");
-    expect(findText(found)).toContain("no backup ended before it: it cannot be undone by recovery");
+    expect(findText(result)).toContain("NOTE: no repository has a backup on timeline 4 or its ancestors, so recovery is impossible");
+    expect(findText(result)).toContain("no backup ended before it: it cannot be undone by recovery");
     await expect(look({ timeline: 9 })).rejects.toMatchObject({ kind: "fileMissing" });
   });
 });
@@ -357,18 +357,18 @@ describe("transactions that began before the WAL that is read", () => {
     story.commit(702, 30, [701]);
     story.next();
     await archive(story, [2, 3, 4]);
-    const found = await look();
-    expect(found.transactions.map(({ isCut, markers, xid }) => [xid, isCut, markers[0]?.rows])).toEqual([
+    const result = await look();
+    expect(result.transactions.map(({ isCut, markers, xid }) => [xid, isCut, markers[0]?.rows])).toEqual([
       [695, true, 2],
       [700, false, 3],
       [702, false, 1],
     ]);
-    expect(found.cut).toBe(1);
-    const text = findText(found);
+    expect(result.cut).toBe(1);
+    const text = findText(result);
     expect(text).toContain("    delete at least 2 rows of relation 5: 5/16400");
     expect(text).toContain("    delete 3 rows of relation 5: 5/16400");
     expect(text).toContain("NOTE: 1 transactions began before the searched WAL, or may have: their earlier rows are not counted");
-    expect(findJson(found)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
+    expect(findJson(result)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
   });
 
   it("are marked after a missing span too, until WAL shows the running ones", async () => {
@@ -383,9 +383,9 @@ describe("transactions that began before the WAL that is read", () => {
     story.commit(703, 40);
     story.next();
     await archive(story, [2, 4]);
-    const found = await look();
-    expect(found.unknown).toMatchObject([{ fromSegment: walName(3), toSegment: walName(3) }]);
-    expect(found.transactions.map(({ isCut, xid }) => [xid, isCut])).toEqual([
+    const result = await look();
+    expect(result.unknown).toMatchObject([{ fromSegment: walName(3), toSegment: walName(3) }]);
+    expect(result.transactions.map(({ isCut, xid }) => [xid, isCut])).toEqual([
       [700, false],
       [701, true],
       [705, false],
@@ -400,8 +400,8 @@ describe("transactions that began before the WAL that is read", () => {
     story.incident(4_294_967_295, 30);
     story.next();
     await archive(story, [2]);
-    const found = await look();
-    expect(found.transactions.map(({ isCut, xid }) => [xid, isCut])).toEqual([
+    const result = await look();
+    expect(result.transactions.map(({ isCut, xid }) => [xid, isCut])).toEqual([
       [4_294_967_290, true],
       [5, false],
       [4_294_967_295, true],
@@ -415,9 +415,9 @@ describe("unknowns", () => {
     story.incident(700, 10);
     story.next();
     await archive(story, [2]);
-    const found = await look({ table: "public.orders" });
-    expect(found.transactions).toEqual([]);
-    expect(findText(found)).toContain(
+    const result = await look({ table: "public.orders" });
+    expect(result.transactions).toEqual([]);
+    expect(findText(result)).toContain(
       "NOTE: 1 transactions changed objects with unknown names, which --table and --database cannot match: unable to read names from production: nobody answers",
     );
   });
@@ -429,11 +429,11 @@ describe("unknowns", () => {
     story.next().running(702).incident(702, 20);
     story.next();
     await archive(story, [2, 3]);
-    const found = await look();
-    expect(xids(found)).toEqual([
+    const result = await look();
+    expect(xids(result)).toEqual([
       [700, "archive"],
       [702, "archive"],
     ]);
-    expect(found.unknown).toMatchObject([{ fromSegment: walName(2), reason: "unable to parse the record that ends transaction 701" }]);
+    expect(result.unknown).toMatchObject([{ fromSegment: walName(2), reason: "unable to parse the record that ends transaction 701" }]);
   });
 });

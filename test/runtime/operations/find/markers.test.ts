@@ -40,7 +40,7 @@ function activity(more: Partial<Activity> = {}, relations: readonly Partial<Clas
   };
 }
 
-function told(from: Activity, dropped: readonly number[] = [], names: Names = NAMES): string[] {
+function reported(from: Activity, dropped: readonly number[] = [], names: Names = NAMES): string[] {
   const files = dropped.map((relation) => ({ tablespace: 1663, database: DATABASE, relation }));
   return markersOf(from, { dropped: files }, names).map(
     ({ isResolved, kind, name, object, rows }) => `${kind} ${object} ${name}${rows === null ? "" : ` ${rows}`}${isResolved ? "" : " ?"}`,
@@ -54,45 +54,45 @@ function counted(relation: number, deletes: number, updates: number): Activity["
 
 describe("what a transaction destroyed", () => {
   it("a relation that left pg_class was dropped, once, by its kind", () => {
-    expect(told(activity({}, [{ old: row({}) }]), [16400])).toEqual(["drop table public.orders"]);
+    expect(reported(activity({}, [{ old: row({}) }]), [16400])).toEqual(["drop table public.orders"]);
     for (const [kind, object] of [
       ["p", "table"],
       ["m", "materialized view"],
       ["f", "foreign table"],
       ["v", "view"],
     ] as const)
-      expect(told(activity({}, [{ old: row({ kind, file: 0 }) }]))).toEqual([`drop ${object} public.orders`]);
+      expect(reported(activity({}, [{ old: row({ kind, file: 0 }) }]))).toEqual([`drop ${object} public.orders`]);
     // Indexes, TOAST, sequences and composite types are dropped with a table.
-    for (const kind of ["i", "I", "t", "S", "c"]) expect(told(activity({}, [{ old: row({ kind }) }]), [16400])).toEqual([]);
-    expect(told(activity({}, [{ old: row({ schema: 999 }) }]))).toEqual(["drop table 999.orders"]);
+    for (const kind of ["i", "I", "t", "S", "c"]) expect(reported(activity({}, [{ old: row({ kind }) }]), [16400])).toEqual([]);
+    expect(reported(activity({}, [{ old: row({ schema: 999 }) }]))).toEqual(["drop table 999.orders"]);
   });
 
   it("objects created and dropped in one transaction, and temporary tables, are no incidents", () => {
-    expect(told(activity({}, [{ old: row({}), isNew: true }]), [16400])).toEqual([]);
-    expect(told(activity({}, [{ old: row({ isTemporary: true }) }]), [16400])).toEqual([]);
-    expect(told(activity(), [16500])).toEqual([]);
+    expect(reported(activity({}, [{ old: row({}), isNew: true }]), [16400])).toEqual([]);
+    expect(reported(activity({}, [{ old: row({ isTemporary: true }) }]), [16400])).toEqual([]);
+    expect(reported(activity(), [16500])).toEqual([]);
   });
 
   it("a new file alone is a truncation", () => {
-    expect(told(activity({}, [{ old: row({}), new: row({ file: 16401 }) }]), [16400])).toEqual(["truncate table public.orders"]);
-    expect(told(activity({}, [{ old: row({}), new: row({ name: "renamed" }) }]))).toEqual([]);
-    expect(told(activity({}, [{ old: row({ kind: "v", file: 0 }), new: row({ kind: "v", file: 0 }) }]))).toEqual([]);
+    expect(reported(activity({}, [{ old: row({}), new: row({ file: 16401 }) }]), [16400])).toEqual(["truncate table public.orders"]);
+    expect(reported(activity({}, [{ old: row({}), new: row({ name: "renamed" }) }]))).toEqual([]);
+    expect(reported(activity({}, [{ old: row({ kind: "v", file: 0 }), new: row({ kind: "v", file: 0 }) }]))).toEqual([]);
   });
 
   it("a table that is rewritten or moves to another tablespace keeps its rows", () => {
     const moved = [{ old: row({}), new: row({ file: 16401 }) }];
-    expect(told(activity({ copied: new Set(["5/16401"]) }, moved), [16400])).toEqual([]);
+    expect(reported(activity({ copied: new Set(["5/16401"]) }, moved), [16400])).toEqual([]);
     const rewritten = row({ name: "pg_temp_16390", oid: 16410, file: 16401 });
     expect(
-      told(activity({}, [...moved, { old: null, new: null, row: rewritten, isNew: true, files: new Set(["5/16401", "5/16400"]) }]), [16400]),
+      reported(activity({}, [...moved, { old: null, new: null, row: rewritten, isNew: true, files: new Set(["5/16401", "5/16400"]) }]), [16400]),
     ).toEqual([]);
-    expect(told(activity({ remapped: new Set(["5/16499"]) }), [16499])).toEqual([]);
+    expect(reported(activity({ remapped: new Set(["5/16499"]) }), [16499])).toEqual([]);
   });
 
   it("a removed file without an explanation is reported by its number, or its name", () => {
-    expect(told(activity(), [16400, 16777])).toEqual(["truncate table public.orders", "truncate relation 5/16777 ?"]);
-    expect(told(activity({ unknownDrops: 1 }), [16777], NO_NAMES)).toEqual(["drop relation 5/16777 ?"]);
-    expect(told(activity(), [1259, 2619])).toEqual([]);
+    expect(reported(activity(), [16400, 16777])).toEqual(["truncate table public.orders", "truncate relation 5/16777 ?"]);
+    expect(reported(activity({ unknownDrops: 1 }), [16777], NO_NAMES)).toEqual(["drop relation 5/16777 ?"]);
+    expect(reported(activity(), [1259, 2619])).toEqual([]);
   });
 
   it("schemas and databases", () => {
@@ -100,19 +100,19 @@ describe("what a transaction destroyed", () => {
       { database: DATABASE, row: { oid: 16384, name: "app" } },
       { database: DATABASE, row: null },
     ];
-    expect(told(activity({ schemas }))).toEqual(["drop schema app", "drop schema 5/schema ?"]);
-    expect(told(activity({ removedDatabases: [{ oid: 5, lsn: 1n }], databases: [{ oid: 5, row: null }] }))).toEqual(["drop database shop"]);
-    expect(told(activity({ databases: [{ oid: 6, row: { oid: 6, name: "old" } }] }))).toEqual(["drop database old"]);
-    expect(told(activity({ removedDatabases: [{ oid: 7, lsn: 1n }] }))).toEqual(["drop database 7 ?"]);
+    expect(reported(activity({ schemas }))).toEqual(["drop schema app", "drop schema 5/schema ?"]);
+    expect(reported(activity({ removedDatabases: [{ oid: 5, lsn: 1n }], databases: [{ oid: 5, row: null }] }))).toEqual(["drop database shop"]);
+    expect(reported(activity({ databases: [{ oid: 6, row: { oid: 6, name: "old" } }] }))).toEqual(["drop database old"]);
+    expect(reported(activity({ removedDatabases: [{ oid: 7, lsn: 1n }] }))).toEqual(["drop database 7 ?"]);
   });
 
   it("rows are counted by table; those of catalogs and TOAST are not", () => {
-    expect(told(activity({ rows: counted(16400, 12, 3) }))).toEqual(["delete table public.orders 12", "update table public.orders 3"]);
-    expect(told(activity({ rows: counted(16999, 1, 0) }))).toEqual(["delete relation 5/16999 1 ?"]);
-    expect(told(activity({ rows: counted(1259, 9, 9) }))).toEqual([]);
-    expect(told(activity({ rows: counted(16400, 0, 0) }))).toEqual([]);
+    expect(reported(activity({ rows: counted(16400, 12, 3) }))).toEqual(["delete table public.orders 12", "update table public.orders 3"]);
+    expect(reported(activity({ rows: counted(16999, 1, 0) }))).toEqual(["delete relation 5/16999 1 ?"]);
+    expect(reported(activity({ rows: counted(1259, 9, 9) }))).toEqual([]);
+    expect(reported(activity({ rows: counted(16400, 0, 0) }))).toEqual([]);
     for (const schema of [11, 99])
-      expect(told(activity({ rows: counted(16400, 9, 0) }), [], { ...NAMES, relation: () => row({ schema }) })).toEqual([]);
+      expect(reported(activity({ rows: counted(16400, 9, 0) }), [], { ...NAMES, relation: () => row({ schema }) })).toEqual([]);
   });
 
   it("a removed object weighs more than any rows, and a deletion more than an update", () => {

@@ -98,9 +98,9 @@ it("reads what a recovery gets, which is all that fits together", async () => {
       const segment = { name: NAME, lsn: lsnOfSegment(NAME, WAL_SIZE_BYTES), copies: [] };
       const read = await (await StreamedWal.open(archive, ctx)).read(segment);
       const destination = join(folder, `RECOVERYXLOG-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`);
-      const wish = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+      const request = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
       const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
-      const isThere = await getLast(repos, wish, recovery, async () => false, ctx);
+      const isThere = await getLast(repos, request, recovery, async () => false, ctx);
 
       const known = expected(all, others);
       const whole = Buffer.concat([known, Buffer.alloc(WAL_SIZE_BYTES - known.length)]);

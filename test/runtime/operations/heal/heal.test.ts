@@ -323,19 +323,19 @@ describe("heal", () => {
 });
 
 describe("missing WAL of an earlier cluster", () => {
-  const later = { version: "16", systemId: 99n };
+  const next = { version: "16", systemId: 99n };
 
   it("is kept apart from the same names of the current one, and copied from the other repository's former archive", async () => {
     await store(repos[0], 1);
     missingWal.add(2, walName(1), CLUSTER);
-    missingWal.add(2, walName(1), later);
+    missingWal.add(2, walName(1), next);
     expect(missingWal.list(2)).toEqual([walName(1), walName(1)]);
-    expect(missingWal.list(2, later)).toEqual([walName(1)]);
+    expect(missingWal.list(2, next)).toEqual([walName(1)]);
     // The current cluster is the repositories' own: its missing WAL is copied, the other one's is reported.
     const [, answer] = await run();
     expect(answer).toMatchObject({ ok: false, error: { kind: "archiveMismatch" } });
     expect(missingWal.list(2)).toEqual([walName(1)]);
-    expect(missingWal.clusters(2)).toEqual(expect.arrayContaining([later]));
+    expect(missingWal.clusters(2)).toEqual(expect.arrayContaining([next]));
     expect(await readable(repos[1])).toEqual([walName(1)]);
   });
 });

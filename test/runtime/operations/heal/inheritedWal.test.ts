@@ -50,15 +50,15 @@ function promote(...names: readonly string[]): Promise<void> {
   return ctx.clock.until(recordInherited(HISTORY, { repos, missingWal, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES }, ctx));
 }
 
-const owed = (repoIndex: number): string[] => missingWal.list(repoIndex, CLUSTER);
+const missing = (repoIndex: number): string[] => missingWal.list(repoIndex, CLUSTER);
 
 describe("what a promoted server inherits", () => {
   it("is recorded as missing if a repository lacks it and a backup needs it, on every earlier timeline", async () => {
     for (const repo of repos) await store(repo, 3, 4);
     await store(repos[1] as Repository, 5);
     await promote(walName(2), walName(3), walName(4), walName(5), walName(6, 2), walName(7, 2), walName(8, 2), walName(9, 3));
-    expect(owed(1)).toEqual([walName(5), walName(6, 2), walName(7, 2), walName(8, 2)]);
-    expect(owed(2)).toEqual([walName(6, 2), walName(7, 2), walName(8, 2)]);
+    expect(missing(1)).toEqual([walName(5), walName(6, 2), walName(7, 2), walName(8, 2)]);
+    expect(missing(2)).toEqual([walName(6, 2), walName(7, 2), walName(8, 2)]);
     expect(ctx.lines.filter(({ level }) => level === "info").map(({ text }) => text)).toContain(
       "repo1 lacks 4 WAL file(s) that this server received before its promotion; this server copies them",
     );
@@ -66,15 +66,15 @@ describe("what a promoted server inherits", () => {
 
   it("excludes the segment with the switch point and all later ones", async () => {
     await promote(walName(6), walName(7), walName(9, 2), walName(9, 3));
-    expect([...owed(1), ...owed(2)]).toEqual([]);
+    expect([...missing(1), ...missing(2)]).toEqual([]);
   });
 
   it("counts as missing completely in a repository that does not answer, and never in one without backups", async () => {
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await saveBackupInfo(repos[1] as Repository, { ...(await loadBackupInfo(repos[1] as Repository)), backups: [] }, ctx);
     await promote(walName(2), walName(5));
-    expect(owed(1)).toEqual([walName(2), walName(5)]);
-    expect(owed(2)).toEqual([]);
+    expect(missing(1)).toEqual([walName(2), walName(5)]);
+    expect(missing(2)).toEqual([]);
   });
 
   it("does not wait for a hanging repository", async () => {
@@ -82,8 +82,8 @@ describe("what a promoted server inherits", () => {
     storages[0]?.plan("read", { kind: "hang", signal: end.signal });
     await store(repos[1] as Repository, 5);
     await promote(walName(5));
-    expect(owed(1)).toEqual([walName(5)]);
-    expect(owed(2)).toEqual([]);
+    expect(missing(1)).toEqual([walName(5)]);
+    expect(missing(2)).toEqual([]);
     end.abort();
   });
 });
@@ -110,17 +110,17 @@ describe("a command without a later worker", () => {
     await settle();
     expect(await stored(0)).toEqual([walName(3), walName(4), walName(5)]);
     expect(await stored(1)).toEqual([walName(3), walName(4), walName(5)]);
-    expect([...owed(1), ...owed(2)]).toEqual([]);
+    expect([...missing(1), ...missing(2)]).toEqual([]);
   });
 
   it("leaves files that it may not write, or that one repository refuses, to others, and says so", async () => {
     await promote();
     write(4);
     await settle(false);
-    expect([owed(1), owed(2), await stored(1)]).toEqual([[walName(4)], [walName(4)], []]);
+    expect([missing(1), missing(2), await stored(1)]).toEqual([[walName(4)], [walName(4)], []]);
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await settle();
-    expect([owed(1), owed(2)]).toEqual([[walName(4)], []]);
+    expect([missing(1), missing(2)]).toEqual([[walName(4)], []]);
     expect(await stored(1)).toEqual([walName(4)]);
     expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toContain(
       "repo1 still lacks 1 WAL file(s). Run pgbackstop heal before PostgreSQL removes them from pg_wal.",
@@ -133,7 +133,7 @@ describe("a command without a later worker", () => {
     write(4);
     for (let call = 0; call < 10; call++) storages[0]?.plan("read", { kind: "hang", signal: end.signal });
     await settle();
-    expect(owed(1)).toEqual([walName(4)]);
+    expect(missing(1)).toEqual([walName(4)]);
     expect(await stored(1)).toEqual([walName(4)]);
     end.abort();
   });

@@ -79,25 +79,25 @@ describe("info", () => {
 
   it("is stock 2.45's JSON for two repositories, except the restore lock that it does not know", async () => {
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
-    const found = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
+    const result = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
     // The golden backup.info is slightly newer: `annotate` had added a key.
-    expect(found.replace('"late":"yes",', "")).toBe(renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])));
+    expect(result.replace('"late":"yes",', "")).toBe(renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])));
   });
 
   it("is stock 2.60's text", async () => {
-    const found = infoText(await report([await golden("2.60", 4)]));
-    expect(found.startsWith("stanza: demo\n    status: ok\n    cipher: none\n\n    db (current)\n        wal archive min/max (18): ")).toBe(true);
-    expect(found.trimEnd().split("\n\n").slice(1)).toEqual(textOf(vectorText("v2.60/output/info.txt"), [4]));
+    const result = infoText(await report([await golden("2.60", 4)]));
+    expect(result.startsWith("stanza: demo\n    status: ok\n    cipher: none\n\n    db (current)\n        wal archive min/max (18): ")).toBe(true);
+    expect(result.trimEnd().split("\n\n").slice(1)).toEqual(textOf(vectorText("v2.60/output/info.txt"), [4]));
   });
 
   it("is stock 2.60's text and JSON of one backup with --set", async () => {
     const repo = await golden("2.45", 1);
     const label = "20261120-065325F_20261120-065552I";
     await repo.storage.put(`backup/demo/${label}/backup.manifest`, vectorBytes("v2.45/plain/incr.backup.manifest"));
-    const found = await report([repo], { set: label });
+    const result = await report([repo], { set: label });
     const zoned = vectorText("v2.45/output/info-set.txt").replace(/(\d\d:\d\d:\d\d)(?= \/|$)/gm, "$1+00");
-    expect(infoText(found)).toBe(zoned);
-    expect(renderJson([infoJson(found)]).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
+    expect(infoText(result)).toBe(zoned);
+    expect(renderJson([infoJson(result)]).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
   });
 
   it("shows the zone's offset", async () => {
@@ -141,31 +141,31 @@ describe("the state of a stanza", () => {
 
   it("is mixed when repositories differ, and each shows its own", async () => {
     const away = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unable to connect"));
-    const found = await report([await golden("2.45", 1), repository(2, { storage: away })]);
-    expect(found.status.code).toBe(4);
-    expect(found.repos.map((repo) => repo.status.code)).toEqual([0, 99]);
-    const text = infoText(found);
+    const result = await report([await golden("2.45", 1), repository(2, { storage: away })]);
+    expect(result.status.code).toBe(4);
+    expect(result.repos.map((repo) => repo.status.code)).toEqual([0, 99]);
+    const text = infoText(result);
     expect(text).toContain(
       "    status: mixed\n        repo1: ok\n        repo2: error (other)\n               [HostConnectError] unable to load info file",
     );
     expect(text).toContain("full backup: 20261120-065325F");
-    expect(renderJson(infoJson(found))).toContain('{"cipher":"none","key":2,"status":{"code":99,"message":"[HostConnectError]');
+    expect(renderJson(infoJson(result))).toContain('{"cipher":"none","key":2,"status":{"code":99,"message":"[HostConnectError]');
   });
 
   it("is a mismatch when they belong to different clusters", async () => {
     const other = repository(2);
     await stanzaCreate([other], OTHER_CONTROL, ctx);
-    const found = await report([await golden("2.45", 1), other]);
-    expect(found.status).toEqual({ code: 5, message: "database mismatch across repos" });
+    const result = await report([await golden("2.45", 1), other]);
+    expect(result.status).toEqual({ code: 5, message: "database mismatch across repos" });
   });
 
   it("shows a repository's missing WAL", async () => {
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
     missingWal.add(2, "000000010000000000000007", { version: "15", systemId: 1n });
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
-    const found = await collectInfo(repos, missingWal, OPTIONS, ctx);
-    expect(infoText(found)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
-    expect(renderJson(infoJson(found))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
+    const result = await collectInfo(repos, missingWal, OPTIONS, ctx);
+    expect(infoText(result)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
+    expect(renderJson(infoJson(result))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
   });
 
   it("ignores partial segments and histories in the range of WAL", async () => {

@@ -154,8 +154,8 @@ describe("the screen", () => {
     const text = await textOf();
     expect(text).toContain("    last drill     passed 6 days ago, open after 35 seconds\n    lost then      4 seconds (heartbeat), 7 days ago\n");
     expect(text.match(/last drill/g)).toHaveLength(1);
-    const { repos: told } = statusJson(await collectStatus(inputOf())) as { repos: { drill: object | null }[] };
-    expect(told.map((each) => each.drill)).toEqual([
+    const { repos: reported } = statusJson(await collectStatus(inputOf())) as { repos: { drill: object | null }[] };
+    expect(reported.map((each) => each.drill)).toEqual([
       {
         ended: NOW_S - 86_400 * 6,
         id: "20261119-064053Z-00000003",

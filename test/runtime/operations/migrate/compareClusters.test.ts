@@ -18,23 +18,23 @@ const contents = (tables: readonly TableSum[], sequence = "50 called", largeObje
   sequences: new Map([["public.goods_id_seq", sequence]]),
   largeObjects,
 });
-const told = (source: Contents, target: Contents): string[] =>
+const reported = (source: Contents, target: Contents): string[] =>
   compareContents("shop", source, target).differences.map(({ kind, name, text }) => `${kind} ${name}: ${text}`);
 
 test("a table differs by the number of its rows, or by their content; a materialized view was recomputed", () => {
-  expect(told(contents([table()]), contents([table()]))).toEqual([]);
-  expect(told(contents([table()]), contents([table({ rows: "49", sum: "1 1" })]))).toEqual([
+  expect(reported(contents([table()]), contents([table()]))).toEqual([]);
+  expect(reported(contents([table()]), contents([table({ rows: "49", sum: "1 1" })]))).toEqual([
     "table public.goods: 50 rows in the source, 49 in the target",
   ]);
-  expect(told(contents([table()]), contents([table({ rows: "49" })]))).toHaveLength(1);
-  expect(told(contents([table()]), contents([table({ sum: "1 3" })]))).toEqual(["table public.goods: 50 rows on both sides, but different ones"]);
+  expect(reported(contents([table()]), contents([table({ rows: "49" })]))).toHaveLength(1);
+  expect(reported(contents([table()]), contents([table({ sum: "1 3" })]))).toEqual(["table public.goods: 50 rows on both sides, but different ones"]);
   const { differences, notes } = compareContents("shop", contents([table({ isView: true })]), contents([table({ isView: true, sum: "1 3" })]));
   expect([differences, notes.map(({ kind }) => kind)]).toEqual([[], ["materialized view"]]);
 });
 
 test("a sequence differs by its value, and by whether that was used", () => {
   for (const value of ["49 called", "50 not called"])
-    expect(told(contents([]), contents([], value))).toEqual([
+    expect(reported(contents([]), contents([], value))).toEqual([
       `sequence value public.goods_id_seq: '50 called' in the source, '${value}' in the target`,
     ]);
 });
@@ -52,8 +52,8 @@ test("an object is missing, changed, or only in the target", () => {
     definition: hash,
     hash,
   });
-  const found = compareInventories("shop", [line("same"), line("other"), line("gone")], [line("more"), line("other", "b"), line("same")]);
-  expect(found.map(({ name, text }) => `${name}: ${text}`)).toEqual([
+  const result = compareInventories("shop", [line("same"), line("other"), line("gone")], [line("more"), line("other", "b"), line("same")]);
+  expect(result.map(({ name, text }) => `${name}: ${text}`)).toEqual([
     "other: 'a' in the source, 'b' in the target",
     "gone: missing in the target",
     "more: only in the target",

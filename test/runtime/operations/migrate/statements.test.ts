@@ -27,8 +27,8 @@ describe("statements of a migration", () => {
     ["15", { admin: false, inherit: null, set: null }, ""],
     ["16", { admin: false, inherit: null, set: null }, " WITH ADMIN FALSE"],
     ["17", { admin: true, inherit: false, set: true }, " WITH ADMIN TRUE, INHERIT FALSE, SET TRUE"],
-  ])("grant a membership in version %s's syntax", (version, options, words) => {
-    expect(grantMembership({ role: "r", member: "m", grantor: "postgres", ...options }, version)).toBe(`GRANT "r" TO "m"${words}`);
+  ])("grant a membership in version %s's syntax", (version, options, args) => {
+    expect(grantMembership({ role: "r", member: "m", grantor: "postgres", ...options }, version)).toBe(`GRANT "r" TO "m"${args}`);
   });
 
   test.each([

@@ -35,7 +35,7 @@ const directory = (path: string, isAccounts = true): string => {
   if (isAccounts) give(path);
   return path;
 };
-const placeOf = (dataDirectory: string, ...more: readonly string[]) => ({
+const movedOf = (dataDirectory: string, ...more: readonly string[]) => ({
   account,
   dataDirectory,
   moves: [...more, dataDirectory].map((from) => ({ from, to: `${from}.old` })),
@@ -46,22 +46,22 @@ test("directories are renamed, made again, and renamed back", async () => {
   const data = directory(join(folder, "data"));
   const wal = directory(join(folder, "wal"));
   writeFileSync(join(data, "old"), "");
-  const place = placeOf(data, wal);
-  await requireOwned(place);
-  for (let again = 0; again < 2; again++) await moveAside(place, rights);
-  for (let again = 0; again < 2; again++) await prepare(place, rights);
+  const moved = movedOf(data, wal);
+  await requireOwned(moved);
+  for (let again = 0; again < 2; again++) await moveAside(moved, rights);
+  for (let again = 0; again < 2; again++) await prepare(moved, rights);
   expect([data, wal, join(data, "backup.manifest")].map((path) => lstatSync(path).uid)).toEqual([account.uid, account.uid, account.uid]);
   expect(lstatSync(data).mode & 0o777).toBe(0o700);
-  expect(await moveBack(place, rights)).toEqual([`${data}.recovered-1`]);
+  expect(await moveBack(moved, rights)).toEqual([`${data}.recovered-1`]);
   expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
 });
 
 test.runIf(isRoot)("a directory that neither the account nor root alone may rename is refused before anything is stopped", async () => {
   const above = directory(join(folder, "above"), false);
   const data = directory(join(above, "data"));
-  await expect(requireRights(placeOf(data), rights)).rejects.toMatchObject({ kind: "fileMove", message: expect.stringContaining(`'${above}'`) });
+  await expect(requireRights(movedOf(data), rights)).rejects.toMatchObject({ kind: "fileMove", message: expect.stringContaining(`'${above}'`) });
   give(above);
-  await requireRights(placeOf(data), rights);
+  await requireRights(movedOf(data), rights);
   expect(readdirSync(above)).toEqual(["data"]);
 });
 
@@ -69,9 +69,9 @@ describe.runIf(isRoot)("for root, an account cannot", () => {
   test("make root move its directory through a linked pg_wal", async () => {
     const data = directory(join(folder, "data"));
     const etc = directory(join(folder, "etc"), false);
-    const place = placeOf(data, etc);
-    await expect(requireOwned(place)).rejects.toMatchObject({ kind: "fileOwner", message: expect.stringContaining("root does not move it") });
-    await expect(moveAside(place, rights)).rejects.toMatchObject({ kind: "fileOwner" });
+    const moved = movedOf(data, etc);
+    await expect(requireOwned(moved)).rejects.toMatchObject({ kind: "fileOwner", message: expect.stringContaining("root does not move it") });
+    await expect(moveAside(moved, rights)).rejects.toMatchObject({ kind: "fileOwner" });
     expect(existsSync(etc)).toBe(true);
   });
 
@@ -80,7 +80,7 @@ describe.runIf(isRoot)("for root, an account cannot", () => {
     const roots = mkdtempSync(join(tmpdir(), "roots-"));
     try {
       symlinkSync(join(roots, "made"), join(data, "backup.manifest"));
-      await expect(prepare(placeOf(data), rights)).rejects.toMatchObject({ code: "EACCES" });
+      await expect(prepare(movedOf(data), rights)).rejects.toMatchObject({ code: "EACCES" });
       expect(existsSync(join(roots, "made"))).toBe(false);
     } finally {
       rmSync(roots, { recursive: true });
@@ -92,7 +92,7 @@ describe.runIf(isRoot)("for root, an account cannot", () => {
     const data = join(folder, "data");
     try {
       symlinkSync(roots, data);
-      await expect(prepare(placeOf(data), rights)).rejects.toMatchObject({ kind: "fileOwner" });
+      await expect(prepare(movedOf(data), rights)).rejects.toMatchObject({ kind: "fileOwner" });
       expect(lstatSync(roots).uid).toBe(0);
     } finally {
       rmSync(roots, { recursive: true });
@@ -105,11 +105,11 @@ describe.runIf(isRoot)("for root, an account cannot", () => {
     try {
       const data = directory(join(above, "data"));
       writeFileSync(join(data, "old"), "text");
-      const place = placeOf(data);
-      await moveAside(place, rights);
-      await prepare(place, rights);
+      const moved = movedOf(data);
+      await moveAside(moved, rights);
+      await prepare(moved, rights);
       expect(lstatSync(data)).toMatchObject({ uid: account.uid, gid: account.gid });
-      await moveBack(place, rights);
+      await moveBack(moved, rights);
       expect(readFileSync(join(data, "old"), "utf8")).toBe("text");
     } finally {
       rmSync(above, { recursive: true });

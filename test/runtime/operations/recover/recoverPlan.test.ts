@@ -153,20 +153,20 @@ describe("who stops and starts it", () => {
 describe("the path of the WAL", () => {
   const SEGMENT = 16 * 1024 * 1024;
   const stored = (...names: string[]) => new Map(names.map((name) => [name.padStart(24, "0"), 10]));
-  const way = (names: Map<string, number>, followed: Parameters<typeof replayPath>[2] = null) =>
+  const route = (names: Map<string, number>, followed: Parameters<typeof replayPath>[2] = null) =>
     replayPath(`${"1".padStart(8, "0")}${"2".padStart(16, "0")}`, names, followed, SEGMENT);
 
   test("ends where a segment is missing, and reports it if later ones exist", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"];
-    expect(way(stored(...names))).toMatchObject({ last: names[1], segmentCount: 2, sizeRepoBytes: 20, missing: "000000010000000000000004" });
-    expect(way(stored(...names.slice(0, 2)))).toMatchObject({ last: names[1], missing: null });
-    expect(way(stored())).toMatchObject({ last: null, segmentCount: 0, missing: null });
+    expect(route(stored(...names))).toMatchObject({ last: names[1], segmentCount: 2, sizeRepoBytes: 20, missing: "000000010000000000000004" });
+    expect(route(stored(...names.slice(0, 2)))).toMatchObject({ last: names[1], missing: null });
+    expect(route(stored())).toMatchObject({ last: null, segmentCount: 0, missing: null });
   });
 
   test("switches to the next timeline in the segment of the promotion", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"];
     const followed = { timeline: 2, ancestors: [{ timeline: 1, lsn: 0x3000060n, reason: "" }] };
-    expect(way(stored(...names), followed)).toMatchObject({ last: names[3], segmentCount: 3, missing: null });
+    expect(route(stored(...names), followed)).toMatchObject({ last: names[3], segmentCount: 3, missing: null });
   });
 });
 

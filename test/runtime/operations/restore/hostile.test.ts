@@ -84,9 +84,9 @@ const file = (key: string, more: object = {}): Row => ({ section: "target:file",
 const path = (key: string, more: object = {}): Row => ({ section: "target:path", key, value: { mode: "0777", user: "evil", ...more } });
 const link = (key: string, destination: string): Row => ({ section: "target:link", key, value: { destination } });
 const linkTarget = (key: string, value: object): Row => ({ section: "backup:target", key, value: { ...value, type: "link" } });
-const tablespaceAt = (place: string): Row[] => [
-  linkTarget("pg_tblspc/16384", { path: place, "tablespace-id": "16384", "tablespace-name": "ts1" }),
-  link("pg_data/pg_tblspc/16384", place),
+const tablespaceAt = (location: string): Row[] => [
+  linkTarget("pg_tblspc/16384", { path: location, "tablespace-id": "16384", "tablespace-name": "ts1" }),
+  link("pg_data/pg_tblspc/16384", location),
 ];
 
 /** Everything below `at` as text: names, kinds, modes, owners, times of files, content. */
@@ -105,10 +105,10 @@ function treeOf(at: string, name = ""): string[] {
 
 async function restoreTo(to: string, more: Partial<RestoreOptions> = {}): Promise<void> {
   const pool = inlinePool(new Map([[repo.key, repo]]), ctx, 2);
-  const found = (name: string): number | null => (!asRoot ? null : name === "root" ? 0 : OTHER_ID);
+  const result = (name: string): number | null => (!asRoot ? null : name === "root" ? 0 : OTHER_ID);
   await restore(
     [repo],
-    { pool, users: { userName: () => "postgres", groupName: () => "postgres", findUid: found, findGid: found } },
+    { pool, users: { userName: () => "postgres", groupName: () => "postgres", findUid: result, findGid: result } },
     { ...restoreOptions(folder, to), ...more },
     ctx,
   );
@@ -187,13 +187,13 @@ describe("a restore writes nowhere but into its target", () => {
   });
 
   it.runIf(asRoot)("when a file's link leads into another account's directory, unless --link-map names it", async () => {
-    const place = join(outside, "home/user");
-    await plant(linkTarget("pg_data/postgresql.conf", { path: place, file: ".profile" }), link("pg_data/postgresql.conf", `${place}/.profile`));
+    const location = join(outside, "home/user");
+    await plant(linkTarget("pg_data/postgresql.conf", { path: location, file: ".profile" }), link("pg_data/postgresql.conf", `${location}/.profile`));
     rmSync(tablespace, { recursive: true });
     const error = await refused("pathOpen", { linkAll: true });
-    expect(error.hints[0]).toContain(`--link-map=postgresql.conf=${place}/.profile`);
-    await restoreTo(target, { linkMap: { "postgresql.conf": `${place}/.profile` } });
-    expect(readFileSync(join(place, ".profile"), "utf8")).toBe("# nothing\n");
+    expect(error.hints[0]).toContain(`--link-map=postgresql.conf=${location}/.profile`);
+    await restoreTo(target, { linkMap: { "postgresql.conf": `${location}/.profile` } });
+    expect(readFileSync(join(location, ".profile"), "utf8")).toBe("# nothing\n");
   });
 
   it.runIf(asRoot)("when a tablespace is in another account's directory, even without --delta", async () => {
@@ -206,9 +206,9 @@ describe("a restore writes nowhere but into its target", () => {
     const byRoot = { user: "root", group: "root", mode: "0755" };
     await plant(...tablespaceAt(outside), path("pg_tblspc/16384", byRoot));
     await refused("pathNotEmpty");
-    const place = join(outside, "home/user");
-    const linked = { ...link("pg_data/postgresql.conf", `${place}/job`), value: { destination: `${place}/job`, ...byRoot } };
-    await plant(linkTarget("pg_data/postgresql.conf", { path: place, file: "job" }), linked);
+    const location = join(outside, "home/user");
+    const linked = { ...link("pg_data/postgresql.conf", `${location}/job`), value: { destination: `${location}/job`, ...byRoot } };
+    await plant(linkTarget("pg_data/postgresql.conf", { path: location, file: "job" }), linked);
     rmSync(tablespace, { recursive: true });
     await refused("pathOpen", { linkAll: true });
   });
@@ -311,7 +311,7 @@ describe("whatever the manifest says", () => {
       fc.tuple(root, fc.array(part, { maxLength: 4 })).map(([begin, parts]) => [begin, ...parts].join("/") || "/"),
       fc.constantFrom("pg_data/base/5/16384", "pg_data/postgresql.conf", "pg_data/log", "pg_data/global/pg_control", "pg_data", "pg_tblspc/16384"),
     );
-    const place = fc.oneof(
+    const location = fc.oneof(
       fc.constantFrom(...["", "/home", "/home/user", "/empty", "/keep.txt", "/link", "/new/place"].map((end) => `${outside}${end}`)),
       fc.constantFrom(
         tablespace,
@@ -344,7 +344,7 @@ describe("whatever the manifest says", () => {
       .map(([key, more, sizeBytes, timestamp, stored]) => file(key, { checksum: SHA1, ...more, ...stored, size: sizeBytes, timestamp }));
     const targetRow = fc.tuple(
       name,
-      place,
+      location,
       fc.constantFrom({}, { file: "keep.txt" }, { file: "../keep.txt" }, { "tablespace-id": "16384", "tablespace-name": ".." }),
     );
     const linked = targetRow.map(([key, at, more]) => [linkTarget(key, { path: at, ...more }), link(key, at)]);
@@ -355,7 +355,7 @@ describe("whatever the manifest says", () => {
           fc.tuple(name, attributes).map(([key, more]) => [path(key, more)]),
           linked,
           linked.map((rows) => [...rows, path(rows[0]?.key ?? "")]),
-          place.map(tablespaceAt),
+          location.map(tablespaceAt),
           fc.constantFrom([path("pg_data/log")], [path(`pg_tblspc/16384/${CONTENT}`)]),
         ),
         { minLength: 1, maxLength: 4 },
@@ -386,8 +386,8 @@ describe("whatever the manifest says", () => {
         outcomes[error === null ? "restored" : "refused"]++;
         expect(error?.kind).not.toBe("assert");
         // New entries at a link's or tablespace's destination; as root not in another account's directory.
-        const isPlace = (line: string): boolean => /\/keep\.txt /.test(line) || line.includes(`/${CONTENT}`);
-        const made = (line: string): boolean => /^\/outside\/new( |\/)/.test(line) || (!asRoot && isPlace(line) && !before.includes(line));
+        const isOutside = (line: string): boolean => /\/keep\.txt /.test(line) || line.includes(`/${CONTENT}`);
+        const made = (line: string): boolean => /^\/outside\/new( |\/)/.test(line) || (!asRoot && isOutside(line) && !before.includes(line));
         expect(beside().filter((line) => !made(line) && !ownEmpty(line))).toEqual(before.filter((line) => !ownEmpty(line)));
       }),
       { numRuns: process.env["PGBACKSTOP_LONG"] === "1" ? 5000 : 150 },

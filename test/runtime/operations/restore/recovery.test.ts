@@ -135,10 +135,10 @@ describe("the recovery settings", () => {
 
 describe("an argument of restore_command", () => {
   it("comes out of the shell unchanged", () => {
-    const word = fc.string({ unit: fc.constantFrom("a", " ", "'", '"', "$", "\\", "*", "~", ";", "é", "\n", "-", "=") });
-    const words = fc.sample(word, { numRuns: 60, seed: 7 });
-    const out = execFileSync("/bin/sh", ["-c", `for word in ${words.map(shellQuote).join(" ")}; do printf '%s\\001' "$word"; done`]).toString();
-    expect(out.split("\u0001").slice(0, -1)).toEqual(words);
+    const arg = fc.string({ unit: fc.constantFrom("a", " ", "'", '"', "$", "\\", "*", "~", ";", "é", "\n", "-", "=") });
+    const args = fc.sample(arg, { numRuns: 60, seed: 7 });
+    const out = execFileSync("/bin/sh", ["-c", `for word in ${args.map(shellQuote).join(" ")}; do printf '%s\\001' "$word"; done`]).toString();
+    expect(out.split("\u0001").slice(0, -1)).toEqual(args);
     expect(shellQuote("--pg1-path=/var/lib/x")).toBe("--pg1-path=/var/lib/x");
   });
 });

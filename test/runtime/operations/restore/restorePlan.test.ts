@@ -121,16 +121,16 @@ describe("the layout of a restore", () => {
 
   it.each(["/", "/etc/cron.d", "/var/spool/cron/crontabs", "/home", "/usr", "/tmp/../root/x", "/run/systemd/system", "/dev/shm", "/dev/shm/../x"])(
     "does not follow the manifest to %s, unless the user names it",
-    (place) => {
-      const tablespace = { name: "pg_tblspc/16384", type: "link", path: place, tablespaceId: "16384", tablespaceName: "ts1" } as const;
+    (location) => {
+      const tablespace = { name: "pg_tblspc/16384", type: "link", path: location, tablespaceId: "16384", tablespaceName: "ts1" } as const;
       const moved: Manifest = { ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] };
       const refused = expect.objectContaining({ kind: "linkDestination", message: expect.stringContaining("a directory of the system") });
       expect(() => planLayout(moved, OPTIONS)).toThrow(refused);
       expect(planLayout(moved, { ...OPTIONS, tablespaceMap: { ts1: "/new" } }).links[0]?.destination).toBe("/new");
-      const linked: Manifest = { ...GOLDEN, targets: [...GOLDEN.targets, { name: "pg_data/log", type: "link", path: place }] };
+      const linked: Manifest = { ...GOLDEN, targets: [...GOLDEN.targets, { name: "pg_data/log", type: "link", path: location }] };
       expect(() => planLayout(linked, { ...OPTIONS, linkAll: true })).toThrow(refused);
       expect(planLayout(linked, OPTIONS).links).toHaveLength(1);
-      if (place !== "/") expect(planLayout(linked, { ...OPTIONS, linkMap: { log: place } }).links[1]?.destination).toBe(place);
+      if (location !== "/") expect(planLayout(linked, { ...OPTIONS, linkMap: { log: location } }).links[1]?.destination).toBe(location);
     },
   );
 
@@ -167,10 +167,10 @@ describe("the layout of a restore", () => {
 
   it("gives every row its own location", () => {
     const layout = planLayout(LINKED, { ...OPTIONS, linkAll: true });
-    const places = GOLDEN.files.map((file) => layout.locate(file.name));
-    expect(new Set(places).size).toBe(places.length);
-    for (const place of places)
-      expect(layout.roots.some((root) => place.startsWith(`${root}/`)) || place === "/etc/postgresql/pg/main.conf").toBe(true);
+    const locations = GOLDEN.files.map((file) => layout.locate(file.name));
+    expect(new Set(locations).size).toBe(locations.length);
+    for (const location of locations)
+      expect(layout.roots.some((root) => location.startsWith(`${root}/`)) || location === "/etc/postgresql/pg/main.conf").toBe(true);
   });
 });
 
@@ -201,9 +201,11 @@ describe("the order of files", () => {
         const sizes = single.map((file) => file.sizeBytes);
         expect(sizes).toEqual(sizes.toSorted((left, right) => right - left));
         expect(sizes.every((sizeBytes) => sizeBytes > BATCH_FILE_SIZE_BYTES_MAX)).toBe(true);
-        const places = batches.flat().map((file) => [file.reference ?? GOLDEN.label, file.bundle?.id ?? 0, file.bundle?.offsetBytes ?? 0] as const);
-        for (const [index, [label, id, offsetBytes]] of places.entries()) {
-          const [labelBefore, idBefore, offsetBefore] = places[index - 1] ?? ["", 0, 0];
+        const locations = batches
+          .flat()
+          .map((file) => [file.reference ?? GOLDEN.label, file.bundle?.id ?? 0, file.bundle?.offsetBytes ?? 0] as const);
+        for (const [index, [label, id, offsetBytes]] of locations.entries()) {
+          const [labelBefore, idBefore, offsetBefore] = locations[index - 1] ?? ["", 0, 0];
           if (label === labelBefore) expect(id > idBefore || (id === idBefore && offsetBytes >= offsetBefore)).toBe(true);
           else expect(label > labelBefore).toBe(true);
         }

@@ -64,15 +64,15 @@ describe("the backup to restore", () => {
           }
           return null;
         };
-        const found = (request: Partial<SelectRequest>): string | null => {
+        const result = (request: Partial<SelectRequest>): string | null => {
           try {
             return labelOf(repos, request);
           } catch {
             return null;
           }
         };
-        expect(found({ type: "time", target: "x", targetTimeS: 1000 + target })).toBe(expected((stop) => stop < target));
-        expect(found({ type: "lsn", target: formatLsn(BigInt(target * 100)) })).toBe(expected((stop) => stop <= target));
+        expect(result({ type: "time", target: "x", targetTimeS: 1000 + target })).toBe(expected((stop) => stop < target));
+        expect(result({ type: "lsn", target: formatLsn(BigInt(target * 100)) })).toBe(expected((stop) => stop <= target));
       }),
     );
     expect(parseLsn("0/64")).toBe(100n);
@@ -108,12 +108,12 @@ describe("the backup to restore", () => {
 
   it("reports the skipped ones, and its cluster", () => {
     const broken: RepoBackups = { repoIndex: 1, info: null, error: fail("hostConnect", "unreachable") };
-    const late = backupAt(60);
-    expect(selectBackup([broken, repo(2, [backupAt(10), late])], { ...REQUEST, type: "time", target: "x", targetTimeS: 1030 })).toEqual({
+    const overdue = backupAt(60);
+    expect(selectBackup([broken, repo(2, [backupAt(10), overdue])], { ...REQUEST, type: "time", target: "x", targetTimeS: 1030 })).toEqual({
       repoIndex: 2,
       entry: backupAt(10),
       systemId: INFO.history[0]?.systemId,
-      refused: ["repo1: [HostConnectError] unreachable", `repo2: ${late.label}: stopped at or after the target time`],
+      refused: ["repo1: [HostConnectError] unreachable", `repo2: ${overdue.label}: stopped at or after the target time`],
     });
   });
 });

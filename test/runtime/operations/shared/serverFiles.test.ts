@@ -32,13 +32,13 @@ let secret: Repository;
 
 /** A server with its configuration in Debian's location, or in that of `more`. */
 function server(more: Readonly<Record<string, string>> = {}): Session {
-  const places: Record<string, string> = {
+  const locations: Record<string, string> = {
     config_file: join(etc, "postgresql.conf"),
     hba_file: join(etc, "pg_hba.conf"),
     ident_file: "pg_ident.conf",
     ...more,
   };
-  const rows = Object.entries(places).map(([name, setting]) => ({ name, setting }));
+  const rows = Object.entries(locations).map(([name, setting]) => ({ name, setting }));
   const answers = { query: async () => ({ rows }) };
   // The test queries nothing else.
   return answers as typeof answers & Session;
@@ -52,7 +52,7 @@ const keep = (session = server(), repos: readonly Repository[] = [plain, secret]
     repos.map((repo) => ({ repo, manifest: { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) } })),
     ctx,
   );
-const found = async (repo = plain): Promise<Record<string, string>> => {
+const result = async (repo = plain): Promise<Record<string, string>> => {
   const files = await findServerFiles(repo, { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) });
   return Object.fromEntries((files ?? []).map((file) => [file.path.slice(folder.length + 1), Buffer.from(file.content).toString()]));
 };
@@ -84,8 +84,8 @@ const ALL = ["conf.d/10.conf", "names", "pg_hba.conf", "postgresql.conf", "start
 describe("configuration files outside the data directory", () => {
   it("are kept beside the backup with all their includes, encrypted like the backup", async () => {
     await keep();
-    expect(Object.keys(await found())).toEqual(ALL);
-    expect(await found(secret)).toEqual(await found());
+    expect(Object.keys(await result())).toEqual(ALL);
+    expect(await result(secret)).toEqual(await result());
     const [hba] = (await findServerFiles(plain, { label: LABEL }))?.filter((file) => file.path.endsWith("pg_hba.conf")) ?? [];
     expect(hba).toMatchObject({ path: join(etc, "pg_hba.conf"), mode: 0o640, user: "postgres", group: "dba" });
     const stored = await readFile(secret, PATH, null);
@@ -112,7 +112,7 @@ describe("configuration files outside the data directory", () => {
     storage.plan("put", { kind: "error", error: fail("access", "denied") });
     await keep();
     expect(warnings()[1]).toBe("repo1: unable to keep the server's configuration files: [AccessError] denied");
-    expect(Object.keys(await found(secret))).toHaveLength(ALL.length - 1);
+    expect(Object.keys(await result(secret))).toHaveLength(ALL.length - 1);
   });
 
   it.each([

@@ -52,7 +52,7 @@ function wal(from: bigint, sizeBytes: number): Buffer {
   return bytes;
 }
 
-function lane(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): StreamWorker {
+function worker(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): StreamWorker {
   const options = {
     cluster: CLUSTER,
     timeline: 1,
@@ -66,7 +66,7 @@ function lane(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): Strea
 }
 
 /** One complete session: the server sends these amounts, one for each ship, then goes away. */
-async function session(window: WalWindow, amounts: readonly number[], shipping = lane(window)): Promise<StreamWorker> {
+async function session(window: WalWindow, amounts: readonly number[], shipping = worker(window)): Promise<StreamWorker> {
   const running = shipping.run();
   for (const amount of amounts) {
     window.append(window.end, wal(window.end, amount));
@@ -84,16 +84,16 @@ async function settled(isDone: () => boolean | Promise<boolean>): Promise<void> 
 async function recovered(name: string, signals: readonly string[] = ["recovery.signal"], whole = false): Promise<Buffer | null> {
   const destination = join(folder, "RECOVERYXLOG");
   writeFileSync(destination, "nothing");
-  const wish = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+  const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
   const recovery = { dataDirectory: folder, exists: async (file: string) => signals.includes(file) };
-  return (await getLast([repo], wish, recovery, async () => whole, ctx)) ? readFileSync(destination) : null;
+  return (await getLast([repo], request, recovery, async () => whole, ctx)) ? readFileSync(destination) : null;
 }
 
 /** How many of the segment's first bytes are there, followed by zeros; null for no file, -1 for anything else. */
-function beginningOf(found: Buffer | null, from: bigint): number | null {
-  if (found === null) return null;
-  const sizeBytes = found.findLastIndex((byte) => byte !== 0) + 1;
-  return found.equals(Buffer.concat([wal(from, sizeBytes), Buffer.alloc(WAL_SIZE_BYTES - sizeBytes)])) ? sizeBytes : -1;
+function beginningOf(result: Buffer | null, from: bigint): number | null {
+  if (result === null) return null;
+  const sizeBytes = result.findLastIndex((byte) => byte !== 0) + 1;
+  return result.equals(Buffer.concat([wal(from, sizeBytes), Buffer.alloc(WAL_SIZE_BYTES - sizeBytes)])) ? sizeBytes : -1;
 }
 
 const names = async (): Promise<string[]> => (await listChunks(repo, "15-1")).map(({ segment, begin, end }) => `${segment} ${begin}-${end}`).sort();
@@ -108,7 +108,7 @@ describe("of an earlier timeline", () => {
     const path = `pgbackstop/demo/stream/15-1/${chunkFileName((await listChunks(repo, "15-1", old(5)))[0] as StreamChunk)}`;
     await storage.put(path, Buffer.from("damaged, and not even encrypted"));
     const promoted = new WalWindow(8n * SIZE);
-    const shipping = lane(promoted, { timeline: 2 });
+    const shipping = worker(promoted, { timeline: 2 });
     const running = shipping.run();
     promoted.append(promoted.end, wal(promoted.end, 10));
     await settled(async () => (await inArchive(6)) && (await inArchive(7)));
@@ -161,7 +161,7 @@ describe("a repository worker", () => {
 
   it("removes a segment's chunks when it is archived, and not before", async () => {
     const window = new WalWindow(START);
-    const shipping = lane(window);
+    const shipping = worker(window);
     const running = shipping.run();
     window.append(window.end, wal(window.end, WAL_SIZE_BYTES + 10));
     await settled(() => shipping.status().lsn === window.end);
@@ -178,7 +178,7 @@ describe("a repository worker", () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
     await store(repo, 5);
     const window = new WalWindow(START + SIZE);
-    const shipping = lane(window);
+    const shipping = worker(window);
     const running = shipping.run();
     window.append(window.end, wal(window.end, 20));
     await settled(() => shipping.status().lsn === window.end);
@@ -204,7 +204,7 @@ describe("a repository worker", () => {
     const error = fail("hostConnect", "no route", { repoIndex: 1, retryable: true });
     storage.plan("put", { kind: "error", error }, { times: 2 });
     const window = new WalWindow(START);
-    const shipping = lane(window);
+    const shipping = worker(window);
     const running = shipping.run();
     window.append(window.end, wal(window.end, 300));
     await settled(() => shipping.status().lsn === window.end);
@@ -219,7 +219,7 @@ describe("a repository worker", () => {
 
   it("continues with a complete segment when the window has moved past it", async () => {
     const window = new WalWindow(START);
-    const shipping = lane(window);
+    const shipping = worker(window);
     for (let index = 0; index < 40; index++) window.append(window.end, wal(window.end, WAL_SIZE_BYTES));
     window.append(window.end, wal(window.end, 17));
     window.close();
@@ -239,7 +239,7 @@ describe("a repository worker", () => {
   it("keeps an earlier session's chunks until the new one has reached as far, and a recovery gets the longer one", async () => {
     await session(new WalWindow(START), [5000]);
     const window = new WalWindow(START);
-    const shipping = lane(window, { flushLsn: START + 5000n });
+    const shipping = worker(window, { flushLsn: START + 5000n });
     const running = shipping.run();
     window.append(window.end, wal(window.end, 1000));
     await settled(async () => (await names()).length === 2);
@@ -256,7 +256,7 @@ describe("a repository worker", () => {
   it("reports when the server has less than was streamed, and a recovery gets the newest session and nothing of the others", async () => {
     await session(new WalWindow(START), [5000]);
     const window = new WalWindow(START);
-    const shipping = lane(window, { flushLsn: START + 1000n });
+    const shipping = worker(window, { flushLsn: START + 1000n });
     const running = shipping.run();
     window.append(window.end, Buffer.concat([wal(window.end, 1000), Buffer.alloc(500, 255)]));
     await settled(() => shipping.status().lsn === window.end);
@@ -265,9 +265,9 @@ describe("a repository worker", () => {
     const warning = "repo1 has streamed WAL of timeline 1 up to 0/501388, the server has it up to 0/5003E8";
     expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(warning))).toBe(true);
     expect(await names()).toEqual([`${NAME} 0-1500`, `${NAME} 0-5000`]);
-    const found = await recovered(NAME);
-    expect(found?.findLastIndex((byte) => byte !== 0)).toBe(1499);
-    expect(found?.[1499]).toBe(255);
+    const result = await recovered(NAME);
+    expect(result?.findLastIndex((byte) => byte !== 0)).toBe(1499);
+    expect(result?.[1499]).toBe(255);
   });
 
   it("joins one session from two repositories: the valid chunks of each", async () => {
@@ -283,9 +283,9 @@ describe("a repository worker", () => {
     const broken = `pgbackstop/demo/stream/15-1/${NAME}-${sessionName(101)}-000003e8-000005dc`;
     await storage.put(broken, Buffer.alloc(100));
     const destination = join(folder, "RECOVERYXLOG");
-    const wish = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+    const request = { walName: NAME, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
     const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
-    expect(await getLast([first, other], wish, recovery, async () => false, ctx)).toBe(true);
+    expect(await getLast([first, other], request, recovery, async () => false, ctx)).toBe(true);
     expect(beginningOf(readFileSync(destination), START)).toBe(2000);
     expect(ctx.lines.at(-1)?.text).toBe(`found ${NAME} up to 0/5007D0 in the repo2: 15-1 stream`);
   });
@@ -294,7 +294,7 @@ describe("a repository worker", () => {
     const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
     const window = new WalWindow(START);
     const missingWal = [before, "00000002.history", AFTER, `${before}.00000028.backup`, "000000010000000000000009.partial"];
-    const shipping = lane(window, { missingWal });
+    const shipping = worker(window, { missingWal });
     const running = shipping.run();
     window.append(window.end, wal(window.end, 700));
     await settled(async () => (await names()).length === 1);
@@ -313,7 +313,7 @@ describe("a repository worker", () => {
   it("counts a segment that an earlier session has streamed completely as present", async () => {
     await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
     const window = new WalWindow(START + SIZE);
-    const shipped = await session(window, [20], lane(window, { missingWal: [NAME] }));
+    const shipped = await session(window, [20], worker(window, { missingWal: [NAME] }));
     expect(shipped.status()).toMatchObject({ lsn: START + SIZE + 20n });
   });
 
@@ -322,7 +322,7 @@ describe("a repository worker", () => {
     await session(new WalWindow(START + SIZE), [20]);
     expect(await findWal(repo, "15-1", NAME)).toEqual([]);
     const window = new WalWindow(START + SIZE);
-    const shipped = await session(window, [20], lane(window, { timeline: 2 }));
+    const shipped = await session(window, [20], worker(window, { timeline: 2 }));
     expect(shipped.status().error).toBeNull();
     const [stored] = await findWal(repo, "15-1", NAME);
     const content = wal(START, WAL_SIZE_BYTES);
@@ -339,7 +339,7 @@ describe("a repository worker", () => {
     const error = fail("access", "no permission to delete", { repoIndex: 1 });
     storage.plan("remove", { kind: "error", error }, { times: 1000 });
     const window = new WalWindow(START);
-    const shipped = await session(window, [200, 300, 400], lane(window, { flushLsn: START + 100n }));
+    const shipped = await session(window, [200, 300, 400], worker(window, { flushLsn: START + 100n }));
     expect(shipped.status()).toMatchObject({ lsn: START + 900n, error: null });
     expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toEqual([
       expect.stringContaining("unable to remove streamed WAL that is archived: repo1: [AccessError] no permission to delete"),
@@ -354,7 +354,7 @@ describe("a repository worker", () => {
     const stopped = (): void => {
       throw fail("stop", "stop file exists");
     };
-    const shipping = lane(window, { requireStarted: stopped });
+    const shipping = worker(window, { requireStarted: stopped });
     await shipping.run();
     expect(await names()).toEqual([]);
     expect(shipping.status()).toMatchObject({ lsn: null, atMs: null, error: { kind: "stop" } });
@@ -389,7 +389,7 @@ describe("a repository worker", () => {
             // The agent or the server was away: the segment starts over.
             const window = new WalWindow((flushed / SIZE) * SIZE);
             const again = Number(flushed - window.begin);
-            const ended = await session(window, again === 0 ? amounts : [again, ...amounts], lane(window, { flushLsn: flushed }));
+            const ended = await session(window, again === 0 ? amounts : [again, ...amounts], worker(window, { flushLsn: flushed }));
             flushed = window.end;
             const { lsn } = ended.status();
             if (lsn !== null && lsn > acknowledged) acknowledged = lsn;

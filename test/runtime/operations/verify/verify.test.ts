@@ -11,7 +11,7 @@ import { differingNames } from "../../../../runtime/operations/shared/namedWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { findGaps, type Verdict, type VerifyOptions, verify } from "../../../../runtime/operations/verify/verify";
 import type { WalRange } from "../../../../runtime/operations/verify/path";
-import { placeBackup } from "../../../harness/madeRepository";
+import { putBackup } from "../../../harness/madeRepository";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -57,7 +57,7 @@ async function backup(
     archiveStop: walName(from),
     files: rows,
   };
-  await placeBackup(repo, manifest, null);
+  await putBackup(repo, manifest, null);
 }
 
 describe("second copies", () => {
@@ -119,7 +119,7 @@ describe("gaps in the archive", () => {
         const last = Math.max(...stored, ...starts.map(([start, length]) => start + length));
         const missing: number[] = [];
         for (let no = first; no <= last; no++) if (!stored.includes(no)) missing.push(no);
-        const found = findGaps(
+        const result = findGaps(
           stored.map((no) => walName(no)),
           needed,
           WAL_SIZE_BYTES,
@@ -128,7 +128,7 @@ describe("gaps in the archive", () => {
           const end = missing.findIndex((no) => walName(no) === to);
           return missing.slice(begin, end + 1);
         });
-        expect(found).toEqual(missing);
+        expect(result).toEqual(missing);
       }),
     );
   });
@@ -187,7 +187,7 @@ describe("verify", () => {
     const options = { ...GOLDEN.options, compressType: "none" } as const;
     const manifest = { ...GOLDEN, options, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), bundle: true, files };
     await storage.put(`backup/demo/${label}/bundle/1`, Buffer.concat(parts));
-    await placeBackup(repo, manifest, null);
+    await putBackup(repo, manifest, null);
     const before = storage.calls("read").filter((path) => path.endsWith("bundle/1")).length;
     expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 3, valid: 3 } }] });
     expect(storage.calls("read").filter((path) => path.endsWith("bundle/1")).length - before).toBe(1);
@@ -296,7 +296,7 @@ describe("verify", () => {
       block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 8 },
     };
     await storage.put(`backup/demo/${label}/pg_data/base/1/1.pgbi`, stored);
-    await placeBackup(
+    await putBackup(
       repo,
       { ...GOLDEN, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), blockIncr: true, files: [row] },
       null,

@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { parseDeleteResult, parseListPage } from "../../../../runtime/storage/s3/answer";
 
-const scene = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
-const list = (inner: string) => parseListPage(`<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`, scene);
+const setting = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
+const list = (inner: string) =>
+  parseListPage(`<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`, setting);
 const contents = (key: string) =>
   `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>7</Size></Contents>`;
 
@@ -27,8 +28,8 @@ test("without a token the next page starts after the greatest name, and after al
 
 test("any other answer is an error of the service", () => {
   const thrown = expect.objectContaining({ kind: "service", repoIndex: 2 });
-  expect(() => parseListPage("<html></html>", scene)).toThrow("unable to list 's3://b': the answer is 'html'");
-  expect(() => parseListPage("nothing", scene)).toThrow(thrown);
+  expect(() => parseListPage("<html></html>", setting)).toThrow("unable to list 's3://b': the answer is 'html'");
+  expect(() => parseListPage("nothing", setting)).toThrow(thrown);
   expect(() => list("<Contents><Key>a</Key><Size>x</Size><LastModified>y</LastModified></Contents>")).toThrow(
     "unable to list 's3://b': the listing has an object without a valid size or time",
   );
@@ -37,9 +38,9 @@ test("any other answer is an error of the service", () => {
 
 test("a batch deletion reports which keys stayed; an empty error is none", () => {
   const error = (key: string) => `<Error><Key>${key}</Key><Code>AccessDenied</Code><Message>no\n way</Message></Error>`;
-  expect(parseDeleteResult(`<DeleteResult>${error("a&lt;b")}<Error></Error><Error/></DeleteResult>`, scene)).toEqual([
+  expect(parseDeleteResult(`<DeleteResult>${error("a&lt;b")}<Error></Error><Error/></DeleteResult>`, setting)).toEqual([
     { key: "a<b", code: "AccessDenied", message: "no way" },
   ]);
-  expect(parseDeleteResult("<DeleteResult/>", scene)).toEqual([]);
-  expect(() => parseDeleteResult("<Error><Code>x</Code></Error>", scene)).toThrow("the answer is 'Error'");
+  expect(parseDeleteResult("<DeleteResult/>", setting)).toEqual([]);
+  expect(() => parseDeleteResult("<Error><Code>x</Code></Error>", setting)).toThrow("the answer is 'Error'");
 });

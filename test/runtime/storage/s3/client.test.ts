@@ -213,9 +213,9 @@ describe("listing", () => {
   const page = (keys: readonly string[], more = "") =>
     `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}${more}</ListBucketResult>`;
   const names = async (storage: S3Storage): Promise<string[]> => {
-    const found: string[] = [];
-    for await (const info of storage.list("d", { recursive: true })) found.push(info.path);
-    return found;
+    const result: string[] = [];
+    for await (const info of storage.list("d", { recursive: true })) result.push(info.path);
+    return result;
   };
 
   test("continues without a token after the last name", async () => {

@@ -177,21 +177,21 @@ describe("a pod identity", () => {
 });
 
 describe("a command", () => {
-  const said = (script: string, ...args: string[]): S3KeySource => ({ type: "process", command: ["/bin/sh", "-c", script, "sh", ...args] });
+  const printed = (script: string, ...args: string[]): S3KeySource => ({ type: "process", command: ["/bin/sh", "-c", script, "sh", ...args] });
 
   test("prints keys; without an expiration they never expire", async () => {
     const output = { Version: 1, AccessKeyId: KEYS.key, SecretAccessKey: KEYS.secret, SessionToken: KEYS.token };
     const expiring = JSON.stringify({ ...output, Expiration: "2026-11-20T07:00:00+00:00" });
-    expect(await fetchPlain(said('echo "$1"', expiring))).toEqual(KEYS);
-    expect(await fetchPlain(said('echo "$1"', JSON.stringify(output)))).toEqual({ ...KEYS, expiresAtMs: undefined });
+    expect(await fetchPlain(printed('echo "$1"', expiring))).toEqual(KEYS);
+    expect(await fetchPlain(printed('echo "$1"', JSON.stringify(output)))).toEqual({ ...KEYS, expiresAtMs: undefined });
   });
 
   test("that fails, hangs, is missing or prints garbage is reported without its output", async () => {
     const hint = "\nHINT: run the command of repo2-s3-process-cmd as this user to see what it says.";
     const doing = "unable to get temporary credentials from '/bin/sh'";
-    expect(await refusal(said("echo plantedSecret >&2; exit 3"))).toBe(`execute: ${doing}: it ended with exit code 3${hint}`);
-    expect(await refusal(said("exec sleep 30"))).toBe(`execute: ${doing}: it did not end within 400 ms${hint}`);
-    expect(await refusal(said("echo plantedSecret"))).toBe(`format: ${doing}: the answer is not a JSON object`);
+    expect(await refusal(printed("echo plantedSecret >&2; exit 3"))).toBe(`execute: ${doing}: it ended with exit code 3${hint}`);
+    expect(await refusal(printed("exec sleep 30"))).toBe(`execute: ${doing}: it did not end within 400 ms${hint}`);
+    expect(await refusal(printed("echo plantedSecret"))).toBe(`format: ${doing}: the answer is not a JSON object`);
     expect(await refusal({ type: "process", command: ["/nowhere/keys"] })).toBe(
       `execute: unable to get temporary credentials from '/nowhere/keys': [ENOENT]${hint}`,
     );

@@ -19,7 +19,7 @@ import { errorBody } from "../harness/s3Double";
 /** `refused`: nobody listens. `torn`: half an answer. `lost`: done, but the connection ends instead of an answer. */
 export type Outage = "refused" | "500" | "503" | "torn" | "lost" | "late";
 
-const LATE_MS = 60;
+const DELAY_MS = 60;
 const HASTE = 20;
 const IO_TIMEOUT_MS = 10_000;
 const hastyClock: Clock = {
@@ -28,7 +28,7 @@ const hastyClock: Clock = {
   sleep: (durationMs, signal) => systemClock.sleep(durationMs / HASTE, signal),
 };
 
-export class S3Place {
+export class S3Bucket {
   readonly server: S3Server;
   /** By kind of outage: requests that met it. */
   readonly met = new Map<Outage, number>();
@@ -50,10 +50,10 @@ export class S3Place {
     });
   }
 
-  static async create(kind: "versitygw" | "s3rver"): Promise<S3Place> {
-    const place = new S3Place(await S3Server.create({ kind }), await freePort());
-    await place.#listen();
-    return place;
+  static async create(kind: "versitygw" | "s3rver"): Promise<S3Bucket> {
+    const location = new S3Bucket(await S3Server.create({ kind }), await freePort());
+    await location.#listen();
+    return location;
   }
 
   /** A repository's place in the bucket: beside the door, and through it. */
@@ -132,7 +132,7 @@ export class S3Place {
       const text = errorBody(outage === "500" ? "InternalError" : "SlowDown");
       outgoing.writeHead(Number(outage), { "content-length": String(Buffer.byteLength(text)) });
       outgoing.end(incoming.method === "HEAD" ? undefined : text);
-    } else if (outage === "late") setTimeout(() => this.#forward(incoming, body, outgoing, outage), LATE_MS);
+    } else if (outage === "late") setTimeout(() => this.#forward(incoming, body, outgoing, outage), DELAY_MS);
     else this.#forward(incoming, body, outgoing, outage);
   }
 

@@ -110,19 +110,19 @@ export class SimStorage implements Storage {
   #listNow(path: string, options: ListOptions, hide: number | null): ObjectInfo[] {
     const above = path === "" ? "" : `${path}/`;
     const prefix = `${above}${options.namePrefix ?? ""}`;
-    const found = new Map<string, ObjectInfo>();
+    const result = new Map<string, ObjectInfo>();
     const names = new Set<string>();
     for (const [filePath, file] of this.#bucket.files) {
       if (!filePath.startsWith(prefix)) continue;
       const slash = filePath.indexOf("/", above.length);
       const child = slash === -1 ? filePath : filePath.slice(0, slash);
       names.add(child);
-      if (options.recursive === true || slash === -1) found.set(filePath, infoOf(filePath, file));
-      else found.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
+      if (options.recursive === true || slash === -1) result.set(filePath, infoOf(filePath, file));
+      else result.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
     }
     const sorted = [...names].sort();
     const hidden = hide === null ? undefined : sorted[hide % Math.max(1, sorted.length)];
-    const listed = [...found.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
+    const listed = [...result.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
     return hidden === undefined ? listed : listed.filter((entry) => entry.path !== hidden && !entry.path.startsWith(`${hidden}/`));
   }
 

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, type RunOptions, type RunResult, start, type Started, waitFor } from "../../tools/parts/process";
 
-export interface Place {
+export interface TestNetwork {
   /** Address of the servers in it. */
   readonly address: string;
   /** A process in it: `/proc/PID/root` shows its mounts. */
@@ -31,7 +31,7 @@ const NETWORK_NAMES = "/run/netns";
 const NAMESPACES_MS = 120_000;
 
 /** This machine's loopback. */
-export function loopbackPlace(logFolder: string): Place {
+export function loopbackNetwork(logFolder: string): TestNetwork {
   const started: Started[] = [];
   return {
     address: "127.0.0.1",
@@ -51,7 +51,7 @@ export function loopbackPlace(logFolder: string): Place {
 }
 
 /** Namespaces with a bridge `br0` for pods, whose end is {@link NODE_ADDRESS}. Needs root. */
-export async function namespacePlace(runFolder: string, logFolder: string): Promise<Place> {
+export async function namespaceNetwork(runFolder: string, logFolder: string): Promise<TestNetwork> {
   const ready = join(runFolder, "namespaces-ready");
   const script = [
     "set -e",
