@@ -8,7 +8,8 @@ import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
-import { checkClusterPlan, type DeclaredCluster, planCluster } from "../plan/cluster/planCluster";
+import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
+import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import { findingText } from "../plan/findings/findings";

@@ -1,5 +1,6 @@
 /** Clusters of CloudNativePG for the tests of the pure rooms: complete, with what a test is about laid over it. */
-import { type DeclaredCluster, planCluster } from "../../components/plan/cluster/planCluster";
+import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
+import { planCluster } from "../../components/plan/cluster/planCluster";
 import type { RepositorySecrets, ClusterPlan } from "../../components/plan/cluster/clusterPlan";
 import type { EngineContext } from "../../components/render/engines/engine";
 import type { Manifest, RenderedObject } from "../../components/render/kubernetes/objects";

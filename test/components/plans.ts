@@ -1,7 +1,8 @@
 /** Settings and plans for the tests of the pure rooms: complete, with what a test is about laid over it. */
 import type { ClusterDatabasePlan, HostPlan } from "../../components/plan/model/plan";
 import { resolveClusterDatabase, resolveHost } from "../../components/plan/model/resolveDatabase";
-import type { DeclaredClusterDatabase, HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
+import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
+import type { HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
 
 export const NAS: RepositorySettings = {
   at: { name: "nas", path: "/mnt/nas/pgbackrest", requireMount: true, encrypted: false },
@@ -39,7 +40,7 @@ export function settings(over: Partial<HostSettings> = {}): HostSettings {
   };
 }
 
-export function clusterSettings(over: Partial<DeclaredClusterDatabase> = {}): DeclaredClusterDatabase {
+export function clusterSettings(over: Partial<DeclaredCluster> = {}): DeclaredCluster {
   return {
     namespace: "orders",
     instances: 3,
@@ -50,7 +51,7 @@ export function clusterSettings(over: Partial<DeclaredClusterDatabase> = {}): De
   };
 }
 
-export function clusterPlan(over: Partial<DeclaredClusterDatabase> = {}): ClusterDatabasePlan {
+export function clusterPlan(over: Partial<DeclaredCluster> = {}): ClusterDatabasePlan {
   return resolveClusterDatabase("orders", clusterSettings(over));
 }
 

@@ -7,7 +7,7 @@ import type {
   BootstrapSettings,
   ClusterDrillSettings,
   ClusterScheduleSettings,
-  DeclaredClusterDefinition,
+  DeclaredCluster,
   ExtensionSettings,
   KeyRefSettings,
   PoolerSettings,
@@ -101,7 +101,8 @@ export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | 
   return engineOf(database.engine).own || (source !== null && engineOf(source.database.engine).own);
 }
 
-export function resolveDefinition(database: ClusterDatabasePlan, settings: DeclaredClusterDefinition): ClusterDefinition {
+/** Fills in the defaults of a Cluster's fields. */
+export function resolveDefinition(database: ClusterDatabasePlan, settings: DeclaredCluster): ClusterDefinition {
   const postgresVersion = database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
   return {

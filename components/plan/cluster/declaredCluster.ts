@@ -24,7 +24,7 @@ import type {
 } from "../../databases/cnpgArgs";
 import type { BackupScheduleArgs } from "../../databases/hostArgs";
 import type { DrillArgs } from "../../drills/drillArgs";
-import type { DeclaredClusterDatabase } from "../model/databaseSettings";
+import type { DatabaseSettings, DrillSettings, ScheduleSettings } from "../model/databaseSettings";
 import type { Plain } from "../model/plainArguments";
 
 export type StorageSettings = Plain<VolumeArgs>;
@@ -48,7 +48,7 @@ export type SnapshotSettings = Plain<SnapshotArgs>;
 export type ClusterDrillSettings = Omit<Plain<ClusterDrillArgs>, keyof DrillArgs>;
 
 export interface RecoverySettings extends Omit<Plain<RecoveryArgs>, "repositories"> {
-  readonly repositories: DeclaredClusterDatabase["repositories"];
+  readonly repositories: DatabaseSettings["repositories"];
 }
 
 /** At most one. */
@@ -66,11 +66,20 @@ export interface SecretKeysSettings {
   readonly ca?: KeyRefSettings | undefined;
 }
 
-export interface DeclaredClusterDefinition extends Omit<Plain<CnpgClusterArgs>, Exclude<keyof DeclaredClusterDatabase, "drills"> | Elsewhere> {
+/** A cluster as users write it. A restore's source and an attached Cluster have no storage here. */
+export interface DeclaredCluster
+  extends Omit<DatabaseSettings, "drills" | "schedules">,
+    Omit<Plain<CnpgClusterArgs>, keyof DatabaseSettings | "storageGiB" | Elsewhere> {
+  readonly storageGiB?: number | undefined;
+  /** Services in the namespace: each becomes environment variables in every pod. */
+  readonly serviceNames?: readonly string[] | undefined;
   readonly bootstrap?: BootstrapSettings | undefined;
-  readonly drills?: Readonly<Record<string, ClusterDrillSettings>> | undefined;
+  readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
+  readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;
 }
 
+type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
+
 /** Declared in another form here, or irrelevant to a plan. */
-type Elsewhere = "bootstrap" | "clusterName" | "drills" | "followRuntime" | "overrides" | "plugin";
+type Elsewhere = "bootstrap" | "followRuntime" | "overrides" | "plugin";

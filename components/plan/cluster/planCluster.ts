@@ -2,7 +2,7 @@
  * Turns a declared cluster, as plain values, into complete plans. The components and `pgbackstop render` share it.
  * Pure.
  */
-import type { ClusterDrillSettings, ClusterScheduleSettings, DeclaredClusterDefinition, RecoverySettings } from "./declaredCluster";
+import type { DeclaredCluster, RecoverySettings } from "./declaredCluster";
 import { type ClusterPlan, type SourcePlan, resolveDefinition } from "./clusterPlan";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
@@ -10,37 +10,19 @@ import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/clusterDefinition";
-import type { DeclaredClusterDatabase, DrillSettings, ScheduleSettings } from "../model/databaseSettings";
 import { snapshotPlanOf } from "./snapshotPlan";
 
-type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
-
-/** `clusterName` is the Cluster's name; schedules include CloudNativePG's settings. */
-export interface DeclaredCluster
-  extends Omit<DeclaredClusterDatabase, "cluster" | "drills" | "schedules" | "snapshots">,
-    Omit<DeclaredClusterDefinition, "drills"> {
-  readonly clusterName?: string | undefined;
-  readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
-  readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
-}
-
 /** @param name of the component */
-export function planCluster(name: string, file: DeclaredCluster): ClusterPlan {
-  const { clusterName, schedules, snapshots, ...settings } = file;
-  const backupTarget = settings.backupTarget ?? targetOf(settings.engine);
-  const base = resolveClusterDatabase(name, {
-    ...settings,
-    cluster: clusterName,
-    schedules,
-    ...(backupTarget === undefined ? {} : { backupTarget }),
-  });
+export function planCluster(name: string, declared: DeclaredCluster): ClusterPlan {
+  const { schedules = {}, snapshots } = declared;
+  const base = resolveClusterDatabase(name, { ...declared, backupTarget: declared.backupTarget ?? targetOf(declared.engine) });
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
   const database = volumeSnapshots === null ? base : { ...base, volumeSnapshots };
-  const recovery = settings.bootstrap?.recovery;
+  const recovery = declared.bootstrap?.recovery;
   return {
     database,
-    definition: resolveDefinition(database, { ...settings, snapshots }),
-    schedules: schedules ?? {},
+    definition: resolveDefinition(database, declared),
+    schedules,
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };
 }
@@ -53,7 +35,7 @@ export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Find
 function resolveSource(database: ClusterDatabasePlan, { engine, from, repositories, stanza }: RecoverySettings): SourcePlan {
   const source = resolveClusterDatabase(database.name, {
     namespace: database.namespace,
-    cluster: `${database.cluster}-source`,
+    clusterName: `${database.cluster}-source`,
     stanza,
     engine: engine ?? database.engine,
     repositories,

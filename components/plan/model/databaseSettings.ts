@@ -2,7 +2,7 @@
  * Arguments as plain values: those of the components without secrets. The types derive from the arguments', so a new
  * argument is here at once. Nothing here has a default; resolveDatabase.ts fills them in.
  */
-import type { ClusterBackupArgs, ClusterLikeArgs, CnpgClusterArgs } from "../../databases/cnpgArgs";
+import type { ClusterBackupArgs } from "../../databases/cnpgArgs";
 import type {
   BackupScheduleArgs,
   BackupSchedules,
@@ -63,14 +63,3 @@ export interface HostSettings extends DatabaseSettings, Omit<Plain<PostgresHostA
 
 /** Secret, or irrelevant to a plan. */
 type HostOnly = "connection" | "maintenance" | "node" | "notify";
-
-type ClusterCommon = Plain<Pick<ClusterBackupArgs, "backupTarget" | "namespace" | "operatorVersion">>;
-type ClusterShared = Plain<Partial<Pick<ClusterLikeArgs, "postgresVersion" | "storageGiB">>> & Plain<Pick<CnpgClusterArgs, "instances">>;
-
-/** A cluster of CloudNativePG. */
-export interface DeclaredClusterDatabase extends DatabaseSettings, ClusterCommon, ClusterShared {
-  /** Name of the Cluster object. Default: the component's name. */
-  readonly cluster?: string | undefined;
-  /** Services in the namespace: each becomes environment variables in every pod. */
-  readonly serviceNames?: readonly string[] | undefined;
-}

@@ -3,6 +3,7 @@
  *
  * Unknown values come as markers of unknown.ts and pass through. Resolving never throws; rules/ check the values.
  */
+import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
 import { withDefaults } from "./hostDefaults";
@@ -13,7 +14,6 @@ import { OPTIONS_FILE } from "../repositories/repositoryType";
 import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
 import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
 import type {
-  DeclaredClusterDatabase,
   DatabaseSettings,
   DirectorySettings,
   HostSettings,
@@ -66,8 +66,8 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
 }
 
 /** Stanza and Cluster default to the component's name. */
-export function resolveClusterDatabase(name: string, settings: DeclaredClusterDatabase): ClusterDatabasePlan {
-  const cluster = settings.cluster ?? name;
+export function resolveClusterDatabase(name: string, settings: DeclaredCluster): ClusterDatabasePlan {
+  const cluster = settings.clusterName ?? name;
   return {
     ...resolveDatabase(name, settings, settings.stanza ?? cluster, DEFAULTS.clusterArchiveTimeoutSeconds),
     kind: "cnpg",

@@ -4,7 +4,8 @@
  * Pure.
  */
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
-import { checkClusterPlan, type DeclaredCluster, planCluster } from "../../plan/cluster/planCluster";
+import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
+import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
 import { type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";

@@ -1,6 +1,6 @@
 /** What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its path. */
 import { describe, expect, test } from "vitest";
-import type { DeclaredCluster } from "../../../components/plan/cluster/planCluster";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";
 import { majorOf, POSTGRES_IMAGES } from "../../../components/plan/cluster/images";
 import { checkPlugin } from "../../../components/plan/rules/plugin";

@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { copiesText } from "../../../components/plan/storage/copies";
 import { resolveClusterDatabase, resolveHost } from "../../../components/plan/model/resolveDatabase";
-import type { DeclaredClusterDatabase, HostSettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
+import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 import { topologyOf } from "../../../components/plan/topology/topology";
 import * as cnpgB2R2 from "../published/cnpgB2R2";
 import * as cnpgMinio from "../published/cnpgBarmanMinio";
@@ -15,7 +16,7 @@ function host(settings: HostSettings): { codes: string[]; text: string } {
   return { codes: checkHost(plan).map((result) => `${result.code} ${result.path}`), text: copiesText(topologyOf(plan).copies) };
 }
 
-function cluster(settings: DeclaredClusterDatabase): { codes: string[]; text: string } {
+function cluster(settings: DeclaredCluster): { codes: string[]; text: string } {
   const plan = resolveClusterDatabase("seed", settings);
   return { codes: checkCluster(plan).map((result) => `${result.code} ${result.path}`), text: copiesText(topologyOf(plan).copies) };
 }

@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { Finding } from "../../../components/plan/findings/findings";
 import { RULES } from "../../../components/plan/findings/ruleTable";
-import type { DeclaredClusterDatabase, HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
+import type { HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { checkUndrilled } from "../../../components/plan/rules/drills";
 import { unknownMarker } from "../../../components/plan/model/unknown";
@@ -23,7 +24,7 @@ function bucket(s3: object, at: Partial<RepositorySettings["at"]> = {}): Partial
   return { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, ...at, s3: { ...BUCKET.at.s3, ...s3 } as never } } } };
 }
 
-function clusterFindings(over: Partial<DeclaredClusterDatabase>): string[] {
+function clusterFindings(over: Partial<DeclaredCluster>): string[] {
   return checkCluster(clusterPlan(over)).map((result: Finding) => `${result.code} ${result.path}`);
 }
 
@@ -316,7 +317,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   expect(findings(over)).toEqual(expected);
 });
 
-test.each<[string, Partial<DeclaredClusterDatabase>, string[]]>([
+test.each<[string, Partial<DeclaredCluster>, string[]]>([
   [
     "Barman with two destinations",
     { engine: "barman-cloud", schedules: { full: FULL } },

@@ -1,6 +1,6 @@
 /** Volume snapshots of a cluster in its topology: what it says of them, what a change does to them, and how it is shown. */
 import { expect, test } from "vitest";
-import type { DeclaredCluster } from "../../../components/plan/cluster/planCluster";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { diffTopologies } from "../../../components/plan/diff";
 import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { renderShown } from "../../../components/render/topology/show";

@@ -2,7 +2,8 @@
  * A cluster of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2, as it was published (with Dalibo's plugin, after Barman's
  * had left the second bucket empty) and as this package would have it. Plain values.
  */
-import type { DeclaredClusterDatabase, RepositorySettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
+import type { RepositorySettings } from "../../../components/plan/model/databaseSettings";
 
 const B2: RepositorySettings = {
   at: {
@@ -24,18 +25,18 @@ const R2: RepositorySettings = {
 };
 
 /** Before: two ObjectStores of the Barman Cloud plugin. "My 3-2-1 backup strategy was actually a 2-1-1." */
-export const BARMAN: DeclaredClusterDatabase = {
+export const BARMAN: DeclaredCluster = {
   namespace: "database",
-  cluster: "immich",
+  clusterName: "immich",
   engine: "barman-cloud",
   repositories: { repo1: B2, repo2: R2 },
   schedules: { full: { cron: "0 3 * * *" } },
 };
 
 /** The first attempt with Dalibo's plugin: a Service named `pgbackrest`, and backups from a standby. */
-export const PUBLISHED: DeclaredClusterDatabase = {
+export const PUBLISHED: DeclaredCluster = {
   namespace: "database",
-  cluster: "immich18",
+  clusterName: "immich18",
   engine: "pgbackrest",
   instances: 3,
   postgresVersion: 18,
@@ -45,7 +46,7 @@ export const PUBLISHED: DeclaredClusterDatabase = {
 };
 
 /** One pass into both, from whichever instance is least busy, encrypted. */
-export const CORRECTED: DeclaredClusterDatabase = {
+export const CORRECTED: DeclaredCluster = {
   ...PUBLISHED,
   engine: "runtime",
   repositories: { repo1: { ...B2, at: { ...B2.at, encrypted: true } }, repo2: { ...R2, at: { ...R2.at, encrypted: true } } },

@@ -2,7 +2,8 @@
  * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, as it was published, and as this package would have it: the same
  * bucket, and a second one elsewhere. Plain values.
  */
-import type { DeclaredClusterDatabase, RepositorySettings } from "../../../components/plan/model/databaseSettings";
+import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
+import type { RepositorySettings } from "../../../components/plan/model/databaseSettings";
 
 const MINIO: RepositorySettings = {
   at: {
@@ -15,16 +16,16 @@ const MINIO: RepositorySettings = {
   },
 };
 
-export const PUBLISHED: DeclaredClusterDatabase = {
+export const PUBLISHED: DeclaredCluster = {
   namespace: "app",
-  cluster: "app-db",
+  clusterName: "app-db",
   engine: "barman-cloud",
   repositories: { repo1: MINIO },
   // Meant as 03:00; written with five fields into a ScheduledBackup it was every hour. Here it is rendered as "0 0 3 * * *".
   schedules: { full: { cron: "0 3 * * *" } },
 };
 
-export const CORRECTED: DeclaredClusterDatabase = {
+export const CORRECTED: DeclaredCluster = {
   ...PUBLISHED,
   engine: "runtime",
   repositories: {

@@ -1,7 +1,7 @@
 /** The objects of a CloudNativePG cluster: their content, and its independence of the order of arguments. */
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
-import type { DeclaredCluster } from "../../../../components/plan/cluster/planCluster";
+import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
 import { clusterFile, context, objectOf } from "../../clusters";
