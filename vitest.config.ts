@@ -27,7 +27,7 @@ const protoFiles = {
 };
 
 /** Projects of different width must not run at the same time: each has a place in the order of its own. */
-function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, place: number): TestProjectInlineConfiguration {
+function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, memory: number): TestProjectInlineConfiguration {
   return {
     plugins: [protoFiles],
     // Examples name the package; here its sources stand for it.
@@ -39,7 +39,7 @@ function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, p
       environment: "node",
       pool: "forks",
       maxWorkers: workers,
-      sequence: { groupOrder: place },
+      sequence: { groupOrder: memory },
       testTimeout: testTimeoutMs,
       hookTimeout: testTimeoutMs,
       teardownTimeout: 60_000,

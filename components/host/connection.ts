@@ -35,7 +35,7 @@ export interface Account {
 }
 
 /** Shows one line of what is done. */
-export type Tell = (line: string) => void;
+export type LogLine = (line: string) => void;
 
 /** A program that runs until it is released or the connection breaks. */
 export interface HeldCommand {

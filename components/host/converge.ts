@@ -6,7 +6,7 @@
  * Every step can be repeated, and leaves parts alone that are as desired. A failure keeps the state reached so far
  * ({@link PartlyApplied}), above all PostgreSQL's previous settings.
  */
-import { type Account, type Connection, loadAccount, run, type Tell } from "./connection";
+import { type Account, type Connection, loadAccount, run, type LogLine } from "./connection";
 import {
   type Accounts,
   accountsFor,
@@ -106,7 +106,7 @@ interface Update {
   readonly desired: DesiredHost & { readonly stockVersion: string | null };
   /** Filled as far as it gets. */
   readonly outcome: HostOutcome;
-  readonly log: Tell;
+  readonly log: LogLine;
 }
 
 /** The known state of a host after it was converged or read. */
@@ -136,7 +136,7 @@ export class PartlyApplied extends Error {
 const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
 
 /** Converges the host. @throws Error before any change, PartlyApplied after that */
-export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, log: Tell): Promise<HostOutcome> {
+export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, log: LogLine): Promise<HostOutcome> {
   const looked = lookedAt(desired, ownersOf(desired.files), desired);
   const wasReady = before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
   const facts = await readState(connection, queryOf(looked, wasReady), VERB_TIMEOUT_MS);
@@ -178,7 +178,13 @@ export async function convergeHost(connection: Connection, desired: DesiredHost,
 }
 
 /** The true state. Parts that PostgreSQL or the repositories do not answer stay unknown. */
-export async function readHost(connection: Connection, identity: HostIdentity, before: HostOutcome, owners: Owners, log: Tell): Promise<HostOutcome> {
+export async function readHost(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  owners: Owners,
+  log: LogLine,
+): Promise<HostOutcome> {
   const looked = lookedAt(identity, owners);
   const facts = await readState(connection, queryOf(looked), VERB_TIMEOUT_MS);
   const { detected, problems } = detectionOf(looked, facts, accountsIn(facts, identity.user, connection));
@@ -224,7 +230,7 @@ export type Owners = Readonly<Record<string, OwnerRole>>;
  * Undoes {@link convergeHost}: units, settings, a standby's restore_command, files, empty directories; never a
  * repository, spool or log.
  */
-export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, log: Tell): Promise<void> {
+export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, log: LogLine): Promise<void> {
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {
@@ -447,7 +453,7 @@ async function applyUnits({ connection, desired, outcome, log }: Update, changed
   outcome.unitFacts = { ...(await readUnits(connection, desired.units.enabled)) };
 }
 
-async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, log: Tell): Promise<void> {
+async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, log: LogLine): Promise<void> {
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
   if ((await connection.exec(["test", "-e", `${identity.dataDirectory}/PG_VERSION`], { account })).exitCode !== 0) {
@@ -474,7 +480,7 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
   }
 }
 
-async function restart(connection: Connection, runtime: RuntimeOnHost, { restartCommand }: HostIdentity, log: Tell): Promise<LiveSettings> {
+async function restart(connection: Connection, runtime: RuntimeOnHost, { restartCommand }: HostIdentity, log: LogLine): Promise<LiveSettings> {
   log(`restarting PostgreSQL: ${restartCommand.join(" ")}`);
   await run(connection, "restart PostgreSQL", restartCommand);
   return waitForServer(runtime);
@@ -498,7 +504,7 @@ async function loadAccounts(connection: Connection, user: string): Promise<Accou
   return accountsFor(connection.login, await loadAccount(connection, user));
 }
 
-function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, log: Tell): RuntimeOnHost {
+function runtimeOf(connection: Connection, identity: HostIdentity, account: Account, log: LogLine): RuntimeOnHost {
   const { launcher, runtimeArgv } = identity;
   return { connection, account, argv: runtimeArgv, ...given({ launcher }), onLine: log };
 }

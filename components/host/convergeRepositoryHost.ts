@@ -8,7 +8,7 @@
  * connection after sshd loaded it. Any failure restores the old text.
  */
 import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/sshdConfig";
-import { type Connection, run, runScript, type Tell } from "./connection";
+import { type Connection, run, runScript, type LogLine } from "./connection";
 import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./desiredFiles";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
@@ -202,7 +202,7 @@ export async function convergeRepositoryHost(
   desired: DesiredRepositoryHost,
   before: Readonly<Record<string, string>>,
   signInAgain: SignInAgain,
-  log: Tell,
+  log: LogLine,
 ): Promise<void> {
   if (connection.login.uid !== 0) throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
   await checkDirectories(connection, desired);
@@ -225,7 +225,7 @@ export async function removeRepositoryHost(
   desired: DesiredRepositoryHost,
   before: Readonly<Record<string, string>>,
   signInAgain: SignInAgain,
-  log: Tell,
+  log: LogLine,
 ): Promise<void> {
   // Keys first: nobody may have one without the confinement.
   if (desired.timers.length > 0) await disableUnits(connection, desired.timers);
@@ -260,7 +260,7 @@ async function applySshd(
   desired: DesiredRepositoryHost,
   facts: Readonly<Record<string, string>>,
   signInAgain: SignInAgain,
-  log: Tell,
+  log: LogLine,
 ): Promise<void> {
   const { sshd } = REPOSITORY_HOST_PATHS;
   const wanted = wantedFacts(desired);
@@ -304,7 +304,7 @@ async function applyFiles(
   connection: Connection,
   desired: DesiredRepositoryHost,
   before: Readonly<Record<string, string>>,
-  log: Tell,
+  log: LogLine,
 ): Promise<string[]> {
   const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
   const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
@@ -320,7 +320,7 @@ async function applyFiles(
 }
 
 /** Returns files from root to their account once they need no protection. Uses the timer's confinement. */
-async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, log: Tell): Promise<void> {
+async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, log: LogLine): Promise<void> {
   for (const [account, directory] of Object.entries(repositories)) {
     if (sealed.some((repository) => repository.account === account)) continue;
     const { stdout } = await connection.exec(["stat", "-c", "%u", "--", directory]);

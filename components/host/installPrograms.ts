@@ -1,6 +1,6 @@
 /** Programs that everything else on a host needs, installed if missing: PostgreSQL and Node.js. */
 import { dirname } from "node:path";
-import type { Connection, Tell } from "./connection";
+import type { Connection, LogLine } from "./connection";
 import { type Accounts, accountsFor, type DesiredDirectory, makeDirectories, removeFiles } from "./desiredFiles";
 import { type Looked, nodeFactIn, queryOf, requireNode, versionsOf } from "./detected";
 import { bringNode, findNeed, nodeFactOf } from "./node";
@@ -45,7 +45,7 @@ export async function bringPrograms(
   wanted: ProgramsWanted,
   looked: Looked,
   outcome: ProgramsOutcome,
-  log: Tell,
+  log: LogLine,
 ): Promise<Accounts> {
   const look = (): Promise<HostFacts> => readState(connection, queryOf(looked, false));
   let facts = await look();

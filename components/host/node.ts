@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { type Account, type Connection, type ExecResult, runScript, type Tell } from "./connection";
+import { type Account, type Connection, type ExecResult, runScript, type LogLine } from "./connection";
 import { type Accounts, desiredText, factText } from "./desiredFiles";
 import type { NodeInput, NodeLocation, NodeUpload } from "./nodeChoice";
 import type { NodeDownload } from "./nodeRelease";
@@ -84,7 +84,7 @@ export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: 
 }
 
 /** Brings one. Returns the paths that are now ours. @throws Error naming the attempts */
-export async function bringNode(connection: Connection, node: NodeInput, machine: string, account: Account, log: Tell): Promise<string[]> {
+export async function bringNode(connection: Connection, node: NodeInput, machine: string, account: Account, log: LogLine): Promise<string[]> {
   if (node.upload !== undefined) {
     await send(connection, node, node.upload, machine, log);
     return [node.file];
@@ -112,7 +112,7 @@ function downloadFor({ download = {} }: NodeInput, machine: string, hostName: st
   throw new Error(`there is no Node.js to download for ${machine} (${hostName}): provide one by node.upload, or set nodePath to an installed one`);
 }
 
-async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, log: Tell): Promise<void> {
+async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, log: LogLine): Promise<void> {
   log(`fetching ${url}`);
   const options = { timeoutMs: TRANSFER_TIMEOUT_MS };
   try {
@@ -128,7 +128,7 @@ async function send(
   node: NodeInput,
   { from, machine: wanted, sha256 }: NodeUpload,
   machine: string,
-  log: Tell,
+  log: LogLine,
 ): Promise<void> {
   if (wanted !== machine)
     throw new Error(`${from} is a Node.js for ${wanted}, but ${connection.name} is ${machine}: set node.upload to one for ${machine}`);

@@ -5,7 +5,7 @@
  *
  * It resumes after a crash: a note beside the configuration marks a cluster that is still being created.
  */
-import { type Connection, runScript, type Tell } from "./connection";
+import { type Connection, runScript, type LogLine } from "./connection";
 import { distributionOf, type PackageSource, sourceOf } from "./distribution";
 import type { HostFacts } from "./state";
 
@@ -117,7 +117,7 @@ export async function bringPostgres(
   wanted: PostgresInput | undefined,
   location: ClusterLocation,
   facts: HostFacts,
-  log: Tell,
+  log: LogLine,
 ): Promise<boolean> {
   if (wanted?.install !== true) return false;
   if (wanted.programsOnly === true) return bringPackages(connection, wanted, location, facts, log);
@@ -142,7 +142,7 @@ async function bringPackages(
   wanted: PostgresInput,
   location: ClusterLocation,
   facts: HostFacts,
-  log: Tell,
+  log: LogLine,
 ): Promise<boolean> {
   const distribution = distributionOf(facts.osRelease);
   const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);

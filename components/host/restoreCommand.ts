@@ -3,7 +3,7 @@
  * exits with 127, at the next time that the standby does not stream. PostgreSQL then stops the standby
  * (RestoreArchivedFile in xlogarchive.c).
  */
-import { type Account, type Connection, runScript, type Tell } from "./connection";
+import { type Account, type Connection, runScript, type LogLine } from "./connection";
 
 /**
  * $1 data directory, $2 runtime. Needs no session: the server may be stopped or unreachable. ALTER SYSTEM writes this
@@ -36,7 +36,7 @@ export async function takeBackRestoreCommand(
   connection: Connection,
   account: Account,
   { dataDirectory, program }: { readonly dataDirectory: string; readonly program: string },
-  log: Tell,
+  log: LogLine,
 ): Promise<void> {
   const { stdout } = await runScript(connection, `remove restore_command from ${dataDirectory}`, SCRIPT, [dataDirectory, program], { account });
   if (stdout.includes("taken")) log("removed restore_command: without an archive the standby can only stream");

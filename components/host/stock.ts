@@ -3,7 +3,7 @@
  * runtime beside it does the reading (settings, content of repositories).
  */
 import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
-import { type Account, CommandFailed, type Connection, type Tell } from "./connection";
+import { type Account, CommandFailed, type Connection, type LogLine } from "./connection";
 import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtimeVerbs";
 
 /** What an update must know about it. */
@@ -15,7 +15,7 @@ export interface StockOnHost {
 }
 
 /** @throws Error if it cannot run, or its version does not support the declaration; reports what it does badly */
-export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, log: Tell): Promise<string> {
+export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, log: LogLine): Promise<string> {
   const version = await readStockVersion(connection, stock, account);
   const limits = stock.limits.filter((limit) => isInRange(limit, version));
   const texts = limits.map(({ code, path, fact, hint }) => ({ code, text: `${path}: with pgBackRest ${version} ${fact}; ${hint}` }));

@@ -12,7 +12,7 @@ export interface Sidecar {
   readonly role: string;
   /** How the sidecar reaches the source, as libpq wants it, without the password: that is in the sidecar's `.pgpass`. */
   readonly connection: string;
-  /** Bytes of WAL that a sidecar that is away may hold back at the source; then it must be copied anew. */
+  /** Bytes of WAL that a sidecar that is away may hold back at the source; then it must be copied again. */
   readonly keepWalMegabytes: number;
   /** Default true. False keeps in the copy what is deleted at the source; then a key must never be used again there. */
   readonly followDeletes?: boolean;
@@ -78,7 +78,7 @@ export function alertRules({ keepWalMegabytes, name }: Sidecar): string {
       "half of the WAL that its slot may keep is used up",
     ],
     ["SidecarDisconnected", "15m", `logical_sidecar_connected${selector} == 0`, "nobody reads its slot"],
-    ["SidecarLost", "0m", `logical_sidecar_lost${selector} == 1`, "its slot is lost: the tables must be copied anew"],
+    ["SidecarLost", "0m", `logical_sidecar_lost${selector} == 1`, "its slot is lost: the tables must be copied again"],
     ["SidecarUnknown", "15m", `absent(logical_sidecar_lag_bytes${selector})`, "its slot, or the numbers of it, are gone"],
   ];
   const texts = rules.map(

@@ -19,7 +19,7 @@ export const SECRETS: RepositorySecrets = {
   },
 };
 
-export function clusterFile(over: Partial<DeclaredCluster> = {}): DeclaredCluster {
+export function declaredCluster(over: Partial<DeclaredCluster> = {}): DeclaredCluster {
   return {
     namespace: "orders",
     instances: 3,
@@ -33,7 +33,7 @@ export function clusterFile(over: Partial<DeclaredCluster> = {}): DeclaredCluste
 }
 
 export function resolved(over: Partial<DeclaredCluster> = {}): ClusterPlan {
-  return planCluster("orders", clusterFile(over));
+  return planCluster("orders", declaredCluster(over));
 }
 
 export function context(over: Partial<DeclaredCluster> = {}, secrets: RepositorySecrets = SECRETS): EngineContext {

@@ -40,7 +40,7 @@ export function settings(over: Partial<HostSettings> = {}): HostSettings {
   };
 }
 
-export function clusterSettings(over: Partial<DeclaredCluster> = {}): DeclaredCluster {
+export function declaredDatabase(over: Partial<DeclaredCluster> = {}): DeclaredCluster {
   return {
     namespace: "orders",
     instances: 3,
@@ -52,7 +52,7 @@ export function clusterSettings(over: Partial<DeclaredCluster> = {}): DeclaredCl
 }
 
 export function clusterPlan(over: Partial<DeclaredCluster> = {}): ClusterDatabasePlan {
-  return resolveClusterDatabase("orders", clusterSettings(over));
+  return resolveClusterDatabase("orders", declaredDatabase(over));
 }
 
 export function plan(over: Partial<HostSettings> = {}): HostPlan {

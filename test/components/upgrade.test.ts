@@ -4,7 +4,7 @@
  *
  * The newer package is simulated: another version number, another bundle, another image of Node, and this code. That the engine keeps the old
  * ConfigMap's name and data is simulated too (its state is given back as recorded); `test/engine/cnpg.test.ts` shows it on the real engine, with
- * a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1` records anew, which is right only while a version is not released.
+ * a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1` records again, which is right only while a version is not released.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

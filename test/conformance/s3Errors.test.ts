@@ -412,7 +412,7 @@ class CuttingProxy {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** Closes connections that wait for a next request, so that byte counts start anew. */
+  /** Closes connections that wait for a next request, so that byte counts start at zero. */
   async dropIdle(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 20));

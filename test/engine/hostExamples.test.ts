@@ -101,7 +101,7 @@ const NAS_R2: readonly Correction[] = [
     "time",
     "days are what is meant: a second full backup of a day shortens no window",
   ],
-  ["repo2-cipher-type", undefined, "aes-256-cbc", "PB007: whoever can read the bucket could read the database"],
+  ["repo2-cipher-type", undefined, "aes-256-cbc", "anyone who can read the bucket can read the database"],
   ["repo2-s3-key-type", "shared", undefined, "stock's default"],
 ];
 

@@ -656,7 +656,7 @@ export function localTargets(folder: string): readonly Target[] {
           parsed.ok &&
           [parsed.cron.minutes, parsed.cron.hours].some((values) => values.length === 0 || values.some((value) => value < 0 || value > 59))
         )
-          throw new Error("a time that is none");
+          throw new Error("an invalid time");
       },
     },
     {

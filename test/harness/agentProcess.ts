@@ -104,7 +104,7 @@ export class AgentProcess {
   /** Of the agents that the socket has started so far. */
   activatedPids(): number[] {
     if (!existsSync(this.#pidFile)) return [];
-    // A line that is being written is none yet.
+    // A line that is being written does not count yet.
     return readFileSync(this.#pidFile, "utf8").split("\n").slice(0, -1).map(Number);
   }
 

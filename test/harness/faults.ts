@@ -160,7 +160,7 @@ export class FaultyStorage implements Storage {
   putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void> {
     return this.#call("putStream", path, {
       run: () => this.#inner.putStream(path, open, options),
-      // The source is drained all the same: whoever counts what it gave must not see the fault.
+      // The source is drained all the same: a count of its bytes must not show the fault.
       lie: async () => void (await collect(open(), LIMITS.wholeFileSizeBytesMax)),
       truncate: async (sizeBytes) => {
         const bytes = await collect(open(), LIMITS.wholeFileSizeBytesMax);

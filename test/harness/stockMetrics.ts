@@ -1,4 +1,4 @@
-/** What the common exporter makes of `info --output=json` of stock: its mapping, written down anew for comparisons. */
+/** What the common exporter makes of `info --output=json` of stock: its mapping, written again for comparisons. */
 
 /** Stock's own words for a backup, as far as the exporter tells them. */
 interface StockBackup {
@@ -20,7 +20,7 @@ interface StockBackup {
   readonly type: string;
 }
 
-/** What the exporter makes of stock's JSON, written down anew from its source (woblerr/pgbackrest_exporter 0.23, "backrest"). */
+/** What the exporter makes of stock's JSON, written again from its source (woblerr/pgbackrest_exporter 0.23, "backrest"). */
 export function exporterOf(text: string): Map<string, number> {
   const [stanza] = JSON.parse(text) as [
     {

@@ -184,7 +184,7 @@ export class TestBed {
     await this.cluster.sql("SELECT pg_create_restore_point('archive all')");
     const name = await this.cluster.switchWal();
     const isThere = (file: string): boolean => existsSync(this.walFile(file));
-    // A checkpoint may have let go of it before anybody looked.
+    // A checkpoint may have removed it before anybody looked.
     const isDone = (): boolean => isThere(`archive_status/${name}.done`) || !(isThere(`archive_status/${name}.ready`) || isThere(name));
     await waitFor(`archiving of ${name}`, timeoutMs, async () => (isDone() ? true : null));
     return name;

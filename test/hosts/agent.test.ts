@@ -417,7 +417,7 @@ describe("files and units on a host", async () => {
     await waitFor("its refusal", 180_000, async () => (Number(await sql("SELECT failed_count FROM pg_stat_archiver")) > 0 ? true : null));
     await shell(`rm ${SECRETS}`);
     expect((await host.run(["systemctl", "restart", `${AGENT}.service`])).exitCode).not.toBe(0);
-    // PostgreSQL calls again and again, and each call starts it anew: only between two of them is there a status.
+    // PostgreSQL calls again and again, and each call starts it again: only between two of them is there a status.
     await waitFor("its status", 60_000, async () =>
       (await shell(`systemctl show -p ExecMainStatus --value ${AGENT}.service`)) === "243\n" ? true : null,
     );

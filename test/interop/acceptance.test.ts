@@ -100,7 +100,7 @@ describe("the promises beside stock", async () => {
 
     test("(a) while repo2 is down, repo1 gets a few of the waiting segments and then none", async () => {
       names = await writeSegments(bed, SEGMENTS);
-      // Its processes share the few out anew at each attempt: on a busy machine the last of them arrives late.
+      // Its processes share the few out again at each attempt: on a busy machine the last of them arrives late.
       let [before, after] = [-1, storedIn(bed, 1, names).length];
       for (let round = 0; after !== before && round < 6; round++) {
         await moreFailures(bed, 3);
@@ -389,7 +389,7 @@ async function moreFailures(bed: TestBed, count: number): Promise<void> {
   await waitFor(`${count} failures`, WAIT_MS, async () => ((await nudge(bed), await failures()) >= before + count ? true : null), 200);
 }
 
-/** After a checkpoint PostgreSQL has let go of `names`. */
+/** A checkpoint has removed `names`. */
 async function shrinks(bed: TestBed, names: readonly string[]): Promise<void> {
   await bed.cluster.sql("CHECKPOINT");
   // The newest ones may still be needed.

@@ -1,5 +1,5 @@
 /**
- * Full backups that are killed and gone on with: ours by ours, ours by stock, stock's by ours. What was stored before counts, and what comes
+ * Full backups that are killed and resumed: ours by ours, ours by stock, stock's by ours. What was stored before counts, and what comes
  * out is whole. Stock of any version passes our attempt files by.
  */
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";

@@ -1,5 +1,5 @@
 /**
- * Increments that two programs make in turn: each goes on with what the other one wrote, in several repositories of different kinds at once,
+ * Increments that two programs make in turn: each continues what the other one wrote, in several repositories of different kinds at once,
  * and each restores the chain. Then what ours writes down of a cluster, beside stock's manifest of the same cluster.
  *
  * `PGBACKSTOP_LONG=1` runs every case with both versions, and restores every repository in each instead of one.
@@ -149,7 +149,7 @@ async function manifestOf(bed: TestBed, label: string): Promise<Manifest> {
   return parseManifest(stdout, label);
 }
 
-/** What does not depend on the moment; files that the server makes anew while it runs come and go. */
+/** What does not depend on the moment; files that the running server makes again come and go. */
 function rowsOf(manifest: Manifest | undefined): string[] {
   const files = (manifest?.files ?? []).filter((file) => !/\/pg_logical\/|\/pg_xact\/|\/pg_wal\//.test(file.name));
   return [

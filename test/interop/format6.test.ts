@@ -1,6 +1,6 @@
 /**
  * Repositories of format 6, a hidden option of stock 2.60, beside one of format 5: every command of ours says what it found, leaves them
- * byte for byte as they are, and goes on with the good one.
+ * byte for byte as they are, and continues with the good one.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";

@@ -113,7 +113,7 @@ describe("a sidecar", async () => {
     await source.sql("CREATE TABLE noise AS SELECT g, repeat(md5(g::text), 20) AS text FROM generate_series(1, 30000) g");
     const behind = await numbers();
     await source.sql("INSERT INTO noise SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 90000) g");
-    // Slots are looked at when a checkpoint lets go of WAL.
+    // Slots are looked at when a checkpoint removes WAL.
     for (const statement of ["SELECT pg_switch_wal()", "CHECKPOINT", "INSERT INTO noise VALUES (0, '')", "SELECT pg_switch_wal()", "CHECKPOINT"])
       await source.sql(statement);
     await source.waitForValue("SELECT wal_status FROM pg_replication_slots", "lost");

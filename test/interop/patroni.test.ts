@@ -70,7 +70,7 @@ describe("a standby from a repository", async () => {
     );
     await ask(leader.port, `INSERT INTO readings (body) SELECT repeat(md5(g::text), 20) FROM generate_series(1, ${ROWS}) g`);
     for (let round = 0; round < 8; round += 1) await ask(leader.port, "SELECT pg_switch_wal()", "INSERT INTO readings (body) VALUES ('more')");
-    // What is not archived yet no checkpoint lets go of.
+    // No checkpoint removes a segment that is not archived yet.
     const switched = await ask(leader.port, "SELECT pg_walfile_name(pg_switch_wal()) AS name");
     await waitFor("the archive", WAIT_MS, async () => {
       const [reported] = await ask(leader.port, "SELECT coalesce(last_archived_wal, '') AS name FROM pg_stat_archiver");
@@ -151,7 +151,7 @@ describe("a standby from a repository", async () => {
 
     const answer = await fetch(`${member.rest}/reinitialize`, { method: "POST", body: '{"force": true}' });
     expect(answer.status).toBe(200);
-    await waitFor("it anew", WAIT_MS, async () => (readFileSync(member.log, "utf8").split("created using pgbackstop").length > 2 ? true : null));
+    await waitFor("it again", WAIT_MS, async () => (readFileSync(member.log, "utf8").split("created using pgbackstop").length > 2 ? true : null));
     await waitFor("the replica", WAIT_MS, () => answers(member, "replica"));
     await waitFor("streaming", WAIT_MS, () => streaming(1));
   });

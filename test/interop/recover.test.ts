@@ -1,6 +1,6 @@
 /**
  * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named set), row for row, with the
- * old data kept; refusals before anything is stopped; and a run that is killed at each step, then gone on with or undone.
+ * old data kept; refusals before anything is stopped; and a run that is killed at each step, then resumed or undone.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";

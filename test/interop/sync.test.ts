@@ -1,6 +1,6 @@
 /**
  * Whole backups brought from one repository into another one with other keys and another compression: stock verifies, restores, extends and
- * expires what `sync` has written, whoever made the original.
+ * expires what `sync` has written, no matter which program made the original.
  */
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

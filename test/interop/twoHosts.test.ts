@@ -62,7 +62,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
   const labels = async (): Promise<string[]> =>
     labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ repo, label }) => `repo${repo} ${label}`);
 
-  /** Starts a full backup here, stops it in the middle of its copy, and goes on with it when the other host had time to do harm. */
+  /** Starts a full backup here, stops it in the middle of its copy, and continues it when the other host had time to do harm. */
   async function besideFull(type: string): Promise<void> {
     const before = new Set([...directories(), ...(await labels())]);
     const first = await startBackup("--no-online", "--type=full");

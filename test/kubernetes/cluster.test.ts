@@ -81,7 +81,7 @@ describe("CloudNativePG", async () => {
   test("the kubelet's double runs sidecars, renews secrets, and lets pods reach a server of the test", async () => {
     const address = await lab.expose("outside", (outside.address() as AddressInfo).port);
     const url = `http://${address}:${(outside.address() as AddressInfo).port}/`;
-    const secret = (text: string): object => ({ apiVersion: "v1", kind: "Secret", metadata: metadata("words"), stringData: { word: text } });
+    const secret = (text: string): object => ({ apiVersion: "v1", kind: "Secret", metadata: metadata("words"), stringData: { answer: text } });
     const program = `process.on("SIGTERM", () => process.exit(0)); fetch("${url}").then((r) => r.text()).then((t) => { console.log(t); setInterval(() => 0, 1000); })`;
     await lab.kubectl.apply([
       secret("first"),

@@ -74,7 +74,7 @@ describe("drills of a cluster", async () => {
     await hooks?.close();
   });
 
-  /** As a user lays it down: a Secret, and whoever listens as a Service. */
+  /** As a user lays it down: a Secret, and the listener as a Service. */
   const notifyAt = async ({ origin }: WebServer): Promise<void> => {
     const port = Number(new URL(origin).port);
     await lab.expose("hooks", port);
@@ -128,7 +128,7 @@ describe("drills of a cluster", async () => {
   const newestRecord = async (repo: number): Promise<DrillRecord> => {
     const directory = "pgbackstop/orders/drills";
     let text = "";
-    // A sidecar that has just been given another Secret begins anew.
+    // A sidecar that has just been given another Secret starts again.
     const isRead = async (): Promise<boolean> => {
       const names = (await stack.verb("orders-1", "repo-ls", `--repo=${repo}`, directory)).stdout.trim().split("\n").sort();
       const got = await stack.verb("orders-1", "repo-get", `--repo=${repo}`, `${directory}/${names.at(-1)}`);
@@ -332,7 +332,7 @@ describe("drills of a cluster", async () => {
   });
 
   test("its metrics are those of the cluster, on CloudNativePG's own endpoint", async () => {
-    // A sidecar that begins anew reads the history at once.
+    // A sidecar that starts again reads the history at once.
     await lab.signal("orders-1", "plugin-pgbackstop", "SIGKILL");
     const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
     const drills = async (): Promise<string[]> => {

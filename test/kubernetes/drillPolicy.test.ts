@@ -9,7 +9,7 @@ import type { JsonObject } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { throwAwayCluster } from "../../runtime/cnpg/drill/drillCluster";
 import type { BackupInfoEntry } from "../../runtime/format/repository/backupInfo";
 import { sleep } from "../../tools/parts/process";
-import { clusterFile, context, objectOf } from "../components/clusters";
+import { declaredCluster, context, objectOf } from "../components/clusters";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import { apiServerParts } from "../harness/kubernetes/parts";
 
@@ -36,7 +36,7 @@ const OF_PRODUCTION = {
     switchoverDelay: 60,
   },
 };
-const rendered = (): RenderedObject[] => renderCluster(context(clusterFile(SHAPE)), null);
+const rendered = (): RenderedObject[] => renderCluster(context(declaredCluster(SHAPE)), null);
 const production = (): JsonObject => mergeOver(objectOf(rendered(), "cluster"), OF_PRODUCTION) as JsonObject;
 const thrownAway = (): JsonObject =>
   throwAwayCluster(production(), {

@@ -43,7 +43,7 @@ describe("a failover under write load", async () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const shape = (synchronous: boolean): void => {
+  const cluster = (synchronous: boolean): void => {
     const overrides = { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } };
     // Replication that hangs is not given up before the test has killed what hangs.
     const parameters = { shared_buffers: "32MB", wal_sender_timeout: "5min", wal_receiver_timeout: "5min" };
@@ -91,7 +91,7 @@ describe("a failover under write load", async () => {
   const note = (text: string): void => void process.stdout.write(`    ${text}\n`);
 
   test("a commit is in both repositories after archive_timeout and a push", async () => {
-    await stack.declare(() => shape(false));
+    await stack.declare(() => cluster(false));
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
     expect((await stack.firstBackup("orders")).error).toBeUndefined();
@@ -177,7 +177,7 @@ describe("a failover under write load", async () => {
   });
 
   test("with synchronous replication no acknowledged transaction is lost", async () => {
-    await stack.declare(() => shape(true));
+    await stack.declare(() => cluster(true));
     await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, (object) => {
       const { status } = object as { status?: { readyInstances?: number } };
       return status?.readyInstances === 2;

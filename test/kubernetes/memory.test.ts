@@ -27,8 +27,8 @@ describe("a sidecar's memory", async () => {
 
   test.each(LONG ? [1, 2] : [1])("stays below its limit while a backup goes into both repositories, with processMax %i", async (processMax) => {
     const name = `big${processMax}`;
-    const shape = { storageGiB: 10, parameters: { max_wal_size: "4GB" }, processMax };
-    await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), ...shape }));
+    const sized = { storageGiB: 10, parameters: { max_wal_size: "4GB" }, processMax };
+    await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), ...sized }));
     await stack.lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
     expect((await stack.firstBackup(name)).error).toBeUndefined();
     const pod = `${name}-1`;

@@ -3,7 +3,7 @@
  * the cluster by Jobs, an application is stopped, led elsewhere and started, a target that was tampered with fails its step, and the source can be removed
  * after a backup in each repository and a drill.
  *
- * The engine is a **double** here: it applies what is declared, one step after the other, and makes a Job anew that has failed, as the provider of
+ * The engine is a **double** here: it applies what is declared, one step after the other, and creates a failed Job again, as the provider of
  * Kubernetes does with `pulumi.com/replaceUnready`. The engine itself moves databases in test/engine/migration.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -335,10 +335,10 @@ describe("the runbook of a cluster", async () => {
     const begin = steps.findIndex(({ text }) => text.startsWith("A passphrase"));
     expect(begin).toBeGreaterThan(0);
     for (const step of steps.slice(begin)) {
-      if (step.text.includes("replace it by one under another key")) second = "/anew";
+      if (step.text.includes("replace it by one under another key")) second = "/second";
       await carryOutStep(step, (line) => line.replaceAll("<KEY>", "3"));
     }
-    expect(second).toBe("/anew");
+    expect(second).toBe("/second");
     expect(await shell(`kubectl get secret -n ${NAMESPACE} -o name`)).not.toContain("secret/orders-repo2");
     await archived();
     expect(await verb("orders", "info --repo=3")).toContain("full backup: ");

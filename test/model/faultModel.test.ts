@@ -189,7 +189,7 @@ async function fetch(world: FaultWorld, pick: number | null): Promise<void> {
   if (name === undefined) return;
   const answer = await world.fetch(name);
   if (typeof answer !== "string") world.count("WAL files told to be in doubt");
-  // Retention may have let go of it everywhere.
+  // Retention may have removed it everywhere.
   if (answer === "absent") expect(await world.isGivenUp(name), `archive-get does not find ${name}`).toBe(true);
 }
 

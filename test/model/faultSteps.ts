@@ -2,7 +2,7 @@
  * What can happen in a world of the fault model, drawn by fast-check: single steps in any order, a past that some worlds have, and scenes.
  *
  * A scene is a few steps that lead to a moment which steps in any order hardly ever reach: a repository that lacks a backup which another one
- * has, an attempt whose bytes went bad before it is gone on with, WAL that only a damaged or an absent repository holds.
+ * has, an attempt whose bytes went bad before it is resumed, WAL that only a damaged or an absent repository holds.
  */
 import { fc } from "../harness/properties";
 import type { BackupType } from "../../runtime/format/repository/label";

@@ -505,7 +505,7 @@ export class FaultWorld {
       const missing = new Set(this.#missingWal.list(repo.key));
       for (const name of this.acknowledged) {
         const isIn = held.has(name);
-        // Older than its oldest backup: retention has let go of it, or will.
+        // Older than its oldest backup: retention has removed it, or will.
         const isGivenUp = neededFrom !== null && name < neededFrom;
         if (isIn || isGivenUp) holding.set(name, (holding.get(name) ?? new Set()).add(repo.key));
         else expect(missing.has(name) || (await this.#isLetGo(name, repo)), `${repo.name} lacks ${name} and does not owe it`).toBe(true);
@@ -540,7 +540,7 @@ export class FaultWorld {
     }
   }
 
-  /** A stored file that is damaged from now on for whoever reads it. Its damage must be told by checksums: not of a file that has none. */
+  /** A stored file that is damaged from now on for each reader. Its damage must be told by checksums: not of a file that has none. */
   async damage(key: Key, damage: Damage, part: DamagedPart): Promise<void> {
     const path = await findVictim(this.#storageOf(key), part, damage.pick);
     if (path !== null) this.weather(key).damage(path, damage);
@@ -620,7 +620,7 @@ export class FaultWorld {
     return backups.flatMap((entry) => (entry.archiveStart === null ? [] : [entry.archiveStart])).sort()[0] ?? null;
   }
 
-  /** Heal lets go of a debt that nobody can pay any more, because the others' retention was quicker, once a newer backup does without it. */
+  /** Heal gives up missing WAL that no repository holds any more, because the others' retention was quicker, once a newer backup does without it. */
   async #isLetGo(name: string, repo: Repository): Promise<boolean> {
     const { backups } = await loadBackupInfo(repo);
     if (!backups.some(({ archiveStart }) => archiveStart !== null && archiveStart > name)) return false;

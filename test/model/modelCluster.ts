@@ -75,7 +75,7 @@ export class ModelCluster {
     return snapshotOf(this.dataDirectory);
   }
 
-  /** What recovery from `archiveStart` reads, in its order: each segment once, on the timeline that was gone on with. */
+  /** What recovery from `archiveStart` reads, in its order: each segment once, on the timeline that continued. */
   segmentsFrom(archiveStart: string): string[] {
     const segments = [...this.wal.keys()].filter((name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= archiveStart.slice(8));
     return segments.sort((left, right) => (left.slice(8) < right.slice(8) ? -1 : 1));

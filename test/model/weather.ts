@@ -2,7 +2,7 @@
  * What can happen between a process and a repository: it is away, slow, full, tears writes, loses answers, or gives damaged bytes.
  *
  * Faults are turned on and hold until {@link Weather.calm}, or for a number of calls; {@link Weather.met} counts those that really met a call.
- * Damage lies over the true bytes: who reads through here gets a flipped bit or a file cut short until the file is written anew or it is calm
+ * Damage lies over the true bytes: who reads through here gets a flipped bit or a file cut short until the file is written again or the weather is calm
  * again, while the model looks below it at the truth. The space that is left ends in the middle of a write, in the driver's own hands.
  */
 import { type ByteStream, collect, streamOf } from "../../runtime/base/bytes";

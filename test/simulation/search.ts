@@ -50,7 +50,7 @@ export class Figures {
 /** Repeats choices that were written down. */
 export class Replay implements Chooser {
   readonly #left = new Map<string, Choice[]>();
-  /** How many steps each process had, for whoever wants to disturb each of them. */
+  /** How many steps each process had, for searches that disturb each of them. */
   readonly counts = new Map<string, number>();
   readonly #onSeen: ((candidate: Candidate) => void) | null;
 

@@ -58,7 +58,7 @@ export const BANS: readonly Ban[] = [
   { text: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
 
-/** The types of a package's file (`declare module "…"`) are none. */
+/** The types of a package's file (`declare module "…"`) do not count. */
 function isNamespace(node: ts.Node): boolean {
   return ts.isModuleDeclaration(node) && !ts.isStringLiteral(node.name);
 }

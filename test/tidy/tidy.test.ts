@@ -22,6 +22,7 @@ import {
   pathEnds,
 } from "./rules";
 import { readSources, readTextFiles } from "./sources";
+import { checkPhrases, checkRetiredNames, checkWidth, retiredWords } from "./words";
 
 /** Functions that may be longer, with their length: each entry is a debt, and none may grow. */
 const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
@@ -83,6 +84,20 @@ describe("every file", () => {
 
   test("holds no note without an issue", () => {
     expect(files.flatMap(checkNotes)).toEqual([]);
+  });
+
+  test("uses the words of docs/glossary.md in names", () => {
+    const retired = retiredWords(readFileSync(join(root, "docs", "glossary.md"), "utf8"));
+    expect(sources.flatMap((source) => checkRetiredNames(source, retired))).toEqual([]);
+  });
+
+  test("is in plain words", () => {
+    const written = files.filter(({ path }) => /\.(ts|mjs|md)$/.test(path) && path !== "docs/glossary.md");
+    expect(written.flatMap(checkPhrases)).toEqual([]);
+  });
+
+  test("has comments that fit into a line", () => {
+    expect(sources.flatMap(checkWidth)).toEqual([]);
   });
 
   test("names no missing source", () => {

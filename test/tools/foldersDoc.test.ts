@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { renderFolders, withFolders } from "../../tools/foldersDoc";
 
 const freeBytes = (prefix: string, mayImport: readonly string[]) => ({ prefix, about: `about ${prefix}`, mayImport });
-const arrows = (...rooms: Parameters<typeof renderFolders>[0]): string[] => renderFolders(rooms).match(/\S+ -\.?->? \S+/g) ?? [];
+const arrows = (...folders: Parameters<typeof renderFolders>[0]): string[] => renderFolders(folders).match(/\S+ -\.?->? \S+/g) ?? [];
 
 test("arrows that others imply are omitted, also those to single files", () => {
   const [base, middle] = [freeBytes("runtime/base", []), freeBytes("runtime/middle", ["runtime/base"])];
@@ -27,8 +27,8 @@ test("rooms that may import nearly everything are listed, not drawn", () => {
 });
 
 test("the section ends at the next heading", () => {
-  const rooms = [freeBytes("runtime/a", [])];
-  const section = `## Rooms\n\n${renderFolders(rooms)}`;
-  expect(withFolders("# A\n\n## Rooms\n\nx\n\n## B\n\ny\n", rooms)).toBe(`# A\n\n${section}\n## B\n\ny\n`);
-  expect(withFolders("# A\n\n## Rooms\n\n", rooms)).toBe(`# A\n\n${section}`);
+  const folders = [freeBytes("runtime/a", [])];
+  const section = `## Rooms\n\n${renderFolders(folders)}`;
+  expect(withFolders("# A\n\n## Rooms\n\nx\n\n## B\n\ny\n", folders)).toBe(`# A\n\n${section}\n## B\n\ny\n`);
+  expect(withFolders("# A\n\n## Rooms\n\n", folders)).toBe(`# A\n\n${section}`);
 });

@@ -43,7 +43,7 @@ const STANZA = "bench";
 const LEVELS = { zst: 3, gz: 6 } as const;
 const MIB = 1024 * 1024;
 const SAMPLE_MS = 150;
-const REPO_KEYS = [1, 2] as const;
+const REPO_INDEXES = [1, 2] as const;
 
 /** Makes a bed, runs `work` with it and removes it. Null, after a loud line, without stock pgBackRest. */
 export function withBed<T>(options: BedOptions, progress: Progress, work: (bed: Bed) => Promise<T>): Promise<T | null> {
@@ -206,7 +206,7 @@ export class Bed {
       "repo2-cipher-pass=benchmark",
       "repo1-retention-full=9",
       "repo2-retention-full=9",
-      ...REPO_KEYS.flatMap((key) => Object.entries(repoOptions).map(([name, value]) => `repo${key}-${name}=${value}`)),
+      ...REPO_INDEXES.flatMap((key) => Object.entries(repoOptions).map(([name, value]) => `repo${key}-${name}=${value}`)),
       `compress-type=${compressType}`,
       `compress-level=${LEVELS[compressType]}`,
       "process-max=2",
@@ -254,7 +254,7 @@ export class Bed {
     if (repo === 1) return this.run(program, ["--repo=1", `--type=${type}`, "backup"]);
     if (program === "ours") return this.run("ours", [`--type=${type}`, "backup"]);
     const costs: Cost[] = [];
-    for (const key of REPO_KEYS) costs.push(await this.run("stock", [`--repo=${key}`, `--type=${type}`, "backup"]));
+    for (const key of REPO_INDEXES) costs.push(await this.run("stock", [`--repo=${key}`, `--type=${type}`, "backup"]));
     return sumCosts(costs);
   }
 

@@ -59,7 +59,7 @@ export async function mixedMain(argv: readonly string[], progress: Progress): Pr
       before:
         "It is pgbackstop beside stock pgBackRest, on the same data, in one run. A ratio below 1 means less than\nstock (for rates: slower). Each ratio is the median of the ratios of pairs that ran one directly after the other, beside it the lowest and the\nhighest. Other benches (`npm run bench -- --help`) write documents of their own beside this one.",
       after:
-        "Stock takes one backup for each repository and the two are added up; pgbackstop reads, checks and hashes the data once, compresses it once\nfor each kind of compression, and encrypts and stores it for each repository. Peak memory is that of all processes together, shared pages\ncounted once. `archive-push` is the plain command, which stock and pgbackstop start anew for every segment.",
+        "Stock takes one backup for each repository and the two are added up; pgbackstop reads, checks and hashes the data once, compresses it once\nfor each kind of compression, and encrypts and stores it for each repository. Peak memory is that of all processes together, shared pages\ncounted once. `archive-push` is the plain command, which stock and pgbackstop start once for every segment.",
     },
     report,
     given.write,

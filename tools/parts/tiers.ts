@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 export interface Tier {
   readonly name: "unit" | "data" | "engine" | "package" | "hosts" | "kubernetes";
   readonly folders: readonly string[];
-  /** Lanes run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a lane run one after the other. */
+  /** Queues run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a queue run in sequence. */
   readonly queue: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
@@ -23,7 +23,7 @@ export interface Tier {
   readonly needsPulumi: boolean;
 }
 
-/** In the order of the table; each lane runs its tiers in this order too. */
+/** In the order of the table; each queue runs its tiers in this order too. */
 export const TIERS: readonly Tier[] = [
   {
     name: "unit",

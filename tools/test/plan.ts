@@ -28,7 +28,7 @@ export interface TestRun {
 export interface Plan {
   /** Run at the same time, each in its order. */
   readonly queues: readonly (readonly TestRun[])[];
-  /** Run in sequence after all lanes. */
+  /** Run in sequence after all queues. */
   readonly afterwards: readonly TestRun[];
   /** True if a few files may represent a tier. */
   readonly quick: boolean;

@@ -2,7 +2,7 @@
  * `npm test [-- paths…|--tier NAME|--all|--serial|vitest options]`: builds, prepares what the tiers need, runs them,
  * and ends with one plain line `N passed, N failed, N skipped`.
  *
- * Tiers run in two parallel lanes, and each line then begins with its tier. A single tier has the terminal to itself.
+ * Tiers run in two parallel queues, and each line then begins with its tier. A single tier has the terminal to itself.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { totalmem } from "node:os";
@@ -17,7 +17,7 @@ import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRe
 import { makeReady, startParts } from "./ready";
 import { addResults, formatReport, type JsonReport, NOTHING, readReport, type RunResult, type TierResult } from "./report";
 
-/** Memory that two parallel lanes need. */
+/** Memory that two parallel queues need. */
 const QUEUES_MEMORY_BYTES = 7_000_000_000;
 /** Vite warns about a loader that it may use one day, which is no help here. */
 const QUIET = { VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" };

@@ -2,7 +2,7 @@
 import { levelRangeOf } from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/options";
 
-export const REPO_KEY_MAX = 256;
+export const REPO_INDEX_MAX = 256;
 
 export const DEFAULTS = {
   stanza: "main",
@@ -74,5 +74,5 @@ export function defaultLevel(compressType: string): number {
 export function findRepoIndex(name: string): number | null {
   const match = /^repo([1-9][0-9]{0,2})$/.exec(name);
   const key = Number(match?.[1]);
-  return match !== null && key <= REPO_KEY_MAX ? key : null;
+  return match !== null && key <= REPO_INDEX_MAX ? key : null;
 }

@@ -1,6 +1,6 @@
 /** Each repository alone, and no two at one location. Pure. */
 import { levelRangeOf } from "../../../runtime/config/settings";
-import { COMPRESS_TYPES, findCompressType, REPO_KEY_MAX } from "../model/defaults";
+import { COMPRESS_TYPES, findCompressType, REPO_INDEX_MAX } from "../model/defaults";
 import { type EngineRow, findEngine } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
@@ -30,7 +30,7 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
   const path = `repositories.${repository.name}`;
   const findings: Finding[] = [];
   if (repository.key === 0) {
-    const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_KEY_MAX}`;
+    const fact = `"${repository.name}" is not a repository key: use repo1 to repo${REPO_INDEX_MAX}`;
     findings.push(finding("PB001", path, fact, "rename it; the number is part of every option name"));
   }
   findings.push(...checkRetention(repository, path));

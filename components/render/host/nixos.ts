@@ -52,7 +52,7 @@ export function renderNixos(declared: HostPlan, { installNode, secretsDirectory 
   const { files, settings, units } = hostParts(plan);
   const all = [...(plan.restoreOnly ? [] : [stanzaUnit(plan)]), ...units];
   return [
-    "# Written by `pgbackstop render --format=nixos`: render it anew instead of changing it.",
+    "# Written by `pgbackstop render --format=nixos`: render it again instead of changing it.",
     `# Stanza ${plan.stanza}. Beside this file: runtime.cjs, the program${plan.agent ? ", and pgbackrest-client" : ""}. Secrets come from ${secretsDirectory}:`,
     ...secretComments(plan, secretsDirectory),
     "{ config, lib, pkgs, ... }:",

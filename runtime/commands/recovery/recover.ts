@@ -91,7 +91,7 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
     account,
     server: serverMemory(facts),
     moves: plan.moves,
-    restoreWords: [...plan.restoreArgs, ...(request.repoKey === undefined ? [] : [`--repo=${request.repoKey}`])],
+    restoreWords: [...plan.restoreArgs, ...(request.repoIndex === undefined ? [] : [`--repo=${request.repoIndex}`])],
     oldWal: oldWalOf(facts, source, plan.moves.at(-1)?.to),
     stamp: input.stamp,
   };
@@ -200,10 +200,10 @@ function requestOf({ config }: Invocation): RecoverRequest {
     set,
     restore: { type, target, targetAction, targetExclusive, targetTimeline },
   } = config;
-  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoKey: repoIndex, set };
+  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoIndex: repoIndex, set };
 }
 
-function requestArgs({ repoKey: repoIndex, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
+function requestArgs({ repoIndex: repoIndex, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
   return [
     `--type=${type}`,
     ...(target === undefined ? [] : [`--target=${target}`]),

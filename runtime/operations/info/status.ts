@@ -249,7 +249,7 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
         key: repo.key,
         newest: repo.newest === null ? null : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
         missingWal: repo.missingWalCount,
-        place: repo.location,
+        location: repo.location,
         recoverableFrom: repo.recoverableFromS,
         stream: repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
         troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),

@@ -19,7 +19,7 @@ export interface RecoverRequest {
   readonly targetExclusive: boolean;
   readonly targetTimeline: string | undefined;
   /** `--repo` and `--set` as given. */
-  readonly repoKey: number | undefined;
+  readonly repoIndex: number | undefined;
   readonly set: string | undefined;
 }
 

@@ -35,7 +35,7 @@ test("files belong to their account alone, have the given content, and are remov
   const script = `printf '{"words":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
   const { outs } = await migrationCreate(inputs(script));
   const reported = JSON.parse(outs.report) as Record<string, string>;
-  expect(reported).toMatchObject({ mode: "700 600", text: SECRET, words: `--from-password-file=${reported["directory"]}/from-password` });
+  expect(reported).toMatchObject({ mode: "700 600", text: SECRET, options: `--from-password-file=${reported["directory"]}/from-password` });
   expect(existsSync(reported["directory"] ?? "")).toBe(false);
 });
 

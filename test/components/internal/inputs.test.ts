@@ -13,11 +13,11 @@ test("known values stay, each output and promise gets its own marker", () => {
 test("markers are replaced by their outputs: values unchanged, texts with the values inserted", async () => {
   const { value, deferred } = splitKnown({ bucket: pulumi.output("orders"), days: pulumi.output(7), name: "x" });
   const filled = fillKnown(
-    { places: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }], name: value.name },
+    { targets: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }], name: value.name },
     deferred,
   );
   const result = await new Promise((resolve) => pulumi.all([filled]).apply(([known]) => resolve(known)));
-  expect(result).toEqual({ places: [{ location: "s3://orders/p/orders", keepDays: 7, key: 1 }], name: "x" });
+  expect(result).toEqual({ targets: [{ location: "s3://orders/p/orders", keepDays: 7, key: 1 }], name: "x" });
 });
 
 test("ten markers and more stay distinct", () => {

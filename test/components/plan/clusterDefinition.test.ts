@@ -30,7 +30,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
-  ["a namespace that is none", { namespace: "Orders" }, ["PB110 namespace"]],
+  ["an invalid namespace", { namespace: "Orders" }, ["PB110 namespace"]],
   ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],
   ["a version without an image", { postgresVersion: 13 }, ["PB111 postgresVersion"]],
   ["an image of another version", { image: "registry.example.net/pg:17.4" }, ["PB111 image"]],
@@ -41,7 +41,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { parameters: { archive_timeout: "60s", archive_mode: "on" } },
     ["PB113 parameters.archive_mode", "PB113 parameters.archive_timeout"],
   ],
-  ["restored and made anew", { bootstrap: { initdb: {}, recovery: RECOVERY } }, ["PB114 bootstrap"]],
+  ["restored and initialized", { bootstrap: { initdb: {}, recovery: RECOVERY } }, ["PB114 bootstrap"]],
   [
     "two targets",
     { bootstrap: { recovery: { ...RECOVERY, target: { lsn: "0/3", time: "2026-11-20T06:40:59Z" } } } },
@@ -57,7 +57,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { bootstrap: { recovery: { ...RECOVERY, target: { restorePoint: "before" } } } },
     ["PB114 bootstrap.recovery.target.restorePoint"],
   ],
-  ["from a repository that is none", { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } }, ["PB114 bootstrap.recovery.from"]],
+  ["from an unknown repository", { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } }, ["PB114 bootstrap.recovery.from"]],
   ["from nowhere", { bootstrap: { recovery: { stanza: "orders", repositories: {} } } }, ["PB114 bootstrap.recovery.repositories"]],
   ["a replica cluster", { bootstrap: { recovery: RECOVERY }, replica: {} }, []],
   ["a replica cluster of nothing", { replica: {} }, ["PB114 replica"]],
@@ -138,7 +138,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { ...ALONE, schedules: { full: { cron: "0 3 * * *", target: "primary" } }, snapshots: { online: false, keepDays: 7 } },
     ["PB095 engine", "PB115 snapshots.online"],
   ],
-  ["a schedule of snapshots that is none", { snapshots: { cron: "0 0 5 * * *", keepDays: 7 } }, ["PB011 snapshots.cron"]],
+  ["an invalid schedule of snapshots", { snapshots: { cron: "0 0 5 * * *", keepDays: 7 } }, ["PB011 snapshots.cron"]],
   ["snapshots that nobody removes", { snapshots: { cron: "0 5 * * *" } }, ["PB120 snapshots"]],
   ["the same, meant", { snapshots: { cron: "0 5 * * *" }, silence: { PB120: "the storage removes them" } }, []],
   ["snapshots alone that nobody removes", ALONE, ["PB095 engine", "PB120 snapshots"]],
@@ -179,7 +179,7 @@ test("snapshots alone restore no point in time between them", () => {
 });
 
 test("findings of clusters alone can be silenced with a reason, and an unused reason is reported", () => {
-  expect(codes({ ...ALONE, silence: { PB095: "a copy of production, made anew each night", PB120: "pruned by the storage" } })).toEqual([]);
+  expect(codes({ ...ALONE, silence: { PB095: "a copy of production, made again each night", PB120: "pruned by the storage" } })).toEqual([]);
   expect(codes({ silence: { PB095: "a copy" } })).toEqual(["PB025 silence.PB095"]);
 });
 

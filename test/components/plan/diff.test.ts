@@ -168,8 +168,8 @@ describe("weakened, and strengthened in the other direction", () => {
       topologyOf(resolved({ engine, repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, ...over } } } }).database);
     const textOf = (before: Topology, after: Topology): string =>
       diff(before, after).changes.find(({ path }) => path === "repositories.repo1.location")?.text ?? "";
-    expect(textOf(of("barman-cloud", {}), of("runtime", { path: "/anew" }))).toMatch(/pods of engine barman-cloud read the keys of repo1 until/);
-    expect(textOf(of("runtime", {}), of("runtime", { path: "/anew" }))).toMatch(/nothing maintains what .* holds any more$/);
+    expect(textOf(of("barman-cloud", {}), of("runtime", { path: "/second" }))).toMatch(/pods of engine barman-cloud read the keys of repo1 until/);
+    expect(textOf(of("runtime", {}), of("runtime", { path: "/second" }))).toMatch(/nothing maintains what .* holds any more$/);
   });
 
   test("a removed database, and an added one", () => {
@@ -246,7 +246,7 @@ describe("acknowledgement", () => {
     expect(weakenedOf(diff(shorter(14, entry), shorter(3, entry)))).toHaveLength(1);
   });
 
-  test("without a reason is none", () => {
+  test("without a reason it does not count", () => {
     expect(weakenedOf(diff(shorter(7), shorter(3, { "repositories.repo1.keepDays=3": " " })))).toHaveLength(1);
   });
 

@@ -19,7 +19,7 @@ const PROPERTIES: Record<string, TypeSpec> = {
   repositories: { type: "object", additionalProperties: { $ref: "#/types/x:index:Target", plain: true }, plain: true },
   kind: { $ref: "#/types/x:index:Kind", plain: true },
   days: { type: "number" },
-  words: { type: "array", items: { type: "string", plain: true }, plain: true },
+  texts: { type: "array", items: { type: "string", plain: true }, plain: true },
 };
 
 /** An output's value, or a text for any other value. */
@@ -40,9 +40,9 @@ test("an output of an object is unwrapped: plain parts are values, the others ar
 });
 
 test("plain arguments stay, outputs for plain ones are awaited, others stay outputs", async () => {
-  const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), words: [pulumi.output("a"), "b"] };
+  const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), texts: [pulumi.output("a"), "b"] };
   const { value } = await settleInputs(inputs, PROPERTIES, TYPES);
-  expect({ kind: value["kind"], words: value["words"] }).toEqual({ kind: "fast", words: ["a", "b"] });
+  expect({ kind: value["kind"], texts: value["words"] }).toEqual({ kind: "fast", texts: ["a", "b"] });
   expect(await reported(value["days"])).toEqual({ value: 7, secret: false });
   expect((await settleInputs({ days: 7, kind: "slow" }, PROPERTIES, TYPES)).value).toEqual({ days: 7, kind: "slow" });
 });

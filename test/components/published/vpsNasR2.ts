@@ -17,7 +17,7 @@ export const PUBLISHED: HostSettings = {
       keepDiffCount: 4,
       compress: { type: "lz4", level: 3 },
     },
-    // No repo2-cipher-type: whoever can read the bucket can read the database.
+    // No repo2-cipher-type: everybody who can read the bucket can read the database.
     repo2: {
       at: {
         name: "r2",

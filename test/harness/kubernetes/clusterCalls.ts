@@ -51,7 +51,7 @@ export async function sqlIn({ kubectl }: Lab, pod: string, text: string, databas
 /**
  * Ends the segment of now.
  *
- * @returns its name: that it is archived is certain, whoever ended it. The answer of `pg_switch_wal` is not: where `archive_timeout` was quicker it names
+ * @returns its name: it is archived, no matter who ended it. The answer of `pg_switch_wal` is not: where `archive_timeout` was quicker it names
  * an empty segment, which nobody archives.
  */
 export async function endSegment(lab: Lab, pod: string, database?: string): Promise<string> {

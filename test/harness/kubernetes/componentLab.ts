@@ -40,7 +40,7 @@ export interface ComponentLab {
   firstBackup(cluster: string): Promise<BackupStatus>;
   /** Names of whole segments in a bucket below `path`. */
   segmentsOf(server: S3Server, path: string): readonly string[];
-  /** Ends the segment of now, in a pod that can be written to; returns its name, which is archived whoever ended it. */
+  /** Ends the segment of now, in a pod that can be written to; returns its name, which is archived no matter who ended it. */
   endSegment(pod: string, database?: string): Promise<string>;
   /** Waits until both buckets hold a segment. */
   awaitSegment(path: string, name: string): Promise<void>;

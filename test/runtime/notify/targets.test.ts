@@ -23,7 +23,7 @@ describe("targets", () => {
 
   const refused: readonly [string, object, string][] = [
     ["an unknown kind", { type: "pager" }, "targets[0].type"],
-    ["an address that is none", { type: "slack", url: "hooks.slack.com/geheim" }, "targets[0].url"],
+    ["an invalid address", { type: "slack", url: "hooks.slack.com/geheim" }, "targets[0].url"],
     ["a file as an address", { type: "slack", url: "file:///geheim" }, "targets[0].url"],
     ["a field of another kind", { type: "slack", url: "https://a", geheim: "x" }, "in targets[0]"],
     ["an unknown event", { type: "slack", url: "https://a", events: ["geheim"] }, "targets[0].events"],

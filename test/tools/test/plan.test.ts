@@ -18,13 +18,13 @@ const plan = (...argv: string[]): Plan =>
     TIERS,
   );
 const show = ({ project, paths }: TestRun): string => [project, ...paths].join(" ");
-const lanesOf = ({ queues }: Plan): string[][] => queues.map((runs) => runs.map(show));
+const queuesOf = ({ queues }: Plan): string[][] => queues.map((runs) => runs.map(show));
 const filesIn = ({ queues, afterwards }: Plan): string[] => [...queues.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
 
 describe("a run of tests", () => {
   test("with --all has two queues, and then the files that must run alone", () => {
     const all = plan("--all");
-    expect(lanesOf(all)).toEqual([
+    expect(queuesOf(all)).toEqual([
       ["unit", "data", "engine", "package"],
       ["hosts", "kubernetes"],
     ]);
@@ -57,14 +57,14 @@ describe("a run of tests", () => {
 
   test("of a tier runs all of it in one queue", () => {
     const data = plan("--tier", "data");
-    expect(lanesOf(data)).toEqual([["data", "data-alone"]]);
+    expect(queuesOf(data)).toEqual([["data", "data-alone"]]);
     expect(data).toMatchObject({ afterwards: [], quick: false });
   });
 
   test("of paths runs the files below them, and gives each tier its own", () => {
-    expect(lanesOf(plan("test/interop"))).toEqual([["data test/interop", "data-alone test/interop"]]);
+    expect(queuesOf(plan("test/interop"))).toEqual([["data test/interop", "data-alone test/interop"]]);
     const both = plan("test/interop/isolation.test.ts", "test/hosts/boot.test.ts");
-    expect(lanesOf(both)).toEqual([["data test/interop/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
+    expect(queuesOf(both)).toEqual([["data test/interop/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
     expect(both.afterwards.map(show)).toEqual(["data-alone test/interop/isolation.test.ts"]);
     expect(filesIn(both)).toEqual(["test/hosts/boot.test.ts", "test/interop/isolation.test.ts"]);
     expect(filesIn(plan("test"))).toHaveLength(FILES.length);

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
-import { clusterFile, context, objectOf } from "../../clusters";
+import { declaredCluster, context, objectOf } from "../../clusters";
 
 const CONF = `# Written by pgbackstop: changes made here by hand are undone by the next update. Secrets are in conf.d.`;
 
@@ -168,7 +168,7 @@ function shuffled(value: unknown, order: () => number): unknown {
 }
 
 test("1,000 renders with shuffled arguments are the same bytes", () => {
-  const file = clusterFile(WIDE);
+  const file = declaredCluster(WIDE);
   const expected = JSON.stringify(renderCluster(context(file), null));
   fc.assert(
     fc.property(fc.infiniteStream(fc.nat()), (numbers) => {

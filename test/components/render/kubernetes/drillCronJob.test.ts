@@ -6,7 +6,7 @@ import { parseSettings } from "../../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { drillName } from "../../../../components/plan/schedule/declaredDrills";
 import type { RenderedObject } from "../../../../components/render/kubernetes/objects";
-import { clusterFile, context, objectOf } from "../../clusters";
+import { declaredCluster, context, objectOf } from "../../clusters";
 
 const drills = {
   weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 60, resources: { cpu: "500m", memoryLimit: "1Gi" } },
@@ -14,7 +14,7 @@ const drills = {
   there: { cron: "0 5 1 * *", elsewhere: true },
 };
 const drillChecks = { assertions: [{ name: "orders", sql: "select true" }] };
-const rendered = (): RenderedObject[] => renderCluster(context(clusterFile({ drills, drillChecks, notifySecret: "whom" })), null);
+const rendered = (): RenderedObject[] => renderCluster(context(declaredCluster({ drills, drillChecks, notifySecret: "whom" })), null);
 
 interface Pod {
   readonly serviceAccountName: string;
@@ -40,7 +40,7 @@ test("one CronJob each, except for drills elsewhere, for new and existing cluste
   const reported = (objects: readonly RenderedObject[]): string[] =>
     objects.map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`).filter((text) => text.startsWith("drill-"));
   expect(reported(rendered())).toEqual(all);
-  expect(reported(renderAttachment(context(clusterFile({ drills }))))).toEqual(all);
+  expect(reported(renderAttachment(context(declaredCluster({ drills }))))).toEqual(all);
   expect(reported(renderCluster(context(), null))).toEqual([]);
 });
 
@@ -122,6 +122,6 @@ test("a policy compares Clusters of the drills' names, and no others, with produ
 
 test("without rights to cluster-wide objects there is no policy, and the rest stays", () => {
   const roles = (objects: readonly RenderedObject[]): string[] => objects.map(({ role }) => role);
-  const without = roles(renderCluster(context(clusterFile({ drills, drillPolicy: false })), null));
+  const without = roles(renderCluster(context(declaredCluster({ drills, drillPolicy: false })), null));
   expect(without).toEqual(roles(rendered()).filter((role) => !/^drill-(policy|scope)/.test(role)));
 });

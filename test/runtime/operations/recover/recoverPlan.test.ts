@@ -31,7 +31,7 @@ const INPUT: PlanInput = {
     targetAction: "promote",
     targetExclusive: false,
     targetTimeline: undefined,
-    repoKey: undefined,
+    repoIndex: undefined,
     set: undefined,
   },
   facts: FACTS,

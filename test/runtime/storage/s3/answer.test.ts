@@ -36,7 +36,7 @@ test("any other answer is an error of the service", () => {
   expect(() => list("<Contents><Size>1</Size></Contents>")).toThrow("unable to list 's3://b': 'Contents' without 'LastModified'");
 });
 
-test("a batch deletion reports which keys stayed; an empty error is none", () => {
+test("a batch deletion reports which keys stayed; an empty error does not count", () => {
   const error = (key: string) => `<Error><Key>${key}</Key><Code>AccessDenied</Code><Message>no\n way</Message></Error>`;
   expect(parseDeleteResult(`<DeleteResult>${error("a&lt;b")}<Error></Error><Error/></DeleteResult>`, setting)).toEqual([
     { key: "a<b", code: "AccessDenied", message: "no way" },

@@ -1,0 +1,104 @@
+/** Rules for words: the names that docs/glossary.md retires, phrases that read as translated, and the width of lines. */
+import ts from "typescript";
+import { positionOf, type Source, type TextFile, walk } from "./sources";
+
+/** A retired word, split as names are, and the term to use instead. */
+export interface RetiredWord {
+  readonly parts: readonly string[];
+  readonly term: string;
+}
+
+/** Names that users, stacks or other programs know. */
+const PUBLIC_NAMES: ReadonlySet<string> = new Set([
+  // Terms of HTTP, gRPC and Kubernetes.
+  "NOT_FOUND",
+  "NotFound",
+  "parameterNotFoundAction",
+  // Arguments and topology, labels of metrics, state of resources, files of the runtime.
+  "Moment",
+  "repoKeys",
+  "toRepoKeys",
+  "repo_key",
+  "foundOwner",
+  "archiveCommandWord",
+  "restoreWords",
+  "wayOut",
+]);
+
+/** Phrases that a reader has to read twice. A pattern, so that this file does not hold them. */
+const STIFF = /\b(a[n]ew|whoe[v]er|(?<!there )(is|are) no[n]e|that wh[i]ch|lets? g[o] of|g[o](es|ne) on with|of its o[w]n accord)\b/i;
+/** Jargon that is refused in the product's sentences too, not only in names; in quotes it is a file or a key. */
+const JARGON = /(?<!["'`/=.-])\b(de[b]ts?|ow(es|ed|ing)|la[n]es?)\b(?!["'`/=])/i;
+const SPEAKING = /^(runtime|components|tools|examples|docs(?!\/internals\/repository-format))\b/;
+
+/** Texts that stacks have deployed: other words would be a change of every stack. */
+const DEPLOYED: ReadonlySet<string> = new Set([
+  "components/plan/alerts.ts",
+  "components/render/host/sshdConfig.ts",
+  "components/render/monitoring/dashboard.ts",
+]);
+
+export const LINE_WIDTH_MAX = 120;
+
+/** The words of the glossary's last column. */
+export function retiredWords(glossary: string): RetiredWord[] {
+  return glossary.split("\n").flatMap((line) => {
+    const [, term = "", , , retired = ""] = line.split("|").map((cell) => cell.trim());
+    if (!line.startsWith("|") || term === "Term" || term.startsWith("---")) return [];
+    return retired.split(", ").flatMap((word) => (word === "" ? [] : [{ parts: word.split(" "), term }]));
+  });
+}
+
+/** Declared names that contain a retired word. */
+export function checkRetiredNames(source: Source, retired: readonly RetiredWord[]): string[] {
+  // The rules speak of the rooms of the house and of words.
+  if (source.path.startsWith("test/tidy/")) return [];
+  const problems: string[] = [];
+  walk(source, (node) => {
+    if (!ts.isIdentifier(node) || !isDeclared(node) || PUBLIC_NAMES.has(node.text)) return;
+    const parts = partsOf(node.text);
+    const word = retired.find((candidate) => parts.some((_, start) => candidate.parts.every((part, at) => isForm(parts[start + at], part))));
+    if (word === undefined) return;
+    problems.push(`${positionOf(source, node)}: ${node.text} has the retired word '${word.parts.join(" ")}': say ${word.term}`);
+  });
+  return problems;
+}
+
+/** Comments, messages and prose that read as translated, or use jargon that the glossary retires. */
+export function checkPhrases(file: TextFile): string[] {
+  if (DEPLOYED.has(file.path)) return [];
+  return linesOf(file).flatMap(([line, number]) => {
+    const phrase = STIFF.exec(line)?.[0] ?? (SPEAKING.test(file.path) ? JARGON.exec(line)?.[0] : undefined);
+    return phrase === undefined ? [] : [`${file.path}:${number}: '${phrase}': use plain words, and those of docs/glossary.md`];
+  });
+}
+
+/** Comments that are too wide; the formatter breaks code, and nothing breaks a string or a link. */
+export function checkWidth(file: TextFile): string[] {
+  return linesOf(file).flatMap(([line, number]) => {
+    if (line.length <= LINE_WIDTH_MAX || !/^\s*(\/\/|\/?\*)/.test(line) || /https?:/.test(line)) return [];
+    return [`${file.path}:${number}: ${line.length} columns, the limit is ${LINE_WIDTH_MAX}`];
+  });
+}
+
+function isDeclared(node: ts.Identifier): boolean {
+  const { parent } = node;
+  return (
+    "name" in parent && parent.name === node && !ts.isPropertyAccessExpression(parent) && !ts.isImportSpecifier(parent) && !ts.isMetaProperty(parent)
+  );
+}
+
+function partsOf(name: string): string[] {
+  return name
+    .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
+    .toLowerCase()
+    .split(/[ _]+/);
+}
+
+function isForm(part: string | undefined, word: string): boolean {
+  return part === word || part === `${word}s` || part === `${word}es`;
+}
+
+function linesOf(file: TextFile): [line: string, number: number][] {
+  return file.text.split("\n").map((line, index) => [line, index + 1]);
+}
