@@ -10,24 +10,10 @@ import { type BackupError, fail } from "../base/errors";
 import { rowOf } from "./optionName";
 import { OPTION_KEY_MAX } from "./options";
 import { COMPRESS_TYPES, type CompressType } from "./options";
-import type { DeclaredDrill, DrillLevelName, DrillPickName, DrillSettings, Settings } from "./types";
+import type { DeclaredDrill, DrillLevelName, DrillPickName, DrillSettings, RepoSettings, Settings } from "./types";
 
 /** Name of the file beside pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
-
-export interface SettingsFileRepo {
-  readonly compressType?: CompressType;
-  readonly compressLevel?: number;
-  /** A row of the table of S3 providers; `auto` guesses it from the endpoint. */
-  readonly s3Quirks?: string;
-  /**
-   * `check` fails when the newest full backup here is older, in seconds; `ever` only requires one. Absent requires
-   * none.
-   */
-  readonly expectFullWithinS?: number | "ever";
-  /** A drill fails when the newest backup of any kind here is older, in seconds. Absent requires none. */
-  readonly expectBackupWithinS?: number;
-}
 
 /** The options of the command line, with `repo1`, `repo2` instead of keys. */
 export type SettingsFileDrill = Omit<DeclaredDrill, "repoIndexes"> & { readonly repos?: readonly string[] };
@@ -46,7 +32,7 @@ export interface SettingsFile {
   /** How often WAL of unfinished segments is shipped; absent ships only whole segments. */
   readonly stream?: { readonly intervalSeconds: number };
   /** By `repo1`, `repo2`, … */
-  readonly repos?: Readonly<Record<string, SettingsFileRepo>>;
+  readonly repos?: Readonly<Record<string, RepoSettings>>;
 }
 
 /** For longer intervals `archive_timeout` suffices and costs less. */

@@ -133,7 +133,12 @@ export interface DrillSettings {
   /** A statement that returns one value: the time of production's newest heartbeat. */
   readonly heartbeat?: { readonly database?: string; readonly sql: string };
   /** Statements whose every value must be true in a restored cluster. */
-  readonly assertions: readonly { readonly name: string; readonly database?: string; readonly sql: string }[];
+  readonly assertions: readonly {
+    readonly name: string;
+    /** Default: the configured database. */
+    readonly database?: string;
+    readonly sql: string;
+  }[];
   /** Declared drills by name: `drill --name=weekly`. */
   readonly declared: Readonly<Record<string, DeclaredDrill>>;
 }
@@ -155,9 +160,14 @@ export type DrillLevelName = "quick" | "standard" | "thorough";
 export interface RepoSettings {
   readonly compressType?: CompressType;
   readonly compressLevel?: number;
+  /** A row of the table of S3 providers; `auto` guesses it from the endpoint. */
   readonly s3Quirks?: string;
+  /**
+   * `check` fails when the newest full backup here is older, in seconds; `ever` only requires one. Absent requires
+   * none.
+   */
   readonly expectFullWithinS?: number | "ever";
-  /** Objective of drills for the newest backup of any kind here. */
+  /** A drill fails when the newest backup of any kind here is older, in seconds. Absent requires none. */
   readonly expectBackupWithinS?: number;
 }
 

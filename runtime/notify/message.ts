@@ -17,17 +17,11 @@ export interface Notification {
   readonly atMs: number;
 }
 
-export interface NotificationInput {
-  readonly event: NotifyEvent;
-  readonly stanza: string;
-  readonly host: string;
-  readonly unit: string;
-  readonly facts: UnitFacts | null;
+export interface NotificationInput extends Omit<Notification, "ok" | "title" | "lines"> {
   /** Lines that say where to look; by default a host's: its journal, and `pgbackstop status`. */
   readonly whereToLook?: readonly string[];
   /** Whether the drill passed, and its findings. */
-  readonly drill: { readonly ok: boolean; readonly title: string; readonly lines: readonly string[] } | null;
-  readonly atMs: number;
+  readonly drill: Pick<Notification, "ok" | "title" | "lines"> | null;
 }
 
 export function notificationOf(input: NotificationInput): Notification {

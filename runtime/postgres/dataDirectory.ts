@@ -11,6 +11,7 @@ import { lstatSync, type Stats } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { fail } from "../base/errors";
+import type { ManifestTarget } from "../format/repository/manifest";
 import type { UserNames } from "../local/users";
 import { atLeast, tablespaceDirectory, walDirectoryName } from "./versions";
 
@@ -52,14 +53,7 @@ export interface ScannedLink {
   readonly group: string | null;
 }
 
-export interface ScannedTarget {
-  readonly name: string;
-  readonly type: "path" | "link";
-  readonly path: string;
-  readonly file?: string;
-  readonly tablespaceId?: string;
-  readonly tablespaceName?: string;
-}
+export type ScannedTarget = ManifestTarget;
 
 export interface Scan {
   readonly files: readonly ScannedFile[];

@@ -1,27 +1,17 @@
 /** Opens the storage of a repository: the one file that names the drivers. */
 import { textOf } from "../base/bytes";
-import type { Clock } from "../base/clock";
 import { fail } from "../base/errors";
-import type { Random } from "../base/random";
 import type { RepoConfig, S3Config, S3KeySource } from "../config/types";
 import { PosixStorage } from "./posix";
-import { S3Storage } from "./s3/client";
+import { type S3Deps, S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
-import { fetchCredentials } from "./s3/keySource";
+import { fetchCredentials, type KeySourceDeps } from "./s3/keySource";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
 import { SftpStorage } from "./sftp/driver";
+import type { SessionDeps } from "./sftp/session";
 import type { Storage } from "./storage";
 
-export interface OpenDeps {
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Ends every request and every copy. */
-  readonly signal: AbortSignal;
-  /** Limits each wait for the network and all attempts of one request together. */
-  readonly ioTimeoutMs: number;
-  /** Reads a small local file: the authorities of `repo-storage-ca-file`. */
-  readonly readFile: (path: string) => Uint8Array;
-}
+export type OpenDeps = S3Deps & KeySourceDeps & SessionDeps;
 
 /**
  * Does no I/O apart from reading the CA file: the first use shows an unreachable repository. @throws optionRequired,
@@ -51,27 +41,18 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
       hint: `Allowed are: auto, ${S3_QUIRKS.map((row) => row.id).join(", ")}.`,
     });
   }
-  const { bucket, endpoint, region, key, keySecret, token, uriStyle, storageHost, storagePort, verifyTls, caFile, uploadChunkSizeBytes } = s3;
+  const { quirks: _, caFile, keySource, uploadChunkSizeBytes, ...rest } = s3;
   const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
   const fetched = (source: S3KeySource): CredentialSource =>
     new RenewedCredentials(() => fetchCredentials(source, { repoIndex: repo.key, ...ca }, deps), deps.clock);
   return new S3Storage(
     {
+      ...rest,
       repoIndex: repo.key,
       path: repo.path,
       quirks,
-      bucket,
-      endpoint,
-      region,
-      key,
-      keySecret,
-      uriStyle,
-      storagePort,
-      verifyTls,
       partSizeBytes: uploadChunkSizeBytes,
-      ...(token === undefined ? {} : { token }),
-      ...(storageHost === undefined ? {} : { storageHost }),
-      ...(s3.keySource === undefined ? {} : { credentials: fetched(s3.keySource) }),
+      ...(keySource === undefined ? {} : { credentials: fetched(keySource) }),
       ...ca,
     },
     deps,

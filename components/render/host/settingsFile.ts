@@ -1,6 +1,7 @@
 /** `pgbackstop.json` of a host: settings without a pgBackRest option. No secret. */
-import { renderSettings, type SettingsFile, type SettingsFileDrill, type SettingsFileRepo } from "../../../runtime/config/settings";
+import { renderSettings, type SettingsFile, type SettingsFileDrill } from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/options";
+import type { RepoSettings } from "../../../runtime/config/types";
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
 import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";
@@ -34,7 +35,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
   };
 }
 
-function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): SettingsFileRepo & { readonly compressType: CompressType } {
+function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): RepoSettings & { readonly compressType: CompressType } {
   const quirks = repository.s3?.quirks;
   const compressType = findCompressType(repository.compressType);
   const expectFullWithinS = expectFullWithin(plan, repository);

@@ -10,6 +10,7 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
+import type { DrillLevelName, DrillSettings } from "../../config/types";
 import type { PgControl } from "../../format/page/pgControl";
 import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/wal/walSegment";
 import type { Programs } from "../../postgres/programs";
@@ -21,15 +22,10 @@ import type { ClusterCounts } from "./production";
 import { countCluster } from "./production";
 import type { DrillCheck } from "./record";
 
-export type DrillLevel = "quick" | "standard" | "thorough";
+export type DrillLevel = DrillLevelName;
 
 /** A user's statement that must hold in a restored database: every value of every returned row is true. */
-export interface DrillAssertion {
-  readonly name: string;
-  /** Default: the configured database. */
-  readonly database?: string;
-  readonly sql: string;
-}
+export type DrillAssertion = DrillSettings["assertions"][number];
 
 export interface CheckInput {
   readonly server: Pick<SideServer, "connect">;

@@ -53,7 +53,7 @@ export interface DrillDeps {
   readonly self: Owner;
   /** Takes a repository key and a data directory. */
   restoreCommand(repoIndex: number, dataDirectory: string): string;
-  /** A session with production; the caller closes it. */
+  /** A session with production's database, the configured one by default; the caller closes it. */
   openProduction(database?: string): Promise<Session>;
 }
 

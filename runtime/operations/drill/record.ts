@@ -6,6 +6,7 @@
  * UTC.
  */
 import { fail } from "../../base/errors";
+import type { DrillSettings } from "../../config/types";
 
 /** Which backup a drill takes, and how far it recovers. */
 export const DRILL_PICKS = ["newest", "oldest", "random", "moment"] as const;
@@ -71,12 +72,7 @@ export interface DrillRpo {
 }
 
 /** The objectives that a drill compares its measurements with. */
-export interface DrillObjectives {
-  readonly rtoSeconds?: number;
-  readonly rpoSeconds?: number;
-  /** Of the newest backup in the drilled repository. */
-  readonly backupAgeSeconds?: number;
-}
+export type DrillObjectives = DrillSettings["objectives"];
 
 export function renderDrill(record: DrillRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;

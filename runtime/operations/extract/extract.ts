@@ -10,16 +10,14 @@
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
-import type { UserNames } from "../../local/users";
 import { findPrograms, pipePrograms } from "../../postgres/programs";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { makeScratch, removeScratch } from "../drill/scratch";
+import type { DrillDeps } from "../drill/drill";
 import { type PreparedServer, prepareServer, restoreScratch } from "../drill/drillServer";
-import type { JobPool } from "../shared/jobs";
 import { openSources } from "../restore/openSources";
-import type { Owner } from "../restore/owners";
 import type { RecoveryRequest } from "../restore/recovery";
 import type { Manifest } from "../../format/repository/manifest";
 import { compareWithPresent, type Difference, differences, sumsOf } from "./compareRows";
@@ -73,14 +71,8 @@ export interface ExtractOptions {
   readonly archiveTimeoutMs: number;
 }
 
-export interface ExtractDeps {
-  readonly repos: readonly Repository[];
-  readonly pool: JobPool;
-  readonly users: UserNames;
-  readonly self: Owner;
+export interface ExtractDeps extends Omit<DrillDeps, "restoreCommand"> {
   restoreCommand(dataDirectory: string): string;
-  /** Opens the configured database by default. */
-  openProduction(database?: string): Promise<Session>;
   print(text: string): void;
   /** True when the user confirms the swap after seeing the differences. */
   agrees(question: string): Promise<boolean>;

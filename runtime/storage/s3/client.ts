@@ -5,16 +5,14 @@
  */
 import type { Readable } from "node:stream";
 import { type ByteStream, collect, streamOf } from "../../base/bytes";
-import type { Clock } from "../../base/clock";
 import { fail, isError, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
-import type { Random } from "../../base/random";
 import { mapParallel } from "../../base/parallel";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
 import { addressOf, type S3Location } from "./address";
 import { type ListPage, parseDeleteResult, parseListPage } from "./answer";
-import { bodyOf, headerOf, S3Http, type S3Answer, type S3Request } from "./http";
+import { bodyOf, headerOf, type HttpOptions, S3Http, type S3Answer, type S3Request } from "./http";
 import { upload } from "./multipart";
 import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
@@ -36,12 +34,7 @@ export interface S3Options extends S3Location, Credentials {
   readonly ca?: string;
 }
 
-export interface S3Deps {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly signal: AbortSignal;
-  readonly ioTimeoutMs: number;
-}
+export type S3Deps = Pick<HttpOptions, "clock" | "random" | "signal" | "ioTimeoutMs">;
 
 const DELETE_BATCH = 1000;
 const SINGLE_DELETES_IN_FLIGHT = 8;

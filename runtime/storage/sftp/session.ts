@@ -13,7 +13,9 @@ import { lost, type SftpEndpoint, STATUS, StatusError } from "./failure";
 export interface SessionDeps {
   readonly clock: Clock;
   readonly random: Random;
+  /** Ends every request and every copy. */
   readonly signal: AbortSignal;
+  /** Limits each wait for the network and all attempts of one request together. */
   readonly ioTimeoutMs: number;
   /** Reads a small local file: keys and known hosts. */
   readonly readFile: (path: string) => Uint8Array;

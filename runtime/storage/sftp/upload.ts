@@ -17,7 +17,8 @@ import { type BackupError, fail, isError } from "../../base/errors";
 import type { Retries } from "../../base/retry";
 import type { Random } from "../../base/random";
 import { temporaryName } from "../../base/temporaryName";
-import { isLost, isStatus, requestError, type SftpEndpoint, STATUS } from "./failure";
+import type { DownloadSource } from "./download";
+import { isLost, isStatus, requestError, STATUS } from "./failure";
 import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readWholePiece, spaceHint, statOf } from "./requests";
 import type { SftpSession } from "./session";
 
@@ -28,18 +29,9 @@ const FILE_MODE = 0o640;
  */
 const SINGLE_REQUEST_SIZE_BYTES = 32 * 1024;
 
-export interface UploadTarget {
-  /** Absolute path on the server. */
-  readonly full: string;
-  /** Path relative to the storage, for errors. */
-  readonly path: string;
-  readonly endpoint: SftpEndpoint;
+export interface UploadTarget extends DownloadSource {
   readonly atomic: boolean;
-  readonly signal: AbortSignal;
   readonly random: Random;
-  /** Returns an open connection. */
-  connect(): Promise<SftpSession>;
-  retries(): Retries;
 }
 
 interface Piece {
