@@ -27,7 +27,7 @@ const protoFiles = {
 };
 
 /** Projects of different width must not run at the same time: each has a place in the order of its own. */
-function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, memory: number): TestProjectInlineConfiguration {
+function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, position: number): TestProjectInlineConfiguration {
   return {
     plugins: [protoFiles],
     // Examples name the package; here its sources stand for it.
@@ -39,7 +39,7 @@ function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, m
       environment: "node",
       pool: "forks",
       maxWorkers: workers,
-      sequence: { groupOrder: memory },
+      sequence: { groupOrder: position },
       testTimeout: testTimeoutMs,
       hookTimeout: testTimeoutMs,
       teardownTimeout: 60_000,

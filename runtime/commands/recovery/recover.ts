@@ -200,10 +200,10 @@ function requestOf({ config }: Invocation): RecoverRequest {
     set,
     restore: { type, target, targetAction, targetExclusive, targetTimeline },
   } = config;
-  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoIndex: repoIndex, set };
+  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoIndex, set };
 }
 
-function requestArgs({ repoIndex: repoIndex, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
+function requestArgs({ repoIndex, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
   return [
     `--type=${type}`,
     ...(target === undefined ? [] : [`--target=${target}`]),
