@@ -1,6 +1,6 @@
 /**
  * The head of the bundle, which Node runs first. The program, and packages that only some commands need, follow as
- * named comments (tools/parts/build.ts). V8 skips a comment at once, but scans every function of a program, in each
+ * named comments (tools/parts/build/build.ts). V8 skips a comment at once, but scans every function of a program, in each
  * process and each worker thread.
  *
  * V8's compiled code is cached beside the file as `<file>.compiled`, as Python does; where that is not writable, each

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { projectFolder } from "./parts/cache";
-import { packTarball } from "./parts/packTarball";
+import { packTarball } from "./parts/build/packTarball";
 import { run } from "./parts/process";
 import { createProgress, type Progress } from "./parts/progress";
 

@@ -4,7 +4,7 @@
  * uses new names and is removed at the end; versions that a bucket keeps stay until its rules remove them.
  */
 import { runLive } from "./live/run";
-import { build } from "./parts/build";
+import { build } from "./parts/build/build";
 import { cleanUp } from "./parts/process";
 import { createProgress } from "./parts/progress";
 

@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { projectFolder } from "./parts/cache";
-import { packTarball } from "./parts/packTarball";
+import { packTarball } from "./parts/build/packTarball";
 import { createProgress, formatBytes } from "./parts/progress";
 
 async function main(): Promise<void> {

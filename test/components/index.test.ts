@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { S3Quirks } from "../../components/repositories/target";
 import { S3_QUIRKS } from "../../runtime/storage/s3/quirks";
-import { analyzeComponents } from "../../tools/parts/packageSchema";
+import { analyzeComponents } from "../../tools/parts/build/packageSchema";
 
 const COMPONENTS = [
   "B2Repository",

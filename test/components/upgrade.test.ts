@@ -18,7 +18,7 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import { type Json, type JsonObject, findOwnParameters } from "../../runtime/cnpg/kubernetes/clusterObject";
 import { sidecarPatch, stableJson } from "../../runtime/cnpg/operator/sidecarPatch";
 import { projectFolder } from "../../tools/parts/cache";
-import { plain, type Value } from "../harness/providerValues";
+import { plain, type Value } from "../harness/doubles/providerValues";
 import { pod } from "../runtime/cnpg/support";
 
 const FILE = join(projectFolder(), "test", "vectors", "kubernetes", "v0.1.0.json");

@@ -9,7 +9,7 @@ import type { Repository } from "../../runtime/repository/repository";
 import { PosixStorage } from "../../runtime/storage/posix";
 import { testContext } from "../harness/context";
 import { makeStanza } from "../harness/madeRepository";
-import { stockOrSkip } from "../harness/parts";
+import { stockOrSkip } from "../harness/real/parts";
 import { repository, walName } from "../runtime/repository/support";
 
 const LABEL = "20260101-000000F";

@@ -6,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fail } from "../../runtime/base/errors";
 import { openStorage } from "../../runtime/storage/open";
 import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
-import { FaultyStorage } from "../harness/faults";
+import { FaultyStorage } from "../harness/network/faults";
 import { posixRepo } from "../harness/repositories";
-import { MemoryStorage } from "../harness/storages";
+import { MemoryStorage } from "../harness/doubles/storages";
 
 test("a correct storage passes every check, and doctor leaves nothing behind", async () => {
   const storage = new MemoryStorage();

@@ -4,12 +4,12 @@ import { Secret } from "../../runtime/base/secret";
 import type { RepoConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
-import { findVersitygw } from "../../tools/parts/goTools";
-import { S3Server } from "../../tools/parts/s3Server";
+import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
+import { S3Server } from "../../tools/parts/servers/s3Server";
 import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
-import { liveAws } from "../harness/liveBucket";
+import { liveAws } from "../harness/real/liveBucket";
 import { s3Repo } from "../harness/repositories";
-import { callS3 } from "../harness/s3Requests";
+import { callS3 } from "../harness/network/s3Requests";
 
 const KIB = 1024;
 

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Diagnosis } from "../../runtime/operations/check/doctor";
 import { openStorage } from "../../runtime/storage/open";
-import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
+import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { isRoot } from "../../tools/parts/users";
 import { deps, doctor, GOOD, verdicts } from "../harness/doctor";
 import { sftpRepo } from "../harness/repositories";

@@ -3,8 +3,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../runtime/base/bytes";
 import { fail } from "../../runtime/base/errors";
 import { testContext } from "../harness/context";
-import { FaultyStorage } from "../harness/faults";
-import { MemoryStorage } from "../harness/storages";
+import { FaultyStorage } from "../harness/network/faults";
+import { MemoryStorage } from "../harness/doubles/storages";
 
 const broken = fail("service", "planned", { retryable: true });
 let memory: MemoryStorage;

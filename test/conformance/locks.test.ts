@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { acquireLock } from "../../runtime/local/lockFile";
-import { stockOrSkip } from "../harness/parts";
+import { stockOrSkip } from "../harness/real/parts";
 
 // Up to 2.52 the name of a lock has no repository key.
 describe.each([

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { OPTIONS } from "../../runtime/config/options";
 import { COMMAND_TABLE, COMMANDS } from "../../runtime/config/commands";
 import { NOT_TAKEN } from "../../tools/docs/optionsPage";
-import { stockOrSkip } from "../harness/parts";
+import { stockOrSkip } from "../harness/real/parts";
 
 /** They have no options but themselves. */
 const TALK = new Set(["help", "version"]);

@@ -20,7 +20,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { run, type RunResult } from "../../tools/parts/process";
 import { isRoot, type OsUser, serverUser } from "../../tools/parts/users";
-import { findRuntime, type RuntimeProgram } from "../harness/runtimeCli";
+import { findRuntime, type RuntimeProgram } from "../harness/real/runtimeCli";
 
 const ROOT: OsUser = { name: "root", uid: 0, gid: 0, group: "root" };
 /** An account that is neither root nor PostgreSQL's. */

@@ -13,8 +13,8 @@ import { openStorage } from "../../runtime/storage/open";
 import { SHA256_EMPTY, Signer } from "../../runtime/storage/s3/sign";
 import { findText, parseXml } from "../../runtime/storage/s3/xml";
 import type { Storage } from "../../runtime/storage/storage";
-import { findVersitygw } from "../../tools/parts/goTools";
-import { freePort, S3Server } from "../../tools/parts/s3Server";
+import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
+import { freePort, S3Server } from "../../tools/parts/servers/s3Server";
 import { s3Repo } from "../harness/repositories";
 
 const MIB = 1024 * 1024;

@@ -13,7 +13,7 @@ import type { SftpConfig } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import type { ObjectInfo, Storage } from "../../runtime/storage/storage";
 import { run } from "../../tools/parts/process";
-import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
+import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 import { giveTo, isRoot } from "../../tools/parts/users";
 import { sftpRepo } from "../harness/repositories";
 

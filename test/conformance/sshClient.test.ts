@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openSshClient } from "../../components/host/ssh/sshClient";
 import type { SshTarget } from "../../components/host/ssh/sshTarget";
 import { runOk, start, type Started, waitFor } from "../../tools/parts/process";
-import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
+import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
 
 describe("the route to a host", async () => {
   const sshd = await findSshd();

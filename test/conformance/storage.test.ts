@@ -8,12 +8,12 @@ import { systemRandom } from "../../runtime/base/random";
 import type { S3Config } from "../../runtime/config/types";
 import { openStorage } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
-import { findVersitygw } from "../../tools/parts/goTools";
-import { S3Server } from "../../tools/parts/s3Server";
-import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
-import { FaultyStorage } from "../harness/faults";
+import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
+import { S3Server } from "../../tools/parts/servers/s3Server";
+import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
+import { FaultyStorage } from "../harness/network/faults";
 import { posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
-import { MemoryStorage } from "../harness/storages";
+import { MemoryStorage } from "../harness/doubles/storages";
 import { storageSuite } from "./storage.suite";
 
 const MIB = 1024 * 1024;

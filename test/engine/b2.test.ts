@@ -7,11 +7,11 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { B2RepositoryArgs } from "../../components/repositories/b2Repository";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { failureOf } from "../harness/engineTexts";
-import { type B2Key, B2ServerDouble } from "../harness/b2Server";
-import { findSecrets, holdsSecret } from "../harness/secrets";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
+import { type B2Key, B2ServerDouble } from "../harness/doubles/b2Server";
+import { findSecrets, holdsSecret } from "../harness/compare/secrets";
 
 type Package = typeof import("../../components/index");
 

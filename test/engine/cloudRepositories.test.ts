@@ -15,16 +15,16 @@ import { R2Repository, type R2RepositoryArgs } from "../../components/repositori
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { S3Repository } from "../../components/repositories/s3Repository";
 import type { S3RepositoryArgs } from "../../components/repositories/s3RepositoryArgs";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { S3Server } from "../../tools/parts/s3Server";
-import { failureOf } from "../harness/engineTexts";
-import { liveAws } from "../harness/liveBucket";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { AWS, CLOUDFLARE } from "../harness/providerSchemas";
-import { textOf } from "../harness/providerValues";
-import { askS3, type S3Keys, type S3Question } from "../harness/s3Requests";
-import { findSecrets, holdsSecret } from "../harness/secrets";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { S3Server } from "../../tools/parts/servers/s3Server";
+import { failureOf } from "../harness/compare/engineTexts";
+import { liveAws } from "../harness/real/liveBucket";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { AWS, CLOUDFLARE } from "../harness/doubles/providerSchemas";
+import { textOf } from "../harness/doubles/providerValues";
+import { askS3, type S3Keys, type S3Question } from "../harness/network/s3Requests";
+import { findSecrets, holdsSecret } from "../harness/compare/secrets";
 
 const BUCKET = "aws:s3/bucket:Bucket";
 const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";

@@ -19,12 +19,12 @@ import { Monitoring } from "../../components/monitoring/monitoring";
 import { Runbook } from "../../components/monitoring/runbook";
 import { NODE_IMAGE } from "../../components/plan/cluster/images";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { stateTexts } from "../harness/engineTexts";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { KUBERNETES } from "../harness/providerSchemas";
-import { textOf, type Values } from "../harness/providerValues";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { stateTexts } from "../harness/compare/engineTexts";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { KUBERNETES } from "../harness/doubles/providerSchemas";
+import { textOf, type Values } from "../harness/doubles/providerValues";
 
 const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
 const SCHEDULE = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup";

@@ -13,13 +13,13 @@ import type { AttachOutputs, AttachSettings } from "../../examples/cnpg-attach/p
 import type { ClusterOutputs, ProgramSettings } from "../../examples/cnpg-b2-r2/program";
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
 import type { MoveOutputs, MoveSettings } from "../../examples/migration/program";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { KUBERNETES } from "../harness/providerSchemas";
-import { type Difference, differencesOf, publishedObjects } from "../harness/published";
-import { textOf, type Values } from "../harness/providerValues";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { KUBERNETES } from "../harness/doubles/providerSchemas";
+import { type Difference, differencesOf, publishedObjects } from "../harness/compare/published";
+import { textOf, type Values } from "../harness/doubles/providerValues";
 
 let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;

@@ -11,12 +11,12 @@ import { BackupNow, type BackupNowArgs } from "../../components/actions/backupNo
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { failureOf, stateTexts } from "../harness/engineTexts";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { KUBERNETES } from "../harness/providerSchemas";
-import { textOf } from "../harness/providerValues";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf, stateTexts } from "../harness/compare/engineTexts";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { KUBERNETES } from "../harness/doubles/providerSchemas";
+import { textOf } from "../harness/doubles/providerValues";
 
 const SECRET = "kubernetes:core/v1:Secret";
 const EXTERNAL = "kubernetes:external-secrets.io/v1:ExternalSecret";

@@ -9,8 +9,8 @@ import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as Package from "../../components/index";
 import { run } from "../../tools/parts/process";
-import { openStack } from "../../tools/parts/pulumiEngine";
-import { failureOf, stateTexts } from "../harness/engineTexts";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
 
 const PASSPHRASE = "marker: a passphrase that was made elsewhere";

@@ -7,9 +7,9 @@ import type { SidecarOutputs, SidecarSettings } from "../../examples/logical-sid
 import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { B2ServerDouble } from "../harness/b2Server";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { B2ServerDouble } from "../harness/doubles/b2Server";
 
 const SECRET = "never-to-be-seen-0123456789";
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl backup";

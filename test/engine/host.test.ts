@@ -8,8 +8,8 @@ import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { Topology } from "../../components/plan/topology/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { run, runOk } from "../../tools/parts/process";
-import { loadExample, openStack } from "../../tools/parts/pulumiEngine";
-import { stateTexts } from "../harness/engineTexts";
+import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
+import { stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
 
 /** What ALTER SYSTEM had set before: quotes and backslashes must come back as they were. */

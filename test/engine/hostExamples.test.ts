@@ -9,11 +9,11 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { B2ServerDouble } from "../harness/b2Server";
-import type { Difference } from "../harness/published";
-import { type DeclaredHost, linesOf, mapDifferences, optionsOf, previewHost, publishedText, settingsOf } from "../harness/publishedHost";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { B2ServerDouble } from "../harness/doubles/b2Server";
+import type { Difference } from "../harness/compare/published";
+import { type DeclaredHost, linesOf, mapDifferences, optionsOf, previewHost, publishedText, settingsOf } from "../harness/compare/publishedHost";
 
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl backup";
 

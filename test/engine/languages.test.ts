@@ -9,11 +9,11 @@ import { delimiter, join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { writePackageSchema } from "../../tools/parts/packageSchema";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { failureOf } from "../harness/engineTexts";
-import { installLanguageHost } from "../harness/languageHostDouble";
+import { writePackageSchema } from "../../tools/parts/build/packageSchema";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
+import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 import { LocalHost } from "./localHost";
 
 let host: LocalHost;

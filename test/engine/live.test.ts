@@ -4,12 +4,12 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runLive } from "../../tools/live/run";
-import { S3Server } from "../../tools/parts/s3Server";
-import { B2ServerDouble } from "../harness/b2Server";
-import { liveAws } from "../harness/liveBucket";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { AWS } from "../harness/providerSchemas";
-import { holdsSecret } from "../harness/secrets";
+import { S3Server } from "../../tools/parts/servers/s3Server";
+import { B2ServerDouble } from "../harness/doubles/b2Server";
+import { liveAws } from "../harness/real/liveBucket";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { AWS } from "../harness/doubles/providerSchemas";
+import { holdsSecret } from "../harness/compare/secrets";
 
 let s3: S3Server;
 let b2: B2ServerDouble;

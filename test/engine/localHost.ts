@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LocalSettings } from "../../examples/local/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { ensurePostgres, type PostgresBinaries } from "../../tools/parts/postgres";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
-import { S3Server } from "../../tools/parts/s3Server";
-import { TestCluster } from "../../tools/parts/testCluster";
+import { ensurePostgres, type PostgresBinaries } from "../../tools/parts/postgres/postgres";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { S3Server } from "../../tools/parts/servers/s3Server";
+import { TestCluster } from "../../tools/parts/postgres/testCluster";
 import { makeUserFolder, reachable } from "../../tools/parts/users";
 
 export class LocalHost {

@@ -9,11 +9,11 @@ import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { MigrationArgs } from "../../components/migration/migrationArgs";
 import type { VerifyReport } from "../../runtime/operations/migrate/verifyMigration";
-import { findPostgres } from "../../tools/parts/postgres";
+import { findPostgres } from "../../tools/parts/postgres/postgres";
 import { run } from "../../tools/parts/process";
-import { openStack } from "../../tools/parts/pulumiEngine";
-import { TestCluster } from "../../tools/parts/testCluster";
-import { failureOf, stateTexts } from "../harness/engineTexts";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
+import { TestCluster } from "../../tools/parts/postgres/testCluster";
+import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
 
 type Package = typeof import("../../components/index");

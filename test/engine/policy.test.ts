@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import * as seeds from "../components/plan/manifests/seeds";
-import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/providerDouble";
-import { textOf, type Values } from "../harness/providerValues";
+import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/doubles/providerDouble";
+import { textOf, type Values } from "../harness/doubles/providerValues";
 
 /** What every official Pulumi has beside its language plugin: starts a pack with the SDK that the pack finds. */
 const ANALYZER = `#!/bin/sh

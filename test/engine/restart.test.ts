@@ -1,7 +1,7 @@
 /** A host whose PostgreSQL may not be restarted by an update: what is done at once, what waits, and what the user is told. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
-import { loadExample, openStack } from "../../tools/parts/pulumiEngine";
+import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { LocalHost } from "./localHost";
 
 let host: LocalHost;

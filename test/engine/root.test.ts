@@ -9,9 +9,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { projectFolder } from "../../tools/parts/cache";
 import { run } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { loadExample, openStack } from "../../tools/parts/pulumiEngine";
-import { installLanguageHost } from "../harness/languageHostDouble";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
+import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 import { LocalHost } from "./localHost";
 
 /** What a clone has after `npm ci` and `npm run build`, as far as the program needs it. */

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import type { PulumiFn } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as Package from "../../components/index";
-import { stateTexts } from "../harness/engineTexts";
-import { loud } from "../harness/interopParts";
-import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
-import { openStack } from "../../tools/parts/pulumiEngine";
+import { stateTexts } from "../harness/compare/engineTexts";
+import { loud } from "../harness/real/interopParts";
+import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
+import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { LocalHost } from "./localHost";
 
 let host: LocalHost | undefined;

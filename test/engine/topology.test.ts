@@ -12,9 +12,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { type RunResult, run } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
-import { installLanguageHost } from "../harness/languageHostDouble";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 
 const SECRETS = ["planted-access-key", "planted-secret-key", "planted-bucket"];
 /** Up to the databases; `late` is a text that nobody knows before the update. */

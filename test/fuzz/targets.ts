@@ -54,7 +54,7 @@ import { parseGuard, parseMigration } from "../../runtime/operations/migrate/mar
 import { findServerFiles } from "../../runtime/operations/shared/serverFiles";
 import { describeKey, fingerprintOf, findFingerprint, keyTypeOf, listKnownKeys } from "../../runtime/storage/sftp/hostKey";
 import { parseXml } from "../../runtime/storage/s3/xml";
-import { MemoryStorage } from "../harness/storages";
+import { MemoryStorage } from "../harness/doubles/storages";
 import { BLOCK_VECTORS, blockVector } from "../runtime/format/blockVectors";
 import { sampleBytes, vectorBytes, vectorText } from "../runtime/format/vectors";
 import { repository } from "../runtime/repository/support";

@@ -1,8 +1,8 @@
 /** Repository configurations for tests: complete and plain, changed where a test says so. */
 import { Secret } from "../../runtime/base/secret";
 import type { RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
-import type { S3Server } from "../../tools/parts/s3Server";
-import type { SftpServer } from "../../tools/parts/sftpServer";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
+import type { SftpServer } from "../../tools/parts/servers/sftpServer";
 
 const PLAIN = {
   key: 1,

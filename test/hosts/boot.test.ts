@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { controlGroupRoots, type HostParts } from "../../tools/parts/debianHost";
+import { controlGroupRoots, type HostParts } from "../../tools/parts/debian/debianHost";
 import { waitFor } from "../../tools/parts/process";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";

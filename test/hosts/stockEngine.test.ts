@@ -12,11 +12,11 @@ import { CipherPassphrase } from "../../components/credentials/cipherPassphrase"
 import type { Engine, PostgresHostArgs } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
-import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
+import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { waitFor } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumiEngine";
-import { failureOf } from "../harness/engineTexts";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";

@@ -6,7 +6,7 @@ import { filesBench } from "../../tools/bench/files";
 import { memoryBench } from "../../tools/bench/memory";
 import { mixedBench } from "../../tools/bench/mixed";
 import { createProgress } from "../../tools/parts/progress";
-import { findParts } from "../harness/interopParts";
+import { findParts } from "../harness/real/interopParts";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 

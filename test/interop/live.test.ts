@@ -2,9 +2,9 @@
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runLive } from "../../tools/live/run";
-import { findVersitygw } from "../../tools/parts/goTools";
-import { S3Server } from "../../tools/parts/s3Server";
-import { holdsSecret } from "../harness/secrets";
+import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
+import { S3Server } from "../../tools/parts/servers/s3Server";
+import { holdsSecret } from "../harness/compare/secrets";
 
 async function live(variables: Record<string, string>): Promise<{ code: number; lines: string[]; text: string }> {
   const lines: string[] = [];

@@ -8,10 +8,10 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncat
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { sleep, start } from "../../tools/parts/process";
-import { S3Server } from "../../tools/parts/s3Server";
+import { S3Server } from "../../tools/parts/servers/s3Server";
 import { giveTo } from "../../tools/parts/users";
-import { findParts, s3Kind } from "../harness/interopParts";
-import { TestBed } from "../harness/testBed";
+import { findParts, s3Kind } from "../harness/real/interopParts";
+import { TestBed } from "../harness/real/testBed";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;

@@ -15,11 +15,11 @@ import { dashboardOf } from "../../components/render/monitoring/dashboard";
 import { run, runOk, waitFor } from "../../tools/parts/process";
 import { giveTo } from "../../tools/parts/users";
 import { topology } from "../components/topologies";
-import { findParts } from "../harness/interopParts";
-import { promtoolOrSkip } from "../harness/parts";
-import { fillBed, writeMore } from "../harness/sampleData";
-import { exporterOf } from "../harness/stockMetrics";
-import { TestBed } from "../harness/testBed";
+import { findParts } from "../harness/real/interopParts";
+import { promtoolOrSkip } from "../harness/real/parts";
+import { fillBed, writeMore } from "../harness/real/sampleData";
+import { exporterOf } from "../harness/compare/stockMetrics";
+import { TestBed } from "../harness/real/testBed";
 import { temporaryFolder } from "../runtime/repository/support";
 
 const DRILLED: Topology = {

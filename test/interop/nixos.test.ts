@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { hostParts } from "../../components/render/host/hostParts";
 import { NIXOS_DIRECTORIES, renderNixos } from "../../components/render/host/nixos";
-import { findNix } from "../../tools/parts/nix";
+import { findNix } from "../../tools/parts/debian/nix";
 import { BUCKET, plan } from "../components/plans";
-import { loud } from "../harness/interopParts";
+import { loud } from "../harness/real/interopParts";
 
 interface Module {
   readonly etc: Readonly<Record<string, { readonly mode?: string; readonly text?: string; readonly source: string }>>;

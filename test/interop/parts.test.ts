@@ -2,12 +2,12 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import type { StockPgbackrest } from "../../tools/parts/pgbackrest";
-import type { PostgresBinaries } from "../../tools/parts/postgres";
-import type { S3Server } from "../../tools/parts/s3Server";
-import { compareChecksums, TestCluster } from "../../tools/parts/testCluster";
+import type { StockPgbackrest } from "../../tools/parts/debian/pgbackrest";
+import type { PostgresBinaries } from "../../tools/parts/postgres/postgres";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
+import { compareChecksums, TestCluster } from "../../tools/parts/postgres/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../../tools/parts/users";
-import { postgresOrSkip, s3ServerOrSkip, stockOrSkip } from "../harness/parts";
+import { postgresOrSkip, s3ServerOrSkip, stockOrSkip } from "../harness/real/parts";
 
 const removals: (() => Promise<void> | void)[] = [];
 afterEach(async () => {

@@ -6,12 +6,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../../tools/parts/process";
-import { findSshd, SftpServer } from "../../tools/parts/sftpServer";
-import { parseInfo } from "../harness/infoJson";
-import { findParts, loud } from "../harness/interopParts";
-import { dropTemplates } from "../harness/sampleData";
-import { writeSegments } from "../harness/segments";
-import { TestBed } from "../harness/testBed";
+import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
+import { parseInfo } from "../harness/compare/infoJson";
+import { findParts, loud } from "../harness/real/interopParts";
+import { dropTemplates } from "../harness/real/sampleData";
+import { writeSegments } from "../harness/real/segments";
+import { TestBed } from "../harness/real/testBed";
 
 const SEGMENTS = 3;
 

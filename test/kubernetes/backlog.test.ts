@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
-import type { S3Server } from "../../tools/parts/s3Server";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { installBarman } from "../harness/kubernetes/barman";
 import { CLUSTERS, installPlugin } from "../harness/kubernetes/clusterCalls";
 import { barmanImages } from "../harness/kubernetes/images";

@@ -14,7 +14,7 @@ import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { Topology } from "../../components/plan/topology/topology";
 import { runOk } from "../../tools/parts/process";
-import type { S3Server } from "../../tools/parts/s3Server";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { installBarman } from "../harness/kubernetes/barman";
 import { backupResult, CLUSTERS, endedBackup, endSegment, installPlugin, sqlIn } from "../harness/kubernetes/clusterCalls";
 import { barmanImages } from "../harness/kubernetes/images";

@@ -15,7 +15,7 @@ import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubect
 import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { segmentsOf } from "../harness/kubernetes/stores";
-import { startWebServer, type WebServer } from "../harness/messageServers";
+import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
 
 const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 const JOB_MS = 300_000;

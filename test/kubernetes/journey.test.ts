@@ -12,7 +12,7 @@ import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { backupEndCreate } from "../../components/dynamic/clusterBackup";
 import type { RunResult } from "../../tools/parts/process";
-import type { S3Server } from "../../tools/parts/s3Server";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { BACKUPS, backupResult, CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import { POSTGRES_IMAGE } from "../harness/kubernetes/images";

@@ -6,9 +6,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findStockPgbackrest } from "../../tools/parts/pgbackrest";
-import { S3Server } from "../../tools/parts/s3Server";
-import { s3Kind } from "../harness/interopParts";
+import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
+import { S3Server } from "../../tools/parts/servers/s3Server";
+import { s3Kind } from "../harness/real/interopParts";
 import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
 import { backupResult, endSegment } from "../harness/kubernetes/clusterCalls";
 import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";

@@ -14,7 +14,7 @@ import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { RunbookScenario, RunbookStep } from "../../components/plan/runbook/runbookDocument";
 import type { Topology } from "../../components/plan/topology/topology";
-import type { S3Server } from "../../tools/parts/s3Server";
+import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { endedBackup, hurryBackups } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";

@@ -18,8 +18,8 @@ import { type Lab, startLab } from "../harness/kubernetes/lab";
 import { apiServerParts, labParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { type TakenSnapshot, takenSnapshot } from "../harness/kubernetes/snapshotObjects";
-import { startWebServer, type WebServer } from "../harness/messageServers";
-import { findRuntime, type RuntimeProgram } from "../harness/runtimeCli";
+import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
+import { findRuntime, type RuntimeProgram } from "../harness/real/runtimeCli";
 
 const BACKUPS = "backups.postgresql.cnpg.io";
 const SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io";

@@ -20,8 +20,8 @@ import { heal } from "../../runtime/operations/heal/heal";
 import { stanzaCreate } from "../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../runtime/repository/repository";
 import { HeldClock, testContext } from "../harness/context";
-import { FaultyStorage } from "../harness/faults";
-import { MemoryStorage } from "../harness/storages";
+import { FaultyStorage } from "../harness/network/faults";
+import { MemoryStorage } from "../harness/doubles/storages";
 import { readable } from "../runtime/operations/archive";
 import { addWal, CLUSTER, CONTROL, repository, walBytes, walName } from "../runtime/repository/support";
 

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { fc } from "../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
-import { s3Kind } from "../harness/interopParts";
+import { s3Kind } from "../harness/real/interopParts";
 import { OUTAGES, policy, type Step, stepsOf } from "./faultSteps";
 import { FaultWorld, KEYS, type Key } from "./faultWorld";
 import { HAS_NO_CHECKSUM } from "./faultFiles";

@@ -38,7 +38,7 @@ import { PosixStorage } from "../../runtime/storage/posix";
 import type { Storage } from "../../runtime/storage/storage";
 import { HeldClock, pause, testContext } from "../harness/context";
 import { testLease } from "../harness/leases";
-import { MemoryStorage } from "../harness/storages";
+import { MemoryStorage } from "../harness/doubles/storages";
 import { OPTIONS } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES } from "../runtime/repository/support";
 import { type DamagedPart, findOfAttempt, findVictim, listFiles, spoil } from "./faultFiles";

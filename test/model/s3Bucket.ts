@@ -13,8 +13,8 @@ import { Secret } from "../../runtime/base/secret";
 import { S3Storage } from "../../runtime/storage/s3/client";
 import { findQuirks } from "../../runtime/storage/s3/quirks";
 import type { Storage } from "../../runtime/storage/storage";
-import { freePort, S3Server } from "../../tools/parts/s3Server";
-import { errorBody } from "../harness/s3Double";
+import { freePort, S3Server } from "../../tools/parts/servers/s3Server";
+import { errorBody } from "../harness/doubles/s3Double";
 
 /** `refused`: nobody listens. `torn`: half an answer. `lost`: done, but the connection ends instead of an answer. */
 export type Outage = "refused" | "500" | "503" | "torn" | "lost" | "late";

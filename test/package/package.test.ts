@@ -8,15 +8,15 @@ import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { packTarball } from "../../tools/parts/packTarball";
+import { packTarball } from "../../tools/parts/build/packTarball";
 import { run, runOk } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
-import { findPulumiCli } from "../../tools/parts/pulumiCli";
-import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumiEngine";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { LocalHost } from "../engine/localHost";
-import { liveBucket } from "../harness/liveBucket";
-import { engineEnvironment, ProviderDouble } from "../harness/providerDouble";
-import { AWS } from "../harness/providerSchemas";
+import { liveBucket } from "../harness/real/liveBucket";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { AWS } from "../harness/doubles/providerSchemas";
 
 const STRICT = {
   target: "es2022",

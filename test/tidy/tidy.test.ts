@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build";
+import { BUNDLE_SIZE_BYTES_MAX } from "../../tools/parts/build/build";
 import { projectFolder } from "../../tools/parts/cache";
 import { TIERS } from "../../tools/parts/tiers";
 import { withFolders } from "../../tools/foldersDoc";

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { findSecrets, holdsSecret } from "../harness/secrets";
+import { findSecrets, holdsSecret } from "../harness/compare/secrets";
 
 let folder = "";
 beforeEach(() => {

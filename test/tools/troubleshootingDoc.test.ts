@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { TROUBLESHOOTING_ANCHORS } from "../../runtime/base/troubleshooting";
 import { projectFolder } from "../../tools/parts/cache";
-import { fragmentsOf, type GuideEntry, parseGuide, readGuide } from "../harness/troubleshootingGuide";
+import { fragmentsOf, type GuideEntry, parseGuide, readGuide } from "../harness/compare/troubleshootingGuide";
 
 const ROOT = projectFolder();
 const GUIDE = readGuide();
-const REPRODUCED_BY = "test/interop/troubleshooting.test.ts";
+const REPRODUCED_BY = "test/interop/faults/troubleshooting.test.ts";
 
 /** No error of the program leads there: PostgreSQL's own log does, an alert, another program, or a look at the numbers. */
 const REACHED_OTHERWISE = [

@@ -6,13 +6,13 @@ import { copyFileSync, createReadStream, mkdirSync, readdirSync, rmSync, statSyn
 import { createHash } from "node:crypto";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
-import { build } from "../parts/build";
+import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
-import { findStockPgbackrest, type StockPgbackrest } from "../parts/pgbackrest";
-import { ensurePostgres, type PostgresBinaries } from "../parts/postgres";
+import { findStockPgbackrest, type StockPgbackrest } from "../parts/debian/pgbackrest";
+import { ensurePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
 import { onEnd, runOk } from "../parts/process";
 import { formatBytes, type Progress } from "../parts/progress";
-import { TestCluster } from "../parts/testCluster";
+import { TestCluster } from "../parts/postgres/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import type { Program } from "./figures";
 import type { Fill } from "./fill";

@@ -9,7 +9,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { start, waitFor } from "../parts/process";
-import { freePort } from "../parts/s3Server";
+import { freePort } from "../parts/servers/s3Server";
 
 export interface DelayProxy {
   readonly port: number;

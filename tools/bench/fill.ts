@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pageChecksum } from "../../runtime/format/page/pageChecksum";
-import type { TestCluster } from "../parts/testCluster";
+import type { TestCluster } from "../parts/postgres/testCluster";
 import { giveTo } from "../parts/users";
 
 /** `note` reports progress. */

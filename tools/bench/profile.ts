@@ -9,7 +9,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { build as bundle } from "esbuild";
-import { runtimeBundle } from "../parts/build";
+import { runtimeBundle } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 
 interface ProfileLine {

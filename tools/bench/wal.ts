@@ -11,11 +11,11 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectFolder } from "../parts/cache";
-import { findVersitygw } from "../parts/goTools";
+import { findVersitygw } from "../parts/kubernetes/goTools";
 import { run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
 import type { Progress } from "../parts/progress";
-import { S3Server } from "../parts/s3Server";
-import { TestCluster } from "../parts/testCluster";
+import { S3Server } from "../parts/servers/s3Server";
+import { TestCluster } from "../parts/postgres/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import { readArguments } from "./arguments";
 import { besideStock, configureProgram, copyRuntime, machineFacts, type Parts } from "./bed";

@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { TestCluster } from "../parts/testCluster";
+import type { TestCluster } from "../parts/postgres/testCluster";
 import { giveTo } from "../parts/users";
 
 export interface FillStep {

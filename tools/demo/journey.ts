@@ -4,8 +4,8 @@
  */
 import { sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
-import type { S3Server } from "../parts/s3Server";
-import type { TestCluster } from "../parts/testCluster";
+import type { S3Server } from "../parts/servers/s3Server";
+import type { TestCluster } from "../parts/postgres/testCluster";
 import type { RepositoryState, Runtime } from "./runtime";
 
 export interface Outage {

@@ -1,8 +1,8 @@
 /** Step 6 of the demo: the table, and how to read the same repositories with stock pgBackRest. */
 import { join } from "node:path";
 import { formatBytes, formatTable, type Progress } from "../parts/progress";
-import type { S3Server } from "../parts/s3Server";
-import type { TestCluster } from "../parts/testCluster";
+import type { S3Server } from "../parts/servers/s3Server";
+import type { TestCluster } from "../parts/postgres/testCluster";
 import type { Outage } from "./journey";
 import type { Restored } from "./restored";
 import type { Runtime } from "./runtime";

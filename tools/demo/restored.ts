@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { onEnd } from "../parts/process";
 import type { Progress } from "../parts/progress";
-import { compareChecksums, TestCluster } from "../parts/testCluster";
+import { compareChecksums, TestCluster } from "../parts/postgres/testCluster";
 import { giveTo } from "../parts/users";
 import type { Runtime } from "./runtime";
 import { bytesOf } from "./stack";

@@ -3,7 +3,7 @@
  */
 import { join } from "node:path";
 import { type RunResult, run } from "../parts/process";
-import type { TestCluster } from "../parts/testCluster";
+import type { TestCluster } from "../parts/postgres/testCluster";
 
 export interface RepositoryState {
   readonly key: number;

@@ -2,8 +2,8 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { onEnd, run, runOk } from "../parts/process";
-import type { PostgresBinaries } from "../parts/postgres";
-import { TestCluster } from "../parts/testCluster";
+import type { PostgresBinaries } from "../parts/postgres/postgres";
+import { TestCluster } from "../parts/postgres/testCluster";
 
 export interface DemoServer {
   readonly cluster: TestCluster;

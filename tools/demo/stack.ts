@@ -2,8 +2,8 @@
 import { mkdirSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
-import { loadExample, openStack, prepareProgramFolder } from "../parts/pulumiEngine";
-import type { PulumiCli } from "../parts/pulumiCli";
+import { loadExample, openStack, prepareProgramFolder } from "../parts/pulumi/pulumiEngine";
+import type { PulumiCli } from "../parts/pulumi/pulumiCli";
 
 /** Progress of `up` and `destroy`: one line for each relevant event. */
 export type Print = (text: string) => void;

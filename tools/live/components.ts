@@ -8,8 +8,8 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
-import { ensurePulumiCli } from "../parts/pulumiCli";
-import { openStack, prepareProgramFolder } from "../parts/pulumiEngine";
+import { ensurePulumiCli } from "../parts/pulumi/pulumiCli";
+import { openStack, prepareProgramFolder } from "../parts/pulumi/pulumiEngine";
 import type { Account, BucketAccess, Environment } from "./accounts";
 import { type Print, tryData } from "./data";
 

@@ -5,10 +5,10 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { findRuntime, type RuntimeProgram, writeConfig } from "../../test/harness/runtimeCli";
-import { ensurePostgres } from "../parts/postgres";
+import { findRuntime, type RuntimeProgram, writeConfig } from "../../test/harness/real/runtimeCli";
+import { ensurePostgres } from "../parts/postgres/postgres";
 import { onEnd, run } from "../parts/process";
-import { compareChecksums, TestCluster } from "../parts/testCluster";
+import { compareChecksums, TestCluster } from "../parts/postgres/testCluster";
 import { giveTo, makeUserFolder, reachable } from "../parts/users";
 import type { BucketAccess } from "./accounts";
 

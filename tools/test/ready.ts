@@ -4,9 +4,9 @@
  * The programs (Pulumi CLI, versitygw, those of Kubernetes) are built only for a full run, in sequence in the
  * background while the tiers run. Otherwise tests that need them are skipped, and a loud line says how to get them.
  */
-import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "../parts/barmanCloud";
-import { findHostParts, HOST_SYSTEMS } from "../parts/debianHost";
-import { buildVersitygw, findVersitygw } from "../parts/goTools";
+import { buildBarmanPlugin, findBarmanParts, findBarmanPlugin } from "../parts/debian/barmanCloud";
+import { findHostParts, HOST_SYSTEMS } from "../parts/debian/debianHost";
+import { buildVersitygw, findVersitygw } from "../parts/kubernetes/goTools";
 import {
   buildKubernetesProgram,
   fetchKubernetesParts,
@@ -15,13 +15,13 @@ import {
   findLabParts,
   findPodObstacle,
   KUBERNETES_PROGRAMS,
-} from "../parts/kubernetesPrograms";
-import { findStockPgbackrest, STOCK_VERSIONS } from "../parts/pgbackrest";
-import { ensurePostgres, findPostgres } from "../parts/postgres";
+} from "../parts/kubernetes/kubernetesPrograms";
+import { findStockPgbackrest, STOCK_VERSIONS } from "../parts/debian/pgbackrest";
+import { ensurePostgres, findPostgres } from "../parts/postgres/postgres";
 import { sleep } from "../parts/process";
 import type { Progress } from "../parts/progress";
-import { ensurePulumiCli, findPulumiCli } from "../parts/pulumiCli";
-import { findSshd } from "../parts/sftpServer";
+import { ensurePulumiCli, findPulumiCli } from "../parts/pulumi/pulumiCli";
+import { findSshd } from "../parts/servers/sftpServer";
 import type { Tier } from "../parts/tiers";
 
 /**

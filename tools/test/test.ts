@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { totalmem } from "node:os";
 import { dirname, join } from "node:path";
-import { build } from "../parts/build";
+import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";

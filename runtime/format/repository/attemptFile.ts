@@ -4,7 +4,7 @@
  *
  * Token and term are those of the lease at the start of the attempt. pgBackRest does not know the file: its resume
  * removes it with everything else that its manifest does not name, and its other commands ignore it
- * (test/interop/backupResume.test.ts).
+ * (test/interop/backup/backupResume.test.ts).
  */
 import { fail } from "../../base/errors";
 import { isObject, type JsonObject, type JsonValue, parseJson, renderJson } from "./json";

@@ -3,7 +3,7 @@
  * repository and below this machine's spool path.
  *
  * In a repository the files are beside `archive` and `backup`, where stock pgBackRest never looks
- * (test/interop/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
+ * (test/interop/restore/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
  * repository's own passphrase. A read-only key does not make a drill fail.
  */
 import { mkdir, readdir, readFile as readLocal, rm } from "node:fs/promises";

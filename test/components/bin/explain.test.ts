@@ -1,7 +1,7 @@
 /** `pgbackstop explain`: the guide without a network. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { explainMain } from "../../../components/bin/explain";
-import { readGuide } from "../../harness/troubleshootingGuide";
+import { readGuide } from "../../harness/compare/troubleshootingGuide";
 
 const printed: string[] = [];
 beforeEach(() => {

@@ -3,8 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { B2Client, B2Error } from "../../../components/cloud/b2Api";
-import { B2ServerDouble } from "../../harness/b2Server";
-import { holdsSecret } from "../../harness/secrets";
+import { B2ServerDouble } from "../../harness/doubles/b2Server";
+import { holdsSecret } from "../../harness/compare/secrets";
 
 let server: B2ServerDouble;
 let sleeps: number[];

@@ -23,7 +23,7 @@ import {
   keyRead,
   UNKNOWN,
 } from "../../../components/dynamic/b2";
-import { B2ServerDouble } from "../../harness/b2Server";
+import { B2ServerDouble } from "../../harness/doubles/b2Server";
 
 // Pauses between attempts: the client's tests check their length.
 vi.mock("node:timers/promises", () => ({ setTimeout: async () => undefined }));

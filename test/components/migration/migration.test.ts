@@ -8,7 +8,7 @@ import type { ClusterAccess } from "../../../components/databases/cnpgArgs";
 import type { HostAccess } from "../../../components/databases/hostArgs";
 import { Migration } from "../../../components/migration/migration";
 import { type MigrationArgs, MigrationStage, WorkloadKind } from "../../../components/migration/migrationArgs";
-import { plain, type Value } from "../../harness/providerValues";
+import { plain, type Value } from "../../harness/doubles/providerValues";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({ runtimeBundleSha256: () => "0".repeat(64), runtimeBundleGzip: () => "gzip" }));
 

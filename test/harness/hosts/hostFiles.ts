@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { utils } from "ssh2";
-import { HOST_ACCOUNTS } from "../../../tools/parts/debianHost";
+import { HOST_ACCOUNTS } from "../../../tools/parts/debian/debianHost";
 
 export interface HostIdentity {
   /** Public keys of the host, as a line of known_hosts has them: `ssh-ed25519 AAAA…`. */

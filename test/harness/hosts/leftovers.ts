@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { controlGroupRoots } from "../../../tools/parts/debianHost";
+import { controlGroupRoots } from "../../../tools/parts/debian/debianHost";
 
 const GROUP_PREFIX = "pgbackstop-host-";
 const FOLDER_PREFIX = "pgbh-";

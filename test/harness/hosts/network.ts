@@ -2,8 +2,8 @@
  * A network for hosts, in namespaces of its own: a bridge whose end is the test's side. Hosts on one network see each other, those on two
  * do not, and any two networks may use the same addresses.
  */
-import { startOnGround } from "../ground";
-import { makeLogFolder } from "../logs";
+import { startOnGround } from "../real/ground";
+import { makeLogFolder } from "../real/logs";
 import type { TestNetwork } from "../testNetwork";
 import { makeRunFolder, removeLeftovers } from "./leftovers";
 

@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { cacheFolder } from "../../../tools/parts/cache";
-import { debianSource } from "../../../tools/parts/debian";
+import { debianSource } from "../../../tools/parts/debian/debian";
 import type { DebianHost } from "./debianHost";
 
 export interface PackageProxy {

@@ -4,10 +4,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DefinitionSource } from "../../../tools/parts/kubernetesManifests";
-import type { ApiServerParts } from "../../../tools/parts/kubernetesPrograms";
+import type { DefinitionSource } from "../../../tools/parts/kubernetes/kubernetesManifests";
+import type { ApiServerParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { onEnd, sleep } from "../../../tools/parts/process";
-import { makeLogFolder } from "../logs";
+import { makeLogFolder } from "../real/logs";
 import { loopbackNetwork } from "../testNetwork";
 import { startControlPlane } from "./controlPlane";
 import type { Kubectl } from "./kubectl";

@@ -1,7 +1,7 @@
 /** The Barman Cloud plugin in a lab: what its project publishes, with certificates made here, because nobody issues any in the lab. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BarmanParts } from "../../../tools/parts/barmanCloud";
+import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
 import { type Lab, OPERATOR_NAMESPACE } from "./lab";
 import { certificate } from "./plugin";
 

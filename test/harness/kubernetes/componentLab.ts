@@ -4,9 +4,9 @@
  */
 import { expect } from "vitest";
 import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
-import type { LabParts } from "../../../tools/parts/kubernetesPrograms";
+import type { LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import type { RunResult } from "../../../tools/parts/process";
-import type { S3Server } from "../../../tools/parts/s3Server";
+import type { S3Server } from "../../../tools/parts/servers/s3Server";
 import { type BackupStatus, endedBackup, endSegment, installPlugin, pluginObjects, sqlIn } from "./clusterCalls";
 import type { KubernetesObject } from "./kubectl";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "./lab";

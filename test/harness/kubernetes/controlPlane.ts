@@ -2,10 +2,10 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeCertificates } from "../../../tools/parts/certificates";
-import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetesPrograms";
+import { makeCertificates } from "../../../tools/parts/servers/certificates";
+import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { type RunOptions, type RunResult, sleep, type Started } from "../../../tools/parts/process";
-import { freePort } from "../../../tools/parts/s3Server";
+import { freePort } from "../../../tools/parts/servers/s3Server";
 import type { TestNetwork } from "../testNetwork";
 import { Kubectl } from "./kubectl";
 

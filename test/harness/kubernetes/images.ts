@@ -1,8 +1,8 @@
 /** What the pods of a lab see by the names of their images: nothing is pulled. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BarmanParts } from "../../../tools/parts/barmanCloud";
-import { POD_POSTGRES_MAJOR, type LabParts } from "../../../tools/parts/kubernetesPrograms";
+import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
+import { POD_POSTGRES_MAJOR, type LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import type { ImageDouble } from "./procklet/config";
 
 /** As pods name the image with PostgreSQL. */

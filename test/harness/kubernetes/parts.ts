@@ -1,7 +1,7 @@
 /** The parts of Kubernetes that a group of tests needs, or one loud line that says what is missing. */
-import { type BarmanParts, findBarmanParts } from "../../../tools/parts/barmanCloud";
-import { type ApiServerParts, findApiServerParts, findLabParts, type LabParts } from "../../../tools/parts/kubernetesPrograms";
-import { loud } from "../interopParts";
+import { type BarmanParts, findBarmanParts } from "../../../tools/parts/debian/barmanCloud";
+import { type ApiServerParts, findApiServerParts, findLabParts, type LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
+import { loud } from "../real/interopParts";
 
 /** For `startApiServer`; null, with a loud line that names `title`, when this machine cannot have them. */
 export async function apiServerParts(title: string): Promise<ApiServerParts | null> {

@@ -1,7 +1,7 @@
 /** The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an engine. */
 import * as pulumi from "@pulumi/pulumi";
 import { certificateCreate, type CertificateInputs } from "../../../components/dynamic/certificate";
-import { plain, type Value } from "../providerValues";
+import { plain, type Value } from "../doubles/providerValues";
 
 /**
  * Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known. Certificates are made as

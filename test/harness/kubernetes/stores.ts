@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
-import { S3Server } from "../../../tools/parts/s3Server";
-import { s3Kind } from "../interopParts";
+import { S3Server } from "../../../tools/parts/servers/s3Server";
+import { s3Kind } from "../real/interopParts";
 import type { Lab } from "./lab";
 
 /** Each with one bucket of its own name, which is that of its Service too. */

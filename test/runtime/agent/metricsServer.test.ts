@@ -4,9 +4,9 @@ import { type MetricsServer, serveMetrics } from "../../../runtime/agent/metrics
 import type { Repository } from "../../../runtime/repository/repository";
 import { fail } from "../../../runtime/base/errors";
 import { eventually, HeldClock, testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
+import { FaultyStorage } from "../../harness/network/faults";
 import { makeStanza } from "../../harness/madeRepository";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { host } from "../commands/support";
 import { repository, temporaryFolder } from "../repository/support";
 

@@ -10,8 +10,8 @@ import { renderMetrics } from "../../../runtime/metrics/text";
 import { collectInfo } from "../../../runtime/operations/info/info";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
-import { exporterOf } from "../../harness/stockMetrics";
-import { MemoryStorage } from "../../harness/storages";
+import { exporterOf } from "../../harness/compare/stockMetrics";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { PASS, vectorBytes, vectorText } from "../format/vectors";
 import { repository, temporaryFolder } from "../repository/support";
 

@@ -5,9 +5,9 @@ import { type Clock, systemClock } from "../../../runtime/base/clock";
 import { deliver, type Delivery } from "../../../runtime/notify/deliver";
 import { type Notification, notificationOf, type NotificationInput } from "../../../runtime/notify/message";
 import { parseTargets } from "../../../runtime/notify/targets";
-import { type CertificateFiles, makeCertificates } from "../../../tools/parts/certificates";
+import { type CertificateFiles, makeCertificates } from "../../../tools/parts/servers/certificates";
 import { TEST_TIME_MS, testContext } from "../../harness/context";
-import { type SmtpPlan, startSmtpServer, startWebServer, type WebServer } from "../../harness/messageServers";
+import { type SmtpPlan, startSmtpServer, startWebServer, type WebServer } from "../../harness/doubles/messageServers";
 import { temporaryFolder } from "../repository/support";
 
 const UNIT = "pgbackstop-main-full.service";

@@ -4,8 +4,8 @@ import { openMissingWal } from "../../../runtime/local/missingWal";
 import { archivePush } from "../../../runtime/operations/archivePush/archivePush";
 import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { eventually, HeldClock, testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
 import { readable } from "./archive";
 

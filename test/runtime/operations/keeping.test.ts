@@ -1,6 +1,6 @@
 /**
  * annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory;
- * test/interop/keeping.test.ts compares them with stock.
+ * test/interop/backup/keeping.test.ts compares them with stock.
  */
 import { describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -14,9 +14,9 @@ import { stanzaUpgrade } from "../../../runtime/operations/stanza/stanzaUpgrade"
 import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
+import { FaultyStorage } from "../../harness/network/faults";
 import { type MadeStanza, makeStanza } from "../../harness/madeRepository";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { all } from "../format/vectors";
 import { CONTROL, OTHER_CONTROL, repository, walName } from "../repository/support";
 

@@ -1,6 +1,6 @@
 /**
  * A dump from one program into another: when it counts as complete. Scripts stand in for pg_dump and psql;
- * test/interop/migrate.test.ts uses the real ones.
+ * test/interop/restore/migrate.test.ts uses the real ones.
  */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../../runtime/repository/attempt";
 import { testContext } from "../../harness/context";
 import { testLease } from "../../harness/leases";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository } from "./support";
 
 const LABEL = "20261120-064059F";

@@ -12,7 +12,7 @@ import {
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
 import { putBackup } from "../../harness/madeRepository";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { vectorText } from "../format/vectors";
 import { CONTROL, repository } from "./support";
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { loadBlockMap, openBlockFile, planReads, readBlocks } from "../../../runtime/repository/blockReader";
 import { PosixStorage } from "../../../runtime/storage/posix";
-import type { MemoryStorage } from "../../harness/storages";
+import type { MemoryStorage } from "../../harness/doubles/storages";
 import { BlockChain } from "../operations/backup/blockChain";
 import { errorOf, sampleBytes } from "../format/vectors";
 import { temporaryFolder } from "./support";

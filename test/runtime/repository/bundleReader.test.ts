@@ -1,8 +1,8 @@
 import { fc } from "../../harness/properties";
 import { expect, it } from "vitest";
 import { type Extent, readExtents, runsOf } from "../../../runtime/repository/bundleReader";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 
 it("returns the bytes of each extent, whatever is between them", async () => {
   const content = Buffer.from(Array.from({ length: 3000 }, (_, index) => index % 251));

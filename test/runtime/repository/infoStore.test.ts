@@ -11,8 +11,8 @@ import {
   updateArchiveInfo,
 } from "../../../runtime/repository/infoStore";
 import { testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { PASS, vectorBytes, vectorText } from "../format/vectors";
 import { repository } from "./support";
 

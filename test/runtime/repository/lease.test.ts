@@ -8,8 +8,8 @@ import { fail } from "../../../runtime/base/errors";
 import { acquireLease, type Lease, LEASE_TIMES, type LeaseRequest } from "../../../runtime/repository/lease";
 import type { ObjectInfo, Storage } from "../../../runtime/storage/storage";
 import { HeldClock, testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 
 const DIRECTORY = "pgbackstop/demo/lease";
 const LOST_ANSWER = fail("hostConnect", "the answer was lost", { retryable: true });

@@ -3,8 +3,8 @@ import { fail } from "../../../runtime/base/errors";
 import { Leases, withLeases } from "../../../runtime/repository/leases";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository } from "./support";
 
 const nothing = async (): Promise<void> => {};

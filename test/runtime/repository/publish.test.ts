@@ -21,8 +21,8 @@ import { type Repository, readFile } from "../../../runtime/repository/repositor
 import { PosixStorage } from "../../../runtime/storage/posix";
 import { testContext } from "../../harness/context";
 import { testLease } from "../../harness/leases";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { vectorText } from "../format/vectors";
 import { readlinkSync } from "node:fs";
 import { CONTROL, repository, temporaryFolder } from "./support";

@@ -6,10 +6,10 @@ import { loadBackupInfo, saveBackupInfo } from "../../../runtime/repository/info
 import { loadReconstructedInfo, saveAdopted } from "../../../runtime/repository/reconstruct";
 import type { Repository } from "../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../harness/context";
-import { FaultyStorage } from "../../harness/faults";
+import { FaultyStorage } from "../../harness/network/faults";
 import { type TestLease, testLease } from "../../harness/leases";
 import { makeStanza } from "../../harness/madeRepository";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository } from "./support";
 
 const FULL = "20260101-000000F";

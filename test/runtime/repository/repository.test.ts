@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { collect } from "../../../runtime/base/bytes";
 import { emptyStream, newSubPass, openFile, readFile, seal, writeFile } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository } from "./support";
 
 const ctx = testContext();

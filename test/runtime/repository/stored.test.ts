@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { type Manifest, type ManifestFile, parseManifest } from "../../../runtime/format/repository/manifest";
 import { requireStored } from "../../../runtime/repository/stored";
-import { FaultyStorage } from "../../harness/faults";
-import { MemoryStorage } from "../../harness/storages";
+import { FaultyStorage } from "../../harness/network/faults";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { vectorText } from "../format/vectors";
 import { repository } from "./support";
 

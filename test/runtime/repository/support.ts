@@ -11,7 +11,7 @@ import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format
 import type { ClusterIdentity } from "../../../runtime/operations/shared/identity";
 import type { Repository } from "../../../runtime/repository/repository";
 import type { Storage } from "../../../runtime/storage/storage";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { vectorBytes } from "../format/vectors";
 
 export const STANZA = "demo";

@@ -5,7 +5,7 @@ import { type CompressType, compressBytes, defaultLevel } from "../../../runtime
 import { findWal, isSegment, listArchiveIds, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
-import { MemoryStorage } from "../../harness/storages";
+import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository, walBytes, walName } from "./support";
 
 const ctx = testContext();

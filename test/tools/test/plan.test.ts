@@ -5,9 +5,9 @@ import { filesOf, parseArguments, type Plan, planRuns, type TestRun } from "../.
 const FILES = [
   "test/runtime/main.test.ts",
   "test/tidy/tidy.test.ts",
-  "test/interop/pitr.test.ts",
-  "test/interop/isolation.test.ts",
-  "test/interop/stockReadsOurs.test.ts",
+  "test/interop/restore/pitr.test.ts",
+  "test/interop/faults/isolation.test.ts",
+  "test/interop/stock/stockReadsOurs.test.ts",
   "test/engine/host.test.ts",
   "test/hosts/boot.test.ts",
   "test/kubernetes/plugin.test.ts",
@@ -50,7 +50,7 @@ describe("a run of tests", () => {
     expect(filesIn(quick)).toEqual([
       "test/runtime/main.test.ts",
       "test/tidy/tidy.test.ts",
-      "test/interop/stockReadsOurs.test.ts",
+      "test/interop/stock/stockReadsOurs.test.ts",
       "test/hosts/boot.test.ts",
     ]);
   });
@@ -63,10 +63,10 @@ describe("a run of tests", () => {
 
   test("of paths runs the files below them, and gives each tier its own", () => {
     expect(queuesOf(plan("test/interop"))).toEqual([["data test/interop", "data-alone test/interop"]]);
-    const both = plan("test/interop/isolation.test.ts", "test/hosts/boot.test.ts");
-    expect(queuesOf(both)).toEqual([["data test/interop/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
-    expect(both.afterwards.map(show)).toEqual(["data-alone test/interop/isolation.test.ts"]);
-    expect(filesIn(both)).toEqual(["test/hosts/boot.test.ts", "test/interop/isolation.test.ts"]);
+    const both = plan("test/interop/faults/isolation.test.ts", "test/hosts/boot.test.ts");
+    expect(queuesOf(both)).toEqual([["data test/interop/faults/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
+    expect(both.afterwards.map(show)).toEqual(["data-alone test/interop/faults/isolation.test.ts"]);
+    expect(filesIn(both)).toEqual(["test/hosts/boot.test.ts", "test/interop/faults/isolation.test.ts"]);
     expect(filesIn(plan("test"))).toHaveLength(FILES.length);
   });
 

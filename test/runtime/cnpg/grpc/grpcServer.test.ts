@@ -11,7 +11,7 @@ import { beatForever } from "../../../../runtime/cnpg/sidecar/heartbeat";
 import { identityService } from "../../../../runtime/cnpg/grpc/identityService";
 import { serviceOf } from "../../../../runtime/cnpg/grpc/protocol";
 import { NotFound, type PluginServer, type PluginService, servePluginPort, servePluginSocket } from "../../../../runtime/cnpg/grpc/grpcServer";
-import { freePort } from "../../../../tools/parts/s3Server";
+import { freePort } from "../../../../tools/parts/servers/s3Server";
 import { eventually, testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 

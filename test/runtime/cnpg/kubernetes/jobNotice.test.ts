@@ -10,7 +10,7 @@ import { fail } from "../../../../runtime/base/errors";
 import { type JobEnd, notifyOfJob } from "../../../../runtime/cnpg/kubernetes/jobNotice";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import { testContext } from "../../../harness/context";
-import { startWebServer, type WebServer } from "../../../harness/messageServers";
+import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
 import { host } from "../../commands/support";
 import { record } from "../../operations/drill/support";
 import { temporaryFolder } from "../../repository/support";

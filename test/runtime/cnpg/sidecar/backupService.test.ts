@@ -6,9 +6,9 @@ import { BACKUP_UID_NOTE } from "../../../../runtime/cnpg/names";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { eventually, type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository } from "../../repository/support";
 import { bytesOf, cluster, PARAMETERS } from "../support";
 

@@ -6,8 +6,8 @@ import { isCheckWanted, requireOwnTimeline, Timelines } from "../../../../runtim
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder } from "../../repository/support";
 import { cluster } from "../support";
 

@@ -4,9 +4,9 @@ import { FirstBackups, type FirstBackupParts } from "../../../../runtime/cnpg/si
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository } from "../../repository/support";
 
 let ctx: TestContext;

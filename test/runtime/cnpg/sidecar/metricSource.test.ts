@@ -4,9 +4,9 @@ import { saveDrill } from "../../../../runtime/operations/drill/history";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder } from "../../repository/support";
 
 interface Sample {

@@ -5,9 +5,9 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { testLease } from "../../../harness/leases";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, OTHER_CONTROL, repository } from "../../repository/support";
 
 let ctx: TestContext;

@@ -16,8 +16,8 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { eventually, HeldClock, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorText } from "../../format/vectors";
 import { labelText, readable, store } from "../../operations/archive";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";

@@ -6,7 +6,7 @@ import { NotFound, NotYet } from "../../../../runtime/cnpg/grpc/grpcServer";
 import { type WalParts, walService } from "../../../../runtime/cnpg/sidecar/wal";
 import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
 import { HeldClock, type TestContext, testContext } from "../../../harness/context";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, repository, temporaryFolder, walName } from "../../repository/support";
 
 type Get = ReturnType<WalParts["gets"]>["get"];

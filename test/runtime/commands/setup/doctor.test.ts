@@ -3,8 +3,8 @@ import { fail } from "../../../../runtime/base/errors";
 import { doctorCommand } from "../../../../runtime/commands/setup/doctor";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder } from "../../repository/support";
 import { host, type TestHost } from "../support";
 

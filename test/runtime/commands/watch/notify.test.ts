@@ -7,7 +7,7 @@ import type { Environment, UnitFacts } from "../../../../runtime/local/systemdUn
 import { systemClock } from "../../../../runtime/base/clock";
 import { drillFileName } from "../../../../runtime/operations/drill/record";
 import { testContext } from "../../../harness/context";
-import { startWebServer, type WebServer } from "../../../harness/messageServers";
+import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
 import { temporaryFolder } from "../../repository/support";
 import { record } from "../../operations/drill/support";
 import { host } from "../support";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";
 import { projectFolder } from "../../../../tools/parts/cache";
-import { compileSums } from "../../../../tools/parts/wasm";
+import { compileSums } from "../../../../tools/parts/build/wasm";
 
 describe("the compiled sums", () => {
   it("equal what their source compiles to", async () => {

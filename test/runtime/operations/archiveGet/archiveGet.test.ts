@@ -9,8 +9,8 @@ import { saveArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { HeldClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { pathOf, store } from "../archive";
 

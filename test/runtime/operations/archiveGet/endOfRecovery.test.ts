@@ -5,8 +5,8 @@ import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet
 import { abortOfRecovery } from "../../../../runtime/operations/archiveGet/endOfRecovery";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
 
 const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };

@@ -11,8 +11,8 @@ import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { findWal, openWal } from "../../../../runtime/repository/walStore";
 import { eventually, HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, OTHER_CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 
 let folder: string;

@@ -8,8 +8,8 @@ import { type PushAnswer, PushQueue, type WorkLock } from "../../../../runtime/o
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { eventually, HeldClock, type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { readable, store } from "../archive";
 

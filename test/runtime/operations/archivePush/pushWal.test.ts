@@ -7,8 +7,8 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import type { Repository } from "../../../../runtime/repository/repository";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { readable, store } from "../archive";
 

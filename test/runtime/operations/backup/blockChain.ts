@@ -10,7 +10,7 @@ import { BlockCutter, BlockStore, type StoredBlocks } from "../../../../runtime/
 import { openBlockFile, readBlocks } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
 import type { Storage } from "../../../../runtime/storage/storage";
-import type { MemoryStorage } from "../../../harness/storages";
+import type { MemoryStorage } from "../../../harness/doubles/storages";
 import { all, pieces } from "../../format/vectors";
 import { repository } from "../../repository/support";
 

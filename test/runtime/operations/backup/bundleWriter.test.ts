@@ -9,7 +9,7 @@ import { BundleWriter, putWhole } from "../../../../runtime/operations/backup/bu
 import { groupTargets, OpenTarget, type TargetGroup } from "../../../../runtime/operations/backup/fileTargets";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { Storage } from "../../../../runtime/storage/storage";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 

@@ -18,7 +18,7 @@ import type { Lease } from "../../../../runtime/repository/lease";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { sampleBytes } from "../../format/vectors";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { runBackup } from "./support";

@@ -6,7 +6,7 @@ import { loadManifest } from "../../../../runtime/repository/backupStore";
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
 import { runBackup } from "./support";
 

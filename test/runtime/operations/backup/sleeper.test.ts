@@ -19,7 +19,7 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import type { ByteRange, ListOptions, ObjectInfo } from "../../../../runtime/storage/storage";
 import { type TestContext, testContext } from "../../../harness/context";
 import { type TestLease, testLease } from "../../../harness/leases";
-import { type MemoryFile, MemoryStorage } from "../../../harness/storages";
+import { type MemoryFile, MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { runBackup } from "./support";
 

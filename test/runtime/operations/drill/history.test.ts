@@ -6,7 +6,7 @@ import { drillsPath } from "../../../../runtime/format/repository/repoPath";
 import { listTurns, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
 import { openRepoFile } from "../../../../runtime/operations/shared/repoFiles";
 import { testContext } from "../../../harness/context";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder } from "../../repository/support";
 import { record } from "./support";
 

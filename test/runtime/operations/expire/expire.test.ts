@@ -1,5 +1,5 @@
 /**
- * test/interop/expire.test.ts compares with stock what retention keeps; these tests cover crashes, and what stock does
+ * test/interop/backup/expire.test.ts compares with stock what retention keeps; these tests cover crashes, and what stock does
  * not have.
  */
 import { describe, expect, it } from "vitest";
@@ -13,9 +13,9 @@ import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/i
 import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, walName } from "../../repository/support";
 
 const STANZA: MadeStanza = {

@@ -17,7 +17,7 @@ import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/i
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
 import { type TestContext, testContext } from "../../../harness/context";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { endOf, pack, pgTime, WalWriter } from "../../format/walWriter";
 import { vectorText } from "../../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";

@@ -12,8 +12,8 @@ import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/i
 import type { Repository } from "../../../../runtime/repository/repository";
 import { listWal } from "../../../../runtime/repository/walStore";
 import { HeldClock, type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorText } from "../../format/vectors";
 import { store } from "../archive";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";

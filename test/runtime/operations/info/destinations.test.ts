@@ -4,8 +4,8 @@ import type { JsonValue } from "../../../../runtime/format/repository/json";
 import { destinationLine, destinationsJson, fullError, listDestinations } from "../../../../runtime/operations/info/destinations";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorBytes } from "../../format/vectors";
 import { CONTROL, repository } from "../../repository/support";
 

@@ -8,8 +8,8 @@ import { infoText, progressText } from "../../../../runtime/operations/info/info
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { PASS, vectorBytes, vectorText } from "../../format/vectors";
 import { CONTROL, OTHER_CONTROL, repository, temporaryFolder, walBytes } from "../../repository/support";
 import { store } from "../archive";

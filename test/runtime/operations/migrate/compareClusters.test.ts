@@ -1,4 +1,4 @@
-/** Differences between two clusters. test/interop/migrate.test.ts changes real ones. */
+/** Differences between two clusters. test/interop/restore/migrate.test.ts changes real ones. */
 import { expect, test } from "vitest";
 import {
   type ClusterComparison,

@@ -15,7 +15,7 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, makeDataDirectory, makeTree, repository, STANZA, temporaryFolder } from "../../repository/support";
 import { runBackup } from "../backup/support";
 import { restoreOptions } from "./support";

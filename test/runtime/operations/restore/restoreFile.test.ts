@@ -10,7 +10,7 @@ import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../../
 import { loadBlockMap } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { errorOf, sampleBytes } from "../../format/vectors";
 import { BlockChain } from "../backup/blockChain";
 

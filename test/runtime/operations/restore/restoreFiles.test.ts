@@ -11,8 +11,8 @@ import { type RestoreFileOutcome, restoreFiles } from "../../../../runtime/opera
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { Storage } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { sampleBytes } from "../../format/vectors";
 import { repository } from "../../repository/support";
 

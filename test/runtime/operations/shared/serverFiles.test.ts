@@ -13,8 +13,8 @@ import { listLabels } from "../../../../runtime/repository/backupStore";
 import { readFile, type Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, makeDataDirectory, makeTree, repository, temporaryFolder } from "../../repository/support";
 import { runBackup } from "../backup/support";
 

@@ -4,8 +4,8 @@ import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate
 import { waitForWal } from "../../../../runtime/operations/shared/waitWal";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, repository, walName } from "../../repository/support";
 import { store } from "../archive";
 

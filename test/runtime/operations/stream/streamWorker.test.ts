@@ -20,8 +20,8 @@ import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import { listChunks } from "../../../../runtime/repository/streamStore";
 import { findWal, openWal } from "../../../../runtime/repository/walStore";
 import { type TestContext, testContext } from "../../../harness/context";
-import { FaultyStorage } from "../../../harness/faults";
-import { MemoryStorage } from "../../../harness/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { store } from "../archive";
 

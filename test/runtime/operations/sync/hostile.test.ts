@@ -16,7 +16,7 @@ import { PosixStorage } from "../../../../runtime/storage/posix";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
 import { MADE_WAL_SIZE_BYTES, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
 const LABEL = "20260101-000000F";

@@ -8,9 +8,9 @@ import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { FaultyStorage } from "../../../harness/faults";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/storages";
+import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, walName } from "../../repository/support";
 
 const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false, lease: testLease() };

@@ -8,7 +8,7 @@ import { Secret } from "../../../../runtime/base/secret";
 import { type S3Options, S3Storage } from "../../../../runtime/storage/s3/client";
 import { findQuirks, type S3Quirks } from "../../../../runtime/storage/s3/quirks";
 import { type TestContext, testContext } from "../../../harness/context";
-import { errorBody, S3Double } from "../../../harness/s3Double";
+import { errorBody, S3Double } from "../../../harness/doubles/s3Double";
 
 const MIB = 1024 * 1024;
 const PART = 5 * MIB;

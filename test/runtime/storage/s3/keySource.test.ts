@@ -10,8 +10,8 @@ import { systemClock } from "../../../../runtime/base/clock";
 import { BackupError } from "../../../../runtime/base/errors";
 import type { S3KeySource } from "../../../../runtime/config/types";
 import { fetchCredentials } from "../../../../runtime/storage/s3/keySource";
-import { makeCertificates } from "../../../../tools/parts/certificates";
-import { type GivenKeys, InstanceMetadata, PodIdentityAgent, SecurityTokenService } from "../../../harness/awsKeyServices";
+import { makeCertificates } from "../../../../tools/parts/servers/certificates";
+import { type GivenKeys, InstanceMetadata, PodIdentityAgent, SecurityTokenService } from "../../../harness/doubles/awsKeyServices";
 
 const KEYS: GivenKeys = { key: "ASIAEXAMPLE", secret: "plantedSecretKey", token: "plantedSessionToken", expiresAtMs: Date.UTC(2026, 10, 20, 7) };
 const ROLE_ARN = "arn:aws:iam::123456789012:role/writer";

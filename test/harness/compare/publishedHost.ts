@@ -1,0 +1,66 @@
+/** Configurations of hosts that others published, as texts in `test/vectors/published`, and what an example declares in their place. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { projectFolder } from "../../../tools/parts/cache";
+import type { Difference } from "./published";
+
+/** What a preview says that a host will have. */
+export interface DeclaredHost {
+  readonly files: Readonly<Record<string, { readonly mode: string; readonly owner: string; readonly text: string }>>;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** The inputs of the one host of a stack, and what the engine printed. Secret texts are `[secret]`. */
+export async function previewHost(stack: Stack): Promise<{ host: DeclaredHost; printed: string }> {
+  let host: DeclaredHost | null = null;
+  const { stdout } = await stack.preview({
+    onEvent: ({ resourcePreEvent }) => {
+      const inputs = resourcePreEvent?.metadata.new?.inputs as Partial<DeclaredHost> | undefined;
+      if (inputs?.files !== undefined && inputs.settings !== undefined) host = { files: inputs.files, settings: inputs.settings };
+    },
+  });
+  if (host === null) throw new Error(`no host in the preview:\n${stdout}`);
+  return { host, printed: stdout };
+}
+
+/** A file of `test/vectors/published`. */
+export function publishedText(name: string): string {
+  return readFileSync(join(projectFolder(), "test", "vectors", "published", name), "utf8");
+}
+
+/** `[section] option` to value, of pgbackrest.conf. */
+export function optionsOf(text: string): Map<string, string> {
+  const result = new Map<string, string>();
+  let section = "";
+  for (const line of text.split("\n")) {
+    const [, name] = /^\[(.+)\]$/.exec(line) ?? [];
+    const [, option, value] = /^([a-z0-9-]+)=(.*)$/.exec(line) ?? [];
+    if (name !== undefined) section = name;
+    if (option !== undefined && value !== undefined) result.set(`[${section}] ${option}`, value);
+  }
+  return result;
+}
+
+/** `name = 'value'` or `name = "value";` of postgresql.conf and of Nix. */
+export function settingsOf(text: string): Map<string, string> {
+  const result = [...text.matchAll(/^([a-z_]+) = (?:'([^']*)'|"([^"]*)";|(\S+))/gm)];
+  return new Map(result.map(([, name = "", single, double, bare]) => [name, single ?? double ?? bare ?? ""]));
+}
+
+/** Name to what is there and here, where that is not the same. */
+export function mapDifferences(published: ReadonlyMap<string, string>, ours: ReadonlyMap<string, string>): Record<string, Difference> {
+  const names = [...new Set([...published.keys(), ...ours.keys()])].sort();
+  return Object.fromEntries(
+    names.filter((name) => published.get(name) !== ours.get(name)).map((name) => [name, [published.get(name), ours.get(name)] as const]),
+  );
+}
+
+/** The lines of a unit that begin with `key=`. */
+export function linesOf(host: DeclaredHost, unit: string, key: string): string[] {
+  const text = Object.entries(host.files).find(([path]) => path.endsWith(`/${unit}`))?.[1].text ?? "";
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith(`${key}=`))
+    .map((line) => line.slice(key.length + 1));
+}

@@ -1,0 +1,334 @@
+/**
+ * A host to test on: one PostgreSQL cluster, several repositories, one configuration that stock pgBackRest and ours both read, and both
+ * programs run by the server's account. Passphrases and keys are fresh random markers: {@link TestBed.findLeaks} looks for them.
+ */
+import { randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { CompressType } from "../../../runtime/config/options";
+import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
+import { run, type RunOptions, type RunResult, waitFor } from "../../../tools/parts/process";
+import type { S3Server } from "../../../tools/parts/servers/s3Server";
+import type { SftpServer } from "../../../tools/parts/servers/sftpServer";
+import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { giveTo, makeUserFolder } from "../../../tools/parts/users";
+import { findRuntime, type Options, type RuntimeProgram, writeConfig } from "./runtimeCli";
+import { findSecrets, holdsSecret } from "../compare/secrets";
+
+export interface BedRepo {
+  /** Absent: a directory of this machine. */
+  readonly s3?: S3Server;
+  /** Then `repoPath` is a directory of the server. */
+  readonly sftp?: SftpServer;
+  readonly encrypted?: boolean;
+  /** What ours compresses with; stock is told on its command line. Default gz. */
+  readonly compressType?: CompressType;
+  /** Further options, without `repoN-`. */
+  readonly options?: Readonly<Record<string, string>>;
+}
+
+export interface BedOptions {
+  readonly binaries: PostgresBinaries;
+  /** repo1, repo2, … */
+  readonly repos: readonly BedRepo[];
+  /** Who archives; default ours. */
+  readonly archiver?: "ours" | StockPgbackrest;
+  readonly acknowledge?: "all" | "any" | readonly string[];
+  readonly walSegmentSizeMb?: number;
+  /** Of PostgreSQL. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** Added to `[global]`. */
+  readonly global?: Options;
+}
+
+export interface Variant {
+  /** Changes `[global]`. */
+  readonly global?: Options;
+  /** Changes `[main]`. */
+  readonly stanza?: Options;
+  readonly settings?: object;
+}
+
+export interface RestoreOptions {
+  /** Null is ours. */
+  readonly by: StockPgbackrest | null;
+  readonly repo?: number;
+  readonly args?: readonly string[];
+  readonly config?: string;
+}
+
+const STANZA = "main";
+
+export class TestBed {
+  readonly folder: string;
+  readonly cluster: TestCluster;
+  readonly stanza = STANZA;
+  /** Folder of pgbackrest.conf. */
+  readonly configPath: string;
+  /** Planted markers. */
+  readonly secrets: readonly string[];
+  readonly repoCount: number;
+  readonly runtime: RuntimeProgram;
+  /** All that the programs printed so far. */
+  readonly printed: string[] = [];
+  readonly #global: Record<string, string | null>;
+  readonly #stanza: Record<string, string | null>;
+  readonly #settings: object;
+  #sideCount = 0;
+
+  private constructor(folder: string, cluster: TestCluster, runtime: RuntimeProgram, options: BedOptions, plan: RepoPlan) {
+    this.folder = folder;
+    this.cluster = cluster;
+    this.runtime = runtime;
+    this.configPath = configPathOf(folder);
+    this.secrets = plan.secrets;
+    this.repoCount = options.repos.length;
+    this.#global = {
+      "lock-path": join(folder, "lock"),
+      "log-path": join(folder, "log"),
+      "spool-path": join(folder, "spool"),
+      "log-level-console": "info",
+      "log-level-file": "detail",
+      "process-max": "2",
+      "start-fast": "y",
+      ...plan.options,
+      ...options.global,
+    };
+    this.#stanza = {
+      "pg1-path": cluster.dataPath,
+      "pg1-socket-path": cluster.socketPath,
+      "pg1-port": String(cluster.port),
+      "pg1-user": cluster.superuser,
+    };
+    this.#settings = { version: 1, acknowledge: options.acknowledge ?? "all", repos: plan.settings };
+  }
+
+  /** Makes the cluster (not started; it archives), the folders and the configuration. */
+  static async create(options: BedOptions): Promise<TestBed> {
+    const folder = makeUserFolder("pgb-");
+    const runtime = await findRuntime();
+    const archiver = options.archiver ?? "ours";
+    const program = archiver === "ours" ? `${runtime.node} ${runtime.file}` : archiver.path;
+    const cluster = await TestCluster.create({
+      binaries: options.binaries,
+      folder: join(folder, "pg"),
+      initdbArgs: options.walSegmentSizeMb === undefined ? [] : [`--wal-segsize=${options.walSegmentSizeMb}`],
+      settings: {
+        archive_mode: "on",
+        // The comment holds the word that stock wants to see.
+        archive_command: `${program} --config-path=${configPathOf(folder)} --stanza=${STANZA} archive-push %p # pgbackrest`,
+        ...options.settings,
+      },
+    });
+    for (const name of ["lock", "log", "spool", "config", "side", "tablespace"]) {
+      mkdirSync(join(folder, name));
+      giveTo(join(folder, name), cluster.user);
+    }
+    const bed = new TestBed(folder, cluster, runtime, options, planRepos(folder, options.repos, cluster));
+    bed.writeVariant(bed.configPath, {});
+    return bed;
+  }
+
+  /** Directory of a repository on this machine. */
+  repoPath(key: number): string {
+    return join(this.folder, `repo${key}`);
+  }
+
+  /** Writes the bed's configuration, changed, into `folder`. */
+  writeVariant(folder: string, variant: Variant): void {
+    const settings = { ...this.#settings, ...variant.settings };
+    const content = { global: { ...this.#global, ...variant.global }, stanza: { ...this.#stanza, ...variant.stanza }, settings };
+    writeConfig(folder, this.stanza, content, this.cluster.user);
+  }
+
+  /** A configuration of its own beside the bed's; the result goes into `config` of a run. */
+  variant(name: string, variant: Variant): string {
+    const folder = join(this.folder, "config", name);
+    this.writeVariant(folder, variant);
+    return folder;
+  }
+
+  /** Runs ours; a wrong exit code is for the caller to judge. */
+  async ours(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
+    const command = this.oursCommand(args, options.config);
+    return this.#keep(await run(this.runtime.node, command, { user: this.cluster.user, cwd: this.folder, timeoutMs: 300_000, ...options }));
+  }
+
+  /** Arguments that make Node run ours. */
+  oursCommand(args: readonly string[], config = this.configPath): string[] {
+    return [this.runtime.file, `--config-path=${config}`, `--stanza=${this.stanza}`, ...args];
+  }
+
+  /** Like {@link ours}. @throws Error with the output when the exit code is not 0 */
+  async oursOk(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
+    return requireOk(`pgbackstop ${args.join(" ")}`, await this.ours(args, options));
+  }
+
+  async stock(
+    program: StockPgbackrest,
+    args: readonly string[],
+    options: { readonly config?: string; readonly timeoutMs?: number } = {},
+  ): Promise<RunResult> {
+    const { config = this.configPath, ...more } = options;
+    const all = [`--config-path=${config}`, `--stanza=${this.stanza}`, ...args];
+    return this.#keep(await program.run(all, { user: this.cluster.user, cwd: this.folder, timeoutMs: 300_000, ...more }));
+  }
+
+  async stockOk(program: StockPgbackrest, args: readonly string[], options: { readonly config?: string } = {}): Promise<RunResult> {
+    return requireOk(`pgbackrest ${program.version} ${args.join(" ")}`, await this.stock(program, args, options));
+  }
+
+  /** Switches WAL and waits until PostgreSQL has been told that everything up to the switch is archived; gives the last segment. */
+  async archiveAll(timeoutMs = 120_000): Promise<string> {
+    await this.cluster.sql("SELECT pg_create_restore_point('archive all')");
+    const name = await this.cluster.switchWal();
+    const isThere = (file: string): boolean => existsSync(this.walFile(file));
+    // A checkpoint may have removed it before anybody looked.
+    const isDone = (): boolean => isThere(`archive_status/${name}.done`) || !(isThere(`archive_status/${name}.ready`) || isThere(name));
+    await waitFor(`archiving of ${name}`, timeoutMs, async () => (isDone() ? true : null));
+    return name;
+  }
+
+  /**
+   * From here on `archive_command` fails: the archiver, which reads its settings when it gets to them, was seen to use it. What was there before is
+   * archived; one segment or more wait already.
+   */
+  async stopArchiving(): Promise<void> {
+    await this.archiveAll();
+    const failures = async (): Promise<number> => Number(await this.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+    const before = await failures();
+    await this.cluster.alterSystem({ archive_command: "false # pgbackrest" });
+    const look = async (): Promise<true | null> => {
+      await this.cluster.sql("SELECT pg_create_restore_point('to be refused')");
+      await this.cluster.switchWal();
+      return waitFor("a refusal", 2000, async () => ((await failures()) > before ? true : null)).catch(() => null);
+    };
+    await waitFor("an archiver that fails", 60_000, look);
+  }
+
+  /** A file in pg_wal. */
+  walFile(name: string): string {
+    return join(this.cluster.dataPath, "pg_wal", name);
+  }
+
+  /** Restores into a directory of its own and gives that directory; tablespaces go beside it. */
+  async restoreAside(options: RestoreOptions): Promise<{ readonly result: RunResult; readonly dataPath: string }> {
+    const directory = join(this.folder, "side", String(++this.#sideCount));
+    const dataPath = join(directory, "data");
+    for (const path of [directory, dataPath, join(directory, "space")]) {
+      mkdirSync(path, { mode: 0o700 });
+      giveTo(path, this.cluster.user);
+    }
+    const args = [
+      "restore",
+      `--pg1-path=${dataPath}`,
+      // A map that names nothing of the backup is refused; a backup of a server that is down does not know the name.
+      ...this.#tablespaces().map((oid) => `--tablespace-map=${oid}=${join(directory, "space")}`),
+      "--archive-mode=off",
+      ...(options.repo === undefined ? [] : [`--repo=${options.repo}`]),
+      ...(options.args ?? []),
+    ];
+    const more = options.config === undefined ? {} : { config: options.config };
+    const result = options.by === null ? await this.ours(args, more) : await this.stock(options.by, args, more);
+    const written = join(dataPath, "postgresql.auto.conf");
+    if (existsSync(written)) this.printed.push(readFileSync(written, "utf8"));
+    return { result, dataPath };
+  }
+
+  /** Restores aside, starts PostgreSQL there, lets it replay all WAL, and compares every table with this cluster; what differs, a line each. */
+  async restoreAndCompare(options: RestoreOptions): Promise<string[]> {
+    const expected = await this.cluster.tableChecksums();
+    const { result, dataPath } = await this.restoreAside(options);
+    requireOk("restore", result);
+    const restored = TestCluster.adopt({ binaries: this.cluster.binaries, dataPath });
+    try {
+      await restored.start({}, { timeoutMs: 180_000 });
+      await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+      return compareChecksums(expected, await restored.tableChecksums());
+    } catch (error) {
+      throw new Error(`${String(error)}\n${restored.logTail()}`, { cause: error });
+    } finally {
+      this.printed.push(readFileSync(restored.logFile, "utf8"));
+      await restored.remove();
+      rmSync(join(dataPath, ".."), { recursive: true, force: true });
+    }
+  }
+
+  /** Where planted secrets are found: files of logs, locks, spools and PostgreSQL, and what was printed. Empty is right. */
+  findLeaks(): string[] {
+    const folders = ["lock", "log", "spool", "pg", "side"].filter((name) => existsSync(join(this.folder, name)));
+    const files = folders.flatMap((name) => findSecrets(join(this.folder, name), this.secrets).map((path) => join(name, path)));
+    const outputs = this.printed.filter((text) => holdsSecret(text, this.secrets)).map((text) => `output: ${text.slice(0, 200)}`);
+    return [...files, ...outputs];
+  }
+
+  /** Text of all log files of ours and stock's. */
+  logs(): string {
+    return readdirSync(join(this.folder, "log"))
+      .map((name) => readFileSync(join(this.folder, "log", name), "utf8"))
+      .join("\n");
+  }
+
+  /** Stops the server at once and removes the folder. */
+  async remove(): Promise<void> {
+    await this.cluster.remove();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Oids; there is one at most. */
+  #tablespaces(): string[] {
+    return readdirSync(join(this.cluster.dataPath, "pg_tblspc"));
+  }
+
+  #keep(result: RunResult): RunResult {
+    this.printed.push(result.stdout, result.stderr);
+    return result;
+  }
+}
+
+/** @throws Error with the end of the output when the exit code is not 0 */
+export function requireOk(what: string, result: RunResult): RunResult {
+  if (result.exitCode === 0) return result;
+  throw new Error(
+    `${what} ended with exit code ${result.exitCode}\n${`${result.stdout}\n${result.stderr}`.trim().split("\n").slice(-30).join("\n")}`,
+  );
+}
+
+interface RepoPlan {
+  readonly options: Record<string, string>;
+  readonly settings: Record<string, object>;
+  readonly secrets: string[];
+}
+
+function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestCluster): RepoPlan {
+  const plan: RepoPlan = { options: {}, settings: {}, secrets: [] };
+  repos.forEach((repo, index) => {
+    const key = index + 1;
+    const own: Record<string, string> = { ...repo.options };
+    if (repo.sftp !== undefined) Object.assign(own, repo.sftp.repositoryOptions(), { path: join(folder, `repo${key}`) }, repo.options);
+    else if (repo.s3 === undefined) {
+      own["path"] = join(folder, `repo${key}`);
+      mkdirSync(own["path"], { mode: 0o750 });
+      giveTo(own["path"], cluster.user);
+    } else {
+      // The server's own copy lies in a folder that the account of PostgreSQL cannot enter.
+      const caFile = join(folder, `repo${key}-ca.crt`);
+      copyFileSync(repo.s3.caFile, caFile);
+      Object.assign(own, { path: "/repo", ...repo.s3.repositoryOptions(), "storage-ca-file": caFile, ...repo.options });
+      plan.secrets.push(repo.s3.secretKey, repo.s3.accessKey);
+    }
+    if (repo.encrypted === true) {
+      own["cipher-type"] = "aes-256-cbc";
+      own["cipher-pass"] = `marker${randomBytes(24).toString("hex")}`;
+      plan.secrets.push(own["cipher-pass"]);
+    }
+    for (const [name, value] of Object.entries(own)) plan.options[`repo${key}-${name}`] = value;
+    plan.settings[`repo${key}`] = { compressType: repo.compressType ?? "gz" };
+  });
+  return plan;
+}
+
+function configPathOf(folder: string): string {
+  return join(folder, "config", "host");
+}

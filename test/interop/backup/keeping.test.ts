@@ -1,0 +1,200 @@
+/**
+ * The verbs around backups on a real cluster, beside stock: expire after a backup, annotations, stop and start, the details of info, manifest,
+ * repo-ls and repo-get, stanza-upgrade and stanza-delete. What both can say must be the same text.
+ */
+import { chmodSync, existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { StockVersion } from "../../../tools/parts/debian/pgbackrest";
+import { start, waitFor } from "../../../tools/parts/process";
+import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
+import { findParts, type InteropParts } from "../../harness/real/interopParts";
+import { dropTemplates } from "../../harness/real/sampleData";
+import { TestBed } from "../../harness/real/testBed";
+
+const ROWS: readonly { readonly postgres: number; readonly stock: StockVersion; readonly short: boolean }[] = [
+  { postgres: 18, stock: "2.60", short: false },
+  { postgres: 15, stock: "2.45", short: true },
+];
+
+for (const { postgres, stock, short } of ROWS) {
+  const title = `keeping, PostgreSQL ${postgres}, stock ${stock}`;
+  describe(title, async () => {
+    const parts = await findParts(title, postgres, stock);
+    if (parts === null) {
+      test.skip("a part is missing", () => undefined);
+      return;
+    }
+    keeps(parts, short && process.env["PGBACKSTOP_LONG"] !== "1");
+  });
+}
+
+function keeps({ binaries, stock }: InteropParts, short: boolean): void {
+  let bed: TestBed;
+
+  const labels = async (repo: number): Promise<string[]> =>
+    labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) => (entry.repo === repo ? [entry.label] : []));
+  /** Without the options that a command would have to know. */
+  const both = async (args: readonly string[]): Promise<{ ours: string; stocks: string }> => {
+    const quiet = ["--log-level-console=off", "--log-level-file=off"];
+    const [ours, stocks] = [await bed.ours([...quiet, ...args]), await bed.stock(stock, [...quiet, ...args])];
+    return { ours: `${ours.exitCode}\n${ours.stdout}`, stocks: `${stocks.exitCode}\n${stocks.stdout}` };
+  };
+  const same = async (...args: string[]): Promise<string> => {
+    const { ours, stocks } = await both(args);
+    expect(ours, args.join(" ")).toBe(stocks);
+    return ours;
+  };
+
+  beforeAll(async () => {
+    bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "zst" }, { encrypted: true, compressType: "lz4" }],
+      global: { "repo1-retention-full": "2", "repo2-retention-full": "1" },
+    });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE orders AS SELECT g AS id FROM generate_series(1, 5000) g");
+    await dropTemplates(bed);
+    for (const type of short ? ["full", "full"] : ["full", "full", "full"]) await bed.oursOk(["backup", `--type=${type}`]);
+    await bed.archiveAll();
+  });
+  afterAll(async () => {
+    await bed?.remove();
+  });
+
+  test("a backup expires by each repository's own retention, and leaves nothing for stock to expire", async () => {
+    expect((await labels(1)).length).toBe(2);
+    expect((await labels(2)).length).toBe(1);
+    for (const repo of [1, 2]) {
+      const reported = await bed.stockOk(stock, ["expire", `--repo=${repo}`, "--dry-run"]);
+      expect(reported.stdout).not.toMatch(/(expire (full|diff)|remove (expired backup|archive,))/);
+      await bed.stockOk(stock, ["verify", `--repo=${repo}`]);
+    }
+    expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
+  });
+
+  test.skipIf(short)("a failed expire changes nothing about the backup, and the next one finishes it", async () => {
+    const [oldest = ""] = await labels(1);
+    const stuck = join(bed.repoPath(1), "backup", bed.stanza, oldest, "pg_data", "global");
+    chmodSync(stuck, 0o500);
+    const config = bed.variant("expires", { global: { "repo1-retention-full": "2", "repo2-retention-full": "9" } });
+    const result = await bed.ours(["backup", "--type=full"], { config });
+    chmodSync(stuck, 0o700);
+    expect(result.stdout).toContain("ERROR: [061]: repo1: unable to remove path");
+    expect(result.stdout).toContain("the backup is complete, but removing expired backups failed");
+    expect(result.exitCode).toBe(0);
+    expect(await labels(1)).toHaveLength(2);
+    expect(await labels(1)).not.toContain(oldest);
+    expect(await labels(2)).toHaveLength(2);
+    await bed.stockOk(stock, ["verify", "--repo=1"]);
+    expect((await bed.oursOk(["expire", "--repo=1"])).stdout).toContain(`remove expired backup ${oldest}`);
+    expect(existsSync(stuck)).toBe(false);
+  });
+
+  test("annotations of both programs read the same", async () => {
+    const [label = ""] = await labels(1);
+    await bed.oursOk(["annotate", `--set=${label}`, "--annotation=source=demo one", "--annotation=key=value"]);
+    // One repository: without --repo stock 2.45 and 2.60 write the info of the plain repository with the keys of the encrypted one.
+    await bed.stockOk(stock, ["annotate", "--repo=1", `--set=${label}`, "--annotation=key=", "--annotation=more=stock's"]);
+    const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+    expect(comparableInfo(ours)).toEqual(comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)));
+    expect(JSON.stringify(ours.backup)).toContain('"annotation":{"more":"stock\'s","source":"demo one"}');
+    expect((await bed.ours(["annotate", "--set=20200101-000000F", "--annotation=a=b"])).exitCode).toBe(75);
+  });
+
+  test("stop blocks both programs until start", async () => {
+    await bed.oursOk(["stop"]);
+    for (const run of [bed.ours(["backup"]), bed.stock(stock, ["backup"])]) expect((await run).exitCode).toBe(62);
+    await bed.stockOk(stock, ["start"]);
+    expect((await bed.oursOk(["start"])).stdout).toContain("WARN: stop file does not exist for stanza main");
+    await bed.stockOk(stock, ["stop"]);
+    expect((await bed.ours(["expire"])).exitCode).toBe(62);
+    await bed.oursOk(["start"]);
+    expect(existsSync(join(bed.folder, "lock", "main.stop"))).toBe(false);
+  });
+
+  if (short) return;
+
+  test("stop --force ends a running backup, of either program", async () => {
+    // Nothing is archived: the backup waits for its first segment.
+    await bed.cluster.sql("ALTER SYSTEM SET archive_command = 'false # pgbackrest'");
+    await bed.cluster.sql("SELECT pg_reload_conf()");
+    for (const program of ["ours", "stock"] as const) {
+      const args = ["backup", "--type=full", "--repo=1"];
+      const [command, all] =
+        program === "ours"
+          ? [bed.runtime.node, bed.oursCommand(args)]
+          : [stock.path, [`--config-path=${bed.configPath}`, `--stanza=${bed.stanza}`, ...args]];
+      const running = await start(command, all, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, `stopped-${program}.log`) });
+      await waitFor("the wait for WAL", 120_000, async () => (/check archive for (prior )?segment/.test(running.log()) ? true : null));
+      const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+      expect(info.status).toMatchObject({ lock: { backup: { held: true } } });
+      expect((await bed.oursOk(["stop", "--force"])).stdout).toMatch(/sent term signal to process \d+/);
+      expect(await running.exited).toBe(63);
+      await bed.oursOk(["start"]);
+    }
+    await bed.cluster.sql("ALTER SYSTEM RESET archive_command");
+    await bed.cluster.sql("SELECT pg_reload_conf()");
+    // What comes in while both programs are asked, only the second one tells.
+    await bed.archiveAll();
+  });
+
+  test("info, manifest, repo-ls and repo-get print the same as stock", async () => {
+    const label = (await labels(2)).at(-1) ?? "";
+    // What the tests before have stopped may still be letting go of its lock, and a file of a backup be on its way.
+    await waitFor("nothing to go on", 120_000, async () => {
+      const args = ["info", "--output=json"];
+      return (await bed.ours(args)).stdout === (await bed.stock(stock, args)).stdout ? true : null;
+    });
+    await same("info");
+    await same("info", "--type=full", "--output=json");
+    await same("info", "--repo=2", `--set=${label}`);
+    await same("info", "--repo=2", `--set=${label}`, "--output=json");
+    await same("manifest", "--repo=2", `--set=${label}`);
+    await same("manifest", "--repo=2", `--set=${label}`, "--output=json", "--filter=pg_data/PG_VERSION");
+    await same("repo-ls", "--repo=1", "--recurse", "--sort=desc", "backup");
+    await same("repo-ls", "--repo=2", "--recurse", "--filter=info", "--output=json");
+    expect(await same("repo-ls", "--repo=1", "--output=json", "--filter=latest", `backup/${bed.stanza}`)).toContain(`"destination":"2`);
+    for (const repo of ["--repo=1", "--repo=2"]) await same("repo-get", repo, `backup/${bed.stanza}/backup.info`);
+    await same("repo-get", "--repo=2", `backup/${bed.stanza}/${label}/backup.manifest`);
+    await same("repo-get", "--repo=2", "--ignore-missing", "nothing");
+  });
+
+  test("stanza-upgrade: a new cluster under the old stanza, with WAL and backups separate from the old ones", async () => {
+    const id = (): string[] => readdirSync(join(bed.repoPath(1), "archive", bed.stanza)).filter((name) => /-\d$/.test(name));
+    expect(id()).toEqual(["18-1"]);
+    const other = await TestBed.create({ binaries, repos: [{}], settings: { archive_mode: "off" } });
+    try {
+      await other.cluster.start();
+      const config = bed.variant("upgraded", {
+        stanza: { "pg1-path": other.cluster.dataPath, "pg1-socket-path": other.cluster.socketPath, "pg1-port": String(other.cluster.port) },
+      });
+      expect((await bed.ours(["stanza-create"], { config })).exitCode).not.toBe(0);
+      await bed.oursOk(["stanza-upgrade"], { config });
+      expect((await bed.oursOk(["stanza-upgrade"], { config })).stdout).toContain("stanza 'main' on repo2 is already up to date");
+      expect((await bed.stockOk(stock, ["stanza-upgrade"], { config })).stdout).toContain("is already up to date");
+      const ours = await bed.ours(["info", "--output=json"], { config });
+      expect(comparableInfo(parseInfo(ours.stdout))).toEqual(
+        comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"], { config })).stdout)),
+      );
+      expect(parseInfo(ours.stdout).db).toHaveLength(4);
+    } finally {
+      await other.remove();
+    }
+  });
+
+  test("stanza-delete requires a stopped stanza and server, and leaves nothing", async () => {
+    expect((await bed.ours(["stanza-delete"])).exitCode).toBe(37);
+    expect((await bed.ours(["stanza-delete", "--repo=1"])).exitCode).toBe(55);
+    await bed.oursOk(["stop"]);
+    const running = await bed.ours(["stanza-delete", "--repo=1"]);
+    expect(running.exitCode).toBe(38);
+    await bed.cluster.stop("immediate");
+    await bed.oursOk(["stanza-delete", "--repo=1", "--force"]);
+    for (const area of ["archive", "backup", "pgbackstop"]) expect(existsSync(join(bed.repoPath(1), area, bed.stanza))).toBe(false);
+    expect(existsSync(join(bed.folder, "lock", "main.stop"))).toBe(false);
+    expect((await bed.stockOk(stock, ["info", "--repo=1"])).stdout).toContain("missing stanza path");
+    expect(await labels(2)).not.toEqual([]);
+  });
+}

@@ -1,0 +1,116 @@
+/**
+ * Backups of a cluster whose server is down (`--no-online`), by stock and by ours in turn: what they refuse, what their manifests say, and that
+ * either program's chain comes up again by either, without any WAL from the archive.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Manifest, parseManifest } from "../../../runtime/format/repository/manifest";
+import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
+import { findParts, type InteropParts } from "../../harness/real/interopParts";
+import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
+import { TestBed } from "../../harness/real/testBed";
+
+const TITLE = "backups of a server that is down";
+
+describe(TITLE, async () => {
+  const parts = await findParts(TITLE, 18, "2.60");
+  if (parts === null) test.skip("a part is missing", () => undefined);
+  else offline(parts);
+});
+
+function offline({ binaries, stock }: InteropParts): void {
+  let bed: TestBed;
+
+  beforeAll(async () => {
+    const repos = [{ compressType: "gz" }, { compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }] as const;
+    bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create", "--no-online"]);
+    await fillBed(bed, 2000);
+    await dropTemplates(bed);
+  });
+  afterAll(() => bed?.remove());
+
+  const byStock = (type: string): Promise<unknown> => bed.stockOk(stock, ["backup", "--no-online", `--type=${type}`, "--repo=1", "--no-expire-auto"]);
+  const manifestAt = (index: number, key = 1): Promise<Manifest> => newestManifest(bed, key, index);
+  const changed = async (): Promise<void> => {
+    await bed.cluster.start();
+    await writeMore(bed);
+    await bed.cluster.stop();
+  };
+
+  test("are refused while it runs, by both with the same code, unless forced", async () => {
+    const ours = await bed.ours(["backup", "--no-online", "--type=full"]);
+    const theirs = await bed.stock(stock, ["backup", "--no-online", "--type=full", "--repo=1"]);
+    expect([ours.exitCode, theirs.exitCode]).toEqual([38, 38]);
+    expect(ours.stdout).toContain("--no-online passed but postmaster.pid exists - looks like PostgreSQL is running");
+    const forced = await bed.oursOk(["backup", "--no-online", "--force", "--type=full", "--repo=1", "--no-expire-auto"]);
+    expect(forced.stdout).toContain("the backup will probably not be consistent");
+    expect((await bed.ours(["backup", "--force"])).exitCode).toBe(31);
+  });
+
+  test("describe themselves in the same way", async () => {
+    await bed.cluster.stop();
+    await byStock("full");
+    await bed.oursOk(["backup", "--no-online", "--type=full", "--no-expire-auto"]);
+    const [theirs, ours] = await Promise.all([manifestAt(-2), manifestAt(-1)]);
+    for (const manifest of [theirs, ours]) {
+      expect(manifest.options).toMatchObject({ online: false, archiveCheck: false, archiveCopy: false, checksumPage: false });
+      for (const key of ["lsnStart", "lsnStop", "archiveStart", "archiveStop"] as const) expect(manifest[key]).toBeUndefined();
+    }
+    expect(ours.files.map((file) => `${file.name} ${file.sizeBytes} ${file.sha1}`)).toEqual(
+      theirs.files.map((file) => `${file.name} ${file.sizeBytes} ${file.sha1}`),
+    );
+    expect(ours.files.some((file) => /^pg_data\/pg_wal\/[0-9A-F]{24}$/.test(file.name))).toBe(true);
+    expect(ours.targets).toEqual(theirs.targets);
+    expect(ours.databases).toEqual(theirs.databases);
+    await expectAgreement(bed, stock);
+  });
+
+  test("form chains with stock's, which either program restores and which need no archive", async () => {
+    await changed();
+    await byStock("incr");
+    await changed();
+    await bed.oursOk(["backup", "--no-online", "--type=incr", "--no-expire-auto"]);
+    await bed.oursOk(["backup", "--no-online", "--type=diff", "--no-expire-auto", "--repo=2"]);
+    expect((await manifestAt(-1)).files.filter((file) => file.reference !== undefined).length).toBeGreaterThan(100);
+    await expectAgreement(bed, stock);
+    await bed.cluster.start();
+    for (const [by, repo] of [
+      [stock, 1],
+      [null, 1],
+      [stock, 2],
+    ] as const) {
+      expect(await bed.restoreAndCompare({ by, repo }), `repo${repo} by ${by === null ? "ours" : "stock"}`).toEqual([]);
+    }
+  });
+
+  test("are the base of online ones, which compare every file", async () => {
+    const { stdout } = await bed.oursOk(["backup", "--type=incr", "--no-expire-auto"]);
+    expect(stdout).toContain("the online option has changed since the");
+    await writeMore(bed);
+    await bed.archiveAll();
+    expect(await bed.restoreAndCompare({ by: stock, repo: 1 })).toEqual([]);
+    await bed.oursOk(["expire", "--repo=1", "--repo1-retention-full=1"]);
+    await expectAgreement(bed, stock);
+  });
+}
+
+async function newestManifest(bed: TestBed, key: number, index: number): Promise<Manifest> {
+  const labels = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json", `--repo=${key}`])).stdout));
+  const label = labels.at(index)?.label ?? "";
+  const { stdout } = await bed.oursOk(["repo-get", `--repo=${key}`, `backup/${bed.stanza}/${label}/backup.manifest`]);
+  return parseManifest(stdout, label);
+}
+
+async function expectAgreement(bed: TestBed, stock: StockPgbackrest): Promise<void> {
+  const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
+  const stocks = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
+  expect(comparableInfo(ours)).toEqual(comparableInfo(stocks));
+  for (const key of [1, 2]) {
+    const verified = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
+    expect(verified.stdout).not.toMatch(/status: (invalid|manifest missing)/);
+    expect(verified.stdout).not.toMatch(/(missing|checksum invalid|size invalid|other): [1-9]/);
+  }
+  expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
+}

@@ -1,0 +1,135 @@
+/**
+ * Two hosts that share repositories and nothing else: each has lock files of its own, and no server tells one of the other. They back up the same
+ * cluster, whose server is down, so that nothing but the lease keeps them apart.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Started, sleep, start, waitFor } from "../../../tools/parts/process";
+import { S3Server } from "../../../tools/parts/servers/s3Server";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { giveTo } from "../../../tools/parts/users";
+import { labelsOf, parseInfo } from "../../harness/compare/infoJson";
+import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
+import { dropTemplates, fillBed } from "../../harness/real/sampleData";
+import { TestBed } from "../../harness/real/testBed";
+
+const TITLE = "two hosts that back up one cluster";
+/** In which the other host would finish a backup if nothing kept it waiting. */
+const HELD_MS = 3000;
+const FILES_STORED = 30;
+
+describe(TITLE, async () => {
+  const parts = await findParts(TITLE, 18, "2.60");
+  if (parts === null) test.skip("a part is missing", () => undefined);
+  else twoHosts(parts);
+});
+
+function twoHosts({ binaries, stock }: InteropParts): void {
+  let server: S3Server;
+  let bed: TestBed;
+  let other: string;
+  let orders: string;
+
+  beforeAll(async () => {
+    server = await S3Server.create({ kind: await s3Kind() });
+    const global = { "process-max": "1", "compress-level": "9" };
+    bed = await TestBed.create({ binaries, repos: [{}, { s3: server }], settings: { autovacuum: "off" }, global });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await fillBed(bed, 2000);
+    await dropTemplates(bed);
+    orders = await bed.cluster.value("SELECT count(*) FROM orders");
+    const folders = { "lock-path": join(bed.folder, "lock2"), "spool-path": join(bed.folder, "spool2"), "log-path": join(bed.folder, "log2") };
+    for (const folder of Object.values(folders)) {
+      mkdirSync(folder);
+      giveTo(folder, bed.cluster.user);
+    }
+    other = bed.variant("other", { global: folders });
+  });
+  afterAll(async () => {
+    await bed?.remove();
+    await server?.remove();
+  });
+
+  const startBackup = (...args: string[]): Promise<Started> =>
+    start(bed.runtime.node, bed.oursCommand(["backup", ...args]), {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "log", `started-${args.join("")}.log`),
+    });
+  const directories = (): string[] => readdirSync(join(bed.repoPath(1), "backup/main")).filter((name) => /^\d{8}-\d{6}F/.test(name));
+  const labels = async (): Promise<string[]> =>
+    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ repo, label }) => `repo${repo} ${label}`);
+
+  /** Starts a full backup here, stops it in the middle of its copy, and continues it when the other host had time to do harm. */
+  async function besideFull(type: string): Promise<void> {
+    const before = new Set([...directories(), ...(await labels())]);
+    const first = await startBackup("--no-online", "--type=full");
+    const isCopying = (): boolean => directories().some((name) => !before.has(name) && hasData(join(bed.repoPath(1), "backup/main", name)));
+    await waitFor("a backup that copies", 30_000, async () => (isCopying() || !first.isRunning() ? true : null), 2);
+    expect(first.isRunning(), first.log()).toBe(true);
+    process.kill(first.pid, "SIGSTOP");
+    const second = bed.ours(["backup", "--no-online", `--type=${type}`], { config: other });
+    await sleep(HELD_MS);
+    process.kill(first.pid, "SIGCONT");
+    const [firstCode, { exitCode, stdout }] = await Promise.all([first.exited, second]);
+    expect([firstCode, exitCode]).toEqual([0, 0]);
+    const made = (await labels()).filter((label) => !before.has(label));
+    expect(new Set(made).size).toBe(4);
+    const { stdout: verified } = await bed.oursOk(["verify", "--output=text", "--verbose"]);
+    expect(verified.match(/^status: ok$/gm)).toHaveLength(2);
+    for (const label of made) expect(verified).toContain(`backup: ${label.split(" ")[1]}, status: valid`);
+    expect(stdout).toMatch(/repo1: the lease is held by host '.+' process \d+ \(backup\); waiting up to 120 s/);
+  }
+
+  test("a living process keeps the other host out by its name, and yields when it ends", async () => {
+    await bed.stopArchiving();
+    // Waits for WAL that does not come.
+    const first = await startBackup("--type=full", "--archive-timeout=120", "--no-start-fast");
+    const lease = join(bed.repoPath(1), "pgbackstop/main/lease");
+    const isHeld = (name: string): boolean => /"verb":"backup".*"held"/.test(readFileSync(join(lease, name), "utf8"));
+    await waitFor("a lease", 30_000, async () => (readdirSync(lease).some((name) => /^\d+\.json$/.test(name) && isHeld(name)) ? true : null));
+    const args = ["backup", "--no-online", "--force", "--type=full", "--repo=1"];
+    const refused = await bed.ours(args, { config: other });
+    expect(first.isRunning(), first.log()).toBe(true);
+    expect(refused.exitCode).toBe(50);
+    expect(refused.stdout).toMatch(
+      /ERROR: \[050\]: unable to acquire the lease of stanza 'main': held by host '.+' process \d+ \(backup\), last seen 0 s ago/,
+    );
+    expect(refused.elapsedMs).toBeLessThan(30_000);
+    await first.stop("SIGTERM");
+    const next = await bed.oursOk([...args, "--no-expire-auto"], { config: other });
+    expect(next.stdout).not.toContain("waiting up to");
+  }, 120_000);
+
+  test("a full backup waits for a concurrent full one, and both are complete", async () => {
+    await bed.cluster.stop();
+    await besideFull("full");
+  });
+
+  test("an incremental backup waits for a concurrent full one and does not remove its directory", async () => {
+    await besideFull("incr");
+    for (const key of [1, 2]) {
+      const { stdout } = await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
+      expect(stdout).toMatch(/^status: ok$/m);
+    }
+    for (const label of (await labels()).slice(-2)) {
+      const [repo = "", name = ""] = label.split(" ");
+      const { result, dataPath } = await bed.restoreAside({ by: stock, repo: Number(repo.slice(4)), args: [`--set=${name}`, "--type=none"] });
+      expect(result.exitCode).toBe(0);
+      const restored = TestCluster.adopt({ binaries, dataPath });
+      await restored.start();
+      expect(await restored.value("SELECT count(*) FROM orders")).toBe(orders);
+      await restored.remove();
+      rmSync(dataPath, { recursive: true, force: true });
+    }
+  });
+}
+
+/** Some files of the cluster are there: what another host removes now is missed later. */
+function hasData(directory: string): boolean {
+  const data = join(directory, "pg_data");
+  if (!existsSync(join(directory, "backup.manifest.copy")) || !existsSync(data)) return false;
+  return readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length >= FILES_STORED;
+}

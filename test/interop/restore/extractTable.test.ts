@@ -1,0 +1,209 @@
+/**
+ * One table back out of a backup, on real PostgreSQL: found by `find`, equal to what was there, with all that belongs to it; production stays as it
+ * was whatever moment a run is killed at; and the swap keeps the old table.
+ */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findPostgres } from "../../../tools/parts/postgres/postgres";
+import { runOk, start, waitFor } from "../../../tools/parts/process";
+import { loud } from "../../harness/real/interopParts";
+import { TestBed } from "../../harness/real/testBed";
+
+const MAJOR = 15;
+const CONTENT = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM ${table} t`;
+
+describe("extract-table", async () => {
+  const result = await findPostgres(MAJOR);
+  if ("missing" in result) {
+    loud("extract-table", result.missing);
+    test.skip("PostgreSQL is missing", () => undefined);
+    return;
+  }
+  let bed: TestBed;
+  /** What find proposes for the mistake with a table. */
+  const targets = new Map<string, readonly string[]>();
+  const before = new Map<string, string>();
+  const shop = (sql: string): Promise<string> => bed.cluster.value(sql, [], "shop");
+  const argv = (args: readonly string[]): string[] => ["extract-table", "--database=shop", `--bin-path=${result.binaries.folder}`, ...args];
+  const schemas = (): Promise<string> =>
+    shop("SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information'");
+  const leftOvers = (): string[] => readdirSync(`${bed.cluster.dataPath}-drill`).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
+
+  beforeAll(async () => {
+    bed = await TestBed.create({ binaries: result.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    const { cluster } = bed;
+    await cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await cluster.sql("CREATE ROLE app; CREATE ROLE reader");
+    await cluster.sql("CREATE DATABASE shop");
+    await cluster.sql("CREATE DATABASE other");
+    await cluster.sql("CREATE TABLE filler AS SELECT i FROM generate_series(1, 1000) i", [], "other");
+    await cluster.sql(
+      `CREATE TABLE customers (id int PRIMARY KEY);
+       INSERT INTO customers SELECT generate_series(1, 100);
+       CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, old_id serial, customer int REFERENCES customers, amount numeric CHECK (amount >= 0),
+         gross numeric GENERATED ALWAYS AS (amount * 1.2) STORED, note text);
+       CREATE INDEX orders_customer ON orders (customer);
+       INSERT INTO orders (customer, amount, note) SELECT 1 + i % 100, i, repeat(md5(i::text), CASE WHEN i % 500 = 0 THEN 4000 ELSE 1 END) FROM generate_series(1, 5000) i;
+       ALTER TABLE orders OWNER TO app; GRANT SELECT ON orders TO reader;
+       CREATE TABLE lines (id int PRIMARY KEY, of_order int CONSTRAINT lines_order REFERENCES orders);
+       INSERT INTO lines SELECT i, i FROM generate_series(1, 50) i;
+       CREATE VIEW large AS SELECT id FROM orders WHERE amount > 4000;
+       CREATE SCHEMA sales;
+       CREATE TABLE sales.events (id int, at date) PARTITION BY RANGE (at);
+       CREATE TABLE sales.events_1 PARTITION OF sales.events FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+       CREATE TABLE sales.events_2 PARTITION OF sales.events FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+       INSERT INTO sales.events SELECT i, '2026-01-01'::date + i % 50 FROM generate_series(1, 1000) i`,
+      [],
+      "shop",
+    );
+    await bed.oursOk(["backup", "--type=full"]);
+    await cluster.sql("UPDATE orders SET amount = amount + 1 WHERE id % 7 = 0", [], "shop");
+    for (const table of ["orders", "sales.events"]) before.set(table, await shop(CONTENT(table)));
+    await cluster.sql("BEGIN; DELETE FROM lines; DELETE FROM orders WHERE id > 10; COMMIT", [], "shop");
+    await cluster.sql("DELETE FROM customers WHERE id = 77", [], "shop");
+    await cluster.sql("DROP TABLE sales.events", [], "shop");
+    // Nothing archives it but the first run.
+    for (const [table, kind] of [
+      ["public.orders", "delete"],
+      ["sales.events", "drop"],
+    ] as const) {
+      const { stdout } = await bed.oursOk(["find", `--table=${table}`, `--kind=${kind}`, "--database=shop", "--output=json"]);
+      const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
+      expect(transactions, table).toHaveLength(1);
+      targets.set(table, transactions[0]?.targets[0]?.args ?? []);
+    }
+  }, 300_000);
+  afterAll(async () => {
+    await bed?.remove();
+  });
+
+  test("a dry run shows the plan and changes nothing", async () => {
+    const kept = await schemas();
+    const { stdout } = await bed.oursOk(argv(["--table=public.orders", "--swap", "--dry-run", ...(targets.get("public.orders") ?? [])]));
+    expect(stdout).toMatch(/^extract-table: table public\.orders of database shop$/m);
+    expect(stdout).toContain("1 foreign keys of other tables are created again for it, NOT VALID");
+    expect(stdout).toContain("these views keep reading the old version: public.large");
+    expect(await schemas()).toBe(kept);
+    const empty = join(bed.folder, "side");
+    const args = ["--database=shop", "--table=public.orders", `--bin-path=${empty}`, ...(targets.get("public.orders") ?? [])];
+    const without = await bed.ours(["extract-table", ...args]);
+    expect([without.exitCode, without.stdout + without.stderr]).toEqual([55, expect.stringMatching(/PostgreSQL \d+ is not installed in /)]);
+    expect(without.stdout).not.toContain("restoring the backup");
+  });
+
+  test("killed at each step, production is what it was, and the next run brings the table back equal", async () => {
+    const kept = await schemas();
+    const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
+    for (const step of ["restoring the backup", "recovering to the target", "copying"]) {
+      const logFile = join(bed.folder, `killed-${step.split(" ")[0]}.log`);
+      const killed = await start(bed.runtime.node, bed.oursCommand(args), { user: bed.cluster.user, cwd: bed.folder, logFile });
+      await waitFor(step, 120_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
+      await killed.stop("SIGKILL", 10_000);
+      // Unless the transaction was committed in the same moment: then it is marked, and the next run removes it.
+      const now = await schemas();
+      if (now !== kept) expect(await shop("SELECT obj_description('public_restored'::regnamespace)")).toContain("not complete");
+      expect(leftOvers()).toHaveLength(1);
+    }
+    const { stdout } = await bed.oursOk(args);
+    expect(leftOvers()).toEqual([]);
+    expect(stdout).toContain("the copied rows are identical to those of the backup");
+    expect(stdout).toContain(
+      "  orders: 5000 rows restored, 10 in the current version: 4990 only in the restored version, 0 only in the current one, 0 changed",
+    );
+    expect(await shop(CONTENT("public_restored.orders"))).toBe(before.get("orders"));
+    expect(await shop("SELECT count(*) FROM orders")).toBe("10");
+    const adding = /to add the missing rows of orders: (INSERT .*;)$/m.exec(stdout)?.[1] ?? expect.fail(stdout);
+    const client = await bed.cluster.connect("shop");
+    // A customer of theirs is gone.
+    await client.query("BEGIN; ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey");
+    await client.query(adding);
+    expect((await client.query(CONTENT("orders"))).rows).toEqual([{ "?column?": before.get("orders") }]);
+    await client.end();
+    const again = await bed.ours(args);
+    expect([again.exitCode, again.stdout + again.stderr]).toEqual([93, expect.stringContaining("schema public_restored already exists")]);
+    await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
+  }, 300_000);
+
+  test("the swap puts it in place, with its dependent objects, and keeps the old one", async () => {
+    const refused = await bed.ours(argv(["--table=orders", "--swap", ...(targets.get("public.orders") ?? [])]));
+    expect([refused.exitCode, refused.stdout + refused.stderr]).toEqual([
+      37,
+      expect.stringContaining("needs confirmation, but there is no terminal"),
+    ]);
+    const { stdout } = await bed.oursOk(argv(["--table=public.orders", "--swap", "--yes", "--repo=2", ...(targets.get("public.orders") ?? [])]));
+    const kept = /the old version is in schema (orders_before_\d+)/.exec(stdout)?.[1] ?? "";
+    expect(await shop(`SELECT count(*) FROM ${kept}.orders`)).toBe("10");
+    expect(await shop(CONTENT("public.orders"))).toBe(before.get("orders"));
+    expect(await schemas()).toBe(`${kept} public sales`);
+    expect(
+      await shop("SELECT pg_get_userbyid(relowner) || has_table_privilege('reader', oid, 'SELECT') FROM pg_class WHERE oid = 'orders'::regclass"),
+    ).toBe("apptrue");
+    expect(
+      await shop("SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'orders'"),
+    ).toBe("orders_customer orders_pkey");
+    expect(await shop("INSERT INTO orders (customer, amount) VALUES (1, 10) RETURNING id || ' ' || old_id || ' ' || gross")).toBe("5001 5001 12.0");
+    await expect(shop("INSERT INTO orders (customer, amount) VALUES (77, 1)")).rejects.toThrow(/orders_customer_fkey/);
+    await expect(shop("INSERT INTO orders (customer, amount) VALUES (1, -1)")).rejects.toThrow(/orders_amount_check/);
+    await expect(shop("INSERT INTO lines VALUES (1, 999999)")).rejects.toThrow(/lines_order/);
+    expect(await shop("INSERT INTO lines VALUES (1, 4999) RETURNING id")).toBe("1");
+    expect(leftOvers()).toEqual([]);
+  }, 300_000);
+
+  test("a dropped table with partitions, a whole schema, and a file for pg_restore", async () => {
+    const args = targets.get("sales.events") ?? [];
+    await bed.oursOk(argv(["--table=sales.events", "--as=back", "--swap", "--yes", ...args]));
+    expect(await shop(CONTENT("sales.events"))).toBe(before.get("sales.events"));
+    expect(await shop("SELECT count(*) FROM sales.events_2")).not.toBe("0");
+    await bed.oursOk(argv(["--schema=sales", ...args]));
+    expect(await shop(CONTENT("sales_restored.events"))).toBe(before.get("sales.events"));
+    const file = join(bed.folder, "side", "events.dump");
+    await bed.oursOk(argv(["--table=sales.events", `--to-file=${file}`, ...args]));
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const listed = await runOk(join(result.binaries.folder, "pg_restore"), ["--list", file]);
+    for (const name of ["events", "events_1", "events_2"]) expect(listed).toMatch(new RegExp(`TABLE sales ${name} `));
+    expect(leftOvers()).toEqual([]);
+  }, 300_000);
+
+  test("a dropped database: a schema into a recreated one, or all of it into a file", async () => {
+    await bed.cluster.sql("DROP DATABASE other");
+    const { stdout } = await bed.oursOk(["find", "--kind=drop", "--database=other", "--output=json"]);
+    const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
+    const args = transactions[0]?.targets[0]?.args ?? expect.fail(stdout);
+    const run = ["extract-table", "--database=other", `--bin-path=${result.binaries.folder}`, ...args];
+    const gone = await bed.ours([...run, "--schema=public"]);
+    expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([32, expect.stringContaining("production has no database other")]);
+    const content = CONTENT("filler");
+    const rows = `1000 ${await bed.cluster.value("SELECT sum(hashtextextended(ROW(i)::text, 0)::numeric) FROM generate_series(1, 1000) i")}`;
+    const file = join(bed.folder, "side", "other.dump");
+    await bed.oursOk([...run, `--to-file=${file}`]);
+    await runOk(join(result.binaries.folder, "pg_restore"), [
+      "--create",
+      "--dbname=postgres",
+      `--host=${bed.cluster.socketPath}`,
+      `--port=${bed.cluster.port}`,
+      `--username=${bed.cluster.superuser}`,
+      file,
+    ]);
+    expect(await bed.cluster.value(content, [], "other")).toBe(rows);
+    // Into an empty schema.
+    await bed.cluster.sql("DROP TABLE filler", [], "other");
+    await bed.oursOk([...run, "--schema=public", "--swap", "--yes"]);
+    expect(await bed.cluster.value(content, [], "other")).toBe(rows);
+    expect(leftOvers()).toEqual([]);
+  }, 300_000);
+
+  test("a target before the table existed, or one that is never reached", async () => {
+    const args = targets.get("sales.events") ?? [];
+    const early = await bed.ours(argv(["--table=public.never", ...args]));
+    expect([early.exitCode, early.stdout + early.stderr]).toEqual([32, expect.stringContaining("table public.never does not exist at this target")]);
+    const overdue = await bed.ours(argv(["--table=public.orders", "--as=late", "--type=xid", "--target=4000000"]));
+    expect([overdue.exitCode, overdue.stdout + overdue.stderr]).toEqual([
+      56,
+      expect.stringContaining("recovery ended before configured recovery target was reached"),
+    ]);
+    expect(await schemas()).not.toContain("late");
+    expect(leftOvers()).toEqual([]);
+  }, 300_000);
+});

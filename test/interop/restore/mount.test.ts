@@ -1,0 +1,55 @@
+/**
+ * A NAS that is not mounted: its repository fails by itself, for backups, WAL and restores, nothing is written into the bare mount point, and
+ * the other repository gets what it is owed. Needs root, for the mount.
+ */
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { run } from "../../../tools/parts/process";
+import { isRoot } from "../../../tools/parts/users";
+import { parseInfo } from "../../harness/compare/infoJson";
+import { findParts, loud } from "../../harness/real/interopParts";
+import { TestBed } from "../../harness/real/testBed";
+
+describe("a directory on a mount", async () => {
+  const title = "unmounted repositories";
+  const parts = await findParts(title, 18, "2.60");
+  if (!isRoot()) loud(title, "only root can mount");
+  if (parts === null || !isRoot()) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+
+  test("accepts nothing while it is unmounted, and is healed when it is back", async (context) => {
+    const bed = await TestBed.create({ binaries: parts.binaries, repos: [{}, {}], acknowledge: "any", walSegmentSizeMb: 1 });
+    context.onTestFinished(() => bed.remove());
+    const path = bed.repoPath(1);
+    const { uid, gid } = bed.cluster.user;
+    const mounted = await run("mount", ["-t", "tmpfs", "-o", `size=256m,uid=${uid},gid=${gid},mode=750`, "nas", path]);
+    if (mounted.exitCode !== 0) return void loud(title, mounted.stderr.trim());
+    // A bind mount keeps the NAS alive while its mount point is bare.
+    const nas = `${bed.folder}/side`;
+    await run("mount", ["--bind", path, nas]);
+    context.onTestFinished(async () => {
+      for (const point of [path, nas]) await run("umount", ["-l", point]);
+    });
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g");
+    await bed.oursOk(["backup", "--type=full"]);
+    await bed.archiveAll();
+
+    await run("umount", [path]);
+    const name = await bed.archiveAll();
+    const backup = await bed.ours(["backup", "--type=full"]);
+    expect(backup.exitCode).toBe(104);
+    expect(backup.stdout).toMatch(/repo1: /);
+    expect(readdirSync(path)).toEqual([]);
+    const away = parseInfo((await bed.ours(["info", "--output=json"])).stdout);
+    expect(away.repo[1]?.status.code).toBe(0);
+    expect(Number(away.repo[0]?.["wal-debt"])).toBeGreaterThan(0);
+
+    await run("mount", ["--bind", nas, path]);
+    expect((await bed.oursOk(["heal"])).stdout).toMatch(/repo1: [1-9]\d* WAL file\(s\) copied/);
+    expect(readdirSync(`${path}/archive/main/18-1/${name.slice(0, 16)}`).some((file) => file.startsWith(name))).toBe(true);
+  });
+});

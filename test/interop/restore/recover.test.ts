@@ -1,0 +1,181 @@
+/**
+ * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named set), row for row, with the
+ * old data kept; refusals before anything is stopped; and a run that is killed at each step, then resumed or undone.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loud } from "../../harness/real/interopParts";
+import { requireOk, TestBed } from "../../harness/real/testBed";
+import { findPostgres } from "../../../tools/parts/postgres/postgres";
+import { run, type RunResult, sleep } from "../../../tools/parts/process";
+import { isRoot } from "../../../tools/parts/users";
+import { TestCluster } from "../../../tools/parts/postgres/testCluster";
+
+/** Where this process is root, the program is too: what PostgreSQL's account has to do goes through setpriv. */
+const AS_ROOT = isRoot() ? { user: { name: "root", uid: 0, gid: 0, group: "root" } } : {};
+
+describe("recover", async () => {
+  const result = await findPostgres(17);
+  if ("missing" in result) {
+    loud("recover", result.missing);
+    test.skip("PostgreSQL is missing", () => undefined);
+    return;
+  }
+  const { binaries } = result;
+  let bed: TestBed;
+  let sql: TestCluster["sql"];
+  let first = "";
+  let goodTime = "";
+
+  beforeAll(async () => {
+    bed = await TestBed.create({ binaries, repos: [{ compressType: "lz4" }, { compressType: "lz4", encrypted: true }] });
+    sql = bed.cluster.sql.bind(bed.cluster);
+    // Started by pg_ctl, as nobody's child: the test's own server would be missed when somebody else stops it.
+    await pgCtl(bed, ["start"]);
+    await bed.oursOk(["stanza-create"]);
+    await sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
+    await sql("CREATE TABLE kept (id int PRIMARY KEY) TABLESPACE space");
+    await sql("INSERT INTO kept SELECT generate_series(1, 1000)");
+    first = labelOf(await bed.oursOk(["backup", "--type=full"]));
+    await sql("INSERT INTO kept VALUES (2001)");
+    await sleep(1100);
+    goodTime = await bed.cluster.value("SELECT clock_timestamp()::text");
+    await sleep(50);
+    await sql("DELETE FROM kept WHERE id <= 500");
+    await bed.oursOk(["backup", "--type=full"]);
+    await sql("INSERT INTO kept VALUES (2002)");
+  });
+  afterAll(async () => {
+    await pgCtl(bed, ["stop", "-m", "immediate"]).catch(() => undefined);
+    await bed?.remove();
+  });
+
+  const state = async (): Promise<string> => bed.cluster.value("SELECT count(*) || ' ' || coalesce(max(id), 0) FROM kept");
+  const kept = (): string[] => readdirSync(dirname(bed.cluster.dataPath)).filter((name) => name.startsWith(`${basename(bed.cluster.dataPath)}.`));
+
+  test("refuses unreachable targets, and unconfirmed plans, before anything is stopped", async () => {
+    const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
+    const cases: [string[], number, RegExp][] = [
+      [[], 37, /needs confirmation, but there is no terminal: nothing was changed[\s\S]*--yes confirms it/],
+      [["--yes", "--type=time", "--target=2001-01-01 00:00:00+00"], 75, /no backup set found to restore/],
+      [["--yes", "--type=time", "--target=2101-01-01 00:00:00+00"], 32, /is after the end of the WAL: now it is/],
+      [["--yes", "--type=lsn", "--target=FF/0"], 32, /is after the end of the WAL: the server is at/],
+      [["--yes", "--set=20200101-000000F"], 75, /backup set 20200101-000000F is not valid/],
+      [["--undo", "--yes"], 55, /there is no recovery to undo/],
+    ];
+    for (const [args, code, text] of cases) {
+      const { exitCode, stdout } = await bed.ours(["recover", ...args]);
+      expect({ args, exitCode, stdout }).toMatchObject({ args, exitCode: code, stdout: expect.stringMatching(text) });
+    }
+    expect(readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8")).toBe(pid);
+    expect(kept()).toEqual([]);
+  });
+
+  test("shows the plan and does nothing with --dry-run", async () => {
+    const { stdout } = await bed.oursOk(["recover", "--dry-run", "--type=time", `--target=${goodTime}`]);
+    expect(stdout).toContain(`backup   ${first} of`);
+    expect(stdout).toMatch(/stop it: \S+pg_ctl stop/);
+    expect(stdout).toMatch(/data\n {7}-> \S+\.before-recover-\d{8}-\d{6}\n/);
+    expect(kept()).toEqual([]);
+  });
+
+  test("the end of the WAL: no row is missing, and the old data are kept", async () => {
+    const before = await bed.cluster.tableChecksums();
+    await sql("INSERT INTO kept VALUES (2003)");
+    const { stdout } = await bed.oursOk(["recover", "--yes"]);
+    expect(stdout).toMatch(/is open, on timeline 2\./);
+    expect(await state()).toBe("503 2003");
+    expect((await bed.cluster.tableChecksums()).size).toBe(before.size);
+    expect(kept().some((name) => name.includes(".before-recover-"))).toBe(true);
+    expect(existsSync(join(bed.folder, "tablespace"))).toBe(true);
+  });
+
+  test("a point in time, even if only discarded writes follow it", async () => {
+    const { stdout } = await bed.oursOk(["recover", "--yes", "--type=time", `--target=${goodTime}`], AS_ROOT);
+    expect(stdout).toMatch(/is open, on timeline 3\./);
+    expect(await state()).toBe("1001 2001");
+    await bed.archiveAll();
+  });
+
+  test("undo returns the old data, on a new timeline", async () => {
+    const { stdout } = await bed.oursOk(["recover", "--undo", "--yes"], AS_ROOT);
+    expect(stdout).toMatch(/is open with the old data, on timeline 4\./);
+    expect(await state()).toBe("503 2003");
+    await sql("INSERT INTO kept VALUES (2004)");
+    await bed.archiveAll();
+    await bed.oursOk(["check"]);
+    expect(readFileSync(join(bed.cluster.dataPath, "postgresql.auto.conf"), "utf8")).not.toContain("a new timeline");
+  });
+
+  test("from the second repository alone, without the first one, and from a named backup", async () => {
+    const aside = `${bed.repoPath(1)}.away`;
+    renameSync(bed.repoPath(1), aside);
+    try {
+      // Nothing is archived while a repository is away, so that the server's last WAL is not waited for: it is in its pg_wal.
+      const { exitCode, stdout } = await bed.ours(["recover", "--yes", "--repo=2", "--no-finish-wal", `--set=${first}`]);
+      expect(stdout).toMatch(new RegExp(`from +repo2 [^]*backup +${first}[^]*is open, on timeline 5[.]`));
+      expect({ exitCode, state: await state() }).toEqual({ exitCode: 104, state: "504 2004" });
+      expect(stdout).toContain("! Not every repository gets WAL");
+    } finally {
+      renameSync(aside, bed.repoPath(1));
+    }
+    await bed.oursOk(["heal"]);
+    await bed.oursOk(["check"]);
+  });
+
+  test.each([
+    ["renaming the old data", 0, ["--yes"]],
+    ["restoring", 400, ["--yes"]],
+    ["starting the server", 200, ["--undo", "--yes"]],
+  ])("killed while %s, the next run continues, or undoes", async (step, afterMs, next) => {
+    await sql("INSERT INTO kept SELECT max(id) + 1 FROM kept");
+    const before = await state();
+    await killAt(bed, `recover: ${step}`, afterMs);
+    const refused = await bed.ours(["recover"]);
+    expect({ code: refused.exitCode, text: refused.stdout }).toEqual({
+      code: 37,
+      text: expect.stringMatching(/is not finished [^]*Its next step: [^]*nothing was changed/),
+    });
+    const { exitCode, stdout } = await bed.ours(["recover", ...next]);
+    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(" is open") });
+    expect(await state()).toBe(before);
+    expect(kept().filter((name) => name.includes(".before-recover-")).length).toBeGreaterThan(0);
+  });
+});
+
+/** Runs `recover --yes`, and kills it with all that it has started when it says `text`. */
+async function killAt(bed: TestBed, text: string, afterMs: number): Promise<void> {
+  const { uid, gid } = bed.cluster.user;
+  const account = process.getuid?.() === 0 ? { uid, gid } : {};
+  const child = spawn(bed.runtime.node, bed.oursCommand(["recover", "--yes"]), {
+    ...account,
+    cwd: bed.folder,
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await new Promise<void>((resolve, reject) => {
+    let printed = "";
+    child.stdout.setEncoding("utf8").on("data", (part: string) => {
+      printed += part;
+      if (printed.includes(text)) resolve();
+    });
+    child.on("close", () => reject(new Error(`it ended before it said '${text}'\n${printed}`)));
+  });
+  await sleep(afterMs);
+  process.kill(-(child.pid ?? 0), "SIGKILL");
+  await sleep(300);
+}
+
+function labelOf(result: RunResult): string {
+  return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
+}
+
+async function pgCtl(bed: TestBed, args: readonly string[]): Promise<RunResult> {
+  const { cluster } = bed;
+  const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
+  const start = args[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
+  const all = [...args, "-D", cluster.dataPath, "-w", ...start];
+  return requireOk(`pg_ctl ${args.join(" ")}`, await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }));
+}

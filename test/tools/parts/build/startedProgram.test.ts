@@ -1,0 +1,172 @@
+/** The head of the bundle, runtime/start.ts, before a small program: the real Node runs what the build makes of both. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { findNodeFault } from "../../../../components/host/runtimeVerbs";
+import { projectFolder } from "../../../../tools/parts/cache";
+import { startedProgram } from "../../../../tools/parts/build/build";
+
+const NOBODY = 65534;
+const isRoot = process.geteuid?.() === 0;
+
+let folder = "";
+let file = "";
+let compiled = "";
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "started-program-"));
+  file = join(folder, "program.cjs");
+  compiled = `${file}.compiled`;
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function makeProgram(arg = "first"): Promise<void> {
+  const texts = new Map([
+    [
+      "program",
+      `/* a comment */const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log("${arg}",other.name,__filename===require("node:path").resolve(process.argv[1]),process.argv.slice(2).join())`,
+    ],
+    ["other", `exports.name=/a*/.test("other")&&"other";`],
+  ]);
+  writeFileSync(file, await startedProgram(projectFolder(), texts), { mode: 0o755 });
+}
+
+function run(options: { readonly uid?: number; readonly node?: string } = {}): string {
+  return execFileSync(options.node ?? process.execPath, [file, "a", "b"], {
+    encoding: "utf8",
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+  });
+}
+
+/** A program that does something to its own file before it needs its package. */
+async function makeSlowProgram(act: string): Promise<void> {
+  const program = `const fs=require("node:fs");${act};const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log(other.name)`;
+  writeFileSync(
+    file,
+    await startedProgram(
+      projectFolder(),
+      new Map([
+        ["program", program],
+        ["other", 'exports.name="other";'],
+      ]),
+    ),
+  );
+}
+
+test("a package is loaded from the started file, whatever has replaced it since", async () => {
+  await makeSlowProgram('fs.renameSync(__filename,__filename+".old");fs.writeFileSync(__filename,"x".repeat(5000))');
+  expect(run()).toBe("other\n");
+  await makeSlowProgram("fs.rmSync(__filename)");
+  expect(run()).toBe("other\n");
+});
+
+test("a file that was overwritten while it ran is not mistaken for the old one", async () => {
+  await makeSlowProgram('fs.writeFileSync(__filename,"x".repeat(5000))');
+  expect(() => run()).toThrow(/was changed while it ran: start it again/);
+});
+
+/** Runs the program under this Node, which says that it is another one; and what that came to. */
+function runAs(version: string): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  const preload = join(folder, "version.cjs");
+  writeFileSync(preload, `Object.defineProperty(process, "version", { value: "${version}" });`);
+  return spawnSync(process.execPath, ["--require", preload, file, "a", "b"], { encoding: "utf8" });
+}
+
+test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js %s is refused before anything runs", async (version) => {
+  await makeProgram();
+  expect(runAs(version)).toMatchObject({
+    status: 122,
+    stdout: "",
+    stderr: `ERROR: [122]: pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${version} (${process.execPath})\nHINT: Put a newer one first on PATH, or set nodePath of a host or the image of a cluster's plugin.\n`,
+  });
+  expect(existsSync(compiled)).toBe(false);
+});
+
+test.each(["v22.15.0", "v23.8.0", "v24.21.0", "v100.0.0-nightly2026"])("Node.js %s is new enough", async (version) => {
+  await makeProgram();
+  expect(runAs(version)).toMatchObject({ status: 0, stdout: "first other true a,b\n" });
+});
+
+test("the components refuse the same versions on hosts", () => {
+  for (const [version, fault] of [
+    ["v22.14.0", "is v22.14.0 but the runtime needs at least v22.15"],
+    ["v23.7.0", "is v23.7.0 but the runtime needs at least v22.15, or v23.8"],
+    ["v22.15.0", null],
+    ["v23.8.0", null],
+    ["v24.0.0", null],
+  ])
+    expect(findNodeFault({ exitCode: 0, stdout: `${version}\n`, stderr: "" })).toBe(fault);
+});
+
+const identity = (): string => `${statSync(compiled).ino} ${statSync(compiled).mtimeMs}`;
+
+test("the program runs as the file's own module, with packages that contain comment ends, and its compiled code stays beside it", async () => {
+  await makeProgram();
+  expect(run()).toBe("first other true a,b\n");
+  expect(readdirSync(folder).sort()).toEqual(["program.cjs", "program.cjs.compiled"]);
+  expect(statSync(compiled).mode & 0o777).toBe(0o644);
+
+  const before = identity();
+  expect(run()).toBe("first other true a,b\n");
+  expect(identity()).toBe(before);
+});
+
+test("another program in its place runs at once, and its own code replaces the old one's", async () => {
+  await makeProgram();
+  run();
+  const before = identity();
+  // Of the same length, which is all that V8 compares.
+  await makeProgram("other");
+  expect(run()).toBe("other other true a,b\n");
+  expect(identity()).not.toBe(before);
+});
+
+test.each([
+  ["a flipped byte", (bytes: Buffer) => bytes.fill((bytes[200] ?? 0) ^ 0xff, 200, 201)],
+  ["a truncated file", (bytes: Buffer) => bytes.subarray(0, 150)],
+  ["an empty file", () => Buffer.alloc(0)],
+])("damaged compiled code is not run but compiled again: %s", async (_, damage) => {
+  await makeProgram();
+  run();
+  const good = readFileSync(compiled);
+  writeFileSync(compiled, damage(Buffer.from(good)));
+  const before = identity();
+  expect(run()).toBe("first other true a,b\n");
+  expect(identity()).not.toBe(before);
+});
+
+test("code that others could have written is not trusted", async () => {
+  await makeProgram();
+  run();
+  chmodSync(compiled, 0o664);
+  const before = identity();
+  expect(run()).toBe("first other true a,b\n");
+  expect(identity()).not.toBe(before);
+  expect(statSync(compiled).mode & 0o777).toBe(0o644);
+});
+
+test.runIf(isRoot)("nor is code of an account that neither owns the program nor runs it", async () => {
+  await makeProgram();
+  run();
+  chownSync(compiled, NOBODY, NOBODY);
+  expect(run()).toBe("first other true a,b\n");
+  expect(statSync(compiled).uid).toBe(0);
+});
+
+test.runIf(isRoot)("an account that cannot write there runs the program, with its owner's compiled code or without", async () => {
+  await makeProgram();
+  chmodSync(folder, 0o755);
+  // A Node below /root is out of reach for others.
+  const node = join(folder, "node");
+  copyFileSync(process.execPath, node);
+  expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
+  expect(existsSync(compiled)).toBe(false);
+
+  run();
+  const before = identity();
+  expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
+  expect(identity()).toBe(before);
+  expect(readdirSync(folder).sort()).toEqual(["node", "program.cjs", "program.cjs.compiled"]);
+});

@@ -1,0 +1,197 @@
+/**
+ * The build: `runtime/` as one file, dist/runtime.cjs, and `components/` (with the runtime's pure rooms that they
+ * import) as CommonJS with declarations in dist, in their sources' folders.
+ */
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
+import { projectFolder, withLock } from "../cache";
+import { run } from "../process";
+import { formatBytes, type Progress } from "../progress";
+import { protoModule } from "./proto";
+import { renewSums } from "./wasm";
+
+/** A ConfigMap carries the bundle and is limited to 1 MiB. */
+export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
+const OUTPUTS = ["dist/runtime.cjs", "dist/pgbackrest-client", "dist/components/index.js", "dist/components/index.d.ts"];
+const INPUTS = [
+  "runtime",
+  "components",
+  "tsconfig.json",
+  "tsconfig.build.json",
+  "package.json",
+  "package-lock.json",
+  "tools/parts/build/build.ts",
+  "tools/parts/build/proto.ts",
+  "tools/parts/build/wasm.ts",
+];
+
+/** Builds what is out of date. @throws Error with the compiler's messages */
+export async function build(progress: Progress, options: { readonly force?: boolean } = {}): Promise<void> {
+  const root = projectFolder();
+  const stampFile = join(root, "node_modules", ".cache", "pgbackstop", "build.stamp");
+  await withLock(`${stampFile}.lock`, async () => {
+    let hash = hashOf(root, INPUTS);
+    const isCurrent = (): boolean => existsSync(stampFile) && readFileSync(stampFile, "utf8") === `${hash} ${hashOf(root, OUTPUTS)}`;
+    if (options.force !== true && OUTPUTS.every((file) => existsSync(join(root, file))) && isCurrent()) return;
+    rmSync(stampFile, { force: true });
+    await progress.step("build", async (note) => {
+      if (await renewSums(root)) hash = hashOf(root, INPUTS);
+      const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root)]);
+      note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.gzipSizeBytes)} gzipped`);
+      if (sizes.gzipSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {
+        throw new Error(`dist/runtime.cjs has ${formatBytes(sizes.gzipSizeBytes)} gzipped: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`);
+      }
+    });
+    linkPackage(root);
+    mkdirSync(dirname(stampFile), { recursive: true });
+    writeFileSync(stampFile, `${hash} ${hashOf(root, OUTPUTS)}`);
+  });
+}
+
+/** Packages that only some commands or repositories need: three quarters of the bundle. */
+const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4", "@grpc/grpc-js", "@grpc/proto-loader"];
+
+/**
+ * esbuild's options for one file of `runtime/`. @param deferred takes the packages' texts, which the program loads
+ * later; absent keeps them in it
+ */
+export function runtimeBundle(root: string, deferred?: Map<string, string>) {
+  return {
+    ...bundleOptions(root),
+    entryPoints: [join(root, "runtime", "main.ts")],
+    plugins: [deferPackages(root, deferred), protoFiles()],
+  } as const satisfies BuildOptions;
+}
+
+/** `.proto` files as parsed objects, so that the program needs neither a parser nor the file. */
+function protoFiles(): Plugin {
+  return {
+    name: "proto-files",
+    setup: ({ onLoad }) => {
+      onLoad({ filter: /\.proto$/ }, ({ path }) => ({ contents: protoModule(readFileSync(path, "utf8")), loader: "js" }));
+    },
+  };
+}
+
+/**
+ * Embeds whole packages as text, compiled at their first import. V8 scans every function of a file when it loads it,
+ * and each worker thread loads it again, at twenty milliseconds per megabyte.
+ */
+function deferPackages(root: string, deferred: Map<string, string> | undefined): Plugin {
+  return {
+    name: "defer-packages",
+    setup: ({ onResolve, onLoad }) => {
+      onResolve({ filter: new RegExp(`^(${DEFERRED.join("|")})$`) }, ({ path }) => ({ path, namespace: "deferred" }));
+      onLoad({ filter: /.*/, namespace: "deferred" }, async ({ path }) => {
+        const result = await bundle({ ...bundleOptions(root), entryPoints: [path], write: false });
+        const text = result.outputFiles[0]?.text ?? "";
+        const parameters = ["exports", "require", "module", "__filename", "__dirname"];
+        const inline = `require("node:vm").compileFunction(${JSON.stringify(text)}, ${JSON.stringify(parameters)}, { filename: ${JSON.stringify(path)} })`;
+        deferred?.set(path, text);
+        const load = deferred === undefined ? `${inline}(` : `loadPackage(${JSON.stringify(path)}, `;
+        return { contents: `${load}${parameters.join(", ")});`, loader: "js", resolveDir: root };
+      });
+    },
+  };
+}
+
+function bundleOptions(root: string) {
+  return {
+    bundle: true,
+    platform: "node",
+    target: "node22",
+    format: "cjs",
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // Keeps names: stacks in bug reports must be readable, and the size allows it.
+    minifyIdentifiers: false,
+    legalComments: "inline",
+    // ssh2's compiled parts would be a little faster, but the bundle is one file for every machine.
+    external: ["cpu-features", "*.node"],
+    logLevel: "silent",
+    absWorkingDir: root,
+  } as const satisfies BuildOptions;
+}
+
+/** The file for hosts and clusters: runtime/start.ts, followed by the program and the packages as comments. */
+export async function startedProgram(root: string, texts: ReadonlyMap<string, string>): Promise<Buffer> {
+  const digest = createHash("sha256")
+    .update(texts.get("program") ?? "")
+    .digest("hex");
+  const comments = [...texts].map(([name, text]) => ({ name, text: text.replaceAll("*/", "*\u0001/") }));
+  const body = comments.map(({ text }) => `/*\n${text}\n*/\n`);
+  const ranges = comments.map(({ name, text }, position) => {
+    const fromEndBytes = body.slice(position).reduce((sum, { length }) => sum + length, 0) - "/*\n".length;
+    return [name, [fromEndBytes, text.length]];
+  });
+  const head = await bundle({
+    ...bundleOptions(root),
+    entryPoints: [join(root, "runtime", "start.ts")],
+    define: { PROGRAM_DIGEST: JSON.stringify(digest), TEXTS: JSON.stringify(Object.fromEntries(ranges)) },
+    write: false,
+  });
+  return Buffer.from(`${head.outputFiles[0]?.text}${body.join("")}`, "latin1");
+}
+
+async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSizeBytes: number }> {
+  const outfile = join(root, "dist", "runtime.cjs");
+  const deferred = new Map<string, string>();
+  const result = await bundle({ ...runtimeBundle(root, deferred), outfile, write: false }).catch((error: unknown) => {
+    throw new Error(`esbuild: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  const packages = [...deferred].sort(([left], [right]) => (left < right ? -1 : 1));
+  const bytes = await startedProgram(root, new Map([["program", result.outputFiles[0]?.text ?? ""], ...packages]));
+  mkdirSync(dirname(outfile), { recursive: true });
+  // A running PostgreSQL may start it at any time: it must see the old file or the new one, never a part.
+  writeFileSync(`${outfile}.new`, bytes, { mode: 0o755 });
+  renameSync(`${outfile}.new`, outfile);
+  const client = join(root, "dist", "pgbackrest-client");
+  writeFileSync(`${client}.new`, readFileSync(join(root, "runtime", "agent", "pgbackrest-client")), { mode: 0o755 });
+  renameSync(`${client}.new`, client);
+  return { sizeBytes: bytes.length, gzipSizeBytes: gzipSync(bytes, { level: 9 }).length };
+}
+
+async function compileComponents(root: string): Promise<void> {
+  // Compiled aside and swapped: a running engine loads either the old files or the new ones.
+  const aside = join(root, "node_modules", ".cache", "pgbackstop", `components-${process.pid}`);
+  rmSync(aside, { recursive: true, force: true });
+  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+  const result = await run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", aside], { cwd: root });
+  if (result.exitCode !== 0) throw new Error(`tsc:\n${result.stdout.trim()}`);
+  chmodSync(join(aside, "components", "bin", "pgbackstop.js"), 0o755);
+  for (const folder of ["components", "runtime"]) {
+    const old = join(aside, `${folder}.old`);
+    const target = join(root, "dist", folder);
+    if (existsSync(target)) renameSync(target, old);
+    renameSync(join(aside, folder), target);
+  }
+  rmSync(aside, { recursive: true, force: true });
+}
+
+/**
+ * For `pulumi up` in this folder: the provider of dynamic resources looks for this package by name, as in a project
+ * that installed it.
+ */
+function linkPackage(root: string): void {
+  const link = join(root, "node_modules", "pgbackstop");
+  if (!existsSync(link)) symlinkSync("..", link);
+}
+
+/** A hash of names and contents; missing files count as missing. */
+function hashOf(root: string, paths: readonly string[]): string {
+  const hash = createHash("sha256").update(process.versions.node.split(".")[0] ?? "");
+  const add = (path: string): void => {
+    const full = join(root, path);
+    if (!existsSync(full)) return void hash.update(`${path} missing\n`);
+    if (statSync(full).isDirectory()) {
+      for (const name of readdirSync(full).sort()) add(join(path, name));
+    } else {
+      hash.update(`${path}\n`).update(readFileSync(full));
+    }
+  };
+  for (const path of paths) add(path);
+  return hash.digest("hex");
+}

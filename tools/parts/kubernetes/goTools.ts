@@ -1,0 +1,141 @@
+/**
+ * Go programs for the demo and the tests, in the exact versions that tools/go.mod pins, from the cache or built into
+ * it.
+ *
+ * A build takes minutes on a cold cache: `find…` only looks, `build…` builds and reports progress.
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { cached, cacheFolder, projectFolder } from "../cache";
+import { findOnPath, run, runOk } from "../process";
+
+interface GoProgram {
+  readonly name: string;
+  readonly module: string;
+  readonly command: string;
+  /** Linker flags besides `-s -w`. */
+  readonly linkFlags: (version: string) => string;
+  /** Packages that a cold build compiles, for the progress text. */
+  readonly packageCount: number;
+}
+
+const PULUMI: GoProgram = {
+  name: "pulumi",
+  module: "github.com/pulumi/pulumi/pkg/v3",
+  command: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+  linkFlags: (version) => `-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${version}`,
+  packageCount: 1230,
+};
+const VERSITYGW: GoProgram = {
+  name: "versitygw",
+  module: "github.com/versity/versitygw",
+  command: "github.com/versity/versitygw/cmd/versitygw",
+  linkFlags: () => "",
+  packageCount: 600,
+};
+
+/** The program `versitygw` on PATH or in the cache, or null. */
+export async function findVersitygw(): Promise<string | null> {
+  return (await findOnPath("versitygw")) ?? inCache(VERSITYGW);
+}
+
+/** The pinned `pulumi` in the cache, or null; pulumiCli.ts looks on PATH. */
+export function findBuiltPulumi(): string | null {
+  return inCache(PULUMI);
+}
+
+/**
+ * Builds versitygw into the cache if it is missing. @throws Error without Go, or with the end of the compiler's output
+ */
+export function buildVersitygw(note: (text: string) => void = () => {}): Promise<string> {
+  return build(VERSITYGW, note);
+}
+
+/**
+ * Builds the Pulumi CLI into the cache if it is missing: a quarter of an hour on two cores. @throws like {@link
+ * buildVersitygw}
+ */
+export function buildPulumi(note: (text: string) => void = () => {}): Promise<string> {
+  return build(PULUMI, note);
+}
+
+/** Version of Go on PATH, or null. */
+export async function goVersion(): Promise<string | null> {
+  if ((await findOnPath("go")) === null) return null;
+  const result = await run("go", ["version"]);
+  return /go(\d+\.\d+(?:\.\d+)?)/.exec(result.stdout)?.[1] ?? null;
+}
+
+/** The version that a go.mod (of `tools/`, or of a folder in it) requires of a module. */
+export function pinnedVersion(module: string, folder = "tools"): string {
+  const text = readFileSync(join(projectFolder(), folder, "go.mod"), "utf8");
+  const version = text
+    .split("\n")
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^require /, "")
+        .split(" "),
+    )
+    .find((fields) => fields[0] === module)?.[1];
+  if (version === undefined) throw new Error(`${folder}/go.mod does not require ${module}`);
+  return version;
+}
+
+function inCache(program: GoProgram): string | null {
+  const file = join(folderOf(program), program.name);
+  return existsSync(file) ? file : null;
+}
+
+function folderOf(program: GoProgram): string {
+  return join(cacheFolder(), `${program.name}-${pinnedVersion(program.module).replace(/^v/, "")}`);
+}
+
+function build(program: GoProgram, note: (text: string) => void): Promise<string> {
+  const version = pinnedVersion(program.module);
+  const { name, command, packageCount } = program;
+  const linkFlags = `-s -w ${program.linkFlags(version)}`.trim();
+  return buildGoProgram({ name, command, packageCount, linkFlags, moduleFolder: join(projectFolder(), "tools"), target: folderOf(program) }, note);
+}
+
+export interface GoBuild {
+  readonly name: string;
+  /** Folder of the go.mod that pins it. */
+  readonly moduleFolder: string;
+  /** Import path of the program. */
+  readonly command: string;
+  readonly linkFlags: string;
+  /** Packages that a cold build compiles, for the progress text. */
+  readonly packageCount: number;
+  /** Cache entry that holds only the program. */
+  readonly target: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Builds a program into the cache if it is missing; returns its path. @throws Error without Go, or with the end of the
+ * compiler's output
+ */
+export async function buildGoProgram(wanted: GoBuild, note: (text: string) => void = () => {}): Promise<string> {
+  if ((await goVersion()) === null) throw new Error(`unable to build ${wanted.name}: there is no go on PATH`);
+  const folder = await cached(wanted.target, async (scratch) => {
+    let compiled = 0;
+    const file = join(scratch, wanted.name);
+    const args = ["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", wanted.linkFlags, "-o", file, wanted.command];
+    mkdirSync(scratch, { recursive: true });
+    // Lower priority, so that concurrent tests do not time out because of the compiler.
+    const nice = await findOnPath("nice");
+    const command = nice === null ? ["go", ...args] : [nice, "-n", "15", "go", ...args];
+    await runOk(command[0] ?? "go", command.slice(1), {
+      cwd: wanted.moduleFolder,
+      env: { GOFLAGS: "-mod=readonly", GOWORK: "off", ...wanted.env },
+      timeoutMs: 75 * 60_000,
+      onLine: (line) => {
+        if (/^(go: downloading|[\w./-]+$)/.test(line)) compiled += line.startsWith("go:") ? 0 : 1;
+        note(line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${wanted.packageCount} packages`);
+      },
+    });
+    chmodSync(file, 0o755);
+  });
+  return join(folder, wanted.name);
+}

@@ -1,0 +1,112 @@
+/**
+ * Runs programs on the real Pulumi engine without touching the user's own Pulumi: a folder with its own home, file
+ * backend and passphrase, where the engine's processes find this package and the SDK by name, as if installed.
+ */
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, dirname, join } from "node:path";
+import type { PulumiCommand, PulumiFn, Stack } from "@pulumi/pulumi/automation";
+import { build as bundle } from "esbuild";
+import { projectFolder } from "../cache";
+import { ensureNode } from "../nodeBinary";
+import type { PulumiCli } from "./pulumiCli";
+
+export interface ProgramFolder {
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface ProgramFolderOptions {
+  readonly cli: PulumiCli;
+  /** Encrypts the secrets in the state. */
+  readonly passphrase: string;
+  /** False if the folder has its own node_modules. */
+  readonly link?: boolean;
+}
+
+/** Prepares an existing folder that is empty or has its own node_modules. */
+export async function prepareProgramFolder(folder: string, options: ProgramFolderOptions): Promise<ProgramFolder> {
+  const modules = join(folder, "node_modules");
+  if (options.link !== false) {
+    mkdirSync(modules, { recursive: true });
+    symlinkSync(projectFolder(), join(modules, "pgbackstop"));
+    symlinkSync(join(projectFolder(), "node_modules", "@pulumi"), join(modules, "@pulumi"));
+  }
+  for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
+  symlinkSync(options.cli.path, join(folder, "cli", "bin", "pulumi"));
+  // The SDK's folder has the provider of dynamic resources, a script that calls `node`.
+  const path = [dirname(await ensureNode()), join(modules, "@pulumi", "pulumi"), dirname(options.cli.path), process.env.PATH ?? ""];
+  return {
+    folder,
+    env: {
+      PATH: path.join(delimiter),
+      PULUMI_HOME: join(folder, "home"),
+      PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
+      PULUMI_CONFIG_PASSPHRASE: options.passphrase,
+      PULUMI_SKIP_UPDATE_CHECK: "true",
+    },
+  };
+}
+
+const PROJECT = "pgbackstop-local";
+
+/** A stack of an inline program, created if missing. `project`: more for its Pulumi.yaml. */
+export async function openStack(programFolder: ProgramFolder, stackName: string, program: PulumiFn, project: object = {}): Promise<Stack> {
+  const { LocalWorkspace } = await import("@pulumi/pulumi/automation/index.js");
+  return LocalWorkspace.createOrSelectStack(
+    { stackName, projectName: PROJECT, program },
+    {
+      workDir: programFolder.folder,
+      pulumiHome: join(programFolder.folder, "home"),
+      pulumiCommand: await commandFor(programFolder),
+      projectSettings: { name: PROJECT, runtime: "nodejs", backend: { url: `file://${join(programFolder.folder, "state")}` }, ...project },
+      envVars: { ...programFolder.env },
+    },
+  );
+}
+
+/** Cached by folder: creating one starts the CLI to ask for its version. */
+const commands = new Map<string, Promise<PulumiCommand>>();
+
+/**
+ * The folder's CLI. An existing stack is not selected: that would cost a process for each {@link openStack}, and every
+ * command of the Automation API names its stack.
+ */
+function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
+  const make = async (): Promise<PulumiCommand> => {
+    const { PulumiCommand } = await import("@pulumi/pulumi/automation/index.js");
+    const command = await PulumiCommand.get({ root: join(folder, "cli"), skipVersionCheck: true });
+    if (!("run" in command && typeof command.run === "function")) throw new Error("the Automation API runs its commands in another way");
+    const runReally = command.run.bind(command) as (args: string[], ...more: unknown[]) => unknown;
+    const isThere = (stackName: string): boolean => existsSync(join(folder, "state", ".pulumi", "stacks", PROJECT, `${stackName}.json`));
+    const run = (args: string[], ...more: unknown[]): unknown => {
+      const [topic, verb, option, stackName = ""] = args;
+      const isSelect = topic === "stack" && verb === "select" && option === "--stack";
+      return isSelect && isThere(stackName) ? Promise.resolve({ stdout: "", stderr: "", code: 0 }) : runReally(args, ...more);
+    };
+    return Object.assign(command, { run });
+  };
+  const known = commands.get(folder) ?? make();
+  commands.set(folder, known);
+  return known;
+}
+
+/**
+ * The module `examples/<name>/program.ts` (or another file beside it), compiled into the folder, where it finds the
+ * built package by name.
+ */
+export async function loadExample<T>(programFolder: ProgramFolder, name: string, file = "program"): Promise<T> {
+  const outfile = join(programFolder.folder, `${name}-${file}.cjs`);
+  await bundle({
+    entryPoints: [join(projectFolder(), "examples", name, `${file}.ts`)],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    target: "node22",
+    external: ["pgbackstop", "@pulumi/*"],
+    tsconfigRaw: {},
+    logLevel: "silent",
+  });
+  return createRequire(outfile)(outfile) as T;
+}
